@@ -1,0 +1,35 @@
+/** Probes: one question to the outside, one answer, never a decision. One at a time per check, killed at its deadline. */
+import type { Clock } from '@relight/shared/clock';
+import type { ProbeSpec } from '../config/spec.ts';
+import type { Engine } from '../engine/engine.ts';
+
+export interface ProbeResult {
+  readonly ok: boolean;
+  /** One line: `connection refused`, `HTTP 503`, `exit code 1: …`. */
+  readonly message: string;
+  readonly durationMs: number;
+}
+
+export interface ProbeContext {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly containerId: string;
+  /** Host pid of the container's first process. */
+  readonly containerPid: number;
+  readonly shell: readonly string[] | null;
+  readonly vars: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Never throws for a failing probe. */
+export type Probe<K extends ProbeSpec['kind']> = (spec: Extract<ProbeSpec, { kind: K }>, context: ProbeContext) => Promise<ProbeResult>;
+
+/** What a look at a mount found. `absent`: no such mount in the container's mountinfo. */
+export type MountCondition = 'ok' | 'disconnected' | 'hung' | 'absent' | 'error';
+
+export interface MountProbeResult {
+  readonly condition: MountCondition;
+  readonly message: string;
+  readonly durationMs: number;
+}

@@ -1,0 +1,20 @@
+/**
+ * Follows the log files of all segments, cuts their lines into blocks and hands these to the uplink. The file is the outbox:
+ * nothing is copied, the position is the committed byte offset that the collector tells. Implementation beside this file.
+ */
+import type { SegmentKey } from '@relight/shared/log-stream';
+
+export interface SegmentFile {
+  readonly key: SegmentKey;
+  /** Host path. Opened with O_NOFOLLOW. */
+  readonly path: string;
+  /** raw: bytes as written by a run. json-file: the engine's container log, which rotates by renaming. */
+  readonly format: 'raw' | 'json-file';
+}
+
+export interface LogShipper {
+  /** Begins to follow, from the committed offset. Following what is followed already does nothing. The file may appear later. */
+  follow(file: SegmentFile): void;
+  /** The writer is gone: read to the end, send the rest (also a last line without newline), then forget the segment. */
+  finish(key: SegmentKey): void;
+}

@@ -1,0 +1,30 @@
+/**
+ * What every stage works with. A stage is one file with one exported function `(op, context) → OpValue`; it is idempotent,
+ * observes `context.signal`, and fails with a RelightError. Decisions about what comes next are the supervisor's alone.
+ */
+import type { Clock } from '@relight/shared/clock';
+import type { NewAgentEvent } from '@relight/shared/event';
+import type { AgentSpec, WorkloadSpec } from '../config/spec.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Runs } from './runs.ts';
+
+export interface StageContext {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly spec: WorkloadSpec;
+  readonly agent: AgentSpec;
+  /** Our owner id, the value of the label `relight.agent`. */
+  readonly ownerId: string;
+  readonly generation: number;
+  /** The container under work; null before it is created. */
+  readonly containerId: string | null;
+  /** Aborts when the operation is cancelled or its deadline has come. */
+  readonly signal: AbortSignal;
+  /** Values of the variables of this attempt. `prepare` sets them through `setVars`. Never logged. */
+  readonly vars: Readonly<Record<string, string>>;
+  setVars(vars: Readonly<Record<string, string>>): void;
+  readonly runs: Runs;
+  /** Progress for a person: shown as the workload's stage (`setup 2/5: ssh keys, attempt 2/3`). */
+  progress(stage: string): void;
+  emit(event: Omit<NewAgentEvent, 'at' | 'workload' | 'generation'>): void;
+}

@@ -1,0 +1,66 @@
+/**
+ * Operations: what the supervisor asks the outside to do, as plain data. Exactly one is in flight per workload. Each is
+ * idempotent: done again after a crash in the middle it leads to the same end.
+ */
+import type { ErrorCode } from '@relight/shared/errors';
+
+/** One start of something in a container: its id is in RELIGHT_RUN of every process that belongs to it. */
+export interface RunRef {
+  /** `<owner>.<workload>.<generation>.<n>`; n counts up per workload and is recorded before the run begins. */
+  readonly runId: string;
+  readonly kind: 'process' | 'mount' | 'setup';
+  /** The mount's or step's name; '' for the process. */
+  readonly name: string;
+}
+
+/** A run that was started, with what tells its first process from a later one with the same pid. */
+export interface RunHandle extends RunRef {
+  /** Host pid of the wrapper, a session leader; 0 when it was over before anybody could look. */
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat: clock ticks after boot. */
+  readonly startTicks: number;
+}
+
+export type Op =
+  /** Variables anew, then every `depends_on` once. Fails with variable-failed or dependency-down. */
+  | { readonly kind: 'prepare' }
+  | { readonly kind: 'pull' }
+  /** Stops `runs` (SIGTERM, stop_timeout, SIGKILL), then purges every process of theirs that is left. Mount runs are killed at once. */
+  | { readonly kind: 'stop-runs'; readonly runs: readonly RunRef[]; readonly graceful: boolean }
+  /** Makes sure that the container is stopped and renames it out of the way. */
+  | { readonly kind: 'retire'; readonly containerId: string; readonly asName: string; readonly graceful: boolean }
+  /** Takes over a container of ours that already has this name and generation (a crash between create and record). */
+  | { readonly kind: 'create'; readonly generation: number }
+  | { readonly kind: 'start'; readonly containerId: string }
+  /** Adopts what is mounted already and alive; otherwise clears the target (abort, lazy unmount), runs the program and waits for the mount. */
+  | { readonly kind: 'mount'; readonly mount: string; readonly run: RunRef }
+  /** `verifyFirst`: the step ran in this container before; when its verify passes it is not run again. */
+  | { readonly kind: 'setup'; readonly index: number; readonly run: RunRef; readonly verifyFirst: boolean }
+  /** Purges leftovers of `leftovers`, runs `before`, starts `run`. */
+  | { readonly kind: 'process'; readonly run: RunRef; readonly leftovers: readonly RunRef[] };
+
+export type OpKind = Op['kind'];
+
+/** What an operation brought. Facts only; what follows from them is the supervisor's business. */
+export type OpValue =
+  | { readonly kind: 'prepare' }
+  | { readonly kind: 'pull' }
+  | { readonly kind: 'stop-runs' }
+  | { readonly kind: 'retire' }
+  | { readonly kind: 'create'; readonly containerId: string; readonly warnings: readonly string[] }
+  | { readonly kind: 'start'; readonly pid: number; readonly startedAt: number }
+  /** `run` is null when the mount was there already. */
+  | { readonly kind: 'mount'; readonly run: RunHandle | null }
+  | { readonly kind: 'setup'; readonly skipped: boolean; readonly failedOptional: string | null }
+  | { readonly kind: 'process'; readonly run: RunHandle };
+
+/** A failure as data: what a RelightError becomes on its way into the pure core. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly recoverable: boolean;
+  readonly advice: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export type OpResult = { readonly ok: true; readonly value: OpValue } | { readonly ok: false; readonly failure: Failure };

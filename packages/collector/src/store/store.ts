@@ -1,0 +1,187 @@
+/**
+ * What the collector remembers. Writes go to a worker thread that commits them in groups with synchronous=FULL; a promise
+ * of a write resolves only after the durable commit. Reads use connections of their own and see every committed write.
+ * Implementation: sqlite-store.ts (this side) and writer-worker.ts (the thread). All times are epoch milliseconds.
+ */
+import type { AgentEvent, EventKind, Severity } from '@relight/shared/event';
+import type { Block } from '@relight/shared/log-block';
+import type { OutputStream, SegmentKey } from '@relight/shared/log-stream';
+import type { Gap } from '@relight/shared/protocol';
+import type { HostState } from '@relight/shared/phase';
+import type { HostFacts, HostMetrics, WorkloadStatus } from '@relight/shared/status';
+
+/** Everything known of a host that outlives the process. */
+export interface HostRecord {
+  readonly name: string;
+  readonly agentId: string | null;
+  readonly machineId: string | null;
+  readonly state: HostState;
+  readonly stateSince: number;
+  readonly reason: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly facts: HostFacts;
+  readonly bootId: string | null;
+  readonly agentVersion: string | null;
+  readonly remoteActions: boolean;
+  readonly lastSeenAt: number | null;
+  readonly clockSkewMs: number | null;
+  readonly metrics: HostMetrics | null;
+  readonly workloads: readonly WorkloadStatus[];
+  /** Pre-registered hosts must have arrived by then. */
+  readonly expectedBy: number | null;
+}
+
+export interface StoredEvent {
+  /** Ascending in the order of commit; the API's `id` is its decimal text. */
+  readonly id: number;
+  readonly at: number;
+  readonly receivedAt: number;
+  readonly host: string;
+  readonly workload: string | null;
+  readonly generation: number | null;
+  readonly kind: EventKind;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+/** An event that the collector itself makes (host.dead, alert.firing …). */
+export type CollectorEvent = Omit<StoredEvent, 'id' | 'receivedAt'>;
+
+export interface EventFilter {
+  readonly host?: string;
+  readonly workload?: string;
+  readonly kinds?: readonly EventKind[];
+  readonly severities?: readonly Severity[];
+  readonly since?: number;
+  readonly until?: number;
+  /** Page: events with id > after (ascending), or newest first when `newestFirst` with id < after. */
+  readonly after?: number;
+  readonly limit: number;
+  readonly newestFirst?: boolean;
+}
+
+export interface LogFilter {
+  readonly hosts?: readonly string[];
+  readonly workload?: string;
+  readonly source?: string;
+  readonly generation?: number;
+  readonly since?: number;
+  readonly until?: number;
+}
+
+/** A committed block or gap with the host it belongs to. */
+export type StoredLogPiece =
+  | { readonly kind: 'block'; readonly id: number; readonly host: string; readonly receivedAt: number; readonly block: Block }
+  | { readonly kind: 'gap'; readonly id: number; readonly host: string; readonly receivedAt: number; readonly gap: Gap };
+
+export interface StoredLine {
+  readonly host: string;
+  readonly receivedAt: number;
+  readonly segment: SegmentKey;
+  readonly offset: number;
+  readonly at: number;
+  readonly atApprox?: true;
+  readonly stream: OutputStream;
+  readonly line: string;
+  readonly truncated?: true;
+}
+
+/** `rewind`: the piece did not begin at the committed offset; nothing was stored, go on from `committed`. */
+export interface LogCommit {
+  readonly committed: number;
+  readonly stored: boolean;
+  readonly rewind: boolean;
+}
+
+export interface AlertRecord {
+  readonly id: string;
+  readonly rule: string;
+  readonly severity: Severity;
+  readonly host: string;
+  readonly workload: string | null;
+  readonly state: 'firing' | 'resolved';
+  readonly startsAt: number;
+  readonly endsAt: number | null;
+  readonly summary: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The rule's own memory, so that a restart of the collector forgets nothing. */
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** A notification waits here until its sink has taken it. */
+export interface NotificationRecord {
+  readonly id: number;
+  readonly sink: string;
+  readonly body: string;
+  readonly createdAt: number;
+  readonly attempts: number;
+  readonly nextAttemptAt: number;
+}
+
+export type TokenKind = 'agent' | 'operator';
+export interface TokenRecord {
+  readonly id: string;
+  readonly kind: TokenKind;
+  /** Agent tokens may be bound to one host name. */
+  readonly host: string | null;
+  readonly createdAt: number;
+  readonly lastUsedAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+export interface Store {
+  // hosts
+  hosts(): readonly HostRecord[];
+  putHost(host: HostRecord): Promise<void>;
+  deleteHost(name: string): Promise<boolean>;
+
+  // events
+  /** Highest committed sequence of an epoch, 0 for a new one. */
+  lastEventSeq(agentId: string, epoch: string): number;
+  /** Stores what is new, drops duplicates; all in one transaction. Resolves with the events that were new, with ids. */
+  commitEvents(
+    agentId: string,
+    host: string,
+    epoch: string,
+    events: readonly AgentEvent[],
+    receivedAt: number,
+  ): Promise<{ readonly seq: number; readonly stored: readonly StoredEvent[] }>;
+  commitOwnEvent(event: CollectorEvent): Promise<StoredEvent>;
+  events(filter: EventFilter): readonly StoredEvent[];
+
+  // logs
+  committedOffset(agentId: string, segment: SegmentKey): number;
+  commitBlock(agentId: string, host: string, block: Block, receivedAt: number): Promise<LogCommit>;
+  commitGap(agentId: string, host: string, gap: Gap, receivedAt: number): Promise<LogCommit>;
+  /** Pieces that may hold matching lines, in order of id (which is the order of commit). Blocks stay compressed. */
+  logPieces(
+    filter: LogFilter,
+    page: { readonly afterId?: number; readonly beforeId?: number; readonly limit: number; readonly newestFirst?: boolean },
+  ): readonly StoredLogPiece[];
+
+  // alerts and notifications
+  alerts(filter: {
+    readonly state?: 'firing' | 'resolved';
+    readonly host?: string;
+    readonly workload?: string;
+    readonly limit: number;
+    readonly after?: string;
+  }): readonly AlertRecord[];
+  /** The alert and the notifications that announce it, in one transaction. */
+  putAlert(alert: AlertRecord, notifications: readonly { readonly sink: string; readonly body: string }[], at: number): Promise<void>;
+  pendingNotifications(limit: number): readonly NotificationRecord[];
+  notificationDelivered(id: number): Promise<void>;
+  notificationFailed(id: number, nextAttemptAt: number): Promise<void>;
+
+  // tokens
+  /** Null: unknown or revoked. Takes the token itself; only its hash is stored. */
+  checkToken(token: string): TokenRecord | null;
+
+  /** Applies retention once; resolves with what was removed. */
+  prune(limits: {
+    readonly eventsBefore: number;
+    readonly logsBefore: number;
+    readonly logsBytesMax: number;
+  }): Promise<{ readonly events: number; readonly pieces: number }>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,114 @@
+/** The resources of the collector's API (`/api/v1`), as JSON: camelCase, ISO-8601 UTC with milliseconds, null for absent. */
+import type { EventKind, Severity } from './event.ts';
+import type { OutputStream } from './log-stream.ts';
+import type { HostState, Phase } from './phase.ts';
+import type { HostMetrics, WorkloadMetrics } from './status.ts';
+
+/** 2026-01-01T00:00:00.000Z */
+export type IsoTime = string;
+
+export const isoTime = (ms: number): IsoTime => new Date(ms).toISOString();
+export const isoTimeOrNull = (ms: number | null | undefined): IsoTime | null => (ms === null || ms === undefined ? null : isoTime(ms));
+
+export interface ApiHost {
+  readonly name: string;
+  readonly id: string | null;
+  readonly state: HostState;
+  readonly stateSince: IsoTime;
+  readonly reason: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly bootId: string | null;
+  readonly agentVersion: string | null;
+  readonly lastSeenAt: IsoTime | null;
+  readonly clockSkewMs: number | null;
+  readonly metrics: HostMetrics | null;
+  readonly workloads: readonly ApiWorkload[];
+}
+
+export interface ApiWorkload {
+  readonly host: string;
+  readonly name: string;
+  readonly phase: Phase;
+  readonly phaseSince: IsoTime;
+  readonly reason: string;
+  readonly stage: string | null;
+  readonly stageSince: IsoTime | null;
+  readonly attempt: number;
+  readonly nextAttemptAt: IsoTime | null;
+  readonly generation: number;
+  readonly containerId: string | null;
+  readonly image: string;
+  readonly readyAt: IsoTime | null;
+  readonly metrics: WorkloadMetrics | null;
+  readonly restarts: { readonly process: number; readonly container: number; readonly host: number };
+  readonly lastIncidentId: string | null;
+}
+
+export interface ApiEvent {
+  readonly id: string;
+  readonly at: IsoTime;
+  readonly receivedAt: IsoTime;
+  readonly host: string;
+  readonly workload: string | null;
+  readonly generation: number | null;
+  readonly kind: EventKind;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface ApiLogLine {
+  readonly at: IsoTime;
+  readonly atApprox?: true;
+  readonly receivedAt: IsoTime;
+  readonly host: string;
+  readonly workload: string;
+  readonly generation: number;
+  readonly source: string;
+  readonly stream: OutputStream;
+  /** Which run wrote it; `offset` counts within (generation, source, run). */
+  readonly run: string;
+  readonly offset: number;
+  readonly line: string;
+  readonly truncated?: true;
+}
+
+export interface ApiLogGap {
+  readonly host: string;
+  readonly workload: string;
+  readonly generation: number;
+  readonly source: string;
+  readonly run: string;
+  readonly receivedAt: IsoTime;
+  readonly gap: { readonly from: number; readonly to: number; readonly lines?: number; readonly bytes?: number; readonly reason: string };
+}
+export type ApiLogEntry = ApiLogLine | ApiLogGap;
+
+export interface ApiAlert {
+  readonly id: string;
+  readonly rule: string;
+  readonly severity: Severity;
+  readonly host: string;
+  readonly workload: string | null;
+  readonly state: 'firing' | 'resolved';
+  readonly startsAt: IsoTime;
+  readonly endsAt: IsoTime | null;
+  readonly summary: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ApiList<T> {
+  readonly items: readonly T[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: string | null;
+}
+
+/** RFC 9457, with our stable code. */
+export interface ApiProblem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: string;
+  readonly advice: string;
+}

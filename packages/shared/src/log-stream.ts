@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+/** Where a line comes from. `file:<name>` is a file inside the container. */
+export const logSourceSchema = z.string().regex(/^(?:container|process|setup|mount|agent|file:.+)$/);
+
+/**
+ * One append-only sequence of bytes on the agent's side: one file, written by one run. Its byte offsets are the
+ * exactly-once key all the way to the store. All segments of (host, workload, source) together are the *stream* that a
+ * reader sees.
+ */
+export const segmentKeySchema = z.object({
+  workload: z.string(),
+  generation: z.number().int().nonnegative(),
+  source: logSourceSchema,
+  /** Which start of the process or step, or which incarnation of the container's log file. Unique within the three above. */
+  run: z.string(),
+});
+export type SegmentKey = z.infer<typeof segmentKeySchema>;
+
+/** A stable text form, for maps and for the wire: `WORKLOAD/GENERATION/SOURCE/RUN`, each part percent-encoded. */
+export function segmentId(key: SegmentKey): string {
+  return [key.workload, String(key.generation), key.source, key.run].map(encodeURIComponent).join('/');
+}
+
+export function parseSegmentId(id: string): SegmentKey {
+  const [workload = '', generation = '', source = '', run = ''] = id.split('/').map(decodeURIComponent);
+  return segmentKeySchema.parse({ workload, generation: Number(generation), source, run });
+}
+
+export const outputStreams = ['stdout', 'stderr', 'both'] as const;
+export type OutputStream = (typeof outputStreams)[number];
+
+/** One line as a reader gets it from a block. Times are epoch milliseconds. */
+export interface LogLine {
+  /** Offset of the line's first byte in its segment. */
+  readonly offset: number;
+  readonly at: number;
+  /** True when `at` is the time the agent caught up, not the time the line was written. */
+  readonly atApprox?: true;
+  readonly stream: OutputStream;
+  /** Without the newline. Bytes that are not UTF-8 arrive as U+FFFD. */
+  readonly line: string;
+  readonly truncated?: true;
+}

@@ -1,0 +1,25 @@
+/** Phases of a workload and states of a host, as the API shows them (DESIGN: workload.phase, host.state). */
+export const phases = [
+  'waiting',
+  'pulling',
+  'creating',
+  'mounting',
+  'setting-up',
+  'starting',
+  'verifying',
+  'ready',
+  'degraded',
+  'back-off',
+  'held',
+  'paused',
+  'stopped',
+  'unknown',
+] as const;
+export type Phase = (typeof phases)[number];
+
+export const hostStates = ['expected', 'unknown', 'connected', 'disconnected', 'suspect', 'dead', 'rebooting', 'stopped'] as const;
+export type HostState = (typeof hostStates)[number];
+
+/** The levels at which Relight acts. */
+export const levels = ['process', 'container', 'host'] as const;
+export type Level = (typeof levels)[number];

@@ -1,0 +1,171 @@
+/**
+ * Agent ↔ collector, WebSocket `/agent/v1`, subprotocol `relight.v1`. The agent dials out.
+ *
+ *   agent  ── hello ──────────────▶ collector        text frames are JSON, one message each
+ *          ◀───────────── welcome ──                 binary frames are log blocks (log-block.ts)
+ *          ── heartbeat, events, log blocks, gap ──▶
+ *          ◀── ack, action, watch, drain ──
+ *          ── goodbye, close(1000) ──▶
+ *
+ * - Messages are validated on receipt, unknown fields are ignored, unknown message types are ignored.
+ * - Events are numbered 1, 2, 3 … within an epoch. An `events` message holds consecutive ones. The collector commits, then
+ *   acknowledges the highest committed sequence; what it has already is acknowledged and dropped.
+ * - A log block or gap must begin exactly at the committed offset of its segment. If it begins below and ends at or below:
+ *   it is a duplicate, acknowledged and dropped. In every other case the collector answers `ack` with the committed offset
+ *   and `rewind: true`, and the agent goes on from there.
+ * - At most `inFlightMax` unacknowledged messages per lane (events; log blocks and gaps). Events never wait behind logs.
+ */
+import { z } from 'zod';
+import { agentEventSchema } from './event.ts';
+import { segmentKeySchema } from './log-stream.ts';
+import { hostFactsSchema, hostMetricsSchema, workloadStatusSchema } from './status.ts';
+
+export const agentPath = '/agent/v1';
+export const subprotocol = 'relight.v1';
+export const protocolVersion = 1;
+/** `maxPayload` on both sides. */
+export const frameBytesMax = 1024 * 1024;
+export const inFlightMax = 4;
+export const eventsPerMessageMax = 200;
+
+/** WebSocket close codes of our own. */
+export const closeCodes = {
+  goodbye: 1000,
+  protocolError: 4400,
+  unauthorized: 4401,
+  /** A newer connection of the same agent id has taken over. */
+  superseded: 4409,
+  /** Another machine uses the same agent id. */
+  cloned: 4410,
+  silent: 4408,
+  draining: 4503,
+} as const;
+
+export const helloSchema = z.object({
+  type: z.literal('hello'),
+  protocol: z.number().int(),
+  agentId: z.string().min(8).max(128),
+  /** Hash of the machine id: tells clones apart. */
+  machineId: z.string(),
+  /** One life of the outbox; a new outbox has a new epoch, or its events would be taken for duplicates. */
+  epoch: z.string().min(1),
+  bootId: z.string(),
+  /** The host's name. */
+  host: z.string().min(1).max(253),
+  labels: z.record(z.string(), z.string()),
+  version: z.string(),
+  facts: hostFactsSchema,
+  remoteActions: z.boolean(),
+  /** The agent's wall clock, for skew. */
+  at: z.number(),
+  /** Highest sequence that exists in this epoch. */
+  lastEventSeq: z.number().int().nonnegative(),
+  /** Segments with unacknowledged data; more may follow later without announcement. */
+  segments: z.array(segmentKeySchema).max(10_000),
+});
+export type Hello = z.infer<typeof helloSchema>;
+
+export const heartbeatSchema = z.object({
+  type: z.literal('heartbeat'),
+  at: z.number(),
+  workloads: z.array(workloadStatusSchema).max(1000),
+  /** The newest sample; absent when there is none since the last heartbeat. */
+  metrics: hostMetricsSchema.optional(),
+  engine: z.enum(['up', 'down']),
+});
+export type Heartbeat = z.infer<typeof heartbeatSchema>;
+
+export const eventsSchema = z.object({
+  type: z.literal('events'),
+  epoch: z.string(),
+  events: z.array(agentEventSchema).min(1).max(eventsPerMessageMax),
+});
+
+/** A counted hole [from, to) in a segment: these bytes will never come. */
+export const gapSchema = z.object({
+  type: z.literal('gap'),
+  segment: segmentKeySchema,
+  from: z.number().int().nonnegative(),
+  to: z.number().int().positive(),
+  lines: z.number().int().optional(),
+  bytes: z.number().int().optional(),
+  reason: z.string(),
+  at: z.number(),
+});
+export type Gap = z.infer<typeof gapSchema>;
+
+export const actionResultSchema = z.object({
+  type: z.literal('action-result'),
+  id: z.string(),
+  ok: z.boolean(),
+  code: z.string().optional(),
+  message: z.string(),
+});
+
+export const goodbyeSchema = z.object({ type: z.literal('goodbye'), reason: z.enum(['stopped', 'rebooting']) });
+
+export const agentMessageSchema = z.discriminatedUnion('type', [
+  helloSchema,
+  heartbeatSchema,
+  eventsSchema,
+  gapSchema,
+  actionResultSchema,
+  goodbyeSchema,
+]);
+export type AgentMessage = z.infer<typeof agentMessageSchema>;
+
+export const committedSchema = z.object({ segment: segmentKeySchema, offset: z.number().int().nonnegative() });
+
+export const welcomeSchema = z.object({
+  type: z.literal('welcome'),
+  protocol: z.number().int(),
+  sessionId: z.string(),
+  heartbeatMs: z.number().int().positive(),
+  /** Highest committed sequence of the agent's present epoch; 0 when none. */
+  lastEventSeq: z.number().int().nonnegative(),
+  /** One per segment named in hello. */
+  segments: z.array(committedSchema),
+  /** Selectors of what is being tailed now; see `watch`. */
+  watch: z.array(z.object({ workload: z.string().optional(), source: z.string().optional() })).default([]),
+});
+export type Welcome = z.infer<typeof welcomeSchema>;
+
+export const ackSchema = z.object({
+  type: z.literal('ack'),
+  events: z.object({ epoch: z.string(), seq: z.number().int().nonnegative() }).optional(),
+  segments: z.array(committedSchema.extend({ rewind: z.boolean().default(false) })).default([]),
+});
+
+export const actionSchema = z.object({
+  type: z.literal('action'),
+  id: z.string(),
+  action: z.enum(['restart', 'pause', 'resume']),
+  /** Absent: all workloads of the host. */
+  workload: z.string().optional(),
+  level: z.enum(['process', 'container']).optional(),
+  reason: z.string().max(1000).optional(),
+  /** For pause: ends by itself after this time. */
+  forMs: z.number().int().positive().optional(),
+});
+export type Action = z.infer<typeof actionSchema>;
+
+export const watchSchema = z.object({
+  type: z.literal('watch'),
+  /** Who matches is flushed at once; empty means nobody is tailing. Replaces what was watched before. */
+  watch: z.array(z.object({ workload: z.string().optional(), source: z.string().optional() })).max(1000),
+});
+
+export const drainSchema = z.object({ type: z.literal('drain'), reconnectAfterMs: z.number().int().nonnegative() });
+
+export const collectorMessageSchema = z.discriminatedUnion('type', [welcomeSchema, ackSchema, actionSchema, watchSchema, drainSchema]);
+export type CollectorMessage = z.infer<typeof collectorMessageSchema>;
+
+/** Parses one text frame. `null`: well-formed but of a type this version does not know, to be ignored. Throws on anything else. */
+export function parseMessage<T>(schema: z.ZodType<T>, text: string): T | null {
+  const json: unknown = JSON.parse(text);
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const unknownType = parsed.error.issues.every((issue) => issue.code === 'invalid_union' && issue.path.join('.') === 'type');
+  if (unknownType && typeof (json as { type?: unknown }).type === 'string') return null;
+  throw new Error(z.prettifyError(parsed.error));
+}

@@ -1,0 +1,72 @@
+/** What an agent says about itself, and what the API passes on: workload status, host facts, metrics. */
+import { z } from 'zod';
+import { phases } from './phase.ts';
+
+export const restartCountsSchema = z.object({ process: z.number().int(), container: z.number().int(), host: z.number().int() });
+
+/** Sampled every 10 s. Absent fields could not be read. */
+export const workloadMetricsSchema = z.object({
+  /** 1 = one core fully used. */
+  cpuCores: z.number().optional(),
+  memoryBytes: z.number().optional(),
+  memoryLimitBytes: z.number().optional(),
+  pids: z.number().optional(),
+});
+export type WorkloadMetrics = z.infer<typeof workloadMetricsSchema>;
+
+/** Wire form: times are epoch milliseconds. The API turns them into ISO-8601. */
+export const workloadStatusSchema = z.object({
+  name: z.string(),
+  phase: z.enum(phases),
+  phaseSince: z.number(),
+  /** Why it is in this phase, for a person. */
+  reason: z.string(),
+  /** The stage under way (`setup 2/5: ssh keys`), or null. */
+  stage: z.string().nullable(),
+  stageSince: z.number().nullable(),
+  attempt: z.number().int(),
+  nextAttemptAt: z.number().nullable(),
+  generation: z.number().int(),
+  containerId: z.string().nullable(),
+  image: z.string(),
+  readyAt: z.number().nullable(),
+  restarts: restartCountsSchema,
+  lastIncidentId: z.string().nullable(),
+  metrics: workloadMetricsSchema.nullable(),
+});
+export type WorkloadStatus = z.infer<typeof workloadStatusSchema>;
+
+export const diskMetricsSchema = z.object({
+  path: z.string(),
+  totalBytes: z.number(),
+  freeBytes: z.number(),
+  inodesFree: z.number().optional(),
+});
+
+export const hostMetricsSchema = z.object({
+  at: z.number(),
+  load1: z.number().optional(),
+  /** Share of all cores in use since the last sample, 0…1. */
+  cpuUsed: z.number().optional(),
+  memoryTotalBytes: z.number().optional(),
+  memoryAvailableBytes: z.number().optional(),
+  disks: z.array(diskMetricsSchema).default([]),
+  /** Since the last sample, all interfaces except loopback. */
+  networkReceiveBytesPerSecond: z.number().optional(),
+  networkTransmitBytesPerSecond: z.number().optional(),
+  /** The agent's own resident memory. */
+  agentResidentBytes: z.number().optional(),
+});
+export type HostMetrics = z.infer<typeof hostMetricsSchema>;
+
+export const hostFactsSchema = z.object({
+  os: z.string().optional(),
+  kernel: z.string().optional(),
+  arch: z.string().optional(),
+  cpuModel: z.string().optional(),
+  cpuCores: z.number().optional(),
+  memoryTotalBytes: z.number().optional(),
+  engineVersion: z.string().optional(),
+  engineApiVersion: z.string().optional(),
+});
+export type HostFacts = z.infer<typeof hostFactsSchema>;
