@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { overridesFromEnvironment, readConfig } from './config.ts';
+
+const read = (text: string) => readConfig({ file: 'c.yaml', text });
+
+describe('collector configuration', () => {
+  it('has the documented defaults', () => {
+    const config = readConfig(null);
+    expect(config).toEqual({
+      listen: { host: '127.0.0.1', port: 7460 },
+      dataDir: '/var/lib/relight-collector',
+      liveness: { heartbeatMs: 10_000, suspectAfterMs: 25_000, deadAfterMs: 60_000, restartGraceMs: 120_000, bootGraceMs: 900_000 },
+      alerts: {
+        repeatedRestarts: {
+          warning: { count: 3, withinMs: 600_000 },
+          critical: { count: 5, withinMs: 1_800_000 },
+          resolveAfterMs: 900_000,
+        },
+        hostDead: { severity: 'critical' },
+        sinks: [],
+      },
+      retention: { logsMs: 14 * 86_400_000, logsBytesMax: 50 * 1024 ** 3, eventsMs: 90 * 86_400_000 },
+    });
+  });
+
+  it('reads what the documentation shows', () => {
+    const config = read(`version: 1
+listen: "[::1]:9000"
+data_dir: /tmp/x
+liveness: {heartbeat: 2s, suspect_after: 5s, dead_after: 12s, restart_grace: 30s, boot_grace: 5m}
+alerts:
+  repeated_restarts: {warning: 2 in 1m, critical: 4 in 5m, resolve_after: 2m}
+  host_dead: {severity: warning}
+  sinks: [{type: webhook, url: "http://alerts.example/hook"}]
+retention: {logs: 1d, logs_bytes: 1gb, events: 2d}
+`);
+    expect(config.listen).toEqual({ host: '::1', port: 9000 });
+    expect(config.alerts.sinks).toEqual([{ type: 'webhook', url: 'http://alerts.example/hook' }]);
+    expect(config.alerts.repeatedRestarts.critical).toEqual({ count: 4, withinMs: 300_000 });
+    expect(config.retention.logsBytesMax).toBe(1024 ** 3);
+  });
+
+  it('lets the environment win over the file and flags over the environment', () => {
+    const env = overridesFromEnvironment({ RELIGHT_COLLECTOR_LISTEN: '0.0.0.0:1', RELIGHT_COLLECTOR_DATA_DIR: '/env' });
+    const source = { file: 'c.yaml', text: 'version: 1\nlisten: 127.0.0.1:9\ndata_dir: /file\n' };
+    expect(readConfig(source, [env]).listen).toEqual({ host: '0.0.0.0', port: 1 });
+    expect(readConfig(source, [env, { dataDir: '/flag' }])).toMatchObject({ listen: { port: 1 }, dataDir: '/flag' });
+    expect(() => readConfig(null, [{ listen: 'nonsense' }])).toThrow(/--listen: "nonsense"/);
+  });
+
+  it.each([
+    ['version: 1\nlivenes: {}\n', /^c\.yaml:2:1: livenes: unknown key; did you mean "liveness"\?$/],
+    ['version: 1\nliveness:\n  dead_aftr: 9s\n', /^c\.yaml:3:3: liveness\.dead_aftr: unknown key; did you mean "dead_after"\?$/],
+    ['version: 1\nliveness: {dead_after: soon}\n', /^c\.yaml:2:12: liveness\.dead_after: "soon" is not a duration/],
+    ['version: 1\nalerts:\n  sinks:\n    - {type: mail, url: "http://x"}\n', /^c\.yaml:4:8: alerts\.sinks\.0\.type: must be webhook$/],
+    ['version: 1\nalerts: {sinks: [{type: webhook, url: "ftp://x"}]}\n', /"ftp:\/\/x" is not an http or https URL/],
+    ['version: 2\n', /^c\.yaml:1:1: version: must be 1$/],
+    ['', /version/],
+    ['version: 1\nversion: 1\n', /^c\.yaml:2:1: /],
+    ['version: 1\nliveness: {suspect_after: 70s}\n', /^c\.yaml:2:1: liveness: heartbeat < suspect_after < dead_after must hold$/],
+    ['- a\n', /c\.yaml:1:1: /],
+    ['version: 1\nretention: {logs_bytes: lots}\n', /"lots" is not a size/],
+  ])('names the place and the mistake: %j', (text, message) => {
+    expect(() => read(text)).toThrow(message);
+  });
+});

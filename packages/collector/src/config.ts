@@ -1,0 +1,213 @@
+/**
+ * The collector's configuration (DESIGN §5): YAML, then `RELIGHT_COLLECTOR_*`, then flags; the later wins. Durations become
+ * milliseconds, sizes bytes, every default is filled in, the result is frozen.
+ */
+import { RelightError } from '@relight/shared/errors';
+import { suggest } from '@relight/shared/suggest';
+import { parseDurationMs, parseSizeBytes } from '@relight/shared/units';
+import type { Severity } from '@relight/shared/event';
+import { severities } from '@relight/shared/event';
+import { z } from 'zod';
+import { parseYaml, type YamlText } from './yaml-document.ts';
+
+export interface LivenessConfig {
+  readonly heartbeatMs: number;
+  readonly suspectAfterMs: number;
+  readonly deadAfterMs: number;
+  /** Nobody is declared dead within this time after the collector's start. */
+  readonly restartGraceMs: number;
+  /** How long a host that said it reboots may take. */
+  readonly bootGraceMs: number;
+}
+
+/** `5 in 30m` */
+export interface CountWithin {
+  readonly count: number;
+  readonly withinMs: number;
+}
+
+export interface AlertsConfig {
+  readonly repeatedRestarts: { readonly warning: CountWithin; readonly critical: CountWithin; readonly resolveAfterMs: number };
+  readonly hostDead: { readonly severity: Severity };
+  readonly sinks: readonly SinkConfig[];
+}
+
+export interface SinkConfig {
+  readonly type: 'webhook';
+  readonly url: string;
+}
+
+export interface RetentionConfig {
+  readonly logsMs: number;
+  /** Compressed bytes of log bodies. */
+  readonly logsBytesMax: number;
+  readonly eventsMs: number;
+}
+
+export interface CollectorConfig {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly dataDir: string;
+  readonly liveness: LivenessConfig;
+  readonly alerts: AlertsConfig;
+  readonly retention: RetentionConfig;
+}
+
+/** A string field with a unit or form of its own: `parse` gives undefined for what it does not understand. */
+function text<T>(parse: (value: string) => T | undefined, form: string): z.ZodType<T> {
+  return z.union([z.string(), z.literal(0)], { error: `must be ${form}` }).transform((value, ctx) => {
+    const parsed = parse(String(value));
+    if (parsed !== undefined) return parsed;
+    ctx.addIssue({ code: 'custom', message: `"${value}" is not ${form}` });
+    return z.NEVER;
+  });
+}
+
+const duration = text((value) => {
+  const ms = parseDurationMs(value);
+  return ms === undefined || ms <= 0 ? undefined : ms;
+}, 'a duration above zero such as 500ms, 25s or 10m');
+const size = text(parseSizeBytes, 'a size such as 512mb or 50gb');
+const countWithin = text(parseCountWithin, 'a count within a time such as "3 in 10m"');
+const listenAddress = text(parseListen, 'HOST:PORT such as 127.0.0.1:7460 or [::1]:7460');
+
+function parseCountWithin(value: string): CountWithin | undefined {
+  const match = /^([1-9]\d{0,5})\s+in\s+(\S+)$/.exec(value.trim());
+  const withinMs = parseDurationMs(match?.[2] ?? '');
+  return match === null || withinMs === undefined ? undefined : { count: Number(match[1]), withinMs };
+}
+
+function parseListen(value: string): { host: string; port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) return undefined;
+  return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '0.0.0.0' : match[2]), port };
+}
+
+const webhookUrl = text((value) => {
+  const url = URL.parse(value);
+  return url?.protocol === 'http:' || url?.protocol === 'https:' ? value : undefined;
+}, 'an http or https URL');
+
+const schema = z.strictObject({
+  version: z.literal(1, { error: 'must be 1' }),
+  listen: listenAddress.default({ host: '127.0.0.1', port: 7460 }),
+  data_dir: z.string().min(1).default('/var/lib/relight-collector'),
+  liveness: z
+    .strictObject({
+      heartbeat: duration.default(10_000),
+      suspect_after: duration.default(25_000),
+      dead_after: duration.default(60_000),
+      restart_grace: duration.default(120_000),
+      boot_grace: duration.default(15 * 60_000),
+    })
+    .prefault({}),
+  alerts: z
+    .strictObject({
+      repeated_restarts: z
+        .strictObject({
+          warning: countWithin.default({ count: 3, withinMs: 10 * 60_000 }),
+          critical: countWithin.default({ count: 5, withinMs: 30 * 60_000 }),
+          resolve_after: duration.default(15 * 60_000),
+        })
+        .prefault({}),
+      host_dead: z
+        .strictObject({ severity: z.enum(severities, { error: `must be one of ${severities.join(', ')}` }).default('critical') })
+        .prefault({}),
+      sinks: z.array(z.strictObject({ type: z.literal('webhook', { error: 'must be webhook' }), url: webhookUrl })).default([]),
+    })
+    .prefault({}),
+  retention: z
+    .strictObject({
+      logs: duration.default(14 * 86_400_000),
+      logs_bytes: size.default(50 * 1024 ** 3),
+      events: duration.default(90 * 86_400_000),
+    })
+    .prefault({}),
+});
+
+/** What flags or the environment say; both use the field names of the file. */
+export interface ConfigOverrides {
+  readonly listen?: string | undefined;
+  readonly dataDir?: string | undefined;
+}
+
+/** `RELIGHT_COLLECTOR_LISTEN`, `RELIGHT_COLLECTOR_DATA_DIR`. */
+export function overridesFromEnvironment(env: Readonly<Record<string, string | undefined>>): ConfigOverrides {
+  return { listen: env['RELIGHT_COLLECTOR_LISTEN'], dataDir: env['RELIGHT_COLLECTOR_DATA_DIR'] };
+}
+
+/**
+ * Reads the configuration. `source` is null where there is no file: then the defaults hold.
+ * @throws RelightError `config-invalid` with one line for every mistake: `file:line:column: path: message`.
+ */
+export function readConfig(
+  source: { readonly file: string; readonly text: string } | null,
+  overrides: readonly ConfigOverrides[] = [],
+): CollectorConfig {
+  const document = source === null ? null : parseYaml(source.text, source.file);
+  const parsed = schema.safeParse(document?.value ?? { version: 1 });
+  if (!parsed.success) {
+    throw new RelightError('config-invalid', parsed.error.issues.flatMap((issue) => describeIssue(issue, document)).join('\n'));
+  }
+  const value = parsed.data;
+  const { liveness, alerts, retention } = value;
+  if (liveness.suspect_after <= liveness.heartbeat || liveness.dead_after <= liveness.suspect_after) {
+    const where = document === null ? '' : document.where(['liveness']);
+    throw new RelightError('config-invalid', `${where}liveness: heartbeat < suspect_after < dead_after must hold`);
+  }
+  const config: CollectorConfig = {
+    listen: overrides.reduce((listen, layer) => overrideListen(layer.listen) ?? listen, value.listen),
+    dataDir: overrides.reduce((dataDir, layer) => layer.dataDir ?? dataDir, value.data_dir),
+    liveness: {
+      heartbeatMs: liveness.heartbeat,
+      suspectAfterMs: liveness.suspect_after,
+      deadAfterMs: liveness.dead_after,
+      restartGraceMs: liveness.restart_grace,
+      bootGraceMs: liveness.boot_grace,
+    },
+    alerts: {
+      repeatedRestarts: {
+        warning: alerts.repeated_restarts.warning,
+        critical: alerts.repeated_restarts.critical,
+        resolveAfterMs: alerts.repeated_restarts.resolve_after,
+      },
+      hostDead: { severity: alerts.host_dead.severity },
+      sinks: alerts.sinks,
+    },
+    retention: { logsMs: retention.logs, logsBytesMax: retention.logs_bytes, eventsMs: retention.events },
+  };
+  return Object.freeze(config);
+}
+
+function overrideListen(value: string | undefined): { host: string; port: number } | undefined {
+  if (value === undefined) return undefined;
+  const parsed = parseListen(value);
+  if (parsed === undefined) throw new RelightError('config-invalid', `--listen: "${value}" is not HOST:PORT such as 127.0.0.1:7460`);
+  return parsed;
+}
+
+function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): string[] {
+  const at = (path: readonly PropertyKey[]): string => {
+    const name = path.map(String).join('.');
+    return `${document?.where(path) ?? ''}${name === '' ? '' : `${name}: `}`;
+  };
+  if (issue.code !== 'unrecognized_keys') return [`${at(issue.path)}${issue.message}`];
+  const allowed = keysAt(schema, issue.path);
+  return issue.keys.map((key) => {
+    const near = suggest(key, allowed);
+    const hint = near === undefined ? `allowed here: ${allowed.join(', ')}` : `did you mean "${near}"?`;
+    return `${at([...issue.path, key])}unknown key; ${hint}`;
+  });
+}
+
+/** The keys that the schema knows at `path`. */
+function keysAt(root: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let here: unknown = root;
+  for (const step of [...path, undefined]) {
+    while (here instanceof z.ZodDefault || here instanceof z.ZodPrefault) here = here.unwrap();
+    if (step === undefined) break;
+    if (here instanceof z.ZodArray) here = here.element;
+    else if (here instanceof z.ZodObject) here = (here.shape as Record<PropertyKey, unknown>)[step];
+  }
+  return here instanceof z.ZodObject ? Object.keys(here.shape) : [];
+}
