@@ -1,0 +1,57 @@
+/** Takes away everything that a private engine leaves on the machine, also when it was killed. */
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { deleteBridge } from './engine-network.ts';
+import { listProcesses, signalProcess } from './processes.ts';
+import { waitFor } from './wait.ts';
+
+const run = promisify(execFile);
+
+/** dockerd must have ended. Kills what runs in its containers, their shims and containerd, unmounts, deletes. */
+export async function cleanDirectory(directory: string): Promise<void> {
+  const containers = namesIn(join(directory, 'data', 'containers'));
+  const isOurs = ({ cmdline, cgroup }: { cmdline: readonly string[]; cgroup: string }): boolean =>
+    cmdline.some((word) => word.includes(`${directory}/`)) || containers.some((id) => cgroup.includes(id));
+  await waitFor(
+    () => {
+      const left = listProcesses().filter((found) => found.pid !== process.pid && isOurs(found));
+      for (const { pid } of left) signalProcess(pid, 'SIGKILL');
+      return left.length === 0;
+    },
+    { timeoutMs: 15_000, everyMs: 50, what: `all processes of ${directory} to end` },
+  );
+  for (const mount of mountsBelow(directory)) await run('umount', ['-l', mount]);
+  const bridge = readIfThere(join(directory, 'bridge'));
+  if (bridge !== undefined) await deleteBridge(bridge);
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Innermost first. Paths as /proc/self/mountinfo escapes them. */
+function mountsBelow(directory: string): readonly string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCodePoint(Number.parseInt(octal, 8))),
+    )
+    .filter((path) => path.startsWith(`${directory}/`))
+    .toReversed();
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

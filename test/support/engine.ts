@@ -1,0 +1,208 @@
+/**
+ * A private Docker Engine of the tests' own: own data, sockets, pid file, containerd, bridge and address range. Several run
+ * beside each other and beside the machine's engine. Needs root.
+ *
+ * What an earlier run left behind (it was killed) is removed when the next one starts.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { ensurePrograms, findProgram } from './engine-install.ts';
+import { cleanDirectory } from './engine-cleanup.ts';
+import { createEngineNetwork } from './engine-network.ts';
+import { signalProcess, startTicks } from './processes.ts';
+import { waitFor } from './wait.ts';
+
+export interface PrivateEngineOptions {
+  /** Containers go on while dockerd is away. Default false: stopping dockerd stops them. */
+  readonly liveRestore?: boolean;
+  /** For everything the engine writes; default: a new one under the temporary directory. Keep it short: sockets live in it. */
+  readonly directory?: string;
+}
+
+export interface PrivateEngine {
+  /** Path of the unix socket; the same after every start. */
+  readonly socket: string;
+  readonly directory: string;
+  /** Pid of dockerd; undefined while it is stopped. */
+  readonly pid: number | undefined;
+  /** Starts dockerd after stop() or kill(), with the same data. Resolves when it answers. */
+  start(): Promise<void>;
+  /** SIGTERM, and waits for the end. Without live-restore this stops the containers. */
+  stop(): Promise<void>;
+  /** SIGKILL. Containers go on, without live-restore until the next start. */
+  kill(): Promise<void>;
+  /** SIGSTOP: connections are accepted by the kernel, nothing is answered. */
+  freeze(): void;
+  thaw(): void;
+  /** Removes containers, processes, mounts, bridge and directory. May be called more than once. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const directoryPrefix = 'relight-engine-';
+
+export async function startPrivateEngine(options: PrivateEngineOptions = {}): Promise<PrivateEngine> {
+  await ensurePrograms(['dockerd', 'busybox']);
+  await removeAbandoned();
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
+  mkdirSync(directory, { recursive: true });
+  const network = await createEngineNetwork();
+  writeFileSync(join(directory, 'bridge'), network.bridge);
+  writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
+  const socket = join(directory, 'docker.sock');
+  const flags = [
+    `--data-root=${join(directory, 'data')}`,
+    `--exec-root=${join(directory, 'exec')}`,
+    `--pidfile=${join(directory, 'dockerd.pid')}`,
+    `--host=unix://${socket}`,
+    `--containerd-namespace=${basename(directory)}`,
+    `--containerd-plugins-namespace=${basename(directory)}-plugins`,
+    // The default configuration file belongs to the machine's engine.
+    `--config-file=${join(directory, 'daemon.json')}`,
+    ...(options.liveRestore === true ? ['--live-restore'] : []),
+    ...network.flags,
+  ];
+  writeFileSync(join(directory, 'daemon.json'), '{}');
+  const engine = new Dockerd(directory, socket, flags);
+  try {
+    await engine.start();
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+  return engine;
+}
+
+class Dockerd implements PrivateEngine {
+  readonly directory: string;
+  readonly socket: string;
+  readonly #flags: readonly string[];
+  #child: ChildProcess | undefined;
+
+  constructor(directory: string, socket: string, flags: readonly string[]) {
+    this.directory = directory;
+    this.socket = socket;
+    this.#flags = flags;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  async start(): Promise<void> {
+    if (this.#child !== undefined) throw new Error('the private engine is running already');
+    // A daemon that was killed leaves its pid file; the next one refuses when that pid lives again as something else.
+    rmSync(join(this.directory, 'dockerd.pid'), { force: true });
+    const log = openSync(this.#logPath, 'a');
+    const child = spawn(findProgram('dockerd') ?? 'dockerd', this.#flags, { stdio: ['ignore', log, log], env: daemonEnvironment() });
+    closeSync(log);
+    this.#child = child;
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+    await waitFor(
+      () => {
+        if (this.#child !== child) throw new Error(`dockerd exited with ${child.exitCode ?? child.signalCode}:\n${this.#logTail()}`);
+        return answers(this.socket);
+      },
+      { timeoutMs: 60_000, everyMs: 50, what: `dockerd on ${this.socket} to answer` },
+    );
+  }
+
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  freeze(): void {
+    this.#running().kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#running().kill('SIGCONT');
+  }
+
+  async dispose(): Promise<void> {
+    await this.kill();
+    await cleanDirectory(this.directory);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  get #logPath(): string {
+    return join(this.directory, 'dockerd.log');
+  }
+
+  #running(): ChildProcess {
+    if (this.#child === undefined) throw new Error('the private engine is not running');
+    return this.#child;
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child?.pid === undefined) return;
+    child.kill(signal);
+    child.kill('SIGCONT');
+    await waitFor(() => this.#child !== child, { timeoutMs: 60_000, what: `dockerd ${child.pid} to end after ${signal}` });
+    // Its containerd dies with it, a moment later. The next dockerd would take it, or its zombie, for alive and fail.
+    const pidFile = join(this.directory, 'exec/containerd/containerd.pid');
+    const containerd = Number(readText(pidFile) ?? 0);
+    await waitFor(() => containerd === 0 || startTicks(containerd) === undefined, { what: `containerd ${containerd} to end` });
+    rmSync(pidFile, { force: true });
+  }
+
+  #logTail(): string {
+    return readFileSync(this.#logPath, 'utf8').split('\n').slice(-20).join('\n');
+  }
+}
+
+/** dockerd starts containerd and the userland proxy by name. */
+function daemonEnvironment(): NodeJS.ProcessEnv {
+  const { PATH = '', ...rest } = process.env;
+  return { ...rest, PATH: `${PATH}:/usr/local/sbin:/usr/sbin:/sbin` };
+}
+
+/** True once the engine answers; a refused connection is false. */
+export function answers(socketPath: string, timeoutMs = 2_000): Promise<boolean> {
+  return new Promise((resolve) => {
+    const call = request({ socketPath, path: '/_ping', agent: false, timeout: timeoutMs }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    call.once('timeout', () => call.destroy(new Error('timeout')));
+    call.once('error', () => resolve(false));
+    call.end();
+  });
+}
+
+/** Engines whose test run is gone. A run is known by pid and start time. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(directoryPrefix))) {
+    const directory = join(tmpdir(), name);
+    const [pid = 0, ticks = 0] = readOwner(directory);
+    if (pid === 0 || startTicks(pid) === ticks) continue;
+    const daemon = Number(readText(join(directory, 'dockerd.pid')) ?? 0);
+    if (daemon > 0 && (readText(`/proc/${daemon}/cmdline`) ?? '').includes(directory)) signalProcess(daemon, 'SIGKILL');
+    await cleanDirectory(directory);
+  }
+}
+
+function readOwner(directory: string): readonly number[] {
+  return (readText(join(directory, 'owner')) ?? '0 0').split(' ').map(Number);
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
