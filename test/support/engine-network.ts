@@ -1,14 +1,14 @@
 /**
  * A bridge of its own for each private engine. Engines that share `docker0` or write the host's packet filter break each
  * other: every daemon resets the chains that all of them share. So: our own bridge device with an address range of its own,
- * no packet filter at all, and published ports through the engine's userland proxy.
+ * no packet filter at all, and published ports through the engine's userland proxy. Two flags that suggest themselves must
+ * not be given, because they make dockerd delete `docker0`: `--bridge=none`, and `--default-address-pool` (at its second start).
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const firstOctets = '10.231';
-const poolOctets = '10.232';
 
 export interface EngineNetwork {
   readonly bridge: string;
@@ -34,14 +34,7 @@ export async function createEngineNetwork(): Promise<EngineNetwork> {
     await ip('link', 'set', bridge, 'up');
     return {
       bridge,
-      flags: [
-        `--bridge=${bridge}`,
-        `--default-address-pool=base=${poolOctets}.${number}.0/24,size=28`,
-        '--iptables=false',
-        '--ip6tables=false',
-        '--ip-masq=false',
-        '--ip-forward=false',
-      ],
+      flags: [`--bridge=${bridge}`, '--iptables=false', '--ip6tables=false', '--ip-masq=false', '--ip-forward=false'],
       dispose: () => deleteBridge(bridge),
     };
   }
