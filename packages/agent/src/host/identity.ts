@@ -1,0 +1,54 @@
+/**
+ * Whose containers these are. The id stands in the label `relight.agent` of every container, so it must survive everything
+ * that containers survive, a deleted state directory included: it is derived from the machine and the directory's path, and
+ * persisted so that it also survives a move of the directory. A copy of the state directory on another machine (a golden
+ * image) is not this agent: it gets an id of its own.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomically } from './atomic-file.ts';
+import { type MachineId, sameMachine } from './machine-id.ts';
+
+const identityFileSchema = z.object({ agentId: z.string().min(8).max(128), machineId: z.string().min(1) });
+
+export interface Identity {
+  /** In the form of a UUID. */
+  readonly agentId: string;
+  /** False: taken from the state directory as it stood. */
+  readonly created: boolean;
+  /** Where the id comes from, for a person. */
+  readonly reason: string;
+}
+
+export function loadIdentity(options: { readonly stateDir: string; readonly machineId: MachineId }): Identity {
+  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+  const file = join(options.stateDir, 'identity.json');
+  const kept = readIdentityFile(file);
+  if (kept !== null && sameMachine(kept.machineId, options.machineId)) {
+    return { agentId: kept.agentId, created: false, reason: 'kept in the state directory' };
+  }
+  const agentId = deriveAgentId(options.machineId, realpathSync(options.stateDir));
+  writeFileAtomically(file, `${JSON.stringify({ agentId, machineId: options.machineId })}\n`);
+  const reason =
+    kept === null
+      ? 'derived from the machine and the state directory'
+      : `the state directory was copied from another machine (agent ${kept.agentId}); derived anew`;
+  return { agentId, created: true, reason };
+}
+
+function deriveAgentId(machineId: MachineId, stateDir: string): string {
+  const hex = createHash('sha256').update(`relight-agent|${machineId}|${stateDir}`).digest('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
+}
+
+/** Null: lost, or not a whole one; then the derived id takes its place, which is the same on an unmoved directory. */
+function readIdentityFile(file: string): z.infer<typeof identityFileSchema> | null {
+  try {
+    return identityFileSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Which machine this is. Two sources are combined: the installed system's id (/etc/machine-id), which a carelessly made
+ * golden image copies to every clone, and the id of the (virtual) hardware, which is new for each clone but may be read by
+ * root alone. Neither leaves the host unhashed: /etc/machine-id is confidential, says machine-id(5).
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFileAtomically } from './atomic-file.ts';
+
+/** `SYSTEM.HARDWARE`: 16 hex digits each, `-` for what could not be read. */
+export type MachineId = string;
+
+const systemFiles = ['etc/machine-id', 'var/lib/dbus/machine-id'];
+const hardwareFiles = ['sys/class/dmi/id/product_uuid'];
+/** What firmware writes when its maker did not care, and images that are meant to be initialised at first boot. */
+const worthless = /^(?:uninitialized|[0f-]+|03000200-0400-0500-0006-000700080009|)$/;
+
+/** On a machine that has no id at all, a random one is kept in the state directory. */
+export function readMachineId(options: { readonly stateDir: string; readonly root?: string }): MachineId {
+  const root = options.root ?? '/';
+  const first = (files: readonly string[]): string =>
+    files.map((file) => readOr(join(root, file), '').trim().toLowerCase()).find((text) => !worthless.test(text)) ?? '';
+  const hardware = first(hardwareFiles);
+  const system = first(systemFiles) || (hardware === '' ? keptRandomId(options.stateDir) : '');
+  return `${hashed('system', system)}.${hashed('hardware', hardware)}`;
+}
+
+/** Whether both are the same machine as far as both know: an id read without root rights lacks the hardware's part. */
+export function sameMachine(a: MachineId, b: MachineId): boolean {
+  const theirs = b.split('.');
+  const known = a.split('.').flatMap((part, i) => (part === '-' || (theirs[i] ?? '-') === '-' ? [] : [part === theirs[i]]));
+  return known.length > 0 && known.every(Boolean);
+}
+
+function hashed(kind: string, id: string): string {
+  return id === '' ? '-' : createHash('sha256').update(`relight-machine|${kind}|${id}`).digest('hex').slice(0, 16);
+}
+
+function keptRandomId(stateDir: string): string {
+  const file = join(stateDir, 'machine-id');
+  const kept = readOr(file, '').trim();
+  if (kept !== '') return kept;
+  const id = randomUUID();
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  writeFileAtomically(file, `${id}\n`);
+  return id;
+}
+
+function readOr(file: string, otherwise: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'EPERM' || code === 'ENOTDIR') return otherwise;
+    throw error;
+  }
+}
