@@ -6,7 +6,7 @@ import type { ErrorCode } from '@relight/shared/errors';
 
 /** One start of something in a container: its id is in RELIGHT_RUN of every process that belongs to it. */
 export interface RunRef {
-  /** `<owner>.<workload>.<generation>.<n>`; n counts up per workload and is recorded before the run begins. */
+  /** See run-id.ts. Recorded before the run begins, so that a crash in between leaves nothing unknown. */
   readonly runId: string;
   readonly kind: 'process' | 'mount' | 'setup';
   /** The mount's or step's name; '' for the process. */
@@ -22,6 +22,8 @@ export interface RunHandle extends RunRef {
 }
 
 export type Op =
+  /** Which runs are alive in a container that somebody else started: an earlier life of this agent. */
+  | { readonly kind: 'adopt'; readonly containerId: string }
   /** Variables anew, then every `depends_on` once. Fails with variable-failed or dependency-down. */
   | { readonly kind: 'prepare' }
   | { readonly kind: 'pull' }
@@ -43,6 +45,7 @@ export type OpKind = Op['kind'];
 
 /** What an operation brought. Facts only; what follows from them is the supervisor's business. */
 export type OpValue =
+  | { readonly kind: 'adopt'; readonly runs: readonly RunHandle[] }
   | { readonly kind: 'prepare' }
   | { readonly kind: 'pull' }
   | { readonly kind: 'stop-runs' }

@@ -1,0 +1,221 @@
+/**
+ * The way to ready. From what is in place follows the one next operation; nothing is remembered of "where we were", so every
+ * loss on the way is mended by the same path.
+ *
+ *   stop ▸ prepare ▸ retire ▸ pull ▸ create ▸ start ▸ mounts and setup in order ▸ process ▸ verify ▸ ready
+ */
+import type { Phase } from '@relight/shared/phase';
+import { formatDurationMs } from '@relight/shared/units';
+import type { SetupItem, WorkloadSpec } from '../config/spec.ts';
+import { beginAttempt, fail } from './failure.ts';
+import type { Op } from './op.ts';
+import type { WorkloadState } from './state.ts';
+import type { Work } from './work.ts';
+
+export function advance(work: Work): void {
+  const { state } = work;
+  if (state.op !== null || !state.engine.up) return;
+  if (state.pause !== null) {
+    work.enter('paused', state.pause.reason);
+    return;
+  }
+  if (!state.adopted) {
+    if (state.container?.running === true) {
+      work.run({ kind: 'adopt', containerId: state.container.id });
+      return;
+    }
+    work.set({ adopted: true });
+  }
+  if (state.suspectedDeath !== null || state.pendingFailure !== null) return;
+  const { container, process, leftovers } = work.state;
+  if (container?.running === true && process !== null && state.stop === 'now') {
+    // Before the back-off, not after it: a broken process does no good while it waits.
+    const op: Op = { kind: 'stop-runs', runs: [process, ...leftovers], graceful: true };
+    work.enter('starting', work.state.attempt?.cause ?? state.reason, stageOf(op, work.spec));
+    work.run(op);
+    return;
+  }
+  if (container?.frozen === true) {
+    work.enter('degraded', 'the container is paused (docker pause)');
+    return;
+  }
+  if (state.held !== null && work.now < state.held.retryAt) return;
+  if (state.backOff !== null && work.now < state.backOff.until) {
+    if (!state.backOff.waiting) work.enter('back-off', state.backOff.reason);
+    return;
+  }
+  const op = nextOp(work);
+  if (op === null) verify(work);
+  else begin(work, op);
+}
+
+function begin(work: Work, op: Op): void {
+  beginAttempt(work, work.state.reason);
+  work.set({ backOff: null });
+  const [phase, stage] = describe(op, work.spec);
+  work.enter(phase, work.state.attempt?.cause ?? '', stage);
+  work.run(op);
+}
+
+/** Null: everything is in place. Allots run numbers, so it is called only when the operation is really begun. */
+function nextOp(work: Work): Op | null {
+  const { state, spec } = work;
+  const { container } = state;
+  const running = container?.running === true;
+  if (running && !state.replace && inPlace(state, spec)) return null;
+  if (state.attempt?.prepared !== true) return { kind: 'prepare' };
+  if (container !== null && state.replace) return retire(work, container.id, running);
+  if (container === null) {
+    const wantsPull = state.needsPull || (spec.container.pullPolicy === 'always' && !state.attempt.pulled);
+    return wantsPull ? { kind: 'pull' } : { kind: 'create', generation: state.generation + 1 };
+  }
+  if (!running) return { kind: 'start', containerId: container.id };
+  if (state.lostMounts.length > 0) return { kind: 'stop-runs', runs: state.lostMounts, graceful: false };
+  return nextInside(work);
+}
+
+function retire(work: Work, containerId: string, running: boolean): Op {
+  const { state, spec } = work;
+  if (running && state.process !== null) return { kind: 'stop-runs', runs: [state.process, ...state.leftovers], graceful: true };
+  // With a process of ours, the container's own command only holds it open: no grace is owed to it.
+  const graceful = running && spec.process === null;
+  return { kind: 'retire', containerId, asName: retiredName(spec.container.name, state.generation), graceful };
+}
+
+export const retiredName = (name: string, generation: number): string => `${name}-relight-old-${generation}`;
+
+function nextInside(work: Work): Op | null {
+  const { state, spec } = work;
+  for (const item of placement(spec)) {
+    if (item.kind === 'mount' && state.mounts[item.mount] === undefined) {
+      return { kind: 'mount', mount: item.mount, run: work.newRun('mount', item.mount) };
+    }
+    if (item.kind === 'step' && !state.setup.includes(item.name)) {
+      const verifyFirst = state.setupEarlier.includes(item.name) && item.verify !== null;
+      return { kind: 'setup', index: spec.setup.indexOf(item), run: work.newRun('setup', item.name), verifyFirst };
+    }
+  }
+  if (state.process !== null && state.stop === 'after-mounts') {
+    return { kind: 'stop-runs', runs: [state.process, ...state.leftovers], graceful: true };
+  }
+  if (spec.process !== null && state.process === null) {
+    return { kind: 'process', run: work.newRun('process', ''), leftovers: state.leftovers };
+  }
+  return null;
+}
+
+/** Mounts that no step names come first, in order; then the steps and the mounts between them. */
+export function placement(spec: WorkloadSpec): readonly SetupItem[] {
+  const named = new Set(spec.setup.flatMap((item) => (item.kind === 'mount' ? [item.mount] : [])));
+  const first = spec.mounts.filter((mount) => !named.has(mount.name)).map((mount) => ({ kind: 'mount' as const, mount: mount.name }));
+  return [...first, ...spec.setup];
+}
+
+function inPlace(state: WorkloadState, spec: WorkloadSpec): boolean {
+  return (
+    state.stop === 'no' &&
+    placement(spec).every((item) => (item.kind === 'mount' ? state.mounts[item.mount] !== undefined : state.setup.includes(item.name))) &&
+    (spec.process === null || state.process !== null)
+  );
+}
+
+function describe(op: Op, spec: WorkloadSpec): readonly [Phase, string] {
+  switch (op.kind) {
+    case 'adopt':
+      return ['verifying', 'adopt'];
+    case 'prepare':
+      return ['waiting', spec.dependsOn.length > 0 ? 'variables and dependencies' : 'variables'];
+    case 'pull':
+      return ['pulling', `pull ${spec.container.image}`];
+    case 'retire':
+      return ['creating', 'set the old container aside'];
+    case 'create':
+      return ['creating', 'create the container'];
+    case 'start':
+      return ['creating', 'start the container'];
+    case 'mount':
+      return ['mounting', `mount ${op.mount}`];
+    case 'setup': {
+      const steps = spec.setup.filter((item) => item.kind === 'step');
+      const item = spec.setup[op.index];
+      const position = item?.kind === 'step' ? steps.indexOf(item) + 1 : 0;
+      return ['setting-up', `setup ${position}/${steps.length}: ${op.run.name}`];
+    }
+    case 'stop-runs':
+      return ['starting', 'stop what is left of the last run'];
+    case 'process':
+      return ['starting', 'start the process'];
+  }
+}
+
+export const stageOf = (op: Op, spec: WorkloadSpec): string => describe(op, spec)[1];
+
+/** Everything is in place; the readiness checks have the word. */
+function verify(work: Work): void {
+  const { state, spec } = work;
+  if (state.readyAt !== null) {
+    stayReady(work);
+    return;
+  }
+  beginAttempt(work, state.reason);
+  const since = state.verifyingSince ?? work.now;
+  if (state.verifyingSince === null) work.set({ verifyingSince: since, ready: {} });
+  const failing = spec.ready.filter((check) => work.state.ready[check.name]?.ok !== true);
+  if (failing.length === 0) {
+    becomeReady(work, since);
+    return;
+  }
+  if (work.now - since >= spec.readyWindowMs) {
+    const first = failing[0]?.name ?? '';
+    const why = work.state.ready[first]?.message ?? 'no answer yet';
+    work.set(spec.process === null ? { replace: true } : { stop: 'now' });
+    const message = `not ready within ${formatDurationMs(spec.readyWindowMs)}: ${first}: ${why}`;
+    fail(
+      work,
+      { code: 'ready-timeout', message, recoverable: true, advice: '', data: { check: first } },
+      spec.process === null ? 'container' : 'process',
+    );
+    advance(work);
+    return;
+  }
+  work.enter('verifying', `waiting for ${failing.map((check) => check.name).join(', ')}`, 'verify');
+}
+
+function becomeReady(work: Work, verifyingSince: number): void {
+  const { attempt, downSince } = work.state;
+  const startedAt = attempt?.startedAt ?? verifyingSince;
+  const stages = [...(attempt?.timeline ?? []), { stage: 'verify', ms: work.now - verifyingSince }];
+  const timeToReadyMs = work.now - startedAt;
+  work.set({
+    readyAt: work.now,
+    healthySince: work.now,
+    downSince: null,
+    verifyingSince: null,
+    attempt: null,
+    held: null,
+    live: {},
+    mountChecks: {},
+  });
+  work.enter('ready', 'every readiness check has passed');
+  work.emit('workload.ready', 'info', `ready after ${formatDurationMs(timeToReadyMs)}`, {
+    timeToReadyMs,
+    downMs: downSince === null ? null : work.now - downSince,
+    cause: attempt?.cause ?? null,
+    stages,
+  });
+  work.effect({ kind: 'observe' });
+}
+
+function stayReady(work: Work): void {
+  const { live, mountChecks } = work.state;
+  const failing = [...Object.entries(live), ...Object.entries(mountChecks)].find(([, check]) => !check.ok);
+  if (failing !== undefined) {
+    if (work.state.phase !== 'degraded')
+      work.emit('workload.degraded', 'warning', `${failing[0]}: ${failing[1].message}`, { check: failing[0] });
+    work.enter('degraded', `${failing[0]}: ${failing[1].message}`);
+    work.set({ healthySince: null });
+    return;
+  }
+  if (work.state.healthySince === null) work.set({ healthySince: work.now });
+  work.enter('ready', 'every readiness check has passed');
+}

@@ -1,0 +1,74 @@
+/** Results of probes: counted here, acted on at their thresholds. */
+import type { MountCondition } from '../checks/probe.ts';
+import { fail } from './failure.ts';
+import type { Failure } from './op.ts';
+import type { CheckState } from './state.ts';
+import type { Work } from './work.ts';
+
+export function onReadyCheck(work: Work, name: string, ok: boolean, message: string): void {
+  if (work.state.verifyingSince === null) return;
+  work.set({ ready: { ...work.state.ready, [name]: next(work.state.ready[name], ok, message) } });
+}
+
+export function onLiveCheck(work: Work, name: string, ok: boolean, message: string): void {
+  const check = work.spec.live.find((candidate) => candidate.name === name);
+  if (check === undefined || work.state.readyAt === null) return;
+  const before = work.state.live[name];
+  const now = next(before, ok, message);
+  work.set({ live: { ...work.state.live, [name]: now } });
+  if (ok) {
+    if (before?.ok === false) work.emit('check.recovered', 'info', `live check ${name}: ${message}`, { check: name });
+    return;
+  }
+  if (before?.ok !== false) {
+    work.emit('check.failed', 'warning', `live check ${name}: ${message} (1 of ${check.failures})`, { check: name, failures: 1 });
+  }
+  if (now.failures < check.failures || check.restarts === 'none') return;
+  work.set(check.restarts === 'process' && work.spec.process !== null ? { stop: 'now' } : { replace: true });
+  const level = check.restarts === 'process' && work.spec.process !== null ? 'process' : 'container';
+  fail(work, failure('live-failed', `live check ${name} failed ${now.failures} times: ${message}`), level);
+}
+
+export function onMountCheck(work: Work, mount: string, condition: MountCondition, message: string): void {
+  const spec = work.spec.mounts.find((candidate) => candidate.name === mount);
+  // A result for a mount that is being placed again right now is stale.
+  if (spec === undefined || work.state.mounts[mount] === undefined || work.state.op?.op.kind === 'mount') return;
+  const before = work.state.mountChecks[mount];
+  const now = next(before, condition === 'ok', message);
+  work.set({ mountChecks: { ...work.state.mountChecks, [mount]: now } });
+  if (condition === 'ok') {
+    if (before?.ok === false) work.emit('check.recovered', 'info', `mount ${mount} answers again`, { mount });
+    return;
+  }
+  const certain = condition === 'disconnected' || condition === 'absent';
+  if (!certain && now.failures < spec.check.failures) {
+    if (before?.ok !== false) {
+      work.emit('check.failed', 'warning', `mount ${mount}: ${message} (1 of ${spec.check.failures})`, { mount, condition });
+    }
+    return;
+  }
+  const hung = condition === 'hung';
+  work.emit(hung ? 'mount.hung' : 'mount.lost', 'error', `mount ${mount} (${spec.target}): ${message}`, {
+    mount,
+    target: spec.target,
+    condition,
+  });
+  loseMount(work, mount);
+  fail(work, failure(hung ? 'mount-hung' : 'mount-lost', `mount ${mount}: ${message}`), 'process');
+}
+
+function loseMount(work: Work, mount: string): void {
+  const { [mount]: lost, ...mounts } = work.state.mounts;
+  const lostMounts = lost?.run === null || lost === undefined ? work.state.lostMounts : [...work.state.lostMounts, lost.run];
+  work.cancelOp();
+  // What has files open there keeps a dead handle for ever; it is stopped when the mount is back.
+  work.set({ mounts, lostMounts, ...(work.state.process === null || work.state.stop === 'now' ? {} : { stop: 'after-mounts' as const }) });
+}
+
+function next(before: CheckState | undefined, ok: boolean, message: string): CheckState {
+  return { ok, failures: ok ? 0 : (before?.failures ?? 0) + 1, message };
+}
+
+function failure(code: Failure['code'], message: string): Failure {
+  return { code, message, recoverable: true, advice: '', data: {} };
+}

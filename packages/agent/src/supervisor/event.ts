@@ -1,0 +1,60 @@
+/** Everything that can reach the supervisor of one workload, as data. */
+import type { ContainerFacts } from '../engine/engine.ts';
+import type { MountCondition } from '../checks/probe.ts';
+import type { OpResult } from './op.ts';
+import type { WorkloadState } from './state.ts';
+import type { WorkloadSpec } from '../config/spec.ts';
+import type { NewAgentEvent } from '@relight/shared/event';
+import type { Op } from './op.ts';
+
+export type SupervisorEvent =
+  /** The clock has reached what `wakeAt` said, or any other moment: waits are judged anew. */
+  | { readonly type: 'tick' }
+  /** List + inspect: all our containers of this workload, and whoever holds its name. */
+  | { readonly type: 'observed'; readonly containers: readonly ContainerFacts[]; readonly afterOutage: boolean }
+  | { readonly type: 'engine-lost'; readonly reason: string }
+  /** The kernel killed a process of the container for want of memory; the container may live on. */
+  | { readonly type: 'oom' }
+  /** An image appeared on the engine. */
+  | { readonly type: 'image-changed' }
+  | { readonly type: 'op-done'; readonly opId: number; readonly result: OpResult }
+  /** `containerAlive`: the container's first process is alive, as the kernel sees it. */
+  | {
+      readonly type: 'run-exited';
+      readonly runId: string;
+      readonly exitCode: number | null;
+      readonly signal: string | null;
+      readonly containerAlive: boolean;
+    }
+  | { readonly type: 'check'; readonly list: 'ready' | 'live'; readonly name: string; readonly ok: boolean; readonly message: string }
+  | { readonly type: 'mount-check'; readonly mount: string; readonly condition: MountCondition; readonly message: string }
+  | { readonly type: 'pause'; readonly reason: string; readonly until: number | null }
+  | { readonly type: 'resume' }
+  | { readonly type: 'restart'; readonly level: 'process' | 'container'; readonly reason: string }
+  /** The configuration says something else than what runs was made from. */
+  | { readonly type: 'spec-changed'; readonly impact: 'process' | 'container'; readonly fields: readonly string[] };
+
+export type EmittedEvent = Omit<NewAgentEvent, 'at' | 'workload'>;
+
+export type Effect =
+  | { readonly kind: 'run'; readonly opId: number; readonly op: Op }
+  | { readonly kind: 'cancel'; readonly opId: number }
+  | { readonly kind: 'emit'; readonly event: EmittedEvent }
+  /** Ask the engine now; an `observed` or `engine-lost` follows. */
+  | { readonly kind: 'observe' }
+  | { readonly kind: 'probe-mount'; readonly mount: string }
+  /** Remove containers of ours that nobody needs any more. */
+  | { readonly kind: 'sweep'; readonly containerIds: readonly string[] };
+
+export interface Context {
+  readonly now: number;
+  /** Uniform in [0, 1), one draw per transition. */
+  readonly random: number;
+  readonly spec: WorkloadSpec;
+  readonly ownerId: string;
+}
+
+export interface Transition {
+  readonly state: WorkloadState;
+  readonly effects: readonly Effect[];
+}

@@ -1,0 +1,165 @@
+/** What the engine's word about our containers means. List + inspect decides; events only led here. */
+import type { ContainerFacts } from '../engine/engine.ts';
+import { fail, restartUncounted } from './failure.ts';
+import type { Failure, OpKind } from './op.ts';
+import { failed } from './operations.ts';
+import type { KnownContainer } from './state.ts';
+import type { Work } from './work.ts';
+
+/** A workload that never becomes ready must not fill the disk with its dead. */
+const othersMax = 4;
+
+/** While one of these is under way the container changes by our own hand. */
+const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'create', 'start']);
+
+/** How long the engine may go on calling a container running whose first process is gone before the process level acts alone. */
+const suspectedDeathMsMax = 5_000;
+
+export function onObserved(work: Work, containers: readonly ContainerFacts[], afterOutage: boolean): void {
+  const { engine, op } = work.state;
+  if (!engine.up) work.set({ engine: { up: true, reason: 'answers', since: work.now } });
+  if (op !== null && ownHand.has(op.op.kind)) return;
+
+  const ours = containers.filter((facts) => isOurs(facts, work));
+  if (work.state.container === null) adoptFound(work, ours);
+  const presentId = work.state.container?.id;
+  const present = ours.find((facts) => facts.id === presentId);
+  if (presentId !== undefined) compare(work, present, afterOutage);
+  const { pendingFailure } = work.state;
+  if (pendingFailure !== null) {
+    work.set({ pendingFailure: null });
+    if (work.state.container?.running === true) failed(work, pendingFailure.op, pendingFailure.failure);
+  }
+  sweep(work, ours);
+}
+
+function known(facts: ContainerFacts): KnownContainer {
+  const running = facts.status === 'running' || facts.status === 'paused';
+  return { id: facts.id, running, frozen: facts.status === 'paused', pid: running ? facts.pid : 0, startedAt: facts.startedAt };
+}
+
+function isOurs(facts: ContainerFacts, work: Work): boolean {
+  return facts.labels['relight.agent'] === work.context.ownerId && facts.labels['relight.workload'] === work.spec.name;
+}
+
+/** With nothing remembered, the labels tell which container is the present one: the newest that runs, else the one with the name. */
+function adoptFound(work: Work, ours: readonly ContainerFacts[]): void {
+  if (work.state.adopted) return;
+  const newestFirst = ours.toSorted((a, b) => generationOf(b) - generationOf(a) || b.createdAt - a.createdAt);
+  const found =
+    newestFirst.find((facts) => facts.status === 'running') ?? newestFirst.find((facts) => facts.name === work.spec.container.name);
+  if (found === undefined) return;
+  work.set({
+    generation: Math.max(work.state.generation, generationOf(found)),
+    container: known(found),
+  });
+  if (found.status !== 'running' && found.startedAt !== null) died(work, found, false);
+}
+
+function generationOf(facts: ContainerFacts): number {
+  const value = Number(facts.labels['relight.generation']);
+  return Number.isSafeInteger(value) ? value : 0;
+}
+
+function compare(work: Work, facts: ContainerFacts | undefined, afterOutage: boolean): void {
+  const before = work.state.container;
+  if (before === null) return;
+  if (facts === undefined) {
+    gone(work);
+    return;
+  }
+  if (facts.status === 'running' || facts.status === 'paused') {
+    if (before.running && before.startedAt === facts.startedAt) {
+      stillRunning(work, facts);
+      return;
+    }
+    const ownStart = !before.running && before.startedAt === null;
+    work.set({ container: known(facts) });
+    if (!ownStart) startedByOthers(work);
+    return;
+  }
+  if (before.running) died(work, facts, afterOutage);
+}
+
+function stillRunning(work: Work, facts: ContainerFacts): void {
+  const { suspectedDeath, container } = work.state;
+  if (container?.frozen !== (facts.status === 'paused')) work.set({ container: known(facts) });
+  if (suspectedDeath === null) return;
+  if (work.now - suspectedDeath.since < suspectedDeathMsMax) {
+    work.effect({ kind: 'observe' });
+    return;
+  }
+  work.set({ suspectedDeath: null });
+  fail(work, failure('process-exited', suspectedDeath.message));
+}
+
+/** Its inside is new: nothing that was placed there holds any more. */
+function clearInside(work: Work): void {
+  const { setup, setupEarlier } = work.state;
+  work.set({
+    mounts: {},
+    setup: [],
+    setupEarlier: [...new Set([...setupEarlier, ...setup])],
+    process: null,
+    leftovers: [],
+    lostMounts: [],
+    stop: 'no',
+  });
+}
+
+function startedByOthers(work: Work): void {
+  work.cancelOp();
+  clearInside(work);
+  fail(work, failure('container-restarted', 'somebody else started the container again'), 'container');
+}
+
+function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
+  const exit = describeExit(facts);
+  const detectedAfterMs = facts.finishedAt === null ? null : Math.max(0, work.now - facts.finishedAt);
+  const code = afterOutage ? 'engine-restarted' : facts.oomKilled ? 'container-oom' : 'container-exited';
+  const message = afterOutage ? `the container fell with the engine (${exit})` : `container ${exit}`;
+  work.emit('container.died', afterOutage ? 'warning' : 'error', message, {
+    code,
+    containerId: facts.id,
+    exitCode: facts.exitCode,
+    oomKilled: facts.oomKilled,
+    finishedAt: facts.finishedAt,
+    detectedAfterMs,
+    error: facts.error,
+  });
+  if (facts.oomKilled) work.emit('container.oom', 'error', 'the kernel killed it for want of memory', { containerId: facts.id });
+  work.cancelOp();
+  work.set({ container: known(facts) });
+  clearInside(work);
+  if (work.spec.container.onDeath === 'recreate') work.set({ replace: true });
+  if (afterOutage) restartUncounted(work, message, code, 'container');
+  else fail(work, failure(code, message, { exitCode: facts.exitCode }), 'container');
+}
+
+function gone(work: Work): void {
+  const id = work.state.container?.id;
+  work.emit('container.removed', 'error', 'the container was removed by somebody else', { containerId: id });
+  work.cancelOp();
+  clearInside(work);
+  work.set({ container: null, setupEarlier: [], replace: false });
+  fail(work, failure('container-removed', 'the container was removed by somebody else'), 'container');
+}
+
+function describeExit(facts: ContainerFacts): string {
+  const code = facts.exitCode ?? 0;
+  const signal = code === 137 ? ' (SIGKILL)' : code === 143 ? ' (SIGTERM)' : code === 139 ? ' (SIGSEGV)' : '';
+  return `exited with code ${code}${signal}${facts.oomKilled ? ', out of memory' : ''}${facts.error === '' ? '' : `: ${facts.error}`}`;
+}
+
+/** One dead container is kept for whoever wants to look; older ones, and those that never ran, go once we are ready again. */
+function sweep(work: Work, ours: readonly ContainerFacts[]): void {
+  const others = ours.filter((facts) => facts.id !== work.state.container?.id).toSorted((a, b) => b.createdAt - a.createdAt);
+  if (work.state.op !== null || (work.state.readyAt === null && others.length < othersMax)) return;
+  const kept = others.find((facts) => facts.startedAt !== null && facts.status !== 'running');
+  const ids = others.filter((facts) => facts !== kept).map((facts) => facts.id);
+  if (ids.length > 0) work.effect({ kind: 'sweep', containerIds: ids });
+}
+
+function failure(code: Failure['code'], message: string, data: Record<string, unknown> = {}): Failure {
+  return { code, message, recoverable: true, advice: '', data };
+}

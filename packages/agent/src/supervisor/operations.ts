@@ -1,0 +1,182 @@
+/** What became of the operation in flight: facts are taken over, failures judged. */
+import { fail, levelOf, waitFor } from './failure.ts';
+import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
+import { parseRunId } from './run-id.ts';
+import { stageOf } from './advance.ts';
+import type { Work } from './work.ts';
+
+export function onOpDone(work: Work, opId: number, result: OpResult): void {
+  const current = work.state.op;
+  if (current === null || current.id !== opId) return;
+  work.set({ op: null });
+  const ms = work.now - current.startedAt;
+  if (result.ok) {
+    succeeded(work, current.op, result.value, ms);
+    if (current.op.kind === 'prepare' && work.state.attempt !== null) {
+      // Waiting for a dependency is not part of the time to ready.
+      work.set({ attempt: { ...work.state.attempt, startedAt: current.startedAt } });
+    }
+    return;
+  }
+  // Started or not, nobody knows: whatever lives of it goes before the next start.
+  if (current.op.kind === 'setup' || current.op.kind === 'process') work.set({ leftovers: [...work.state.leftovers, current.op.run] });
+  if (current.op.kind === 'mount') work.set({ lostMounts: [...work.state.lostMounts, current.op.run] });
+  if (current.cancelled) return;
+  if (insideOps.has(current.op.kind) && !saysNothing.has(result.failure.code) && work.state.container?.running === true) {
+    work.set({ pendingFailure: { op: current.op, failure: result.failure } });
+    work.effect({ kind: 'observe' });
+    return;
+  }
+  failed(work, current.op, result.failure);
+}
+
+const insideOps: ReadonlySet<Op['kind']> = new Set(['adopt', 'mount', 'setup', 'process', 'stop-runs']);
+/** Not the container's fault, whatever its state. */
+const saysNothing: ReadonlySet<Failure['code']> = new Set(['engine-unreachable', 'engine-timeout', 'dependency-down', 'variable-failed']);
+
+/** Judges a failure of `op`. */
+export function failed(work: Work, op: Op, failure: Failure): void {
+  if (failure.code === 'engine-unreachable' || failure.code === 'engine-timeout') {
+    work.set({ engine: { up: false, reason: failure.message, since: work.now } });
+    work.enter('unknown', failure.message);
+    work.effect({ kind: 'observe' });
+    return;
+  }
+  if (failure.code === 'dependency-down' || failure.code === 'variable-failed') {
+    waitFor(work, failure);
+    return;
+  }
+  if (
+    op.kind === 'create' &&
+    failure.code === 'image-not-found' &&
+    work.spec.container.pullPolicy !== 'never' &&
+    work.state.attempt?.pulled === false
+  ) {
+    work.set({ needsPull: true });
+    return;
+  }
+  if (op.kind === 'stop-runs' || op.kind === 'retire') work.set({ replace: work.state.container !== null });
+  fail(work, failure, levelOf(failure.code));
+}
+
+function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
+  const { attempt } = work.state;
+  if (attempt !== null)
+    work.set({ attempt: { ...attempt, timeline: [...attempt.timeline, { stage: stageOf(op, work.spec), ms }].slice(-50) } });
+  // A container that died meanwhile took with it whatever was placed inside.
+  const insideGone = work.state.container?.running !== true;
+  switch (value.kind) {
+    case 'adopt':
+      if (!insideGone) adopt(work, value.runs);
+      return;
+    case 'prepare':
+      if (work.state.attempt !== null) work.set({ attempt: { ...work.state.attempt, prepared: true } });
+      return;
+    case 'pull':
+      work.set({ needsPull: false });
+      if (work.state.attempt !== null) work.set({ attempt: { ...work.state.attempt, pulled: true } });
+      return;
+    case 'stop-runs':
+      if (op.kind === 'stop-runs') stopped(work, op.runs);
+      return;
+    case 'retire':
+      work.set({
+        container: null,
+        replace: false,
+        mounts: {},
+        setup: [],
+        setupEarlier: [],
+        process: null,
+        leftovers: [],
+        lostMounts: [],
+        stop: 'no',
+      });
+      return;
+    case 'create':
+      created(work, op, value.containerId, value.warnings);
+      return;
+    case 'start':
+      if (work.state.container !== null)
+        work.set({ container: { ...work.state.container, running: true, pid: value.pid, startedAt: value.startedAt } });
+      return;
+    case 'mount':
+      if (op.kind === 'mount' && !insideGone) mounted(work, op.mount, value.run, ms);
+      return;
+    case 'setup':
+      if (op.kind === 'setup' && !insideGone) work.set({ setup: [...work.state.setup, op.run.name] });
+      return;
+    case 'process':
+      if (insideGone) return;
+      work.set({ process: value.run, leftovers: [] });
+      work.emit('process.started', 'info', `process started, pid ${value.run.pid}`, {
+        runId: value.run.runId,
+        pid: value.run.pid,
+        durationMs: ms,
+      });
+  }
+}
+
+function created(work: Work, op: Op, containerId: string, warnings: readonly string[]): void {
+  const generation = op.kind === 'create' ? op.generation : work.state.generation;
+  work.set({ generation, replace: false, container: { id: containerId, running: false, frozen: false, pid: 0, startedAt: null } });
+  work.emit('container.created', 'info', `container of generation ${generation} created`, {
+    containerId,
+    image: work.spec.container.image,
+    ...(warnings.length > 0 ? { warnings } : {}),
+  });
+}
+
+function mounted(work: Work, mount: string, run: RunHandle | null, ms: number): void {
+  const { [mount]: _stale, ...checks } = work.state.mountChecks;
+  work.set({ mounts: { ...work.state.mounts, [mount]: { run } }, mountChecks: checks });
+  const target = work.spec.mounts.find((spec) => spec.name === mount)?.target;
+  work.emit('mount.mounted', 'info', `mount ${mount} at ${target} ${run === null ? 'was there already' : 'is there'}`, {
+    mount,
+    target,
+    durationMs: ms,
+  });
+}
+
+function stopped(work: Work, runs: readonly RunRef[]): void {
+  const ids = new Set(runs.map((run) => run.runId));
+  const { process, leftovers, lostMounts } = work.state;
+  if (process !== null && ids.has(process.runId)) {
+    work.emit('process.killed', 'info', 'process stopped', { runId: process.runId, pid: process.pid });
+    work.set({ process: null, stop: 'no' });
+  }
+  work.set({ leftovers: leftovers.filter((run) => !ids.has(run.runId)), lostMounts: lostMounts.filter((run) => !ids.has(run.runId)) });
+}
+
+/** An earlier life of the agent started this container. Live runs tell how far it came; remembered state says the rest. */
+function adopt(work: Work, alive: readonly RunHandle[]): void {
+  const { state, spec } = work;
+  const byAge = alive.toSorted((a, b) => numberOf(a) - numberOf(b));
+  const own = byAge.findLast((run) => run.kind === 'process' && run.name === '');
+  const mounts: Record<string, { run: RunHandle | null }> = { ...state.mounts };
+  for (const run of byAge) if (run.kind === 'mount' && spec.mounts.some((mount) => mount.name === run.name)) mounts[run.name] = { run };
+  const kept = new Set([own?.runId ?? state.process?.runId, ...Object.values(mounts).map((mount) => mount.run?.runId)]);
+  const leftovers = byAge.filter(
+    (run) => !kept.has(run.runId) && run.kind !== 'mount' && (run.kind === 'process' || !state.setup.includes(run.name)),
+  );
+  const forgotten = state.nextRun === 1;
+  // A running process proves that all before it was done; without one, each step's verify decides.
+  const steps = spec.setup.flatMap((item) => (item.kind === 'step' ? [item.name] : []));
+  const setup = forgotten && own !== undefined ? steps : state.setup;
+  if (forgotten && own !== undefined) for (const mount of spec.mounts) mounts[mount.name] ??= { run: null };
+  work.set({
+    adopted: true,
+    mounts,
+    setup,
+    setupEarlier: forgotten ? steps : state.setupEarlier,
+    process: own ?? state.process,
+    leftovers,
+    nextRun: Math.max(state.nextRun, ...byAge.map((run) => numberOf(run) + 1)),
+  });
+  work.emit('container.adopted', 'info', `container of generation ${state.generation} adopted as it runs`, {
+    containerId: state.container?.id,
+    runs: alive.length,
+    fromLabels: forgotten,
+  });
+}
+
+const numberOf = (run: RunRef): number => parseRunId(run.runId)?.n ?? 0;

@@ -1,0 +1,30 @@
+/**
+ * The value of RELIGHT_RUN: `<owner>/<workload>/<generation>/<n>/<kind>/<name>`, the name percent-encoded. Everything that is
+ * known of a run can be read from it, so that a lost state directory loses no run. n counts up per workload.
+ */
+import type { RunRef } from './op.ts';
+
+export interface RunIdParts {
+  readonly owner: string;
+  readonly workload: string;
+  readonly generation: number;
+  readonly n: number;
+  readonly kind: RunRef['kind'];
+  readonly name: string;
+}
+
+export function formatRunId(parts: RunIdParts): string {
+  return [parts.owner, parts.workload, parts.generation, parts.n, parts.kind, encodeURIComponent(parts.name)].join('/');
+}
+
+/** Undefined for anything that Relight did not write. */
+export function parseRunId(text: string): RunIdParts | undefined {
+  const match = /^([^/]+)\/([^/]+)\/(\d+)\/(\d+)\/(process|mount|setup)\/([^/]*)$/.exec(text);
+  if (match === null) return undefined;
+  const [, owner = '', workload = '', generation, n, kind, name = ''] = match;
+  try {
+    return { owner, workload, generation: Number(generation), n: Number(n), kind: kind as RunRef['kind'], name: decodeURIComponent(name) };
+  } catch {
+    return undefined;
+  }
+}

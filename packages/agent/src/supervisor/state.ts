@@ -1,0 +1,174 @@
+/**
+ * What the supervisor knows of one workload. Plain data; durable except where marked. Times are epoch milliseconds on a
+ * clock that never jumps while the agent lives.
+ *
+ *   facts     container, mounts, setup, process       what is in place; an event corrects them, nothing else does
+ *   wishes    replace, stop                            what must go before the way to ready begins
+ *   attempt   op, backOff, held, pause, engine         why nothing, or what, is being done now
+ */
+import type { Phase } from '@relight/shared/phase';
+import type { Failure, Op, RunHandle, RunRef } from './op.ts';
+import type { RestartHistory } from './restart-policy.ts';
+import { noRestarts } from './restart-policy.ts';
+
+export type ActiveLevel = 'process' | 'container';
+
+export interface KnownContainer {
+  readonly id: string;
+  readonly running: boolean;
+  /** Frozen by somebody's `docker pause`. */
+  readonly frozen: boolean;
+  /** Host pid of its first process; 0 when not running. */
+  readonly pid: number;
+  /** Tells one start of the same container from the next. Null before the first start. */
+  readonly startedAt: number | null;
+}
+
+export interface CheckState {
+  readonly ok: boolean;
+  /** Consecutive failures. */
+  readonly failures: number;
+  readonly message: string;
+}
+
+export interface StageTiming {
+  readonly stage: string;
+  readonly ms: number;
+}
+
+export interface WorkloadState {
+  readonly version: 1;
+  readonly phase: Phase;
+  readonly phaseSince: number;
+  readonly reason: string;
+
+  /** Of the present container, or of the last one; 0 before the first. */
+  readonly generation: number;
+  readonly container: KnownContainer | null;
+  /** Placed mounts by name; `run` null: it was there without a run of ours. */
+  readonly mounts: Readonly<Record<string, { readonly run: RunHandle | null }>>;
+  /** Names of the steps done since the container's last start. */
+  readonly setup: readonly string[];
+  /** Names of the steps done in this container before it was started again: verify decides whether they hold. */
+  readonly setupEarlier: readonly string[];
+  readonly process: RunHandle | null;
+  /** Earlier runs of the process, and steps cut off in the middle: whatever of them is alive goes before the next start. */
+  readonly leftovers: readonly RunRef[];
+  /** Daemons of lost mounts: killed before the mount is placed again. */
+  readonly lostMounts: readonly RunRef[];
+  /** The next run's number. */
+  readonly nextRun: number;
+
+  /** The present container must make way for a new one. */
+  readonly replace: boolean;
+  /** The process must be stopped: at once, or when the mounts are back (a remount must not wait for a slow stop). */
+  readonly stop: 'no' | 'now' | 'after-mounts';
+
+  /** Since when this way to ready is under way, and why; null when nothing has to be done. */
+  readonly attempt: {
+    readonly startedAt: number;
+    readonly cause: string;
+    readonly prepared: boolean;
+    readonly pulled: boolean;
+    readonly timeline: readonly StageTiming[];
+  } | null;
+  readonly needsPull: boolean;
+  readonly backOff: { readonly until: number; readonly reason: string; readonly waiting: boolean } | null;
+  readonly held: { readonly failure: Failure; readonly retryAt: number } | null;
+  readonly pause: { readonly since: number; readonly until: number | null; readonly reason: string } | null;
+  readonly verifyingSince: number | null;
+  /** When it ceased to be ready; null while ready, and before it was ready for the first time. */
+  readonly downSince: number | null;
+  readonly readyAt: number | null;
+  /** Ready without interruption since; null while not. */
+  readonly healthySince: number | null;
+  readonly history: { readonly process: RestartHistory; readonly container: RestartHistory };
+  readonly restarts: { readonly process: number; readonly container: number; readonly host: number };
+
+  // Not durable: known anew after every start of the agent.
+  readonly op: { readonly id: number; readonly op: Op; readonly startedAt: number; readonly cancelled: boolean } | null;
+  readonly opCount: number;
+  readonly engine: { readonly up: boolean; readonly reason: string; readonly since: number };
+  /** Has this life of the agent compared its memory with the container? */
+  readonly adopted: boolean;
+  /** The process ended with its container apparently dying: the engine's word decides at which level. */
+  readonly suspectedDeath: { readonly since: number; readonly message: string } | null;
+  /** An operation inside the container failed; whether the container still runs decides what that means. */
+  readonly pendingFailure: { readonly op: Op; readonly failure: Failure } | null;
+  readonly ready: Readonly<Record<string, CheckState>>;
+  readonly live: Readonly<Record<string, CheckState>>;
+  readonly mountChecks: Readonly<Record<string, CheckState>>;
+}
+
+export function initialState(now: number): WorkloadState {
+  return {
+    version: 1,
+    phase: 'waiting',
+    phaseSince: now,
+    reason: 'the agent has just started',
+    generation: 0,
+    container: null,
+    mounts: {},
+    setup: [],
+    setupEarlier: [],
+    process: null,
+    leftovers: [],
+    lostMounts: [],
+    nextRun: 1,
+    replace: false,
+    stop: 'no',
+    attempt: null,
+    needsPull: false,
+    backOff: null,
+    held: null,
+    pause: null,
+    verifyingSince: null,
+    downSince: null,
+    readyAt: null,
+    healthySince: null,
+    history: { process: noRestarts, container: noRestarts },
+    restarts: { process: 0, container: 0, host: 0 },
+    ...volatile(now),
+  };
+}
+
+type VolatileKey = 'op' | 'opCount' | 'engine' | 'adopted' | 'suspectedDeath' | 'pendingFailure' | 'ready' | 'live' | 'mountChecks';
+
+function volatile(now: number): Pick<WorkloadState, VolatileKey> {
+  return {
+    op: null,
+    opCount: 0,
+    engine: { up: false, reason: 'not asked yet', since: now },
+    adopted: false,
+    suspectedDeath: null,
+    pendingFailure: null,
+    ready: {},
+    live: {},
+    mountChecks: {},
+  };
+}
+
+/** What is written to disk. */
+export type DurableState = Omit<WorkloadState, VolatileKey>;
+
+export function durable(state: WorkloadState): DurableState {
+  const { op, opCount, engine, adopted, suspectedDeath, pendingFailure, ready, live, mountChecks, ...rest } = state;
+  return rest;
+}
+
+/**
+ * State as an earlier life of the agent left it. Waits are cut to `waitMsMax` from now, in case the wall clock has jumped
+ * back in between.
+ */
+export function restore(saved: DurableState, now: number, waitMsMax: number): WorkloadState {
+  const soon = now + waitMsMax;
+  return {
+    ...saved,
+    backOff: saved.backOff === null ? null : { ...saved.backOff, until: Math.min(saved.backOff.until, soon) },
+    held: saved.held === null ? null : { ...saved.held, retryAt: Math.min(saved.held.retryAt, soon) },
+    healthySince: saved.healthySince === null ? null : Math.min(saved.healthySince, now),
+    verifyingSince: saved.verifyingSince === null ? null : now,
+    attempt: saved.attempt === null ? null : { ...saved.attempt, startedAt: now, prepared: false },
+    ...volatile(now),
+  };
+}

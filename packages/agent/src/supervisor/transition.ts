@@ -1,0 +1,158 @@
+/**
+ * The supervisor of one workload: `transition(state, event, context) → {state, effects}`. Pure. An event corrects what is
+ * known; what is to be done follows from that (advance.ts), one operation at a time.
+ */
+import { advance } from './advance.ts';
+import { onLiveCheck, onMountCheck, onReadyCheck } from './checks.ts';
+import type { Context, SupervisorEvent, Transition } from './event.ts';
+import { fail, restartUncounted } from './failure.ts';
+import { onObserved } from './observe.ts';
+import { onOpDone } from './operations.ts';
+import { noRestarts } from './restart-policy.ts';
+import type { WorkloadState } from './state.ts';
+import { Work } from './work.ts';
+
+type Handlers = { readonly [T in SupervisorEvent['type']]: (work: Work, event: Extract<SupervisorEvent, { type: T }>) => void };
+
+const handlers: Handlers = {
+  tick: () => {},
+  observed: (work, event) => onObserved(work, event.containers, event.afterOutage),
+  'engine-lost': onEngineLost,
+  oom: (work) => work.emit('container.oom', 'warning', 'the kernel killed a process of the container for want of memory'),
+  'image-changed': onImageChanged,
+  'op-done': (work, event) => onOpDone(work, event.opId, event.result),
+  'run-exited': onRunExited,
+  check: (work, event) =>
+    event.list === 'ready'
+      ? onReadyCheck(work, event.name, event.ok, event.message)
+      : onLiveCheck(work, event.name, event.ok, event.message),
+  'mount-check': (work, event) => onMountCheck(work, event.mount, event.condition, event.message),
+  pause: onPause,
+  resume: (work) => resume(work, 'resumed by hand'),
+  restart: onRestart,
+  'spec-changed': onSpecChanged,
+};
+
+export function transition(state: WorkloadState, event: SupervisorEvent, context: Context): Transition {
+  const work = new Work(state, context);
+  forgetOldFailures(work);
+  (handlers[event.type] as (work: Work, event: SupervisorEvent) => void)(work, event);
+  const { pause } = work.state;
+  if (pause !== null && pause.until !== null && work.now >= pause.until) resume(work, 'the pause is over');
+  startDeadline(work);
+  advance(work);
+  return { state: work.state, effects: work.effects };
+}
+
+/** When the next `tick` is due even if nothing happens; null: only an event can change anything. */
+export function wakeAt(state: WorkloadState, context: Pick<Context, 'spec'>): number | null {
+  const { backOff, held, pause, healthySince, history, verifyingSince } = state;
+  const { process, container } = context.spec.restart;
+  const idle = state.op === null && pause === null && state.engine.up && state.container?.frozen !== true;
+  const due = [
+    pause?.until ?? null,
+    idle ? (backOff?.until ?? null) : null,
+    idle && state.phase === 'held' ? (held?.retryAt ?? null) : null,
+    idle && verifyingSince !== null ? verifyingSince + context.spec.readyWindowMs : null,
+    onTheWay(state) ? (state.attempt?.startedAt ?? 0) + context.spec.startDeadlineMs : null,
+    healthySince === null || history.process.failures === 0 ? null : healthySince + process.resetAfterMs,
+    healthySince === null || history.container.failures === 0 ? null : healthySince + container.resetAfterMs,
+  ].filter((at) => at !== null);
+  return due.length === 0 ? null : Math.min(...due);
+}
+
+/** Healthy long enough: earlier failures say nothing any more about the next one. */
+function forgetOldFailures(work: Work): void {
+  const { healthySince, history } = work.state;
+  if (healthySince === null) return;
+  const healthyMs = work.now - healthySince;
+  const { process, container } = work.spec.restart;
+  if (history.process !== noRestarts && healthyMs >= process.resetAfterMs) {
+    work.set({ history: { ...work.state.history, process: noRestarts } });
+  }
+  if (history.container !== noRestarts && healthyMs >= container.resetAfterMs) {
+    work.set({ history: { ...work.state.history, container: noRestarts } });
+  }
+}
+
+function onTheWay(state: WorkloadState): boolean {
+  const { attempt, readyAt, pause, engine, backOff, op } = state;
+  return attempt?.prepared === true && readyAt === null && pause === null && engine.up && backOff === null && op?.cancelled !== true;
+}
+
+/** The whole way took too long, wherever it stands: a new container, counted. */
+function startDeadline(work: Work): void {
+  const { attempt } = work.state;
+  if (attempt === null || !onTheWay(work.state) || work.now - attempt.startedAt < work.spec.startDeadlineMs) return;
+  work.cancelOp();
+  const message = `not ready before the start deadline; it was ${work.state.phase}: ${work.state.reason}`;
+  fail(work, { code: 'start-deadline', message, recoverable: true, advice: '', data: {} });
+}
+
+function onEngineLost(work: Work, event: { readonly reason: string }): void {
+  if (!work.state.engine.up && work.state.phase === 'unknown') return;
+  work.set({ engine: { up: false, reason: event.reason, since: work.now }, pendingFailure: null });
+  // Silence of the engine says nothing about the container: whatever is under way goes on or fails by itself.
+  if (work.state.pause === null) work.enter('unknown', `the engine does not answer: ${event.reason}`);
+}
+
+function onImageChanged(work: Work): void {
+  const { held, backOff } = work.state;
+  if (held?.failure.code.startsWith('image-') === true) work.set({ held: { ...held, retryAt: work.now }, needsPull: false });
+  else if (backOff !== null && work.state.needsPull) work.set({ backOff: { ...backOff, until: work.now }, needsPull: false });
+}
+
+function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-exited' }>): void {
+  const { process, mounts } = work.state;
+  const mount = Object.entries(mounts).find(([, placed]) => placed.run?.runId === event.runId);
+  if (mount !== undefined && event.containerAlive) {
+    // Daemonising programs end at once and leave the mount: only a look decides.
+    work.effect({ kind: 'probe-mount', mount: mount[0] });
+    return;
+  }
+  if (process?.runId !== event.runId) return;
+  const message =
+    event.exitCode === null
+      ? 'process was killed'
+      : `process exited with code ${event.exitCode}${event.signal === null ? '' : ` (${event.signal})`}`;
+  work.emit('process.exited', 'error', message, { runId: process.runId, pid: process.pid, exitCode: event.exitCode, signal: event.signal });
+  work.set({ process: null, leftovers: [...work.state.leftovers, process], stop: 'no' });
+  if (!event.containerAlive && event.exitCode === null) {
+    work.set({ suspectedDeath: { since: work.now, message } });
+    work.effect({ kind: 'observe' });
+    return;
+  }
+  work.cancelOp();
+  fail(work, { code: 'process-exited', message, recoverable: true, advice: '', data: { exitCode: event.exitCode } });
+}
+
+function onPause(work: Work, event: { readonly reason: string; readonly until: number | null }): void {
+  if (work.state.pause === null) work.emit('workload.paused', 'info', `paused: ${event.reason}`, { until: event.until });
+  work.set({ pause: { since: work.now, until: event.until, reason: event.reason } });
+  work.cancelOp();
+  work.enter('paused', event.reason);
+}
+
+function resume(work: Work, why: string): void {
+  if (work.state.pause === null) return;
+  work.set({ pause: null, backOff: null });
+  work.emit('workload.resumed', 'info', why);
+  work.effect({ kind: 'observe' });
+  if (work.state.attempt !== null) work.set({ attempt: { ...work.state.attempt, startedAt: work.now, prepared: false } });
+}
+
+function onRestart(work: Work, event: Extract<SupervisorEvent, { type: 'restart' }>): void {
+  demand(work, work.spec.process === null ? 'container' : event.level);
+  restartUncounted(work, event.reason, 'operator', event.level);
+}
+
+function onSpecChanged(work: Work, event: Extract<SupervisorEvent, { type: 'spec-changed' }>): void {
+  demand(work, work.spec.process === null ? 'container' : event.impact);
+  restartUncounted(work, `the configuration changed: ${event.fields.join(', ')}`, 'spec-changed', event.impact);
+}
+
+function demand(work: Work, level: 'process' | 'container'): void {
+  work.cancelOp();
+  if (level === 'container') work.set({ replace: work.state.container !== null });
+  else if (work.state.process !== null) work.set({ stop: 'now' });
+}
