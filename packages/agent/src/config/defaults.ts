@@ -1,0 +1,61 @@
+/**
+ * Every default of the agent's configuration, in one table. "design" is the contract's example, where each value stands as
+ * the default; the others name the field document or the observation behind the number.
+ */
+import type { LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
+
+const second = 1_000;
+const minute = 60 * second;
+
+export const defaults = {
+  stateDir: '/var/lib/relight',
+  engineSocket: '/var/run/docker.sock',
+  /** Three verbs only (restart, pause, resume), and only with an operator's token. */
+  remoteActions: true,
+  /** design: a metadata or cloud CLI call takes seconds, not minutes. */
+  variableTimeoutMs: 20 * second,
+  /** As for checks: a dependency that needs longer to accept a connection is not up. */
+  dependencyTimeoutMs: 5 * second,
+  /** Field document S4: overall timeout raised 15 → 20 → 25 min; image pulls dominate. */
+  startDeadlineMs: 25 * minute,
+  /** Field document S4: health 36 × 5 s. */
+  readyWindowMs: 180 * second,
+  /** Cloud mounts appear within seconds; a token refresh or a slow metadata server costs tens of them. */
+  mountTimeoutMs: 60 * second,
+  /** design: a hang is known after (10 + 5) × 2 s. */
+  mountCheck: { intervalMs: 10 * second, timeoutMs: 5 * second, failures: 2 } satisfies MountCheckSpec,
+  /** pip and package installs take minutes; longer ones say so. */
+  setupTimeoutMs: 10 * minute,
+  setupRetry: { attempts: 1, delayMs: 5 * second },
+  /** As `docker stop`. */
+  stopTimeoutMs: 10 * second,
+  /** Until ready every second counts: fast, but one at a time. */
+  ready: { intervalMs: 1 * second, timeoutMs: 5 * second },
+  /** design; probes every 2 s restarted healthy nodes 8 times a day (gonka PR 1421). */
+  live: { intervalMs: 10 * second, timeoutMs: 5 * second, failures: 3 },
+  restart: {
+    /** design. Three failures of a process in one container: suspect the container. */
+    process: {
+      initialMs: 1 * second,
+      maxMs: 60 * second,
+      factor: 2,
+      jitter: 0.25,
+      resetAfterMs: 10 * minute,
+      budget: { count: 10, windowMs: 10 * minute },
+      escalateAfter: 3,
+    },
+    container: {
+      initialMs: 1 * second,
+      maxMs: 60 * second,
+      factor: 2,
+      jitter: 0.25,
+      resetAfterMs: 10 * minute,
+      budget: { count: 5, windowMs: 10 * minute },
+      escalateAfter: null,
+    },
+  } satisfies { process: RestartPolicy; container: RestartPolicy },
+  /** design. Protects the collector from one runaway loop, far above honest logging. */
+  logs: { rateLimit: { lines: 50_000, windowMs: 1 * second } } satisfies LogSpec,
+  /** Failure catalogue: core dumps of accelerator jobs (tens of GB each) fill the disk. */
+  ulimits: { core: { soft: 0, hard: 0 } },
+} as const;

@@ -1,0 +1,54 @@
+/** YAML → AgentSpec. All problems of a file are reported at once, each with its place, as one `config-invalid`. */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { RelightError } from '@relight/shared/errors';
+import { agent } from './agent.ts';
+import { parseLocated } from './located.ts';
+import { formatProblems, Invalid } from './problems.ts';
+import type { AgentSpec } from './spec.ts';
+
+export interface ConfigDefaults {
+  /** The default of `host.name`. */
+  readonly hostname: string;
+}
+
+/** Fails with config-unreadable or config-invalid. */
+export async function loadConfig(file: string, env: ConfigDefaults): Promise<AgentSpec> {
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    throw new RelightError('config-unreadable', `${file}: ${unreadable(cause)}`, { cause });
+  });
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new RelightError('config-unreadable', `${file}: not a text file in UTF-8`, { cause });
+  }
+  return parseConfig(text, file, env);
+}
+
+function unreadable(error: NodeJS.ErrnoException): string {
+  const known: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file',
+    EISDIR: 'is a directory, not a file',
+    EACCES: 'permission denied',
+    ENOTDIR: 'a part of the path is not a directory',
+  };
+  return known[error.code ?? ''] ?? error.message;
+}
+
+/** `file` is for messages, and its directory is where relative paths count from. Fails with config-invalid. */
+export function parseConfig(text: string, file: string, env: ConfigDefaults): AgentSpec {
+  try {
+    const path = resolve(file);
+    return deepFreeze(agent({ file: path, directory: dirname(path), hostname: env.hostname })(parseLocated(text)));
+  } catch (thrown) {
+    if (!(thrown instanceof Invalid)) throw thrown;
+    throw new RelightError('config-invalid', formatProblems(file, thrown.problems), { data: { problems: thrown.problems.length } });
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const part of Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
+}

@@ -1,0 +1,44 @@
+/** What is wrong in a configuration file, and where. Readers throw `Invalid`; maps and lists gather what their parts threw. */
+
+/** Both count from 1, as editors do. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Problem extends Position {
+  /** `workloads[0].mounts[1].target`; '' for the document itself. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export class Invalid extends Error {
+  readonly problems: readonly Problem[];
+  constructor(problems: readonly Problem[]) {
+    super(problems.map((problem) => problem.message).join('\n'));
+    this.problems = problems;
+  }
+}
+
+export function fail(at: Position & { readonly path: string }, message: string): never {
+  throw new Invalid([{ line: at.line, column: at.column, path: at.path, message }]);
+}
+
+/** Runs `read`; what it finds wrong goes to `problems` and the result is undefined. A defect passes through. */
+export function gather<T>(problems: Problem[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!(thrown instanceof Invalid)) throw thrown;
+    problems.push(...thrown.problems);
+    return undefined;
+  }
+}
+
+/** One line a problem, in the order of the file: `agent.yaml:12:7: workloads[0].image: is required`. */
+export function formatProblems(file: string, problems: readonly Problem[]): string {
+  return problems
+    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+    .map(({ line, column, path, message }) => `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`)
+    .join('\n');
+}
