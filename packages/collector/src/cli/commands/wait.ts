@@ -1,0 +1,145 @@
+import { Option } from 'commander';
+import type { ApiHost } from '@relight/shared/api';
+import { delay } from '@relight/shared/clock';
+import { RelightError, errorMessage } from '@relight/shared/errors';
+import { phases, type Phase } from '@relight/shared/phase';
+import { formatDurationMs } from '@relight/shared/units';
+import { choice, durationMs } from '../arguments.ts';
+import { examples, type AddCommand, type Cli } from '../cli.ts';
+import { segment, type ApiClient } from '../client.ts';
+import { exitCodeOf } from '../exit-code.ts';
+import { follow } from '../follow.ts';
+import { sanitize } from '../view/sanitize.ts';
+import { judge, parseWaitTarget, type Verdict, type WaitTarget } from '../wait-target.ts';
+
+interface WaitOptions {
+  readonly for: Phase;
+  readonly timeout: number;
+  readonly interval: number;
+}
+
+const urlTimeoutMs = 5_000;
+/** Between two looks that a change woke. */
+const lookMsMin = 200;
+/** For more hosts than this, the interval alone decides when to look. */
+const watchedHostsMax = 4;
+
+export const addWait: AddCommand = (program, cli) => {
+  program
+    .command('wait')
+    .summary('until workloads, hosts or URLs are ready')
+    .description('Waits until every target is ready. A URL that is refused, times out or answers anything but 2xx is starting.')
+    .argument(
+      '<target...>',
+      'HOST/WORKLOAD, HOST (all its workloads), a selector like pool=v5e, or a URL',
+      (text: string, before: readonly WaitTarget[] | undefined) => [...(before ?? []), parseWaitTarget(text)],
+    )
+    .option('--for <phase>', 'wait for this phase', choice(phases), 'ready')
+    .addOption(new Option('--timeout <duration>', 'give up after this time').argParser(durationMs).default(durationMs('5m'), '5m'))
+    .addOption(
+      new Option('--interval <duration>', 'look and report at least this often').argParser(durationMs).default(durationMs('5s'), '5s'),
+    )
+    .addHelpText(
+      'after',
+      examples([
+        'relight wait tpu-v5e-0/ray-worker',
+        'relight wait pool=v5e --timeout 25m',
+        'relight wait http://10.0.0.1:8265/api/version --interval 1s',
+      ]),
+    )
+    .action((targets: readonly WaitTarget[], options: WaitOptions) => wait(targets, options, cli));
+};
+
+async function wait(targets: readonly WaitTarget[], options: WaitOptions, cli: Cli): Promise<void> {
+  const { io } = cli;
+  const needsCollector = targets.some((target) => target.kind !== 'url');
+  const client = needsCollector ? cli.client() : null;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([io.signal, stop.signal]);
+  const changed = client === null ? () => new Promise<void>(() => {}) : watchHosts(client, targets, cli, signal);
+  const began = io.clock.monotonic();
+  const elapsedMs = (): number => io.clock.monotonic() - began;
+  const shown = new Map<string, { text: string; at: number }>();
+  try {
+    for (;;) {
+      const verdicts = await Promise.all(targets.map((target) => look(target, options.for, client)));
+      for (const [i, verdict] of verdicts.entries()) {
+        const name = targets[i]?.text ?? '';
+        const before = shown.get(name);
+        if (before?.text === verdict.text && elapsedMs() - before.at < options.interval) continue;
+        shown.set(name, { text: verdict.text, at: elapsedMs() });
+        await io.write(`${formatDurationMs(elapsedMs()).padStart(10)}  ${sanitize(name)}  ${sanitize(verdict.text)}\n`);
+      }
+      if (verdicts.every((verdict) => verdict.done)) return;
+      const leftMs = options.timeout - elapsedMs();
+      if (leftMs <= 0) {
+        io.note(`relight: not ${options.for} after ${formatDurationMs(options.timeout)}`);
+        cli.exitWith(verdicts.every((verdict) => verdict.done || verdict.unreachable === true) ? 3 : 1);
+        return;
+      }
+      await delay(io.clock, Math.min(lookMsMin, leftMs), signal);
+      await Promise.race([delay(io.clock, Math.max(0, Math.min(options.interval - lookMsMin, leftMs - lookMsMin)), signal), changed()]);
+    }
+  } catch (thrown) {
+    // Ended by Ctrl-C: whether it would have become ready is not known.
+    if (!io.signal.aborted) throw thrown;
+    cli.exitWith(130);
+  } finally {
+    stop.abort();
+  }
+}
+
+type Seen = Verdict & { readonly unreachable?: boolean };
+
+async function look(target: WaitTarget, goal: Phase, client: ApiClient | null): Promise<Seen> {
+  if (target.kind === 'url') return probe(target.text);
+  if (client === null) throw new RelightError('internal', 'a target of the collector without a client');
+  try {
+    if (target.kind === 'selector') return judge(target, (await client.list<ApiHost>('hosts')).items, goal);
+    return judge(target, [await client.get<ApiHost>(`hosts/${segment(target.host)}`)], goal);
+  } catch (thrown) {
+    if (!(thrown instanceof RelightError)) throw thrown;
+    if (thrown.code === 'not-found') return judge(target, [], goal);
+    // The collector may be starting, too. A wrong token will not become right.
+    if (exitCodeOf(thrown.code) !== 3) throw thrown;
+    return { done: false, text: `${thrown.message}. ${thrown.advice}`, unreachable: true };
+  }
+}
+
+async function probe(url: string): Promise<Seen> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(urlTimeoutMs) });
+    await response.body?.cancel();
+    return response.ok
+      ? { done: true, text: `ready: HTTP ${response.status}` }
+      : { done: false, text: `starting: HTTP ${response.status}` };
+  } catch (thrown) {
+    if (thrown instanceof DOMException && thrown.name === 'TimeoutError') {
+      return { done: false, text: `starting: no answer within ${formatDurationMs(urlTimeoutMs)}` };
+    }
+    const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown;
+    const code = (cause as { code?: unknown }).code;
+    return { done: false, text: `starting: ${typeof code === 'string' ? code : errorMessage(cause)}` };
+  }
+}
+
+/** Calls return a promise of the next change of a host that is waited for. Looking at every interval remains the safety net. */
+function watchHosts(client: ApiClient, targets: readonly WaitTarget[], { io }: Cli, signal: AbortSignal): () => Promise<void> {
+  const hosts = new Set(targets.flatMap((target) => (target.kind === 'host' ? [target.host] : [])));
+  let wake = Promise.withResolvers<void>();
+  if (hosts.size <= watchedHostsMax) {
+    for (const host of hosts) void watch(host);
+  }
+  async function watch(host: string): Promise<void> {
+    const ignore = (): void => {};
+    try {
+      for await (const _batch of follow(client, 'stream', { host }, { clock: io.clock, signal, onLost: ignore, onBack: ignore })) {
+        wake.resolve();
+        wake = Promise.withResolvers<void>();
+      }
+    } catch {
+      // Whatever it is, the next look meets it, too, and says so.
+    }
+  }
+  return () => wake.promise;
+}

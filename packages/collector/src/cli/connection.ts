@@ -1,0 +1,54 @@
+/** Where the collector is and how to be let in: flags first, then the environment. */
+import { readFileSync } from 'node:fs';
+import { RelightError, errorMessage } from '@relight/shared/errors';
+
+export interface Connection {
+  /** http or https, no trailing slash; may have a path in front of /api. */
+  readonly url: string;
+  readonly token: string | null;
+  /** PEM; null: the system's certificate authorities. */
+  readonly ca: string | null;
+}
+
+export interface ConnectionFlags {
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly caFile?: string;
+}
+
+const defaultUrl = 'http://127.0.0.1:7460';
+
+/** Fails with usage when something given cannot be used. */
+export function resolveConnection(flags: ConnectionFlags, env: Readonly<Record<string, string | undefined>>): Connection {
+  const given = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
+  const tokenFile = flags.tokenFile ?? given('RELIGHT_TOKEN_FILE');
+  const caFile = flags.caFile ?? given('RELIGHT_CA_FILE');
+  const token = flags.tokenFile === undefined ? given('RELIGHT_TOKEN')?.trim() : undefined;
+  return {
+    url: parseUrl(flags.url ?? given('RELIGHT_URL') ?? defaultUrl),
+    token: token ?? (tokenFile === undefined ? null : readSecret(tokenFile, 'token')),
+    ca: caFile === undefined ? null : readSecret(caFile, 'certificate'),
+  };
+}
+
+/** ws and wss are what agents are given; the same address serves both. */
+function parseUrl(text: string): string {
+  const url = URL.parse(text.replace(/^ws(s?):/, 'http$1:'));
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new RelightError('usage', `"${text}" is not the address of a collector`, {
+      advice: 'Set RELIGHT_URL or --url to something like https://collector.example:7460.',
+    });
+  }
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+function readSecret(file: string, what: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (thrown) {
+    throw new RelightError('usage', `the ${what} file cannot be read: ${errorMessage(thrown)}`, {
+      cause: thrown,
+      advice: 'Check the path and its permissions.',
+    });
+  }
+}

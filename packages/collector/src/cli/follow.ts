@@ -1,0 +1,89 @@
+/** Follows one of the collector's event streams for as long as it takes: over lost connections and restarts of the collector. */
+import { StringDecoder } from 'node:string_decoder';
+import { delay, type Clock } from '@relight/shared/clock';
+import { RelightError, errorMessage } from '@relight/shared/errors';
+import { unreachable, type ApiClient, type Query } from './client.ts';
+import { sseParser, type SseMessage } from './sse.ts';
+
+export interface FollowOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Begin behind this message. */
+  readonly lastId?: string;
+  /** Called once for every connection that is lost, and once when it is back. */
+  readonly onLost: (error: RelightError) => void;
+  readonly onBack: () => void;
+}
+
+export interface Batch {
+  readonly messages: readonly SseMessage[];
+  /** True behind a lost connection: what was seen before it may come again. */
+  readonly resumed: boolean;
+}
+
+const retryMsFirst = 250;
+const retryMsMax = 5_000;
+
+/**
+ * Yields what each network read completes, so that a slow consumer slows the server down. The first connection must
+ * succeed (else: collector-unreachable and what the API refuses); later ones are tried for ever, unless the API refuses.
+ */
+export async function* follow(client: ApiClient, path: string, query: Query, options: FollowOptions): AsyncGenerator<Batch> {
+  let lastId = options.lastId ?? '';
+  let connected = false;
+  let retryMs = retryMsFirst;
+  for (;;) {
+    let lost: RelightError;
+    try {
+      const response = await client.stream(path, query, lastId === '' ? {} : { 'last-event-id': lastId }, options.signal);
+      if (connected) options.onBack();
+      const resumed = connected;
+      connected = true;
+      retryMs = retryMsFirst;
+      const parse = sseParser();
+      const decoder = new StringDecoder('utf8');
+      for await (const piece of response) {
+        const messages = parse(decoder.write(piece as Buffer));
+        if (messages.length === 0) continue;
+        yield { messages, resumed };
+        lastId = messages.at(-1)?.id || lastId;
+      }
+      lost = new RelightError('collector-unreachable', `the collector at ${client.url} closed the stream`);
+    } catch (thrown) {
+      if (options.signal.aborted) return;
+      lost = thrown instanceof RelightError ? thrown : unreachable(client.url, thrown);
+    }
+    if (options.signal.aborted) return;
+    if (!connected || !mayPass(lost)) throw lost;
+    if (retryMs === retryMsFirst) options.onLost(lost);
+    try {
+      await delay(options.clock, retryMs, options.signal);
+    } catch {
+      return;
+    }
+    retryMs = Math.min(retryMs * 2, retryMsMax);
+  }
+}
+
+/** Not worth another try: wrong token, wrong filter, no such thing. */
+function mayPass(error: RelightError): boolean {
+  const status = error.data['status'];
+  return typeof status !== 'number' || status >= 500 || status === 429;
+}
+
+/** The notices that every follower gives. */
+export function followNotices(note: (text: string) => void): Pick<FollowOptions, 'onLost' | 'onBack'> {
+  return {
+    onLost: (error) => note(`relight: ${error.message}; trying again`),
+    onBack: () => note('relight: connected again'),
+  };
+}
+
+/** The JSON of one message. Fails with protocol. */
+export function parseData(message: SseMessage): unknown {
+  try {
+    return JSON.parse(message.data);
+  } catch (thrown) {
+    throw new RelightError('protocol', `a ${message.event} message is not JSON: ${errorMessage(thrown)}`, { cause: thrown });
+  }
+}

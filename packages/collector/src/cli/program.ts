@@ -1,0 +1,64 @@
+/** The operator's `relight`: all commands, and what becomes of their errors. */
+import { Command, CommanderError } from 'commander';
+import { RelightError } from '@relight/shared/errors';
+import { ApiClient } from './client.ts';
+import type { AddCommand, Cli } from './cli.ts';
+import { addActions } from './commands/actions.ts';
+import { addAlerts } from './commands/alerts.ts';
+import { addEvents } from './commands/events.ts';
+import { addHost } from './commands/host.ts';
+import { addHosts } from './commands/hosts.ts';
+import { addIncidents } from './commands/incidents.ts';
+import { addStatus } from './commands/status.ts';
+import { addTail } from './commands/tail.ts';
+import { addWait } from './commands/wait.ts';
+import { resolveConnection, type ConnectionFlags } from './connection.ts';
+import { exitCodeOf, type ExitCode } from './exit-code.ts';
+import type { Io } from './io.ts';
+
+const commands: readonly AddCommand[] = [addStatus, addHost, addEvents, addIncidents, addAlerts, addTail, addWait, addActions, addHosts];
+
+const environmentHelp = `
+Environment:
+  RELIGHT_URL         address of the collector (default: http://127.0.0.1:7460)
+  RELIGHT_TOKEN       operator token (relight-collector token create --kind operator)
+  RELIGHT_TOKEN_FILE  file that holds it
+  RELIGHT_CA_FILE     certificate authority of the collector
+  NO_COLOR            never use colour
+
+Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage, 3 the collector cannot be reached.
+`;
+
+/** `args` without the program's own name. Never throws what a person can cause. */
+export async function runCli(args: readonly string[], io: Io, version: string): Promise<ExitCode> {
+  let exitCode: ExitCode = 0;
+  const program = new Command('relight')
+    .description('One picture of the fleet: what is not ready, why, and what is being done about it.')
+    .version(version)
+    .option('--url <url>', 'address of the collector')
+    .option('--token-file <file>', 'file that holds the operator token')
+    .option('--ca-file <file>', 'PEM file with the certificate authority of the collector')
+    .addHelpText('after', environmentHelp)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relight: ')) })
+    .showHelpAfterError('See --help.')
+    .exitOverride();
+  const cli: Cli = {
+    io,
+    client: () => new ApiClient(resolveConnection(program.opts<ConnectionFlags>(), io.env), io.signal),
+    exitWith: (code) => {
+      exitCode = code;
+    },
+  };
+  for (const add of commands) add(program, cli);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    if (io.signal.aborted) return exitCode;
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    if (!(thrown instanceof RelightError)) throw thrown;
+    io.note(`relight: ${thrown.message}\n${thrown.advice}`);
+    return exitCodeOf(thrown.code);
+  }
+}

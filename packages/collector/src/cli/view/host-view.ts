@@ -1,0 +1,84 @@
+/** Everything known of one host. Pure. */
+import type { ApiEvent, ApiHost, ApiWorkload } from '@relight/shared/api';
+import { formatBytes, formatDurationMs } from '@relight/shared/units';
+import { eventLine } from './event-view.ts';
+import { paintHostState, paintPhase } from './paint.ts';
+import { sanitize } from './sanitize.ts';
+import { attemptText, elapsed, stageText, type ViewContext } from './status-view.ts';
+
+/** `events`: the newest last. */
+export function hostText(host: ApiHost, events: readonly ApiEvent[], context: ViewContext): string {
+  const { color, now } = context;
+  const lines = [
+    color.bold(sanitize(host.name)),
+    ...pairs([
+      ['state', `${paintHostState(color, host.state)(host.state)} for ${elapsed(host.stateSince, now)}`],
+      ['reason', sanitize(host.reason)],
+      ['labels', labelsText(host.labels)],
+      ['last seen', host.lastSeenAt === null ? 'never' : `${elapsed(host.lastSeenAt, now)} ago`],
+      ['agent', host.agentVersion === null ? 'unknown' : `${host.agentVersion}, id ${host.id ?? 'unknown'}`],
+      ['boot', host.bootId ?? 'unknown'],
+      ['clock', clockText(host.clockSkewMs)],
+      ...metricPairs(host),
+    ]),
+  ];
+  for (const workload of host.workloads) lines.push('', ...workloadLines(workload, context));
+  if (events.length > 0) lines.push('', color.dim('last events'), ...events.map((event) => eventLine(event, context)));
+  return `${lines.join('\n')}\n`;
+}
+
+function workloadLines(workload: ApiWorkload, { color, now }: ViewContext): string[] {
+  const { restarts, metrics } = workload;
+  const limit = metrics?.memoryLimitBytes === undefined ? '' : ` of ${formatBytes(metrics.memoryLimitBytes)}`;
+  const usage = [
+    ...(metrics?.cpuCores === undefined ? [] : [`${metrics.cpuCores.toFixed(2)} cores`]),
+    ...(metrics?.memoryBytes === undefined ? [] : [`${formatBytes(metrics.memoryBytes)}${limit}`]),
+    ...(metrics?.pids === undefined ? [] : [`${metrics.pids} processes`]),
+  ];
+  return [
+    color.bold(sanitize(workload.name)),
+    ...pairs([
+      ['phase', `${paintPhase(color, workload.phase)(workload.phase)} for ${elapsed(workload.phaseSince, now)}`],
+      ['reason', sanitize(workload.reason)],
+      ['stage', stageText(workload, now)],
+      ['attempt', attemptText(workload, now)],
+      ['ready', workload.readyAt === null ? 'no' : `since ${workload.readyAt}`],
+      ['generation', String(workload.generation)],
+      ['container', workload.containerId?.slice(0, 12) ?? 'none'],
+      ['image', sanitize(workload.image)],
+      ['restarts', `${restarts.process} process, ${restarts.container} container, ${restarts.host} host`],
+      ['uses', usage.length === 0 ? '-' : usage.join(', ')],
+    ]),
+  ];
+}
+
+function metricPairs({ metrics }: ApiHost): [string, string][] {
+  if (metrics === null) return [];
+  const found: [string, string][] = [];
+  if (metrics.load1 !== undefined) found.push(['load', metrics.load1.toFixed(2)]);
+  if (metrics.cpuUsed !== undefined) found.push(['cpu', `${Math.round(metrics.cpuUsed * 100)} %`]);
+  if (metrics.memoryTotalBytes !== undefined && metrics.memoryAvailableBytes !== undefined) {
+    found.push(['memory', `${formatBytes(metrics.memoryAvailableBytes)} free of ${formatBytes(metrics.memoryTotalBytes)}`]);
+  }
+  for (const disk of metrics.disks) {
+    found.push([`disk ${sanitize(disk.path)}`, `${formatBytes(disk.freeBytes)} free of ${formatBytes(disk.totalBytes)}`]);
+  }
+  return found;
+}
+
+function pairs(rows: readonly (readonly [string, string])[]): string[] {
+  const shown = rows.filter(([, value]) => value !== '' && value !== '-');
+  const width = Math.max(...shown.map(([name]) => name.length));
+  return shown.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
+}
+
+const labelsText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map(([key, value]) => sanitize(`${key}=${value}`))
+    .join(' ');
+
+/** Below 50 ms it is the network. */
+function clockText(skewMs: number | null): string {
+  if (skewMs === null || Math.abs(skewMs) < 50) return '';
+  return `${formatDurationMs(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'} the collector`;
+}

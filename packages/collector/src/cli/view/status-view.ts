@@ -1,0 +1,145 @@
+/** The fleet in one picture, worst first. Pure. */
+import type { ApiAlert, ApiHost, ApiWorkload } from '@relight/shared/api';
+import type { HostState, Phase } from '@relight/shared/phase';
+import { formatDurationMs } from '@relight/shared/units';
+import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
+import { sanitize } from './sanitize.ts';
+import { table } from './table.ts';
+
+export interface Picture {
+  readonly hosts: readonly ApiHost[];
+  readonly workloads: readonly ApiWorkload[];
+  /** Firing ones. */
+  readonly alerts: readonly ApiAlert[];
+}
+
+export interface ViewContext {
+  readonly color: Colors;
+  readonly columns: number | null;
+  /** Wall time, milliseconds. */
+  readonly now: number;
+}
+
+const hostOrder: readonly HostState[] = ['dead', 'suspect', 'disconnected', 'rebooting', 'unknown', 'expected', 'stopped', 'connected'];
+const phaseOrder: readonly Phase[] = [
+  'held',
+  'back-off',
+  'degraded',
+  'unknown',
+  'verifying',
+  'starting',
+  'setting-up',
+  'mounting',
+  'creating',
+  'pulling',
+  'waiting',
+  'stopped',
+  'paused',
+  'ready',
+];
+
+const byName = new Intl.Collator('en', { numeric: true });
+
+export function sortPicture(picture: Picture): Picture {
+  return {
+    hosts: picture.hosts.toSorted((a, b) => hostOrder.indexOf(a.state) - hostOrder.indexOf(b.state) || byName.compare(a.name, b.name)),
+    workloads: picture.workloads.toSorted(
+      (a, b) => phaseOrder.indexOf(a.phase) - phaseOrder.indexOf(b.phase) || byName.compare(`${a.host}/${a.name}`, `${b.host}/${b.name}`),
+    ),
+    alerts: picture.alerts,
+  };
+}
+
+export function statusText(picture: Picture, context: ViewContext): string {
+  const { hosts, workloads, alerts } = sortPicture(picture);
+  const { color } = context;
+  const lines = [summary(picture, color)];
+  for (const alert of alerts) {
+    lines.push(`${paintSeverity(color, alert.severity)(alert.severity)}  ${alert.rule}  ${sanitize(alert.summary)}`);
+  }
+  if (hosts.length > 0) lines.push('', ...hostTable(hosts, context));
+  if (workloads.length > 0) lines.push('', ...workloadTable(workloads, context));
+  return `${lines.join('\n')}\n`;
+}
+
+/** `3 hosts: 1 dead, 2 connected · 2 workloads: 2 ready · 1 alert firing` */
+function summary(picture: Picture, color: Colors): string {
+  if (picture.hosts.length === 0) return 'no hosts yet: install relight-agent on one, or announce it with "relight expect HOST"';
+  const parts = [
+    `${counted(picture.hosts.length, 'host')}: ${tally(hostOrder, (state) => picture.hosts.filter((host) => host.state === state).length)}`,
+  ];
+  if (picture.workloads.length > 0) {
+    const phases = tally(phaseOrder, (phase) => picture.workloads.filter((workload) => workload.phase === phase).length);
+    parts.push(`${counted(picture.workloads.length, 'workload')}: ${phases}`);
+  }
+  if (picture.alerts.length > 0) parts.push(color.red(`${counted(picture.alerts.length, 'alert')} firing`));
+  return parts.join(' · ');
+}
+
+const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
+
+function tally<T extends string>(order: readonly T[], count: (value: T) => number): string {
+  return order
+    .map((value) => [count(value), value] as const)
+    .filter(([n]) => n > 0)
+    .map(([n, value]) => `${n} ${value}`)
+    .join(', ');
+}
+
+function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewContext): string[] {
+  return table({
+    headers: ['HOST', 'STATE', 'SINCE', 'LOAD', 'MEM', 'REASON'],
+    paintHeader: color.dim,
+    columns,
+    rows: hosts.map((host) => [
+      { text: sanitize(host.name) },
+      { text: host.state, paint: paintHostState(color, host.state) },
+      { text: elapsed(host.stateSince, now) },
+      { text: host.metrics?.load1?.toFixed(2) ?? '-' },
+      { text: memoryUse(host) },
+      { text: sanitize(host.reason) },
+    ]),
+  });
+}
+
+export function workloadTable(workloads: readonly ApiWorkload[], { color, columns, now }: ViewContext): string[] {
+  return table({
+    headers: ['WORKLOAD', 'PHASE', 'SINCE', 'STAGE', 'ATTEMPT', 'RESTARTS', 'REASON'],
+    paintHeader: color.dim,
+    columns,
+    rows: workloads.map((workload) => [
+      { text: sanitize(`${workload.host}/${workload.name}`) },
+      { text: workload.phase, paint: paintPhase(color, workload.phase) },
+      { text: elapsed(workload.phaseSince, now) },
+      { text: stageText(workload, now) },
+      { text: attemptText(workload, now) },
+      { text: restartsText(workload) },
+      { text: sanitize(workload.reason) },
+    ]),
+  });
+}
+
+/** Clocks differ: what seems to lie in the future has just happened. */
+export const elapsed = (since: string, now: number): string => formatDurationMs(Math.max(0, now - Date.parse(since)));
+
+export function stageText(workload: ApiWorkload, now: number): string {
+  if (workload.stage === null) return '-';
+  const stage = sanitize(workload.stage);
+  return workload.stageSince === null ? stage : `${stage} (${elapsed(workload.stageSince, now)})`;
+}
+
+export function attemptText(workload: ApiWorkload, now: number): string {
+  if (workload.nextAttemptAt === null) return workload.attempt === 0 ? '-' : String(workload.attempt);
+  const inMs = Date.parse(workload.nextAttemptAt) - now;
+  return `${workload.attempt}, next ${inMs <= 0 ? 'now' : `in ${formatDurationMs(inMs)}`}`;
+}
+
+function restartsText({ restarts }: ApiWorkload): string {
+  const parts = (['process', 'container', 'host'] as const).filter((level) => restarts[level] > 0);
+  return parts.length === 0 ? '-' : parts.map((level) => `${restarts[level]} ${level}`).join(', ');
+}
+
+function memoryUse({ metrics }: ApiHost): string {
+  if (metrics?.memoryTotalBytes === undefined || metrics.memoryAvailableBytes === undefined || metrics.memoryTotalBytes === 0) return '-';
+  return `${Math.round(100 * (1 - metrics.memoryAvailableBytes / metrics.memoryTotalBytes))} %`;
+}

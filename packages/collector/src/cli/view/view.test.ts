@@ -1,0 +1,134 @@
+import pc from 'picocolors';
+import { expect, test } from 'vitest';
+import { apiHost, apiLine, apiWorkload } from '../samples.test-data.ts';
+import { hostText } from './host-view.ts';
+import { logView } from './log-view.ts';
+import { sanitize } from './sanitize.ts';
+import { sortPicture, statusText } from './status-view.ts';
+import { cut, displayWidth, table } from './table.ts';
+import { clockTime } from './time-text.ts';
+
+const now = Date.parse('2026-01-31T12:01:05.000Z');
+const plain = { color: pc.createColors(false), columns: null, now };
+
+test('status: worst first, with stage, attempt, restarts and reasons', () => {
+  const text = statusText(
+    {
+      hosts: [
+        apiHost({ name: 'tpu-10' }),
+        apiHost({ name: 'tpu-9' }),
+        apiHost({ name: 'tpu-1', state: 'dead', reason: 'silent for 60 s' }),
+      ],
+      workloads: [
+        apiWorkload(),
+        apiWorkload({
+          name: 'b',
+          phase: 'back-off',
+          attempt: 4,
+          nextAttemptAt: '2026-01-31T12:01:08.000Z',
+          restarts: { process: 7, container: 2, host: 0 },
+          reason: 'process exited with 1',
+        }),
+        apiWorkload({ name: 'c', phase: 'setting-up', stage: 'setup 2/5: keys', stageSince: '2026-01-31T12:01:01.800Z' }),
+      ],
+      alerts: [],
+    },
+    plain,
+  );
+  expect(text).toBe(
+    [
+      '3 hosts: 1 dead, 2 connected · 3 workloads: 1 back-off, 1 setting-up, 1 ready',
+      '',
+      'HOST    STATE      SINCE     LOAD  MEM  REASON',
+      'tpu-1   dead       1 m 05 s  -     -    silent for 60 s',
+      'tpu-9   connected  1 m 05 s  -     -    heartbeats arrive',
+      'tpu-10  connected  1 m 05 s  -     -    heartbeats arrive',
+      '',
+      'WORKLOAD   PHASE       SINCE     STAGE                    ATTEMPT           RESTARTS                REASON',
+      'tpu-0/b    back-off    1 m 05 s  -                        4, next in 3.0 s  7 process, 2 container  process exited with 1',
+      'tpu-0/c    setting-up  1 m 05 s  setup 2/5: keys (3.2 s)  1                 -                       all checks pass',
+      'tpu-0/ray  ready       1 m 05 s  -                        1                 -                       all checks pass',
+      '',
+    ].join('\n'),
+  );
+});
+
+test('the picture is sorted the same for programs', () => {
+  const sorted = sortPicture({ hosts: [], alerts: [], workloads: [apiWorkload(), apiWorkload({ name: 'x', phase: 'held' })] });
+  expect(sorted.workloads.map(({ name }) => name)).toEqual(['x', 'ray']);
+});
+
+test('host: everything known, nothing that is not', () => {
+  const text = hostText(apiHost({ labels: { pool: 'v5e' }, clockSkewMs: -1500 }), [], plain);
+  expect(text).toContain('state      connected for 1 m 05 s');
+  expect(text).toContain('clock      1.5 s behind the collector');
+  expect(text).toContain('phase       ready for 1 m 05 s');
+  expect(text).not.toContain('memory');
+});
+
+test('log lines: aligned prefixes, gaps, and where something began anew', () => {
+  const view = logView({ color: plain.color, timestamps: false, raw: false, now: () => now });
+  const { host, workload, generation, source, run, receivedAt } = apiLine(0);
+  const text = [
+    apiLine(0),
+    apiLine(0, { host: 'tpu-11', workload: 'ray-head', source: 'container', line: 'other' }),
+    { host, workload, generation, source, run, receivedAt, gap: { from: 10, to: 1244, reason: 'rotated' } },
+    apiLine(1244, { truncated: true }),
+    apiLine(0, { run: '2' }),
+    apiLine(0, { generation: 4, run: '1', source: 'setup' }),
+    apiLine(0, { generation: 4, run: '3' }),
+  ]
+    .map(view)
+    .join('');
+  expect(text.split('\n')).toEqual([
+    'tpu-0/ray process | line at 0',
+    'tpu-11/ray-head container | other',
+    'tpu-0/ray process         | --- gap: 1234 bytes (rotated) ---',
+    'tpu-0/ray process         | line at 1244 [cut]',
+    '--- tpu-0/ray process: started again ---',
+    'tpu-0/ray process         | line at 0',
+    '--- tpu-0/ray: container generation 4 ---',
+    'tpu-0/ray setup           | line at 0',
+    'tpu-0/ray process         | line at 0',
+    '',
+  ]);
+});
+
+test('colours belong to the stream and stay', () => {
+  const color = pc.createColors(true);
+  const line = (host: string): string => logView({ color, timestamps: false, raw: false, now: () => now })(apiLine(0, { host }));
+  expect(line('tpu-0')).toBe(line('tpu-0'));
+  expect(line('tpu-0')).toContain('mtpu-0/ray process\u001b[39m');
+  expect(new Set(Array.from({ length: 20 }, (_, i) => line(`h${i}`).slice(0, 5))).size).toBeGreaterThan(3);
+});
+
+test('control characters of others are shown, never obeyed; only colours are dropped', () => {
+  expect(sanitize('\u001b[31mred\u001b[0m tab\there')).toBe('red tab\there');
+  expect(sanitize('\u001b]0;title\u0007\u001b[2J')).toBe(String.raw`\x1b]0;title\x07\x1b[2J`);
+  expect(sanitize('10 %\r20 %\r')).toBe(String.raw`10 %\r20 %`);
+  expect(sanitize('a\u202eb\u009bc')).toBe(String.raw`a\u202eb\x9bc`);
+  const raw = logView({ color: plain.color, timestamps: false, raw: true, now: () => now })(apiLine(0, { line: '\u001b[31mx' }));
+  expect(raw).toContain('\u001b[31mx');
+});
+
+test('tables fit the terminal, whatever the characters', () => {
+  expect(displayWidth('日本é👍')).toBe(7);
+  expect(cut('日本語', 5)).toBe('日本…');
+  const lines = table({
+    headers: ['A', 'B'],
+    rows: [
+      [{ text: '日本' }, { text: 'a very long reason indeed' }],
+      [{ text: 'x' }, { text: 'y' }],
+    ],
+    paintHeader: String,
+    columns: 20,
+  });
+  expect(lines).toEqual(['A     B', '日本  a very long r…', 'x     y']);
+});
+
+test('times are short today and complete otherwise', () => {
+  const iso = (date: Date): string => date.toISOString();
+  const today = new Date(2026, 0, 31, 9, 5, 7, 42);
+  expect(clockTime(iso(today), new Date(2026, 0, 31, 23).getTime())).toBe('09:05:07.042');
+  expect(clockTime(iso(today), new Date(2026, 1, 1).getTime())).toBe('2026-01-31 09:05:07.042');
+});
