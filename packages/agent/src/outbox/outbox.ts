@@ -10,11 +10,11 @@ export interface Outbox {
   /** Highest sequence in this epoch, 0 when there is none. */
   readonly lastSeq: number;
   append(event: NewAgentEvent): AgentEvent;
-  /** Events with seq > `afterSeq`, oldest first, at most `count`. */
+  /** Durable events with seq > `afterSeq`: the next consecutive ones, at most `count`. Numbers skip what a full outbox had to drop. */
   read(afterSeq: number, count: number): readonly AgentEvent[];
-  /** Everything up to and including `seq` is safe elsewhere. */
+  /** Everything up to and including `seq` is safe elsewhere. A `seq` beyond lastSeq shows that numbers were lost: a new epoch begins. */
   acknowledge(seq: number): void;
-  /** Calls back after every append, until disposed. */
+  /** Calls back, until disposed, when appended events have become durable and can be read. */
   onAppend(listener: () => void): { dispose(): void };
   close(): void;
 }

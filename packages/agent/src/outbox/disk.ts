@@ -1,0 +1,82 @@
+/** The few file operations that the outbox needs, as a port: tests put a disk beneath it that fills up and loses power. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+
+export interface AppendFile {
+  /** One write(2). Returns the number of bytes taken, which is less than asked on a full disk; throws an errno error. */
+  append(bytes: Uint8Array): number;
+  truncate(size: number): void;
+  /** Durable when `done` is called without an error. */
+  sync(done: (error: Error | null) => void): void;
+  syncNow(): void;
+  close(): void;
+}
+
+export interface OutboxDisk {
+  /** Names of all files, sorted. */
+  list(): string[];
+  read(name: string): Buffer;
+  /** Opens for appending, creating the file when it is missing. */
+  open(name: string): AppendFile;
+  /** Content and name are durable on return, or the file is as it was before. */
+  replace(name: string, bytes: Uint8Array): void;
+  /** Like `replace`, but after a power loss the file may be the old one. */
+  replaceLazily(name: string, bytes: Uint8Array): void;
+  /** Removing what is not there succeeds. */
+  remove(name: string): void;
+  /** Makes creations and removals of files durable. */
+  syncDirectory(): void;
+}
+
+const temporarySuffix = '.tmp';
+
+export function directoryDisk(directory: string): OutboxDisk {
+  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const path = (name: string): string => join(directory, name);
+  const syncDirectory = (): void => {
+    const handle = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+    try {
+      fs.fsyncSync(handle);
+    } finally {
+      fs.closeSync(handle);
+    }
+  };
+  const write = (name: string, bytes: Uint8Array, durable: boolean): void => {
+    const temporary = path(name) + temporarySuffix;
+    try {
+      fs.writeFileSync(temporary, bytes, { mode: 0o600, flush: durable });
+      fs.renameSync(temporary, path(name));
+    } catch (error) {
+      fs.rmSync(temporary, { force: true });
+      throw error;
+    }
+  };
+  return {
+    list: () =>
+      fs
+        .readdirSync(directory)
+        .filter((name) => !name.endsWith(temporarySuffix))
+        .toSorted(),
+    read: (name) => fs.readFileSync(path(name)),
+    open: (name) => openAppendFile(path(name)),
+    replace(name, bytes) {
+      write(name, bytes, true);
+      syncDirectory();
+    },
+    replaceLazily: (name, bytes) => write(name, bytes, false),
+    remove: (name) => fs.rmSync(path(name), { force: true }),
+    syncDirectory,
+  };
+}
+
+function openAppendFile(path: string): AppendFile {
+  const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW } = fs.constants;
+  const fd = fs.openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW, 0o600);
+  return {
+    append: (bytes) => fs.writeSync(fd, bytes),
+    truncate: (size) => fs.ftruncateSync(fd, size),
+    sync: (done) => fs.fsync(fd, done),
+    syncNow: () => fs.fsyncSync(fd),
+    close: () => fs.closeSync(fd),
+  };
+}

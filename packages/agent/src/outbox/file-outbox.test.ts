@@ -1,0 +1,288 @@
+import fc from 'fast-check';
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { AgentEvent, NewAgentEvent, Severity } from '@relight/shared/event';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { FaultyDisk } from '../../../../test/support/faulty-disk.ts';
+import { FileOutbox } from './file-outbox.ts';
+
+const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const event = (message: string, severity: Severity = 'info'): NewAgentEvent => ({
+  at: 1,
+  kind: 'host.notice',
+  severity,
+  message,
+  data: {},
+});
+
+/** An outbox on a faulty disk, and a collector that remembers everything and checks that no number has two meanings. */
+class World {
+  readonly disk = new FaultyDisk();
+  clock = new ManualClock();
+  readonly received: AgentEvent[] = [];
+  /** What append() has returned for, in order. */
+  readonly appended: string[] = [];
+  /** What was readable, and so must arrive whatever happens. */
+  readonly promised = new Set<string>();
+  readonly #byNumber = new Map<string, string>();
+  readonly #committed = new Map<string, number>();
+  readonly #limits: { bytesMax?: number; memoryBytesMax?: number };
+  #epochs = 0;
+  outbox: FileOutbox;
+
+  constructor(limits: { bytesMax?: number; memoryBytesMax?: number } = {}) {
+    this.#limits = limits;
+    this.outbox = this.#open();
+  }
+
+  #open(): FileOutbox {
+    const newEpoch = (): string => `epoch-${++this.#epochs}`;
+    return FileOutbox.open({ directory: '', newEpoch, clock: this.clock, logger, disk: this.disk, fileBytesMax: 400, ...this.#limits });
+  }
+
+  append(severity?: Severity): void {
+    const message = `event ${this.appended.length}`;
+    this.outbox.append(event(message, severity));
+    if (this.disk.dead) this.reopen();
+    else this.appended.push(message);
+  }
+
+  reopen(): void {
+    this.disk.kill();
+    this.clock = new ManualClock();
+    this.outbox = this.#open();
+  }
+
+  settle(): void {
+    this.disk.completeSyncs();
+    this.clock.advance(2_000);
+    this.disk.completeSyncs();
+    for (const { kind, message } of this.readable()) if (kind !== 'log.gap') this.promised.add(message);
+  }
+
+  *readable(): Generator<AgentEvent> {
+    for (let after = 0; ;) {
+      const run = this.outbox.read(after, 3);
+      if (run.length === 0) return;
+      yield* run;
+      after = run.at(-1)?.seq ?? 0;
+    }
+  }
+
+  /** One message: the collector commits it; the acknowledgement may get lost. */
+  deliver(acknowledged: boolean): boolean {
+    const { epoch } = this.outbox;
+    const committed = this.#committed.get(epoch) ?? 0;
+    const run = this.outbox.read(committed, 2);
+    for (const [index, item] of run.entries()) {
+      assert.equal(item.seq, (run[0]?.seq ?? 0) + index, 'a run is consecutive');
+      const number = `${epoch}/${item.seq}`;
+      assert.equal(this.#byNumber.get(number) ?? item.message, item.message, `${number} has two meanings`);
+      this.#byNumber.set(number, item.message);
+      this.received.push(item);
+    }
+    this.#committed.set(epoch, run.at(-1)?.seq ?? committed);
+    if (acknowledged) this.outbox.acknowledge(run.at(-1)?.seq ?? committed);
+    return run.length > 0;
+  }
+
+  deliverAll(): void {
+    this.disk.full = false;
+    this.settle();
+    while (this.deliver(true)) this.settle();
+  }
+
+  get messages(): string[] {
+    return this.received.filter((item) => item.kind !== 'log.gap').map((item) => item.message);
+  }
+
+  get lost(): number {
+    return this.received.filter((item) => item.kind === 'log.gap').reduce((sum, item) => sum + Number(item.data['events']), 0);
+  }
+}
+
+const isOrdered = (messages: readonly string[]): boolean =>
+  messages.every((message, index) => index === 0 || Number(messages[index - 1]?.slice(6)) < Number(message.slice(6)));
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('append' as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('deliver' as const), acknowledged: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('kill' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('tear' as const), bytes: fc.nat(120) }) },
+);
+
+function play(world: World, action: typeof step extends fc.Arbitrary<infer T> ? T : never): void {
+  if (action.do === 'append') world.append();
+  else if (action.do === 'deliver') world.deliver(action.acknowledged);
+  else if (action.do === 'settle') world.settle();
+  else if (action.do === 'kill') world.reopen();
+  else {
+    world.disk.killAfterBytes = action.bytes;
+    world.append();
+    world.disk.killAfterBytes = null;
+  }
+}
+
+describe('model', () => {
+  test('killed at any moment, also in the middle of a write: every event once and in order, in one epoch', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const world = new World();
+        for (const action of steps) play(world, action);
+        world.deliverAll();
+        expect(world.messages).toEqual(world.appended);
+        expect(world.outbox.epoch).toBe('epoch-1');
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('power loss: no number has two meanings, and what was readable arrives in order', () => {
+    const power = fc.record({ do: fc.constant('power' as const), keep: fc.double({ min: 0, max: 1, noNaN: true }), zeros: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(fc.oneof({ weight: 8, arbitrary: step }, { weight: 1, arbitrary: power }), { maxLength: 60 }), (steps) => {
+        const world = new World();
+        for (const action of steps) {
+          if (action.do !== 'power') {
+            play(world, action);
+            continue;
+          }
+          world.disk.losePower(action.keep, action.zeros);
+          world.reopen();
+        }
+        world.deliverAll();
+        const arrived = new Set(world.messages);
+        for (const message of world.promised) expect(arrived).toContain(message);
+        expect(isOrdered([...arrived])).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('full disk and full queue: everything arrives or is counted, and nothing throws', () => {
+    const fill = fc.record({ do: fc.constant('fill' as const), full: fc.boolean() });
+    const gentle = step.filter((action) => action.do !== 'tear' && action.do !== 'kill');
+    fc.assert(
+      fc.property(fc.array(fc.oneof({ weight: 8, arbitrary: gentle }, { weight: 1, arbitrary: fill }), { maxLength: 120 }), (steps) => {
+        const world = new World({ memoryBytesMax: 500, bytesMax: 2_000 });
+        for (const action of steps) {
+          if (action.do === 'fill') world.disk.full = action.full;
+          else play(world, action);
+        }
+        world.deliverAll();
+        const arrived = world.messages;
+        expect(isOrdered(arrived)).toBe(true);
+        expect(arrived.length + world.lost).toBeGreaterThanOrEqual(world.appended.length);
+        expect(world.lost > 0 ? world.appended : arrived).toEqual(world.appended);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+test('an event can be read only when it is durable', () => {
+  const world = new World();
+  world.append();
+  expect(world.outbox.read(0, 10)).toEqual([]);
+  let calls = 0;
+  world.outbox.onAppend(() => void (calls += 1));
+  world.disk.completeSyncs();
+  expect(calls).toBe(1);
+  expect(world.outbox.read(0, 10)).toHaveLength(1);
+});
+
+test('a full queue drops info first and counts it; warnings survive', () => {
+  const world = new World({ bytesMax: 4_000 });
+  for (let index = 0; index < 100; index += 1) world.append(index % 10 === 0 ? 'error' : 'info');
+  world.deliverAll();
+  const arrived = world.messages;
+  expect(world.lost).toBeGreaterThan(0);
+  expect(arrived.length + world.lost).toBe(100);
+  for (let index = 0; index < 100; index += 10) expect(arrived).toContain(`event ${index}`);
+});
+
+test('events that were handed out from memory while the disk was full do not lend their numbers to others', () => {
+  const world = new World();
+  world.append();
+  world.settle();
+  world.disk.full = true;
+  world.append();
+  world.deliver(false);
+  expect(world.messages).toEqual(['event 0', 'event 1']);
+  world.disk.full = false;
+  world.reopen();
+  world.append();
+  world.deliverAll();
+  expect(world.messages.at(-1)).toBe('event 2');
+  expect(world.outbox.epoch).not.toBe('epoch-1');
+});
+
+test('a damaged line in the middle costs that event, is counted, and begins a new epoch', () => {
+  const world = new World();
+  for (let index = 0; index < 5; index += 1) world.append();
+  world.settle();
+  const [name] = world.disk.list();
+  const file = world.disk.files.get(name ?? '');
+  const at = file?.data.indexOf('event 2') ?? 0;
+  file?.data.write('EVENT', at);
+  world.reopen();
+  world.deliverAll();
+  expect(world.messages).toEqual(['event 0', 'event 1', 'event 3', 'event 4']);
+  expect(world.lost).toBe(1);
+  expect(world.outbox.epoch).toBe('epoch-2');
+});
+
+test('a collector that knows more of this epoch than we do leads to a new epoch, and nothing is taken for a duplicate', () => {
+  const world = new World();
+  world.append();
+  world.settle();
+  world.outbox.acknowledge(7);
+  expect(world.outbox.epoch).toBe('epoch-2');
+  world.deliverAll();
+  expect(world.messages).toEqual(['event 0']);
+});
+
+test('whatever is in the data, append does not throw and the event arrives', () => {
+  const world = new World();
+  world.outbox.append({ ...event('bigint'), data: { size: 1n } });
+  world.outbox.append({ ...event('x'.repeat(10_000)), at: 1.5, data: { large: 'y'.repeat(100_000) } });
+  world.reopen();
+  world.deliverAll();
+  expect(world.messages.map((message) => message.length)).toEqual([6, 4096]);
+});
+
+describe('on a real directory', () => {
+  const directories: string[] = [];
+  const directory = (): string => {
+    const made = mkdtempSync(join(tmpdir(), 'relight-outbox-'));
+    directories.push(made);
+    return made;
+  };
+  afterEach(() => {
+    for (const made of directories.splice(0)) rmSync(made, { recursive: true });
+  });
+
+  test('survives close and open, and removes what is acknowledged', () => {
+    const path = directory();
+    const clock = new ManualClock();
+    const open = (): FileOutbox => FileOutbox.open({ directory: path, newEpoch: () => 'first', clock, logger, fileBytesMax: 1_000 });
+    const before = open();
+    for (let index = 0; index < 50; index += 1) before.append(event(`event ${index}`));
+    before.close();
+    const files = readdirSync(path).length;
+    const after = open();
+    expect(after.lastSeq).toBe(50);
+    expect(after.read(0, 1_000)[0]?.message).toBe('event 0');
+    after.acknowledge(49);
+    expect(readdirSync(path).length).toBeLessThan(files);
+    after.close();
+    const again = open();
+    expect(again.read(0, 10).map((item) => item.message)).toEqual(['event 49']);
+    expect(again.pending).toBe(1);
+    again.close();
+  });
+});

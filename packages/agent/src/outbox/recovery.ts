@@ -1,0 +1,148 @@
+/**
+ * What an outbox finds on its disk when it opens, and the decision whether the numbers can be trusted.
+ *
+ * Numbers leave the process only after fsync, so a plain kill -9 or power cut costs no epoch: what is cut off at the end was
+ * never seen by anybody. A new epoch begins when
+ * - there is no whole file (first start, or the directory was lost),
+ * - a whole line is damaged or the tail holds NUL bytes (the disk lost what it had promised), or
+ * - the file `trusted` is missing: numbers were handed out while the disk was full (see file-outbox.ts).
+ * What was unacknowledged then becomes the first events of the new epoch. Those that the collector committed without us
+ * knowing arrive a second time: the price of a disk that broke its promise.
+ */
+import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
+import type { OutboxDisk } from './disk.ts';
+import { decodeLine, encodeLine, parseFile, type FileHeader, type ParsedFile } from './lines.ts';
+
+export const trustedName = 'trusted';
+export const acknowledgedName = 'acknowledged';
+
+export interface EventFile {
+  readonly name: string;
+  readonly firstSeq: number;
+  /** firstSeq - 1 when it holds no event. */
+  readonly lastSeq: number;
+  readonly bytes: number;
+}
+
+/** The outbox goes on in these files. */
+export interface Continued {
+  readonly kind: 'continue';
+  readonly epoch: string;
+  /** In order; the last one is written on. Never empty. */
+  readonly files: readonly EventFile[];
+  readonly acknowledged: number;
+  /** For the log; empty when all was in order. */
+  readonly notes: readonly string[];
+}
+
+/** A new epoch has to begin with `events`, numbered from 1; until `begin` has succeeded the old files stay untouched. */
+export interface BeginAnew {
+  readonly kind: 'begin';
+  readonly events: readonly AgentEvent[];
+  readonly notes: readonly string[];
+}
+
+const fileName = (index: number): string => `${String(index).padStart(10, '0')}.ndjson`;
+const eventFilePattern = /^\d{10}\.ndjson$/;
+
+export const nextFileName = (names: readonly string[]): string =>
+  fileName(Math.max(0, ...names.filter((name) => eventFilePattern.test(name)).map((name) => Number.parseInt(name, 10))) + 1);
+
+interface Found {
+  readonly name: string;
+  readonly header: FileHeader;
+  readonly parsed: ParsedFile;
+  readonly bytes: Buffer;
+}
+
+export const renumber = (events: readonly NewAgentEvent[]): AgentEvent[] => events.map((event, index) => ({ ...event, seq: index + 1 }));
+
+/** `now` stamps the gap event. Throws errno errors when the disk cannot be read, or a torn end cannot be cut off. */
+export function recover(disk: OutboxDisk, now: number): Continued | BeginAnew {
+  const names = disk.list();
+  const notes: string[] = [];
+  const found = findFiles(disk, names, notes);
+  const newest = found.at(-1);
+  if (newest === undefined) {
+    if (names.length > 0) notes.push('no whole event file was found; a new epoch begins');
+    return { kind: 'begin', events: [], notes };
+  }
+  const epoch = newest.header.epoch;
+  const ours = found.filter((file) => file.header.epoch === epoch);
+  const acknowledged = readAcknowledged(disk, names, epoch);
+  const damagedLines = ours.reduce((sum, file) => sum + file.parsed.damagedLines, 0);
+  const tail = newest.bytes.subarray(newest.parsed.wholeBytes);
+  const distrust = !names.includes(trustedName)
+    ? 'numbers were handed out that are not on the disk'
+    : damagedLines > 0 || tail.includes(0)
+      ? `${damagedLines} lines and ${tail.length} bytes at the end are damaged`
+      : null;
+  if (distrust !== null) {
+    const kept = ours.flatMap((file) => file.parsed.events).filter((event) => event.seq > acknowledged);
+    notes.push(`${distrust}; a new epoch begins with ${kept.length} events of the old one`);
+    return { kind: 'begin', events: renumber(damagedLines > 0 ? [...kept, damageEvent(damagedLines, now)] : kept), notes };
+  }
+  if (tail.length > 0) {
+    notes.push(`${tail.length} bytes of an unfinished write were cut off`);
+    const handle = disk.open(newest.name);
+    handle.truncate(newest.parsed.wholeBytes);
+    handle.syncNow();
+    handle.close();
+  }
+  for (const name of names) if (eventFilePattern.test(name) && ours.every((file) => file.name !== name)) disk.remove(name);
+  return { kind: 'continue', epoch, files: ours.map(describe), acknowledged, notes };
+}
+
+/** Writes a new epoch whose first events are `events`. The old files go only when the new one is durable. Throws errno errors. */
+export function begin(disk: OutboxDisk, epoch: string, events: readonly AgentEvent[]): Continued {
+  const names = disk.list();
+  const name = nextFileName(names);
+  const bytes = Buffer.concat([encodeLine({ epoch, firstSeq: 1 }), ...events.map(encodeLine)]);
+  disk.replace(name, bytes);
+  disk.replace(trustedName, Buffer.alloc(0));
+  for (const old of names) if (eventFilePattern.test(old)) disk.remove(old);
+  const file = { name, firstSeq: 1, lastSeq: events.at(-1)?.seq ?? 0, bytes: bytes.length };
+  return { kind: 'continue', epoch, files: [file], acknowledged: 0, notes: [] };
+}
+
+function findFiles(disk: OutboxDisk, names: readonly string[], notes: string[]): Found[] {
+  const found: Found[] = [];
+  for (const name of names.filter((candidate) => eventFilePattern.test(candidate))) {
+    const bytes = disk.read(name);
+    const parsed = parseFile(bytes);
+    if (parsed.header !== null) found.push({ name, header: parsed.header, parsed, bytes });
+    else if (bytes.length > 0) notes.push(`${name} has no whole header and is ignored`);
+  }
+  return found;
+}
+
+function describe(file: Found): EventFile {
+  const firstSeq = file.header.firstSeq;
+  return { name: file.name, firstSeq, lastSeq: file.parsed.events.at(-1)?.seq ?? firstSeq - 1, bytes: file.parsed.wholeBytes };
+}
+
+function damageEvent(lines: number, at: number): NewAgentEvent {
+  return {
+    at,
+    kind: 'log.gap',
+    severity: 'warning',
+    message: `${lines} events on the disk of this host were damaged and are lost`,
+    data: { reason: 'damaged', events: lines },
+  };
+}
+
+function readAcknowledged(disk: OutboxDisk, names: readonly string[], epoch: string): number {
+  if (!names.includes(acknowledgedName)) return 0;
+  const bytes = disk.read(acknowledgedName);
+  const value = decodeLine(bytes.subarray(0, Math.max(0, bytes.length - 1))) as { epoch?: string; seq?: number } | undefined;
+  return value?.epoch === epoch && Number.isSafeInteger(value.seq) ? (value.seq ?? 0) : 0;
+}
+
+export function encodeAcknowledged(epoch: string, seq: number): Buffer {
+  return encodeLine({ epoch, seq });
+}
+
+/** The events of one file, for sending. */
+export function readEvents(disk: OutboxDisk, name: string): readonly AgentEvent[] {
+  return parseFile(disk.read(name)).events;
+}
