@@ -1,0 +1,107 @@
+/** Commands inside a container. The engine has no call to end one: a deadline kills its process group by host pid. */
+import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { delay } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { FrameDemuxer, TailBuffer } from './demux.ts';
+import type { Connection, DockerClient } from './docker-client.ts';
+import type { CallOptions, DetachedExec, ExecOptions, ExecResult } from './engine.ts';
+import { refusal } from './errors.ts';
+
+const outputBytesMax = 64 * 1024;
+
+/** The part of `GET /exec/ID/json` that is read. `Pid` is the host's. */
+interface ExecDocument {
+  readonly Running: boolean;
+  readonly ExitCode: number | null;
+  readonly Pid: number;
+  readonly ContainerID: string;
+}
+
+export function startDetached(client: DockerClient, id: string, exec: ExecOptions, options: CallOptions): Promise<DetachedExec> {
+  return client.call('exec', options, async (connection) => {
+    const execId = await createExec(connection, id, exec, false);
+    await connection.send({ method: 'POST', path: `/exec/${execId}/start`, body: { Detach: true } });
+    const { Running, Pid } = await inspectExec(connection, execId);
+    return { execId, pid: Running ? Pid : 0 };
+  });
+}
+
+/** Fails with stage-timeout after the deadline, when the command runs, and with engine-timeout when the engine hangs. */
+export async function runToEnd(client: DockerClient, id: string, exec: ExecOptions, options: CallOptions): Promise<ExecResult> {
+  const timeoutMs = options.timeoutMs ?? client.callTimeoutMs;
+  let running: string | undefined;
+  try {
+    return await client.call('exec', options, async (connection) => {
+      const execId = await createExec(connection, id, exec, true);
+      const body = { Detach: false, Tty: false };
+      const stream = await connection.stream({ method: 'POST', path: `/exec/${execId}/start`, body }, connection.signal);
+      running = execId;
+      const output = await collect(stream);
+      return finish(output, await exitCode(client, connection, execId));
+    });
+  } catch (error) {
+    if (running === undefined || !(error instanceof RelightError)) throw error;
+    if (error.code === 'engine-unreachable' || error.code === 'engine-error' || error.code === 'exec-failed') throw error;
+    const killed = await killExec(client, running);
+    if (error.code !== 'engine-timeout') throw error;
+    throw new RelightError('stage-timeout', `${exec.argv.join(' ').slice(0, 100)} did not end within ${timeoutMs} ms`, {
+      cause: error,
+      data: { timeoutMs, killed },
+    });
+  }
+}
+
+async function createExec(connection: Connection, id: string, exec: ExecOptions, attach: boolean): Promise<string> {
+  const body = {
+    Cmd: exec.argv,
+    AttachStdout: attach,
+    AttachStderr: attach,
+    Env: Object.entries(exec.env ?? {}).map(([name, value]) => `${name}=${value}`),
+    ...(exec.user === undefined ? {} : { User: exec.user }),
+    ...(exec.workingDir === undefined ? {} : { WorkingDir: exec.workingDir }),
+  };
+  const answer = await connection.send({ method: 'POST', path: `/containers/${id}/exec`, body });
+  return (answer as { Id: string }).Id;
+}
+
+const inspectExec = async (connection: Connection, execId: string): Promise<ExecDocument> =>
+  (await connection.send({ method: 'GET', path: `/exec/${execId}/json` })) as ExecDocument;
+
+async function collect(stream: Readable): Promise<{ stdout: string; stderr: string }> {
+  const buffers = { stdout: new TailBuffer(outputBytesMax), stderr: new TailBuffer(outputBytesMax) };
+  const demuxer = new FrameDemuxer((name, payload) => buffers[name].push(payload));
+  for await (const chunk of stream as AsyncIterable<Buffer>) demuxer.push(chunk);
+  return { stdout: buffers.stdout.text(), stderr: buffers.stderr.text() };
+}
+
+/** The output ends before the command does when the command closes its streams: ask until it is over. */
+async function exitCode(client: DockerClient, connection: Connection, execId: string): Promise<number> {
+  for (let pauseMs = 1; ; pauseMs = Math.min(200, pauseMs * 2)) {
+    const { Running, ExitCode } = await inspectExec(connection, execId);
+    if (!Running && ExitCode !== null) return ExitCode;
+    await delay(client.clock, pauseMs, connection.signal);
+  }
+}
+
+/** Engine 20.10 reports a program that cannot be started as output and exit code 126 or 127. */
+function finish(output: { readonly stdout: string; readonly stderr: string }, code: number): ExecResult {
+  if ((code === 126 || code === 127) && output.stdout.startsWith('OCI runtime exec failed'))
+    throw refusal('exec', 400, output.stdout.trim());
+  return { exitCode: code, ...output };
+}
+
+/** True when it is over. An exec is a session leader, so its process group is what it started, except for what left the group. */
+async function killExec(client: DockerClient, execId: string): Promise<boolean> {
+  const { Running, Pid, ContainerID } = await client.call('other', {}, (connection) => inspectExec(connection, execId));
+  if (!Running) return true;
+  // The pid is the engine's word from a moment ago: only a process in this very container is killed.
+  const cgroup = await readFile(`/proc/${Pid}/cgroup`, 'utf8').catch(() => '');
+  if (Pid <= 1 || !cgroup.includes(ContainerID)) return false;
+  try {
+    process.kill(-Pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+  return true;
+}

@@ -1,0 +1,62 @@
+/** Pulling an image: progress and failure both come in the body of a 200. */
+import type { CallOptions } from './engine.ts';
+import type { DockerClient } from './docker-client.ts';
+import { pullFailure } from './errors.ts';
+import { jsonLines } from './json-lines.ts';
+import { RelightError } from '@relight/shared/errors';
+
+/** A registry that sends nothing for so long will not send anything. */
+const stallMs = 5 * 60_000;
+
+/** `timeoutMs` bounds the whole pull; without it only a stall of five minutes ends it. The engine's own credentials are used. */
+export async function pullImage(
+  client: DockerClient,
+  image: string,
+  progress: (line: string) => void,
+  options: CallOptions,
+): Promise<void> {
+  const controller = new AbortController();
+  const fail = (message: string): void => controller.abort(new RelightError('image-pull-failed', message));
+  const follow = (): void => controller.abort(options.signal?.reason);
+  if (options.signal?.aborted === true) follow();
+  options.signal?.addEventListener('abort', follow, { once: true });
+  const { timeoutMs } = options;
+  const deadline =
+    timeoutMs === undefined ? undefined : client.clock.after(timeoutMs, () => fail(`${image} was not pulled within ${timeoutMs} ms`));
+  let stall = client.clock.after(stallMs, () => undefined);
+  try {
+    const query = pullQuery(image);
+    const body = await client.open('pull', controller.signal, { method: 'POST', path: '/images/create', query });
+    const seen = new Map<string, string>();
+    for await (const message of jsonLines(body)) {
+      stall.cancel();
+      stall = client.clock.after(stallMs, () => fail(`no progress for ${stallMs / 60_000} minutes while pulling ${image}`));
+      report(message, seen, progress);
+    }
+  } catch (error) {
+    throw client.streamFailure('pull', controller.signal, error);
+  } finally {
+    stall.cancel();
+    deadline?.cancel();
+    options.signal?.removeEventListener('abort', follow);
+  }
+}
+
+/** One line per layer and status, not one per megabyte. */
+function report(message: Readonly<Record<string, unknown>>, seen: Map<string, string>, progress: (line: string) => void): void {
+  const { error, status, id } = message;
+  if (typeof error === 'string') throw pullFailure(error);
+  if (typeof status !== 'string') return;
+  const layer = typeof id === 'string' ? id : '';
+  if (seen.get(layer) === status) return;
+  seen.set(layer, status);
+  progress(layer === '' ? status : `${layer}: ${status}`);
+}
+
+/** A name without tag means `latest`; without a tag in the query the engine would pull all of them. A digest wins over a tag. */
+export function pullQuery(image: string): { readonly fromImage: string; readonly tag: string } {
+  const [name = '', digest] = image.split('@');
+  const colon = name.indexOf(':', name.lastIndexOf('/') + 1);
+  const fromImage = colon === -1 ? name : name.slice(0, colon);
+  return { fromImage, tag: digest ?? (colon === -1 ? 'latest' : name.slice(colon + 1)) };
+}
