@@ -40,7 +40,11 @@ export async function runCli(args: readonly string[], io: Io, version: string): 
     .option('--ca-file <file>', 'PEM file with the certificate authority of the collector')
     .addHelpText('after', environmentHelp)
     .configureHelp({ showGlobalOptions: true })
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relight: ')) })
+    .configureOutput({
+      writeOut: (text) => void io.write(text),
+      writeErr: (text) => io.note(text.trimEnd()),
+      outputError: (text, write) => write(text.replace(/^error: /, 'relight: ')),
+    })
     .showHelpAfterError('See --help.')
     .exitOverride();
   const cli: Cli = {

@@ -1,0 +1,269 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pc from 'picocolors';
+import { describe, expect, test } from 'vitest';
+import { systemClock } from '@relight/shared/clock';
+import { fakeApi, json, list, problem, relight, sse, type Ended } from './fake-api.test-data.ts';
+import { runCli } from './program.ts';
+import { apiEvent, apiHost, apiWorkload } from './samples.test-data.ts';
+
+const nowhere = 'http://127.0.0.1:1';
+const alert = {
+  id: 'a1',
+  rule: 'RepeatedRestarts',
+  severity: 'warning',
+  host: 'tpu-0',
+  workload: 'ray',
+  state: 'firing',
+  startsAt: '2026-01-31T12:00:00.000Z',
+  endsAt: null,
+  summary: '3 restarts within 10 m',
+  labels: {},
+};
+
+/** Without the cost of a process, for what ends before anything is sent. */
+async function inProcess(...args: readonly string[]): Promise<Ended> {
+  let stdout = '';
+  let stderr = '';
+  const code = await runCli(
+    args,
+    {
+      env: { RELIGHT_URL: nowhere },
+      clock: systemClock,
+      color: pc.createColors(false),
+      columns: null,
+      signal: new AbortController().signal,
+      write: async (text) => {
+        stdout += text;
+      },
+      note: (text) => {
+        stderr += `${text}\n`;
+      },
+    },
+    '0',
+  );
+  return { code, stdout, stderr };
+}
+
+const run = (url: string, ...args: readonly string[]): Promise<Ended> => relight(url, args).ended;
+
+describe('listings', () => {
+  test('status shows hosts, workloads and alerts, reads every page and sends the token', async () => {
+    await using api = await fakeApi({
+      'GET hosts': (call, response) => {
+        const next = call.query['after'] === undefined ? '1' : null;
+        return json({ items: [apiHost({ name: next === null ? 'tpu-1' : 'tpu-0', labels: { n: next ?? '2' } })], next })(call, response);
+      },
+      'GET alerts': list([alert]),
+    });
+    const text = await run(api.url, 'status');
+    expect(text).toMatchObject({ code: 0, stderr: '' });
+    expect(text.stdout).toContain('2 hosts: 2 connected · 2 workloads: 2 ready · 1 alert firing');
+    expect(text.stdout).toContain('warning  RepeatedRestarts  3 restarts within 10 m');
+    expect(api.calls[0]?.headers.authorization).toBe('Bearer secret-token');
+    const document = JSON.parse((await run(api.url, 'status', '--json', '--label', 'n=2')).stdout) as {
+      hosts: { name: string }[];
+      workloads: unknown[];
+    };
+    expect(document.hosts.map(({ name }) => name)).toEqual(['tpu-1']);
+    expect(document.workloads).toHaveLength(1);
+  });
+
+  test('host shows one host with its events; one that is not there is exit code 1', async () => {
+    await using api = await fakeApi({
+      'GET hosts/a%2Fb': json(apiHost({ name: 'a/b' })),
+      'GET events': list([apiEvent(2), apiEvent(1, { message: 'first' })]),
+    });
+    const found = await run(api.url, 'host', 'a/b');
+    expect(found.code).toBe(0);
+    expect(found.stdout.indexOf('first')).toBeLessThan(found.stdout.indexOf('exit code 137'));
+    expect(await run(api.url, 'host', 'nobody')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'relight: there is no hosts/nobody\nadvice for not-found\n',
+    });
+  });
+
+  test('events sends every filter and prints oldest first', async () => {
+    await using api = await fakeApi({ 'GET events': list([apiEvent(12), apiEvent(9)]) });
+    const args = [
+      '--host',
+      'h',
+      '--workload',
+      'w',
+      '--kind',
+      'container.died',
+      '--kind',
+      'host.dead',
+      '--severity',
+      'error,critical',
+      '--until',
+      '2026-02-01',
+    ];
+    const done = await run(api.url, 'events', ...args, '-n', '2', '--json');
+    expect((JSON.parse(done.stdout) as { items: { id: string }[] }).items.map(({ id }) => id)).toEqual(['9', '12']);
+    expect(api.calls[0]?.query).toEqual({
+      host: 'h',
+      workload: 'w',
+      kind: 'container.died,host.dead',
+      severity: 'error,critical',
+      until: '2026-02-01T00:00:00.000Z',
+      limit: '2',
+    });
+  });
+
+  test('events --follow goes on where the list ended, each event once, only what was asked for', async () => {
+    await using api = await fakeApi({
+      'GET events': list([apiEvent(5)]),
+      'GET stream': (_call, response) => {
+        sse(response, [
+          { id: 5, event: 'event', data: apiEvent(5) },
+          { id: 6, event: 'event', data: apiEvent(6, { host: 'other' }) },
+          { id: 7, event: 'event', data: apiEvent(7, { message: 'seventh' }) },
+        ]);
+      },
+    });
+    const following = relight(api.url, ['events', '--host', 'tpu-0', '--follow', '--json']);
+    await following.shows('seventh');
+    following.kill('SIGINT');
+    const { code, stdout } = await following.ended;
+    expect(code).toBe(0);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { id: string }).id),
+    ).toEqual(['5', '7']);
+    expect(api.calls.find(({ path }) => path === 'stream')?.headers['last-event-id']).toBe('5');
+  });
+
+  test('alerts and incidents', async () => {
+    await using api = await fakeApi({ 'GET alerts': list([alert, { ...alert, id: 'a2', state: 'resolved' }]), 'GET incidents': list([]) });
+    expect((await run(api.url, 'alerts')).stdout.split('\n')).toHaveLength(3);
+    expect((JSON.parse((await run(api.url, 'alerts', '--all', '--json')).stdout) as { items: unknown[] }).items).toHaveLength(2);
+    expect(api.calls.map(({ query }) => query['state'])).toEqual(['firing', undefined]);
+    expect(await run(api.url, 'incidents')).toMatchObject({ code: 0, stdout: 'no incidents\n' });
+  });
+
+  test('status --watch draws again when something changes', async () => {
+    let phase: 'ready' | 'held' = 'ready';
+    await using api = await fakeApi({
+      'GET hosts': (call, response) => list([apiHost({ workloads: [apiWorkload({ phase })] })])(call, response),
+      'GET alerts': list([]),
+      'GET stream': (_call, response) => {
+        phase = 'held';
+        sse(response, [{ id: 1, event: 'workload', data: {} }]);
+      },
+    });
+    const watching = relight(api.url, ['status', '--watch']);
+    await watching.shows('1 workload: 1 held');
+    watching.kill('SIGTERM');
+    expect((await watching.ended).code).toBe(0);
+  });
+});
+
+describe('actions', () => {
+  test('reach workload or host, with level, duration and reason', async () => {
+    const accepted = json({ ok: true, message: 'restarting' });
+    await using api = await fakeApi({
+      'POST workloads/tpu-0/ray/actions': accepted,
+      'POST hosts/tpu-0/actions': json({ ok: false, message: 'remote actions are off' }),
+    });
+    expect(await run(api.url, 'restart', 'tpu-0/ray', '--level', 'container', '--reason', 'new image')).toEqual({
+      code: 0,
+      stdout: 'tpu-0/ray: restarting\n',
+      stderr: '',
+    });
+    expect((await run(api.url, 'pause', 'tpu-0/ray', '--for', '2h')).code).toBe(0);
+    expect(await run(api.url, 'resume', 'tpu-0')).toMatchObject({ code: 1, stdout: 'tpu-0: remote actions are off\n' });
+    expect(api.calls.map(({ body }) => body)).toEqual([
+      { action: 'restart', level: 'container', reason: 'new image' },
+      { action: 'pause', for: '2h' },
+      { action: 'resume' },
+    ]);
+  });
+
+  test('expect and forget', async () => {
+    await using api = await fakeApi({
+      'POST hosts': json(apiHost({ state: 'expected' })),
+      'DELETE hosts/tpu-0': (_call, response) => {
+        response.writeHead(204).end();
+      },
+      'DELETE hosts/tpu-1': (_call, response) => problem(response, 409, 'conflict', 'tpu-1 is connected'),
+    });
+    expect((await run(api.url, 'expect', 'a', 'b', '--within', '10m', '--label', 'pool=v5e')).stdout).toBe(
+      'a: expected within 10m\nb: expected within 10m\n',
+    );
+    expect(api.calls.map(({ body }) => body)).toEqual(['a', 'b'].map((name) => ({ name, labels: { pool: 'v5e' }, within: '10m' })));
+    expect(await run(api.url, 'forget', 'tpu-0')).toMatchObject({ code: 0, stdout: 'tpu-0: forgotten\n' });
+    expect(await run(api.url, 'forget', 'tpu-1')).toMatchObject({ code: 1, stderr: 'relight: tpu-1 is connected\nadvice for conflict\n' });
+  });
+});
+
+describe('what can be wrong', () => {
+  test.each([
+    [['staus'], 'Did you mean status?'],
+    [['status', '--jsn'], 'Did you mean --json?'],
+    [['host'], "missing required argument 'name'"],
+    [['host', 'a', 'b'], 'too many arguments'],
+    [['events', '--kind', 'container.dies'], 'Did you mean container.died?'],
+    [['events', '--since', 'yesterday'], 'Expected how long ago'],
+    [['tail', '--source', 'proces'], 'Did you mean process?'],
+    [['tail', '-n', 'many'], 'Expected a number'],
+    [['tail', 'a/b', '--host', 'c'], 'not both'],
+    [['restart', 'a/b/c'], 'Expected HOST or HOST/WORKLOAD'],
+    [['restart', 'a/b', '--level', 'proces'], 'Did you mean process?'],
+    [['pause', 'a/b', '--for', '2'], 'duration with a unit'],
+    [['wait', 'a/b', '--for', 'redy'], 'Did you mean ready?'],
+    [['wait', 'a/b', '--timeout', '5'], 'duration with a unit'],
+    [['status', '--url', 'collector'], 'is not the address of a collector'],
+    [['status', '--token-file', '/nowhere'], 'the token file cannot be read'],
+  ])('%j is wrong usage', async (args, message) => {
+    const { code, stdout, stderr } = await inProcess(...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+  });
+
+  test('a collector that cannot be reached: who, why, and what to set', async () => {
+    for (const args of [['status'], ['tail'], ['events', '--follow'], ['restart', 'a/b']]) {
+      const { code, stderr } = await run(nowhere, ...args);
+      expect(code).toBe(3);
+      expect(stderr).toBe(
+        `relight: the collector at ${nowhere} does not answer: connect ECONNREFUSED 127.0.0.1:1\nStart it, or set RELIGHT_URL or --url to where it is.\n`,
+      );
+    }
+  });
+
+  test('something else answers at that address', async () => {
+    await using api = await fakeApi({
+      'GET hosts': (_call, response) => void response.writeHead(502).end('<html>'),
+      'GET alerts': list([]),
+    });
+    expect(await run(api.url, 'status')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('is no Relight collector (HTTP 502') as string,
+    });
+  });
+
+  test('a wrong token is a wrong configuration; --token-file wins over RELIGHT_TOKEN', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'relight-cli-'));
+    writeFileSync(join(directory, 'token'), 'from-file\n');
+    await using api = await fakeApi({ 'GET hosts/h': (_call, response) => problem(response, 401, 'unauthorized', 'no valid token') });
+    const { code, stderr } = await run(api.url, 'host', 'h', '--token-file', join(directory, 'token'));
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('Set RELIGHT_TOKEN or --token-file') as string });
+    expect(api.calls[0]?.headers.authorization).toBe('Bearer from-file');
+    rmSync(directory, { recursive: true });
+  });
+
+  test('every command has help with an example', async () => {
+    const names = ['status', 'host', 'events', 'incidents', 'alerts', 'tail', 'wait', 'restart', 'pause', 'resume', 'expect', 'forget'];
+    await Promise.all(
+      names.map(async (name) => {
+        const { code, stdout, stderr } = await inProcess(name, '--help');
+        expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+        expect(stdout).toContain(`$ relight ${name}`);
+      }),
+    );
+  });
+});
