@@ -1,6 +1,6 @@
 /**
  * Runs: commands that Relight starts inside a container and that outlive the agent. Everything a run writes goes to
- * `<run directory>/<n>.<kind>.log` and its exit status to `<n>.<kind>.status`, both made beforehand on the host; the run
+ * `<run directory>/<n>.<kind>[-<name>].log` and its exit status to `….status`, both made beforehand on the host; the run
  * directory is bind-mounted at /run/relight. The implementation is container-runs.ts.
  */
 import type { Command } from '../config/spec.ts';
@@ -18,6 +18,8 @@ export interface RunRequest {
   readonly shell: readonly string[] | null;
   /** The variables; on top of the container's environment. RELIGHT_RUN is added. */
   readonly env: Readonly<Record<string, string>>;
+  /** Made before the command runs, as the container's user: `mkdir -p`. */
+  readonly directory?: string;
 }
 
 /** `exitCode` null: the wrapper was killed before it could write it (SIGKILL to the whole run, or the container died). */

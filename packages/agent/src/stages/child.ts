@@ -1,0 +1,113 @@
+/**
+ * A child process on the host with a deadline: own process group, output capped, killed as a group. The one place where
+ * Relight waits for something that may never end, so its promise always settles, even when the child cannot be killed.
+ */
+import { spawn } from 'node:child_process';
+import type { Clock } from '@relight/shared/clock';
+
+export interface ChildRequest {
+  readonly argv: readonly [string, ...string[]];
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** The whole environment; default: the agent's own. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Per stream; what exceeds it is read and dropped. */
+  readonly outputBytesMax?: number;
+}
+
+export interface ChildResult {
+  /** Null when a signal ended it, or nothing did. */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly timedOut: boolean;
+  /** Set when it could not be started: ENOENT, EACCES … */
+  readonly spawnError: string | null;
+  /** Null when it is over. Otherwise it survived SIGKILL (D state), and this resolves when it finally ends. */
+  readonly survivor: Promise<void> | null;
+}
+
+/** A killed process that is not in D state is gone well within this. */
+const afterKillMs = 200;
+/** A grandchild may hold the pipes for ever; what the child itself wrote is there by then. */
+const afterExitMs = 100;
+
+/** Never rejects. An abort of the signal kills the child and counts as its deadline. */
+export function runChild(request: ChildRequest): Promise<ChildResult> {
+  const { clock, outputBytesMax = 64 * 1024 } = request;
+  const [program, ...args] = request.argv;
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      ...(request.env === undefined ? {} : { env: request.env }),
+    });
+    const stdout = collect(child.stdout, outputBytesMax);
+    const stderr = collect(child.stderr, outputBytesMax);
+    let timedOut = false;
+    let spawnError: string | null = null;
+    const ended = new Promise<void>((done) => {
+      child.once('exit', () => done());
+      child.once('error', () => done());
+    });
+
+    const settle = (survivor: Promise<void> | null): void => {
+      timer.cancel();
+      request.signal?.removeEventListener('abort', expire);
+      child.stdout.destroy();
+      child.stderr.destroy();
+      child.unref();
+      resolve({
+        exitCode: child.exitCode,
+        signal: child.signalCode,
+        stdout: stdout(),
+        stderr: stderr(),
+        timedOut,
+        spawnError,
+        survivor,
+      });
+    };
+    const expire = (): void => {
+      if (timedOut) return;
+      timedOut = true;
+      if (child.pid !== undefined) killGroup(child.pid);
+      timer.cancel();
+      timer = clock.after(afterKillMs, () => settle(ended));
+    };
+    let timer = clock.after(request.timeoutMs, expire);
+    if (request.signal?.aborted === true) expire();
+    request.signal?.addEventListener('abort', expire, { once: true });
+
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      spawnError = error.code ?? error.message;
+      settle(null);
+    });
+    child.once('exit', () => {
+      timer.cancel();
+      timer = clock.after(afterExitMs, () => settle(null));
+    });
+    child.once('close', () => settle(null));
+  });
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // ESRCH: it ended at this moment, which is what was wanted.
+  }
+}
+
+function collect(stream: NodeJS.ReadableStream, bytesMax: number): () => string {
+  const chunks: Buffer[] = [];
+  let room = bytesMax;
+  stream.on('data', (chunk: Buffer) => {
+    if (room <= 0) return;
+    const part = chunk.subarray(0, room);
+    room -= part.length;
+    chunks.push(part);
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,252 @@
+/** Runs in containers of a real engine on this host. Nothing about a run is kept in memory: files and /proc say it all. */
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import type { Clock } from '@relight/shared/clock';
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import type { Engine } from '../engine/engine.ts';
+import type { LogShipper } from '../logs/log-shipper.ts';
+import type { RunHandle, RunRef } from '../supervisor/op.ts';
+import { parseRunId } from '../supervisor/run-id.ts';
+import { isAlive, isFuse, readMountinfo, readStat, topMountAt } from './proc.ts';
+import { watchExit } from './run-exit.ts';
+import {
+  createRunFiles,
+  findRunFiles,
+  heldFile,
+  openRegular,
+  partsOf,
+  readStatus,
+  readTail,
+  type RunFiles,
+  segmentOfBase,
+} from './run-files.ts';
+import { type ContainerProcess, leaderOf, membersOf, type RunSession } from './run-members.ts';
+import { scanContainer } from './run-scan.ts';
+import { stopMembers } from './run-stop.ts';
+import { commandArgv, logDescriptor, statusDescriptor, wrapperArgv } from './run-wrapper.ts';
+import { type RunExit, type RunRequest, type Runs, runDirectoryTarget } from './runs.ts';
+
+export interface ContainerRunsOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  /** See run-files.ts; `runRootOf(stateDir)`. */
+  readonly runRoot: string;
+  readonly logs: LogShipper;
+  readonly procRoot?: string;
+}
+
+export class ContainerRuns implements Runs {
+  readonly #engine: Engine;
+  readonly #clock: Clock;
+  readonly #runRoot: string;
+  readonly #logs: LogShipper;
+  readonly #procRoot: string;
+  /** Waiting `exited` calls: they look at once after something was killed. */
+  readonly #lookers = new Set<() => void>();
+
+  constructor({ engine, clock, runRoot, logs, procRoot = '/proc' }: ContainerRunsOptions) {
+    this.#engine = engine;
+    this.#clock = clock;
+    this.#runRoot = runRoot;
+    this.#logs = logs;
+    this.#procRoot = procRoot;
+  }
+
+  async start(request: RunRequest, signal: AbortSignal): Promise<RunHandle> {
+    const { run, containerId, env } = request;
+    const files = createRunFiles(this.#runRoot, run);
+    const inside = { log: `${runDirectoryTarget}/${files.base}.log`, status: `${runDirectoryTarget}/${files.base}.status` };
+    const argv = wrapperArgv(inside, request.directory ?? '', commandArgv(request.command, request.shell));
+    this.#logs.follow({ key: files.segment, path: files.log, format: 'raw' });
+    try {
+      const exec = await this.#engine.execDetached(containerId, { argv, env: { ...env, RELIGHT_RUN: run.runId } }, { signal });
+      const handle = { ...run, pid: exec.pid, startTicks: readStat(this.#procRoot, exec.pid)?.startTicks ?? 0 };
+      if (handle.startTicks > 0) writeSession(files, handle);
+      await this.#checkDirectory(files, handle, containerId, signal);
+      return handle;
+    } catch (error) {
+      this.#logs.finish(files.segment);
+      throw withShellAdvice(error);
+    }
+  }
+
+  async exited(run: RunHandle, _containerId: string, signal: AbortSignal): Promise<RunExit> {
+    const files = findRunFiles(this.#runRoot, run);
+    const segment = this.#follow(run, files);
+    const exit = await watchExit({
+      clock: this.#clock,
+      openStatus: () => this.#openStatus(run, files),
+      isAlive: () => isAlive(this.#procRoot, run.pid, run.startTicks),
+      signal,
+      onWake: (look) => {
+        this.#lookers.add(look);
+        return () => this.#lookers.delete(look);
+      },
+    });
+    // A mount program that went into the background writes on; its log is finished when it is stopped.
+    const goesOn = run.kind === 'mount' && exit.exitCode === 0;
+    if (segment !== null && !goesOn) this.#logs.finish(segment);
+    return exit;
+  }
+
+  async stop(runs: readonly RunRef[], containerId: string, graceMs: number, signal: AbortSignal): Promise<void> {
+    if (runs.length === 0) return;
+    const sessions = runs.flatMap((run) => readSessions(findRunFiles(this.#runRoot, run)));
+    const runIds = runs.map(({ runId }) => runId);
+    try {
+      const members = () => this.#members(containerId, runIds, sessions);
+      await stopMembers({ procRoot: this.#procRoot, clock: this.#clock, signal, members }, graceMs);
+    } catch (error) {
+      throw signal.aborted ? toRelightError(signal.reason, 'cancelled') : error;
+    } finally {
+      for (const look of this.#lookers) look();
+    }
+    for (const run of runs) {
+      const files = findRunFiles(this.#runRoot, run);
+      if (files !== null) this.#logs.finish(files.segment);
+    }
+  }
+
+  async find(run: RunRef, containerId: string): Promise<RunHandle | null> {
+    const files = findRunFiles(this.#runRoot, run);
+    if (files !== null && hasStatus(files)) return null;
+    const processes = await scanContainer(this.#procRoot, containerId, this.#clock);
+    const leader = leaderOf(processes.filter(({ runId }) => runId === run.runId));
+    return leader === null ? null : this.#adopt(run, leader, files);
+  }
+
+  async list(containerId: string): Promise<readonly RunHandle[]> {
+    const processes = await scanContainer(this.#procRoot, containerId, this.#clock);
+    const byRun = Map.groupBy(processes, ({ runId }) => runId);
+    const handles: RunHandle[] = [];
+    for (const [runId, members] of byRun) {
+      const parts = runId === null ? undefined : parseRunId(runId);
+      const leader = leaderOf(members);
+      if (runId === null || parts === undefined || leader === null) continue;
+      const run: RunRef = { runId, kind: parts.kind, name: parts.name };
+      handles.push(this.#adopt(run, leader, findRunFiles(this.#runRoot, run)));
+    }
+    return handles;
+  }
+
+  tail(run: RunRef, workload: string, generation: number, bytes: number): Promise<string> {
+    const files = findRunFiles(this.#runRoot, run);
+    const { workload: itsWorkload, generation: itsGeneration } = partsOf(run);
+    if (files === null || itsWorkload !== workload || itsGeneration !== generation) return Promise.resolve('');
+    return Promise.resolve(readTail(files.log, bytes));
+  }
+
+  #adopt(run: RunRef, leader: ContainerProcess, files: RunFiles | null): RunHandle {
+    const handle = { ...run, pid: leader.pid, startTicks: leader.startTicks };
+    this.#follow(handle, files);
+    return handle;
+  }
+
+  /** Follows the run's log by its name or, when that was deleted, through the wrapper that still holds the file. */
+  #follow(run: RunHandle, files: RunFiles | null): SegmentKey | null {
+    if (files !== null) {
+      this.#logs.follow({ key: files.segment, path: files.log, format: 'raw' });
+      return files.segment;
+    }
+    const held = heldFile(this.#procRoot, run.pid, logDescriptor);
+    if (held === null) return null;
+    const key = segmentOfBase(run, held.base);
+    this.#logs.follow({ key, path: held.path, format: 'raw' });
+    return key;
+  }
+
+  #openStatus(run: RunHandle, files: RunFiles | null): { readonly fd: number; readonly path: string } | null {
+    if (files !== null) {
+      const fd = openRegular(files.status);
+      return fd === null ? null : { fd, path: files.status };
+    }
+    const held = heldFile(this.#procRoot, run.pid, statusDescriptor);
+    const fd = held === null ? null : openHeld(held.path);
+    return fd === null || held === null ? null : { fd, path: held.path };
+  }
+
+  /**
+   * Is what the container sees at /run/relight what the agent sees on the host? When not (the state directory was deleted or
+   * moved), output would be lost and ends never noticed: the container has to be made anew.
+   */
+  async #checkDirectory(files: RunFiles, run: RunHandle, containerId: string, signal: AbortSignal): Promise<void> {
+    let seen = seenDirectory(this.#procRoot, run.pid, files.directory);
+    if (seen === 'gone') {
+      if (hasStatus(files)) return;
+      const facts = await this.#engine.inspect(containerId, { signal });
+      if (facts === null || facts.pid === 0)
+        throw new RelightError('container-exited', 'the container died while a command was started in it');
+      seen = seenDirectory(this.#procRoot, facts.pid, files.directory);
+    }
+    if (seen !== 'lost') return;
+    await this.stop([run], containerId, 0, signal);
+    throw new RelightError('run-directory-lost', `${runDirectoryTarget} in the container is not ${files.directory} on the host any more`);
+  }
+
+  async #members(containerId: string, runIds: readonly string[], sessions: readonly RunSession[]): Promise<ContainerProcess[]> {
+    const processes = await scanContainer(this.#procRoot, containerId, this.#clock);
+    return membersOf(processes, runIds, sessions, (pid) => readStat(this.#procRoot, pid) !== null);
+  }
+}
+
+/** Compares by device and inode. Nothing on a FUSE mount is touched: the look at /proc/PID/root is two components deep, below `/run`. */
+function seenDirectory(procRoot: string, pid: number, directory: string): 'same' | 'lost' | 'gone' {
+  const mounts = pid > 0 ? readMountinfo(procRoot, pid) : null;
+  if (mounts === null) return 'gone';
+  const top = topMountAt(mounts, runDirectoryTarget);
+  if (top === null || isFuse(top) || top.root.endsWith('//deleted')) return 'lost';
+  if (mounts.some((mount) => isFuse(mount) && (mount.mountPoint === '/' || mount.mountPoint === '/run'))) return 'same';
+  try {
+    const inside = statSync(`${procRoot}/${pid}/root${runDirectoryTarget}`);
+    const outside = statSync(directory);
+    return inside.ino === outside.ino && inside.dev === outside.dev ? 'same' : 'lost';
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return readStat(procRoot, pid) === null ? 'gone' : 'lost';
+  }
+}
+
+function hasStatus(files: RunFiles): boolean {
+  const fd = openRegular(files.status);
+  if (fd === null) return false;
+  try {
+    return readStatus(fd) !== null;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openHeld(path: string): number | null {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  return null;
+}
+
+/** Remembers the session of a run: its members are found by it when they have overwritten their environment. */
+function writeSession(files: RunFiles, { pid, startTicks }: RunHandle): void {
+  const fd = openSync(sessionPath(files), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  writeSync(fd, `${pid} ${startTicks}\n`);
+  closeSync(fd);
+}
+
+function readSessions(files: RunFiles | null): RunSession[] {
+  const fd = files === null ? null : openRegular(sessionPath(files));
+  if (fd === null) return [];
+  const buffer = Buffer.alloc(64);
+  const [pid, startTicks] = buffer.toString('latin1', 0, readSync(fd, buffer)).trim().split(' ').map(Number);
+  closeSync(fd);
+  return Number.isSafeInteger(pid) && Number.isSafeInteger(startTicks) ? [{ pid: pid ?? 0, startTicks: startTicks ?? 0 }] : [];
+}
+
+const sessionPath = (files: RunFiles): string => `${files.directory}/${files.base}.session`;
+
+function withShellAdvice(thrown: unknown): RelightError {
+  const error = toRelightError(thrown);
+  if (error.code !== 'exec-failed' || !/"sh"|\bsh: |exec: "?sh/.test(error.message)) return error;
+  return new RelightError('exec-failed', `the image has no "sh": ${error.message}`, {
+    cause: error,
+    recoverable: false,
+    advice: 'Add a POSIX shell to the image; every command of Relight runs through one.',
+  });
+}

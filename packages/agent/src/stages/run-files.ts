@@ -1,0 +1,189 @@
+/**
+ * Files of runs on the host. One directory per workload and generation, bound at /run/relight; per run
+ * `<n>.<kind>[-<name>][~k].log` and `.status`, k counting the starts of one run from the second on (retries of a step).
+ *
+ * The container's root may write into the directory, so every name in it is hostile: files are made with O_EXCL, opened
+ * with O_NOFOLLOW and O_NONBLOCK (a pipe must not block the agent), and must be regular.
+ */
+import { chmodSync, closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { RelightError } from '@relight/shared/errors';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import type { SegmentFile } from '../logs/log-shipper.ts';
+import type { RunRef } from '../supervisor/op.ts';
+import { parseRunId } from '../supervisor/run-id.ts';
+import { parseStatus } from './run-wrapper.ts';
+
+/** Where the run directories of all workloads are. */
+export const runRootOf = (stateDir: string): string => join(stateDir, 'runs');
+
+export const runDirectoryOf = (runRoot: string, workload: string, generation: number): string =>
+  join(runRoot, workload, String(generation));
+
+/** Of one start of a run. */
+export interface RunFiles {
+  readonly directory: string;
+  /** `7.process`, `9.setup-ssh-keys~2` */
+  readonly base: string;
+  readonly log: string;
+  readonly status: string;
+  readonly segment: SegmentKey;
+}
+
+/** Any user of the container may enter and append, none may list; the parents shut out the host's users. */
+export function makeRunDirectory(runRoot: string, workload: string, generation: number): string {
+  const directory = runDirectoryOf(runRoot, workload, generation);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  chmodSync(directory, 0o711);
+  return directory;
+}
+
+/** Makes the files of the next start of a run, empty, appendable by every user of the container. */
+export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
+  const { workload, generation } = partsOf(run);
+  const directory = makeRunDirectory(runRoot, workload, generation);
+  for (let start = lastStart(directory, run) + 1; ; start += 1) {
+    const files = filesOf(runRoot, run, start);
+    try {
+      createEmpty(files.log);
+      createEmpty(files.status);
+      return files;
+    } catch (error) {
+      // Somebody in the container was faster with this name.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}
+
+/** The files of the last start of a run; null when there are none (never started, or the state directory was lost). */
+export function findRunFiles(runRoot: string, run: RunRef): RunFiles | null {
+  const { workload, generation } = partsOf(run);
+  const start = lastStart(runDirectoryOf(runRoot, workload, generation), run);
+  return start === 0 ? null : filesOf(runRoot, run, start);
+}
+
+/** Every log that runs of this host have left, so that what an earlier agent did not deliver can be followed again. */
+export function segmentsOnDisk(runRoot: string): SegmentFile[] {
+  const segments: SegmentFile[] = [];
+  for (const workload of list(runRoot)) {
+    for (const generation of list(join(runRoot, workload)).filter((name) => /^\d+$/.test(name))) {
+      const directory = join(runRoot, workload, generation);
+      for (const name of list(directory)) {
+        const match = /^(\d+)\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d+)?)\.log$/.exec(name);
+        if (match === null) continue;
+        const [, n = '', source = '', rest = ''] = match;
+        const key = { workload, generation: Number(generation), source, run: n + rest };
+        segments.push({ key, path: join(directory, name), format: 'raw' });
+      }
+    }
+  }
+  return segments;
+}
+
+/** Opens for reading without trusting the name. Null: it is not there, or it is not a regular file. */
+export function openRegular(path: string): number | null {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENXIO') return null;
+    throw error;
+  }
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  return null;
+}
+
+/** The exit status; null while the run is not over. */
+export function readStatus(fd: number): number | null {
+  const buffer = Buffer.alloc(8);
+  return parseStatus(buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0)));
+}
+
+/** The last bytes of a log, from the beginning of a line when there is a whole one. Delivered parts may have become holes. */
+export function readTail(path: string, bytes: number): string {
+  const fd = openRegular(path);
+  if (fd === null) return '';
+  try {
+    const { size } = fstatSync(fd);
+    const from = Math.max(0, size - bytes);
+    const buffer = Buffer.alloc(size - from);
+    const text = buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, from));
+    const cut = from > 0 && text.includes('\n') ? text.slice(text.indexOf('\n') + 1) : text;
+    return cut.replace(/^\0+/, '');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The log or status file of a living run whose directory was deleted: its wrapper still holds both. Follows
+ * `/proc/PID/fd/N`, which is a link by nature (O_NOFOLLOW refuses it). Null: that descriptor is something else.
+ */
+export function heldFile(procRoot: string, pid: number, descriptor: number): { readonly path: string; readonly base: string } | null {
+  const path = `${procRoot}/${pid}/fd/${descriptor}`;
+  try {
+    const base = /([^/]+)\.(?:log|status)(?: \(deleted\))?$/.exec(readlinkSync(path))?.[1];
+    return base === undefined ? null : { path, base };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ESRCH') return null;
+    throw error;
+  }
+}
+
+/** Where the lines of a run with this file name belong, when only the name is left. */
+export function segmentOfBase(run: RunRef, base: string): SegmentKey {
+  const { workload, generation } = partsOf(run);
+  return { workload, generation, source: run.kind, run: base.replace(`.${run.kind}`, '') };
+}
+
+function filesOf(runRoot: string, run: RunRef, start: number): RunFiles {
+  const { workload, generation, n } = partsOf(run);
+  const directory = runDirectoryOf(runRoot, workload, generation);
+  const suffix = nameSuffix(run) + (start === 1 ? '' : `~${start}`);
+  const base = `${n}.${run.kind}${suffix}`;
+  return {
+    directory,
+    base,
+    log: join(directory, `${base}.log`),
+    status: join(directory, `${base}.status`),
+    segment: { workload, generation, source: run.kind, run: `${n}${suffix}` },
+  };
+}
+
+function lastStart(directory: string, run: RunRef): number {
+  const first = `${partsOf(run).n}.${run.kind}${nameSuffix(run)}`;
+  const starts = list(directory).map((name) => {
+    if (!name.startsWith(first)) return 0;
+    const match = /^(?:~(\d+))?\.log$/.exec(name.slice(first.length));
+    return match === null ? 0 : Number(match[1] ?? 1);
+  });
+  return Math.max(0, ...starts);
+}
+
+const nameSuffix = (run: RunRef): string => (run.name === '' ? '' : `-${run.name.replaceAll(/[^\w.-]+/g, '-').slice(0, 48)}`);
+
+/** Who the run belongs to. A run that Relight did not number is a defect. */
+export function partsOf(run: RunRef): { readonly workload: string; readonly generation: number; readonly n: number } {
+  const parts = parseRunId(run.runId);
+  if (parts === undefined) throw new RelightError('internal', `"${run.runId}" is not the id of a run`);
+  return parts;
+}
+
+function createEmpty(path: string): void {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  fchmodSync(fd, 0o622);
+  closeSync(fd);
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}

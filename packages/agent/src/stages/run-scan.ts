@@ -1,0 +1,55 @@
+/** Finds the processes of one container, with the run that each belongs to by its environment. */
+import { setImmediate as yieldToLoop } from 'node:timers/promises';
+import type { Clock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { runChild } from './child.ts';
+import { listPids, readCgroup, readStat, type ProcStat } from './proc.ts';
+import { type ContainerProcess, parseEnvironMatches } from './run-members.ts';
+
+/** A process that is stuck behind its own memory lock is asked alone, briefly, after the others. */
+const allTimeoutMs = 1_000;
+const oneTimeoutMs = 100;
+const pidsPerTurn = 256;
+
+/** Zombies are left out: they hold nothing, and only their parent can end them. */
+export async function scanContainer(procRoot: string, containerId: string, clock: Clock): Promise<ContainerProcess[]> {
+  // An empty or short id would match foreign processes.
+  if (!/^[0-9a-f]{64}$/.test(containerId)) throw new RelightError('internal', `"${containerId}" is not a full container id`);
+  const found: ProcStat[] = [];
+  for (const [index, pid] of listPids(procRoot).entries()) {
+    if (index % pidsPerTurn === pidsPerTurn - 1) await yieldToLoop();
+    if (readCgroup(procRoot, pid)?.includes(containerId) !== true) continue;
+    const stat = readStat(procRoot, pid);
+    if (stat !== null && stat.state !== 'Z' && stat.state !== 'X') found.push(stat);
+  }
+  const runIds = await readRunIds(
+    procRoot,
+    found.map(({ pid }) => pid),
+    clock,
+  );
+  return found.map((stat) => Object.assign(stat, { runId: runIds.get(stat.pid) ?? null }));
+}
+
+/**
+ * /proc/PID/environ is read by a child with a deadline: it waits for the memory lock of the process, which a page fault on
+ * a hung mount can hold for ever. The agent also never sees the rest of the environment.
+ */
+async function readRunIds(procRoot: string, pids: readonly number[], clock: Clock): Promise<ReadonlyMap<number, string>> {
+  const ask = (some: readonly number[], timeoutMs: number) =>
+    runChild({
+      argv: ['grep', '-z', '-a', '-s', '-H', '^RELIGHT_RUN=', '--', ...some.map((pid) => `${procRoot}/${pid}/environ`)],
+      clock,
+      timeoutMs,
+      outputBytesMax: 16 * 1024 * 1024,
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    });
+  if (pids.length === 0) return new Map();
+  const all = await ask(pids, allTimeoutMs);
+  if (all.spawnError !== null) throw new RelightError('internal', `grep cannot be started on this host: ${all.spawnError}`);
+  if (!all.timedOut) return parseEnvironMatches(all.stdout);
+  const runIds = new Map<number, string>();
+  for (const pid of pids) {
+    for (const [found, runId] of parseEnvironMatches((await ask([pid], oneTimeoutMs)).stdout)) runIds.set(found, runId);
+  }
+  return runIds;
+}
