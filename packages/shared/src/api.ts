@@ -82,7 +82,8 @@ export interface ApiLogGap {
   readonly receivedAt: IsoTime;
   readonly gap: { readonly from: number; readonly to: number; readonly lines?: number; readonly bytes?: number; readonly reason: string };
 }
-export type ApiLogEntry = ApiLogLine | ApiLogGap;
+/** `next` on the last entry of a `limit`ed answer when there is more: pass it as `after`. */
+export type ApiLogEntry = (ApiLogLine | ApiLogGap) & { readonly next?: string };
 
 export interface ApiAlert {
   readonly id: string;

@@ -44,6 +44,7 @@ export const eventKinds = [
   'incident.closed',
   'alert.firing',
   'alert.resolved',
+  'alert.undelivered',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

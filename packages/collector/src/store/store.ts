@@ -91,6 +91,8 @@ export interface LogCommit {
   readonly committed: number;
   readonly stored: boolean;
   readonly rewind: boolean;
+  /** The piece's id, when it was stored. */
+  readonly id?: number;
 }
 
 export interface AlertRecord {
@@ -169,7 +171,8 @@ export interface Store {
   }): readonly AlertRecord[];
   /** The alert and the notifications that announce it, in one transaction. */
   putAlert(alert: AlertRecord, notifications: readonly { readonly sink: string; readonly body: string }[], at: number): Promise<void>;
-  pendingNotifications(limit: number): readonly NotificationRecord[];
+  /** In order of id, those whose next attempt is still to come included. `sink`: only of this one. */
+  pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[];
   notificationDelivered(id: number): Promise<void>;
   notificationFailed(id: number, nextAttemptAt: number): Promise<void>;
 

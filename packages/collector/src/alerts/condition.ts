@@ -1,0 +1,33 @@
+/** What rules say and what they are told: plain data. */
+import type { Severity } from '@relight/shared/event';
+import type { AlertRecord, HostRecord } from '../store/store.ts';
+
+export const ruleNames = ['RepeatedRestarts', 'HostDead', 'HostMissing', 'FleetDisconnected', 'WorkloadHeld'] as const;
+export type RuleName = (typeof ruleNames)[number];
+
+/** What a rule holds to be wrong at this moment. A firing alert whose condition is no longer named is resolved. */
+export interface Condition {
+  readonly rule: RuleName;
+  readonly severity: Severity;
+  /** '' for an alert about the whole fleet. */
+  readonly host: string;
+  readonly workload: string | null;
+  readonly since: number;
+  /** One line, for a person. */
+  readonly summary: string;
+  /** The rule's own memory, kept with the alert. */
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** The alerts that fire now, by alertKey. */
+export type Firing = ReadonlyMap<string, AlertRecord>;
+
+/** One per rule and subject; a later episode of the same trouble has the same key. */
+export function alertKey(alert: { readonly rule: string; readonly host: string; readonly workload: string | null }): string {
+  return JSON.stringify([alert.rule, alert.host, alert.workload]);
+}
+
+/** Nothing was heard of these hosts for a while although they should be there. */
+export function isSilent(host: HostRecord): boolean {
+  return host.state === 'disconnected' || host.state === 'suspect' || host.state === 'dead';
+}

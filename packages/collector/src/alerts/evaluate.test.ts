@@ -1,0 +1,359 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { epoch, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
+import type { AlertsConfig } from '../config.ts';
+import type { HostRecord, StoredEvent } from '../store/store.ts';
+import { alertKey } from './condition.ts';
+import { evaluate, type AlertChange, type AlertsState } from './evaluate.ts';
+import { restartFact, settledAfterMs, type RestartFact } from './repeated-restarts.ts';
+import { restore } from './restore.ts';
+
+const minute = 60_000;
+const config: AlertsConfig = {
+  repeatedRestarts: {
+    warning: { count: 3, withinMs: 10 * minute },
+    critical: { count: 5, withinMs: 30 * minute },
+    resolveAfterMs: 15 * minute,
+  },
+  hostDead: { severity: 'critical' },
+  sinks: [],
+};
+
+/** The rules, a clock and the fleet in one hand. */
+class World {
+  state: AlertsState = { tracks: new Map(), firing: new Map() };
+  now = epoch;
+  hosts = new Map<string, HostRecord>();
+  told: { rule: string; host: string; state: string; severity: string }[] = [];
+  changes: AlertChange[] = [];
+  #eventId = 0;
+
+  put(...hosts: HostRecord[]): void {
+    for (const host of hosts) this.hosts.set(host.name, host);
+  }
+  fact(host: string, at: number, budgetExhausted = false): RestartFact {
+    return { eventId: (this.#eventId += 1), host, workload: 'w', at, budgetExhausted };
+  }
+  step(restarts: readonly RestartFact[] = []): void {
+    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, now: this.now }, config);
+    this.state = state;
+    this.changes.push(...changes);
+    for (const { alert, notify } of changes) {
+      if (notify) this.told.push({ rule: alert.rule, host: alert.host, state: alert.state, severity: alert.severity });
+    }
+  }
+  pass(ms: number): void {
+    this.now += ms;
+    this.step();
+  }
+  restart(host = 'a'): void {
+    this.step([this.fact(host, this.now)]);
+  }
+  get brief(): string[] {
+    return this.told.map((one) => `${one.rule} ${one.host} ${one.state} ${one.severity}`);
+  }
+}
+
+function worldOf(...names: string[]): World {
+  const world = new World();
+  world.put(...names.map((name) => hostRecord(name, { workloads: [workloadStatus('w')] })));
+  return world;
+}
+
+describe('RepeatedRestarts', () => {
+  test('three within ten minutes warn, five within thirty are critical, each told once; quiet resolves', () => {
+    const world = worldOf('a');
+    for (let i = 0; i < 9; i += 1) {
+      world.restart();
+      world.pass(minute);
+    }
+    expect(world.brief).toEqual(['RepeatedRestarts a firing warning', 'RepeatedRestarts a firing critical']);
+    world.pass(14 * minute - 1);
+    expect(world.told).toHaveLength(2);
+    world.pass(1);
+    expect(world.brief.slice(2)).toEqual(['RepeatedRestarts a resolved critical']);
+    expect(world.changes.at(-1)?.alert.endsAt).toBe(world.now);
+  });
+
+  test('two are nothing, and neither are three that are too far apart', () => {
+    const world = worldOf('a');
+    for (let i = 0; i < 12; i += 1) {
+      world.restart();
+      world.pass(11 * minute);
+    }
+    expect(world.told).toEqual([]);
+  });
+
+  test('an exhausted budget is critical at once', () => {
+    const world = worldOf('a');
+    world.step([world.fact('a', world.now), world.fact('a', world.now, true)]);
+    expect(world.brief).toEqual(['RepeatedRestarts a firing critical']);
+  });
+
+  test('restarts before a resolved alert do not count for the next one', () => {
+    const world = worldOf('a');
+    for (let i = 0; i < 5; i += 1) world.restart();
+    world.pass(15 * minute);
+    expect(world.brief.at(-1)).toBe('RepeatedRestarts a resolved critical');
+    world.restart();
+    world.restart();
+    expect(world.told).toHaveLength(3);
+    world.restart();
+    expect(world.brief.at(-1)).toBe('RepeatedRestarts a firing warning');
+  });
+
+  test('what an outage delays is judged by when it happened, and told once', () => {
+    const world = worldOf('a');
+    world.now += 60 * minute;
+    const replayed = [0, 10, 20, 30, 40, 50].map((seconds) => world.fact('a', world.now - minute + seconds * 1000));
+    world.step(replayed);
+    world.pass(1000);
+    expect(world.brief).toEqual(['RepeatedRestarts a firing critical']);
+  });
+
+  test('what was long over when it arrived is history', () => {
+    const world = worldOf('a');
+    world.now += 180 * minute;
+    world.step([0, 1, 2, 3, 4].map((i) => world.fact('a', epoch + i * minute)));
+    world.pass(minute);
+    expect(world.told).toEqual([]);
+  });
+
+  test('the silence of a host that is not heard resolves nothing, nor does its first half minute back', () => {
+    const world = worldOf('a');
+    for (let i = 0; i < 3; i += 1) world.restart();
+    world.put(hostRecord('a', { state: 'disconnected', stateSince: world.now }));
+    world.pass(60 * minute);
+    expect(world.told).toHaveLength(1);
+    world.put(hostRecord('a', { state: 'connected', stateSince: world.now }));
+    world.step();
+    expect(world.told).toHaveLength(1);
+    world.pass(settledAfterMs);
+    expect(world.brief.at(-1)).toBe('RepeatedRestarts a resolved warning');
+  });
+
+  test('forgetting the host resolves its alerts', () => {
+    const world = worldOf('a');
+    for (let i = 0; i < 3; i += 1) world.restart();
+    world.hosts.delete('a');
+    world.step();
+    expect(world.brief.at(-1)).toBe('RepeatedRestarts a resolved warning');
+    expect(world.state.firing.size).toBe(0);
+  });
+
+  test('only failures at process or container level count, at the time by the corrected clock', () => {
+    const event: StoredEvent = {
+      id: 7,
+      at: epoch + 5_000,
+      receivedAt: epoch + 60_000,
+      host: 'a',
+      workload: 'w',
+      generation: 1,
+      kind: 'restart.scheduled',
+      severity: 'warning',
+      message: '',
+      data: { countsAsFailure: true, level: 'container' },
+    };
+    expect(restartFact(event, 2_000)).toEqual({ eventId: 7, host: 'a', workload: 'w', at: epoch + 3_000, budgetExhausted: false });
+    expect(restartFact({ ...event, at: epoch + 999_000 }, 0)?.at).toBe(event.receivedAt);
+    expect(restartFact({ ...event, data: { countsAsFailure: false, level: 'container' } }, 0)).toBeUndefined();
+    expect(restartFact({ ...event, data: { countsAsFailure: true, level: 'host' } }, 0)).toBeUndefined();
+    expect(restartFact({ ...event, kind: 'process.exited' }, 0)).toBeUndefined();
+    expect(restartFact({ ...event, kind: 'restart.budget-exhausted', data: {} }, 0)?.budgetExhausted).toBe(true);
+  });
+});
+
+describe('hosts', () => {
+  const silent = (name: string, world: World, more: Partial<HostRecord> = {}): HostRecord =>
+    hostRecord(name, { state: 'dead', stateSince: world.now, lastSeenAt: world.now - 60_000, ...more });
+
+  test('a dead host is told once and keeps its workloads quiet; a restart of the collector changes nothing', () => {
+    const world = worldOf('a', 'b', 'c');
+    world.put(silent('a', world));
+    world.step();
+    for (let i = 0; i < 4; i += 1) world.step([world.fact('a', world.now)]);
+    world.put(silent('a', world, { state: 'unknown' }));
+    world.pass(minute);
+    expect(world.brief).toEqual(['HostDead a firing critical']);
+    world.put(hostRecord('a'));
+    world.step();
+    expect(world.brief.slice(1)).toEqual(['RepeatedRestarts a firing warning', 'HostDead a resolved critical']);
+  });
+
+  test('most of the fleet gone at once is one alert; who stays dead is told when the others are back', () => {
+    const names = Array.from({ length: 20 }, (_, i) => `h${i}`);
+    const world = worldOf(...names);
+    for (const [i, name] of names.slice(0, 12).entries()) {
+      world.put(hostRecord(name, { state: 'suspect', stateSince: world.now, lastSeenAt: world.now - 26_000 - i }));
+    }
+    world.step();
+    world.now += 40_000;
+    for (const name of names.slice(0, 12)) world.put(silent(name, world));
+    world.step();
+    expect(world.brief).toEqual(['FleetDisconnected  firing critical']);
+    expect([...world.state.firing.values()].filter((alert) => alert.rule === 'HostDead')).toHaveLength(12);
+    for (const name of names.slice(1, 12)) world.put(hostRecord(name));
+    world.step();
+    expect(world.brief.slice(1)).toEqual(['HostDead h0 firing critical', 'FleetDisconnected  resolved critical']);
+  });
+
+  test.each([
+    ['fewer than 55 %', 10, 5],
+    ['fewer than five hosts', 4, 4],
+  ])('%s are alerts of their own', (_name, count, dead) => {
+    const names = Array.from({ length: count }, (_, i) => `h${i}`);
+    const world = worldOf(...names);
+    world.put(...names.slice(0, dead).map((name) => silent(name, world)));
+    world.step();
+    expect(world.told.every((one) => one.rule === 'HostDead')).toBe(true);
+    expect(world.told).toHaveLength(dead);
+  });
+
+  test('hosts that died one after the other are no mass', () => {
+    const names = Array.from({ length: 6 }, (_, i) => `h${i}`);
+    const world = worldOf(...names);
+    for (const name of names) {
+      world.put(silent(name, world));
+      world.step();
+      world.pass(5 * minute);
+    }
+    expect(world.told.map((one) => one.rule)).toEqual(names.map(() => 'HostDead'));
+  });
+
+  test('an expected host that never arrives', () => {
+    const world = new World();
+    world.put(hostRecord('new', { state: 'expected', expectedBy: world.now + minute, lastSeenAt: null }));
+    world.pass(minute - 1);
+    expect(world.told).toEqual([]);
+    world.pass(1);
+    world.put(hostRecord('new'));
+    world.step();
+    expect(world.brief).toEqual(['HostMissing new firing critical', 'HostMissing new resolved critical']);
+  });
+
+  test('a held workload', () => {
+    const world = worldOf('a');
+    world.put(hostRecord('a', { workloads: [workloadStatus('w', { phase: 'held', reason: 'no such image' })] }));
+    world.step();
+    world.step();
+    world.put(hostRecord('a', { workloads: [workloadStatus('w')] }));
+    world.step();
+    expect(world.brief).toEqual(['WorkloadHeld a firing warning', 'WorkloadHeld a resolved warning']);
+    expect(world.changes[0]?.alert.summary).toContain('no such image');
+  });
+});
+
+describe('any sequence', () => {
+  type Step =
+    | { do: 'restart'; host: string; count: number; late: number }
+    | { do: 'exhaust'; host: string }
+    | { do: 'state'; host: string; state: HostRecord['state'] }
+    | { do: 'pass'; ms: number }
+    | { do: 'collector-restart' };
+  const host = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f');
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    fc.record({
+      do: fc.constant('restart' as const),
+      host,
+      count: fc.integer({ min: 1, max: 6 }),
+      late: fc.integer({ min: 0, max: 40 * minute }),
+    }),
+    fc.record({ do: fc.constant('exhaust' as const), host }),
+    fc.record({
+      do: fc.constant('state' as const),
+      host,
+      state: fc.constantFrom('connected', 'disconnected', 'suspect', 'dead', 'unknown', 'stopped'),
+    }),
+    fc.record({ do: fc.constant('pass' as const), ms: fc.integer({ min: 0, max: 20 * minute }) }),
+    fc.constant({ do: 'collector-restart' as const }),
+  );
+
+  /** What is wrong with what a receiver was told. */
+  function wrongs(world: World): string[] {
+    const found: string[] = [];
+    const known = new Map<string, string>();
+    for (const { alert, notify } of world.changes) {
+      if (!notify) continue;
+      const key = alertKey(alert);
+      const says = alert.state === 'resolved' ? 'resolved' : alert.severity;
+      if ((known.get(key) ?? 'resolved') === says) found.push(`${key} told ${says} twice`);
+      known.set(key, says);
+    }
+    const inhibiting = (rule: string): boolean => [...world.state.firing.values()].some((alert) => alert.rule === rule);
+    for (const [key, alert] of world.state.firing) {
+      const quiet = inhibiting('FleetDisconnected') || (alert.workload !== null && inhibiting('HostDead'));
+      if (!quiet && known.get(key) !== alert.severity) found.push(`${key} is ${alert.severity}, told ${known.get(key)}`);
+    }
+    for (const [key, says] of known) if (says !== 'resolved' && !world.state.firing.has(key)) found.push(`${key} never told resolved`);
+    return found;
+  }
+
+  test('is told exactly once per change of state or severity, over restarts of the collector', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const world = worldOf('a', 'b', 'c', 'd', 'e', 'f');
+        const facts: RestartFact[] = [];
+        const ended: AlertChange[] = [];
+        const changedByRestart: AlertChange[] = [];
+        for (const one of steps) {
+          const before = world.changes.length;
+          if (one.do === 'restart' || one.do === 'exhaust') {
+            const count = one.do === 'restart' ? one.count : 1;
+            const late = one.do === 'restart' ? one.late : 0;
+            const fresh = Array.from({ length: count }, () => world.fact(one.host, world.now - late, one.do === 'exhaust'));
+            facts.push(...fresh);
+            world.step(fresh);
+          } else if (one.do === 'state') {
+            world.put(
+              hostRecord(one.host, { state: one.state, stateSince: world.now, lastSeenAt: world.now, workloads: [workloadStatus('w')] }),
+            );
+            world.step();
+          } else if (one.do === 'pass') world.pass(one.ms);
+          else {
+            const stored = [...world.state.firing.values(), ...ended.map((change) => change.alert)];
+            world.state = restore(stored, facts, config.repeatedRestarts);
+            world.step();
+            changedByRestart.push(...world.changes.slice(before));
+          }
+          ended.push(...world.changes.slice(before).filter((change) => change.transition === 'resolved'));
+        }
+        expect(wrongs(world)).toEqual([]);
+        expect(changedByRestart).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('of restarts on one heard host: as many messages as a plain reading of the thresholds has changes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 20 * minute }), { maxLength: 40 }), (pauses) => {
+        const world = worldOf('a');
+        let level = 'none';
+        let times: number[] = [];
+        let expected = 0;
+        for (const pause of pauses) {
+          world.now += pause;
+          if (level !== 'none' && world.now - (times.at(-1) ?? 0) >= config.repeatedRestarts.resolveAfterMs) {
+            expected += 1;
+            level = 'none';
+            times = [];
+          }
+          world.step();
+          times.push(world.now);
+          world.restart();
+          const within = (ms: number): number => times.filter((time) => time > world.now - ms).length;
+          const next =
+            level === 'critical' || within(30 * minute) >= 5
+              ? 'critical'
+              : level === 'warning' || within(10 * minute) >= 3
+                ? 'warning'
+                : 'none';
+          if (next !== level) expected += 1;
+          level = next;
+        }
+        expect(world.told).toHaveLength(expected);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -1,0 +1,125 @@
+/**
+ * All rules together. Pure: what fires, what was observed and the time go in; changed alerts come out, each saying whether its
+ * sinks must be told.
+ *
+ * An alert is told once per change of state or severity. While another alert explains it (a dead host explains its workloads, a
+ * lost fleet its hosts) it fires untold; what was told before is still corrected when it resolves.
+ */
+import type { Severity } from '@relight/shared/event';
+import { severities } from '@relight/shared/event';
+import type { AlertRecord, HostRecord } from '../store/store.ts';
+import { alertKey, type Condition, type Firing } from './condition.ts';
+import type { AlertsConfig } from '../config.ts';
+import { fleetDisconnected, fleetDisconnectedKey, fleetMembers } from './fleet-disconnected.ts';
+import { hostDead } from './host-dead.ts';
+import { hostMissing } from './host-missing.ts';
+import { addRestart, repeatedRestarts, settleTracks, trackKey, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
+import { workloadHeld } from './workload-held.ts';
+
+export interface AlertsState {
+  readonly tracks: ReadonlyMap<string, RestartTrack>;
+  readonly firing: Firing;
+}
+
+export interface Observed {
+  readonly hosts: ReadonlyMap<string, HostRecord>;
+  /** In the order of their events. */
+  readonly restarts: readonly RestartFact[];
+  readonly now: number;
+}
+
+export interface AlertChange {
+  readonly alert: AlertRecord;
+  /** `updated`: neither state nor severity, only what it says. */
+  readonly transition: 'firing' | 'severity' | 'resolved' | 'updated';
+  readonly notify: boolean;
+}
+
+export function evaluate(
+  state: AlertsState,
+  observed: Observed,
+  config: AlertsConfig,
+): { readonly state: AlertsState; readonly changes: readonly AlertChange[] } {
+  const { hosts, now } = observed;
+  const counted = new Map(state.tracks);
+  for (const fact of observed.restarts) {
+    const key = trackKey(fact);
+    counted.set(key, addRestart(counted.get(key), fact, config.repeatedRestarts));
+  }
+  const tracks = settleTracks(counted, hosts, state.firing, config.repeatedRestarts, now);
+  const conditions = [
+    ...fleetDisconnected(hosts, state.firing, now),
+    ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
+    ...hostMissing(hosts.values(), now),
+    ...workloadHeld(hosts.values()),
+    ...repeatedRestarts(tracks.values()),
+  ];
+  const { firing, changes } = reconcile(conditions, state.firing, tracks, now);
+  return { state: { tracks, firing }, changes };
+}
+
+/** What the sinks were last told of an alert: null is nothing yet. */
+function told(alert: AlertRecord | undefined): string | null {
+  const value = alert?.data['told'];
+  return typeof value === 'string' ? value : null;
+}
+
+function reconcile(
+  conditions: readonly Condition[],
+  before: Firing,
+  tracks: ReadonlyMap<string, RestartTrack>,
+  now: number,
+): { firing: Map<string, AlertRecord>; changes: AlertChange[] } {
+  const present = new Map(conditions.map((condition) => [alertKey(condition), firingRecord(condition, before.get(alertKey(condition)))]));
+  const firing = new Map<string, AlertRecord>();
+  const changes: AlertChange[] = [];
+  for (const [key, alert] of present) {
+    const previous = before.get(key);
+    const tell = told(previous) !== alert.severity && !isInhibited(alert, present);
+    const next = tell ? { ...alert, data: { ...alert.data, told: alert.severity } } : alert;
+    firing.set(key, next);
+    const transition = previous === undefined ? 'firing' : previous.severity === next.severity ? 'updated' : 'severity';
+    if (transition !== 'updated' || tell || !sameAlert(previous, next)) changes.push({ alert: next, transition, notify: tell });
+  }
+  for (const [key, previous] of before) {
+    if (present.has(key)) continue;
+    const track = tracks.get(key);
+    const data = track === undefined ? previous.data : { ...previous.data, track };
+    const alert: AlertRecord = { ...previous, state: 'resolved', endsAt: now, data };
+    changes.push({ alert, transition: 'resolved', notify: told(previous) !== null });
+  }
+  return { firing, changes };
+}
+
+function firingRecord(condition: Condition, previous: AlertRecord | undefined): AlertRecord {
+  const { rule, host, workload, summary, severity } = condition;
+  const startsAt = previous?.startsAt ?? condition.since;
+  const subject = workload === null ? host : `${host}/${workload}`;
+  return {
+    id: previous?.id ?? [rule, ...(subject === '' ? [] : [subject]), startsAt].join(':'),
+    rule,
+    severity: worse(severity, previous?.severity),
+    host,
+    workload,
+    state: 'firing',
+    startsAt,
+    endsAt: null,
+    summary,
+    labels: { alertname: rule, ...(host === '' ? {} : { host }), ...(workload === null ? {} : { workload }) },
+    data: { ...condition.data, told: told(previous) },
+  };
+}
+
+/** A firing alert only gets worse: it does not page again for getting a little better. */
+function worse(severity: Severity, previous: Severity | undefined): Severity {
+  return previous !== undefined && severities.indexOf(previous) > severities.indexOf(severity) ? previous : severity;
+}
+
+function isInhibited(alert: AlertRecord, present: Firing): boolean {
+  if (alert.workload !== null) return present.has(alertKey({ rule: 'HostDead', host: alert.host, workload: null }));
+  return alert.rule === 'HostDead' && present.has(fleetDisconnectedKey) && fleetMembers(present).has(alert.host);
+}
+
+function sameAlert(a: AlertRecord | undefined, b: AlertRecord): boolean {
+  return a !== undefined && a.summary === b.summary && JSON.stringify(a.data) === JSON.stringify(b.data);
+}

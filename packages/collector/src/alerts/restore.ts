@@ -1,0 +1,29 @@
+/** The state of all rules after a restart of the collector, from what is stored: alerts, and the restarts since. Pure. */
+import type { AlertRecord } from '../store/store.ts';
+import { alertKey } from './condition.ts';
+import type { AlertsConfig } from '../config.ts';
+import type { AlertsState } from './evaluate.ts';
+import { addRestart, resetTrack, trackKey, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
+
+/**
+ * `alerts`: everything that fires, and what was resolved recently, in any order. `restarts`: the facts of at least the longest
+ * window, in the order of their events. A track that is stored with an alert knows up to which event it has counted.
+ */
+export function restore(
+  alerts: readonly AlertRecord[],
+  restarts: readonly RestartFact[],
+  config: AlertsConfig['repeatedRestarts'],
+): AlertsState {
+  const firing = new Map<string, AlertRecord>();
+  const tracks = new Map<string, RestartTrack>();
+  for (const alert of alerts) {
+    const key = alertKey(alert);
+    if (alert.state === 'firing') firing.set(key, alert);
+    const stored = alert.data['track'] as RestartTrack | undefined;
+    if (stored === undefined) continue;
+    const track = alert.state === 'firing' ? stored : resetTrack(stored);
+    if (track.eventId > (tracks.get(key)?.eventId ?? -1) || alert.state === 'firing') tracks.set(key, track);
+  }
+  for (const fact of restarts) tracks.set(trackKey(fact), addRestart(tracks.get(trackKey(fact)), fact, config));
+  return { tracks, firing };
+}

@@ -1,0 +1,188 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import fc from 'fast-check';
+import { afterEach, expect, test } from 'vitest';
+import { systemClock, type Clock } from '@relight/shared/clock';
+import { MemoryStore } from '../../../../../test/support/memory-store.ts';
+import { waitFor } from '../../../../../test/support/wait.ts';
+import { Bus } from '../../bus.ts';
+import type { AlertRecord } from '../../store/store.ts';
+import { refusedAttemptsMax, retryDelayMs, startDelivery } from './delivery.ts';
+import { webhookSink } from './webhook.ts';
+
+const logger = { warn: () => undefined, error: () => undefined };
+/** Waits of minutes pass in milliseconds. */
+const hurried: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms >= 10_000 ? ms : Math.min(ms, 5), fn) };
+const alert: AlertRecord = {
+  id: 'RepeatedRestarts:a/w:1',
+  rule: 'RepeatedRestarts',
+  severity: 'warning',
+  host: 'a',
+  workload: 'w',
+  state: 'firing',
+  startsAt: Date.UTC(2026, 0, 1),
+  endsAt: null,
+  summary: 'a/w restarted 3 times after failures',
+  labels: { alertname: 'RepeatedRestarts', host: 'a', workload: 'w' },
+  data: {},
+};
+
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+/** A receiver; `answer` gives the status of the nth call. */
+async function receiver(answer: (call: number) => number | 'hang'): Promise<{ url: string; bodies: string[]; server: Server }> {
+  const bodies: string[] = [];
+  let calls = 0;
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const call = (calls += 1);
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece as Buffer);
+    const status = answer(call);
+    if (status === 'hang') return;
+    if (status < 300) bodies.push(Buffer.concat(pieces).toString());
+    response.writeHead(status, status === 429 ? { 'retry-after': '0' } : {}).end('{}');
+  };
+  const server = createServer((request, response) => void handle(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=secret`, bodies, server };
+}
+
+function begin(
+  store: MemoryStore,
+  sinks: Parameters<typeof startDelivery>[0]['sinks'],
+  clock: Clock = hurried,
+): ReturnType<typeof startDelivery> {
+  const delivery = startDelivery({ store, bus: new Bus(), clock, logger, random: () => 0.5, sinks });
+  cleanups.push(() => delivery.close());
+  return delivery;
+}
+
+test('a failing receiver gets every message once it answers, in order; a sink beside it waits for nothing', async () => {
+  const statuses = [503, 500, 408, 429, 200, 500, 200];
+  const flaky = await receiver((call) => statuses[call - 1] ?? 200);
+  const down = webhookSink('down', 'http://127.0.0.1:9/', '');
+  const sink = webhookSink('flaky', flaky.url, '');
+  const store = new MemoryStore();
+  for (let i = 0; i < 4; i += 1) {
+    await store.putAlert(
+      alert,
+      [
+        { sink: 'down', body: `${i}` },
+        { sink: 'flaky', body: `${i}` },
+      ],
+      0,
+    );
+  }
+  begin(store, [down, sink]);
+  await waitFor(() => flaky.bodies.length === 4, { what: 'four messages' });
+  expect(flaky.bodies).toEqual(['0', '1', '2', '3']);
+  await waitFor(() => store.pendingNotifications(10, 'flaky').length === 0, { what: 'an empty queue' });
+  const waiting = store.pendingNotifications(10, 'down');
+  expect(waiting.map((record) => record.body)).toEqual(['0', '1', '2', '3']);
+  expect(waiting[0]?.attempts).toBeGreaterThan(0);
+  expect(waiting[1]?.attempts).toBe(0);
+});
+
+test('a message that is refused is given up with an event, and the next one goes', async () => {
+  let refused = 0;
+  const picky = await receiver(() => {
+    if (refused === refusedAttemptsMax) return 200;
+    refused += 1;
+    return 400;
+  });
+  const store = new MemoryStore();
+  await store.putAlert(alert, [{ sink: 'picky', body: 'bad' }], 0);
+  await store.putAlert(alert, [{ sink: 'picky', body: 'good' }], 0);
+  begin(store, [webhookSink('picky', picky.url, '')]);
+  await waitFor(() => picky.bodies.length === 1, { what: 'the good message' });
+  expect(picky.bodies).toEqual(['good']);
+  expect(store.eventRows.map((event) => [event.kind, event.severity, event.data['attempts']])).toEqual([
+    ['alert.undelivered', 'error', refusedAttemptsMax],
+  ]);
+});
+
+test('a receiver that never answers is left after ten seconds, and shutting down does not wait for it', async () => {
+  const hanging = await receiver(() => 'hang');
+  const store = new MemoryStore();
+  await store.putAlert(alert, [{ sink: 'hanging', body: 'x' }], 0);
+  const hasty: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms === 10_000 ? 30 : ms, fn) };
+  begin(store, [webhookSink('hanging', hanging.url, '')], hasty);
+  await waitFor(() => (store.pendingNotifications(1)[0]?.attempts ?? 0) > 0, { what: 'a failed attempt' });
+
+  const patient = startDelivery({ store, bus: new Bus(), clock: systemClock, logger, sinks: [webhookSink('hanging', hanging.url, '')] });
+  await patient.close();
+  expect(store.pendingNotifications(1)).toHaveLength(1);
+});
+
+test('what waits for a sink that is gone from the configuration is given up with an event', async () => {
+  const store = new MemoryStore();
+  await store.putAlert(alert, [{ sink: 'removed', body: 'x' }], 0);
+  begin(store, []);
+  await waitFor(() => store.pendingNotifications(1).length === 0, { what: 'an empty queue' });
+  expect(store.eventRows[0]?.message).toContain('no longer configured');
+});
+
+test('new work wakes an idle queue', async () => {
+  const fine = await receiver(() => 200);
+  const store = new MemoryStore();
+  const delivery = begin(store, [webhookSink('fine', fine.url, '')]);
+  for (const body of ['1', '2']) {
+    await store.putAlert(alert, [{ sink: 'fine', body }], 0);
+    delivery.wake();
+    await waitFor(() => fine.bodies.at(-1) === body, { what: `message ${body}` });
+  }
+  expect(fine.bodies).toEqual(['1', '2']);
+});
+
+test('the wait grows from a second to five minutes, jittered fully', () => {
+  expect([0, 1, 2, 8, 9, 400].map((attempts) => retryDelayMs(attempts, 1))).toEqual([1000, 2000, 4000, 256_000, 300_000, 300_000]);
+  fc.assert(
+    fc.property(fc.nat(), fc.double({ min: 0, max: 1, noNaN: true }), (attempts, random) => {
+      const wait = retryDelayMs(attempts, random);
+      expect(wait).toBeGreaterThanOrEqual(0);
+      expect(wait).toBeLessThanOrEqual(300_000);
+    }),
+  );
+});
+
+test("a message is what Alertmanager's receivers expect", () => {
+  const sink = webhookSink('hook', 'http://x/', 'https://relight.example');
+  const firing = JSON.parse(sink.format(alert)) as Record<string, unknown>;
+  expect(firing).toEqual({
+    version: '4',
+    groupKey: '{}:{alertname="RepeatedRestarts", host="a", workload="w"}',
+    truncatedAlerts: 0,
+    status: 'firing',
+    receiver: 'hook',
+    groupLabels: alert.labels,
+    commonLabels: { ...alert.labels, severity: 'warning' },
+    commonAnnotations: {
+      summary: alert.summary,
+      description: 'RepeatedRestarts firing since 2026-01-01T00:00:00.000Z: a/w restarted 3 times after failures',
+    },
+    externalURL: 'https://relight.example',
+    alerts: [
+      {
+        status: 'firing',
+        labels: { ...alert.labels, severity: 'warning' },
+        annotations: firing['commonAnnotations'],
+        startsAt: '2026-01-01T00:00:00.000Z',
+        endsAt: '0001-01-01T00:00:00Z',
+        generatorURL: 'https://relight.example/api/v1/alerts',
+        fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
+      },
+    ],
+  });
+  const worse = JSON.parse(sink.format({ ...alert, severity: 'critical', state: 'resolved', endsAt: alert.startsAt + 1 })) as {
+    alerts: { fingerprint: string; endsAt: string }[];
+  };
+  expect(worse.alerts[0]?.fingerprint).toBe((firing['alerts'] as { fingerprint: string }[])[0]?.fingerprint);
+  expect(worse.alerts[0]?.endsAt).toBe('2026-01-01T00:00:00.001Z');
+});

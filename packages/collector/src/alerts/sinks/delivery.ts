@@ -1,0 +1,126 @@
+/**
+ * Empties the durable queue of notifications: per sink in order, one at a time, so that no sink waits for another. At least once:
+ * killed between the sink's answer and the record of it, the message is sent again.
+ */
+import type { Clock } from '@relight/shared/clock';
+import { delay } from '@relight/shared/clock';
+import { errorMessage } from '@relight/shared/errors';
+import type { Bus } from '../../bus.ts';
+import type { NotificationRecord, Store } from '../../store/store.ts';
+import type { SendResult, Sink } from './sink.ts';
+
+export interface DeliveryLogger {
+  warn(data: object, message: string): void;
+  error(data: object, message: string): void;
+}
+
+interface DeliveryDeps {
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly logger: DeliveryLogger;
+  /** [0, 1). */
+  readonly random?: () => number;
+  readonly sinks: readonly Sink[];
+}
+
+const sendTimeoutMs = 10_000;
+const retryFirstMs = 1_000;
+const retryMaxMs = 300_000;
+/** A refused message (4xx) is tried this often, in case somebody is repairing the receiver, then given up. */
+export const refusedAttemptsMax = 5;
+const pendingMax = 10_000;
+
+/** Full jitter: anything between at once and 1 s · 2^attempts, at most 5 min. `attempts`: failed ones so far, 0 after the first. */
+export function retryDelayMs(attempts: number, random: number): number {
+  return random * Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(attempts, 30));
+}
+
+export function startDelivery(deps: DeliveryDeps): { wake(): void; close(): Promise<void> } {
+  const stop = new AbortController();
+  const wakers = new Set<() => void>();
+  const workers = deps.sinks.map((sink) => deliver(deps, sink, stop.signal, wakers));
+  const orphans = dropOrphans(deps);
+  return {
+    wake: () => wakers.forEach((wake) => wake()),
+    async close() {
+      stop.abort();
+      wakers.forEach((wake) => wake());
+      await Promise.all([orphans, ...workers]);
+    },
+  };
+}
+
+async function deliver(deps: DeliveryDeps, sink: Sink, stop: AbortSignal, wakers: Set<() => void>): Promise<void> {
+  const { store, clock, logger } = deps;
+  let awake = Promise.withResolvers<void>();
+  wakers.add(() => awake.resolve());
+  while (!stop.aborted) {
+    try {
+      const head = store.pendingNotifications(pendingMax, sink.name).find((record) => record.sink === sink.name);
+      if (head === undefined) {
+        await awake.promise;
+        awake = Promise.withResolvers<void>();
+        continue;
+      }
+      await delay(clock, Math.min(Math.max(0, head.nextAttemptAt - clock.now()), retryMaxMs), stop);
+      await settle(deps, sink, head, await sendOnce(clock, sink, head, stop), stop);
+    } catch (error) {
+      if (stop.aborted) return;
+      logger.error({ err: error, sink: sink.name }, `notifications wait: ${errorMessage(error)}`);
+      await delay(clock, retryFirstMs, stop).catch(() => undefined);
+    }
+  }
+}
+
+async function sendOnce(clock: Clock, sink: Sink, record: NotificationRecord, stop: AbortSignal): Promise<SendResult> {
+  const late = new AbortController();
+  const timer = clock.after(sendTimeoutMs, () => late.abort(new Error(`no answer within ${sendTimeoutMs / 1000} s`)));
+  try {
+    return await sink.send(record.body, AbortSignal.any([late.signal, stop]));
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function settle(deps: DeliveryDeps, sink: Sink, record: NotificationRecord, result: SendResult, stop: AbortSignal): Promise<void> {
+  const { store, clock, logger, random = Math.random } = deps;
+  if (result.outcome === 'delivered') return store.notificationDelivered(record.id);
+  // Our own shutdown cut the call off: that is no failure of the sink.
+  if (stop.aborted) return;
+  if (result.outcome === 'refused' && record.attempts + 1 >= refusedAttemptsMax) return giveUp(deps, record, result.reason);
+  const asked = result.outcome === 'retry' ? (result.afterMs ?? 0) : 0;
+  const wait = Math.max(Math.min(asked, retryMaxMs), retryDelayMs(record.attempts, random()));
+  logger.warn({ sink: sink.name, attempt: record.attempts + 1, reason: result.reason }, 'notification not delivered, trying again');
+  await store.notificationFailed(record.id, clock.now() + wait);
+}
+
+async function giveUp({ store, bus, clock, logger }: DeliveryDeps, record: NotificationRecord, reason: string): Promise<void> {
+  const message = `Notification given up after ${record.attempts + 1} attempts: ${record.sink} answers ${reason}`;
+  logger.error({ sink: record.sink, reason }, message);
+  const data = { sink: record.sink, reason, attempts: record.attempts + 1, body: record.body.slice(0, 4096) };
+  const event = {
+    at: clock.now(),
+    host: '',
+    workload: null,
+    generation: null,
+    kind: 'alert.undelivered',
+    severity: 'error',
+    message,
+    data,
+  } as const;
+  bus.publish('events', [await store.commitOwnEvent(event)]);
+  await store.notificationDelivered(record.id);
+}
+
+/** Messages for sinks that the configuration no longer names would wait for ever. */
+async function dropOrphans(deps: DeliveryDeps): Promise<void> {
+  const names = new Set(deps.sinks.map((sink) => sink.name));
+  try {
+    for (const record of deps.store.pendingNotifications(pendingMax)) {
+      if (!names.has(record.sink)) await giveUp(deps, record, 'nothing: it is no longer configured');
+    }
+  } catch (error) {
+    deps.logger.error({ err: error }, `notifications of removed sinks could not be dropped: ${errorMessage(error)}`);
+  }
+}

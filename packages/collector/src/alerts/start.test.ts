@@ -1,0 +1,124 @@
+import { expect, test } from 'vitest';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { FakeFleet, hostRecord } from '../../../../test/support/fleet-records.ts';
+import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { waitFor } from '../../../../test/support/wait.ts';
+import { Bus } from '../bus.ts';
+import type { AlertRecord, CollectorEvent } from '../store/store.ts';
+import { startAlerts } from './start.ts';
+
+const minute = 60_000;
+const url = 'http://127.0.0.1:9/hook';
+
+class Bench {
+  readonly store = new MemoryStore();
+  readonly bus = new Bus();
+  readonly fleet = new FakeFleet();
+  readonly clock = new ManualClock();
+  readonly logged: string[] = [];
+
+  constructor() {
+    this.fleet.put(hostRecord('a', { stateSince: this.clock.now() - 10 * minute }));
+  }
+
+  start(): { close(): Promise<void> } {
+    const { store, bus, fleet, clock } = this;
+    const note = (_data: object, message: string): void => void this.logged.push(message);
+    return startAlerts({
+      store,
+      bus,
+      fleet,
+      clock,
+      logger: { warn: note, error: note },
+      config: {
+        repeatedRestarts: {
+          warning: { count: 3, withinMs: 10 * minute },
+          critical: { count: 5, withinMs: 30 * minute },
+          resolveAfterMs: 15 * minute,
+        },
+        hostDead: { severity: 'critical' },
+        sinks: [
+          { type: 'webhook', url: `${url}?token=secret` },
+          { type: 'webhook', url },
+        ],
+      },
+    });
+  }
+
+  async commitRestart(): Promise<void> {
+    const data = { countsAsFailure: true, level: 'process' };
+    const event: CollectorEvent = {
+      at: this.clock.now(),
+      host: 'a',
+      workload: 'w',
+      generation: 1,
+      kind: 'restart.scheduled',
+      severity: 'warning',
+      message: 'again',
+      data,
+    };
+    this.bus.publish('events', [await this.store.commitOwnEvent(event)]);
+  }
+
+  alerts(): AlertRecord[] {
+    return [...this.store.alertRows.values()];
+  }
+
+  get told(): string[] {
+    return this.store.notifications.map((record) => `${record.sink} ${(JSON.parse(record.body) as { status: string }).status}`);
+  }
+}
+
+test('an alert, its event and one notification for each sink; a restart of the collector repeats nothing', async () => {
+  const bench = new Bench();
+  const published: string[] = [];
+  bench.bus.subscribe('alert', (alert) => void published.push(`${alert.rule} ${alert.state}`));
+  const first = bench.start();
+  for (let i = 0; i < 3; i += 1) await bench.commitRestart();
+  await waitFor(() => bench.alerts().length === 1, { what: 'the alert' });
+  await first.close();
+  expect(bench.told).toEqual([`${url} firing`, `${url} #2 firing`]);
+  expect(published).toEqual(['RepeatedRestarts firing']);
+  expect(bench.store.eventRows.at(-1)).toMatchObject({ kind: 'alert.firing', host: 'a', workload: 'w', severity: 'warning' });
+
+  // Committed while nobody judged: a crash between the commit and the rules.
+  await bench.commitRestart();
+  const second = bench.start();
+  await bench.commitRestart();
+  await waitFor(() => bench.alerts()[0]?.severity === 'critical', { what: 'the fifth restart to count' });
+  bench.clock.advance(15 * minute);
+  await waitFor(
+    () => {
+      bench.clock.advance(1_000);
+      return bench.alerts()[0]?.state === 'resolved';
+    },
+    { what: 'the alert to resolve' },
+  );
+  await second.close();
+  expect(bench.alerts()).toHaveLength(1);
+  expect(bench.store.notifications.filter((record) => record.sink === url)).toHaveLength(3);
+  expect(bench.store.eventRows.map((event) => event.kind).filter((kind) => kind.startsWith('alert.'))).toEqual([
+    'alert.firing',
+    'alert.firing',
+    'alert.resolved',
+  ]);
+});
+
+test('a store that cannot be written delays an alert, and loses none', async () => {
+  const bench = new Bench();
+  bench.store.failure = new Error('disk full');
+  const alerts = bench.start();
+  for (let i = 0; i < 3; i += 1) await bench.commitRestart();
+  await waitFor(() => bench.logged.length > 0, { what: 'the failure to be logged' });
+  expect(bench.logged[0]).toContain('disk full');
+  bench.store.failure = null;
+  await waitFor(
+    () => {
+      bench.clock.advance(1_000);
+      return bench.alerts().length === 1;
+    },
+    { what: 'the alert' },
+  );
+  await alerts.close();
+  expect(bench.told).toEqual([`${url} firing`, `${url} #2 firing`]);
+});

@@ -1,0 +1,158 @@
+/** A Store in memory, for tests of what stands on the store. It keeps the contract of store.ts, durability apart. */
+import type { AgentEvent } from '@relight/shared/event';
+import type { Block } from '@relight/shared/log-block';
+import type { Gap } from '@relight/shared/protocol';
+import type {
+  AlertRecord,
+  CollectorEvent,
+  EventFilter,
+  HostRecord,
+  LogCommit,
+  LogFilter,
+  NotificationRecord,
+  Store,
+  StoredEvent,
+  StoredLogPiece,
+  TokenRecord,
+} from '../../packages/collector/src/store/store.ts';
+
+const segmentOf = (piece: StoredLogPiece): Gap['segment'] => (piece.kind === 'block' ? piece.block.header.segment : piece.gap.segment);
+
+export class MemoryStore implements Store {
+  readonly eventRows: StoredEvent[] = [];
+  readonly pieceRows: StoredLogPiece[] = [];
+  readonly alertRows = new Map<string, AlertRecord>();
+  readonly tokens = new Map<string, TokenRecord>();
+  notifications: NotificationRecord[] = [];
+  /** Set by a test: the next writes of alerts fail with it. */
+  failure: Error | null = null;
+  #ids = 0;
+
+  addToken(token: string, kind: TokenRecord['kind']): void {
+    this.tokens.set(token, { id: token, kind, host: null, createdAt: 0, lastUsedAt: null, revokedAt: null });
+  }
+
+  hosts(): readonly HostRecord[] {
+    return [];
+  }
+  putHost(): Promise<void> {
+    throw new Error('not part of this fake');
+  }
+  deleteHost(): Promise<boolean> {
+    throw new Error('not part of this fake');
+  }
+
+  lastEventSeq(): number {
+    return 0;
+  }
+  async commitEvents(
+    _agentId: string,
+    host: string,
+    _epoch: string,
+    events: readonly AgentEvent[],
+    receivedAt: number,
+  ): Promise<{ seq: number; stored: readonly StoredEvent[] }> {
+    const stored = events.map((event) =>
+      this.#addEvent({ ...event, host, workload: event.workload ?? null, generation: event.generation ?? null }, receivedAt),
+    );
+    return { seq: events.at(-1)?.seq ?? 0, stored };
+  }
+  async commitOwnEvent(event: CollectorEvent): Promise<StoredEvent> {
+    return this.#addEvent(event, event.at);
+  }
+  #addEvent(event: CollectorEvent, receivedAt: number): StoredEvent {
+    const { at, host, workload, generation, kind, severity, message, data } = event;
+    const stored = { id: (this.#ids += 1), at, receivedAt, host, workload, generation, kind, severity, message, data };
+    this.eventRows.push(stored);
+    return stored;
+  }
+  events(filter: EventFilter): readonly StoredEvent[] {
+    const rows = this.eventRows.filter(
+      (event) =>
+        (filter.host === undefined || event.host === filter.host) &&
+        (filter.workload === undefined || event.workload === filter.workload) &&
+        (filter.kinds === undefined || filter.kinds.includes(event.kind)) &&
+        (filter.severities === undefined || filter.severities.includes(event.severity)) &&
+        event.at >= (filter.since ?? 0) &&
+        event.at <= (filter.until ?? Infinity) &&
+        (filter.after === undefined || (filter.newestFirst === true ? event.id < filter.after : event.id > filter.after)),
+    );
+    return (filter.newestFirst === true ? rows.toReversed() : rows).slice(0, filter.limit);
+  }
+
+  committedOffset(): number {
+    return 0;
+  }
+  async commitBlock(_agentId: string, host: string, block: Block, receivedAt: number): Promise<LogCommit> {
+    this.pieceRows.push({ kind: 'block', id: (this.#ids += 1), host, receivedAt, block });
+    return { committed: block.header.to, stored: true, rewind: false };
+  }
+  async commitGap(_agentId: string, host: string, gap: Gap, receivedAt: number): Promise<LogCommit> {
+    this.pieceRows.push({ kind: 'gap', id: (this.#ids += 1), host, receivedAt, gap });
+    return { committed: gap.to, stored: true, rewind: false };
+  }
+  logPieces(
+    filter: LogFilter,
+    page: { afterId?: number; beforeId?: number; limit: number; newestFirst?: boolean },
+  ): readonly StoredLogPiece[] {
+    const rows = this.pieceRows.filter((piece) => {
+      const segment = segmentOf(piece);
+      const [first, last] = piece.kind === 'block' ? [piece.block.header.firstAt, piece.block.header.lastAt] : [piece.gap.at, piece.gap.at];
+      return (
+        (filter.hosts === undefined || filter.hosts.includes(piece.host)) &&
+        (filter.workload === undefined || segment.workload === filter.workload) &&
+        (filter.source === undefined || segment.source === filter.source) &&
+        (filter.generation === undefined || segment.generation === filter.generation) &&
+        last >= (filter.since ?? 0) &&
+        first <= (filter.until ?? Infinity) &&
+        piece.id > (page.afterId ?? 0) &&
+        piece.id < (page.beforeId ?? Infinity)
+      );
+    });
+    return (page.newestFirst === true ? rows.toReversed() : rows).slice(0, page.limit);
+  }
+
+  alerts(filter: {
+    state?: 'firing' | 'resolved';
+    host?: string;
+    workload?: string;
+    limit: number;
+    after?: string;
+  }): readonly AlertRecord[] {
+    const rows = [...this.alertRows.values()]
+      .toReversed()
+      .filter(
+        (alert) =>
+          (filter.state === undefined || alert.state === filter.state) &&
+          (filter.host === undefined || alert.host === filter.host) &&
+          (filter.workload === undefined || alert.workload === filter.workload),
+      );
+    return rows.slice(filter.after === undefined ? 0 : rows.findIndex((alert) => alert.id === filter.after) + 1).slice(0, filter.limit);
+  }
+  async putAlert(alert: AlertRecord, notifications: readonly { sink: string; body: string }[], at: number): Promise<void> {
+    if (this.failure !== null) throw this.failure;
+    this.alertRows.set(alert.id, alert);
+    for (const one of notifications) {
+      this.notifications.push({ id: (this.#ids += 1), ...one, createdAt: at, attempts: 0, nextAttemptAt: at });
+    }
+  }
+  pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[] {
+    return this.notifications.filter((record) => sink === undefined || record.sink === sink).slice(0, limit);
+  }
+  async notificationDelivered(id: number): Promise<void> {
+    this.notifications = this.notifications.filter((record) => record.id !== id);
+  }
+  async notificationFailed(id: number, nextAttemptAt: number): Promise<void> {
+    this.notifications = this.notifications.map((record) =>
+      record.id === id ? { ...record, attempts: record.attempts + 1, nextAttemptAt } : record,
+    );
+  }
+
+  checkToken(token: string): TokenRecord | null {
+    return this.tokens.get(token) ?? null;
+  }
+  prune(): Promise<{ events: number; pieces: number }> {
+    throw new Error('not part of this fake');
+  }
+  async close(): Promise<void> {}
+}
