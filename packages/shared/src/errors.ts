@@ -73,6 +73,10 @@ export const catalogue = {
   internal: entry('A defect of Relight', 'Please report it with the message.', { status: 500 }),
 
   // Agent and collector
+  'agent-unreachable': entry(
+    'The agent on this host does not answer',
+    'Start it: systemctl start relight-agent, or relight-agent run --config F; another --state-dir may be meant.',
+  ),
   'collector-unreachable': entry('The collector does not answer', 'Check its address, network and certificate.'),
   unauthorized: entry('The token is missing or wrong', 'Give a valid token (RELIGHT_TOKEN or token_file).', {
     recoverable: false,

@@ -1,0 +1,83 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { runCli } from './cli.ts';
+import { systemClock } from '@relight/shared/clock';
+
+const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+
+function relightAgent(args: readonly string[], cwd?: string): { code: number | null; out: string; err: string } {
+  const { RELIGHT_STATE_DIR: _dir, RELIGHT_CONFIG: _config, ...env } = process.env;
+  const done = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env, cwd, timeout: 20_000 });
+  return { code: done.status, out: done.stdout, err: done.stderr };
+}
+
+async function inProcess(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const write = (text: string): void => void (out += text);
+  const code = await runCli(args, { env: {}, clock: systemClock, write, note: (text) => void (err += `${text}\n`) });
+  return { code, out, err };
+}
+
+describe('command line', () => {
+  test.each(['run', 'check', 'plan', 'status', 'pause', 'resume', 'restart', 'import ray', 'import container', 'import docker-run'])(
+    '%s --help explains itself with an example',
+    async (command) => {
+      const { code, out, err } = await inProcess([...command.split(' '), '--help']);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toContain(`Usage: relight-agent ${command}`);
+      expect(out).toContain(`  $ relight-agent ${command}`);
+    },
+  );
+
+  test.each([
+    [['statsu'], "unknown command 'statsu'\n(Did you mean status?)"],
+    [['status', '--stat-dir', 'x'], "unknown option '--stat-dir'\n(Did you mean --state-dir?)"],
+    [['status', 'w'], "too many arguments for 'status'"],
+    [['status', '--state-dir', ''], 'It is empty'],
+    [['run'], "required option '-c, --config <file>' not specified"],
+    [['run', '--config'], 'argument missing'],
+    [['run', '--config', 'x', '--log-level', 'loud'], 'Allowed choices are debug, info, warn, error'],
+    [['pause', '--for', '5'], 'like 30m or 2h'],
+    [['pause', '--level', 'process'], "unknown option '--level'"],
+    [['pause', ''], 'It is empty'],
+    [['restart', 'w', '--level', 'host'], 'Allowed choices are process, container'],
+    [['restart', 'w', '--for', '2h'], "unknown option '--for'"],
+    [['restart', 'w', '--reason', 'x'.repeat(1001)], 'more than 1000 characters'],
+    [['import', 'docker'], "unknown command 'docker'"],
+    [['import', 'ray', 'cluster.yaml'], 'not supported yet'],
+    [['import', 'docker-run'], "missing required argument 'command'"],
+  ])('%j is wrong usage, said once', async (args, message) => {
+    const { code, out, err } = await inProcess(args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(message);
+    expect(err.match(/^relight-agent: /gm)).toHaveLength(1);
+  });
+
+  test('as a process: exit codes, one message, and nothing is touched', () => {
+    const cwd = mkdtempSync(join(tmpdir(), 'relight-cli-'));
+    expect(relightAgent(['--version'], cwd)).toEqual({ code: 0, out: '0.1.0\n', err: '' });
+    expect(relightAgent(['restrat', 'w'], cwd)).toEqual({
+      code: 2,
+      out: '',
+      err: "relight-agent: unknown command 'restrat'\n(Did you mean restart?)\n",
+    });
+    const unreachable = relightAgent(['status', '--state-dir', join(cwd, 'none')], cwd);
+    expect(unreachable).toMatchObject({ code: 3, out: '' });
+    expect(unreachable.err).toMatch(/^relight-agent: no agent is running with the state directory .*\n.*systemctl start relight-agent/);
+    expect(relightAgent([], cwd)).toMatchObject({ code: 2, out: '' });
+    expect(readdirSync(cwd)).toEqual([]);
+  });
+
+  test('a reader that goes away is not an error', () => {
+    const done = spawnSync('bash', ['-c', `"$0" "$1" --help | true; echo "\${PIPESTATUS[0]}"`, process.execPath, main], {
+      encoding: 'utf8',
+    });
+    expect(done.stdout).toBe('0\n');
+    expect(done.stderr).toBe('');
+  });
+});

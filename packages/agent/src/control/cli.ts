@@ -1,0 +1,227 @@
+/**
+ * All commands of `relight-agent`. Each is loaded when it is called: `--help` answers at once, and the service carries none
+ * of the others in its memory.
+ */
+import { RelightError } from '@relight/shared/errors';
+import { parseDurationMs } from '@relight/shared/units';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { agentVersion } from '../version.ts';
+import type { ControlAction } from './action.ts';
+import { exitCodeOf } from './exit-code.ts';
+import type { Io } from './io.ts';
+import { logLevels } from './log-level.ts';
+import type { RunOptions } from './run-command.ts';
+
+type Handler = () => Promise<number>;
+type Add = (program: Command, io: Io, run: (handler: Handler) => Promise<void>) => void;
+
+const exitCodesHelp = `
+Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage or configuration,
+            3 the other side (agent, engine) cannot be reached.
+`;
+
+/** `args` without the program's own name. Resolves with the exit code; rejects only on a defect. */
+export async function runCli(args: readonly string[], io: Io): Promise<number> {
+  let exitCode = 0;
+  const program = new Command('relight-agent')
+    .description("Keeps this host's containers useful: notices what goes out and relights it.")
+    .version(agentVersion)
+    .addHelpText('after', exitCodesHelp)
+    .configureOutput({
+      writeOut: (text) => io.write(text),
+      writeErr: (text) => io.note(text.trimEnd()),
+      outputError: (text, write) => write(text.replace(/^error: /, 'relight-agent: ')),
+    })
+    // passThroughOptions of `import docker-run` needs it.
+    .enablePositionalOptions()
+    .exitOverride();
+  const run = async (handler: Handler): Promise<void> => {
+    exitCode = await handler();
+  };
+  for (const add of [addRun, addCheck, addPlan, addStatus, addPause, addResume, addRestart, addImport]) add(program, io, run);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    if (!(thrown instanceof RelightError)) throw thrown;
+    io.note(`relight-agent: ${thrown.message}\n${thrown.advice}`);
+    return exitCodeOf(thrown.code);
+  }
+}
+
+const addRun: Add = (program, io, run) => {
+  program
+    .command('run')
+    .summary('the service')
+    .description('Runs the agent until SIGTERM or SIGINT. Stopping it leaves the workloads running; starting it adopts them again.')
+    .addOption(configOption())
+    .addOption(stateDirOption('what the configuration says, else /var/lib/relight'))
+    .addOption(
+      new Option('--log-level <level>', 'what to log to stdout: JSON, or short lines on a terminal')
+        .choices(logLevels)
+        .default('info')
+        .env('RELIGHT_LOG_LEVEL'),
+    )
+    .addHelpText('after', examples(['relight-agent run --config /etc/relight/agent.yaml']))
+    .action((options: RunOptions) => run(async () => (await import('./run-command.ts')).runCommand(options, io)));
+};
+
+const addCheck: Add = (program, io, run) => {
+  program
+    .command('check')
+    .summary('preflight: what is missing on this host, and how to fix it')
+    .description('Looks at everything the configuration needs: engine, image, devices, mounts, binaries, credentials, ports, collector.')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['relight-agent check --config /etc/relight/agent.yaml']))
+    .action((options: { config: string; json?: true }) => run(async () => (await import('./check-command.ts')).checkCommand(options, io)));
+};
+
+const addPlan: Add = (program, io, run) => {
+  program
+    .command('plan')
+    .summary('what would be done; touches nothing')
+    .description('Shows stage by stage what would be done, with deadlines and retry schedule, and what a change would restart.')
+    .addOption(configOption())
+    .addOption(stateDirOption('what the configuration says, else /var/lib/relight'))
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['relight-agent plan --config /etc/relight/agent.yaml']))
+    .action((options: { config: string; stateDir?: string; json?: true }) =>
+      run(async () => (await import('./plan-command.ts')).planCommand(options, io)),
+    );
+};
+
+const addStatus: Add = (program, io, run) => {
+  program
+    .command('status')
+    .summary('what the agent on this host is doing')
+    .description('Shows the live state: every workload with its phase, why, the stage under way and the next attempt.')
+    .addOption(stateDirOption('/var/lib/relight'))
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['relight-agent status', 'relight-agent status --json | jq .workloads[].phase']))
+    .action((options: { stateDir?: string; json?: true }) =>
+      run(async () => (await import('./status-command.ts')).statusCommand(options, io)),
+    );
+};
+
+interface ActionFlags {
+  readonly stateDir?: string;
+  readonly json?: true;
+  readonly reason?: string;
+  readonly level?: 'process' | 'container';
+  readonly for?: number;
+}
+
+function actionCommand(program: Command, io: Io, run: Parameters<Add>[2], action: ControlAction['action']): Command {
+  return program
+    .command(action)
+    .argument('[workload]', 'name of a workload; without it: all of this host', notEmpty)
+    .addOption(new Option('--reason <text>', 'why, for everybody who looks later').argParser(reason))
+    .addOption(stateDirOption('/var/lib/relight'))
+    .addOption(jsonOption())
+    .action((workload: string | undefined, flags: ActionFlags) =>
+      run(async () => {
+        const { actionCommand: act } = await import('./action-command.ts');
+        const request: ControlAction = {
+          action,
+          ...(workload === undefined ? {} : { workload }),
+          ...(flags.level === undefined ? {} : { level: flags.level }),
+          ...(flags.reason === undefined ? {} : { reason: flags.reason }),
+          ...(flags.for === undefined ? {} : { forMs: flags.for }),
+        };
+        return act(request, flags, io);
+      }),
+    );
+}
+
+const addPause: Add = (program, io, run) => {
+  actionCommand(program, io, run, 'pause')
+    .summary('for maintenance: whatever happens, nothing is restarted')
+    .description('Pauses supervision. The container and its process go on; whatever happens to them, Relight only reports it.')
+    .addOption(new Option('--for <duration>', 'resume by itself after this time, like 30m or 2h').argParser(duration))
+    .addHelpText('after', examples(['relight-agent pause ray-worker --for 2h --reason "driver upgrade"', 'relight-agent pause']));
+};
+
+const addResume: Add = (program, io, run) => {
+  actionCommand(program, io, run, 'resume')
+    .summary('ends a pause, and tries at once what is held or waiting')
+    .description('Ends a pause. A workload that is held or waits for its next attempt is tried at once.')
+    .addHelpText('after', examples(['relight-agent resume ray-worker', 'relight-agent resume']));
+};
+
+const addRestart: Add = (program, io, run) => {
+  actionCommand(program, io, run, 'restart')
+    .summary('restarts the process or the whole container')
+    .description('Restarts a workload. It costs nothing of its restart budget.')
+    .addOption(
+      new Option('--level <level>', 'process: in the same container; container: a new one, set up anew').choices(['process', 'container']),
+    )
+    .addHelpText(
+      'after',
+      examples(['relight-agent restart ray-worker', 'relight-agent restart ray-worker --level container --reason "new driver"']),
+    );
+};
+
+const addImport: Add = (program, io, run) => {
+  const group = program
+    .command('import')
+    .summary('writes a configuration from what exists today')
+    .description('Writes a configuration to stdout, and what could not be carried over to stderr.');
+  group
+    .command('ray')
+    .description('From a Ray cluster YAML (not supported yet).')
+    .argument('<file>', 'the cluster YAML')
+    .option('--node-type <type>', 'which of available_node_types this host is')
+    .option('--head <address>', 'address of the head')
+    .addHelpText('after', examples(['relight-agent import ray cluster.yaml --node-type tpu_worker > agent.yaml']))
+    .action(() =>
+      run(async () => {
+        throw new RelightError('not-supported-yet', 'import ray is not supported yet', {
+          advice: 'Use import docker-run or import container; a later version brings it.',
+        });
+      }),
+    );
+  group
+    .command('container')
+    .description('From a container that exists on this host.')
+    .argument('<name>', 'name or id of the container')
+    .option('--socket <path>', 'socket of the engine', '/var/run/docker.sock')
+    .addHelpText('after', examples(['relight-agent import container ray_docker > agent.yaml']))
+    .action((name: string, options: { socket: string }) =>
+      run(async () => (await import('./import-command.ts')).importContainerCommand(name, options, io)),
+    );
+  group
+    .command('docker-run')
+    .description('From a `docker run` command line.')
+    .argument('<command...>', 'the command, after --')
+    .passThroughOptions()
+    .addHelpText('after', examples(['relight-agent import docker-run -- docker run -d --privileged --net host my/image > agent.yaml']))
+    .action((argv: string[]) => run(async () => (await import('./import-command.ts')).importDockerRunCommand(argv, io)));
+};
+
+const configOption = (): Option =>
+  new Option('-c, --config <file>', 'the configuration').env('RELIGHT_CONFIG').makeOptionMandatory().argParser(notEmpty);
+const jsonOption = (): Option => new Option('--json', 'one JSON document');
+const stateDirOption = (otherwise: string): Option =>
+  new Option('--state-dir <dir>', `where the agent keeps its state (RELIGHT_STATE_DIR; default: ${otherwise})`).argParser(notEmpty);
+
+function notEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty.');
+  return text;
+}
+
+function reason(text: string): string {
+  if (text.length > 1000) throw new InvalidArgumentError('It has more than 1000 characters.');
+  return notEmpty(text);
+}
+
+function duration(text: string): number {
+  const ms = parseDurationMs(text);
+  if (ms === undefined || ms === 0) throw new InvalidArgumentError('Expected a duration with a unit, like 30m or 2h.');
+  return ms;
+}
+
+function examples(lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}\n`).join('')}`;
+}

@@ -1,0 +1,89 @@
+/** The other end of the control socket: what the commands use. */
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
+import { type ActionOutcome, actionOutcomeSchema, type ControlAction } from './action.ts';
+import { controlSocketPath, shortSocketPath } from './socket-path.ts';
+import { type AgentStatus, agentStatusSchema } from './status.ts';
+
+/** An agent that is alive answers in milliseconds; an action waits for nothing but being taken up. */
+const answerTimeoutMs = 10_000;
+
+/** Both calls fail with agent-unreachable when nobody answers, and with protocol when the answer is not understood. */
+export class ControlClient {
+  readonly #stateDir: string;
+
+  constructor(stateDir: string) {
+    this.#stateDir = stateDir;
+  }
+
+  async status(): Promise<AgentStatus> {
+    return parseAs(agentStatusSchema, await this.#call('GET', '/status'));
+  }
+
+  async act(action: ControlAction): Promise<ActionOutcome> {
+    return parseAs(actionOutcomeSchema, await this.#call('POST', '/actions', JSON.stringify(action)));
+  }
+
+  async #call(method: string, path: string, body?: string): Promise<string> {
+    try {
+      using socket = shortSocketPath(controlSocketPath(this.#stateDir));
+      const call = request({
+        socketPath: socket.path,
+        method,
+        path,
+        headers: { host: 'localhost', 'content-type': 'application/json' },
+        signal: AbortSignal.timeout(answerTimeoutMs),
+      });
+      call.end(body);
+      const [response] = (await once(call, 'response')) as [IncomingMessage];
+      return await text(response);
+    } catch (thrown) {
+      throw unreachable(thrown, this.#stateDir);
+    }
+  }
+}
+
+function unreachable(thrown: unknown, stateDir: string): RelightError {
+  const code = (thrown as NodeJS.ErrnoException).code;
+  if (thrown instanceof RelightError) return thrown;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new RelightError('agent-unreachable', `no permission to talk to the agent in ${stateDir}`, {
+      advice: 'Run this command as root: sudo relight-agent …',
+      cause: thrown,
+    });
+  }
+  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
+    return new RelightError('agent-unreachable', `no agent is running with the state directory ${stateDir}`, { cause: thrown });
+  }
+  if (code === 'ABORT_ERR' || (thrown as Error).name === 'TimeoutError') {
+    return new RelightError('agent-unreachable', `the agent in ${stateDir} does not answer within ${answerTimeoutMs / 1_000} s`, {
+      advice: 'Restart it (its workloads go on): systemctl restart relight-agent',
+      cause: thrown,
+    });
+  }
+  return new RelightError('agent-unreachable', `the agent in ${stateDir} cannot be reached: ${toRelightError(thrown).message}`, {
+    cause: thrown,
+  });
+}
+
+function parseAs<T>(schema: z.ZodType<T>, answer: string): T {
+  let json: unknown;
+  try {
+    json = JSON.parse(answer);
+  } catch (cause) {
+    throw new RelightError('protocol', 'the agent answered something that is not JSON', { cause });
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const outcome = actionOutcomeSchema.safeParse(json);
+  throw new RelightError(
+    'protocol',
+    outcome.success ? outcome.data.message : `the agent's answer is not understood: ${z.prettifyError(parsed.error)}`,
+    {
+      advice: 'Are agent and command of the same version?',
+    },
+  );
+}

@@ -1,0 +1,37 @@
+/**
+ * The agent's own log: one JSON object a line on stdout, for journald and log collectors; one short line for a person when
+ * stdout is a terminal. Never blocks the agent: lines that nobody reads are dropped once a bounded buffer is full, and a
+ * reader that goes away (EPIPE) ends the log, not the agent.
+ */
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import type { LogLevel } from './log-level.ts';
+
+/** Of lines not yet taken by the reader of stdout. */
+const bufferBytesMax = 1024 * 1024;
+
+export function createLogger(options: { readonly level: LogLevel; readonly terminal: boolean; readonly version: string }): Logger {
+  const stdout = destination({ dest: 1, sync: false, maxLength: bufferBytesMax });
+  const base = { level: options.level, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: levelName } };
+  if (!options.terminal) return pino({ ...base, base: { version: options.version } }, stdout);
+  const pretty: DestinationStream = { write: (line) => void stdout.write(prettyLine(line)) };
+  return pino({ ...base, base: null }, pretty);
+}
+
+const levelName = (level: string): { level: string } => ({ level });
+
+/** `12:00:00.123 WARN  message  key=value …`: a stack stands below, indented. */
+export function prettyLine(json: string): string {
+  const { time, level, msg, err, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const error = err as { message?: string; stack?: string } | undefined;
+  const values = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const first = [
+    String(time).slice(11, 23),
+    String(level).toUpperCase().padEnd(5),
+    oneLine([msg, error?.message].filter((part) => typeof part === 'string').join(': ')),
+    ...values.map(oneLine),
+  ].join(' ');
+  const stack = (error?.stack ?? '').split('\n').slice(1);
+  return `${[first, ...stack].join('\n')}\n`;
+}
+
+const oneLine = (text: string): string => text.replaceAll(/\p{Cc}+/gu, ' ');

@@ -1,0 +1,23 @@
+/** `relight-agent run`: configuration, log, and the service until it is told to stop. */
+import { loadConfig } from '../config/load.ts';
+import { runAgent } from '../agent.ts';
+import { agentVersion } from '../version.ts';
+import { resolve } from 'node:path';
+import { hostname } from 'node:os';
+import type { LogLevel } from './log-level.ts';
+import { createLogger } from './logger.ts';
+import { chosenStateDir, type Io } from './io.ts';
+
+export interface RunOptions {
+  readonly config: string;
+  readonly stateDir?: string;
+  readonly logLevel: LogLevel;
+}
+
+/** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
+export async function runCommand(options: RunOptions, io: Io): Promise<number> {
+  const spec = await loadConfig(options.config, { hostname: hostname() });
+  const stateDir = resolve(chosenStateDir(options.stateDir, io.env) ?? spec.stateDir);
+  const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion });
+  return runAgent({ spec, stateDir, logger });
+}

@@ -1,0 +1,111 @@
+/**
+ * The local control socket: HTTP and JSON over a unix socket that only root (the agent's user) may open.
+ *
+ *   GET  /status   → AgentStatus
+ *   POST /actions  ControlAction → ActionOutcome
+ *
+ * The caller holds the state lock, so a socket file that stands here already is a dead agent's and is replaced.
+ */
+import { catalogue, type ErrorCode, RelightError, toRelightError } from '@relight/shared/errors';
+import { chmodSync, renameSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { z } from 'zod';
+import { type ActionOutcome, type ControlAction, controlActionSchema } from './action.ts';
+import { shortSocketPath } from './socket-path.ts';
+import type { AgentStatus } from './status.ts';
+
+export interface ControlHandlers {
+  status(): AgentStatus;
+  /** Resolves when the action is under way. A RelightError becomes its code and message. */
+  act(action: ControlAction): Promise<ActionOutcome>;
+}
+
+const bodyBytesMax = 64 * 1024;
+const requestTimeoutMs = 10_000;
+
+export class ControlServer {
+  readonly #path: string;
+  readonly #handlers: ControlHandlers;
+  readonly #server: Server;
+
+  constructor(options: { readonly path: string; readonly handlers: ControlHandlers }) {
+    this.#path = options.path;
+    this.#handlers = options.handlers;
+    this.#server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => void this.#serve(request, response));
+  }
+
+  /** Resolves when the socket accepts. It appears under its name complete, with mode 0600, replacing what was there. */
+  async listen(): Promise<void> {
+    const fresh = `${this.#path}.new`;
+    rmSync(fresh, { force: true });
+    const name = shortSocketPath(fresh);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject);
+        this.#server.listen(name.path, () => {
+          this.#server.off('error', reject);
+          resolve();
+        });
+      });
+      chmodSync(fresh, 0o600);
+      renameSync(fresh, this.#path);
+    } finally {
+      name[Symbol.dispose]();
+    }
+  }
+
+  /** Answers what was asked already, then goes. */
+  async close(): Promise<void> {
+    rmSync(this.#path, { force: true });
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeIdleConnections();
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      answer(response, 200, await this.#route(request));
+    } catch (thrown) {
+      const error = toRelightError(thrown);
+      answer(response, statusOf(error.code), { ok: false, code: error.code, message: error.message } satisfies ActionOutcome);
+    }
+  }
+
+  async #route(request: IncomingMessage): Promise<AgentStatus | ActionOutcome> {
+    const what = `${request.method} ${request.url}`;
+    if (what === 'GET /status') return this.#handlers.status();
+    if (what === 'POST /actions') return this.#handlers.act(await readAction(request));
+    throw new RelightError('not-found', `there is no ${what}`);
+  }
+}
+
+function statusOf(code: ErrorCode): number {
+  const entry: { readonly status?: number } = catalogue[code];
+  return entry.status ?? 409;
+}
+
+async function readAction(request: IncomingMessage): Promise<ControlAction> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bodyBytesMax) throw new RelightError('too-large', `an action has at most ${bodyBytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (cause) {
+    throw new RelightError('usage', 'the action is not JSON', { cause });
+  }
+  const parsed = controlActionSchema.safeParse(json);
+  if (!parsed.success) throw new RelightError('usage', z.prettifyError(parsed.error));
+  return parsed.data;
+}
+
+/** A request that was refused half-read cannot be followed by another one on its connection. */
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...(status === 200 ? {} : { connection: 'close' }) });
+  response.end(JSON.stringify(body));
+}

@@ -1,0 +1,80 @@
+/** The agent's status for people. Pure: status and time in, lines out. */
+import type { WorkloadStatus } from '@relight/shared/status';
+import { formatBytes, formatDurationMs } from '@relight/shared/units';
+import type { AgentStatus } from './status.ts';
+
+const headers = ['WORKLOAD', 'PHASE', 'FOR', 'ATTEMPT', 'NEXT', 'GEN', 'CONTAINER', 'RESTARTS', 'STAGE', 'REASON'];
+
+export function statusLines(status: AgentStatus, now: number): readonly string[] {
+  return [
+    ...aligned([
+      ['host', `${status.host}, agent ${status.version} for ${since(status.startedAt, now)}, id ${status.agentId}`],
+      ['engine', engineText(status)],
+      ['collector', collectorText(status.collector, now)],
+      ['load', metricsText(status.metrics)],
+    ]),
+    '',
+    ...(status.workloads.length === 0
+      ? ['No workloads are configured.']
+      : aligned([headers, ...status.workloads.map((workload) => workloadRow(workload, now))])),
+  ].map(printable);
+}
+
+function engineText({ engine }: AgentStatus): string {
+  const version = engine.version === null ? '' : `, version ${engine.version}`;
+  return `${engine.state}${version}${engine.reason === '' ? '' : `: ${engine.reason}`}`;
+}
+
+function collectorText(collector: AgentStatus['collector'], now: number): string {
+  if (collector === null) return 'none configured, this agent works alone';
+  const state = `${collector.connected ? 'connected' : 'not connected'} for ${since(collector.since, now)}`;
+  const lag =
+    collector.lagEvents + collector.lagBytes === 0
+      ? ''
+      : `; waiting: ${collector.lagEvents} events, ${formatBytes(collector.lagBytes)} of logs`;
+  const error = collector.connected || collector.lastError === null ? '' : `; ${collector.lastError}`;
+  return `${collector.url} ${state}${lag}${error}`;
+}
+
+function metricsText(metrics: AgentStatus['metrics']): string {
+  if (metrics === null) return 'not measured yet';
+  const parts = metrics.disks.map((disk) => `${disk.path} ${formatBytes(disk.freeBytes)} free of ${formatBytes(disk.totalBytes)}`);
+  if (metrics.memoryAvailableBytes !== undefined && metrics.memoryTotalBytes !== undefined) {
+    parts.unshift(`memory ${formatBytes(metrics.memoryAvailableBytes)} free of ${formatBytes(metrics.memoryTotalBytes)}`);
+  }
+  if (metrics.cpuUsed !== undefined) parts.unshift(`cpu ${Math.round(metrics.cpuUsed * 100)} %`);
+  if (metrics.load1 !== undefined) parts.unshift(metrics.load1.toFixed(2));
+  if (metrics.agentResidentBytes !== undefined) parts.push(`agent ${formatBytes(metrics.agentResidentBytes)}`);
+  return parts.join(', ');
+}
+
+function workloadRow(workload: WorkloadStatus, now: number): string[] {
+  const { restarts } = workload;
+  const stageFor = workload.stageSince === null ? '' : ` (${since(workload.stageSince, now)})`;
+  return [
+    workload.name,
+    workload.phase,
+    since(workload.phaseSince, now),
+    String(workload.attempt),
+    workload.nextAttemptAt === null ? '-' : `in ${formatDurationMs(Math.max(0, workload.nextAttemptAt - now))}`,
+    String(workload.generation),
+    workload.containerId?.slice(0, 12) ?? '-',
+    `${restarts.process} process, ${restarts.container} container`,
+    workload.stage === null ? '-' : `${workload.stage}${stageFor}`,
+    workload.reason === '' ? '-' : workload.reason,
+  ];
+}
+
+/** Clocks may differ by a little between stamping and reading. */
+const since = (at: number, now: number): string => formatDurationMs(Math.max(0, now - at));
+
+/** The last column is as long as it is. */
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
+  return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  '));
+}
+
+/** Reasons quote what programs wrote: nothing of that may drive the terminal or break the line. */
+function printable(line: string): string {
+  return line.replaceAll(/\p{Cc}+/gu, ' ').trimEnd();
+}

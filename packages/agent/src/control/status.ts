@@ -1,0 +1,53 @@
+/** What the local socket answers: everything a person on the host may want to know, times in epoch milliseconds. */
+import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
+import { hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
+import { z } from 'zod';
+
+export const agentStatusSchema = z.object({
+  agentId: z.string(),
+  host: z.string(),
+  version: z.string(),
+  bootId: z.string(),
+  startedAt: z.number(),
+  engine: z.object({
+    state: z.enum(['up', 'down']),
+    /** Why it is down, or since when it is up: for a person. */
+    reason: z.string(),
+    version: z.string().nullable(),
+  }),
+  /** Null: the agent works alone. */
+  collector: z
+    .object({
+      url: z.string(),
+      connected: z.boolean(),
+      since: z.number(),
+      lastError: z.string().nullable(),
+      /** Not yet acknowledged by the collector. */
+      lagEvents: z.number().int().nonnegative(),
+      lagBytes: z.number().nonnegative(),
+    })
+    .nullable(),
+  /** Null until the first sample. */
+  metrics: hostMetricsSchema.nullable(),
+  workloads: z.array(workloadStatusSchema),
+});
+export type AgentStatus = z.infer<typeof agentStatusSchema>;
+
+/** For `status --json`: workloads exactly as the collector's API has them, times in ISO-8601. */
+export function statusDocument(status: AgentStatus): Record<string, unknown> {
+  const { collector, metrics } = status;
+  return {
+    ...status,
+    startedAt: isoTime(status.startedAt),
+    collector: collector === null ? null : { ...collector, since: isoTime(collector.since) },
+    metrics: metrics === null ? null : { ...metrics, at: isoTime(metrics.at) },
+    workloads: status.workloads.map((workload): ApiWorkload => ({
+      host: status.host,
+      ...workload,
+      phaseSince: isoTime(workload.phaseSince),
+      stageSince: isoTimeOrNull(workload.stageSince),
+      nextAttemptAt: isoTimeOrNull(workload.nextAttemptAt),
+      readyAt: isoTimeOrNull(workload.readyAt),
+    })),
+  };
+}
