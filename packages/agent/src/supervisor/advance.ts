@@ -39,9 +39,12 @@ export function advance(work: Work): void {
     work.enter('degraded', 'the container is paused (docker pause)');
     return;
   }
-  if (state.held !== null && work.now < state.held.retryAt) return;
+  if (state.held !== null && work.now < state.held.retryAt) {
+    work.enter('held', `${state.held.failure.message}. ${state.held.failure.advice}`);
+    return;
+  }
   if (state.backOff !== null && work.now < state.backOff.until) {
-    if (!state.backOff.waiting) work.enter('back-off', state.backOff.reason);
+    work.enter(state.backOff.waiting ? 'waiting' : 'back-off', state.backOff.reason);
     return;
   }
   const op = nextOp(work);

@@ -137,12 +137,13 @@ function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
 }
 
 function gone(work: Work): void {
-  const id = work.state.container?.id;
+  const { id, running } = work.state.container ?? { running: false };
   work.emit('container.removed', 'error', 'the container was removed by somebody else', { containerId: id });
   work.cancelOp();
   clearInside(work);
   work.set({ container: null, setupEarlier: [], replace: false });
-  fail(work, failure('container-removed', 'the container was removed by somebody else'), 'container');
+  // One that did not run yet: the start that missed it has failed or will fail by itself.
+  if (running) fail(work, failure('container-removed', 'the container was removed by somebody else'), 'container');
 }
 
 function describeExit(facts: ContainerFacts): string {

@@ -55,6 +55,8 @@ export function failed(work: Work, op: Op, failure: Failure): void {
     work.set({ needsPull: true });
     return;
   }
+  // What our own hand could not do, somebody else's may have undone.
+  if (!insideOps.has(op.kind)) work.effect({ kind: 'observe' });
   if (op.kind === 'stop-runs' || op.kind === 'retire') work.set({ replace: work.state.container !== null });
   fail(work, failure, levelOf(failure.code));
 }

@@ -1,0 +1,82 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { RestartPolicy } from '../config/spec.ts';
+import { decideRestart, noRestarts, type RestartHistory } from './restart-policy.ts';
+
+const policy: RestartPolicy = {
+  initialMs: 1_000,
+  maxMs: 60_000,
+  factor: 2,
+  jitter: 0,
+  resetAfterMs: 600_000,
+  budget: { count: 10, windowMs: 600_000 },
+  escalateAfter: 3,
+};
+
+function delays(count: number, options: { stable: boolean; policy?: RestartPolicy; everyMs?: number }): number[] {
+  let history: RestartHistory = noRestarts;
+  return Array.from({ length: count }, (_, i) => {
+    const decision = decideRestart(options.policy ?? policy, history, i * (options.everyMs ?? 100_000), options.stable && i === 0, 0.5);
+    history = decision.history;
+    return decision.delayMs;
+  });
+}
+
+describe('delays', () => {
+  test('at once after a stable run, then initial, doubling up to max', () => {
+    expect(delays(9, { stable: true })).toEqual([0, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+  });
+
+  test('without a stable run before, initial at first', () => {
+    expect(delays(3, { stable: false })).toEqual([1_000, 2_000, 4_000]);
+  });
+
+  test('the budget exhausted: max from then on, and once said', () => {
+    let history: RestartHistory = noRestarts;
+    const decisions = Array.from({ length: 14 }, (_, i) => {
+      const decision = decideRestart({ ...policy, budget: { count: 3, windowMs: 600_000 } }, history, i * 1_000, false, 0.5);
+      history = decision.history;
+      return decision;
+    });
+    expect(decisions.map((decision) => decision.delayMs).slice(0, 5)).toEqual([1_000, 2_000, 4_000, 60_000, 60_000]);
+    expect(decisions.filter((decision) => decision.budgetJustExhausted)).toHaveLength(1);
+  });
+
+  test('a restart outside the window gives budget back', () => {
+    expect(delays(6, { stable: false, policy: { ...policy, maxMs: 5_000, budget: { count: 1, windowMs: 60_000 } }, everyMs: 61_000 })).toEqual([
+      1_000, 2_000, 4_000, 5_000, 5_000, 5_000,
+    ]);
+  });
+
+  test('never negative, never beyond max with its jitter, never given up, whatever the policy and the history', () => {
+    const policies = fc.record({
+      initialMs: fc.integer({ min: 0, max: 60_000 }),
+      maxMs: fc.integer({ min: 60_000, max: 3_600_000 }),
+      factor: fc.double({ min: 1, max: 10, noNaN: true }),
+      jitter: fc.double({ min: 0, max: 1, noNaN: true }),
+      resetAfterMs: fc.integer({ min: 0, max: 600_000 }),
+      budget: fc.record({ count: fc.integer({ min: 1, max: 50 }), windowMs: fc.integer({ min: 1, max: 600_000 }) }),
+      escalateAfter: fc.option(fc.integer({ min: 1, max: 5 })),
+    });
+    const failures = fc.array(fc.record({ afterMs: fc.nat(1_000_000), stable: fc.boolean(), random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }) }), {
+      maxLength: 1_200,
+    });
+    fc.assert(
+      fc.property(policies, failures, (policy, list) => {
+        let history: RestartHistory = noRestarts;
+        let now = 0;
+        for (const failure of list) {
+          now += failure.afterMs;
+          const decision = decideRestart(policy, history, now, failure.stable, failure.random);
+          expect(decision.delayMs).toBeGreaterThanOrEqual(0);
+          expect(decision.delayMs).toBeLessThanOrEqual(Math.ceil(policy.maxMs * (1 + policy.jitter)));
+          expect(decision.history.recent.length).toBeLessThanOrEqual(policy.budget.count + 1);
+          expect(decision.why).not.toBe('');
+          history = decision.history;
+        }
+        expect(history.failures).toBe(list.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

@@ -1,0 +1,334 @@
+/**
+ * A host in memory for tests of the supervisor: one engine, one workload. It holds the truth (which container exists, what
+ * is alive in it), performs operations on that truth, and tells the supervisor of it as the adapters would. Every fault is
+ * a method. Nothing is random here.
+ */
+import type { ContainerFacts } from '../engine/engine.ts';
+import type { WorkloadSpec } from '../config/spec.ts';
+import type { Effect, EmittedEvent, SupervisorEvent } from './event.ts';
+import type { Failure, Op, OpValue, RunHandle, RunRef } from './op.ts';
+import { durable, initialState, restore, type WorkloadState } from './state.ts';
+import { transition, wakeAt } from './transition.ts';
+import { wantedProbes } from './desired-probes.ts';
+
+interface SimulatedContainer {
+  readonly id: string;
+  readonly generation: number;
+  readonly createdAt: number;
+  name: string;
+  running: boolean;
+  startedAt: number | null;
+  exitCode: number | null;
+  runs: RunHandle[];
+  mounts: Set<string>;
+}
+
+export class SimulatedWorld {
+  now = 1_000_000;
+  readonly spec: WorkloadSpec;
+  state: WorkloadState;
+  readonly events: EmittedEvent[] = [];
+  readonly ops: Op[] = [];
+  containers: SimulatedContainer[] = [];
+  engineUp = true;
+  dependencyUp = true;
+  checksPass = true;
+  pending: { readonly opId: number; readonly op: Op; cancelled: boolean } | null = null;
+  #afterOutage = false;
+  #observeWanted = false;
+  #ids = 0;
+  #pids = 100;
+
+  constructor(spec: WorkloadSpec) {
+    this.spec = spec;
+    this.state = initialState(this.now);
+  }
+
+  get current(): SimulatedContainer | undefined {
+    return this.containers.find((container) => container.name === this.spec.container.name);
+  }
+
+  processes(): readonly RunHandle[] {
+    return this.containers.flatMap((container) => (container.running ? container.runs.filter((run) => run.kind === 'process') : []));
+  }
+
+  send(event: SupervisorEvent): void {
+    const { state, effects } = transition(this.state, event, { now: this.now, random: 0.5, spec: this.spec, ownerId: 'owner' });
+    this.state = state;
+    for (const effect of effects) this.#carryOut(effect);
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'run':
+        if (this.pending !== null) throw new Error(`two operations at once: ${this.pending.op.kind} and ${effect.op.kind}`);
+        this.pending = { opId: effect.opId, op: effect.op, cancelled: false };
+        this.ops.push(effect.op);
+        return;
+      case 'cancel':
+        if (this.pending?.opId !== effect.opId) throw new Error('cancels what is not under way');
+        this.pending.cancelled = true;
+        return;
+      case 'emit':
+        this.events.push(effect.event);
+        return;
+      case 'observe':
+        this.#observeWanted = true;
+        return;
+      case 'probe-mount':
+        return;
+      case 'sweep':
+        for (const id of effect.containerIds) {
+          if (this.containers.some((container) => container.id === id && container.running)) throw new Error('sweeps a running container');
+        }
+        this.containers = this.containers.filter((container) => !effect.containerIds.includes(container.id));
+    }
+  }
+
+  /** What the observer would do now. */
+  observe(): void {
+    this.#observeWanted = false;
+    if (!this.engineUp) {
+      this.send({ type: 'engine-lost', reason: 'connection refused' });
+      return;
+    }
+    const afterOutage = this.#afterOutage;
+    this.#afterOutage = false;
+    this.send({ type: 'observed', containers: this.containers.map((container) => this.#facts(container)), afterOutage });
+  }
+
+  #facts(container: SimulatedContainer): ContainerFacts {
+    const { id, name, generation, createdAt, running, startedAt, exitCode } = container;
+    return {
+      id,
+      name,
+      image: this.spec.container.image,
+      imageId: 'sha256:1',
+      labels: { 'relight.agent': 'owner', 'relight.workload': this.spec.name, 'relight.generation': String(generation) },
+      status: running ? 'running' : startedAt === null ? 'created' : 'exited',
+      pid: running ? 50 + generation : 0,
+      createdAt,
+      startedAt,
+      finishedAt: running || startedAt === null ? null : this.now,
+      exitCode,
+      oomKilled: false,
+      error: '',
+      restartPolicy: 'no',
+      restartCount: 0,
+      logDriver: 'json-file',
+      logPath: '',
+      tty: false,
+      user: '',
+      runDirectory: '',
+    };
+  }
+
+  /** Ends the operation under way as the truth allows. */
+  finishOp(failWith?: Failure): void {
+    const { pending } = this;
+    if (pending === null) return;
+    this.pending = null;
+    const outcome = failWith ?? this.#perform(pending.op, pending.cancelled);
+    const result = 'code' in outcome ? ({ ok: false, failure: outcome } as const) : ({ ok: true, value: outcome } as const);
+    this.send({ type: 'op-done', opId: pending.opId, result });
+  }
+
+  #perform(op: Op, cancelled: boolean): OpValue | Failure {
+    if (cancelled) return failureOf('cancelled');
+    if (!this.engineUp && op.kind !== 'prepare') return failureOf('engine-unreachable');
+    const inside = this.containers.find((container) => container.id === this.state.container?.id);
+    switch (op.kind) {
+      case 'prepare':
+        return this.dependencyUp ? { kind: 'prepare' } : failureOf('dependency-down');
+      case 'pull':
+        return { kind: 'pull' };
+      case 'adopt':
+        return inside?.running === true ? { kind: 'adopt', runs: inside.runs } : failureOf('engine-error');
+      case 'stop-runs':
+        if (inside !== undefined) inside.runs = inside.runs.filter((run) => !op.runs.some((stopped) => stopped.runId === run.runId));
+        return { kind: 'stop-runs' };
+      case 'retire':
+        for (const container of this.containers) if (container.id === op.containerId) this.#retire(container, op.asName);
+        return { kind: 'retire' };
+      case 'create':
+        return this.#create(op.generation);
+      case 'start': {
+        const container = this.containers.find((candidate) => candidate.id === op.containerId);
+        if (container === undefined) return failureOf('engine-error');
+        this.now += 1;
+        container.running = true;
+        container.startedAt = this.now;
+        return { kind: 'start', pid: 50 + container.generation, startedAt: this.now };
+      }
+      default:
+        return inside?.running === true ? this.#inside(op, inside) : failureOf('engine-error');
+    }
+  }
+
+  #retire(container: SimulatedContainer, name: string): void {
+    container.running = false;
+    container.startedAt ??= this.now;
+    container.runs = [];
+    container.mounts.clear();
+    container.name = name;
+  }
+
+  #create(generation: number): OpValue | Failure {
+    const { current } = this;
+    if (current !== undefined) {
+      return current.generation === generation
+        ? { kind: 'create', containerId: current.id, warnings: [] }
+        : failureOf('name-conflict', false);
+    }
+    this.#ids += 1;
+    this.containers.push({
+      id: `c${this.#ids}`,
+      generation,
+      createdAt: this.now,
+      name: this.spec.container.name,
+      running: false,
+      startedAt: null,
+      exitCode: null,
+      runs: [],
+      mounts: new Set(),
+    });
+    return { kind: 'create', containerId: `c${this.#ids}`, warnings: [] };
+  }
+
+  #inside(op: Extract<Op, { kind: 'mount' | 'setup' | 'process' }>, container: SimulatedContainer): OpValue {
+    if (op.kind === 'setup') return { kind: 'setup', skipped: false, failedOptional: null };
+    if (op.kind === 'process') {
+      const left = container.runs.filter((run) => run.kind === 'process' && !op.leftovers.some((ref) => ref.runId === run.runId));
+      if (left.length > 0) throw new Error(`a second process beside ${left.map((run) => run.runId).join(', ')}`);
+      container.runs = container.runs.filter((run) => run.kind !== 'process');
+    } else {
+      if (container.mounts.has(op.mount)) return { kind: 'mount', run: null };
+      container.mounts.add(op.mount);
+    }
+    const run = this.#handle(op.run);
+    container.runs.push(run);
+    return op.kind === 'process' ? { kind: 'process', run } : { kind: 'mount', run };
+  }
+
+  #handle(run: RunRef): RunHandle {
+    this.#pids += 1;
+    return { ...run, pid: this.#pids, startTicks: this.#pids };
+  }
+
+  killContainer(exitCode = 137): void {
+    const { current } = this;
+    if (current?.running !== true) return;
+    const process = current.runs.find((run) => run.kind === 'process');
+    current.running = false;
+    current.exitCode = exitCode;
+    current.runs = [];
+    current.mounts.clear();
+    if (process !== undefined && this.state.process?.runId === process.runId) {
+      this.send({ type: 'run-exited', runId: process.runId, exitCode: null, signal: null, containerAlive: false });
+    }
+    this.#observeWanted = true;
+  }
+
+  removeContainer(): void {
+    const { current } = this;
+    if (current === undefined) return;
+    this.killContainer();
+    this.containers = this.containers.filter((container) => container !== current);
+    this.#observeWanted = true;
+  }
+
+  killProcess(exitCode = 1): void {
+    const run = this.current?.runs.find((candidate) => candidate.kind === 'process');
+    if (this.current === undefined || run === undefined) return;
+    this.current.runs = this.current.runs.filter((other) => other !== run);
+    if (this.state.process?.runId === run.runId) {
+      this.send({ type: 'run-exited', runId: run.runId, exitCode, signal: null, containerAlive: true });
+    }
+  }
+
+  loseMount(): void {
+    this.current?.mounts.clear();
+    if (this.current !== undefined) this.current.runs = this.current.runs.filter((run) => run.kind !== 'mount');
+  }
+
+  stopEngine(): void {
+    this.engineUp = false;
+    this.#afterOutage = true;
+    this.#observeWanted = true;
+  }
+
+  startEngine(containersSurvive: boolean): void {
+    if (!containersSurvive && !this.engineUp) {
+      const { current } = this;
+      if (current?.running === true) {
+        current.running = false;
+        current.exitCode = 255;
+        current.runs = [];
+        current.mounts.clear();
+      }
+    }
+    this.engineUp = true;
+    this.#observeWanted = true;
+  }
+
+  /** kill -9 of the agent and a new start; what was under way may or may not have come to its end. */
+  crashAgent(opFinished: boolean, stateLost: boolean): void {
+    const { pending } = this;
+    this.pending = null;
+    if (pending !== null && opFinished && !pending.cancelled && this.engineUp) this.#perform(pending.op, false);
+    this.state = stateLost ? initialState(this.now) : restore(JSON.parse(JSON.stringify(durable(this.state))), this.now, 60_000);
+    this.observe();
+  }
+
+  /** Lets the adapters report once: an observation if one is wanted, exits, then every probe that the state wants. */
+  report(): void {
+    if (this.#observeWanted) this.observe();
+    const { process } = this.state;
+    const alive = this.current?.runs.some((run) => run.runId === process?.runId) === true;
+    if (process !== null && this.state.adopted && this.state.container?.running === true && !alive) {
+      this.send({ type: 'run-exited', runId: process.runId, exitCode: null, signal: null, containerAlive: this.current?.running === true });
+    }
+    for (const probe of wantedProbes(this.state, this.spec)) {
+      if (probe.kind === 'mount') {
+        const ok = this.current?.mounts.has(probe.spec.name) === true;
+        this.send({
+          type: 'mount-check',
+          mount: probe.spec.name,
+          condition: ok ? 'ok' : 'disconnected',
+          message: ok ? 'ok' : 'not connected',
+        });
+      } else {
+        const ok = this.checksPass && this.current?.running === true;
+        this.send({ type: 'check', list: probe.kind, name: probe.spec.name, ok, message: ok ? 'ok' : 'refused' });
+      }
+    }
+  }
+
+  /** Moves time on, ticking when the supervisor asked for it. */
+  advance(ms: number): void {
+    const end = this.now + ms;
+    for (let guard = 0; guard < 1_000; guard += 1) {
+      const at = wakeAt(this.state, { spec: this.spec });
+      if (at === null || at > end) break;
+      this.now = Math.max(this.now + 1, at);
+      this.send({ type: 'tick' });
+    }
+    this.now = Math.max(this.now, end);
+  }
+
+  /** Everything works and time passes: returns whether the workload became ready and stayed in place. */
+  settle(steps = 200): boolean {
+    for (let step = 0; step < steps; step += 1) {
+      this.finishOp();
+      if (step % 10 === 9) this.#observeWanted = true;
+      this.report();
+      if (this.state.phase === 'ready' && this.pending === null && !this.#observeWanted) return true;
+      this.advance(1_000);
+    }
+    return false;
+  }
+}
+
+export function failureOf(code: Failure['code'], recoverable = true): Failure {
+  return { code, message: code, recoverable, advice: 'advice', data: {} };
+}

@@ -1,0 +1,343 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { workloadFixture } from './fixtures.ts';
+import { failureOf, SimulatedWorld } from './simulated-world.ts';
+import type { WorkloadSpec } from '../config/spec.ts';
+
+function ready(spec: WorkloadSpec = workloadFixture()): SimulatedWorld {
+  const world = new SimulatedWorld(spec);
+  world.observe();
+  expect(world.settle()).toBe(true);
+  world.ops.length = 0;
+  world.events.length = 0;
+  return world;
+}
+
+const opKinds = (world: SimulatedWorld): string[] => world.ops.map((op) => op.kind);
+const kinds = (world: SimulatedWorld): string[] =>
+  world.events.map((event) => event.kind).filter((kind) => kind !== 'workload.phase-changed');
+
+describe('the way to ready', () => {
+  test('goes through every stage in order', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.observe();
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['prepare', 'create', 'start', 'mount', 'setup', 'setup', 'process']);
+    expect(world.events.filter((event) => event.kind === 'workload.phase-changed').map((event) => event.data['to'])).toEqual([
+      'creating',
+      'mounting',
+      'setting-up',
+      'starting',
+      'verifying',
+      'ready',
+    ]);
+  });
+
+  test('an image that is missing is pulled', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.observe();
+    world.finishOp();
+    world.finishOp(failureOf('image-not-found', false));
+    expect(world.pending?.op.kind).toBe('pull');
+    expect(world.settle()).toBe(true);
+    expect(world.state.restarts.container).toBe(0);
+  });
+
+  test('a mount between two steps is placed there', () => {
+    const fixture = workloadFixture();
+    const [keys, caches] = fixture.setup;
+    const spec = workloadFixture({ setup: [keys!, { kind: 'mount', mount: 'bucket' }, caches!] });
+    const world = new SimulatedWorld(spec);
+    world.observe();
+    world.settle();
+    expect(opKinds(world)).toEqual(['prepare', 'create', 'start', 'setup', 'mount', 'setup', 'process']);
+  });
+
+  test('a dependency that is down holds without spending budget, and its return is used within a second', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.dependencyUp = false;
+    world.observe();
+    for (let i = 0; i < 100; i += 1) {
+      world.finishOp();
+      world.advance(1_000);
+    }
+    expect(world.state.phase).toBe('waiting');
+    expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
+    expect(kinds(world)).toEqual([]);
+    expect(opKinds(world)).not.toContain('create');
+    world.dependencyUp = true;
+    world.finishOp();
+    world.advance(1_000);
+    world.finishOp();
+    expect(opKinds(world)).toContain('create');
+  });
+
+  test('what is useless to retry is held, said once, and looked at again slowly or when an image appears', () => {
+    const world = new SimulatedWorld(workloadFixture({}, { pullPolicy: 'never' }));
+    world.observe();
+    world.finishOp();
+    world.finishOp(failureOf('image-not-found', false));
+    expect(world.state.phase).toBe('held');
+    for (let i = 0; i < 5; i += 1) {
+      world.advance(60_000);
+      world.finishOp();
+      world.finishOp(failureOf('image-not-found', false));
+    }
+    expect(kinds(world)).toEqual(['workload.held']);
+    world.send({ type: 'image-changed' });
+    expect(world.settle()).toBe(true);
+  });
+});
+
+describe('failures', () => {
+  test('a killed process is started again in the same container, at once', () => {
+    const world = ready();
+    const { containerId, at } = { containerId: world.state.container?.id, at: world.now };
+    world.killProcess(137);
+    expect(world.pending?.op.kind).toBe('prepare');
+    expect(world.now).toBe(at);
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['prepare', 'process']);
+    expect(world.state.container?.id).toBe(containerId);
+    expect(world.state.restarts).toEqual({ process: 1, container: 0, host: 0 });
+  });
+
+  test('a dead container is set aside and a new generation made; its process dying with it counts once', () => {
+    const world = ready();
+    world.killContainer();
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['prepare', 'retire', 'create', 'start', 'mount', 'setup', 'setup', 'process']);
+    expect(world.state.generation).toBe(2);
+    expect(world.state.restarts).toEqual({ process: 0, container: 1, host: 0 });
+    expect(world.containers).toHaveLength(2);
+  });
+
+  test('on_death: start starts the same container and lets each verify decide', () => {
+    const world = ready(workloadFixture({}, { onDeath: 'start' }));
+    const id = world.state.container?.id;
+    world.killContainer();
+    expect(world.settle()).toBe(true);
+    expect(world.state.container?.id).toBe(id);
+    expect(world.ops.filter((op) => op.kind === 'setup').map((op) => op.verifyFirst)).toEqual([true, true]);
+  });
+
+  test('a lost mount is placed again before its dependents are stopped', () => {
+    const world = ready();
+    world.loseMount();
+    world.report();
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['prepare', 'stop-runs', 'mount', 'stop-runs', 'process']);
+    expect(kinds(world)).toContain('mount.lost');
+  });
+
+  test('an exit every time: back-off as configured, a new container after N, slow retries at the cap, one budget event each', () => {
+    const world = ready();
+    const delays: number[] = [];
+    for (let i = 0; i < 30; i += 1) {
+      world.killProcess();
+      const scheduled = world.events.findLast((event) => event.kind === 'restart.scheduled');
+      delays.push(Number(scheduled?.data['delayMs']));
+      for (let step = 0; step < 200 && world.state.process === null; step += 1) {
+        world.finishOp();
+        if (world.state.process === null) world.advance(1_000);
+      }
+    }
+    expect(delays.slice(0, 3)).toEqual([0, 1_000, 1_000]);
+    expect(world.state.restarts.container).toBe(10);
+    expect(world.events.filter((event) => event.kind === 'restart.escalated')).toHaveLength(10);
+    expect(Math.max(...delays)).toBe(60_000);
+    expect(world.settle()).toBe(true);
+  });
+
+  test('healthy for reset_after: the next failure acts at once again', () => {
+    const world = ready();
+    world.killProcess();
+    world.settle();
+    world.advance(600_000);
+    world.events.length = 0;
+    world.killProcess();
+    expect(world.events.find((event) => event.kind === 'restart.scheduled')?.data).toMatchObject({ delayMs: 0, attempt: 1 });
+  });
+
+  test('a live check acts at its threshold, and degrades before', () => {
+    const world = ready();
+    world.checksPass = false;
+    world.report();
+    expect(world.state.phase).toBe('degraded');
+    world.report();
+    expect(world.state.process).not.toBeNull();
+    world.report();
+    expect(world.pending?.op.kind).toBe('stop-runs');
+    world.checksPass = true;
+    expect(world.settle()).toBe(true);
+    expect(kinds(world).filter((kind) => kind === 'check.failed')).toHaveLength(1);
+  });
+
+  test('readiness that never comes restarts the process with the failing check as the reason', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.checksPass = false;
+    world.observe();
+    for (let i = 0; i < 10; i += 1) {
+      world.finishOp();
+      world.report();
+    }
+    expect(world.state.phase).toBe('verifying');
+    world.advance(180_000);
+    expect(world.events.find((event) => event.kind === 'restart.scheduled')?.message).toContain('not ready within 3 m 00 s: tcp: refused');
+  });
+});
+
+describe('the engine', () => {
+  test('unreachable is unknown, never died; nothing is done meanwhile', () => {
+    const world = ready();
+    world.stopEngine();
+    world.report();
+    world.advance(600_000);
+    world.report();
+    expect(world.state.phase).toBe('unknown');
+    expect(kinds(world)).toEqual([]);
+    world.startEngine(true);
+    world.report();
+    expect(world.state.phase).toBe('ready');
+    expect(opKinds(world)).toEqual([]);
+  });
+
+  test('containers that fell with it come back without cost', () => {
+    const world = ready();
+    world.stopEngine();
+    world.report();
+    world.startEngine(false);
+    expect(world.settle()).toBe(true);
+    expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
+    expect(world.events.find((event) => event.kind === 'container.died')?.data['code']).toBe('engine-restarted');
+    expect(world.events.filter((event) => event.data['countsAsFailure'] === true)).toEqual([]);
+  });
+});
+
+describe('adoption', () => {
+  test('an agent killed and started again restarts nothing', () => {
+    const world = ready();
+    const before = structuredClone({ container: world.state.container, process: world.state.process, readyAt: world.state.readyAt });
+    world.crashAgent(false, false);
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['adopt']);
+    expect({ container: world.state.container, process: world.state.process, readyAt: world.state.readyAt }).toEqual(before);
+    expect(kinds(world)).toEqual(['container.adopted']);
+  });
+
+  test('with the state directory lost, labels and RELIGHT_RUN are enough', () => {
+    const world = ready();
+    const { container, process, mounts, nextRun } = structuredClone(world.state);
+    world.crashAgent(false, true);
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['adopt']);
+    expect(world.state).toMatchObject({ container, process, mounts });
+    expect(world.state.nextRun).toBeLessThanOrEqual(nextRun);
+    expect(world.state.nextRun).toBeGreaterThan(1);
+  });
+});
+
+describe('by hand', () => {
+  test('pause leaves everything alone, resume puts right what broke meanwhile', () => {
+    const world = ready();
+    world.send({ type: 'pause', reason: 'maintenance', until: null });
+    world.killContainer();
+    world.report();
+    world.advance(3_600_000);
+    expect(world.pending).toBeNull();
+    expect(world.state.phase).toBe('paused');
+    world.send({ type: 'resume' });
+    expect(world.settle()).toBe(true);
+    expect(world.state.restarts.container).toBe(0);
+  });
+
+  test('a pause ends by itself', () => {
+    const world = ready();
+    world.send({ type: 'pause', reason: 'maintenance', until: world.now + 60_000 });
+    world.advance(59_000);
+    expect(world.state.phase).toBe('paused');
+    world.advance(2_000);
+    world.report();
+    expect(world.state.phase).toBe('ready');
+  });
+
+  test('a restart costs no budget and needs no back-off', () => {
+    const world = ready();
+    world.send({ type: 'restart', level: 'container', reason: 'by hand' });
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['prepare', 'stop-runs', 'retire', 'create', 'start', 'mount', 'setup', 'setup', 'process']);
+    expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
+    expect(world.events.filter((event) => event.data['countsAsFailure'] === true)).toEqual([]);
+  });
+});
+
+/** Anything may happen at any moment; each step is one fault or one bit of progress. */
+const steps: Record<string, (world: SimulatedWorld) => void> = {
+  finishOp: (world) => world.finishOp(),
+  failOp: (world) => world.finishOp(failureOf('setup-failed')),
+  failOpForGood: (world) => world.finishOp(failureOf('create-rejected', false)),
+  engineTimeout: (world) => world.finishOp(failureOf('engine-timeout')),
+  report: (world) => world.report(),
+  observe: (world) => world.observe(),
+  second: (world) => world.advance(1_000),
+  minutes: (world) => world.advance(300_000),
+  killContainer: (world) => world.killContainer(),
+  removeContainer: (world) => world.removeContainer(),
+  killProcess: (world) => world.killProcess(),
+  loseMount: (world) => world.loseMount(),
+  stopEngine: (world) => world.stopEngine(),
+  engineBackAlone: (world) => world.startEngine(false),
+  engineBack: (world) => world.startEngine(true),
+  headDown: (world) => void (world.dependencyUp = false),
+  headUp: (world) => void (world.dependencyUp = true),
+  checksFail: (world) => void (world.checksPass = false),
+  checksPass: (world) => void (world.checksPass = true),
+  crash: (world) => world.crashAgent(false, false),
+  crashAfterOp: (world) => world.crashAgent(true, false),
+  stateLost: (world) => world.crashAgent(true, true),
+  pause: (world) => world.send({ type: 'pause', reason: 'test', until: null }),
+  resume: (world) => world.send({ type: 'resume' }),
+  restartProcess: (world) => world.send({ type: 'restart', level: 'process', reason: 'test' }),
+  restartContainer: (world) => world.send({ type: 'restart', level: 'container', reason: 'test' }),
+};
+
+describe('whatever happens', () => {
+  const anything = fc.array(fc.constantFrom(...Object.keys(steps)), { maxLength: 60 });
+  const fixtures = fc.constantFrom(
+    workloadFixture(),
+    workloadFixture({}, { onDeath: 'start' }),
+    workloadFixture({ process: null, live: [] }),
+    workloadFixture({ mounts: [], setup: [], ready: [] }),
+  );
+
+  test('one operation at a time, never two processes, and in the end it is useful again', () => {
+    fc.assert(
+      fc.property(fixtures, anything, (spec, names) => {
+        const world = new SimulatedWorld(spec);
+        world.observe();
+        for (const name of names) {
+          steps[name]!(world);
+          invariants(world);
+        }
+        world.startEngine(true);
+        world.dependencyUp = true;
+        world.checksPass = true;
+        world.send({ type: 'resume' });
+        world.observe();
+        expect(world.settle(3_000), `stuck in ${world.state.phase}: ${world.state.reason}`).toBe(true);
+        expect(world.processes()).toHaveLength(spec.process === null ? 0 : 1);
+        expect(world.containers.filter((container) => container.running)).toHaveLength(1);
+        expect(world.containers.length).toBeLessThanOrEqual(6);
+      }),
+      { numRuns: Number(process.env["RELIGHT_PROPERTY_RUNS"] ?? 2_000) },
+    );
+  });
+
+  function invariants(world: SimulatedWorld): void {
+    const { state } = world;
+    if (state.phase === 'ready') expect(state.readyAt).not.toBeNull();
+    if (state.readyAt !== null) expect(state.container).not.toBeNull();
+    expect(state.reason).not.toBe('');
+    expect(JSON.parse(JSON.stringify(state))).toEqual(state);
+  }
+});
