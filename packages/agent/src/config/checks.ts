@@ -24,10 +24,7 @@ export function dependency(vars: ReadonlySet<string>): Reader<DependencySpec> {
 type Named<T extends CheckSpec> = Omit<T, 'name'> & { readonly name: string | undefined };
 
 export function readyChecks(vars: ReadonlySet<string>): Reader<readonly CheckSpec[]> {
-  const check = object((fields) => {
-    const build = common(fields, vars, defaults.ready);
-    return build;
-  });
+  const check = object((fields) => common(fields, vars, defaults.ready));
   return (node) => withNames(list(check)(node));
 }
 

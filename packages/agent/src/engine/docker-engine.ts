@@ -76,8 +76,12 @@ export class DockerEngine implements Engine {
   }
 
   async hasImage(image: string, options: CallOptions = {}): Promise<boolean> {
+    return (await this.inspectImage(image, options)) !== null;
+  }
+
+  async inspectImage(image: string, options: CallOptions = {}): Promise<Record<string, unknown> | null> {
     const found = await this.#unless(404, null, 'other', options, (connection) => get(connection, `/images/${image}/json`));
-    return found !== null;
+    return found as Record<string, unknown> | null;
   }
 
   pull(image: string, progress: (line: string) => void, options: CallOptions = {}): Promise<void> {

@@ -108,6 +108,8 @@ export interface Engine {
   /** The engine's own inspect document, for imports. Null: there is no such container. */
   inspectRaw(idOrName: string, options?: CallOptions): Promise<Record<string, unknown> | null>;
   hasImage(image: string, options?: CallOptions): Promise<boolean>;
+  /** The engine's own inspect document of an image, by name or id, for imports. Null: there is no such image. */
+  inspectImage?(image: string, options?: CallOptions): Promise<Record<string, unknown> | null>;
   /** Fails with image-not-found, image-unauthorized or image-pull-failed. `progress` gets one short line at a time. */
   pull(image: string, progress: (line: string) => void, options?: CallOptions): Promise<void>;
   /** Fails with image-not-found (no local image), name-conflict, create-rejected. */

@@ -1,0 +1,45 @@
+/** `relight-agent import …`: a configuration on stdout, what could not be carried over on stderr. */
+import { RelightError } from '@relight/shared/errors';
+import { importContainer } from '../config/import/container.ts';
+import { importDockerRun } from '../config/import/docker-run.ts';
+import type { Imported } from '../config/import/draft.ts';
+import { parseConfig } from '../config/load.ts';
+import { DockerEngine } from '../engine/docker-engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { ExitCode, Io } from './io.ts';
+
+/** `argv`: the command after `--`, word by word, or as one text. Fails with usage. */
+export async function importDockerRunCommand(argv: readonly string[], io: Io): Promise<ExitCode> {
+  return print(importDockerRun(argv), io);
+}
+
+/** Fails with not-found, and with whatever keeps the engine from answering. */
+export async function importContainerCommand(
+  name: string,
+  options: { readonly socket: string },
+  io: Io,
+  openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
+): Promise<ExitCode> {
+  const engine = openEngine(options.socket);
+  const container = await engine.inspectRaw(name);
+  if (container === null) {
+    throw new RelightError('not-found', `there is no container named ${JSON.stringify(name)}`, { advice: 'Look at: docker ps --all' });
+  }
+  const imageId = container['Image'];
+  const image = typeof imageId === 'string' ? await engine.inspectImage?.(imageId) : null;
+  return print(importContainer(container, image ?? null), io);
+}
+
+/** Docker takes a few things that Relight refuses; they are named here, not on the host where the file goes. */
+function print({ yaml, notCarriedOver }: Imported, io: Io): ExitCode {
+  io.write(yaml);
+  for (const line of notCarriedOver) io.note(`not carried over: ${line}`);
+  try {
+    parseConfig(yaml, '/stdout', { hostname: 'localhost' });
+    return 0;
+  } catch (thrown) {
+    if (!(thrown instanceof RelightError)) throw thrown;
+    io.note(`the configuration needs a correction by hand:\n${thrown.message.replaceAll('/stdout:', 'stdout:')}`);
+    return 2;
+  }
+}
