@@ -1,0 +1,89 @@
+/** Every event of the fleet as it arrives at an operator's terminal, kept in order and each once, over restarts of the collector. */
+import { follow, parseData } from '@relight/collector/cli/follow';
+import type { ApiEvent } from '@relight/shared/api';
+import { systemClock } from '@relight/shared/clock';
+import { errorMessage } from '@relight/shared/errors';
+import type { FleetClient } from './fleet-client.ts';
+
+/** A place in the feed: everything after it is later. */
+export type FeedMark = number;
+
+interface Waiter {
+  readonly from: FeedMark;
+  readonly matches: (event: ApiEvent) => boolean;
+  readonly resolve: (event: ApiEvent) => void;
+}
+
+export class EventFeed {
+  readonly #events: ApiEvent[] = [];
+  readonly #waiters = new Set<Waiter>();
+  readonly #listeners = new Set<(event: ApiEvent) => void>();
+  readonly #stop = new AbortController();
+  #broken: unknown;
+
+  /** The collector must be up; from then on it may come and go. */
+  constructor(fleet: FleetClient) {
+    void this.#read(fleet);
+  }
+
+  get events(): readonly ApiEvent[] {
+    return this.#events;
+  }
+
+  mark(): FeedMark {
+    return this.#events.length;
+  }
+
+  since(mark: FeedMark): readonly ApiEvent[] {
+    return this.#events.slice(mark);
+  }
+
+  /** Called for every event from now on. */
+  listen(listener: (event: ApiEvent) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** The first event behind `from` that matches; waits for it. */
+  async next(from: FeedMark, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 30_000): Promise<ApiEvent> {
+    const known = this.since(from).find(matches);
+    if (known !== undefined) return known;
+    const { promise, resolve, reject } = Promise.withResolvers<ApiEvent>();
+    const waiter = { from, matches, resolve };
+    this.#waiters.add(waiter);
+    const timer = setTimeout(() => {
+      const seen = this.since(from).map(({ kind, message }) => `  ${kind}: ${message}`);
+      const broken = this.#broken === undefined ? '' : `\nthe event stream is broken: ${errorMessage(this.#broken)}`;
+      reject(new Error(`waited ${timeoutMs} ms for ${what}; events meanwhile:\n${seen.join('\n')}${broken}`));
+    }, timeoutMs);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiters.delete(waiter);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+
+  async #read(fleet: FleetClient): Promise<void> {
+    const ignore = (): void => {};
+    const stream = follow(fleet.api, 'stream', {}, { clock: systemClock, signal: this.#stop.signal, onLost: ignore, onBack: ignore });
+    try {
+      for await (const { messages } of stream) {
+        for (const message of messages) if (message.event === 'event') this.#add(parseData(message) as ApiEvent);
+      }
+    } catch (error) {
+      this.#broken = error;
+    }
+  }
+
+  #add(event: ApiEvent): void {
+    if (Number(event.id) <= Number(this.#events.at(-1)?.id ?? 0)) return;
+    const at = this.#events.push(event) - 1;
+    for (const listener of this.#listeners) listener(event);
+    for (const waiter of this.#waiters) if (at >= waiter.from && waiter.matches(event)) waiter.resolve(event);
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * All of Relight as real processes: the built collector and agents, tokens from the real command, a webhook for alerts, on a
+ * free port, with everything they write in one directory. For the demo and for end-to-end tests.
+ *
+ *   await using lab = await startLab({ engineSocket });
+ *   const agent = await lab.addAgent({ host: 'tpu-0', workloads: [{ name: 'w', container: { image } }] });
+ *   await lab.fleet.waitForPhase('tpu-0', 'w', 'ready');
+ *   await agent.service.kill();
+ */
+import { DockerEngine } from '@relight/agent/engine/docker-engine';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FleetClient } from './fleet-client.ts';
+import { cleanEnvironment, Service } from './service.ts';
+import { startWebhook, type Webhook } from './webhook.ts';
+
+const packages = join(import.meta.dirname, '../../packages');
+/** What `npm run build` makes. */
+export const programs = {
+  agent: join(packages, 'agent/dist/relight-agent.mjs'),
+  collector: join(packages, 'collector/dist/relight-collector.mjs'),
+  relight: join(packages, 'collector/dist/relight.mjs'),
+} as const;
+
+export interface LabOptions {
+  /** Path of the unix socket. */
+  readonly engineSocket: string;
+  /** Default: a new one under the temporary directory. */
+  readonly directory?: string;
+  /** Sections of the collector's configuration, as in its YAML: liveness, alerts, retention. The webhook is added to the sinks. */
+  readonly collector?: { readonly alerts?: Readonly<Record<string, unknown>> } & Readonly<Record<string, unknown>>;
+}
+
+export interface AgentOptions {
+  readonly host: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** As in the agent's YAML. */
+  readonly workloads: readonly Readonly<Record<string, unknown>>[];
+  /** Further top-level fields of the agent's YAML: vars, engine … */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Default true. */
+  readonly start?: boolean;
+}
+
+export interface LabAgent {
+  readonly host: string;
+  readonly service: Service;
+  readonly configFile: string;
+  readonly stateDir: string;
+  /** Writes the configuration anew, with other workloads; it counts after the next start. */
+  configure(workloads: AgentOptions['workloads']): void;
+}
+
+export interface ProgramResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Lab extends AsyncDisposable {
+  readonly directory: string;
+  readonly url: string;
+  readonly operatorTokenFile: string;
+  readonly collector: Service;
+  readonly fleet: FleetClient;
+  readonly engine: DockerEngine;
+  readonly webhook: Webhook;
+  readonly agents: readonly LabAgent[];
+  addAgent(options: AgentOptions): Promise<LabAgent>;
+  /** Environment of an operator's shell. */
+  readonly operatorEnvironment: Readonly<Record<string, string>>;
+  /** The operator's `relight`, to its end. */
+  relight(...args: readonly string[]): Promise<ProgramResult>;
+  /** The agent's commands on its host, to their end; `--state-dir` is added. */
+  agentCommand(agent: LabAgent, ...args: readonly string[]): Promise<ProgramResult>;
+  /** Stops everything, removes the containers of its agents and the directory. May be called more than once. */
+  dispose(): Promise<void>;
+}
+
+export async function startLab(options: LabOptions): Promise<Lab> {
+  const missing = Object.values(programs).find((file) => !existsSync(file));
+  if (missing !== undefined) throw new Error(`${missing} is not built: npm run build`);
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'relight-lab-'));
+  mkdirSync(directory, { recursive: true });
+  const webhook = await startWebhook();
+  try {
+    const lab = new ProcessLab(options.engineSocket, directory, await freePort(), webhook);
+    await lab.startCollector(options.collector ?? {});
+    return lab;
+  } catch (error) {
+    await webhook[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class ProcessLab implements Lab {
+  readonly directory: string;
+  readonly url: string;
+  readonly operatorTokenFile: string;
+  readonly engine: DockerEngine;
+  readonly webhook: Webhook;
+  readonly agents: LabAgent[] = [];
+  readonly collector: Service;
+  readonly #engineSocket: string;
+  readonly #dataDir: string;
+  #fleet: FleetClient | undefined;
+
+  constructor(engineSocket: string, directory: string, port: number, webhook: Webhook) {
+    this.#engineSocket = engineSocket;
+    this.directory = directory;
+    this.webhook = webhook;
+    this.url = `http://127.0.0.1:${port}`;
+    this.operatorTokenFile = join(directory, 'operator.token');
+    this.engine = new DockerEngine({ socketPath: engineSocket });
+    this.#dataDir = join(directory, 'collector');
+    this.collector = new Service({
+      name: 'collector',
+      args: [programs.collector, 'serve', '--config', join(directory, 'collector.yaml')],
+      logFile: join(directory, 'collector.log'),
+      isUp: async () => (await fetch(`${this.url}/healthz`).catch(() => null))?.ok === true,
+    });
+  }
+
+  get fleet(): FleetClient {
+    this.#fleet ??= new FleetClient(this.url, readFileSync(this.operatorTokenFile, 'utf8'));
+    return this.#fleet;
+  }
+
+  get operatorEnvironment(): Readonly<Record<string, string>> {
+    return { RELIGHT_URL: this.url, RELIGHT_TOKEN_FILE: this.operatorTokenFile };
+  }
+
+  async startCollector({ alerts, ...sections }: NonNullable<LabOptions['collector']>): Promise<void> {
+    const config = {
+      version: 1,
+      listen: this.url.replace('http://', ''),
+      data_dir: this.#dataDir,
+      ...sections,
+      alerts: { sinks: [{ type: 'webhook', url: this.webhook.url }], ...alerts },
+    };
+    writeFileSync(join(this.directory, 'collector.yaml'), JSON.stringify(config, null, 2));
+    await this.#createToken('operator', this.operatorTokenFile);
+    await this.collector.start();
+  }
+
+  async addAgent({ host, labels = {}, workloads, config = {}, start = true }: AgentOptions): Promise<LabAgent> {
+    const home = join(this.directory, 'hosts', host);
+    const stateDir = join(home, 'state');
+    const configFile = join(home, 'agent.yaml');
+    const tokenFile = join(home, 'agent.token');
+    mkdirSync(home, { recursive: true });
+    await this.#createToken('agent', tokenFile, host);
+    const configure = (wanted: AgentOptions['workloads']): void => {
+      const document = {
+        version: 1,
+        host: { name: host, labels },
+        collector: { url: this.url, token_file: tokenFile },
+        state_dir: stateDir,
+        engine: { socket: this.#engineSocket },
+        ...config,
+        workloads: wanted,
+      };
+      writeFileSync(configFile, JSON.stringify(document, null, 2));
+    };
+    configure(workloads);
+    const service = new Service({
+      name: `agent of ${host}`,
+      args: [programs.agent, 'run', '--config', configFile],
+      logFile: join(home, 'agent.log'),
+    });
+    const agent = { host, service, configFile, stateDir, configure };
+    this.agents.push(agent);
+    if (start) await service.start();
+    return agent;
+  }
+
+  relight(...args: readonly string[]): Promise<ProgramResult> {
+    return runProgram([programs.relight, ...args], this.operatorEnvironment);
+  }
+
+  agentCommand(agent: LabAgent, ...args: readonly string[]): Promise<ProgramResult> {
+    return runProgram([programs.agent, ...args, '--state-dir', agent.stateDir], {});
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all(this.agents.map(({ service }) => service.kill()));
+    await this.collector.kill();
+    await this.webhook[Symbol.asyncDispose]();
+    await Promise.all(this.agents.map((agent) => this.#removeContainers(agent)));
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #createToken(kind: 'agent' | 'operator', file: string, host?: string): Promise<void> {
+    const args = ['token', 'create', '--kind', kind, '--data-dir', this.#dataDir, ...(host === undefined ? [] : ['--host', host])];
+    const { code, stdout, stderr } = await runProgram([programs.collector, ...args], {});
+    if (code !== 0) throw new Error(`relight-collector ${args.join(' ')} ended with ${code}: ${stderr}`);
+    writeFileSync(file, stdout, { mode: 0o600 });
+  }
+
+  /** The engine may be gone already, and its containers with it. */
+  async #removeContainers({ stateDir }: LabAgent): Promise<void> {
+    const identity = join(stateDir, 'identity.json');
+    if (!existsSync(identity) || !existsSync(this.#engineSocket)) return;
+    const { agentId } = JSON.parse(readFileSync(identity, 'utf8')) as { agentId: string };
+    const ids = await this.engine.list({ labels: { 'relight.agent': agentId } });
+    await Promise.all(ids.map((id) => this.engine.remove(id)));
+  }
+}
+
+function runProgram(args: readonly string[], env: Readonly<Record<string, string>>): Promise<ProgramResult> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { env: { ...cleanEnvironment(), ...env }, maxBuffer: 256 << 20 }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stdout, stderr });
+    });
+  });
+}
+
+/** Free now; a collector must keep its port over its restarts, so it cannot choose one by itself. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
+}
