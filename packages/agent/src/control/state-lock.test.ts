@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readBootId } from '../host/boot-id.ts';
-import { readProcessIdentity } from '../host/process-identity.ts';
+import { readStat } from '../stages/proc.ts';
 import { acquireStateLock } from './state-lock.ts';
 
 /** Tries for the lock at every line on stdin, and says what became of it. */
@@ -94,7 +94,7 @@ describe('state lock', () => {
   });
 
   test('the pid of a later process, another boot or rubbish hold nothing', () => {
-    const self = readProcessIdentity(process.pid);
+    const self = readStat('/proc', process.pid);
     const boot = readBootId();
     const stale = [
       `${process.pid}.${(self?.startTicks ?? 0) + 1}.${boot}.x`,

@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { readBootId } from '../host/boot-id.ts';
-import { readProcessIdentity } from '../host/process-identity.ts';
+import { isAlive, readStat } from '../stages/proc.ts';
 
 export interface StateLock {
   /** False once the directory was deleted under us, or somebody has taken over: then the state is no longer ours to write. */
@@ -38,7 +38,7 @@ export function acquireStateLock(stateDir: string, procRoot = '/proc'): StateLoc
   for (;;) {
     const current = newest(stateDir);
     const holder = current === 0 ? null : readHolder(stateDir, current);
-    if (holder !== null && isAlive(holder, procRoot)) {
+    if (holder !== null && holds(holder, procRoot)) {
       const whose = holder.pid === self.pid ? 'this process' : `pid ${holder.pid}`;
       throw new RelightError('already-running', `another agent (${whose}) uses the state directory ${stateDir}`, {
         data: { pid: holder.pid, stateDir },
@@ -105,14 +105,11 @@ function readTarget(stateDir: string, number: number): string | null {
   }
 }
 
-function isAlive(holder: Holder, procRoot: string): boolean {
-  if (holder.bootId !== readBootId(procRoot)) return false;
-  const found = readProcessIdentity(holder.pid, procRoot);
-  return found !== null && found.startTicks === holder.startTicks && found.state !== 'Z' && found.state !== 'X';
-}
+const holds = (holder: Holder, procRoot: string): boolean =>
+  holder.bootId === readBootId(procRoot) && isAlive(procRoot, holder.pid, holder.startTicks);
 
 function ownIdentity(procRoot: string): Holder {
-  const self = readProcessIdentity(process.pid, procRoot);
+  const self = readStat(procRoot, process.pid);
   if (self === null) throw new RelightError('internal', `${procRoot} does not show this process`);
   return { pid: process.pid, startTicks: self.startTicks, bootId: readBootId(procRoot) };
 }
