@@ -51,7 +51,7 @@ export const hostMetricsSchema = z.object({
   memoryTotalBytes: z.number().optional(),
   memoryAvailableBytes: z.number().optional(),
   disks: z.array(diskMetricsSchema).default([]),
-  /** Since the last sample, all interfaces except loopback. */
+  /** Since the last sample, interfaces that lead out of the host: no loopback, no bridges and veths of containers. */
   networkReceiveBytesPerSecond: z.number().optional(),
   networkTransmitBytesPerSecond: z.number().optional(),
   /** The agent's own resident memory. */
