@@ -177,6 +177,10 @@ export class ContainerRuns implements Runs {
       if (facts === null || facts.pid === 0)
         throw new RelightError('container-exited', 'the container died while a command was started in it');
       seen = seenDirectory(this.#procRoot, facts.pid, files.directory);
+      // The engine does not say why a detached exec did not come to life; one that is waited for does.
+      if (seen === 'same' && run.pid === 0 && !hasStatus(files)) {
+        await this.#engine.exec(containerId, { argv: ['sh', '-c', ':'] }, { signal });
+      }
     }
     if (seen !== 'lost') return;
     await this.stop([run], containerId, 0, signal);

@@ -80,6 +80,12 @@ export function topMountAt(mounts: readonly MountEntry[], target: string): Mount
   return mounts.findLast((mount) => mount.mountPoint === wanted) ?? null;
 }
 
+/** The FUSE mount that a process sees at `target`; null when there is none, or something else covers it. */
+export function fuseOnTop(mounts: readonly MountEntry[], target: string): MountEntry | null {
+  const top = topMountAt(mounts, target);
+  return top !== null && isFuse(top) ? top : null;
+}
+
 export function normalPath(path: string): string {
   return `/${path
     .split('/')
@@ -95,10 +101,18 @@ export function readStat(procRoot: string, pid: number): ProcStat | null {
 
 /** True when `pid` is still the process that started at `startTicks` and has not ended (a zombie has). */
 export function isAlive(procRoot: string, pid: number, startTicks: number): boolean {
-  if (pid <= 0) return false;
-  const stat = readStat(procRoot, pid);
-  return stat !== null && stat.startTicks === startTicks && stat.state !== 'Z' && stat.state !== 'X';
+  const stat = pid > 0 ? readStat(procRoot, pid) : null;
+  return stat !== null && stat.startTicks === startTicks && canRun(stat);
 }
+
+/** True when `pid` is a process that can still run code (a zombie cannot). For a pid that was true a moment ago. */
+export function isExecuting(procRoot: string, pid: number): boolean {
+  const stat = pid > 0 ? readStat(procRoot, pid) : null;
+  return stat !== null && canRun(stat);
+}
+
+/** A zombie holds nothing, and only its parent can end it. */
+export const canRun = ({ state }: ProcStat): boolean => state !== 'Z' && state !== 'X';
 
 /** The mounts that a process sees; null when it is gone. */
 export function readMountinfo(procRoot: string, pid: number): MountEntry[] | null {

@@ -3,7 +3,7 @@ import { setImmediate as yieldToLoop } from 'node:timers/promises';
 import type { Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { runChild } from './child.ts';
-import { listPids, readCgroup, readStat, type ProcStat } from './proc.ts';
+import { canRun, listPids, readCgroup, readStat, type ProcStat } from './proc.ts';
 import { type ContainerProcess, parseEnvironMatches } from './run-members.ts';
 
 /** A process that is stuck behind its own memory lock is asked alone, briefly, after the others. */
@@ -11,7 +11,7 @@ const allTimeoutMs = 1_000;
 const oneTimeoutMs = 100;
 const pidsPerTurn = 256;
 
-/** Zombies are left out: they hold nothing, and only their parent can end them. */
+/** Without zombies. `containerId`: the full one. */
 export async function scanContainer(procRoot: string, containerId: string, clock: Clock): Promise<ContainerProcess[]> {
   // An empty or short id would match foreign processes.
   if (!/^[0-9a-f]{64}$/.test(containerId)) throw new RelightError('internal', `"${containerId}" is not a full container id`);
@@ -20,7 +20,7 @@ export async function scanContainer(procRoot: string, containerId: string, clock
     if (index % pidsPerTurn === pidsPerTurn - 1) await yieldToLoop();
     if (readCgroup(procRoot, pid)?.includes(containerId) !== true) continue;
     const stat = readStat(procRoot, pid);
-    if (stat !== null && stat.state !== 'Z' && stat.state !== 'X') found.push(stat);
+    if (stat !== null && canRun(stat)) found.push(stat);
   }
   const runIds = await readRunIds(
     procRoot,

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
+import type { MountProbes } from '../checks/mount.ts';
 import type { AgentSpec, WorkloadSpec } from '../config/spec.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Runs } from './runs.ts';
@@ -24,6 +25,8 @@ export interface StageContext {
   readonly vars: Readonly<Record<string, string>>;
   setVars(vars: Readonly<Record<string, string>>): void;
   readonly runs: Runs;
+  /** The prober's, so that looks at one mount never pile up. Without it a stage uses its own. */
+  readonly mountProbes?: MountProbes;
   /** Progress for a person: shown as the workload's stage (`setup 2/5: ssh keys, attempt 2/3`). */
   progress(stage: string): void;
   emit(event: Omit<NewAgentEvent, 'at' | 'workload' | 'generation'>): void;

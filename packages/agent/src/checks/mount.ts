@@ -1,0 +1,78 @@
+/**
+ * Looks at a mount from outside the container: mountinfo says whether it is there, a child says whether it answers. The
+ * child calls statfs, which FUSE never answers from a cache. The agent itself touches nothing on the mount.
+ */
+import type { Clock } from '@relight/shared/clock';
+import { formatDurationMs } from '@relight/shared/units';
+import { runChild } from '../stages/child.ts';
+import { lastLine } from '../stages/output.ts';
+import { isFuse, type MountEntry, readMountinfo, topMountAt } from '../stages/proc.ts';
+import type { MountProbeResult } from './probe.ts';
+
+export interface MountProbeRequest {
+  /** Host pid of the container's first process. */
+  readonly containerPid: number;
+  /** Inside the container, without symbolic links. */
+  readonly target: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A child that survives SIGKILL (the FUSE daemon has read its request and never answers) is parked: while it lives, the
+ * same mount is `hung` without another child. Share one instance between checks and stages.
+ */
+export class MountProbes {
+  readonly #clock: Clock;
+  readonly #procRoot: string;
+  readonly #parked = new Set<string>();
+
+  constructor({ clock, procRoot = '/proc' }: { readonly clock: Clock; readonly procRoot?: string }) {
+    this.#clock = clock;
+    this.#procRoot = procRoot;
+  }
+
+  async probe({ containerPid, target, timeoutMs, signal }: MountProbeRequest): Promise<MountProbeResult> {
+    const began = this.#clock.monotonic();
+    const result = (condition: MountProbeResult['condition'], message: string): MountProbeResult => ({
+      condition,
+      message,
+      durationMs: this.#clock.monotonic() - began,
+    });
+    const mounts = readMountinfo(this.#procRoot, containerPid);
+    if (mounts === null) return result('error', `the container's first process (pid ${containerPid}) is gone`);
+    const mount = topMountAt(mounts, target);
+    if (mount === null) return result('absent', `nothing is mounted at ${target}`);
+    if (!isFuse(mount)) return result('absent', `at ${target} is ${describeMount(mount)}, no FUSE mount`);
+    // The device number is new for each mount: a parked child of an earlier one says nothing about this one.
+    const key = `${containerPid} ${mount.device} ${mount.mountPoint}`;
+    if (this.#parked.has(key)) return result('hung', 'an earlier look has not come back yet');
+
+    const child = await runChild({
+      argv: ['stat', '-f', '-c', 'ok', '--', `${this.#procRoot}/${containerPid}/root${mount.mountPoint}`],
+      clock: this.#clock,
+      timeoutMs,
+      signal,
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    });
+    if (child.survivor !== null) {
+      this.#parked.add(key);
+      void child.survivor.then(() => this.#parked.delete(key));
+    }
+    if (child.timedOut)
+      return signal.aborted ? result('error', 'cancelled') : result('hung', `no answer within ${formatDurationMs(timeoutMs)}`);
+    if (child.exitCode === 0) return result('ok', describeMount(mount));
+    return result(...judgeFailure(child.spawnError === null ? lastLine(child.stderr) : `stat: ${child.spawnError}`));
+  }
+}
+
+/** Pure: what the message of `stat` (in the C locale) says. */
+export function judgeFailure(message: string): [condition: 'disconnected' | 'error', message: string] {
+  // Software caused connection abort: the connection was aborted through fusectl.
+  const reason = /: ([^:]+)$/.exec(message)?.[1] ?? message;
+  return /Transport endpoint is not connected|Software caused connection abort/.test(message)
+    ? ['disconnected', reason]
+    : ['error', reason];
+}
+
+const describeMount = (mount: MountEntry): string => `${mount.fsType} ${mount.source}`;

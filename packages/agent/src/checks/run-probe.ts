@@ -1,0 +1,12 @@
+import type { ProbeSpec } from '../config/spec.ts';
+import { exec } from './exec.ts';
+import { http } from './http.ts';
+import type { Probe, ProbeContext, ProbeResult } from './probe.ts';
+import { tcp } from './tcp.ts';
+
+const probes: { readonly [K in ProbeSpec['kind']]: Probe<K> } = { exec, http, tcp };
+
+/** Never rejects. */
+export function runProbe(spec: ProbeSpec, context: ProbeContext): Promise<ProbeResult> {
+  return (probes[spec.kind] as Probe<ProbeSpec['kind']>)(spec, context);
+}

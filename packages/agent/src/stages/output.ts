@@ -1,0 +1,25 @@
+/** What a command said, for messages: short, one line, the end of it. */
+import type { RunExit } from './runs.ts';
+
+export const tailBytes = 4_096;
+
+export function lastLine(text: string): string {
+  return lastLines(text, 1);
+}
+
+/** The last lines that say something, joined for one line of text. */
+export function lastLines(text: string, count: number): string {
+  const lines = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  return lines.slice(-count).join(' | ').slice(-600);
+}
+
+/** `exit code 3`, `killed by SIGTERM`, `killed before it could report`. */
+export function describeExit({ exitCode, signal }: RunExit): string {
+  if (exitCode === null) return 'killed before it could report';
+  return signal === null ? `exit code ${exitCode}` : `killed by ${signal}`;
+}
+
+export const withOutput = (what: string, output: string): string => (output === '' ? what : `${what}: ${output}`);

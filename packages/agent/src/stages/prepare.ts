@@ -1,0 +1,77 @@
+/** Variables, in order, then every dependency once. Nothing here touches the container. */
+import type { Clock } from '@relight/shared/clock';
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import { formatDurationMs } from '@relight/shared/units';
+import { answers } from '../checks/http.ts';
+import { connects } from '../checks/tcp.ts';
+import { interpolate } from '../config/interpolate.ts';
+import type { DependencySpec, VarSpec } from '../config/spec.ts';
+import { runChild } from './child.ts';
+import { throwIfAborted } from './context.ts';
+import { lastLines, withOutput } from './output.ts';
+import { commandArgv } from './run-wrapper.ts';
+import type { StageContext } from './stage.ts';
+
+/** A value is an address or a token, never a document. */
+const valueBytesMax = 64 * 1024;
+
+export async function prepare(context: StageContext): Promise<{ readonly kind: 'prepare' }> {
+  const vars = await resolveVars(context.agent.vars, context);
+  context.setVars(vars);
+  for (const dependency of context.spec.dependsOn) await checkDependency(dependency, vars, context.signal);
+  return { kind: 'prepare' };
+}
+
+interface ResolveContext {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  progress?(stage: string): void;
+}
+
+/** Host commands run one after the other, each with the earlier values in its environment. Fails with variable-failed. */
+export async function resolveVars(specs: readonly VarSpec[], context: ResolveContext): Promise<Readonly<Record<string, string>>> {
+  const vars: Record<string, string> = {};
+  for (const spec of specs) {
+    context.progress?.(`variable ${spec.name}`);
+    vars[spec.name] = 'value' in spec ? spec.value : await runVariable(spec, vars, context);
+  }
+  return vars;
+}
+
+type VariableCommand = Extract<VarSpec, { run: unknown }>;
+
+async function runVariable(
+  spec: VariableCommand,
+  vars: Readonly<Record<string, string>>,
+  { clock, signal }: ResolveContext,
+): Promise<string> {
+  const [program = 'sh', ...args] = commandArgv(spec.run, null);
+  const child = await runChild({
+    argv: [program, ...args],
+    clock,
+    timeoutMs: spec.timeoutMs,
+    signal,
+    env: { ...process.env, ...vars },
+    outputBytesMax: valueBytesMax,
+  });
+  throwIfAborted(signal);
+  const fail = (why: string): RelightError =>
+    new RelightError('variable-failed', `variable ${spec.name}: ${withOutput(why, lastLines(child.stderr, 3))}`, {
+      data: { variable: spec.name },
+    });
+  if (child.spawnError !== null) throw fail(`${program} cannot be started (${child.spawnError})`);
+  if (child.timedOut) throw fail(`no result within ${formatDurationMs(spec.timeoutMs)}`);
+  if (child.signal !== null) throw fail(`killed by ${child.signal}`);
+  if (child.exitCode !== 0) throw fail(`exit code ${child.exitCode}`);
+  return child.stdout.trim();
+}
+
+async function checkDependency(dependency: DependencySpec, vars: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+  const target = interpolate(dependency.kind === 'tcp' ? dependency.address : dependency.url, vars);
+  const { timeoutMs } = dependency;
+  const outcome = dependency.kind === 'tcp' ? await connects(target, timeoutMs, signal) : await answers(target, null, timeoutMs, signal);
+  if (signal.aborted) throw toRelightError(signal.reason, 'cancelled');
+  if (!outcome.ok) {
+    throw new RelightError('dependency-down', `${dependency.kind} ${target}: ${outcome.message}`, { data: { dependency: target } });
+  }
+}

@@ -1,0 +1,42 @@
+/** Purges what earlier runs left, runs `before` to its end, starts the process. */
+import { RelightError } from '@relight/shared/errors';
+import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
+import { formatRunId, parseRunId } from '../supervisor/run-id.ts';
+import { containerOf } from './context.ts';
+import { describeExit, lastLines, tailBytes, withOutput } from './output.ts';
+import type { StageContext } from './stage.ts';
+
+export async function startProcess(
+  op: Extract<Op, { kind: 'process' }>,
+  context: StageContext,
+): Promise<Extract<OpValue, { kind: 'process' }>> {
+  const { spec, runs, vars, signal } = context;
+  const containerId = containerOf(context);
+  if (spec.process === null) throw new RelightError('internal', 'the workload has no process to start');
+  if (op.leftovers.length > 0) {
+    context.progress('purge what the last run left');
+    await runs.stop(op.leftovers, containerId, 0, signal);
+  }
+  const request = { containerId, generation: context.generation, workload: spec.name, shell: spec.shell, env: vars };
+  if (spec.process.before !== null) {
+    context.progress('process: before');
+    const run = namedRun(op.run, 'before');
+    const handle = await runs.start({ ...request, run, command: spec.process.before }, signal);
+    const exit = await runs.exited(handle, containerId, signal);
+    if (exit.exitCode !== 0) {
+      const output = lastLines(await runs.tail(run, spec.name, context.generation, tailBytes), 3);
+      throw new RelightError('process-exited', withOutput(`"before" failed: ${describeExit(exit)}`, output), {
+        data: { exitCode: exit.exitCode, signal: exit.signal, command: 'before' },
+      });
+    }
+  }
+  context.progress('start the process');
+  return { kind: 'process', run: await runs.start({ ...request, run: op.run, command: spec.process.run }, signal) };
+}
+
+/** Something that belongs to a run: same number, so that it is purged with it, and a log of its own. */
+export function namedRun(run: RunRef, name: string): RunRef {
+  const parts = parseRunId(run.runId);
+  if (parts === undefined) throw new RelightError('internal', `"${run.runId}" is not the id of a run`);
+  return { runId: formatRunId({ ...parts, name }), kind: run.kind, name };
+}

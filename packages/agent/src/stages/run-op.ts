@@ -1,0 +1,32 @@
+/** From an operation to the stage that carries it out. */
+import type { Op, OpKind, OpValue } from '../supervisor/op.ts';
+import { create } from './create.ts';
+import { mount } from './mount.ts';
+import { prepare } from './prepare.ts';
+import { startProcess } from './process.ts';
+import { pull } from './pull.ts';
+import { retire } from './retire.ts';
+import { setup } from './setup.ts';
+import type { StageContext } from './stage.ts';
+import { start } from './start.ts';
+import { stopRuns } from './stop-runs.ts';
+
+type Stage<K extends OpKind> = (op: Extract<Op, { kind: K }>, context: StageContext) => Promise<Extract<OpValue, { kind: K }>>;
+
+const stages: { readonly [K in OpKind]: Stage<K> } = {
+  adopt: async ({ containerId }, { runs }) => ({ kind: 'adopt', runs: await runs.list(containerId) }),
+  prepare: (_, context) => prepare(context),
+  pull: (_, context) => pull(context),
+  'stop-runs': stopRuns,
+  retire,
+  create,
+  start,
+  mount,
+  setup,
+  process: startProcess,
+};
+
+/** Fails with a RelightError; an abort of `context.signal` counts as its reason, `cancelled` without one. */
+export function runOp(op: Op, context: StageContext): Promise<OpValue> {
+  return (stages[op.kind] as Stage<OpKind>)(op, context);
+}
