@@ -44,6 +44,7 @@ export class FakeContainer {
   readonly body: CreateOptions;
   /** May be replaced to change how the next start goes. */
   script: ContainerScript;
+  /** Execs under way count as processes on top. */
   stats: ContainerStats = { cpuNs: 0, memoryBytes: 1 << 20, memoryLimitBytes: 1 << 30, pids: 1 };
   /** Execs under way: exec id → host pid. */
   readonly execs = new Map<string, number>();

@@ -210,9 +210,19 @@ export class FakeEngine implements Engine {
   exec(id: string, exec: ExecOptions, options: CallOptions = {}): Promise<ExecResult> {
     return this.#answer('exec', `${id} ${exec.argv.join(' ')}`, options, async () => {
       const script = this.#script(id, exec);
-      const timeoutMs = options.timeoutMs ?? callTimeoutMs;
-      const durationMs = script.durationMs ?? 0;
-      await cancellable(delay(this.clock, Math.min(durationMs, timeoutMs), options.signal));
+      const { execs } = this.#get(id);
+      const { timeoutMs = callTimeoutMs } = options;
+      const { durationMs = 0 } = script;
+      this.#pids += 1;
+      const execId = `exec-${this.#pids}`;
+      execs.set(execId, this.#pids);
+      try {
+        if (durationMs > 0) await delay(this.clock, Math.min(durationMs, timeoutMs), options.signal);
+      } catch (error) {
+        throw cancellation(error);
+      } finally {
+        execs.delete(execId);
+      }
       if (durationMs > timeoutMs) throw new RelightError('stage-timeout', `${exec.argv.join(' ')} did not end within ${timeoutMs} ms`);
       return { exitCode: script.exitCode ?? 0, stdout: script.stdout ?? '', stderr: script.stderr ?? '' };
     });
@@ -234,7 +244,7 @@ export class FakeEngine implements Engine {
   stats(id: string, options?: CallOptions): Promise<ContainerStats | null> {
     return this.#answer('stats', id, options, () => {
       const container = this.#find(id);
-      return container?.isRunning === true ? container.stats : null;
+      return container?.isRunning === true ? { ...container.stats, pids: container.stats.pids + container.execs.size } : null;
     });
   }
 
@@ -309,8 +319,3 @@ const unreachable = (): RelightError => new RelightError('engine-unreachable', '
 
 const cancellation = (reason: unknown): RelightError =>
   reason instanceof RelightError ? reason : new RelightError('cancelled', 'the call was cancelled', { cause: reason });
-
-const cancellable = (wait: Promise<void>): Promise<void> =>
-  wait.catch((error: unknown) => {
-    throw cancellation(error);
-  });
