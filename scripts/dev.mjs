@@ -1,6 +1,6 @@
 // The door to every command of this repository. It runs on whatever Node the machine has (18 or newer), installs what is
 // missing and hands over to the task under the pinned Node 24 (node_modules/.bin/node).
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -53,11 +53,17 @@ const [task, ...args] = process.argv.slice(2);
 if (!tasks.includes(task)) fail(`unknown task "${task ?? ''}"; one of: ${tasks.join(', ')}`);
 installDependencies();
 const node = pinnedNode();
-const result = spawnSync(node, [join(root, 'scripts', `${task}.ts`), ...args], {
+const running = spawn(node, [join(root, 'scripts', `${task}.ts`), ...args], {
   cwd: root,
   stdio: 'inherit',
   env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` },
 });
-if (result.error) fail(result.error.message);
+// The task cleans up after itself: wait for it. Ctrl-C at a terminal reaches it by itself; what is sent to us alone is passed on.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    if (signal === 'SIGTERM' || !process.stdin.isTTY) running.kill(signal);
+  });
+}
+running.once('error', (error) => fail(error.message));
 // A task ended by a signal says so in the shell's way.
-process.exit(result.status ?? 128 + ({ SIGINT: 2, SIGTERM: 15 }[result.signal] ?? 9));
+running.once('exit', (code, signal) => process.exit(code ?? 128 + ({ SIGINT: 2, SIGTERM: 15 }[signal] ?? 9)));

@@ -107,6 +107,7 @@ class ProcessLab implements Lab {
   readonly #engineSocket: string;
   readonly #dataDir: string;
   #fleet: FleetClient | undefined;
+  #disposed = false;
 
   constructor(engineSocket: string, directory: string, port: number, webhook: Webhook) {
     this.#engineSocket = engineSocket;
@@ -172,6 +173,7 @@ class ProcessLab implements Lab {
       logFile: join(home, 'agent.log'),
     });
     const agent = { host, service, configFile, stateDir, configure };
+    if (this.#disposed) throw new Error('the lab is gone');
     this.agents.push(agent);
     if (start) await service.start();
     return agent;
@@ -186,6 +188,7 @@ class ProcessLab implements Lab {
   }
 
   async dispose(): Promise<void> {
+    this.#disposed = true;
     await Promise.all(this.agents.map(({ service }) => service.kill()));
     await this.collector.kill();
     await this.webhook[Symbol.asyncDispose]();

@@ -38,6 +38,7 @@ export class ApiClient {
   /** All pages, or the first `max` items. */
   async list<T>(path: string, query: Query = {}, max = Number.POSITIVE_INFINITY): Promise<ApiList<T>> {
     const items: T[] = [];
+    if (max === 0) return { items, next: null };
     let after: string | undefined;
     for (;;) {
       const limit = Math.min(pageSize, max - items.length);

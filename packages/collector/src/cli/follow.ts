@@ -40,13 +40,12 @@ export async function* follow(client: ApiClient, path: string, query: Query, opt
       const resumed = connected;
       connected = true;
       retryMs = retryMsFirst;
-      const parse = sseParser();
+      const parser = sseParser();
       const decoder = new StringDecoder('utf8');
       for await (const piece of response) {
-        const messages = parse(decoder.write(piece as Buffer));
-        if (messages.length === 0) continue;
-        yield { messages, resumed };
-        lastId = messages.at(-1)?.id || lastId;
+        const messages = parser.push(decoder.write(piece as Buffer));
+        if (messages.length > 0) yield { messages, resumed };
+        if (parser.lastId !== '') lastId = parser.lastId;
       }
       lost = new RelightError('collector-unreachable', `the collector at ${client.url} closed the stream`);
     } catch (thrown) {

@@ -19,15 +19,23 @@ const expected = [
 ];
 
 test('reads fields, comments, several data lines and all line ends', () => {
-  expect(sseParser()(stream)).toEqual(expected);
+  expect(sseParser().push(stream)).toEqual(expected);
+});
+
+test('an id without a message moves on, but only when it is complete', () => {
+  const parser = sseParser();
+  expect(parser.push('id: 7\n')).toEqual([]);
+  expect(parser.lastId).toBe('');
+  expect(parser.push('\nid: 8\ndata: x\n')).toEqual([]);
+  expect(parser.lastId).toBe('7');
 });
 
 test('does not care where the network cuts the text', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: stream.length }), { maxLength: 40 }), (cuts) => {
-      const parse = sseParser();
+      const parser = sseParser();
       const edges = [0, ...cuts.toSorted((a, b) => a - b), stream.length];
-      const messages = edges.slice(1).flatMap((edge, i) => parse(stream.slice(edges[i], edge)));
+      const messages = edges.slice(1).flatMap((edge, i) => parser.push(stream.slice(edges[i], edge)));
       expect(messages).toEqual(expected);
     }),
   );

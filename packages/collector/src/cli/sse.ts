@@ -6,12 +6,17 @@ export interface SseMessage {
   readonly id: string;
 }
 
-/** Returns the messages that `chunk` completes. */
-export type SseParser = (chunk: string) => SseMessage[];
+export interface SseParser {
+  /** Returns the messages that `chunk` completes. */
+  push(chunk: string): SseMessage[];
+  /** Where to resume behind all that was returned: an id may also come without a message. */
+  readonly lastId: string;
+}
 
 export function sseParser(): SseParser {
   let rest = '';
   let id = '';
+  let lastId = '';
   let event = '';
   let data: string[] = [];
 
@@ -24,7 +29,7 @@ export function sseParser(): SseParser {
     else if (name === 'id' && !value.includes('\0')) id = value;
   };
 
-  return (chunk) => {
+  const push = (chunk: string): SseMessage[] => {
     const messages: SseMessage[] = [];
     // A CR at the very end may be half of a CRLF: it waits for the next piece.
     const lines = (rest + chunk).split(/\r\n|\n|\r(?!$)/);
@@ -35,9 +40,16 @@ export function sseParser(): SseParser {
         continue;
       }
       if (data.length > 0) messages.push({ event: event === '' ? 'message' : event, data: data.join('\n'), id });
+      lastId = id;
       event = '';
       data = [];
     }
     return messages;
+  };
+  return {
+    push,
+    get lastId() {
+      return lastId;
+    },
   };
 }

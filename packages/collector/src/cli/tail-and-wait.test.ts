@@ -15,7 +15,7 @@ describe('tail', () => {
         connections += 1;
         if (connections === 1) {
           sse(response, lines(0, 5));
-          response.end();
+          response.end('id: 4_1.2\n\n');
         } else if (connections === 2) problem(response, 503, 'overloaded', 'starting');
         // Whoever resumes may begin too early.
         else
@@ -36,7 +36,7 @@ describe('tail', () => {
     ]);
     expect(stderr).toMatch(/closed the stream; trying again\nrelight: connected again\n$/);
     expect(api.calls[0]?.query).toEqual({ host: 'tpu-0', workload: 'ray', source: 'process', grep: 'a b', tail: '7' });
-    expect(api.calls.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '4', '4']);
+    expect(api.calls.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '4_1.2', '4_1.2']);
   });
 
   test('--no-follow reads what is there, far more than a pipe holds', async () => {
