@@ -1,0 +1,56 @@
+/** `relight-agent check`: everything the configuration needs of this host, before anything is touched. */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { loadConfig } from '../config/load.ts';
+import type { AgentSpec } from '../config/spec.ts';
+import { DockerEngine } from '../engine/docker-engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import { chosenStateDir, type ExitCode, type Io } from './io.ts';
+import { suspiciousCommands } from './preflight/commands.ts';
+import { checkEngine } from './preflight/engine.ts';
+import { checkCredentials, checkHostPaths, checkHostPrograms, checkStateDir } from './preflight/files.ts';
+import { ok, type Finding } from './preflight/finding.ts';
+import { checkCollector, checkPorts } from './preflight/network.ts';
+
+export interface CheckOptions {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+/** 1 when a finding is an error. Fails with config-invalid or config-unreadable. */
+export async function checkCommand(
+  options: CheckOptions,
+  io: Io,
+  openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
+): Promise<ExitCode> {
+  const spec = await loadConfig(options.config, { hostname: hostname() });
+  const findings = [ok(`the configuration ${options.config} is valid`), ...(await preflight(spec, io, openEngine(spec.engine.socket)))];
+  const errors = findings.filter(({ level }) => level === 'error').length;
+  const warnings = findings.filter(({ level }) => level === 'warning').length;
+  if (options.json === true) io.write(`${JSON.stringify({ ok: errors === 0, findings }, null, 2)}\n`);
+  else io.write(`${[...findings.flatMap(lines), '', `${count(errors, 'error')}, ${count(warnings, 'warning')}`].join('\n')}\n`);
+  return errors === 0 ? 0 : 1;
+}
+
+async function preflight(spec: AgentSpec, io: Io, engine: Engine): Promise<readonly Finding[]> {
+  const stateDir = resolve(chosenStateDir(undefined, io.env) ?? spec.stateDir);
+  const { findings, running } = await checkEngine(spec, stateDir, engine);
+  const all = [
+    ...findings,
+    ...(await checkStateDir(stateDir)),
+    ...(await checkCredentials(spec)),
+    ...(await checkHostPrograms(spec, io.env['PATH'] ?? '')),
+    ...(spec.collector === null ? [] : [await checkCollector(spec.collector)]),
+  ];
+  for (const workload of spec.workloads) {
+    all.push(...(await checkHostPaths(workload)), ...suspiciousCommands(workload));
+    if (!running.has(workload.name)) all.push(...(await checkPorts(workload)));
+  }
+  return all;
+}
+
+const lines = ({ level, what, fix }: Finding): readonly string[] => [
+  `${level.padEnd(8)}${what}`,
+  ...(fix === '' ? [] : [`        → ${fix}`]),
+];
+const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;

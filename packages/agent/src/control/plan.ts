@@ -1,0 +1,205 @@
+/** What the agent would do with a configuration. Pure; no value of a variable and no secret is part of it. */
+import { formatDurationMs } from '@relight/shared/units';
+import { quoteShellWords } from '../config/shell-words.ts';
+import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
+import type { AgentSpec, CheckSpec, Command, MountSpec, RestartPolicy, SetupItem, WorkloadSpec } from '../config/spec.ts';
+import { delayMs } from '../supervisor/restart-policy.ts';
+
+export interface Plan {
+  readonly config: string;
+  readonly host: string;
+  readonly engine: string;
+  readonly stateDir: string;
+  readonly collector: string | null;
+  readonly variables: readonly {
+    readonly name: string;
+    readonly from: 'literal' | 'command';
+    readonly argv?: readonly string[];
+    readonly timeoutMs?: number;
+  }[];
+  readonly workloads: readonly PlannedWorkload[];
+}
+
+export interface PlannedWorkload {
+  readonly name: string;
+  readonly container: string;
+  readonly image: string;
+  readonly startDeadlineMs: number;
+  readonly stages: readonly PlannedStage[];
+  readonly live: readonly PlannedWatch[];
+  readonly restart: { readonly process: PlannedRestart; readonly container: PlannedRestart };
+  readonly change: PlannedChange;
+}
+
+export interface PlannedStage {
+  readonly phase: 'waiting' | 'pulling' | 'creating' | 'mounting' | 'setting-up' | 'starting' | 'verifying';
+  readonly what: string;
+  /** As it is executed; text that a shell gets is one argument. */
+  readonly argv?: readonly string[];
+  /** Of this stage alone. Null: only the start deadline. */
+  readonly deadlineMs: number | null;
+  readonly notes: readonly string[];
+}
+
+export interface PlannedWatch {
+  readonly what: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly failures: number;
+  readonly restarts: string;
+}
+
+export interface PlannedRestart {
+  /** One entry a failure after a stable run, until the delays no longer grow. Times before jitter. */
+  readonly schedule: readonly { readonly attempt: number; readonly waitMs: number; readonly afterMs: number }[];
+  readonly jitter: number;
+  readonly resetAfterMs: number;
+  readonly budget: RestartPolicy['budget'];
+  readonly slowRetryMs: number;
+  readonly escalateAfter: number | null;
+}
+
+export interface PlannedChange {
+  /** `unknown`: nothing is stored, so it will be created, or adopted where it runs already. */
+  readonly against: 'stored' | 'unknown';
+  readonly restarts: Impact;
+  readonly changes: readonly Change[];
+}
+
+/** @param stored what the running agent last worked with, by workload; null when there is nothing */
+export function planOf(spec: AgentSpec, stateDir: string, stored: (workload: string) => WorkloadSpec | null): Plan {
+  return {
+    config: spec.file,
+    host: spec.host.name,
+    engine: spec.engine.socket,
+    stateDir,
+    collector: spec.collector?.url ?? null,
+    variables: spec.vars.map((variable) =>
+      'run' in variable
+        ? { name: variable.name, from: 'command', argv: hostArgv(variable.run), timeoutMs: variable.timeoutMs }
+        : { name: variable.name, from: 'literal' },
+    ),
+    workloads: spec.workloads.map((workload) => ({
+      name: workload.name,
+      container: workload.container.name,
+      image: workload.container.image,
+      startDeadlineMs: workload.startDeadlineMs,
+      stages: stages(spec, workload),
+      live: watches(workload),
+      restart: { process: plannedRestart(workload.restart.process), container: plannedRestart(workload.restart.container) },
+      change: plannedChange(stored(workload.name), workload),
+    })),
+  };
+}
+
+function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[] {
+  const { container, process } = workload;
+  const named = new Set(workload.setup.flatMap((item) => (item.kind === 'mount' ? [item.mount] : [])));
+  const first = workload.mounts.filter((mount) => !named.has(mount.name));
+  return [
+    ...(spec.vars.length > 0 ? [stage('waiting', `resolve ${spec.vars.map(({ name }) => name).join(', ')}`, null)] : []),
+    ...workload.dependsOn.map((dependency) =>
+      stage('waiting', `until ${dependency.kind === 'tcp' ? dependency.address : dependency.url} answers`, null, {
+        notes: [`${formatDurationMs(dependency.timeoutMs)} a try; waiting costs no budget`],
+      }),
+    ),
+    ...pull(workload),
+    stage('creating', `container ${container.name} from ${container.image}`, null, {
+      notes: [`when it dies: ${onDeath[container.onDeath]}`],
+    }),
+    ...first.map((mount) => mountStage(mount, workload.shell)),
+    ...workload.setup.map((item) => setupStage(item, workload)),
+    ...(process === null || process.before === null
+      ? []
+      : [stage('starting', 'before the process', null, { argv: argvOf(process.before, workload.shell) })]),
+    ...(process === null ? [] : [stage('starting', 'the process', null, { argv: argvOf(process.run, workload.shell) })]),
+    ...workload.ready.map((check) => readyStage(check, workload)),
+  ];
+}
+
+const onDeath = {
+  recreate: 'a new container',
+  start: 'the same one again; each step with a verify command is verified, the others are run again',
+};
+
+function stage(
+  phase: PlannedStage['phase'],
+  what: string,
+  deadlineMs: number | null,
+  more: { readonly argv?: readonly string[]; readonly notes?: readonly string[] } = {},
+): PlannedStage {
+  return { phase, what, deadlineMs, notes: more.notes ?? [], ...(more.argv === undefined ? {} : { argv: more.argv }) };
+}
+
+function pull({ container }: WorkloadSpec): readonly PlannedStage[] {
+  if (container.pullPolicy === 'never') return [];
+  return [stage('pulling', container.image, null, { notes: [container.pullPolicy === 'always' ? 'always' : 'only where it is missing'] })];
+}
+
+function mountStage(mount: MountSpec, shell: WorkloadSpec['shell']): PlannedStage {
+  const what = `${mount.name} at ${mount.target}`;
+  if (mount.type === 'command') return stage('mounting', what, mount.timeoutMs, { argv: argvOf(mount.run, shell) });
+  const flags = [mount.implicitDirs ? 'implicit_dirs' : '', mount.onlyDir === null ? '' : `only_dir ${mount.onlyDir}`, ...mount.options];
+  return stage('mounting', what, mount.timeoutMs, { notes: [`gcsfuse, bucket ${mount.bucket}`, ...flags.filter((flag) => flag !== '')] });
+}
+
+function setupStage(item: SetupItem, { mounts, shell }: WorkloadSpec): PlannedStage {
+  if (item.kind === 'mount') {
+    const mount = mounts.find(({ name }) => name === item.mount);
+    // The configuration was validated: every name here is one of the mounts.
+    if (mount !== undefined) return mountStage(mount, shell);
+    return stage('mounting', item.mount, null);
+  }
+  const notes = [
+    item.optional ? 'optional: a failure is reported and skipped' : '',
+    item.retry.attempts > 1 ? `up to ${item.retry.attempts} attempts, ${formatDurationMs(item.retry.delayMs)} apart` : '',
+    item.verify === null ? '' : `verified by: ${quoteShellWords(argvOf(item.verify, shell))}`,
+  ];
+  return stage('setting-up', item.name, item.timeoutMs, { argv: argvOf(item.run, shell), notes: notes.filter((note) => note !== '') });
+}
+
+function readyStage(check: CheckSpec, { readyWindowMs, shell }: WorkloadSpec): PlannedStage {
+  const notes = [`every ${formatDurationMs(check.intervalMs)}, at most ${formatDurationMs(check.timeoutMs)} each`];
+  return stage('verifying', check.name, readyWindowMs, {
+    notes,
+    ...(check.probe.kind === 'exec' ? { argv: argvOf(check.probe.run, shell) } : {}),
+  });
+}
+
+function watches(workload: WorkloadSpec): readonly PlannedWatch[] {
+  return [
+    ...workload.mounts.map(({ name, check }) => ({ what: `mount ${name}`, ...check, restarts: 'the mount and what depends on it' })),
+    ...workload.live.map(({ name, intervalMs, timeoutMs, failures, restarts }) => ({
+      what: name,
+      intervalMs,
+      timeoutMs,
+      failures,
+      restarts,
+    })),
+  ];
+}
+
+const argvOf = (command: Command, shell: WorkloadSpec['shell']): readonly string[] =>
+  'argv' in command ? command.argv : [...(shell ?? ['bash', '-c']), command.text];
+const hostArgv = (command: Command): readonly string[] => argvOf(command, null);
+
+/** The first failure after a stable run is answered at once; then the delays grow until they reach `max`. */
+function plannedRestart(policy: RestartPolicy): PlannedRestart {
+  const schedule = [{ attempt: 1, waitMs: 0, afterMs: 0 }];
+  let afterMs = 0;
+  for (let used = 0; used < 9; used += 1) {
+    const waitMs = delayMs(policy, used);
+    afterMs += waitMs;
+    schedule.push({ attempt: used + 2, waitMs, afterMs });
+    if (waitMs >= policy.maxMs) break;
+  }
+  const { jitter, resetAfterMs, budget, maxMs: slowRetryMs, escalateAfter } = policy;
+  return { schedule, jitter, resetAfterMs, budget, slowRetryMs, escalateAfter };
+}
+
+function plannedChange(before: WorkloadSpec | null, after: WorkloadSpec): PlannedChange {
+  if (before === null) return { against: 'unknown', restarts: 'none', changes: [] };
+  const changes = compareWorkload(before, after);
+  const restarts = (['container', 'process'] as const).find((impact) => changes.some((change) => change.impact === impact)) ?? 'none';
+  return { against: 'stored', restarts, changes };
+}

@@ -1,0 +1,123 @@
+/** What only the engine can tell: its version, images, runtimes, and who holds the names. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorMessage, RelightError } from '@relight/shared/errors';
+import type { AgentSpec, WorkloadSpec } from '../../config/spec.ts';
+import { managedLabels } from '../../engine/create-options.ts';
+import type { ContainerFacts, Engine, EngineInfo } from '../../engine/engine.ts';
+import { error, ok, warning, type Finding } from './finding.ts';
+
+const callMs = 10_000;
+
+export interface EngineFindings {
+  readonly findings: readonly Finding[];
+  /** Workloads whose container runs already: what they hold is not taken by others. */
+  readonly running: ReadonlySet<string>;
+}
+
+export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Engine): Promise<EngineFindings> {
+  let info: EngineInfo;
+  try {
+    info = await engine.info({ timeoutMs: callMs });
+  } catch (thrown) {
+    const advice = thrown instanceof RelightError ? thrown.advice : 'systemctl status docker';
+    return { findings: [error(`the engine at ${spec.engine.socket}: ${errorMessage(thrown)}`, advice)], running: new Set() };
+  }
+  const findings = [...versionOf(info)];
+  const running = new Set<string>();
+  const ownId = await ownAgentId(stateDir);
+  for (const workload of spec.workloads) {
+    try {
+      findings.push(await checkImage(workload, engine), ...checkRuntime(workload, info), ...checkLogging(workload));
+      const holder = await engine.inspect(workload.container.name, { timeoutMs: callMs });
+      findings.push(...checkHolder(workload, holder, ownId));
+      if (holder?.status === 'running') running.add(workload.name);
+    } catch (thrown) {
+      findings.push(
+        error(`${workload.name}: the engine did not answer: ${errorMessage(thrown)}`, 'Look at the engine: systemctl status docker.'),
+      );
+    }
+  }
+  return { findings, running };
+}
+
+/** Floor of the API: Docker 20.10. */
+const apiMin = [1, 41] as const;
+
+function versionOf({ version, apiVersion, liveRestore }: EngineInfo): readonly Finding[] {
+  const [major = 0, minor = 0] = apiVersion.split('.').map(Number);
+  if (major < apiMin[0] || (major === apiMin[0] && minor < apiMin[1])) {
+    return [
+      error(
+        `the engine ${version} speaks API ${apiVersion}; at least ${apiMin.join('.')} is needed`,
+        'Install Docker Engine 20.10 or newer.',
+      ),
+    ];
+  }
+  const restore = liveRestore
+    ? []
+    : [
+        warning(
+          'the engine has no live-restore: restarting it kills every container',
+          'Set "live-restore": true in /etc/docker/daemon.json.',
+        ),
+      ];
+  return [ok(`the engine ${version} (API ${apiVersion}) answers`), ...restore];
+}
+
+async function checkImage({ name, container: { image, pullPolicy } }: WorkloadSpec, engine: Engine): Promise<Finding> {
+  if (await engine.hasImage(image, { timeoutMs: callMs })) return ok(`${name}: the image ${image} is here`);
+  if (pullPolicy === 'never') {
+    return error(
+      `${name}: the image ${image} is not here, and pull_policy is never`,
+      'docker pull or docker load it, or set pull_policy: missing.',
+    );
+  }
+  return ok(`${name}: the image ${image} will be pulled`);
+}
+
+function checkRuntime({ name, container: { runtime } }: WorkloadSpec, { runtimes }: EngineInfo): readonly Finding[] {
+  if (runtime === undefined || runtimes.includes(runtime)) return [];
+  return [
+    error(`${name}: the engine has no runtime ${runtime}; it has ${runtimes.join(', ')}`, 'Install the runtime, or correct runtime.'),
+  ];
+}
+
+function checkLogging({ name, container: { logging } }: WorkloadSpec): readonly Finding[] {
+  if (logging === null) return [];
+  if (logging.driver !== 'json-file') {
+    return [
+      warning(
+        `${name}: the container's own output goes to the log driver ${logging.driver}, where Relight does not read it`,
+        'Remove logging, or use json-file; the output of process and setup is kept in any case.',
+      ),
+    ];
+  }
+  if (logging.options['max-size'] !== undefined) return [];
+  return [warning(`${name}: the container's log grows without limit`, 'Add options: {max-size: 64m, max-file: "3"}, or remove logging.')];
+}
+
+function checkHolder({ name, container }: WorkloadSpec, holder: ContainerFacts | null, ownId: string | null): readonly Finding[] {
+  if (holder === null) return [];
+  const agent = holder.labels[managedLabels.agent];
+  const workload = holder.labels[managedLabels.workload];
+  const title = `${name}: the name ${container.name} is held by`;
+  if (agent === undefined) {
+    const fix = `docker rm -f ${container.name} (its settings: relight-agent import container ${container.name}), or choose another name.`;
+    return [error(`${title} a container that is not Relight's (${holder.image}, ${holder.status})`, fix)];
+  }
+  if (ownId !== null && agent !== ownId)
+    return [error(`${title} another agent, ${agent}`, 'Stop that agent and remove its container, or choose another name.')];
+  if (workload !== name) return [error(`${title} the workload ${workload ?? ''}`, 'Give each workload a container name of its own.')];
+  return [ok(`${name}: its container is here (${holder.status}) and will be adopted`)];
+}
+
+/** Null before the agent's first start. Creating an identity is the service's business, not a preflight's. */
+async function ownAgentId(stateDir: string): Promise<string | null> {
+  try {
+    const { agentId } = JSON.parse(await readFile(join(stateDir, 'identity.json'), 'utf8')) as { readonly agentId?: string };
+    return agentId ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,77 @@
+/** Ports of this host, and the way to the collector. */
+import { readFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { createSocket } from 'node:dgram';
+import { createServer } from 'node:net';
+import { errorMessage } from '@relight/shared/errors';
+import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
+import { error, ok, type Finding } from './finding.ts';
+import { holderOfPort } from './port-holder.ts';
+
+const collectorMs = 5_000;
+
+/** Any answer of `/healthz` but 200 is an error: then no event of this host would arrive. */
+export async function checkCollector(collector: CollectorSpec): Promise<Finding> {
+  const url = new URL(`${collector.url.replace(/^ws/, 'http')}/healthz`);
+  try {
+    const status = await get(url, collector.caFile);
+    if (status === 200) return ok(`the collector at ${collector.url} answers`);
+    return error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?');
+  } catch (thrown) {
+    const message = errorMessage(thrown) || (thrown as NodeJS.ErrnoException).code || 'no answer';
+    return error(
+      `the collector at ${collector.url} cannot be reached: ${message}`,
+      'Check its address, the network and ca_file. Workloads run without it.',
+    );
+  }
+}
+
+async function get(url: URL, caFile: string | null): Promise<number> {
+  // A missing ca_file is a finding of its own; the collector may still be reached without it.
+  const ca = caFile === null ? undefined : await readFile(caFile).catch(() => undefined);
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const request = url.protocol === 'https:' ? httpsRequest(url, ca === undefined ? {} : { ca }) : httpRequest(url);
+  request
+    .setTimeout(collectorMs, () => request.destroy(new Error(`no answer within ${collectorMs / 1_000} s`)))
+    .on('error', reject)
+    .on('response', (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+    .end();
+  return promise;
+}
+
+export async function checkPorts(workload: WorkloadSpec): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  for (const port of workload.container.ports) {
+    const { hostPort, protocol } = port;
+    // The engine chooses a free one; SCTP cannot be tried from here.
+    if (hostPort === undefined || protocol === 'sctp') continue;
+    const fault = await tryPort(port, hostPort);
+    if (fault === null) {
+      found.push(ok(`${workload.name}: port ${hostPort}/${protocol} is free`));
+      continue;
+    }
+    const holder = fault === 'EADDRINUSE' ? await holderOfPort(hostPort, protocol) : null;
+    const why = fault === 'EADDRINUSE' ? `is taken${holder === null ? '' : ` by ${holder}`}` : `cannot be used: ${fault}`;
+    found.push(error(`${workload.name}: port ${hostPort}/${protocol} ${why}`, 'Stop the holder, or publish another port.'));
+  }
+  return found;
+}
+
+/** Null: it is free. Otherwise the error code of the attempt. */
+function tryPort({ protocol, hostIp }: PortSpec, port: number): Promise<string | null> {
+  const host = hostIp === '' ? '0.0.0.0' : hostIp;
+  const { promise, resolve } = Promise.withResolvers<string | null>();
+  const failed = (thrown: NodeJS.ErrnoException): void => resolve(thrown.code ?? thrown.message);
+  if (protocol === 'udp') {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    socket.once('error', failed).bind({ port, address: host, exclusive: true }, () => socket.close(() => resolve(null)));
+  } else {
+    const server = createServer();
+    server.once('error', failed).listen({ port, host, exclusive: true }, () => server.close(() => resolve(null)));
+  }
+  return promise;
+}

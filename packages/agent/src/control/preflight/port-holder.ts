@@ -1,0 +1,34 @@
+/** Who holds a port: the socket's inode from /proc/net, then the process that has it open. */
+import { readdir, readFile, readlink } from 'node:fs/promises';
+
+/** `python3 (pid 1234)`, or null when nobody is found: another user's process, seen without root, or another namespace. */
+export async function holderOfPort(port: number, protocol: 'tcp' | 'udp', procRoot = '/proc'): Promise<string | null> {
+  const inodes = new Set<string>();
+  for (const table of [protocol, `${protocol}6`]) {
+    const text = await readFile(`${procRoot}/net/${table}`, 'utf8').catch(() => '');
+    for (const inode of inodesOf(text, port, protocol)) inodes.add(`socket:[${inode}]`);
+  }
+  if (inodes.size === 0) return null;
+  for (const pid of await readdir(procRoot)) {
+    if (!/^\d+$/.test(pid)) continue;
+    // Processes end, and others' descriptors may not be read: both simply are not the holder that can be named.
+    const descriptors = await readdir(`${procRoot}/${pid}/fd`).catch(() => []);
+    for (const descriptor of descriptors) {
+      const target = await readlink(`${procRoot}/${pid}/fd/${descriptor}`).catch(() => '');
+      if (!inodes.has(target)) continue;
+      const name = await readFile(`${procRoot}/${pid}/comm`, 'utf8').catch(() => 'a process');
+      return `${name.trim()} (pid ${pid})`;
+    }
+  }
+  return null;
+}
+
+/** Lines of /proc/net/tcp: `sl local_address rem_address st … inode`; state 0A is LISTEN. */
+export function inodesOf(table: string, port: number, protocol: 'tcp' | 'udp'): readonly string[] {
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+  return table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((columns) => columns[1]?.endsWith(`:${wanted}`) === true && (protocol === 'udp' || columns[3] === '0A'))
+    .flatMap((columns) => columns[9] ?? []);
+}
