@@ -32,6 +32,7 @@ export interface AlertsDeps {
 /** Host states change by the second; nothing here needs to be faster. Restarts are judged at once. */
 const evaluateEveryMs = 1_000;
 const pageSize = 1_000;
+const firingMax = 1_000_000;
 
 export function startAlerts(deps: AlertsDeps): { close(): Promise<void> } {
   const sinks = deps.config.sinks.map((sink, index, all) => {
@@ -147,7 +148,7 @@ function load(deps: AlertsDeps, fact: (event: StoredEvent) => RestartFact | unde
   const { store, clock, config } = deps;
   const { warning, critical, resolveAfterMs } = config.repeatedRestarts;
   const since = clock.now() - Math.max(warning.withinMs, critical.withinMs) - resolveAfterMs;
-  const firing = store.alerts({ state: 'firing', limit: Number.MAX_SAFE_INTEGER });
+  const firing = store.alerts({ state: 'firing', limit: firingMax });
   const resolved = store.alerts({ state: 'resolved', limit: pageSize }).filter((alert) => (alert.endsAt ?? 0) >= since);
   const facts: RestartFact[] = [];
   for (let after: number | undefined = 0; after !== undefined;) {

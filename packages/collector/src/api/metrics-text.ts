@@ -1,0 +1,26 @@
+/** Prometheus' text format, version 0.0.4. */
+export interface MetricFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  readonly samples: readonly MetricSample[];
+}
+export interface MetricSample {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+const escapeHelp = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+const escapeLabel = (text: string): string => escapeHelp(text).replaceAll('"', '\\"');
+
+export function metricsText(families: readonly MetricFamily[]): string {
+  const lines: string[] = [];
+  for (const { name, help, type, samples } of families) {
+    lines.push(`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`);
+    for (const { labels = {}, value } of samples) {
+      const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escapeLabel(text)}"`);
+      lines.push(`${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,78 @@
+/** /metrics: the fleet as it is now, and this process. */
+import { ruleNames } from '../alerts/condition.ts';
+import type { Fleet } from '../fleet.ts';
+import type { Store } from '../store/store.ts';
+import { hostStates, levels, phases } from '@relight/shared/phase';
+import type { MetricFamily, MetricSample } from './metrics-text.ts';
+
+const alertsMax = 100_000;
+
+/** Counts by a closed set of values: those that do not occur are 0, so that a series never vanishes. */
+function countBy(label: string, all: readonly string[], values: Iterable<string>): MetricSample[] {
+  const counts = new Map(all.map((value) => [value, 0]));
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].map(([value, count]) => ({ labels: { [label]: value }, value: count }));
+}
+
+export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
+  const hosts = fleet.hosts();
+  const workloads = hosts.flatMap((host) =>
+    host.workloads.map((status) => ({ status, labels: { host: host.name, workload: status.name } })),
+  );
+  const phasesNow = workloads.map(({ status }) => status.phase);
+  return [
+    {
+      name: 'relight_hosts',
+      help: 'Hosts by state.',
+      type: 'gauge',
+      samples: countBy(
+        'state',
+        hostStates,
+        hosts.map((host) => host.state),
+      ),
+    },
+    { name: 'relight_workloads', help: 'Workloads by phase.', type: 'gauge', samples: countBy('phase', phases, phasesNow) },
+    {
+      name: 'relight_workload_ready',
+      help: '1 while every readiness check of the workload has passed.',
+      type: 'gauge',
+      samples: workloads.map(({ status, labels }) => ({ labels, value: status.phase === 'ready' ? 1 : 0 })),
+    },
+    {
+      name: 'relight_workload_restarts_total',
+      help: 'Restarts by level.',
+      type: 'counter',
+      samples: workloads.flatMap(({ status, labels }) =>
+        levels.map((level) => ({ labels: { ...labels, level }, value: status.restarts[level] })),
+      ),
+    },
+    { name: 'relight_alerts', help: 'Firing alerts by rule and severity.', type: 'gauge', samples: alertSamples(store) },
+  ];
+}
+
+function alertSamples(store: Store): MetricSample[] {
+  const counts = new Map<string, number>(
+    ruleNames.flatMap((rule) => ['warning', 'critical'].map((severity) => [`${rule} ${severity}`, 0] as const)),
+  );
+  for (const { rule, severity } of store.alerts({ state: 'firing', limit: alertsMax })) {
+    counts.set(`${rule} ${severity}`, (counts.get(`${rule} ${severity}`) ?? 0) + 1);
+  }
+  return [...counts].map(([key, value]) => {
+    const [rule = '', severity = ''] = key.split(' ');
+    return { labels: { rule, severity }, value };
+  });
+}
+
+export function processMetrics(version: string): MetricFamily[] {
+  const { rss, heapUsed } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  const one = (value: number): MetricSample[] => [{ value }];
+  const startedAt = Date.now() / 1000 - process.uptime();
+  return [
+    { name: 'relight_build_info', help: 'Version of the collector.', type: 'gauge', samples: [{ labels: { version }, value: 1 }] },
+    { name: 'process_cpu_seconds_total', help: 'CPU time used.', type: 'counter', samples: one((user + system) / 1e6) },
+    { name: 'process_resident_memory_bytes', help: 'Resident memory.', type: 'gauge', samples: one(rss) },
+    { name: 'process_start_time_seconds', help: 'Start of the process since the epoch.', type: 'gauge', samples: one(startedAt) },
+    { name: 'nodejs_heap_size_used_bytes', help: 'Used JavaScript heap.', type: 'gauge', samples: one(heapUsed) },
+  ];
+}

@@ -1,0 +1,36 @@
+/** Puts the API on a server: authentication, problems, routes, /metrics. */
+import type { FastifyInstance } from 'fastify';
+import { registerAuth } from './auth.ts';
+import { historyRoutes } from './history.ts';
+import { hostRoutes } from './hosts.ts';
+import { logRoutes } from './logs.ts';
+import { metricsText } from './metrics-text.ts';
+import { fleetMetrics, processMetrics } from './metrics.ts';
+import { openapi } from './openapi.ts';
+import { registerProblems } from './problem.ts';
+import { mount, type ApiDeps } from './route.ts';
+import { OpenStreams } from './sse.ts';
+import { streamRoutes } from './stream.ts';
+
+/** Call it before `listen`. Its hooks hold for every route of `app`; only /healthz answers without a token. */
+export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
+  const streams = new OpenStreams();
+  const routes = [...hostRoutes(deps), ...historyRoutes(deps), ...logRoutes(deps, streams), ...streamRoutes(deps, streams)];
+  const description = openapi(routes, deps.version);
+
+  registerProblems(app);
+  registerAuth(app, deps.store);
+  // An open stream would hold `close` up for ever.
+  app.addHook('preClose', async () => streams.endAll());
+  app.get('/metrics', { exposeHeadRoute: false }, (_request, reply) => {
+    const families = [...fleetMetrics(deps.fleet, deps.store), ...(deps.metrics?.() ?? []), ...processMetrics(deps.version)];
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(metricsText(families));
+  });
+  void app.register(
+    async (api) => {
+      mount(api, routes);
+      api.get('/openapi.json', { exposeHeadRoute: false }, () => description);
+    },
+    { prefix: '/api/v1' },
+  );
+}

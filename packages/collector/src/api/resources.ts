@@ -1,0 +1,108 @@
+/** The resources of shared/api.ts as schemas, for openapi.json. The compiler holds both to each other. */
+import type { ApiAlert, ApiEvent, ApiHost, ApiLogEntry, ApiLogGap, ApiLogLine, ApiWorkload } from '@relight/shared/api';
+import { eventKinds, severities } from '@relight/shared/event';
+import { outputStreams } from '@relight/shared/log-stream';
+import { hostStates, phases } from '@relight/shared/phase';
+import { hostMetricsSchema, restartCountsSchema, workloadMetricsSchema } from '@relight/shared/status';
+import { z } from 'zod';
+
+const time = z.string().meta({ format: 'date-time' });
+const labels = z.record(z.string(), z.string());
+
+export const workloadSchema = z
+  .object({
+    host: z.string(),
+    name: z.string(),
+    phase: z.enum(phases),
+    phaseSince: time,
+    reason: z.string(),
+    stage: z.string().nullable(),
+    stageSince: time.nullable(),
+    attempt: z.number(),
+    nextAttemptAt: time.nullable(),
+    generation: z.number(),
+    containerId: z.string().nullable(),
+    image: z.string(),
+    readyAt: time.nullable(),
+    metrics: workloadMetricsSchema.nullable(),
+    restarts: restartCountsSchema,
+    lastIncidentId: z.string().nullable(),
+  })
+  .meta({ id: 'Workload' }) satisfies z.ZodType<ApiWorkload>;
+
+export const hostSchema = z
+  .object({
+    name: z.string(),
+    id: z.string().nullable(),
+    state: z.enum(hostStates),
+    stateSince: time,
+    reason: z.string(),
+    labels,
+    bootId: z.string().nullable(),
+    agentVersion: z.string().nullable(),
+    lastSeenAt: time.nullable(),
+    clockSkewMs: z.number().nullable(),
+    metrics: hostMetricsSchema.nullable(),
+    workloads: z.array(workloadSchema),
+  })
+  .meta({ id: 'Host' }) satisfies z.ZodType<ApiHost>;
+
+export const eventSchema = z
+  .object({
+    id: z.string(),
+    at: time,
+    receivedAt: time,
+    host: z.string(),
+    workload: z.string().nullable(),
+    generation: z.number().nullable(),
+    kind: z.enum(eventKinds),
+    severity: z.enum(severities),
+    message: z.string(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Event' }) satisfies z.ZodType<ApiEvent>;
+
+export const alertSchema = z
+  .object({
+    id: z.string(),
+    rule: z.string(),
+    severity: z.enum(severities),
+    host: z.string().meta({ description: "'' for an alert about the whole fleet" }),
+    workload: z.string().nullable(),
+    state: z.enum(['firing', 'resolved']),
+    startsAt: time,
+    endsAt: time.nullable(),
+    summary: z.string(),
+    labels,
+  })
+  .meta({ id: 'Alert' }) satisfies z.ZodType<ApiAlert>;
+
+const segment = { host: z.string(), workload: z.string(), generation: z.number(), source: z.string(), run: z.string(), receivedAt: time };
+const line = z.object({
+  ...segment,
+  at: time,
+  atApprox: z.literal(true).exactOptional(),
+  stream: z.enum(outputStreams),
+  offset: z.number(),
+  line: z.string(),
+  truncated: z.literal(true).exactOptional(),
+  next: z.string().exactOptional(),
+}) satisfies z.ZodType<ApiLogLine>;
+const gap = z.object({
+  ...segment,
+  gap: z.object({
+    from: z.number(),
+    to: z.number(),
+    lines: z.number().exactOptional(),
+    bytes: z.number().exactOptional(),
+    reason: z.string(),
+  }),
+  next: z.string().exactOptional(),
+}) satisfies z.ZodType<ApiLogGap>;
+export const logEntrySchema = z.union([line, gap]).meta({ id: 'LogEntry' }) satisfies z.ZodType<ApiLogEntry>;
+
+export const problemSchema = z
+  .object({ type: z.string(), title: z.string(), status: z.number(), detail: z.string(), code: z.string(), advice: z.string() })
+  .meta({ id: 'Problem' });
+
+export const listOf = (item: z.ZodType): z.ZodType => z.object({ items: z.array(item), next: z.string().nullable() });

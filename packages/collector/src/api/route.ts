@@ -1,0 +1,96 @@
+/** Routes as data: what is validated is what is documented. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import { z } from 'zod';
+import type { Bus } from '../bus.ts';
+import type { Fleet } from '../fleet.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from '@relight/shared/clock';
+import { parseBody, parseParams, parseQuery, type Fields } from './validate.ts';
+import type { MetricFamily } from './metrics-text.ts';
+
+export interface ApiDeps {
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly fleet: Fleet;
+  readonly clock: Clock;
+  readonly version: string;
+  /** More families for /metrics, such as the counters of ingest. */
+  readonly metrics?: () => readonly MetricFamily[];
+}
+
+const nothing = z.strictObject({});
+type Nothing = typeof nothing;
+
+export interface Answer {
+  readonly status?: number;
+  /** Absent: no body. */
+  readonly body?: unknown;
+}
+
+export interface RouteContext<P extends Fields, Q extends Fields, B extends Fields> {
+  readonly params: z.output<P>;
+  readonly query: z.output<Q>;
+  readonly body: z.output<B>;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+}
+
+export interface RouteInfo {
+  readonly method: HTTPMethods & ('GET' | 'POST' | 'DELETE');
+  /** Below /api/v1, with fastify's `:name` for parameters. */
+  readonly path: string;
+  readonly summary: string;
+  readonly params: Fields;
+  readonly query: Fields;
+  readonly body: Fields | null;
+  /** What comes back: status, media type, and the schema of the body or of one item of a stream. */
+  readonly answers: { readonly status: number; readonly type?: string; readonly schema?: z.ZodType };
+}
+
+export interface Route extends RouteInfo {
+  readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+}
+
+/** Declares a route. A handler that answers by itself (a stream) returns null after `reply.hijack()` or sends through `reply`. */
+export function route<P extends Fields = Nothing, Q extends Fields = Nothing, B extends Fields = Nothing>(spec: {
+  readonly method: RouteInfo['method'];
+  readonly path: string;
+  readonly summary: string;
+  readonly params?: P;
+  readonly query?: Q;
+  readonly body?: B;
+  readonly answers: RouteInfo['answers'];
+  readonly handle: (context: RouteContext<P, Q, B>) => Promise<Answer | null> | Answer | null;
+}): Route {
+  const { method, path, summary, answers } = spec;
+  const params = spec.params ?? (nothing as unknown as P);
+  const query = spec.query ?? (nothing as unknown as Q);
+  return {
+    method,
+    path,
+    summary,
+    params,
+    query,
+    body: spec.body ?? null,
+    answers,
+    async handle(request, reply) {
+      const answer = await spec.handle({
+        params: parseParams(params, request.params),
+        query: parseQuery(query, request.query),
+        body: parseBody(spec.body ?? (nothing as unknown as B), request.body),
+        request,
+        reply,
+      });
+      if (answer === null) return reply;
+      if (answer.body === undefined) return reply.code(204).send();
+      return reply.code(answer.status ?? answers.status).send(answer.body);
+    },
+  };
+}
+
+export function mount(app: FastifyInstance, routes: readonly Route[]): void {
+  for (const { method, path, handle } of routes) {
+    // HEAD of a stream would never end, and nobody needs the others.
+    app.route({ method, url: path, exposeHeadRoute: false, handler: handle });
+  }
+}

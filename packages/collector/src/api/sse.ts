@@ -1,0 +1,97 @@
+/** Server-sent events (WHATWG HTML, 9.2) over a fastify reply. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock, Timer } from '@relight/shared/clock';
+
+export interface SseMessage {
+  /** Absent: no message, only an id to resume from. */
+  readonly event?: string;
+  readonly data?: unknown;
+  readonly id?: string;
+}
+
+/** Proxies and phones drop connections that are silent for longer. */
+export const keepAliveMs = 15_000;
+
+function sseText({ event, data, id }: SseMessage): string {
+  const head = id === undefined ? '' : `id: ${id}\n`;
+  return event === undefined ? `${head}\n` : `${head}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+export class SseConnection {
+  readonly #reply: FastifyReply['raw'];
+  readonly #clock: Clock;
+  readonly #gone = new AbortController();
+  #timer: Timer | null = null;
+
+  /** Answers 200 at once. From here on the connection is ours: errors end it. */
+  constructor(request: FastifyRequest, reply: FastifyReply, clock: Clock) {
+    this.#clock = clock;
+    reply.hijack();
+    this.#reply = reply.raw;
+    this.#reply.on('close', () => this.end());
+    this.#reply.on('error', () => this.end());
+    request.raw.socket.setNoDelay(true);
+    this.#reply.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
+    this.#reply.write(': relight\n\n');
+    this.#keepAlive();
+  }
+
+  /** Aborted when either side has ended the stream. */
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** Resolves when the reader has room for more: await it before the next one. */
+  async send(messages: readonly SseMessage[]): Promise<void> {
+    if (this.signal.aborted || messages.length === 0) return;
+    if (this.#reply.write(messages.map(sseText).join(''))) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#reply.off('drain', done);
+        this.signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#reply.on('drain', done);
+      this.signal.addEventListener('abort', done);
+    });
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    this.#gone.abort();
+    this.#reply.end();
+  }
+
+  #keepAlive(): void {
+    this.#timer = this.#clock.after(keepAliveMs, () => {
+      if (!this.#reply.writableNeedDrain) this.#reply.write(': keep-alive\n\n');
+      this.#keepAlive();
+    });
+  }
+}
+
+/** The streams that are open, to be ended before the server can close. */
+export class OpenStreams {
+  readonly #open = new Set<SseConnection>();
+
+  async run(request: FastifyRequest, reply: FastifyReply, clock: Clock, body: (connection: SseConnection) => Promise<void>): Promise<void> {
+    const connection = new SseConnection(request, reply, clock);
+    this.#open.add(connection);
+    try {
+      await body(connection);
+    } catch (error) {
+      if (!connection.signal.aborted) request.log.error({ err: error }, 'a stream failed');
+    } finally {
+      this.#open.delete(connection);
+      connection.end();
+    }
+  }
+
+  endAll(): void {
+    for (const connection of this.#open) connection.end();
+  }
+}

@@ -1,0 +1,59 @@
+/** Requests against their schemas. What is wrong is said by name: the field, its value, what is allowed, the nearest right name. */
+import { RelightError } from '@relight/shared/errors';
+import { suggest } from '@relight/shared/suggest';
+import { z } from 'zod';
+
+export type Fields = z.ZodObject<Record<string, z.ZodType>>;
+
+/** Query text: what the schema has as a list may be repeated or comma-separated, everything else is given once. */
+export function parseQuery<T extends Fields>(schema: T, raw: unknown): z.output<T> {
+  const values: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(raw as Record<string, string | string[]>)) {
+    const field = schema.shape[name];
+    if (field !== undefined && isList(field))
+      values[name] = [value]
+        .flat()
+        .flatMap((part) => part.split(','))
+        .filter((part) => part !== '');
+    else if (Array.isArray(value)) throw new RelightError('usage', `${name}: is given ${value.length} times; give it once`);
+    else values[name] = value;
+  }
+  return parse(schema, values, 'parameter');
+}
+
+export function parseBody<T extends Fields>(schema: T, raw: unknown): z.output<T> {
+  if (raw === undefined || raw === null) return parse(schema, {}, 'field');
+  return parse(schema, raw, 'field');
+}
+
+export const parseParams = <T extends Fields>(schema: T, raw: unknown): z.output<T> => parse(schema, raw, 'path segment');
+
+function isList(field: z.ZodType): boolean {
+  if (field instanceof z.ZodOptional || field instanceof z.ZodDefault) return isList(field.unwrap() as z.ZodType);
+  return field instanceof z.ZodArray;
+}
+
+function parse<T extends Fields>(schema: T, raw: unknown, what: string): z.output<T> {
+  const parsed = schema.safeParse(raw, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const texts = parsed.error.issues.map((issue) => issueText(issue, Object.keys(schema.shape), what));
+  throw new RelightError('usage', texts.join('; '));
+}
+
+function issueText(issue: z.core.$ZodIssue, names: readonly string[], what: string): string {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${key}: there is no such ${what}${nearest(key, names)}; allowed: ${names.join(', ')}`).join('; ');
+  }
+  const where = issue.path.join('.') || 'the body';
+  const given = issue.input === undefined ? 'is missing' : JSON.stringify(issue.input).slice(0, 100);
+  if (issue.code === 'invalid_value') {
+    const allowed = issue.values.map(String);
+    return `${where}: ${given} is not one of ${allowed.join(', ')}${nearest(String(issue.input), allowed)}`;
+  }
+  return issue.input === undefined ? `${where}: is missing` : `${where}: ${given}: ${issue.message}`;
+}
+
+function nearest(word: string, names: readonly string[]): string {
+  const near = suggest(word, names);
+  return near === undefined ? '' : `; did you mean ${near}?`;
+}
