@@ -1,0 +1,68 @@
+/** How every connection to the collector's database is opened. */
+import SqliteDatabase, { type Database } from 'better-sqlite3';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { RelightError, errorMessage } from '@relight/shared/errors';
+
+export const databasePath = (dataDir: string): string => join(dataDir, 'relight.db');
+
+/** A command-line tool may hold the write lock for a moment; a group commit never takes this long. */
+const busyTimeoutMs = 10_000;
+
+/** For writing. FULL: what was committed survives a power loss, not only kill -9. */
+export function openForWriting(dataDir: string): Database {
+  const db = new SqliteDatabase(databasePath(dataDir), { timeout: busyTimeoutMs });
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL');
+  db.pragma('foreign_keys = ON');
+  return db;
+}
+
+export function openForReading(dataDir: string): Database {
+  const db = new SqliteDatabase(databasePath(dataDir), { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
+  db.pragma('query_only = ON');
+  return db;
+}
+
+/**
+ * Creates the directory where it is missing and takes the lock that only one service may hold. The lock is SQLite's own
+ * (fcntl) on a file beside the database: the kernel drops it however the process ends.
+ * @throws RelightError `config-unreadable` (not usable) or `already-running`.
+ */
+export function lockDataDir(dataDir: string): { release(): void } {
+  try {
+    makeDirectory(dataDir);
+  } catch (cause) {
+    throw unusable(dataDir, cause);
+  }
+  let lock: Database | undefined;
+  try {
+    lock = new SqliteDatabase(join(dataDir, 'service.lock'), { timeout: 0 });
+    lock.exec('BEGIN EXCLUSIVE');
+  } catch (cause) {
+    lock?.close();
+    if ((cause as { code?: unknown }).code === 'SQLITE_BUSY') {
+      throw new RelightError('already-running', `another collector uses the data directory ${dataDir}`, {
+        cause,
+        advice: 'Stop the other one or give --data-dir.',
+      });
+    }
+    throw unusable(dataDir, cause);
+  }
+  const held = lock;
+  return { release: () => void held.close() };
+}
+
+/** Not mkdirSync's own `recursive`: that one spins for ever where a file system says ENOENT to any mkdir, as /proc does. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
+}
+
+function unusable(dataDir: string, cause: unknown): RelightError {
+  return new RelightError('config-unreadable', `the data directory ${dataDir} cannot be used: ${errorMessage(cause)}`, {
+    cause,
+    advice: 'Give a directory that this user may write to: --data-dir.',
+  });
+}

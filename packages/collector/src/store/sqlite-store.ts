@@ -1,0 +1,106 @@
+/** The store: reads on this thread through a read-only connection, writes through the writing thread. */
+import type { Clock } from '@relight/shared/clock';
+import { toRelightError, type RelightError } from '@relight/shared/errors';
+import type { Database } from 'better-sqlite3';
+import { alertReads } from './alert-store.ts';
+import { lockDataDir, openForReading, openForWriting } from './database.ts';
+import { eventReads } from './events-store.ts';
+import { hostReads } from './hosts-store.ts';
+import { logReads } from './log-store.ts';
+import { migrate } from './migrate.ts';
+import { notificationReads } from './notification-store.ts';
+import type { Store, TokenRecord } from './store.ts';
+import { tokenReads } from './token-store.ts';
+import { WriterClient } from './writer-client.ts';
+
+export interface StoreOptions {
+  readonly dataDir: string;
+  readonly clock: Clock;
+  /** Told of a failed write that nobody waits for. */
+  readonly onBackgroundError?: (error: RelightError) => void;
+}
+
+export interface SqliteStore extends Store {
+  /** Agents that may not speak for a host, because another one took its name. Forgetting the host forgets them. */
+  fencedAgents(): readonly { readonly host: string; readonly agent: string }[];
+  fenceAgent(host: string, agentId: string, at: number): Promise<void>;
+  revokedTokenIds(): ReadonlySet<string>;
+}
+
+/**
+ * Takes the data directory, brings its database to the present schema and starts the writing thread.
+ * @throws RelightError `config-unreadable`, `already-running` or `store-failed`.
+ */
+export async function openStore(options: StoreOptions): Promise<SqliteStore> {
+  const lock = lockDataDir(options.dataDir);
+  try {
+    const db = openForWriting(options.dataDir);
+    try {
+      migrate(db, options.clock.now());
+    } finally {
+      db.close();
+    }
+    const writer = await WriterClient.start(options.dataDir);
+    return createStore(options, openForReading(options.dataDir), writer, lock);
+  } catch (error) {
+    lock.release();
+    throw toRelightError(error, 'store-failed');
+  }
+}
+
+function createStore(options: StoreOptions, db: Database, writer: WriterClient, lock: { release(): void }): SqliteStore {
+  const { clock } = options;
+  const reads = { ...hostReads(db), ...eventReads(db), ...logReads(db), ...alertReads(db), ...notificationReads(db), ...tokenReads(db) };
+  const touch = tokenToucher(options, writer);
+  return {
+    ...reads,
+    putHost: (host) => writer.call('putHost', [host.name, JSON.stringify(host)]),
+    deleteHost: (name) => writer.call('deleteHost', [name]),
+    fenceAgent: (host, agentId, at) => writer.call('fenceAgent', [host, agentId, at]),
+    commitEvents: (...args) => writer.call('commitEvents', args),
+    commitOwnEvent: (event) => writer.call('commitOwnEvent', [event, clock.now()]),
+    commitBlock(agentId, host, { header, body }, receivedAt) {
+      // The body is a window into a larger buffer of the socket; cloning it would copy all of that.
+      const own = Uint8Array.from(body);
+      return writer.call('commitBlock', [agentId, host, { header, body: own }, receivedAt], [own.buffer]);
+    },
+    commitGap: (...args) => writer.call('commitGap', args),
+    putAlert: (...args) => writer.call('putAlert', args),
+    notificationDelivered: (id) => writer.call('notificationDelivered', [id]),
+    notificationFailed: (id, nextAttemptAt) => writer.call('notificationFailed', [id, nextAttemptAt]),
+    checkToken(token) {
+      const record = reads.checkToken(token);
+      if (record !== null) touch(record);
+      return record;
+    },
+    async prune(limits) {
+      const removed = { events: 0, pieces: 0 };
+      for (;;) {
+        const slice = await writer.call('pruneSlice', [limits]);
+        removed.events += slice.events;
+        removed.pieces += slice.pieces;
+        if (slice.events + slice.pieces === 0) break;
+      }
+      await writer.call('pruneMarks', [limits]);
+      return removed;
+    },
+    async close() {
+      await writer.close();
+      db.close();
+      lock.release();
+    },
+  };
+}
+
+/** `lastUsedAt` is for people: a minute is exact enough. */
+const tokenTouchMs = 60_000;
+
+function tokenToucher({ clock, onBackgroundError }: StoreOptions, writer: WriterClient): (token: TokenRecord) => void {
+  const touched = new Map<string, number>();
+  return ({ id, lastUsedAt }) => {
+    const now = clock.now();
+    if (now - (touched.get(id) ?? lastUsedAt ?? 0) < tokenTouchMs) return;
+    touched.set(id, now);
+    writer.call('touchToken', [id, now]).catch((error: unknown) => onBackgroundError?.(toRelightError(error)));
+  };
+}
