@@ -73,7 +73,9 @@ function nextOp(work: Work): Op | null {
     return wantsPull ? { kind: 'pull' } : { kind: 'create', generation: state.generation + 1 };
   }
   if (!running) return { kind: 'start', containerId: container.id };
-  if (state.lostMounts.length > 0) return { kind: 'stop-runs', runs: state.lostMounts, graceful: false };
+  // What of them still runs would work against what comes next: a dead mount's daemon, a step cut off in the middle.
+  const stale = [...state.lostMounts, ...state.leftovers.filter((run) => run.kind === 'setup')];
+  if (stale.length > 0) return { kind: 'stop-runs', runs: stale, graceful: false };
   return nextInside(work);
 }
 

@@ -43,9 +43,9 @@ describe('delays', () => {
   });
 
   test('a restart outside the window gives budget back', () => {
-    expect(delays(6, { stable: false, policy: { ...policy, maxMs: 5_000, budget: { count: 1, windowMs: 60_000 } }, everyMs: 61_000 })).toEqual([
-      1_000, 2_000, 4_000, 5_000, 5_000, 5_000,
-    ]);
+    expect(
+      delays(6, { stable: false, policy: { ...policy, maxMs: 5_000, budget: { count: 1, windowMs: 60_000 } }, everyMs: 61_000 }),
+    ).toEqual([1_000, 2_000, 4_000, 5_000, 5_000, 5_000]);
   });
 
   test('never negative, never beyond max with its jitter, never given up, whatever the policy and the history', () => {
@@ -58,9 +58,16 @@ describe('delays', () => {
       budget: fc.record({ count: fc.integer({ min: 1, max: 50 }), windowMs: fc.integer({ min: 1, max: 600_000 }) }),
       escalateAfter: fc.option(fc.integer({ min: 1, max: 5 })),
     });
-    const failures = fc.array(fc.record({ afterMs: fc.nat(1_000_000), stable: fc.boolean(), random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }) }), {
-      maxLength: 1_200,
-    });
+    const failures = fc.array(
+      fc.record({
+        afterMs: fc.nat(1_000_000),
+        stable: fc.boolean(),
+        random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      }),
+      {
+        maxLength: 1_200,
+      },
+    );
     fc.assert(
       fc.property(policies, failures, (policy, list) => {
         let history: RestartHistory = noRestarts;

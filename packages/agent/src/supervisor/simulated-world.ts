@@ -145,7 +145,7 @@ export class SimulatedWorld {
       case 'adopt':
         return inside?.running === true ? { kind: 'adopt', runs: inside.runs } : failureOf('engine-error');
       case 'stop-runs':
-        if (inside !== undefined) inside.runs = inside.runs.filter((run) => !op.runs.some((stopped) => stopped.runId === run.runId));
+        if (inside !== undefined) this.#stopRuns(inside, op.runs);
         return { kind: 'stop-runs' };
       case 'retire':
         for (const container of this.containers) if (container.id === op.containerId) this.#retire(container, op.asName);
@@ -162,6 +162,15 @@ export class SimulatedWorld {
       }
       default:
         return inside?.running === true ? this.#inside(op, inside) : failureOf('engine-error');
+    }
+  }
+
+  /** The watcher of a run tells of its end before the operation that caused it comes to its own. */
+  #stopRuns(container: SimulatedContainer, runs: readonly RunRef[]): void {
+    const stopped = container.runs.filter((run) => runs.some((ref) => ref.runId === run.runId));
+    container.runs = container.runs.filter((run) => !stopped.includes(run));
+    for (const run of stopped) {
+      if (run.kind !== 'setup') this.send({ type: 'run-exited', runId: run.runId, exitCode: 143, signal: 'SIGTERM', containerAlive: true });
     }
   }
 

@@ -237,6 +237,22 @@ describe('adoption', () => {
   });
 });
 
+describe('a step cut off in the middle', () => {
+  test('what is left of it is stopped before it runs again', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.observe();
+    for (let i = 0; i < 4; i += 1) world.finishOp();
+    const cut = world.pending?.op;
+    expect(cut).toMatchObject({ kind: 'setup', index: 0 });
+    world.current?.runs.push({ ...(cut as Extract<typeof cut, { kind: 'setup' }>).run, pid: 9_999, startTicks: 9_999 });
+    world.crashAgent(false, false);
+    world.ops.length = 0;
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['prepare', 'stop-runs', 'setup', 'setup', 'process']);
+    expect(world.current?.runs.some((run) => run.kind === 'setup')).toBe(false);
+  });
+});
+
 describe('by hand', () => {
   test('pause leaves everything alone, resume puts right what broke meanwhile', () => {
     const world = ready();
@@ -329,7 +345,7 @@ describe('whatever happens', () => {
         expect(world.containers.filter((container) => container.running)).toHaveLength(1);
         expect(world.containers.length).toBeLessThanOrEqual(6);
       }),
-      { numRuns: Number(process.env["RELIGHT_PROPERTY_RUNS"] ?? 2_000) },
+      { numRuns: Number(process.env['RELIGHT_PROPERTY_RUNS'] ?? 2_000) },
     );
   });
 

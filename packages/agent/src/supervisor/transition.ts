@@ -110,7 +110,7 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
     work.effect({ kind: 'probe-mount', mount: mount[0] });
     return;
   }
-  if (process?.runId !== event.runId) return;
+  if (process?.runId !== event.runId || stoppedByUs(work, event.runId)) return;
   const message =
     event.exitCode === null
       ? 'process was killed'
@@ -124,6 +124,12 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   }
   work.cancelOp();
   fail(work, { code: 'process-exited', message, recoverable: true, advice: '', data: { exitCode: event.exitCode } });
+}
+
+/** Its end is what the operation under way is for; the operation's own end says so. */
+function stoppedByUs(work: Work, runId: string): boolean {
+  const op = work.state.op?.op;
+  return op?.kind === 'retire' || (op?.kind === 'stop-runs' && op.runs.some((run) => run.runId === runId));
 }
 
 function onPause(work: Work, event: { readonly reason: string; readonly until: number | null }): void {

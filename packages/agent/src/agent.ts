@@ -1,0 +1,345 @@
+/**
+ * The service: one agent of one host, put together. The only place of the agent that wires parts to each other.
+ *
+ *   engine ─ observer ─▶ loops (one a workload: supervisor, stages, probes) ─▶ outbox ─▶ uplink ─▶ collector
+ *                          │ runs ─▶ run files ─▶ log shipper ───────────────────────────▲
+ *   control socket ────────┘
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemClock, type Clock } from '@relight/shared/clock';
+import { toRelightError } from '@relight/shared/errors';
+import type { NewAgentEvent } from '@relight/shared/event';
+import type { HostFacts, HostMetrics, WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
+import type { Logger } from 'pino';
+import { carryOut } from './control/carry-out.ts';
+import { MountProbes } from './checks/mount.ts';
+import { Prober } from './checks/prober.ts';
+import type { AgentSpec } from './config/spec.ts';
+import { ControlServer } from './control/server.ts';
+import { acquireStateLock } from './control/state-lock.ts';
+import type { AgentStatus } from './control/status.ts';
+import { Systemd } from './control/systemd.ts';
+import { DockerEngine } from './engine/docker-engine.ts';
+import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
+import { EngineObserver } from './engine/observer.ts';
+import { readBootId } from './host/boot-id.ts';
+import { readHostFacts } from './host/facts.ts';
+import { loadIdentity, type Identity } from './host/identity.ts';
+import { readMachineId, type MachineId } from './host/machine-id.ts';
+import { MetricsSampler } from './host/metrics.ts';
+import { machineGoesDown } from './host/shutdown.ts';
+import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
+import { ContainerLogs } from './logs/container-logs.ts';
+import { FollowingShipper } from './logs/following-shipper.ts';
+import { FileOutbox } from './outbox/file-outbox.ts';
+import { ContainerRuns } from './stages/container-runs.ts';
+import { runRootOf, segmentsOnDisk } from './stages/run-files.ts';
+import { resolveVars } from './stages/prepare.ts';
+import { Uplink } from './uplink/uplink.ts';
+import { agentVersion } from './version.ts';
+import { WorkloadLoop } from './workload-loop.ts';
+import { WorkloadStore } from './workload-store.ts';
+
+export interface AgentOptions {
+  readonly spec: AgentSpec;
+  readonly stateDir: string;
+  readonly logger: Logger;
+}
+
+/** Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running. */
+export async function runAgent(options: AgentOptions): Promise<number> {
+  const lock = acquireStateLock(options.stateDir);
+  try {
+    const agent = new Agent(options, systemClock);
+    const signal = new Promise<NodeJS.Signals>((resolve) => {
+      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+    });
+    await agent.start();
+    options.logger.info({ signal: await signal }, 'stopping; workloads go on as they are');
+    await agent.stop();
+    return 0;
+  } finally {
+    lock.release();
+  }
+}
+
+class Agent {
+  readonly #spec: AgentSpec;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #stateDir: string;
+  readonly #identity: Identity;
+  readonly #machineId: MachineId;
+  readonly #bootId = readBootId();
+  readonly #startedAt: number;
+  readonly #engine: Engine;
+  readonly #outbox: FileOutbox;
+  readonly #shipper: FollowingShipper;
+  readonly #containerLogs: ContainerLogs;
+  readonly #observer: EngineObserver;
+  readonly #loops = new Map<string, WorkloadLoop>();
+  readonly #uplink: Uplink | null;
+  readonly #control: ControlServer;
+  readonly #systemd: Systemd;
+  readonly #hostMetrics: MetricsSampler;
+  readonly #workloadMetrics: WorkloadMetricsSampler;
+  #engineUp: boolean | null = null;
+  #engineReason = 'not asked yet';
+  #engineInfo: EngineInfo | null = null;
+  #facts: HostFacts = {};
+  #metrics: HostMetrics | null = null;
+  #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
+  #onFirstLook: () => void = () => {};
+
+  constructor({ spec: configured, stateDir, logger }: AgentOptions, clock: Clock) {
+    const spec = { ...configured, stateDir };
+    this.#spec = spec;
+    this.#logger = logger;
+    this.#clock = clock;
+    this.#stateDir = stateDir;
+    this.#startedAt = clock.now();
+    this.#machineId = readMachineId({ stateDir });
+    this.#identity = loadIdentity({ stateDir, machineId: this.#machineId });
+    this.#facts = readHostFacts();
+    this.#engine = new DockerEngine({ socketPath: spec.engine.socket });
+    const directory = join(stateDir, 'outbox');
+    this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
+    this.#shipper = new FollowingShipper({
+      clock,
+      logger,
+      directory: join(stateDir, 'logs'),
+      delivering: spec.collector !== null,
+      rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
+    });
+    this.#containerLogs = new ContainerLogs({ shipper: this.#shipper, emit: (event) => this.#emit(event) });
+    this.#observer = new EngineObserver({
+      engine: this.#engine,
+      clock,
+      logger,
+      ownerId: this.#identity.agentId,
+      names: spec.workloads.map((workload) => workload.container.name),
+      // After a reboot the containers fell with the machine, not by themselves.
+      afterBoot: this.#rebooted(),
+      onObserved: (containers, afterOutage) => this.#observed(containers, afterOutage),
+      onLost: (reason) => this.#engineLost(reason),
+      onEvent: (event) => this.#engineEvent(event),
+    });
+    const runs = new ContainerRuns({ engine: this.#engine, clock, runRoot: runRootOf(stateDir), logs: this.#shipper });
+    const mounts = new MountProbes({ clock });
+    const store = new WorkloadStore(stateDir);
+    const began = clock.now() - clock.monotonic();
+    for (const workload of spec.workloads) {
+      this.#loops.set(
+        workload.name,
+        new WorkloadLoop({
+          agent: spec,
+          spec: workload,
+          ownerId: this.#identity.agentId,
+          engine: this.#engine,
+          runs,
+          mountProbes: mounts,
+          prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, shell: workload.shell, onResult }),
+          resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
+          store,
+          clock,
+          now: () => Math.round(began + clock.monotonic()),
+          random: Math.random,
+          logger,
+          emit: (event) => this.#emit(event),
+          observe: () => this.#observer.observe(),
+          onChange: () => this.#uplink?.statusChanged(),
+        }),
+      );
+    }
+    this.#hostMetrics = new MetricsSampler({ clock, disks: [stateDir, '/'] });
+    this.#workloadMetrics = new WorkloadMetricsSampler({
+      clock,
+      stats: (id) => this.#engine.stats(id),
+      hostMemoryBytes: this.#facts.memoryTotalBytes ?? Number.POSITIVE_INFINITY,
+    });
+    this.#uplink = spec.collector === null ? null : this.#dialer(spec.collector);
+    this.#systemd = new Systemd({ env: process.env, clock, onError: (message) => logger.warn(message) });
+    this.#control = new ControlServer({
+      path: join(stateDir, 'control.sock'),
+      handlers: {
+        status: () => this.#status(),
+        act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', clock.now())),
+      },
+    });
+  }
+
+  #dialer(collector: NonNullable<AgentSpec['collector']>): Uplink {
+    const { host } = this.#spec;
+    return new Uplink({
+      spec: collector,
+      clock: this.#clock,
+      random: Math.random,
+      logger: this.#logger,
+      outbox: this.#outbox,
+      logs: this.#shipper,
+      hello: () => ({
+        agentId: this.#identity.agentId,
+        machineId: this.#machineId,
+        bootId: this.#bootId,
+        host: host.name,
+        labels: { ...host.labels },
+        version: agentVersion,
+        facts: this.#hostFacts(),
+        remoteActions: host.remoteActions,
+      }),
+      status: () => ({
+        workloads: this.#workloads(),
+        ...(this.#metrics === null ? {} : { metrics: this.#metrics }),
+        engine: this.#engineUp === true ? 'up' : 'down',
+      }),
+      onAction: (action) => {
+        if (!host.remoteActions) {
+          return Promise.resolve({
+            ok: false,
+            code: 'action-refused',
+            message: `host ${host.name} refuses remote actions (host.remote_actions)`,
+          });
+        }
+        return Promise.resolve(carryOut(action, this.#loops, 'by an operator', this.#clock.now()));
+      },
+    });
+  }
+
+  /** Resolves when the first look at the engine has been taken, or could not be. */
+  async start(): Promise<void> {
+    const { host } = this.#spec;
+    this.#logger.info({ agentId: this.#identity.agentId, host: host.name, stateDir: this.#stateDir }, 'relight-agent starts');
+    this.#emit({
+      kind: 'agent.started',
+      severity: 'info',
+      message: `relight-agent ${agentVersion} started on ${host.name}`,
+      data: { version: agentVersion, bootId: this.#bootId, identity: this.#identity.reason },
+    });
+    // What earlier runs wrote while nobody read; those still under way are followed on.
+    for (const file of segmentsOnDisk(runRootOf(this.#stateDir))) this.#shipper.follow(file);
+    await this.#control.listen();
+    this.#hostMetrics.start((metrics) => void this.#sampled(metrics));
+    const looked = new Promise<void>((resolve) => {
+      this.#onFirstLook = resolve;
+    });
+    this.#observer.start();
+    await looked;
+    this.#uplink?.start();
+    this.#systemd.ready(`supervising ${this.#loops.size} workload(s)`);
+  }
+
+  async stop(): Promise<void> {
+    await this.#systemd.stopping();
+    const reason = (await machineGoesDown()) ? 'rebooting' : 'stopped';
+    this.#emit({
+      kind: 'agent.stopped',
+      severity: 'info',
+      message: `relight-agent stopped${reason === 'rebooting' ? ': the machine goes down' : ''}`,
+      data: { reason },
+    });
+    this.#observer.stop();
+    this.#hostMetrics.dispose();
+    for (const loop of this.#loops.values()) loop.stop();
+    await this.#control.close();
+    await this.#uplink?.stop(reason);
+    this.#shipper.close();
+    this.#outbox.close();
+  }
+
+  #emit(event: Omit<NewAgentEvent, 'at'>): void {
+    const stored = this.#outbox.append({ ...event, at: this.#clock.now() });
+    const level = event.severity === 'info' ? 'info' : event.severity === 'warning' ? 'warn' : 'error';
+    this.#logger[level]({ kind: event.kind, workload: event.workload, seq: stored.seq, data: event.data }, event.message);
+  }
+
+  #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
+    if (this.#engineUp !== true) this.#engineFound();
+    for (const facts of containers) if (facts.labels['relight.agent'] === this.#identity.agentId) this.#containerLogs.seen(facts);
+    for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
+    this.#onFirstLook();
+  }
+
+  #engineFound(): void {
+    const first = this.#engineUp === null;
+    this.#engineUp = true;
+    this.#engineReason = 'answers';
+    if (!first) this.#emit({ kind: 'engine.recovered', severity: 'info', message: 'the engine answers again', data: {} });
+    void this.#engine.info().then(
+      (info) => {
+        this.#engineInfo = info;
+      },
+      (thrown: unknown) => this.#logger.warn({ reason: toRelightError(thrown).message }, 'the engine does not tell its version'),
+    );
+  }
+
+  #engineLost(reason: string): void {
+    if (this.#engineUp !== false)
+      this.#emit({ kind: 'engine.lost', severity: 'error', message: `the engine does not answer: ${reason}`, data: {} });
+    this.#engineUp = false;
+    this.#engineReason = reason;
+    for (const loop of this.#loops.values()) loop.send({ type: 'engine-lost', reason });
+    this.#onFirstLook();
+  }
+
+  #engineEvent(event: EngineEvent): void {
+    if (event.type === 'image') {
+      if (event.action === 'delete' || event.action === 'untag') return;
+      for (const loop of this.#loops.values()) loop.send({ type: 'image-changed' });
+    } else if (event.action === 'oom') {
+      this.#loops.get(event.attributes['relight.workload'] ?? '')?.send({ type: 'oom' });
+    }
+  }
+
+  async #sampled(metrics: HostMetrics): Promise<void> {
+    this.#metrics = metrics;
+    const containers = new Map(
+      [...this.#loops].flatMap(([name, { state }]) =>
+        state.container?.running === true ? [[name, { id: state.container.id, pid: state.container.pid }] as const] : [],
+      ),
+    );
+    this.#measured = await this.#workloadMetrics.sample(containers);
+  }
+
+  #workloads(): WorkloadStatus[] {
+    return [...this.#loops].map(([name, loop]) => loop.status(this.#measured.get(name) ?? null));
+  }
+
+  #hostFacts(): HostFacts {
+    const info = this.#engineInfo;
+    return info === null ? this.#facts : { ...this.#facts, engineVersion: info.version, engineApiVersion: info.apiVersion };
+  }
+
+  #status(): AgentStatus {
+    const { collector, host } = this.#spec;
+    return {
+      agentId: this.#identity.agentId,
+      host: host.name,
+      version: agentVersion,
+      bootId: this.#bootId,
+      startedAt: this.#startedAt,
+      engine: { state: this.#engineUp === true ? 'up' : 'down', reason: this.#engineReason, version: this.#engineInfo?.version ?? null },
+      collector: collector === null || this.#uplink === null ? null : { url: collector.url, ...this.#uplink.state() },
+      metrics: this.#metrics,
+      workloads: this.#workloads(),
+    };
+  }
+
+  /** Whether the machine has booted since an agent last ran here. Says so as an event. */
+  #rebooted(): boolean {
+    const file = join(this.#stateDir, 'boot-id');
+    let before: string | null = null;
+    try {
+      before = readFileSync(file, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    if (before === this.#bootId) return false;
+    mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 });
+    writeFileSync(file, this.#bootId);
+    if (before === null) return false;
+    this.#emit({ kind: 'host.booted', severity: 'info', message: 'the machine has booted', data: { bootId: this.#bootId, before } });
+    return true;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * Keeps looking at our containers. Events only wake it; list + inspect decides. It subscribes first and lists then, lists
+ * again every 10 s and after every break of the stream, because the engine drops events silently when a reader is slow.
+ *
+ * An engine that refuses connections may have taken its containers down with it: the first look after that says
+ * `afterOutage`. An engine that merely does not answer (hung, paused) cannot, so its silence excuses nobody's death.
+ */
+import { delay, type Clock, type Timer } from '@relight/shared/clock';
+import { toRelightError } from '@relight/shared/errors';
+import type { Logger } from 'pino';
+import type { ContainerFacts, Engine, EngineEvent } from './engine.ts';
+
+const relistMs = 10_000;
+const callMs = 5_000;
+const retryMsMin = 50;
+const retryMsMax = 1_000;
+
+export interface ObserverOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly ownerId: string;
+  /** Container names that the configuration claims: a stranger under such a name is of interest too. */
+  readonly names: readonly string[];
+  /** The machine has booted since we last looked: containers fell with it. */
+  readonly afterBoot: boolean;
+  readonly onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean) => void;
+  readonly onLost: (reason: string) => void;
+  readonly onEvent: (event: EngineEvent) => void;
+}
+
+export class EngineObserver {
+  readonly #options: ObserverOptions;
+  readonly #stop = new AbortController();
+  #looking = false;
+  #again = false;
+  #outage: boolean;
+  #up: boolean | null = null;
+  #retries = 0;
+  #relist: Timer | null = null;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+    this.#outage = options.afterBoot;
+  }
+
+  /** Null before the first answer. */
+  get up(): boolean | null {
+    return this.#up;
+  }
+
+  start(): void {
+    void this.#subscribe();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#relist?.cancel();
+  }
+
+  /** Look now. A look under way is followed by another one, since it may have begun before what the caller knows of. */
+  observe(): void {
+    if (this.#stop.signal.aborted) return;
+    if (this.#looking) {
+      this.#again = true;
+      return;
+    }
+    this.#looking = true;
+    this.#relist?.cancel();
+    void this.#look().finally(() => {
+      this.#looking = false;
+      if (this.#again) {
+        this.#again = false;
+        this.observe();
+      }
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { clock, onObserved } = this.#options;
+    try {
+      const containers = await this.#read();
+      const afterOutage = this.#outage;
+      this.#outage = false;
+      this.#up = true;
+      this.#retries = 0;
+      this.#relist = clock.after(relistMs, () => this.observe());
+      onObserved(containers, afterOutage);
+    } catch (thrown) {
+      if (this.#stop.signal.aborted) return;
+      const error = toRelightError(thrown, 'engine-error');
+      this.#lost(error.message, error.code === 'engine-unreachable');
+      const waitMs = Math.min(retryMsMax, retryMsMin * 2 ** this.#retries);
+      this.#retries += 1;
+      this.#relist = clock.after(waitMs, () => this.observe());
+    }
+  }
+
+  async #read(): Promise<readonly ContainerFacts[]> {
+    const { engine, ownerId, names } = this.#options;
+    const call = { timeoutMs: callMs, signal: this.#stop.signal };
+    const [own, ...named] = await Promise.all([
+      engine.list({ labels: { 'relight.agent': ownerId } }, call),
+      ...names.map((name) => engine.list({ name }, call)),
+    ]);
+    const ids = new Set([...own, ...named.flat()]);
+    const facts = await Promise.all([...ids].map((id) => engine.inspect(id, call)));
+    return facts.filter((container) => container !== null);
+  }
+
+  #lost(reason: string, refused: boolean): void {
+    if (refused) this.#outage = true;
+    if (this.#up !== false) this.#options.logger.warn({ reason }, 'the engine does not answer');
+    this.#up = false;
+    this.#options.onLost(reason);
+  }
+
+  async #subscribe(): Promise<void> {
+    const { engine, clock, logger } = this.#options;
+    const { signal } = this.#stop;
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      try {
+        const onOpen = (): void => {
+          failures = 0;
+          this.observe();
+        };
+        for await (const event of engine.events(signal, onOpen)) this.#onEvent(event);
+      } catch (thrown) {
+        if (signal.aborted) return;
+        logger.debug({ reason: toRelightError(thrown).message }, 'event stream broke');
+      }
+      // Whether the engine is gone or only the stream broke: a look tells.
+      this.observe();
+      await delay(clock, Math.min(retryMsMax, retryMsMin * 2 ** failures), signal).catch(() => {});
+    }
+  }
+
+  #onEvent(event: EngineEvent): void {
+    const { ownerId, names, onEvent } = this.#options;
+    if (event.type === 'image') {
+      onEvent(event);
+      return;
+    }
+    const concerns = event.attributes['relight.agent'] === ownerId || names.includes(event.attributes['name'] ?? '');
+    if (event.type !== 'container' || !concerns || event.action.startsWith('exec_')) return;
+    onEvent(event);
+    this.observe();
+  }
+}

@@ -1,0 +1,339 @@
+/**
+ * One workload, alive: feeds events to the pure supervisor one at a time, writes down what must not be forgotten, and
+ * carries out the effects. Decides nothing itself.
+ */
+import { createHash } from 'node:crypto';
+import type { Clock, Timer } from '@relight/shared/clock';
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
+import type { Logger } from 'pino';
+import type { MountProbes } from './checks/mount.ts';
+import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
+import type { DesiredProbe, Prober } from './checks/prober.ts';
+import { compareFingerprints, compareWorkload, specFingerprint, type Change } from './config/impact.ts';
+import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
+import type { ContainerFacts, Engine } from './engine/engine.ts';
+import { runOp } from './stages/run-op.ts';
+import { isExecuting } from './stages/proc.ts';
+import type { Runs } from './stages/runs.ts';
+import type { StageContext } from './stages/stage.ts';
+import { wantedProbes } from './supervisor/desired-probes.ts';
+import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
+import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
+import { durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
+import { workloadStatus } from './supervisor/status.ts';
+import { transition, wakeAt } from './supervisor/transition.ts';
+import type { WorkloadStore } from './workload-store.ts';
+
+/** An operation that does not end after its cancellation is given up; what it may still do is found by observation. */
+const cancelMsMax = 15_000;
+/** A tick that changes nothing must not become a busy loop. */
+const tickMsMin = 20;
+
+export interface LoopOptions {
+  readonly agent: AgentSpec;
+  readonly spec: WorkloadSpec;
+  readonly ownerId: string;
+  readonly engine: Engine;
+  readonly runs: Runs;
+  readonly mountProbes: MountProbes;
+  readonly prober: (onResult: ProbeCallback) => Prober;
+  /** Resolves the variables of one attempt, for probes after an adoption. */
+  readonly resolveVars: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+  readonly store: WorkloadStore;
+  readonly clock: Clock;
+  /** Epoch milliseconds that never jump. */
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly emit: (event: EmittedEvent & { readonly workload: string }) => void;
+  readonly observe: () => void;
+  readonly onChange: () => void;
+}
+
+export type ProbeCallback = (key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult) => void;
+
+export class WorkloadLoop {
+  readonly #options: LoopOptions;
+  readonly #prober: Prober;
+  readonly #queue: SupervisorEvent[] = [];
+  readonly #watched = new Map<string, AbortController>();
+  readonly #stop = new AbortController();
+  #state: WorkloadState;
+  #draining = false;
+  #op: { readonly id: number; readonly abort: AbortController } | null = null;
+  #progress: string | null = null;
+  #vars: Readonly<Record<string, string>> | null = null;
+  #resolving = false;
+  #tick: Timer | null = null;
+  #savedSpec: WorkloadSpec | null;
+  #compared = false;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    const saved = options.store.load(options.spec.name);
+    const now = options.now();
+    this.#savedSpec = saved?.spec ?? null;
+    this.#state = saved === null ? initialState(now) : restore(saved.state, now, options.spec.restart.container.maxMs);
+    this.#prober = options.prober((key, kind, result) => this.#onProbe(key, kind, result));
+  }
+
+  get state(): WorkloadState {
+    return this.#state;
+  }
+
+  send(event: SupervisorEvent): void {
+    if (this.#stop.signal.aborted) return;
+    this.#queue.push(event);
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#step(next);
+    } finally {
+      this.#draining = false;
+    }
+    this.#settle();
+  }
+
+  observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
+    const { spec } = this.#options;
+    const own = containers.filter((facts) => facts.labels['relight.workload'] === spec.name || facts.name === spec.container.name);
+    this.#compareSpec(own);
+    this.send({ type: 'observed', containers: own, afterOutage });
+  }
+
+  /** Once: does what runs come from another configuration than the present one? The saved one tells, or else the label. */
+  #compareSpec(containers: readonly ContainerFacts[]): void {
+    if (this.#compared) return;
+    this.#compared = true;
+    const { spec, ownerId } = this.#options;
+    const changes = this.#savedSpec === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(this.#savedSpec, spec);
+    const impact = (['container', 'process'] as const).find((level) => changes.some((change) => change.impact === level));
+    if (impact === undefined) return;
+    const fields = changes.filter((change) => change.impact !== 'none').map((change) => change.field);
+    this.send({ type: 'spec-changed', impact, fields });
+  }
+
+  status(metrics: WorkloadMetrics | null): WorkloadStatus {
+    return workloadStatus(this.#state, this.#options.spec, this.#progress, metrics);
+  }
+
+  /** Lets go of everything; containers, mounts and processes go on as they are. */
+  stop(): void {
+    this.#stop.abort();
+    this.#tick?.cancel();
+    this.#prober.dispose();
+    this.#op?.abort.abort(new RelightError('cancelled', 'the agent stops'));
+    for (const watch of this.#watched.values()) watch.abort();
+  }
+
+  #step(event: SupervisorEvent): void {
+    const { now, random, spec, ownerId } = this.#options;
+    const before = this.#state;
+    const { state, effects } = transition(before, event, { now: now(), random: random(), spec, ownerId });
+    this.#state = state;
+    if (state.op === null) this.#progress = null;
+    this.#save();
+    for (const effect of effects) this.#carryOut(effect);
+    if (state !== before) this.#options.onChange();
+  }
+
+  /** A disk that takes no more must not stop recovery: labels, RELIGHT_RUN and the engine can tell all of it again. */
+  #save(): void {
+    const { store, spec, logger } = this.#options;
+    try {
+      store.save(spec.name, { state: durable(this.#state), spec });
+    } catch (error) {
+      logger.error({ err: error, workload: spec.name }, 'the state could not be written; going on without');
+    }
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'run':
+        this.#start(effect.opId, effect.op);
+        return;
+      case 'cancel':
+        if (this.#op?.id === effect.opId) this.#op.abort.abort(new RelightError('cancelled', 'overtaken by events'));
+        return;
+      case 'emit':
+        this.#options.emit({ ...effect.event, workload: this.#options.spec.name });
+        return;
+      case 'observe':
+        this.#options.observe();
+        return;
+      case 'probe-mount':
+        this.#prober.now(`mount/${effect.mount}`);
+        return;
+      case 'sweep':
+        void this.#sweep(effect.containerIds);
+    }
+  }
+
+  #start(opId: number, op: Op): void {
+    const abort = new AbortController();
+    this.#op = { id: opId, abort };
+    this.#progress = null;
+    if (op.kind === 'prepare') this.#vars = null;
+    void this.#perform(op, abort.signal).then((result) => {
+      if (this.#op?.id === opId) this.#op = null;
+      this.send({ type: 'op-done', opId, result });
+    });
+  }
+
+  async #perform(op: Op, signal: AbortSignal): Promise<OpResult> {
+    try {
+      const work = runOp(op, this.#context(signal));
+      return { ok: true, value: await Promise.race([work, this.#givenUp(signal)]) };
+    } catch (thrown) {
+      const error = signal.aborted ? toRelightError(signal.reason, 'cancelled') : toRelightError(thrown);
+      if (error.code === 'internal') this.#options.logger.error({ err: thrown, op }, 'an operation failed in an unforeseen way');
+      const { code, message, recoverable, advice, data } = error;
+      return { ok: false, failure: { code, message, recoverable, advice, data } };
+    }
+  }
+
+  #givenUp(signal: AbortSignal): Promise<never> {
+    return new Promise((_, reject) => {
+      const giveUp = (): void => void this.#options.clock.after(cancelMsMax, () => reject(signal.reason as Error));
+      if (signal.aborted) giveUp();
+      else signal.addEventListener('abort', giveUp, { once: true });
+    });
+  }
+
+  #context(signal: AbortSignal): StageContext {
+    const { agent, spec, ownerId, engine, runs, mountProbes, clock, emit } = this.#options;
+    return {
+      engine,
+      clock,
+      spec,
+      agent,
+      ownerId,
+      generation: this.#state.generation,
+      containerId: this.#state.container?.id ?? null,
+      signal,
+      vars: this.#vars ?? {},
+      setVars: (vars) => {
+        this.#vars = vars;
+      },
+      runs,
+      mountProbes,
+      progress: (stage) => {
+        this.#progress = stage;
+        this.#options.onChange();
+      },
+      emit: (event) => emit({ ...event, workload: spec.name, generation: this.#state.generation }),
+    };
+  }
+
+  /** After the queue is empty: probes, watches and the next tick follow from the state. */
+  #settle(): void {
+    this.#setProbes();
+    this.#setWatches();
+    const { now, spec, clock } = this.#options;
+    this.#tick?.cancel();
+    const at = wakeAt(this.#state, { spec });
+    this.#tick = at === null ? null : clock.after(Math.max(tickMsMin, at - now()), () => this.send({ type: 'tick' }));
+  }
+
+  #setProbes(): void {
+    const { container } = this.#state;
+    const wanted = wantedProbes(this.#state, this.#options.spec);
+    if (wanted.length === 0 || container === null) {
+      this.#prober.set([]);
+      return;
+    }
+    // After an adoption nobody has resolved the variables yet; a check without them would only fail.
+    if (this.#vars === null) void this.#resolve();
+    const usable = this.#vars === null ? wanted.filter((probe) => probe.kind === 'mount') : wanted;
+    this.#prober.set(
+      usable.map((probe): DesiredProbe => ({ ...probe, containerId: container.id, containerPid: container.pid, vars: this.#vars ?? {} })),
+    );
+  }
+
+  async #resolve(): Promise<void> {
+    if (this.#resolving) return;
+    this.#resolving = true;
+    try {
+      const vars = await this.#options.resolveVars(this.#stop.signal);
+      this.#vars ??= vars;
+      this.send({ type: 'tick' });
+    } catch (thrown) {
+      if (this.#stop.signal.aborted) return;
+      this.#options.logger.warn(
+        { workload: this.#options.spec.name, reason: toRelightError(thrown).message },
+        'checks wait for the variables',
+      );
+      this.#options.clock.after(variableRetryMs, () => this.send({ type: 'tick' }));
+    } finally {
+      this.#resolving = false;
+    }
+  }
+
+  #setWatches(): void {
+    const { container, process, mounts, adopted } = this.#state;
+    const wanted = new Map<string, RunHandle>();
+    if (container?.running === true && adopted) {
+      for (const run of [process, ...Object.values(mounts).map((mount) => mount.run)]) if (run !== null) wanted.set(run.runId, run);
+    }
+    for (const [runId, watch] of this.#watched) {
+      if (wanted.has(runId)) continue;
+      watch.abort();
+      this.#watched.delete(runId);
+    }
+    for (const run of wanted.values())
+      if (container !== null && !this.#watched.has(run.runId)) this.#watch(run, container.id, container.pid);
+  }
+
+  #watch(run: RunHandle, containerId: string, containerPid: number): void {
+    const abort = new AbortController();
+    this.#watched.set(run.runId, abort);
+    void this.#options.runs.exited(run, containerId, abort.signal).then(
+      (exit) => {
+        if (abort.signal.aborted) return;
+        const containerAlive = isExecuting('/proc', containerPid);
+        this.send({ type: 'run-exited', runId: run.runId, exitCode: exit.exitCode, signal: exit.signal, containerAlive });
+      },
+      (thrown: unknown) => {
+        if (!abort.signal.aborted) this.#options.logger.error({ err: thrown, run: run.runId }, 'watching a run failed');
+      },
+    );
+  }
+
+  #onProbe(key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult): void {
+    const name = key.slice(kind.length + 1);
+    const failed = 'condition' in result ? result.condition !== 'ok' : !result.ok;
+    // A dead container fails every check; what it died of is the engine's to tell.
+    if (failed && !isExecuting('/proc', this.#state.container?.pid ?? 0)) {
+      this.#options.observe();
+      return;
+    }
+    if ('condition' in result) this.send({ type: 'mount-check', mount: name, condition: result.condition, message: result.message });
+    else if (kind !== 'mount') this.send({ type: 'check', list: kind, name, ok: result.ok, message: result.message });
+  }
+
+  async #sweep(containerIds: readonly string[]): Promise<void> {
+    const { engine, logger } = this.#options;
+    for (const id of containerIds) {
+      try {
+        // Removing a container with many files takes the engine seconds.
+        await engine.remove(id, { timeoutMs: 60_000, signal: this.#stop.signal });
+      } catch (thrown) {
+        if (!this.#stop.signal.aborted)
+          logger.warn({ containerId: id, reason: toRelightError(thrown).message }, 'an old container could not be removed');
+      }
+    }
+  }
+}
+
+const variableRetryMs = 5_000;
+
+const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Without saved state: the newest running container of ours carries the fingerprint of what it was made from. */
+function changesByLabel(containers: readonly ContainerFacts[], spec: WorkloadSpec, ownerId: string): readonly Change[] {
+  const running = containers.filter((facts) => facts.labels['relight.agent'] === ownerId && facts.status === 'running');
+  const label = running.toSorted((a, b) => b.createdAt - a.createdAt)[0]?.labels['relight.spec'];
+  if (label === undefined) return [];
+  return compareFingerprints(JSON.parse(label) as Record<string, string>, specFingerprint(spec, sha256Hex));
+}

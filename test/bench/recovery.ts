@@ -1,0 +1,139 @@
+/**
+ * How long a killed container takes to be ready again, against the floor: the same engine calls back to back, by hand,
+ * without agent, log, checks or state. Both begin just before the kill, and each round measures both, so that a machine
+ * whose speed drifts slows both alike.
+ *
+ *   npm run bench -- recovery [ROUNDS]
+ */
+import { availableParallelism, totalmem } from 'node:os';
+import { DockerEngine } from '@relight/agent/engine/docker-engine';
+import { createOptions } from '@relight/agent/engine/create-options';
+import { parseConfig } from '@relight/agent/config/load';
+import type { WorkloadSpec } from '@relight/agent/config/spec';
+import { formatBytes } from '@relight/shared/units';
+import { stringify } from 'yaml';
+import { startPrivateEngine } from '../support/engine.ts';
+import { buildTestImage } from '../support/image.ts';
+import { startLab, type Lab } from '../support/lab.ts';
+import { waitFor } from '../support/wait.ts';
+
+const host = 'bench';
+const name = 'worker';
+
+function workload(image: string): Record<string, unknown> {
+  return {
+    name,
+    container: { image, command: ['sleep', 'infinity'], init: true },
+    process: { run: 'exec sleep 1000000' },
+    restart: { container: { initial: '0s', budget: '1000 per 10m' }, process: { initial: '0s', budget: '1000 per 10m' } },
+  };
+}
+
+export async function run([rounds = '10']: readonly string[]): Promise<void> {
+  const count = Number(rounds);
+  if (!Number.isSafeInteger(count) || count < 1) throw new Error(`ROUNDS is a whole number from 1 up, not "${rounds}"`);
+  const engine = await startPrivateEngine();
+  try {
+    const image = await buildTestImage(engine);
+    await using lab = await startLab({ engineSocket: engine.socket });
+    const floor = await startFloor(engine.socket, image);
+    await lab.addAgent({ host, workloads: [workload(image)] });
+    await lab.fleet.waitForPhase(host, name, 'ready');
+    const floors: number[] = [];
+    const relights: number[] = [];
+    for (let round = 0; round < count; round += 1) {
+      floors.push(await floor.round());
+      relights.push(await relightRound(lab));
+    }
+    report(floors, relights);
+  } finally {
+    await engine.dispose();
+  }
+}
+
+/** The bare calls: kill, wait for the engine to say `die`, rename, create, start, look up the pid, exec. */
+async function startFloor(socketPath: string, image: string): Promise<{ round(): Promise<number> }> {
+  const engine = new DockerEngine({ socketPath });
+  const config = stringify({ version: 1, workloads: [workload(image)] });
+  const spec = parseConfig(config, 'bench.yaml', { hostname: host }).workloads[0] as WorkloadSpec;
+  const body = createOptions({
+    spec: spec.container,
+    workload: 'floor',
+    generation: 1,
+    ownerId: 'floor',
+    fingerprint: {},
+    runDirectory: '/tmp',
+    secrets: {},
+  });
+  let id = (await engine.create('floor', body)).id;
+  await engine.start(id);
+  let generation = 0;
+  return {
+    async round() {
+      generation += 1;
+      const dead = id;
+      const listening = new AbortController();
+      const died = Promise.withResolvers<void>();
+      const open = Promise.withResolvers<void>();
+      const listen = async (): Promise<void> => {
+        for await (const event of engine.events(listening.signal, open.resolve))
+          if (event.action === 'die' && event.id === dead) died.resolve();
+      };
+      const events = listen().catch(() => {});
+      await open.promise;
+      const began = performance.now();
+      await engine.kill(dead, 'SIGKILL');
+      await died.promise;
+      await engine.rename(dead, `floor-old-${generation}`);
+      id = (await engine.create('floor', body)).id;
+      await engine.start(id);
+      await engine.inspect(id);
+      await engine.execDetached(id, { argv: ['sh', '-c', 'exec sleep 1000000'] });
+      const took = performance.now() - began;
+      listening.abort();
+      await events;
+      await engine.remove(dead);
+      return took;
+    },
+  };
+}
+
+/** From just before the kill to the agent's `workload.ready`, both on this machine's clock. */
+async function relightRound(lab: Lab): Promise<number> {
+  const before = await lab.fleet.workload(host, name);
+  const id = before?.containerId ?? '';
+  const began = Date.now();
+  await lab.engine.kill(id, 'SIGKILL');
+  const ready = await waitFor(
+    async () =>
+      (await lab.fleet.events({ host, kind: 'workload.ready', since: new Date(began).toISOString() })).find(
+        (event) => event.generation === (before?.generation ?? 0) + 1,
+      ),
+    { timeoutMs: 30_000, everyMs: 20, what: 'the workload to be ready again' },
+  );
+  const took = Date.parse(ready.at) - began;
+  await lab.fleet.waitForPhase(host, name, 'ready');
+  return took;
+}
+
+function report(floors: readonly number[], relights: readonly number[]): void {
+  const machine = `${availableParallelism()} cores, ${formatBytes(totalmem())}`;
+  console.log(`recovery of a killed container, ${floors.length} rounds, ${machine}`);
+  const row = (label: string, values: readonly number[]): void => {
+    const sorted = values.toSorted((a, b) => a - b);
+    console.log(
+      `  ${label.padEnd(28)} median ${median(values).toFixed(0).padStart(5)} ms   min ${sorted[0]?.toFixed(0)} ms   max ${sorted.at(-1)?.toFixed(0)} ms`,
+    );
+  };
+  row('bare engine calls', floors);
+  row('Relight, kill to ready', relights);
+  console.log(`  ratio of medians ${(median(relights) / median(floors)).toFixed(3)} (goal 1.05, limit 1.25)`);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+}
