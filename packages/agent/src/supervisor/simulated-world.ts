@@ -160,7 +160,9 @@ export class SimulatedWorld {
         container.startedAt = this.now;
         return { kind: 'start', pid: 50 + container.generation, startedAt: this.now };
       }
-      default:
+      case 'mount':
+      case 'setup':
+      case 'process':
         return inside?.running === true ? this.#inside(op, inside) : failureOf('engine-error');
     }
   }

@@ -351,8 +351,8 @@ describe('whatever happens', () => {
 
   function invariants(world: SimulatedWorld): void {
     const { state } = world;
-    if (state.phase === 'ready') expect(state.readyAt).not.toBeNull();
-    if (state.readyAt !== null) expect(state.container).not.toBeNull();
+    expect(state.phase !== 'ready' || state.readyAt !== null, 'ready without a time').toBe(true);
+    expect(state.readyAt === null || state.container !== null, 'ready without a container').toBe(true);
     expect(state.reason).not.toBe('');
     expect(JSON.parse(JSON.stringify(state))).toEqual(state);
   }
