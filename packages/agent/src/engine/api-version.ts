@@ -8,6 +8,9 @@ const tested = '1.47';
 
 /** The lower of the engine's and the tested one, but nothing that the engine has dropped. Fails with engine-too-old. */
 export function negotiateApiVersion(engine: { readonly newest: string; readonly oldest: string }): string {
+  if (!isVersion(engine.newest) || !isVersion(engine.oldest)) {
+    throw new RelightError('engine-error', 'what answers on the socket is no container engine: it does not name its API version');
+  }
   if (compare(engine.newest, floor) < 0) {
     throw new RelightError('engine-too-old', `the engine speaks API ${engine.newest}, at least ${floor} is needed`, {
       data: { apiVersion: engine.newest },
@@ -19,6 +22,8 @@ export function negotiateApiVersion(engine: { readonly newest: string; readonly 
 
 /** Engines before this one take one network at create. */
 export const takesSeveralNetworks = (apiVersion: string): boolean => compare(apiVersion, '1.44') >= 0;
+
+const isVersion = (version: unknown): boolean => typeof version === 'string' && /^\d+\.\d+$/.test(version);
 
 function compare(a: string, b: string): number {
   const [majorA = 0, minorA = 0] = a.split('.').map(Number);

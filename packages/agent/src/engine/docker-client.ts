@@ -133,7 +133,8 @@ function dial(modem: Modem, request: EngineRequest, signal: AbortSignal, isStrea
   return new Promise((resolve, reject) => {
     modem.dial(
       {
-        path: `${request.path}?`,
+        // The question mark is what makes docker-modem add the query.
+        path: Object.keys(request.query ?? {}).length > 0 ? `${request.path}?` : request.path,
         method: request.method,
         options: { _query: request.query ?? {}, _body: request.body ?? {} },
         abortSignal: signal,

@@ -2,7 +2,7 @@
  * From what the engine says to a code of the catalogue. Pure. The engine has no error codes of its own, only a status and
  * a sentence, so the sentences of Docker Engine 20.10 to 28 are recognised here and nowhere else.
  */
-import { errorMessage, RelightError, type ErrorCode } from '@relight/shared/errors';
+import { errorMessage, RelightError, toRelightError, type ErrorCode } from '@relight/shared/errors';
 
 /** What was being asked; it decides what an otherwise unknown refusal means. */
 export type CallKind = 'create' | 'start' | 'exec' | 'pull' | 'other';
@@ -92,9 +92,11 @@ function pullCode(message: string): ErrorCode {
 /** Whatever the client threw: an answer of the engine, or no answer at all, which is `engine-unreachable`. */
 export function callFailure(kind: CallKind, thrown: unknown): RelightError {
   if (thrown instanceof RelightError) return thrown;
-  const { statusCode, json } = thrown as { statusCode?: number; json?: { message?: unknown } | null };
+  const { code, statusCode, json } = thrown as { code?: unknown; statusCode?: number; json?: { message?: unknown } | null };
   if (statusCode === undefined) {
-    const denied = (thrown as NodeJS.ErrnoException).code === 'EACCES';
+    // What sockets, streams and the HTTP parser throw has a code; anything else is a defect of ours and must not look like an outage.
+    if (typeof code !== 'string') return toRelightError(thrown);
+    const denied = code === 'EACCES';
     return new RelightError('engine-unreachable', errorMessage(thrown), {
       cause: thrown,
       ...(denied ? { advice: 'Run the agent as root, or let its user use the socket of the engine.' } : {}),

@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DockerClient } from './docker-client.ts';
+
+/** A server in place of the engine, for what a real one cannot be brought to do on request. */
+describe('DockerClient', () => {
+  let directory: string;
+  let server: Server;
+  let requests: string[];
+  let apiVersion: string;
+  let answer: (request: IncomingMessage, response: ServerResponse) => void;
+  let client: DockerClient;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'relight-client-'));
+    requests = [];
+    apiVersion = '1.44';
+    answer = (_, response) => response.end('{}');
+    server = createServer((request, response) => {
+      requests.push(`${request.method} ${request.url}`);
+      if (request.url === '/version') response.end(JSON.stringify({ ApiVersion: apiVersion, MinAPIVersion: '1.24' }));
+      else answer(request, response);
+    });
+    const socketPath = join(directory, 's');
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    client = new DockerClient({ socketPath, callTimeoutMs: 5_000, clock: systemClock });
+  });
+  afterEach(async () => {
+    vi.unstubAllEnvs();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true });
+  });
+
+  const ask = (options = {}) => client.call('other', options, (connection) => connection.send({ method: 'GET', path: '/info' }));
+
+  it('agrees on a version once, and again after the engine was away', async () => {
+    await ask();
+    await ask();
+    expect(requests).toEqual(['GET /version', 'GET /v1.44/info', 'GET /v1.44/info']);
+    answer = (request) => request.socket.destroy();
+    await expect(ask()).rejects.toMatchObject({ code: 'engine-unreachable' });
+    answer = (_, response) => response.end('{}');
+    apiVersion = '1.47';
+    requests = [];
+    await ask();
+    expect(requests).toEqual(['GET /version', 'GET /v1.47/info']);
+  });
+
+  it('refuses an engine that is too old', async () => {
+    apiVersion = '1.40';
+    await expect(ask()).rejects.toMatchObject({ code: 'engine-too-old', recoverable: false });
+  });
+
+  it('uses its socket whatever DOCKER_HOST says', async () => {
+    vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:9');
+    await ask();
+    expect(requests).toContain('GET /v1.44/info');
+  });
+
+  it('makes a new connection for each call', async () => {
+    const sockets = new Set<unknown>();
+    answer = (request, response) => {
+      sockets.add(request.socket);
+      response.end('{}');
+    };
+    await ask();
+    await ask();
+    expect(sockets.size).toBe(2);
+  });
+
+  it('ends a call whose answer stops in the middle', async () => {
+    answer = (_, response) => {
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('{"a":');
+    };
+    await expect(ask({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'engine-timeout', data: { timeoutMs: 100 } });
+  });
+
+  it('tells cancellation from a deadline, and keeps the reason', async () => {
+    answer = () => undefined;
+    const reason = new RelightError('stage-timeout', 'enough');
+    const controller = new AbortController();
+    const asked = ask({ signal: controller.signal });
+    controller.abort(reason);
+    await expect(asked).rejects.toBe(reason);
+    await expect(ask({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it('holds the deadline only until a stream is open', async () => {
+    let send: (() => void) | undefined;
+    answer = (_, response) => {
+      response.flushHeaders();
+      send = () => response.end('late');
+    };
+    const clock = new ManualClock();
+    const patient = new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+    const stream = await patient.open('other', undefined, { method: 'GET', path: '/events' });
+    clock.advance(60_000);
+    send?.();
+    expect(Buffer.concat((await stream.toArray()) as Buffer[]).toString()).toBe('late');
+  });
+
+  it('ends an open stream when its signal aborts', async () => {
+    answer = (_, response) => response.flushHeaders();
+    const controller = new AbortController();
+    const stream = await client.open('other', controller.signal, { method: 'GET', path: '/events' });
+    const read = stream.toArray();
+    controller.abort();
+    await expect(read).rejects.toThrow();
+  });
+
+  it('gives up on a stream that never opens', async () => {
+    answer = () => undefined;
+    const shortLived = new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 100, clock: systemClock });
+    await expect(shortLived.open('other', undefined, { method: 'GET', path: '/events' })).rejects.toMatchObject({ code: 'engine-timeout' });
+  });
+});
