@@ -9,7 +9,7 @@ import { host, workload } from './worker.ts';
 export async function showLogs({ lab, present }: Stage): Promise<boolean> {
   present.title(`relight tail ${host}/${workload}`);
   present.block((await lab.relight('tail', `${host}/${workload}`, '-n', '12', '--no-follow', '--timestamps')).stdout);
-  const entries = await lab.fleet.logs({ host, workload, source: 'process', tail: 1_000_000 });
+  const entries = await lab.fleet.logs({ host, workload, source: 'process' });
   const problem = firstHole(entries);
   present.say('');
   present.say(problem === null ? `${entries.length} lines of the process over all its runs: none lost, none twice` : `LOGS: ${problem}`);

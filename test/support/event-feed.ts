@@ -70,7 +70,19 @@ export class EventFeed {
 
   async #read(fleet: FleetClient): Promise<void> {
     const ignore = (): void => {};
-    const stream = follow(fleet.api, 'stream', {}, { clock: systemClock, signal: this.#stop.signal, onLost: ignore, onBack: ignore });
+    const stream = follow(
+      fleet.api,
+      'stream',
+      {},
+      {
+        clock: systemClock,
+        signal: this.#stop.signal,
+        // From the first event there ever was.
+        lastId: '0',
+        onLost: ignore,
+        onBack: ignore,
+      },
+    );
     try {
       for await (const { messages } of stream) {
         for (const message of messages) if (message.event === 'event') this.#add(parseData(message) as ApiEvent);

@@ -66,8 +66,9 @@ describe('listings', () => {
       hosts: { name: string }[];
       workloads: unknown[];
     };
-    expect(document.hosts.map(({ name }) => name)).toEqual(['tpu-1']);
-    expect(document.workloads).toHaveLength(1);
+    expect(document.hosts.map(({ name }) => name)).toEqual(['tpu-0', 'tpu-1']);
+    expect(document.workloads).toHaveLength(2);
+    expect(api.calls.at(-1)?.query['label'] ?? api.calls.at(-2)?.query['label']).toBe('n=2');
   });
 
   test('host shows one host with its events; one that is not there is exit code 1', async () => {
@@ -146,20 +147,35 @@ describe('listings', () => {
     expect(await run(api.url, 'incidents')).toMatchObject({ code: 0, stdout: 'no incidents\n' });
   });
 
-  test('status --watch draws again when something changes', async () => {
-    let phase: 'ready' | 'held' = 'ready';
+  test('status --watch keeps the picture of the stream, and begins anew with every connection', async () => {
+    let connections = 0;
     await using api = await fakeApi({
-      'GET hosts': (call, response) => list([apiHost({ workloads: [apiWorkload({ phase })] })])(call, response),
-      'GET alerts': list([]),
       'GET stream': (_call, response) => {
-        phase = 'held';
-        sse(response, [{ id: 1, event: 'workload', data: {} }]);
+        connections += 1;
+        const host = apiHost({ name: `tpu-${connections}`, workloads: [apiWorkload({ host: `tpu-${connections}`, phase: 'held' })] });
+        sse(response, [
+          { id: 1, event: 'host', data: apiHost({ name: 'gone' }) },
+          { id: 1, event: 'host', data: host },
+          { id: 1, event: 'alert', data: { ...alert, host: host.name } },
+          { id: 1, event: 'host', data: { name: 'gone', deleted: true } },
+        ]);
+        if (connections === 1) response.end();
       },
     });
-    const watching = relight(api.url, ['status', '--watch']);
-    await watching.shows('1 workload: 1 held');
+    const watching = relight(api.url, ['status', '--watch', '--label', 'pool=v5e', '--json']);
+    await watching.shows('tpu-2');
     watching.kill('SIGTERM');
-    expect((await watching.ended).code).toBe(0);
+    const { code, stdout } = await watching.ended;
+    expect(code).toBe(0);
+    const pictures = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { hosts: { name: string }[]; workloads: unknown[]; alerts: unknown[] });
+    expect(pictures.map(({ hosts, workloads, alerts }) => [hosts.map(({ name }) => name), workloads.length, alerts.length])).toEqual([
+      [['tpu-1'], 1, 1],
+      [['tpu-2'], 1, 1],
+    ]);
+    expect(api.calls[0]?.query).toEqual({ label: 'pool=v5e' });
   });
 });
 

@@ -1,7 +1,9 @@
 /** Follows one of the collector's event streams for as long as it takes: over lost connections and restarts of the collector. */
+import type { IncomingMessage } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
 import { delay, type Clock } from '@relight/shared/clock';
 import { RelightError, errorMessage } from '@relight/shared/errors';
+import { formatDurationMs } from '@relight/shared/units';
 import { unreachable, type ApiClient, type Query } from './client.ts';
 import { sseParser, type SseMessage } from './sse.ts';
 
@@ -10,6 +12,8 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
   /** Begin behind this message. */
   readonly lastId?: string;
+  /** A connection that says nothing for so long is taken for lost; default three of the collector's keep-alives. */
+  readonly silenceMsMax?: number;
   /** Called once for every connection that is lost, and once when it is back. */
   readonly onLost: (error: RelightError) => void;
   readonly onBack: () => void;
@@ -17,10 +21,11 @@ export interface FollowOptions {
 
 export interface Batch {
   readonly messages: readonly SseMessage[];
-  /** True behind a lost connection: what was seen before it may come again. */
-  readonly resumed: boolean;
+  /** 1, 2, 3 …: behind a lost connection, what was seen before it may come again. */
+  readonly connection: number;
 }
 
+const silenceMsDefault = 45_000;
 const retryMsFirst = 250;
 const retryMsMax = 5_000;
 
@@ -30,21 +35,21 @@ const retryMsMax = 5_000;
  */
 export async function* follow(client: ApiClient, path: string, query: Query, options: FollowOptions): AsyncGenerator<Batch> {
   let lastId = options.lastId ?? '';
-  let connected = false;
+  let connection = 0;
   let retryMs = retryMsFirst;
   for (;;) {
     let lost: RelightError;
     try {
       const response = await client.stream(path, query, lastId === '' ? {} : { 'last-event-id': lastId }, options.signal);
-      if (connected) options.onBack();
-      const resumed = connected;
-      connected = true;
+      if (connection > 0) options.onBack();
+      connection += 1;
+      endWhenSilent(response, options.silenceMsMax ?? silenceMsDefault);
       retryMs = retryMsFirst;
       const parser = sseParser();
       const decoder = new StringDecoder('utf8');
       for await (const piece of response) {
         const messages = parser.push(decoder.write(piece as Buffer));
-        if (messages.length > 0) yield { messages, resumed };
+        if (messages.length > 0) yield { messages, connection };
         if (parser.lastId !== '') lastId = parser.lastId;
       }
       lost = new RelightError('collector-unreachable', `the collector at ${client.url} closed the stream`);
@@ -53,7 +58,7 @@ export async function* follow(client: ApiClient, path: string, query: Query, opt
       lost = thrown instanceof RelightError ? thrown : unreachable(client.url, thrown);
     }
     if (options.signal.aborted) return;
-    if (!connected || !mayPass(lost)) throw lost;
+    if (connection === 0 || !mayPass(lost)) throw lost;
     if (retryMs === retryMsFirst) options.onLost(lost);
     try {
       await delay(options.clock, retryMs, options.signal);
@@ -62,6 +67,13 @@ export async function* follow(client: ApiClient, path: string, query: Query, opt
     }
     retryMs = Math.min(retryMs * 2, retryMsMax);
   }
+}
+
+/** The network can lose a connection without a word to either side. Silence while we ourselves are slow to read means nothing. */
+function endWhenSilent(response: IncomingMessage, silenceMs: number): void {
+  response.setTimeout(silenceMs, () => {
+    if (response.readableLength === 0) response.destroy(new Error(`silent for ${formatDurationMs(silenceMs)}`));
+  });
 }
 
 /** Not worth another try: wrong token, wrong filter, no such thing. */

@@ -1,10 +1,9 @@
 import type { ApiAlert, ApiHost } from '@relight/shared/api';
-import { matchesSelector, parseSelector } from '@relight/shared/selector';
 import { delay } from '@relight/shared/clock';
 import { selectors } from '../arguments.ts';
 import { examples, jsonDocument, viewContext, type AddCommand, type Cli } from '../cli.ts';
 import type { ApiClient } from '../client.ts';
-import { follow, followNotices } from '../follow.ts';
+import { follow, followNotices, parseData } from '../follow.ts';
 import { sortPicture, statusText, type Picture } from '../view/status-view.ts';
 
 interface StatusOptions {
@@ -14,7 +13,7 @@ interface StatusOptions {
   readonly label?: string;
 }
 
-/** Redraws at most this often: reading the fleet costs the collector more than a person can see. */
+/** Redraws at most this often: more than a person can see. What comes meanwhile is taken in at once afterwards. */
 const redrawMs = 500;
 
 export const addStatus: AddCommand = (program, cli) => {
@@ -40,40 +39,62 @@ export const addStatus: AddCommand = (program, cli) => {
 async function status(options: StatusOptions, cli: Cli): Promise<void> {
   const client = cli.client();
   const { io } = cli;
-  const read = (): Promise<Picture> => readPicture(client, options);
-  if (options.watch !== true) {
-    const picture = await read();
-    await io.write(options.json === true ? jsonDocument(sortPicture(picture)) : statusText(picture, viewContext(io)));
-    return;
-  }
-  const draw = async (): Promise<void> => {
-    const picture = await read();
-    if (options.json === true) await io.write(`${JSON.stringify(sortPicture(picture))}\n`);
-    // Home, and clear from there on: no flicker, and what was on the screen before stays in the scrollback.
-    else
-      await io.write(
-        `${io.columns === null ? '' : '\u001b[H\u001b[2J'}${statusText(picture, viewContext(io))}${io.columns === null ? '\n' : ''}`,
-      );
+  if (options.watch === true) return watch(client, options, cli);
+  const picture = await readPicture(client, options);
+  return io.write(options.json === true ? jsonDocument(sortPicture(picture)) : statusText(picture, viewContext(io)));
+}
+
+async function readPicture(client: ApiClient, { host, label }: StatusOptions): Promise<Picture> {
+  const [hosts, alerts] = await Promise.all([
+    client.list<ApiHost>('hosts', { host, label }),
+    client.list<ApiAlert>('alerts', { host, state: 'firing' }),
+  ]);
+  return pictureOf(hosts.items, alerts.items);
+}
+
+function pictureOf(hosts: readonly ApiHost[], alerts: readonly ApiAlert[]): Picture {
+  const names = new Set(hosts.map((host) => host.name));
+  return {
+    hosts,
+    workloads: hosts.flatMap((host) => host.workloads),
+    alerts: alerts.filter((alert) => alert.state === 'firing' && names.has(alert.host)),
   };
-  await draw();
-  const changes = follow(client, 'stream', { host: options.host }, { clock: io.clock, signal: io.signal, ...followNotices(io.note) });
-  for await (const _batch of changes) {
-    await draw();
+}
+
+/** The stream begins with the whole picture, after every reconnect, too. */
+async function watch(client: ApiClient, { host, label, json }: StatusOptions, { io }: Cli): Promise<void> {
+  const fleet = { connection: 0, hosts: new Map<string, ApiHost>(), alerts: new Map<string, ApiAlert>() };
+  const stream = follow(client, 'stream', { host, label }, { clock: io.clock, signal: io.signal, ...followNotices(io.note) });
+  for await (const { messages, connection } of stream) {
+    if (connection !== fleet.connection) {
+      fleet.connection = connection;
+      fleet.hosts.clear();
+      fleet.alerts.clear();
+    }
+    for (const message of messages) {
+      if (message.event === 'host') takeHost(fleet.hosts, parseData(message) as ApiHost | GoneHost);
+      if (message.event === 'alert') {
+        const alert = parseData(message) as ApiAlert;
+        fleet.alerts.set(alert.id, alert);
+      }
+    }
+    const picture = pictureOf([...fleet.hosts.values()], [...fleet.alerts.values()]);
+    await io.write(
+      json === true ? `${JSON.stringify(sortPicture(picture))}\n` : redrawn(statusText(picture, viewContext(io)), io.columns !== null),
+    );
     await delay(io.clock, redrawMs, io.signal);
   }
 }
 
-async function readPicture(client: ApiClient, options: StatusOptions): Promise<Picture> {
-  const [hosts, alerts] = await Promise.all([
-    client.list<ApiHost>('hosts', { host: options.host }),
-    client.list<ApiAlert>('alerts', { host: options.host, state: 'firing' }),
-  ]);
-  const selector = parseSelector(options.label ?? '') ?? [];
-  const chosen = hosts.items.filter((host) => matchesSelector(selector, host.labels));
-  const names = new Set(chosen.map((host) => host.name));
-  return {
-    hosts: chosen,
-    workloads: chosen.flatMap((host) => host.workloads),
-    alerts: alerts.items.filter((alert) => alert.state === 'firing' && names.has(alert.host)),
-  };
+interface GoneHost {
+  readonly name: string;
+  readonly deleted: true;
 }
+
+function takeHost(hosts: Map<string, ApiHost>, host: ApiHost | GoneHost): void {
+  if ('deleted' in host) hosts.delete(host.name);
+  else hosts.set(host.name, host);
+}
+
+/** Home, and clear from there on: what was on the screen before stays in the scrollback. */
+const redrawn = (text: string, terminal: boolean): string => (terminal ? `\u001b[H\u001b[2J${text}` : `${text}\n`);

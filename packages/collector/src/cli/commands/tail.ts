@@ -101,11 +101,11 @@ function tailQuery(subject: Target | undefined, options: TailOptions): Query {
 async function* followed(client: ApiClient, query: Query, { io }: Cli): AsyncGenerator<readonly ApiLogEntry[]> {
   const fresh = resumeFilter();
   const stream = follow(client, 'logs/tail', query, { clock: io.clock, signal: io.signal, ...followNotices(io.note) });
-  for await (const { messages, resumed } of stream) {
+  for await (const { messages, connection } of stream) {
     yield messages
       .filter((message) => message.event === 'line' || message.event === 'gap')
       .map((message) => parseData(message) as ApiLogEntry)
-      .filter((entry) => fresh(entry, resumed));
+      .filter((entry) => fresh(entry, connection > 1));
   }
 }
 
