@@ -84,6 +84,14 @@ const answers: readonly (readonly [CallKind, number, string, ErrorCode])[] = [
   ['start', 400, 'unable to find user nobodyhere: no matching entries in passwd file', 'start-failed'],
   ['start', 404, 'network nopenet not found', 'start-failed'],
   ['start', 404, 'No such container: nope', 'container-removed'],
+  ['start', 409, 'joining network namespace of container: No such container: other', 'start-failed'],
+  [
+    'start',
+    400,
+    'OCI runtime create failed: runc create failed: unable to start container process: error during container init: error mounting "/mnt/d" to rootfs at "/d": mount /mnt/d:/d (via /proc/self/fd/6), flags: 0x5000: no such file or directory: unknown',
+    'device-missing',
+  ],
+  ['start', 400, "error while creating mount source path '/mnt/gcs': mkdir /mnt/gcs: file exists", 'device-missing'],
   ['start', 409, 'container is marked for removal and cannot be started', 'container-removed'],
   [
     'start',

@@ -22,6 +22,8 @@ const rules: readonly Rule[] = [
     code: 'engine-unreachable',
   },
   { when: /no space left on device|disk quota exceeded/i, code: 'disk-full' },
+  // Another container, whose namespace this one shares, is what is missing.
+  { when: /joining network namespace|cannot join (?:network|IPC|PID) of/i, code: 'start-failed', kinds: ['start'] },
   { when: /no such container|marked for removal/i, code: 'container-removed' },
   { when: /port is already allocated|address already in use/i, code: 'port-taken' },
   { when: /container name .* is already in use/i, code: 'name-conflict' },
@@ -32,7 +34,7 @@ const rules: readonly Rule[] = [
     advice: 'Check the GPU driver and the NVIDIA container toolkit on this host (nvidia-smi).',
   },
   {
-    when: /error gathering device information|bind source path does not exist|error while creating mount source path|no such device\b/i,
+    when: /error gathering device information|bind source path does not exist|error while creating mount source path|error mounting ".*" to rootfs|no such device\b/i,
     code: 'device-missing',
   },
   { when: /container \S+ is not running/i, code: 'container-exited' },

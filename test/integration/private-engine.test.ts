@@ -1,0 +1,61 @@
+/** The tests' own engine: what the tests of faults rely on. */
+import { existsSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
+import { createBody, fuseHostConfig } from '../support/create-body.ts';
+import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
+import { buildTestImage } from '../support/image.ts';
+import { listProcesses } from '../support/processes.ts';
+
+const withContainer = async (daemon: PrivateEngine) => {
+  const engine = new DockerEngine({ socketPath: daemon.socket });
+  const { id } = await engine.create(
+    'worker',
+    createBody(await buildTestImage(daemon), ['sleep', '1000'], { HostConfig: fuseHostConfig, StopTimeout: 1 }),
+  );
+  await engine.start(id);
+  return { engine, id, facts: await engine.inspect(id) };
+};
+
+describe('a private engine', () => {
+  it('keeps containers through a restart with live-restore, and only then', async () => {
+    await using without = await startPrivateEngine();
+    await using restoring = await startPrivateEngine({ liveRestore: true });
+    const mortal = await withContainer(without);
+    const lasting = await withContainer(restoring);
+    await Promise.all([without.stop(), restoring.stop()]);
+    await Promise.all([without.start(), restoring.start()]);
+    expect(await mortal.engine.inspect(mortal.id)).toMatchObject({ status: 'exited' });
+    expect(await lasting.engine.inspect(lasting.id)).toEqual(lasting.facts);
+  });
+
+  it('comes back after SIGKILL', async () => {
+    await using daemon = await startPrivateEngine({ liveRestore: true });
+    const { engine, id, facts } = await withContainer(daemon);
+    await daemon.kill();
+    await daemon.start();
+    expect(await engine.inspect(id)).toEqual(facts);
+  });
+
+  it('leaves nothing behind, with a hung mount in a container and dockerd frozen', async () => {
+    const daemon = await startPrivateEngine();
+    const { directory } = daemon;
+    const bridge = readFileSync(join(directory, 'bridge'), 'utf8');
+    const { engine, id } = await withContainer(daemon);
+    await engine.execDetached(id, { argv: ['fuse-mute', '--mute', '/mnt'] });
+    await engine.exec(id, { argv: ['sh', '-c', 'until grep -q " /mnt fuse" /proc/mounts; do usleep 1000; done'] });
+    await expect(engine.exec(id, { argv: ['ls', '/mnt'] }, { timeoutMs: 300 })).rejects.toMatchObject({ code: 'stage-timeout' });
+    expect(networkInterfaces()[bridge]).toBeDefined();
+    daemon.freeze();
+    await daemon.dispose();
+    await daemon.dispose();
+    expect(existsSync(directory)).toBe(false);
+    expect(
+      listProcesses().filter(({ cmdline, cgroup }) => cgroup.includes(id) || cmdline.some((word) => word.includes(directory))),
+    ).toEqual([]);
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(directory);
+    expect(networkInterfaces()[bridge]).toBeUndefined();
+  });
+});

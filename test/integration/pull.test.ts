@@ -1,0 +1,61 @@
+/** Pulls through a real engine from a registry that gives, refuses or hangs. */
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
+import { startRegistry, type TestRegistry } from '../support/registry.ts';
+
+describe('pull', () => {
+  const engine = new DockerEngine({ socketPath: inject('engineSocket') });
+  let registry: TestRegistry;
+
+  beforeAll(async () => {
+    registry = await startRegistry({
+      'team/good': 'ok',
+      'team/absent': { status: 404, code: 'MANIFEST_UNKNOWN' },
+      'team/private': { status: 401, code: 'UNAUTHORIZED' },
+      'team/denied': { status: 403, code: 'DENIED' },
+      'team/limited': { status: 429, code: 'TOOMANYREQUESTS' },
+      'team/broken': { status: 500, code: 'UNKNOWN' },
+      'team/silent': 'silent',
+    });
+  });
+  afterAll(() => registry.close());
+
+  const pull = (repository: string, options = {}): Promise<readonly string[]> => {
+    const lines: string[] = [];
+    return engine.pull(`${registry.address}/${repository}`, (line) => lines.push(line), options).then(() => lines);
+  };
+
+  it('brings the image and tells of its progress', async () => {
+    const lines = await pull('team/good');
+    expect(lines).toContainEqual(expect.stringMatching(/^latest: Pulling from team\/good/));
+    expect(lines).toContainEqual(expect.stringMatching(/^Status: Downloaded newer image/));
+    expect(await engine.hasImage(`${registry.address}/team/good`)).toBe(true);
+    expect(await engine.hasImage(`${registry.address}/team/good:other`)).toBe(false);
+  });
+
+  it.each([
+    ['team/absent', 'image-not-found'],
+    ['team/unknown', 'image-not-found'],
+    ['team/private', 'image-unauthorized'],
+    ['team/denied', 'image-unauthorized'],
+    ['team/limited', 'image-pull-failed'],
+    ['team/broken', 'image-pull-failed'],
+  ])('%s: %s', async (repository, code) => {
+    await expect(pull(repository)).rejects.toMatchObject({ code });
+  });
+
+  it('ends at its deadline, and with its signal', async () => {
+    await expect(pull('team/silent', { timeoutMs: 300 })).rejects.toMatchObject({
+      code: 'image-pull-failed',
+      message: expect.stringMatching(/not pulled within 300 ms/),
+    });
+    const controller = new AbortController();
+    const pulling = pull('team/silent', { signal: controller.signal });
+    controller.abort();
+    await expect(pulling).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it('fails at once when nobody listens', async () => {
+    await expect(engine.pull('127.0.0.1:9/x', () => undefined)).rejects.toMatchObject({ code: 'image-pull-failed' });
+  });
+});
