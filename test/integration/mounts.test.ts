@@ -1,0 +1,223 @@
+/** Real FUSE mounts in real containers: placed, adopted, lost in every way, brought back. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MountSpec } from '@relight/agent/config/spec';
+import type { MountProbeResult } from '@relight/agent/checks/probe';
+import { afterEach, describe, expect, inject, it } from 'vitest';
+import { listProcesses, signalProcess } from '../support/processes.ts';
+import { type Bench, fuseContainer, startBench } from '../support/stage-bench.ts';
+import { waitFor } from '../support/wait.ts';
+
+const shared = { engineSocket: inject('engineSocket'), image: inject('engineImage') };
+const target = '/mnt/data';
+const check = { intervalMs: 100, timeoutMs: 300, failures: 1 };
+const command = (text: string, more: Partial<MountSpec> = {}): MountSpec =>
+  ({ name: 'data', type: 'command', target, timeoutMs: 5_000, check, run: { text }, ...more }) as MountSpec;
+const bindfs = command(`mkdir -p /src && echo content > /src/file && exec bindfs -f --no-allow-other /src ${target}`);
+
+let bench: Bench;
+let pid = 0;
+afterEach(() => bench[Symbol.asyncDispose]());
+
+async function up(mount: MountSpec, container: NonNullable<Parameters<typeof startBench>[0]['container']> = fuseContainer): Promise<void> {
+  bench = await startBench({ ...shared, mounts: [mount], container });
+  pid = await bench.up();
+}
+const place = () => bench.op({ kind: 'mount', mount: 'data', run: bench.run('mount', 'data') });
+const probe = (timeoutMs = 300): Promise<MountProbeResult> =>
+  bench.mountProbes.probe({ containerPid: pid, target, timeoutMs, signal: bench.signal });
+const processes = (name: string): number[] =>
+  listProcesses()
+    .filter(({ cgroup, cmdline }) => cgroup.includes(bench.containerId) && cmdline[0]?.endsWith(name) === true)
+    .map((process) => process.pid);
+const daemon = (name = 'bindfs'): number => processes(name)[0] ?? 0;
+/** `stat` children of this test that look at this container. */
+const probers = (): number[] =>
+  listProcesses()
+    .filter(({ cmdline }) => cmdline.join(' ').includes(`/proc/${pid}/root${target}`))
+    .map((process) => process.pid);
+const contents = async (): Promise<string> =>
+  (await bench.engine.exec(bench.containerId, { argv: ['cat', `${target}/file`] }, { timeoutMs: 2_000 })).stdout;
+
+describe('placing', () => {
+  it('makes the directory, runs the program and returns when the mount answers', async () => {
+    await up(bindfs);
+    expect((await probe()).condition).toBe('absent');
+    const { run } = await place();
+    expect(run).toMatchObject({ kind: 'mount', name: 'data' });
+    expect(await probe()).toMatchObject({ condition: 'ok' });
+    expect(await contents()).toBe('content\n');
+  });
+
+  it('adopts what is there and answers', async () => {
+    await up(bindfs);
+    await place();
+    const before = daemon();
+    expect((await place()).run).toBeNull();
+    expect(daemon()).toBe(before);
+  });
+
+  it('waits for a program that goes into the background', async () => {
+    await up(command(`mkdir -p /src && bindfs --no-allow-other /src ${target}`));
+    await place();
+    expect(await probe()).toMatchObject({ condition: 'ok' });
+  });
+
+  it('says with the last output why it failed, and when a person is needed', async () => {
+    await up(bindfs, { ...fuseContainer, devices: [] });
+    await expect(place()).rejects.toMatchObject({
+      code: 'mount-failed',
+      recoverable: false,
+      message: expect.stringContaining('fuse') as string,
+    });
+    expect(bench.logs.finished.size).toBe(1);
+  });
+
+  it('says what the program said when it ends with a code', async () => {
+    await up(command('echo "token expired" >&2; exit 9'));
+    await expect(place()).rejects.toMatchObject({
+      code: 'mount-failed',
+      recoverable: true,
+      message: 'mount data: exit code 9: token expired',
+    });
+  });
+
+  it('gives up after its time and leaves nothing running', async () => {
+    await up(command('echo waiting; exec sleep 3001', { timeoutMs: 400 }));
+    await expect(place()).rejects.toMatchObject({ message: expect.stringMatching(/within 400 ms: waiting/) as string });
+    expect(processes('sleep').length).toBe(1);
+  });
+
+  it('names the real path when the target goes through a symbolic link', async () => {
+    await up(
+      command('mkdir -p /src /real && ln -s /real /link; mkdir -p /link/x; exec bindfs -f --no-allow-other /src /link/x', {
+        target: '/lonk/x',
+        timeoutMs: 700,
+      }),
+    );
+    await expect(place()).rejects.toMatchObject({ recoverable: false, advice: expect.stringContaining('/real/x') as string });
+  });
+
+  it('runs gcsfuse with the flags of the configuration, byte for byte', async () => {
+    const source = join('/tmp', `relight-gcsfuse-${process.pid}`);
+    mkdirSync(source, { recursive: true });
+    const stub =
+      '#!/bin/sh\nprintf "<%s>" "$@" > /tmp/argv\nfor last; do :; done\nmkdir -p /src\nexec bindfs -f --no-allow-other /src "$last"\n';
+    writeFileSync(join(source, 'gcsfuse'), stub, { mode: 0o755 });
+    const volumes = [{ type: 'bind' as const, source, target: '/usr/local/bin', readOnly: true }];
+    const gcsfuse: MountSpec = {
+      name: 'data',
+      type: 'gcsfuse',
+      target,
+      timeoutMs: 5_000,
+      check,
+      bucket: '/src',
+      onlyDir: "a 'b' $HOME",
+      implicitDirs: true,
+      options: ['--foo=bar baz'],
+    };
+    await up(gcsfuse, { ...fuseContainer, volumes });
+    await place();
+    const { stdout } = await bench.engine.exec(bench.containerId, { argv: ['cat', '/tmp/argv'] });
+    expect(stdout).toBe(`<--foreground><--implicit-dirs><--only-dir><a 'b' $HOME><--foo=bar baz></src><${target}>`);
+    expect((await place()).run).toBeNull();
+  });
+});
+
+describe('losing', () => {
+  it('daemon killed: disconnected at once, and back', async () => {
+    await up(bindfs);
+    await place();
+    signalProcess(daemon(), 'SIGKILL');
+    await waitFor(async () => (await probe()).condition === 'disconnected', { what: 'ENOTCONN to be seen', everyMs: 5 });
+    const began = performance.now();
+    expect((await place()).run).not.toBeNull();
+    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(await probe()).toMatchObject({ condition: 'ok' });
+    expect(await contents()).toBe('content\n');
+  });
+
+  it('daemon stopped: hung at the deadline, probers do not pile up, and back', async () => {
+    await up(bindfs);
+    await place();
+    signalProcess(daemon(), 'SIGSTOP');
+    for (let i = 0; i < 3; i += 1) {
+      const result = await probe();
+      expect(result.condition).toBe('hung');
+      expect(result.durationMs).toBeLessThan(1_000);
+      expect(probers()).toEqual([]);
+    }
+    const began = performance.now();
+    await place();
+    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(await probe()).toMatchObject({ condition: 'ok' });
+    expect(processes('bindfs')).toHaveLength(1);
+  });
+
+  it('daemon that reads and never answers: one prober is parked, and freed by the way back', async () => {
+    await up(command(`exec fuse-mute ${target}`));
+    await place();
+    signalProcess(daemon('fuse-mute'), 'SIGUSR1');
+    await waitFor(async () => (await probe()).condition === 'hung', { what: 'the mount to hang' });
+    const parked = probers();
+    expect(parked).toHaveLength(1);
+    for (let i = 0; i < 5; i += 1) {
+      const result = await probe();
+      expect(result.condition).toBe('hung');
+      expect(result.durationMs).toBeLessThan(200);
+    }
+    expect(probers()).toEqual(parked);
+    const began = performance.now();
+    await place();
+    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(await probe()).toMatchObject({ condition: 'ok' });
+    await waitFor(() => probers().length === 0, { what: 'the parked prober to end' });
+  });
+
+  it('dead mounts stacked on one another are all cleared', async () => {
+    await up(command(`mkdir -p /src && exec bindfs -f --no-allow-other /src ${target}`));
+    await place();
+    const stack = `bindfs --no-allow-other /src ${target}; bindfs --no-allow-other /src ${target}`;
+    expect(await bench.engine.exec(bench.containerId, { argv: ['sh', '-c', stack] })).toMatchObject({ exitCode: 0 });
+    expect(processes('bindfs')).toHaveLength(3);
+    for (const one of processes('bindfs')) signalProcess(one, 'SIGKILL');
+    await waitFor(async () => (await probe()).condition === 'disconnected', { what: 'ENOTCONN to be seen' });
+    await place();
+    const { stdout } = await bench.engine.exec(bench.containerId, { argv: ['grep', '-c', target, '/proc/mounts'] });
+    expect(stdout).toBe('1\n');
+  });
+
+  it('a volume below the mount is never unmounted, and is no mount of ours', async () => {
+    const source = join('/tmp', `relight-below-${process.pid}`);
+    mkdirSync(source, { recursive: true });
+    await up(bindfs, { ...fuseContainer, volumes: [{ type: 'bind', source, target, readOnly: false }] });
+    expect(await probe()).toMatchObject({ condition: 'absent' });
+    await place();
+    signalProcess(daemon(), 'SIGKILL');
+    await waitFor(async () => (await probe()).condition === 'disconnected', { what: 'ENOTCONN to be seen' });
+    await place();
+    const { stdout } = await bench.engine.exec(bench.containerId, { argv: ['grep', '-c', target, '/proc/mounts'] });
+    expect(stdout).toBe('2\n');
+  });
+
+  it('a mount of another bucket makes way', async () => {
+    const gcsfuse: MountSpec = {
+      name: 'data',
+      type: 'gcsfuse',
+      target,
+      timeoutMs: 2_000,
+      check,
+      bucket: 'right',
+      onlyDir: null,
+      implicitDirs: false,
+      options: [],
+    };
+    await up(gcsfuse);
+    const wrong = `mkdir -p /src ${target} && bindfs --no-allow-other /src ${target}`;
+    await bench.engine.exec(bench.containerId, { argv: ['sh', '-c', wrong] });
+    expect(await probe()).toMatchObject({ condition: 'ok' });
+    // There is no gcsfuse in the image: what matters is that the wrong mount went first.
+    await expect(place()).rejects.toMatchObject({ code: 'mount-failed' });
+    expect(await probe()).toMatchObject({ condition: 'absent' });
+  });
+});

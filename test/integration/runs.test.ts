@@ -1,0 +1,191 @@
+/** Runs in real containers: started, watched, found again, stopped; nothing else touched. */
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { listProcesses, signalProcess } from '../support/processes.ts';
+import { type Bench, startBench } from '../support/stage-bench.ts';
+import { waitFor } from '../support/wait.ts';
+
+const options = { engineSocket: inject('engineSocket'), image: inject('engineImage') };
+let bench: Bench;
+beforeEach(async () => {
+  bench = await startBench(options);
+  await bench.up();
+});
+afterEach(() => bench[Symbol.asyncDispose]());
+
+/** Processes of the container with exactly this command line. */
+const inContainer = (text: string): number[] =>
+  listProcesses()
+    .filter(({ cgroup, cmdline }) => cgroup.includes(bench.containerId) && cmdline.join(' ').trim() === text)
+    .map(({ pid }) => pid);
+
+describe('a run', () => {
+  it('keeps its output and exit status, and its end is known within milliseconds', async () => {
+    const run = bench.run('process');
+    const handle = await bench.start(run, 'echo "out $WHO"; echo err >&2; read line; sleep 0.3; exit 3', { WHO: 'é$x' });
+    const exit = await bench.exited(handle);
+    expect(exit).toMatchObject({ exitCode: 3, signal: null });
+    expect(await bench.tail(run)).toBe('out é$x\nerr\n');
+    expect([...bench.logs.finished]).toEqual([...bench.logs.followed.keys()]);
+    const status = [...bench.logs.followed.values()][0]?.replace('.log', '.status') ?? '';
+    expect(readFileSync(status, 'utf8')).toBe('3\n');
+    // Without inotify it would be a second.
+    expect(exit.at - statSync(status).mtimeMs).toBeLessThan(300);
+  });
+
+  it('says which signal ended it', async () => {
+    const handle = await bench.start(bench.run('process'), 'kill -9 $$');
+    expect(await bench.exited(handle)).toMatchObject({ exitCode: 137, signal: 'SIGKILL' });
+  });
+
+  it('is over without a status when its wrapper was killed', async () => {
+    const handle = await bench.start(bench.run('process'), 'sleep 1000');
+    signalProcess(handle.pid, 'SIGKILL');
+    expect(await bench.exited(handle)).toMatchObject({ exitCode: null, signal: null });
+  });
+
+  it('may be over before anybody looks', async () => {
+    for (let i = 0; i < 5; i += 1) {
+      const handle = await bench.start(bench.run('setup', 'quick'), 'exit 4');
+      expect((await bench.exited(handle)).exitCode).toBe(4);
+    }
+  });
+
+  it('writes as a user who may not even list the directory', async () => {
+    await bench[Symbol.asyncDispose]();
+    bench = await startBench({ ...options, container: { user: '1000:1000' } });
+    await bench.up();
+    const run = bench.run('process');
+    const handle = await bench.start(run, 'id -u; ls /run/relight');
+    expect((await bench.exited(handle)).exitCode).toBe(1);
+    expect(await bench.tail(run)).toMatch(/^1000\nls: .*Permission denied/);
+  });
+
+  it('gets a log of its own for every start', async () => {
+    const run = bench.run('setup', 'ssh keys');
+    for (const word of ['first', 'second']) await bench.exited(await bench.start(run, `echo ${word}`));
+    expect(await bench.tail(run)).toBe('second\n');
+    expect([...bench.logs.followed.keys()].map((key) => decodeURIComponent(key.split('/')[3] ?? ''))).toEqual([
+      '1-ssh-keys',
+      '1-ssh-keys~2',
+    ]);
+  });
+});
+
+describe('after the agent was killed', () => {
+  it('finds the run again, follows its log and learns of its end', async () => {
+    const run = bench.run('process');
+    const handle = await bench.start(run, 'echo before; sleep 1000');
+    const later = bench.otherRuns();
+    bench.logs.followed.clear();
+    expect(await later.find(run, bench.containerId)).toEqual(handle);
+    expect(bench.logs.followed.size).toBe(1);
+    expect(await later.list(bench.containerId)).toEqual([handle]);
+    const exited = later.exited(handle, bench.containerId, bench.signal);
+    signalProcess(-handle.pid, 'SIGTERM');
+    expect(await exited).toMatchObject({ exitCode: 143, signal: 'SIGTERM' });
+    expect(await later.find(run, bench.containerId)).toBeNull();
+  });
+
+  it('knows all of it without its state directory: run, log and exit status', async () => {
+    const run = bench.run('process');
+    const handle = await bench.start(run, 'echo before; trap "exit 6" TERM; while :; do sleep 0.05; done');
+    await waitFor(async () => (await bench.tail(run)) !== '', { what: 'the first line' });
+    rmSync(bench.stateDir, { recursive: true });
+    bench.logs.followed.clear();
+    const later = bench.otherRuns();
+    expect(await later.list(bench.containerId)).toEqual([handle]);
+    const [path] = bench.logs.followed.values();
+    expect(readFileSync(path ?? '', 'utf8')).toBe('before\n');
+    const exited = later.exited(handle, bench.containerId, bench.signal);
+    signalProcess(-handle.pid, 'SIGTERM');
+    expect(await exited).toMatchObject({ exitCode: 6 });
+    await expect(bench.start(bench.run('process'), 'touch /tmp/ran')).rejects.toMatchObject({ code: 'run-directory-lost' });
+    const ran = await bench.engine.exec(bench.containerId, { argv: ['test', '-e', '/tmp/ran'] });
+    expect(ran.exitCode).toBe(1);
+  });
+});
+
+describe('stop', () => {
+  it('asks the whole group first and lets it finish', async () => {
+    const run = bench.run('process');
+    const handle = await bench.start(run, 'trap "sleep 0.2; echo bye; exit 0" TERM; echo ready; while :; do sleep 0.05; done');
+    await waitFor(async () => (await bench.tail(run)).includes('ready'), { what: 'the trap' });
+    await bench.runs.stop([run], bench.containerId, 5_000, bench.signal);
+    expect(await bench.exited(handle)).toMatchObject({ exitCode: 0 });
+    expect(await bench.tail(run)).toContain('bye');
+  });
+
+  it('kills what ignores it, what left the session, what lost its environment, and nothing else', async () => {
+    const other = bench.run('process');
+    await bench.start(other, 'sleep 2001');
+    const run = bench.run('process');
+    const script = 'setsid sleep 2002 & env -i sleep 2003 & trap "" TERM; sleep 2005 & while :; do sleep 1; done';
+    await bench.start(run, script);
+    const unmanaged = bench.engine.exec(bench.containerId, { argv: ['sleep', '2006'] }, { timeoutMs: 30_000 }).catch(() => null);
+    await waitFor(() => [2002, 2003, 2005, 2006].every((n) => inContainer(`sleep ${n}`).length > 0), { what: 'all of it to run' });
+    const began = performance.now();
+    await bench.runs.stop([run], bench.containerId, 300, bench.signal);
+    expect(performance.now() - began).toBeLessThan(3_000);
+    expect([2002, 2003, 2005].flatMap((n) => inContainer(`sleep ${n}`))).toEqual([]);
+    for (const kept of [2001, 2006]) expect(inContainer(`sleep ${kept}`)).toHaveLength(1);
+    expect((await bench.engine.inspect(bench.containerId))?.status).toBe('running');
+    for (const pid of inContainer('sleep 2006')) signalProcess(pid, 'SIGKILL');
+    await unmanaged;
+  });
+
+  it('purges orphans of a run whose wrapper is long gone', async () => {
+    const run = bench.run('process');
+    const handle = await bench.start(run, 'env -i sleep 2011 & setsid sleep 2012 & sleep 0.2');
+    await bench.exited(handle);
+    expect([2011, 2012].flatMap((n) => inContainer(`sleep ${n}`))).toHaveLength(2);
+    await bench.runs.stop([run], bench.containerId, 0, bench.signal);
+    expect([2011, 2012].flatMap((n) => inContainer(`sleep ${n}`))).toEqual([]);
+  });
+
+  it('leaves a second container with the same run id in its environment alone', async () => {
+    const run = bench.run('process');
+    await bench.start(run, 'sleep 2021');
+    await using neighbour = await startBench({ ...options, container: { environment: { RELIGHT_RUN: run.runId } } });
+    const pid = await neighbour.up();
+    await bench.runs.stop([run], bench.containerId, 0, bench.signal);
+    expect(inContainer('sleep 2021')).toEqual([]);
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    expect((await neighbour.engine.inspect(neighbour.containerId))?.status).toBe('running');
+  });
+
+  it('of nothing, and of a dead container, is done', async () => {
+    const run = bench.run('process');
+    await bench.start(run, 'sleep 2031');
+    await bench.engine.kill(bench.containerId, 'SIGKILL');
+    await bench.engine.stop(bench.containerId, 0);
+    await bench.runs.stop([run], bench.containerId, 1_000, bench.signal);
+    await bench.runs.stop([bench.run('process')], bench.containerId, 1_000, bench.signal);
+    expect(await bench.runs.list(bench.containerId)).toEqual([]);
+  });
+});
+
+describe('starting fails clearly', () => {
+  it('when the image has no shell', async () => {
+    await using bare = await startBench({
+      ...options,
+      container: { environment: { PATH: '/nowhere' }, command: ['/bin/sleep', '1000'], init: false },
+    });
+    await bare.up();
+    await expect(bare.start(bare.run('process'), 'true')).rejects.toMatchObject({ code: 'exec-failed', recoverable: false });
+  });
+
+  it('when the container is not running', async () => {
+    await bench.engine.kill(bench.containerId, 'SIGKILL');
+    await bench.engine.stop(bench.containerId, 0);
+    await expect(bench.start(bench.run('process'), 'true')).rejects.toMatchObject({ code: 'container-exited' });
+  });
+
+  it('is cancelled by its signal while it waits', async () => {
+    const handle = await bench.start(bench.run('process'), 'sleep 1000');
+    const abort = new AbortController();
+    const exited = bench.runs.exited(handle, bench.containerId, abort.signal);
+    abort.abort();
+    await expect(exited).rejects.toMatchObject({ name: 'RelightError' });
+  });
+});
