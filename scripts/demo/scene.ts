@@ -3,6 +3,7 @@ import type { ApiEvent, ApiWorkload } from '@relight/shared/api';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EventFeed, FeedMark } from '../../test/support/event-feed.ts';
 import type { Lab, LabAgent } from '../../test/support/lab.ts';
+import { listProcesses, signalProcess } from '../../test/support/processes.ts';
 import type { Presenter } from './present.ts';
 import { host, pidFile, stableMs, workload } from './worker.ts';
 
@@ -13,7 +14,7 @@ export interface Stage {
   readonly present: Presenter;
 }
 
-export interface StageTime {
+interface StageTime {
   readonly stage: string;
   readonly ms: number;
 }
@@ -39,8 +40,9 @@ export interface Scene {
 /** Kinds that tell what an operator wants to follow; the others come too often to be read. */
 const quiet: ReadonlySet<string> = new Set(['workload.phase-changed', 'setup.step-started', 'check.recovered']);
 
-/** Shows the events of the worker and of its host as they arrive. */
-export function showEvents({ feed, present }: Stage, t0: number): Disposable {
+/** Shows the fault, and then the events of the worker and of its host as they arrive. */
+export function showEvents({ feed, present }: Stage, t0: number, fault: string): Disposable {
+  present.moment(t0, t0, 'fault', fault, 'red');
   return feed.listen((event) => {
     if (!quiet.has(event.kind)) present.event(t0, event);
   });
@@ -60,6 +62,23 @@ export async function inContainer({ lab }: Stage, containerId: string, script: s
   const { exitCode, stdout, stderr } = await lab.engine.exec(containerId, { argv: ['sh', '-c', script] });
   if (exitCode !== 0) throw new Error(`"${script}" in the container ended with ${exitCode}: ${stderr}`);
   return stdout.trim();
+}
+
+/**
+ * SIGKILL to a process of the container, as exactly timed as can be: from the host where we may, else from inside.
+ * Resolves with the moment of the kill, epoch milliseconds.
+ */
+export async function killInside(
+  stage: Stage,
+  containerId: string,
+  isMeant: (cmdline: readonly string[]) => boolean,
+  script: string,
+): Promise<number> {
+  const found = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(containerId) && isMeant(cmdline));
+  const t0 = Date.now();
+  if (found !== undefined && process.getuid?.() === 0) signalProcess(found.pid, 'SIGKILL');
+  else await inContainer(stage, containerId, script);
+  return t0;
 }
 
 /** Pid in the container and start time: tells one process from every other. */

@@ -1,7 +1,17 @@
 /** The five scenes. Each does one thing to the worker or to Relight itself, and shows what comes of it. */
 import { ControlClient } from '@relight/agent/control/client';
 import { waitFor } from '../../test/support/wait.ts';
-import { inContainer, processIdentity, recovered, recovery, showEvents, stableWorker, type Scene, type Stage } from './scene.ts';
+import {
+  inContainer,
+  killInside,
+  processIdentity,
+  recovered,
+  recovery,
+  showEvents,
+  stableWorker,
+  type Scene,
+  type Stage,
+} from './scene.ts';
 import { host, pidFile, workload } from './worker.ts';
 
 /** Which container the worker lives in; a scene is played with a worker that has one. */
@@ -11,16 +21,23 @@ async function containerOf(stage: Stage): Promise<string> {
   return containerId;
 }
 
+/** The shell that runs the training loop, not the wrapper around it. */
+const killWorker = (stage: Stage, container: string): Promise<number> =>
+  killInside(
+    stage,
+    container,
+    ([, flag, script]) => flag === '-c' && script?.includes('training step') === true,
+    `kill -9 $(cat ${pidFile})`,
+  );
+
 const killProcess: Scene = {
   title: 'kill the process',
   explanation: 'SIGKILL to the training process, as the OOM killer would. The container stays.',
   async play(stage) {
     const container = await containerOf(stage);
     const mark = stage.feed.mark();
-    const t0 = Date.now();
-    using _shown = showEvents(stage, t0);
-    await inContainer(stage, container, `kill -9 $(cat ${pidFile})`);
-    stage.present.moment(t0, t0, 'fault', `kill -9 of the process in container ${container.slice(0, 12)}`, 'red');
+    const t0 = await killWorker(stage, container);
+    using _shown = showEvents(stage, t0, `kill -9 of the process in container ${container.slice(0, 12)}`);
     const result = recovered(stage, await recovery(stage, t0, mark, ['process.exited', 'process.killed']));
     const after = await stage.lab.fleet.waitForPhase(host, workload, 'ready');
     return { ...result, ...same('container', container, after.containerId ?? 'none') };
@@ -34,8 +51,7 @@ const killContainer: Scene = {
     const container = await containerOf(stage);
     const mark = stage.feed.mark();
     const t0 = Date.now();
-    using _shown = showEvents(stage, t0);
-    stage.present.moment(t0, t0, 'fault', `docker kill ${container.slice(0, 12)}`, 'red');
+    using _shown = showEvents(stage, t0, `docker kill ${container.slice(0, 12)}`);
     await stage.lab.engine.kill(container, 'SIGKILL');
     return recovered(stage, await recovery(stage, t0, mark, ['container.died']), ['a new container, mounted and set up again']);
   },
@@ -47,10 +63,8 @@ const killMount: Scene = {
   async play(stage) {
     const container = await containerOf(stage);
     const mark = stage.feed.mark();
-    const t0 = Date.now();
-    using _shown = showEvents(stage, t0);
-    await inContainer(stage, container, 'kill -9 $(pidof bindfs)');
-    stage.present.moment(t0, t0, 'fault', 'kill -9 of bindfs', 'red');
+    const t0 = await killInside(stage, container, ([program]) => program === 'bindfs', 'kill -9 $(pidof bindfs)');
+    using _shown = showEvents(stage, t0, 'kill -9 of bindfs');
     const result = recovered(stage, await recovery(stage, t0, mark, ['mount.lost', 'mount.hung']));
     const data = await inContainer(stage, container, 'cat /data/checkpoint');
     return { ...result, notes: [`/data answers again in the same container: "${data}"`] };
@@ -65,10 +79,9 @@ const restartCollector: Scene = {
     const container = await containerOf(stage);
     const mark = feed.mark();
     await lab.collector.stop();
-    const t0 = Date.now();
-    present.moment(t0, t0, 'fault', 'collector stopped, then kill -9 of the process', 'red');
     const control = new ControlClient(agent.stateDir);
-    await inContainer(stage, container, `kill -9 $(cat ${pidFile})`);
+    const t0 = await killWorker(stage, container);
+    using _shown = showEvents(stage, t0, 'the collector is stopped; kill -9 of the process');
     const status = await waitFor(
       async () => {
         const worker = (await control.status()).workloads.find(({ name }) => name === workload);
@@ -80,7 +93,6 @@ const restartCollector: Scene = {
     const back = Date.now();
     await lab.collector.start();
     present.moment(t0, Date.now(), 'collector', 'started again');
-    using _shown = showEvents(stage, t0);
     const result = await recovery(stage, t0, mark, ['process.exited', 'process.killed']);
     await lab.fleet.waitForHost(host, 'connected');
     const copies = (await lab.fleet.events({ host, since: new Date(t0).toISOString() })).filter(
@@ -107,9 +119,8 @@ const killAgent: Scene = {
     const before = `container ${container.slice(0, 12)}, ${await processIdentity(stage, container)}`;
     const mark = feed.mark();
     const t0 = Date.now();
-    using _shown = showEvents(stage, t0);
+    using _shown = showEvents(stage, t0, 'kill -9 of the agent');
     await agent.service.kill();
-    present.moment(t0, t0, 'fault', 'kill -9 of the agent', 'red');
     const gone = await feed.next(mark, ({ kind }) => kind === 'agent.disconnected', 'agent.disconnected');
     await agent.service.start();
     present.moment(t0, Date.now(), 'agent', 'started again');

@@ -9,15 +9,18 @@
  */
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FleetClient } from './fleet-client.ts';
+import { startTicks } from './processes.ts';
 import { cleanEnvironment, Service } from './service.ts';
 import { startWebhook, type Webhook } from './webhook.ts';
 
 const packages = join(import.meta.dirname, '../../packages');
+const directoryPrefix = 'relight-lab-';
+
 /** What `npm run build` makes. */
 export const programs = {
   agent: join(packages, 'agent/dist/relight-agent.mjs'),
@@ -34,7 +37,7 @@ export interface LabOptions {
   readonly collector?: { readonly alerts?: Readonly<Record<string, unknown>> } & Readonly<Record<string, unknown>>;
 }
 
-export interface AgentOptions {
+interface AgentOptions {
   readonly host: string;
   readonly labels?: Readonly<Record<string, string>>;
   /** As in the agent's YAML. */
@@ -54,7 +57,7 @@ export interface LabAgent {
   configure(workloads: AgentOptions['workloads']): void;
 }
 
-export interface ProgramResult {
+interface ProgramResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -83,8 +86,10 @@ export interface Lab extends AsyncDisposable {
 export async function startLab(options: LabOptions): Promise<Lab> {
   const missing = Object.values(programs).find((file) => !existsSync(file));
   if (missing !== undefined) throw new Error(`${missing} is not built: npm run build`);
-  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'relight-lab-'));
+  removeAbandoned();
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
   mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
   const webhook = await startWebhook();
   try {
     const lab = new ProcessLab(options.engineSocket, directory, await freePort(), webhook);
@@ -93,6 +98,16 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   } catch (error) {
     await webhook[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** Directories of labs whose process was killed. Its services ended with it. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(directoryPrefix))) {
+    const owner = join(tmpdir(), name, 'owner');
+    if (!existsSync(owner)) continue;
+    const [pid = 0, ticks = 0] = readFileSync(owner, 'utf8').split(' ').map(Number);
+    if (startTicks(pid) !== ticks) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
 

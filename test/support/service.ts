@@ -1,6 +1,7 @@
 /** A service of ours as a real process: started, stopped, killed, frozen, started again. Its output goes to a file. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { findProgram } from './engine-install.ts';
 import { signalProcess } from './processes.ts';
 import { waitFor } from './wait.ts';
 
@@ -19,6 +20,12 @@ export interface ServiceOptions {
 /** Ours without what the person at the terminal has set for a Relight of their own. */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RELIGHT_')));
+}
+
+/** Where util-linux is, a service does not outlive whoever started it, even when that one is killed with -9. */
+function dyingWithUs(): readonly [string, ...string[]] {
+  const setpriv = findProgram('setpriv');
+  return setpriv === undefined ? [process.execPath] : [setpriv, '--pdeathsig', 'KILL', process.execPath];
 }
 
 const startTimeoutMs = 30_000;
@@ -47,7 +54,9 @@ export class Service {
     if (this.#child !== undefined) throw new Error(`${name} runs already`);
     const log = openSync(logFile, 'a');
     // A process group of its own: Ctrl-C at the terminal is for whoever runs the lab, and that one stops us in order.
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], detached: true, env: { ...cleanEnvironment(), ...env } });
+    const [program, ...before] = dyingWithUs();
+    const options = { stdio: ['ignore', log, log], detached: true, env: { ...cleanEnvironment(), ...env } } satisfies SpawnOptions;
+    const child = spawn(program, [...before, ...args], options);
     closeSync(log);
     this.#child = child;
     child.once('exit', () => {

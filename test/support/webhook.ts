@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export interface WebhookAlert {
+interface WebhookAlert {
   readonly status: 'firing' | 'resolved';
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -11,7 +11,7 @@ export interface WebhookAlert {
   readonly fingerprint: string;
 }
 
-export interface Notification {
+interface Notification {
   /** Milliseconds since the epoch. */
   readonly receivedAt: number;
   readonly body: { readonly version: string; readonly status: string; readonly receiver: string; readonly alerts: readonly WebhookAlert[] };
