@@ -113,11 +113,6 @@ export class FileOutbox implements Outbox {
     return this.#lastSeq;
   }
 
-  /** Events that nobody has acknowledged yet. */
-  get pending(): number {
-    return this.#lastSeq - this.#acknowledged;
-  }
-
   append(event: NewAgentEvent): AgentEvent {
     const sanitised = this.#accept(event);
     if (this.#bytes() > this.#options.bytesMax) this.#shed();

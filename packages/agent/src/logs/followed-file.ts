@@ -1,0 +1,278 @@
+/**
+ * The file behind a segment as one row of bytes, over rotation by renaming and over truncation. Each incarnation (inode) is a
+ * piece [base, base + size) of the segment's offsets; an old piece is read to its end through the descriptor that was
+ * opened when it was new, wherever it has been renamed to. Between two pieces there may be a hole: bytes nobody can read.
+ */
+import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+
+/** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
+export interface SavedPiece {
+  readonly inode: number;
+  readonly base: number;
+  readonly headBytes: number;
+  readonly headCrc: number;
+}
+
+interface Piece {
+  readonly fd: number;
+  readonly inode: number;
+  readonly base: number;
+  size: number;
+  mtimeMs: number;
+  /** Nothing is written to it any more. */
+  final: boolean;
+  unlinked: boolean;
+  head: { bytes: number; crc: number };
+}
+
+export interface Hole {
+  readonly to: number;
+  /** False: how much was lost cannot be known. */
+  readonly measured: boolean;
+}
+
+const headBytesMax = 256;
+const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
+
+export class FollowedFile {
+  readonly #path: string;
+  readonly #rotates: boolean;
+  #saved: readonly SavedPiece[];
+  #pieces: Piece[] = [];
+  /** Ends of holes whose size is a guess. */
+  readonly #unmeasured = new Set<number>();
+  #certain = true;
+
+  /** `rotates`: the file may be renamed to `<path>.1` and so on, and made anew. */
+  constructor(path: string, rotates: boolean, saved: readonly SavedPiece[]) {
+    this.#path = path;
+    this.#rotates = rotates;
+    this.#saved = saved;
+  }
+
+  get opened(): boolean {
+    return this.#pieces.length > 0;
+  }
+
+  /** Offset behind the last byte that is known to exist. */
+  get end(): number {
+    const last = this.#pieces.at(-1);
+    return last === undefined ? 0 : last.base + last.size;
+  }
+
+  get mtimeMs(): number {
+    return this.#pieces.at(-1)?.mtimeMs ?? 0;
+  }
+
+  /** A descriptor for punching holes; only files that do not rotate have one. */
+  get descriptor(): number | null {
+    return this.#rotates ? null : (this.#pieces[0]?.fd ?? null);
+  }
+
+  /** Bytes from `offset` on that only our open descriptors keep on the disk. */
+  heldBytes(offset: number): number {
+    return this.#pieces
+      .filter((piece) => piece.unlinked && piece.final)
+      .reduce((sum, piece) => sum + Math.max(0, piece.base + piece.size - Math.max(offset, piece.base)), 0);
+  }
+
+  /** Offset behind the bytes that only our open descriptors keep on the disk. */
+  get heldEnd(): number {
+    const held = this.#pieces.findLast((piece) => piece.unlinked && piece.final);
+    return held === undefined ? 0 : held.base + held.size;
+  }
+
+  saved(): SavedPiece[] {
+    if (!this.opened) return [...this.#saved];
+    // The beginning of a run's file may be freed, and then reads as NUL bytes.
+    return this.#pieces.map(({ inode, base, head }) => ({
+      inode,
+      base,
+      headBytes: this.#rotates ? head.bytes : 0,
+      headCrc: this.#rotates ? head.crc : 0,
+    }));
+  }
+
+  /**
+   * Looks at the file: opens what is new, notices growth, rotation and truncation. `committed` is where a file that was
+   * never seen before begins to be of interest. Throws errno errors other than "not there", and for what is no regular file.
+   */
+  refresh(committed: number): void {
+    if (!this.opened) this.#discover(committed);
+    const current = this.#pieces.at(-1);
+    if (current === undefined) return;
+    this.#measure(current);
+    if (this.#rotates) this.#followRotation(current);
+  }
+
+  /** At most `max` bytes at `offset`; empty when there are none (yet). */
+  read(offset: number, max: number): Buffer {
+    const piece = this.#pieces.find((candidate) => offset >= candidate.base && offset < candidate.base + candidate.size);
+    if (piece === undefined) return Buffer.alloc(0);
+    const buffer = Buffer.allocUnsafeSlow(Math.min(max, piece.base + piece.size - offset));
+    return buffer.subarray(0, fs.readSync(piece.fd, buffer, 0, buffer.length, offset - piece.base));
+  }
+
+  /** The hole that begins at `offset`, or null. */
+  holeAt(offset: number): Hole | null {
+    const next = this.#pieces.find((piece) => offset < piece.base + piece.size);
+    return next !== undefined && offset < next.base ? { to: next.base, measured: !this.#unmeasured.has(next.base) } : null;
+  }
+
+  /** What lies before `offset` is not needed any more. */
+  release(offset: number): void {
+    while (this.#pieces.length > 1 && (this.#pieces[0] as Piece).final && (this.#pieces[1] as Piece).base <= offset) {
+      fs.closeSync((this.#pieces.shift() as Piece).fd);
+    }
+  }
+
+  /**
+   * The collector has spoken. When rotated files were opened without any memory of their offsets, and the collector has
+   * some of this segment, only the newest file is followed, behind a hole of unknown size.
+   */
+  settle(committed: number): void {
+    if (this.#certain || committed === 0) return;
+    this.close();
+    this.refresh(committed);
+    this.#certain = true;
+  }
+
+  close(): void {
+    for (const piece of this.#pieces.splice(0)) fs.closeSync(piece.fd);
+  }
+
+  #discover(committed: number): void {
+    const found = this.#rotates ? rotated(this.#path).flatMap((path) => openPiece(path) ?? []) : [openPiece(this.#path) ?? []].flat();
+    this.#certain = this.#saved.length > 0 || found.length <= 1;
+    const match = found.findIndex((piece) => this.#known(piece) !== null);
+    const useful = match < 0 ? this.#withoutMemory(found, committed) : found.slice(match);
+    for (const piece of found) if (!useful.includes(piece)) fs.closeSync(piece.fd);
+    const [first] = useful;
+    if (first === undefined) return;
+    let base = match < 0 ? this.#firstBase(found, useful, committed) : (this.#known(first) as number);
+    for (const [index, piece] of useful.entries()) {
+      this.#pieces.push({ ...piece, base, final: index < useful.length - 1 });
+      base += piece.size;
+    }
+    this.#saved = [];
+  }
+
+  /** Which files to read when none is remembered: all, unless the collector has some of them and nobody knows which. */
+  #withoutMemory(found: readonly Piece[], committed: number): Piece[] {
+    return committed > 0 && found.length > 1 ? found.slice(-1) : [...found];
+  }
+
+  #firstBase(found: readonly Piece[], useful: readonly Piece[], committed: number): number {
+    const remembered = this.#saved.length > 0;
+    if (!remembered && found.length === useful.length) return 0;
+    const base = Math.max(committed, ...this.#saved.map((piece) => piece.base)) + 1;
+    this.#unmeasured.add(base);
+    return base;
+  }
+
+  #known(piece: Piece): number | null {
+    const same = this.#saved.find(
+      (saved) => saved.inode === piece.inode && saved.headBytes <= piece.size && headCrc(piece.fd, saved.headBytes) === saved.headCrc,
+    );
+    return same?.base ?? null;
+  }
+
+  #measure(piece: Piece): void {
+    const stats = fs.fstatSync(piece.fd);
+    if (stats.size < piece.size) {
+      this.#truncated(piece, stats);
+      return;
+    }
+    piece.size = stats.size;
+    piece.mtimeMs = stats.mtimeMs;
+    piece.unlinked = stats.nlink === 0;
+    if (piece.head.bytes < headBytesMax && stats.size > piece.head.bytes) piece.head = head(piece.fd, stats.size);
+  }
+
+  /** The same inode begins anew (an engine with one log file, copy-truncate): what was not read is lost, how much nobody knows. */
+  #truncated(piece: Piece, stats: fs.Stats): void {
+    const base = piece.base + piece.size + 1;
+    this.#unmeasured.add(base);
+    for (const old of this.#pieces) if (old !== piece) fs.closeSync(old.fd);
+    this.#pieces = [{ ...piece, base, size: stats.size, mtimeMs: stats.mtimeMs, head: head(piece.fd, stats.size) }];
+  }
+
+  /** Everything that has come after `current`: more than one file when it was rotated more than once. */
+  #followRotation(current: Piece): void {
+    if (inodeOf(this.#path) === current.inode) return;
+    const paths = rotated(this.#path);
+    const position = paths.findIndex((path) => inodeOf(path) === current.inode);
+    const newer = position < 0 ? paths.slice(-1) : paths.slice(position + 1);
+    const opened = newer.flatMap((path) => openPiece(path) ?? []).filter((piece) => piece.inode !== current.inode);
+    if (opened.length === 0) return;
+    this.#measure(current);
+    let base = this.end;
+    if (position < 0) {
+      // Our file is gone altogether: files may have come and gone in between, unless this is the very next one.
+      base += 1;
+      this.#unmeasured.add(base);
+    }
+    for (const piece of this.#pieces) piece.final = true;
+    for (const piece of opened) {
+      this.#pieces.push({ ...piece, base, final: piece !== opened.at(-1) });
+      base += piece.size;
+    }
+    for (const piece of this.#pieces) piece.unlinked = fs.fstatSync(piece.fd).nlink === 0;
+  }
+}
+
+/** All files of a rotating log, oldest first: `x.log.2`, `x.log.1`, `x.log`. */
+function rotated(path: string): string[] {
+  const name = basename(path);
+  const numbers = readDirectory(dirname(path)).flatMap((entry) => {
+    const number = entry.startsWith(`${name}.`) ? entry.slice(name.length + 1) : '';
+    return /^\d{1,4}$/.test(number) ? [Number(number)] : [];
+  });
+  return [...numbers.toSorted((a, b) => b - a).map((number) => join(dirname(path), `${name}.${number}`)), path];
+}
+
+function readDirectory(path: string): string[] {
+  try {
+    return fs.readdirSync(path);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+function openPiece(path: string): Piece | null {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  let fd: number;
+  try {
+    // The descriptor of a live process is a link by nature, and leads only to what that process has open already.
+    fd = fs.openSync(path, O_RDONLY | O_NONBLOCK | (liveDescriptor.test(path) ? 0 : O_NOFOLLOW));
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+  const stats = fs.fstatSync(fd);
+  if (!stats.isFile()) {
+    fs.closeSync(fd);
+    throw new Error(`${path} is not a regular file`);
+  }
+  const { ino, size, mtimeMs, nlink } = stats;
+  return { fd, inode: ino, base: 0, size, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
+}
+
+function inodeOf(path: string): number | null {
+  return fs.lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
+}
+
+function head(fd: number, size: number): { bytes: number; crc: number } {
+  const bytes = Math.min(headBytesMax, size);
+  return { bytes, crc: headCrc(fd, bytes) };
+}
+
+function headCrc(fd: number, bytes: number): number {
+  const buffer = Buffer.alloc(bytes);
+  return crc32(buffer.subarray(0, fs.readSync(fd, buffer, 0, bytes, 0)));
+}
+
+const isAbsent = (error: unknown): boolean => ['ENOENT', 'ENOTDIR', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -1,0 +1,497 @@
+import fc from 'fast-check';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { lineBytesMax } from '@relight/shared/log-block';
+import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { FollowingShipper, type FollowingShipperOptions } from './following-shipper.ts';
+import { punchHole } from './hole-puncher.ts';
+
+const mebibyte = 1024 ** 2;
+const run: SegmentKey = { workload: 'worker', generation: 1, source: 'process', run: '1' };
+const container: SegmentKey = { workload: 'worker', generation: 1, source: 'container', run: 'c' };
+
+let directory = '';
+beforeEach(() => {
+  directory = fs.mkdtempSync(join(tmpdir(), 'relight-logs-'));
+});
+afterEach(() => fs.rmSync(directory, { recursive: true }));
+
+/** A shipper on real files, its time, and a collector behind a connection that can be cut. */
+class World {
+  readonly clock = new ManualClock();
+  readonly collector: ModelCollector;
+  readonly said: string[] = [];
+  readonly shipper: FollowingShipper;
+
+  constructor(options: Partial<FollowingShipperOptions> = {}, collector = new ModelCollector()) {
+    this.collector = collector;
+    const warn = (_data: unknown, text: string): void => void this.said.push(text);
+    const logger = { info: () => undefined, warn, error: warn } as unknown as FollowingShipperOptions['logger'];
+    const index = join(directory, 'index');
+    this.shipper = new FollowingShipper({
+      directory: index,
+      clock: this.clock,
+      logger,
+      delivering: true,
+      rateLimit: () => null,
+      ...options,
+    });
+  }
+
+  connect(): void {
+    const segments = this.shipper.segments();
+    this.shipper.resume(segments.map((segment) => ({ segment, offset: this.collector.committed.get(segmentId(segment)) ?? 0 })));
+  }
+
+  /** One second passes: the shipper looks at its files and everything is due. */
+  tick(): void {
+    this.clock.advance(1_000);
+    this.clock.advance(300);
+  }
+
+  /** Sends what is due. `acknowledged` false: the collector has it, but the answer is lost. */
+  send(acknowledged = true): number {
+    for (let frames = 0; ; frames += 1) {
+      const frame = this.shipper.nextFrame();
+      if (frame === null) return frames;
+      const ack = frame.kind === 'block' ? this.collector.takeBlock(frame.block) : this.collector.takeGap(frame.gap);
+      if (acknowledged) for (const { segment, offset, rewind } of ack.segments) this.shipper.committed(segment, offset, rewind);
+    }
+  }
+
+  drain(): void {
+    this.tick();
+    this.send();
+  }
+}
+
+const path = (name: string): string => join(directory, name);
+const entry = (log: string, stream = 'stdout', time = '2026-01-02T03:04:05.678901234Z'): string =>
+  `${JSON.stringify({ log, stream, time })}\n`;
+
+describe('a run', () => {
+  test('every line once, with its time; the last one without newline when the run is finished', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    fs.appendFileSync(path('run'), 'one\ntwo\n\nthr');
+    world.drain();
+    expect(world.collector.texts(run)).toEqual(['one', 'two', '']);
+    fs.appendFileSync(path('run'), 'ee');
+    world.drain();
+    expect(world.collector.texts(run)).toHaveLength(3);
+    world.shipper.finish(run);
+    world.send();
+    expect(world.collector.texts(run)).toEqual(['one', 'two', '', 'three']);
+    expect(world.shipper.segments()).toEqual([]);
+    expect(world.collector.rewinds).toBe(0);
+  });
+
+  test('a file that appears later is followed', () => {
+    const world = new World();
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    fs.writeFileSync(path('run'), 'late\n');
+    world.drain();
+    expect(world.collector.texts(run)).toEqual(['late']);
+  });
+
+  test('lines written while the collector was away keep their times; those from before we looked are approximate', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), 'old\n');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    fs.appendFileSync(path('run'), 'first\n');
+    world.clock.advance(1_000);
+    const first = world.clock.now();
+    world.clock.advance(60_000);
+    fs.appendFileSync(path('run'), 'second\n');
+    world.clock.advance(1_000);
+    const second = world.clock.now();
+    world.clock.advance(60_000);
+    world.connect();
+    world.drain();
+    const lines = world.collector.lines.get(segmentId(run)) ?? [];
+    expect(lines.map(({ at, atApprox, line }) => [line, atApprox === true ? 'about' : at])).toEqual([
+      ['old', 'about'],
+      ['first', first],
+      ['second', second],
+    ]);
+  });
+
+  test('progress bars, NUL, invalid UTF-8 and over-long lines pass without harm', () => {
+    const world = new World();
+    const long = 'x'.repeat(3 * lineBytesMax);
+    fs.writeFileSync(
+      path('run'),
+      Buffer.concat([Buffer.from(`50%\r99%\r\nnul \0 byte\n`), Buffer.from([0xff, 0xfe, 10]), Buffer.from(`${long}\nend\n`)]),
+    );
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    const lines = world.collector.lines.get(segmentId(run)) ?? [];
+    expect(lines.map(({ line }) => line.length)).toEqual([8, 10, 2, lineBytesMax, 3]);
+    expect(lines.map(({ truncated }) => truncated === true)).toEqual([false, false, false, true, false]);
+    expect(lines[4]?.offset).toBe(fs.statSync(path('run')).size - 4);
+  });
+
+  test('a symbolic link or a directory is refused, said once, and stops nothing else', () => {
+    const world = new World();
+    fs.writeFileSync(path('secret'), 'secret\n');
+    fs.symlinkSync(path('secret'), path('link'));
+    fs.writeFileSync(path('run'), 'line\n');
+    world.shipper.follow({ key: { ...run, run: '2' }, path: path('link'), format: 'raw' });
+    world.shipper.follow({ key: { ...run, run: '3' }, path: directory, format: 'raw' });
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    world.drain();
+    expect([...world.collector.lines.keys()]).toEqual([segmentId(run)]);
+    expect(world.said).toHaveLength(2);
+  });
+
+  test('an unlinked file of a live process is read through its descriptor', () => {
+    const world = new World();
+    const fd = fs.openSync(path('run'), 'a');
+    fs.writeSync(fd, 'still here\n');
+    fs.unlinkSync(path('run'));
+    world.shipper.follow({ key: run, path: `/proc/${process.pid}/fd/${fd}`, format: 'raw' });
+    world.connect();
+    world.drain();
+    fs.closeSync(fd);
+    expect(world.collector.texts(run)).toEqual(['still here']);
+  });
+
+  test('a restarted agent goes on where the collector is; a collector that lost everything gets everything again', () => {
+    fs.writeFileSync(path('run'), 'one\ntwo\n');
+    const before = new World();
+    before.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    before.connect();
+    before.tick();
+    before.send(false);
+    before.shipper.close();
+    fs.appendFileSync(path('run'), 'three\n');
+    const after = new World({}, before.collector);
+    after.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    after.connect();
+    after.drain();
+    expect(after.collector.texts(run)).toEqual(['one', 'two', 'three']);
+    after.shipper.close();
+    const anew = new World();
+    anew.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    anew.connect();
+    anew.drain();
+    expect(anew.collector.texts(run)).toEqual(['one', 'two', 'three']);
+  });
+
+  test('over the rate limit lines become a counted gap, in every window anew', () => {
+    const world = new World({ rateLimit: () => ({ lines: 10, windowMs: 1_000 }) });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    for (const round of [0, 1]) {
+      fs.appendFileSync(path('run'), Array.from({ length: 30 }, (_, index) => `${round}/${index}\n`).join(''));
+      world.drain();
+    }
+    expect(world.collector.texts(run)).toHaveLength(20);
+    expect(world.collector.gaps.map(({ lines, reason }) => [reason, lines])).toEqual([
+      ['rate-limit', 20],
+      ['rate-limit', 20],
+    ]);
+    expect(world.collector.committed.get(segmentId(run))).toBe(fs.statSync(path('run')).size);
+  });
+
+  test('files of older runs are removed after a while; the newest finished one stays', () => {
+    const world = new World();
+    for (const number of ['1', '2', '3']) {
+      fs.writeFileSync(path(number), `run ${number}\n`);
+      const key = { ...run, run: number };
+      world.shipper.follow({ key, path: path(number), format: 'raw' });
+      world.connect();
+      world.drain();
+      world.shipper.finish(key);
+    }
+    expect(fs.existsSync(path('1'))).toBe(true);
+    world.clock.advance(70_000);
+    expect(['1', '2', '3'].map((number) => fs.existsSync(path(number)))).toEqual([false, false, true]);
+  });
+});
+
+describe('turns and haste', () => {
+  test('a small segment does not wait behind a large one', () => {
+    const world = new World();
+    const small = { ...run, run: '2' };
+    fs.writeFileSync(path('large'), 'x'.repeat(99).concat('\n').repeat(20_000));
+    fs.writeFileSync(path('small'), 'small\n');
+    world.shipper.follow({ key: run, path: path('large'), format: 'raw' });
+    world.shipper.follow({ key: small, path: path('small'), format: 'raw' });
+    world.connect();
+    world.tick();
+    const first = [world.shipper.nextFrame(), world.shipper.nextFrame()].map((frame) =>
+      frame?.kind === 'block' ? frame.block.header.segment.run : '',
+    );
+    expect(first.toSorted()).toEqual(['1', '2']);
+  });
+
+  test('unwatched lines wait 250 ms for company, watched ones 10 ms', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    let calls = 0;
+    world.shipper.onReady(() => void (calls += 1));
+    fs.appendFileSync(path('run'), 'a\n');
+    world.clock.advance(1_000);
+    world.clock.advance(200);
+    expect(world.shipper.nextFrame()).toBeNull();
+    world.shipper.watch([{ workload: 'worker', source: 'process' }]);
+    world.clock.advance(1);
+    expect(calls).toBeGreaterThan(0);
+    expect(world.shipper.nextFrame()?.kind).toBe('block');
+  });
+
+  test('a rewind cuts anew from there', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), 'a\nb\n');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.tick();
+    expect(world.shipper.nextFrame()).not.toBeNull(); // lost on the way
+    fs.appendFileSync(path('run'), 'c\n');
+    world.drain();
+    expect(world.collector.rewinds).toBe(1);
+    expect(world.collector.texts(run)).toEqual(['a', 'b', 'c']);
+  });
+});
+
+describe('the container log of the engine', () => {
+  test('entries, their streams and times; lines that the engine split are whole again, also interwoven', () => {
+    const world = new World();
+    const part = 'p'.repeat(16_384);
+    fs.writeFileSync(
+      path('c.log'),
+      entry('out\n') + entry(part) + entry('err\n', 'stderr') + entry(part) + entry('end\n') + entry('after\n') + 'not json\n',
+    );
+    world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    world.connect();
+    world.drain();
+    const lines = world.collector.lines.get(segmentId(container)) ?? [];
+    expect(lines.map(({ line, stream }) => [line.length, stream])).toEqual([
+      [3, 'stdout'],
+      [16_384 * 2 + 3, 'stdout'],
+      [3, 'stderr'],
+      [5, 'stdout'],
+      [8, 'both'],
+    ]);
+    expect(lines[0]?.at).toBe(Date.UTC(2026, 0, 2, 3, 4, 5, 678));
+    expect(world.collector.committed.get(segmentId(container))).toBe(fs.statSync(path('c.log')).size);
+  });
+
+  const rotate = (): void => {
+    for (let number = 4; number >= 1; number -= 1) {
+      if (fs.existsSync(path(`c.log.${number}`))) fs.renameSync(path(`c.log.${number}`), path(`c.log.${number + 1}`));
+    }
+    fs.rmSync(path('c.log.3'), { force: true });
+    fs.renameSync(path('c.log'), path('c.log.1'));
+    fs.writeFileSync(path('c.log'), '');
+  };
+
+  test('model: writes, rotations, restarts of the agent and lost answers in any order lose and double nothing while a file exists', () => {
+    const action = fc.oneof(
+      { weight: 5, arbitrary: fc.record({ do: fc.constant('write' as const), lines: fc.integer({ min: 1, max: 5 }) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('rotate' as const) }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('send' as const), acknowledged: fc.boolean() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('reconnect' as const) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), clean: fc.boolean() }) },
+    );
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 25 }), (actions) => {
+        fs.rmSync(directory, { recursive: true });
+        fs.mkdirSync(directory);
+        fs.writeFileSync(path('c.log'), '');
+        let world = new World();
+        const follow = (): void => {
+          world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+          world.connect();
+        };
+        follow();
+        let written = 0;
+        for (const step of actions) {
+          if (step.do === 'write') {
+            for (let count = 0; count < step.lines; count += 1) fs.appendFileSync(path('c.log'), entry(`line ${written++}\n`));
+          } else if (step.do === 'rotate') {
+            rotate();
+            world.tick(); // two files survive a rotation here: the agent looks at least once before a third
+          } else if (step.do === 'send') {
+            world.tick();
+            world.send(step.acknowledged);
+          } else if (step.do === 'reconnect') {
+            world.connect();
+          } else {
+            world.tick();
+            if (step.clean) world.shipper.close();
+            world = new World({}, world.collector);
+            follow();
+          }
+        }
+        world.connect();
+        world.drain();
+        world.shipper.close();
+        const arrived = world.collector.texts(container);
+        const holes = world.collector.gaps.filter(({ reason }) => reason === 'rotated');
+        expect(new Set(arrived).size).toBe(arrived.length);
+        expect(holes.length > 0 ? written : arrived.length).toBe(written);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('two rotations between two looks are followed file by file', () => {
+    const world = new World();
+    fs.writeFileSync(path('c.log'), entry('1\n'));
+    world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    world.connect();
+    world.drain();
+    for (const number of [2, 3]) {
+      fs.appendFileSync(path('c.log'), entry(`end of ${number - 1}\n`));
+      rotate();
+      fs.appendFileSync(path('c.log'), entry(`${number}\n`));
+    }
+    world.drain();
+    expect(world.collector.texts(container)).toEqual(['1', 'end of 1', '2', 'end of 2', '3']);
+    expect(world.collector.gaps).toEqual([]);
+  });
+
+  test('files that were rotated away while the agent was down are a counted gap', () => {
+    fs.writeFileSync(path('c.log'), entry('1\n'));
+    const before = new World();
+    before.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    before.connect();
+    before.drain();
+    before.tick();
+    before.shipper.close();
+    for (const number of [2, 3, 4, 5]) {
+      rotate();
+      fs.appendFileSync(path('c.log'), entry(`${number}\n`));
+    }
+    const after = new World({}, before.collector);
+    after.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    after.connect();
+    after.drain();
+    expect(after.collector.gaps.map(({ bytes, reason }) => [reason, bytes])).toEqual([['rotated', undefined]]);
+    expect(after.collector.texts(container)).toEqual(['1', '5']);
+  });
+
+  test('a log that is truncated in place goes on behind a gap', () => {
+    const world = new World();
+    fs.writeFileSync(path('c.log'), entry('1\n').repeat(3));
+    world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    world.connect();
+    world.drain();
+    fs.truncateSync(path('c.log'), 0);
+    fs.appendFileSync(path('c.log'), entry('2\n'));
+    world.drain();
+    expect(world.collector.texts(container)).toEqual(['1', '1', '1', '2']);
+    expect(world.collector.gaps).toHaveLength(1);
+  });
+});
+
+describe('space', () => {
+  const blocks = (name: string): number => fs.statSync(path(name)).blocks * 512;
+  const filler = `${'x'.repeat(127)}\n`.repeat(8_192);
+
+  test('what is acknowledged is freed under a concurrent writer, and no byte is missing', async () => {
+    const punched: Promise<void>[] = [];
+    const world = new World({
+      punchHole: (...range) => {
+        const done = punchHole(...range);
+        punched.push(done);
+        return done;
+      },
+    });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    let written = 0;
+    for (let round = 0; round < 20; round += 1) {
+      const lines = Array.from({ length: 10_000 }, () => `line ${written++} ${'.'.repeat(80)}\n`);
+      fs.appendFileSync(path('run'), lines.join(''));
+      world.drain();
+      await Promise.all(punched);
+    }
+    world.clock.advance(1_000);
+    await Promise.all(punched);
+    const texts = world.collector.texts(run);
+    expect(texts).toHaveLength(200_000);
+    expect(texts.every((text, index) => text.startsWith(`line ${index} `))).toBe(true);
+    expect(world.collector.gaps).toEqual([]);
+    expect(fs.statSync(path('run')).size).toBeGreaterThan(15 * mebibyte);
+    expect(blocks('run')).toBeLessThan(9 * mebibyte);
+  }, 60_000);
+
+  test('over the budget the oldest bytes are freed and become a counted gap', async () => {
+    let punched: Promise<void> = Promise.resolve();
+    const world = new World({ bytesMax: 8 * mebibyte, punchHole: (...range) => (punched = punchHole(...range)) });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    for (let round = 0; round < 16; round += 1) {
+      fs.appendFileSync(path('run'), filler);
+      world.clock.advance(1_000);
+      await punched;
+    }
+    expect(blocks('run')).toBeLessThan(10 * mebibyte);
+    world.connect();
+    world.drain();
+    world.drain();
+    const [gap] = world.collector.gaps;
+    expect([gap?.reason, gap?.from, gap?.bytes]).toEqual(['outbox-full', 0, gap?.to]);
+    expect(gap?.bytes ?? 0).toBeGreaterThan(7 * mebibyte);
+    const texts = world.collector.texts(run);
+    expect(texts.every((text) => text === 'x'.repeat(127))).toBe(true);
+    expect((gap?.bytes ?? 0) + texts.length * 128).toBe(16 * mebibyte);
+    expect(world.said).toHaveLength(1);
+  }, 60_000);
+
+  test('without a collector nothing is read, and only the last part of the files is kept', async () => {
+    let punched: Promise<void> = Promise.resolve();
+    const world = new World({ delivering: false, bytesMax: 8 * mebibyte, punchHole: (...range) => (punched = punchHole(...range)) });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    for (let round = 0; round < 16; round += 1) {
+      fs.appendFileSync(path('run'), filler);
+      world.clock.advance(1_000);
+      await punched;
+    }
+    expect(blocks('run')).toBeLessThan(10 * mebibyte);
+    expect(world.shipper.lagBytes()).toBe(0);
+  }, 60_000);
+
+  test('a file system that cannot do it is mentioned once, and everything goes on', async () => {
+    const world = new World({ punchHole: () => Promise.reject(new Error('Operation not supported')) });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    for (let round = 0; round < 12; round += 1) {
+      fs.appendFileSync(path('run'), filler);
+      world.drain();
+      await Promise.resolve();
+    }
+    expect(world.collector.texts(run)).toHaveLength(12 * 8_192);
+    expect(world.said).toHaveLength(1);
+  });
+
+  test('a collector that lost its data gets a gap for what was freed, and no NUL bytes', () => {
+    fs.writeFileSync(path('run'), Buffer.concat([Buffer.alloc(300_000), Buffer.from('rest of a line\nnew\n')]));
+    const world = new World();
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    expect(world.collector.gaps.map(({ bytes, reason }) => [reason, bytes])).toEqual([['freed', 300_000]]);
+    expect(world.collector.texts(run)).toEqual(['rest of a line', 'new']);
+  });
+});

@@ -1,0 +1,335 @@
+/**
+ * Follows all log files of a host and is the log lane of the uplink. Wakes up by inotify and looks once a second anyway;
+ * sends a block when it is full or `ageMs` old, at once for those who watch. Without a collector nothing is read, and only
+ * the budget of the disk is kept.
+ */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import type { Clock, Timer } from '@relight/shared/clock';
+import { errorMessage } from '@relight/shared/errors';
+import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
+import type { Logger } from 'pino';
+import { punchHole, type PunchHole } from './hole-puncher.ts';
+import type { Committed, LogFrame, LogLane } from './log-lane.ts';
+import type { LogShipper, SegmentFile } from './log-shipper.ts';
+import { loadPositions, savePositions, type Position } from './positions.ts';
+import type { RateLimit } from './rate-limiter.ts';
+import { Retention } from './retention.ts';
+import { SegmentTail } from './segment-tail.ts';
+import { Space } from './space.ts';
+
+export interface FollowingShipperOptions {
+  /** Holds `segments.json`. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** False: no collector is configured. */
+  readonly delivering: boolean;
+  readonly rateLimit: (key: SegmentKey) => RateLimit | null;
+  /** Of unsent bytes over all files. Default: 512 MiB, at most 5 % of the disk of `directory`. */
+  readonly bytesMax?: number;
+  readonly punchHole?: PunchHole;
+}
+
+const pollMs = 1_000;
+const ageMs = 250;
+const watchedAgeMs = 10;
+/** Between two looks at a file that is written to all the time: the resolution of the times of its lines. */
+const lookMs = 50;
+const defaultBytesMax = 512 * 1024 ** 2;
+const defaultDiskShare = 0.05;
+const unfollowedMax = 1_000;
+/** Without a collector the files are all there is. */
+const keptRunsAlone = 10;
+
+interface Followed {
+  readonly tail: SegmentTail;
+  readonly order: number;
+  watcher: fs.FSWatcher | null;
+  lookedAt: number;
+  look: Timer | null;
+  /** The last trouble with it, so that each is said once. */
+  trouble: string | null;
+}
+
+export class FollowingShipper implements LogShipper, LogLane {
+  readonly #options: FollowingShipperOptions;
+  readonly #followed = new Map<string, Followed>();
+  readonly #listeners = new Set<() => void>();
+  readonly #positionsPath: string;
+  readonly #space: Space;
+  readonly #retention: Retention;
+  #positions: Record<string, Position>;
+  #positionsChanged = false;
+  #active = false;
+  #flushing = false;
+  #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
+  #turn = 0;
+  #order = 0;
+  #poll: Timer | null = null;
+  #due: { readonly timer: Timer; readonly at: number } | null = null;
+
+  constructor(options: FollowingShipperOptions) {
+    const { delivering, directory, logger } = options;
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.#options = options;
+    this.#positionsPath = join(directory, 'segments.json');
+    const { positions, note } = loadPositions(this.#positionsPath);
+    this.#positions = positions;
+    if (note !== null) logger.warn({ path: this.#positionsPath, reason: note }, 'log positions cannot be read; the collector is asked');
+    const bytesMax = options.bytesMax ?? defaultBudget(directory);
+    this.#space = new Space({ bytesMax, delivering, logger, punchHole: options.punchHole ?? punchHole });
+    this.#retention = new Retention(delivering ? 1 : 0);
+  }
+
+  follow(file: SegmentFile): void {
+    const id = segmentId(file.key);
+    if (this.#followed.has(id)) return;
+    const tail = new SegmentTail(file, this.#positions[id], this.#options.rateLimit(file.key));
+    const followed: Followed = { tail, order: ++this.#order, watcher: null, lookedAt: -Infinity, look: null, trouble: null };
+    this.#followed.set(id, followed);
+    this.#look(followed);
+    this.#pollLater();
+  }
+
+  finish(key: SegmentKey): void {
+    const followed = this.#followed.get(segmentId(key));
+    if (followed === undefined) return;
+    this.#look(followed);
+    followed.tail.finish();
+    this.#forgetIfDone(followed);
+    this.#notify();
+  }
+
+  segments(): SegmentKey[] {
+    return [...this.#followed.values()].map(({ tail }) => tail.key);
+  }
+
+  resume(committed: readonly Committed[]): void {
+    const offsets = new Map(committed.map(({ segment, offset }) => [segmentId(segment), offset]));
+    this.#active = true;
+    this.#flushing = false;
+    for (const { tail } of this.#followed.values()) tail.rewind(offsets.get(tail.id) ?? tail.committed);
+    this.#positionsChanged = true;
+    for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
+    this.#notify();
+  }
+
+  suspend(): void {
+    this.#active = false;
+    this.#watch = [];
+    this.#due?.timer.cancel();
+    this.#due = null;
+  }
+
+  nextFrame(): LogFrame | null {
+    if (!this.#active) return null;
+    const all = [...this.#followed.values()];
+    const { clock } = this.#options;
+    for (let step = 0; step < all.length; step += 1) {
+      const index = (this.#turn + step) % all.length;
+      const followed = all[index] as Followed;
+      if (!followed.tail.isDue(clock.monotonic(), this.#age(followed.tail))) continue;
+      const frame = this.#attempt(followed, () => followed.tail.frame(clock.now()));
+      if (frame === null) {
+        if (followed.trouble !== null) followed.tail.postpone(clock.monotonic() + pollMs);
+        continue;
+      }
+      this.#turn = index + 1;
+      return frame;
+    }
+    this.#scheduleDue();
+    return null;
+  }
+
+  committed(segment: SegmentKey, offset: number, rewind: boolean): void {
+    const followed = this.#followed.get(segmentId(segment));
+    if (followed === undefined) return;
+    if (rewind) followed.tail.rewind(offset);
+    else followed.tail.acknowledge(offset);
+    this.#positionsChanged = true;
+    this.#forgetIfDone(followed);
+  }
+
+  watch(selectors: readonly { workload?: string | undefined; source?: string | undefined }[]): void {
+    this.#watch = selectors;
+    this.#scheduleDue();
+  }
+
+  flush(): void {
+    this.#flushing = true;
+    for (const followed of this.#followed.values()) this.#look(followed);
+    this.#notify();
+  }
+
+  onReady(listener: () => void): { dispose(): void } {
+    this.#listeners.add(listener);
+    return { dispose: () => void this.#listeners.delete(listener) };
+  }
+
+  lagBytes(): number {
+    if (!this.#options.delivering) return 0;
+    return [...this.#followed.values()].reduce((sum, { tail }) => sum + tail.lagBytes, 0);
+  }
+
+  close(): void {
+    this.suspend();
+    this.#poll?.cancel();
+    this.#savePositions();
+    for (const followed of this.#followed.values()) this.#release(followed);
+    this.#followed.clear();
+    this.#listeners.clear();
+  }
+
+  #age(tail: SegmentTail): number {
+    if (this.#flushing) return 0;
+    const { source, workload } = tail.key;
+    const watched = this.#watch.some((selector) => (selector.workload ?? workload) === workload && (selector.source ?? source) === source);
+    return watched ? watchedAgeMs : ageMs;
+  }
+
+  /** An error of one file is said once and never stops the others; the next look tries again. */
+  #attempt<T>(followed: Followed, work: () => T): T | null {
+    try {
+      const result = work();
+      followed.trouble = null;
+      return result;
+    } catch (error) {
+      const trouble = errorMessage(error);
+      if (followed.trouble !== trouble) {
+        followed.trouble = trouble;
+        this.#options.logger.warn(
+          { segment: followed.tail.id, path: followed.tail.source.path, error: trouble },
+          'a log file cannot be read',
+        );
+      }
+      return null;
+    }
+  }
+
+  #look(followed: Followed): void {
+    const { clock } = this.#options;
+    followed.look?.cancel();
+    followed.look = null;
+    followed.lookedAt = clock.monotonic();
+    const grown = this.#attempt(followed, () => followed.tail.refresh(clock.now(), clock.monotonic()));
+    if (followed.watcher === null && followed.tail.file.opened && this.#options.delivering) this.#watchFile(followed);
+    if (grown !== true) return;
+    this.#positionsChanged = true;
+    this.#scheduleDue();
+  }
+
+  #woken(followed: Followed): void {
+    if (followed.look !== null) return;
+    const { clock } = this.#options;
+    const resolution = Math.min(lookMs, this.#age(followed.tail));
+    followed.look = clock.after(Math.max(0, followed.lookedAt + resolution - clock.monotonic()), () => this.#look(followed));
+  }
+
+  #watchFile(followed: Followed): void {
+    try {
+      followed.watcher = fs.watch(followed.tail.source.path, { persistent: false }, (kind) => {
+        if (kind === 'rename') this.#unwatchFile(followed); // rotated: the next look watches the new file
+        this.#woken(followed);
+      });
+      followed.watcher.on('error', () => this.#unwatchFile(followed));
+    } catch (error) {
+      // Gone again, or out of inotify watches: the poll finds what is written, only later.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' || followed.trouble !== null) return;
+      followed.trouble = errorMessage(error);
+      this.#options.logger.warn({ path: followed.tail.source.path, error: followed.trouble }, 'a log file is only looked at once a second');
+    }
+  }
+
+  #unwatchFile(followed: Followed): void {
+    followed.watcher?.close();
+    followed.watcher = null;
+  }
+
+  #scheduleDue(): void {
+    if (!this.#active) return;
+    const times = [...this.#followed.values()].flatMap(({ tail }) =>
+      tail.waitingSince === null ? [] : tail.waitingSince + this.#age(tail),
+    );
+    if (times.length === 0) return;
+    const at = Math.min(...times);
+    if (this.#due !== null && this.#due.at <= at) return;
+    this.#due?.timer.cancel();
+    const { clock } = this.#options;
+    const timer = clock.after(Math.max(0, at - clock.monotonic()), () => {
+      this.#due = null;
+      this.#notify();
+    });
+    this.#due = { timer, at };
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #pollLater(): void {
+    this.#poll ??= this.#options.clock.after(pollMs, () => {
+      this.#poll = null;
+      this.#pollNow();
+      this.#pollLater();
+    });
+  }
+
+  #pollNow(): void {
+    for (const followed of this.#followed.values()) this.#look(followed);
+    for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
+    void this.#space.keep([...this.#followed.values()].map(({ tail }) => tail));
+    try {
+      this.#retention.sweep(this.#options.clock.monotonic());
+    } catch (error) {
+      this.#options.logger.warn({ error: errorMessage(error) }, 'the log file of an old run could not be removed');
+    }
+    this.#savePositions();
+  }
+
+  #savePositions(): void {
+    if (!this.#positionsChanged) return;
+    this.#positionsChanged = false;
+    for (const { tail } of this.#followed.values()) this.#positions[tail.id] = tail.position();
+    // What is not followed may be later, when the engine is back; but what never is must not pile up.
+    const surplus = Object.keys(this.#positions).filter((id) => !this.#followed.has(id));
+    for (const id of surplus.slice(0, Math.max(0, surplus.length - unfollowedMax))) delete this.#positions[id];
+    try {
+      savePositions(this.#positionsPath, this.#positions);
+    } catch (error) {
+      this.#options.logger.warn({ path: this.#positionsPath, error: errorMessage(error) }, 'log positions could not be written');
+    }
+  }
+
+  #forgetIfDone(followed: Followed): void {
+    const { tail } = followed;
+    if (this.#options.delivering ? !tail.done : !this.#isOldRun(followed)) return;
+    this.#followed.delete(tail.id);
+    delete this.#positions[tail.id];
+    this.#space.forget(tail.id);
+    this.#retention.add(tail, followed.order, this.#options.clock.monotonic());
+    this.#release(followed);
+    this.#positionsChanged = true;
+    this.#pollLater();
+  }
+
+  /** Without a collector finished runs stay followed, so that the budget holds for them, up to a number. */
+  #isOldRun({ order, tail }: Followed): boolean {
+    const { source, workload } = tail.key;
+    const newer = [...this.#followed.values()].filter(
+      (other) => other.tail.finished && other.order > order && other.tail.key.source === source && other.tail.key.workload === workload,
+    );
+    return tail.finished && newer.length >= keptRunsAlone;
+  }
+
+  #release(followed: Followed): void {
+    followed.look?.cancel();
+    this.#unwatchFile(followed);
+    followed.tail.file.close();
+  }
+}
+
+function defaultBudget(directory: string): number {
+  const { blocks, bsize } = fs.statfsSync(directory);
+  return Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare);
+}

@@ -1,0 +1,39 @@
+/** What the shipper remembers over a restart of the agent: a small JSON file. Only a hint, the collector's word wins; but without it rotated files cannot be told apart. */
+import * as fs from 'node:fs';
+import { dirname } from 'node:path';
+import { errorMessage } from '@relight/shared/errors';
+import { z } from 'zod';
+
+const positionSchema = z.object({
+  committed: z.number().int().nonnegative(),
+  /** Bytes before this offset were given up because the budget was exceeded. */
+  givenUp: z.number().int().nonnegative(),
+  pieces: z.array(
+    z.object({
+      inode: z.number(),
+      base: z.number().int().nonnegative(),
+      headBytes: z.number().int().nonnegative(),
+      headCrc: z.number(),
+    }),
+  ),
+});
+export type Position = z.infer<typeof positionSchema>;
+
+const fileSchema = z.object({ version: z.literal(1), segments: z.record(z.string(), positionSchema) });
+
+/** `note` says why the file was not used. */
+export function loadPositions(path: string): { positions: Record<string, Position>; note: string | null } {
+  try {
+    return { positions: fileSchema.parse(JSON.parse(fs.readFileSync(path, 'utf8'))).segments, note: null };
+  } catch (error) {
+    const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    return { positions: {}, note: absent ? null : errorMessage(error) };
+  }
+}
+
+/** Atomic, not synced: after a power loss an older version may be found, which costs at most a counted gap. Throws errno errors. */
+export function savePositions(path: string, segments: Readonly<Record<string, Position>>): void {
+  fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  fs.writeFileSync(`${path}.tmp`, JSON.stringify({ version: 1, segments }), { mode: 0o600 });
+  fs.renameSync(`${path}.tmp`, path);
+}

@@ -1,0 +1,109 @@
+/**
+ * Keeps the log files of a host within their budget. Space behind the acknowledged offset is given back in steps; over the
+ * budget the segment with the largest backlog loses its oldest bytes, which its tail reports as a counted gap. So the noisy
+ * pays, and the few lines of a failed setup step survive a flood.
+ */
+import { errorMessage } from '@relight/shared/errors';
+import { formatBytes } from '@relight/shared/units';
+import type { Logger } from 'pino';
+import type { PunchHole } from './hole-puncher.ts';
+import type { SegmentTail } from './segment-tail.ts';
+
+const stepBytes = 4 * 1024 ** 2;
+const blockBytes = 4_096;
+/** Stays readable at the end of a file, for error messages and for a person on the host. */
+const keptTailBytes = 64 * 1024;
+
+export interface SpaceOptions {
+  readonly bytesMax: number;
+  /** False: there is no collector, and everything is a backlog. */
+  readonly delivering: boolean;
+  readonly punchHole: PunchHole;
+  readonly logger: Pick<Logger, 'warn'>;
+}
+
+export class Space {
+  readonly #options: SpaceOptions;
+  readonly #freed = new Map<string, number>();
+  #punching: Promise<void> | null = null;
+  #canPunch = true;
+  #over = false;
+
+  constructor(options: SpaceOptions) {
+    this.#options = options;
+  }
+
+  /** Gives up what exceeds the budget and frees what is not needed. Frees one range at a time; the returned promise is for tests. */
+  keep(tails: readonly SegmentTail[]): Promise<void> {
+    this.#giveUp(tails);
+    this.#punching ??= this.#punchNext(tails).finally(() => (this.#punching = null));
+    return this.#punching;
+  }
+
+  forget(id: string): void {
+    this.#freed.delete(id);
+  }
+
+  #backlog(tail: SegmentTail): number {
+    const safe = Math.max(this.#options.delivering ? tail.committed : 0, tail.givenUp);
+    if (tail.source.format === 'json-file') return tail.file.heldBytes(safe);
+    return Math.max(0, tail.file.end - safe);
+  }
+
+  #giveUp(tails: readonly SegmentTail[]): void {
+    const backlogs = tails.map((tail) => ({ tail, bytes: this.#backlog(tail) })).toSorted((a, b) => b.bytes - a.bytes);
+    let excess = backlogs.reduce((sum, { bytes }) => sum + bytes, 0) - this.#options.bytesMax;
+    if (excess > 0 && !this.#over) {
+      const { bytesMax } = this.#options;
+      const room = this.#canPunch ? 'the oldest lines are given up' : 'nothing can be freed on this file system';
+      this.#options.logger.warn({ bytesMax }, `unsent logs exceed ${formatBytes(bytesMax)}: ${room}`);
+    }
+    // Giving up brings it just below the budget, and the next line above it again: that is one story, told once.
+    this.#over = excess > (this.#over ? -this.#options.bytesMax / 2 : 0);
+    for (const { tail, bytes } of backlogs) {
+      if (excess <= 0) return;
+      excess -= tail.source.format === 'json-file' ? giveUpHeld(tail, bytes) : this.#giveUpRaw(tail, bytes, excess);
+    }
+  }
+
+  #giveUpRaw(tail: SegmentTail, bytes: number, excess: number): number {
+    const least = Math.min(stepBytes, this.#options.bytesMax / 4);
+    const take = Math.min(Math.max(excess, least), bytes - keptTailBytes);
+    if (!this.#canPunch || take <= 0) return 0;
+    const from = tail.file.end - bytes;
+    const to = Math.floor((from + take) / blockBytes) * blockBytes;
+    tail.giveUp(to);
+    return Math.max(0, to - from);
+  }
+
+  async #punchNext(tails: readonly SegmentTail[]): Promise<void> {
+    for (const tail of tails) {
+      const { descriptor, end } = tail.file;
+      if (descriptor === null || !this.#canPunch) continue;
+      const from = this.#freed.get(tail.id) ?? 0;
+      const committed = this.#options.delivering ? Math.min(tail.committed, end - keptTailBytes) : 0;
+      const to = Math.floor(Math.max(tail.givenUp, committed) / blockBytes) * blockBytes;
+      if (to - from < stepBytes && (to <= from || tail.givenUp < to)) continue;
+      await this.#punch(tail, descriptor, from, to);
+    }
+  }
+
+  async #punch(tail: SegmentTail, descriptor: number, from: number, to: number): Promise<void> {
+    try {
+      await this.#options.punchHole(descriptor, from, to - from);
+      this.#freed.set(tail.id, to);
+    } catch (error) {
+      this.#canPunch = false;
+      this.#options.logger.warn(
+        { path: tail.source.path, error: errorMessage(error) },
+        'space of sent logs cannot be freed before a run ends',
+      );
+    }
+  }
+}
+
+/** Rotated files that exist only because we hold them open: letting go of them frees their space. */
+function giveUpHeld(tail: SegmentTail, bytes: number): number {
+  if (bytes > 0) tail.giveUp(tail.file.heldEnd);
+  return bytes;
+}

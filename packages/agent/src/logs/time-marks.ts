@@ -1,0 +1,58 @@
+/**
+ * When which part of a file was written, remembered while it grows: so lines that are sent much later, after the collector
+ * was away, still carry the time at which they appeared. What existed before we looked has only the file's own time.
+ */
+export interface Mark {
+  /** Bytes before this offset had been written … */
+  readonly upTo: number;
+  /** … at this time, epoch milliseconds. */
+  readonly at: number;
+  readonly approx: boolean;
+}
+
+/** 40 minutes of a file that grows all the time, at one mark per 250 ms; then the resolution is halved. */
+const marksMax = 8_192;
+/** A mark that replaces others may be this far off before its time counts as approximate. */
+const exactMs = 1_000;
+
+export class TimeMarks {
+  #marks: Mark[] = [];
+
+  get size(): number {
+    return this.#marks.length;
+  }
+
+  note(mark: Mark): void {
+    if (mark.upTo <= (this.#marks.at(-1)?.upTo ?? 0)) return;
+    this.#marks.push(mark);
+    if (this.#marks.length > marksMax) this.#marks = halve(this.#marks);
+  }
+
+  /** The time of what ends at `offset`. */
+  of(offset: number, now: number): { at: number; approx: boolean } {
+    let [low, high] = [0, this.#marks.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#marks[middle]?.upTo ?? 0) >= offset) high = middle;
+      else low = middle + 1;
+    }
+    const mark = this.#marks[low];
+    return mark === undefined ? { at: now, approx: false } : { at: mark.at, approx: mark.approx };
+  }
+
+  /** What lies before `offset` will not be asked for again. */
+  forget(offset: number): void {
+    const first = this.#marks.findIndex((mark) => mark.upTo > offset);
+    if (first !== 0) this.#marks = first < 0 ? [] : this.#marks.slice(first);
+  }
+}
+
+function halve(marks: readonly Mark[]): Mark[] {
+  const kept: Mark[] = [];
+  for (let index = 1; index < marks.length; index += 2) {
+    const [before, mark] = [marks[index - 1] as Mark, marks[index] as Mark];
+    kept.push({ upTo: mark.upTo, at: before.at, approx: mark.approx || before.approx || mark.at - before.at > exactMs });
+  }
+  const odd = marks.length % 2 === 1 ? marks.at(-1) : undefined;
+  return odd === undefined ? kept : [...kept, odd];
+}

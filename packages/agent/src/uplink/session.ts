@@ -1,0 +1,120 @@
+/**
+ * One connection to the collector as a state machine: (state, input) → (state, effects). Pure; what it decides is carried
+ * out by uplink.ts. Invariants: events leave in order and each number once per session; at most `inFlightMax` unacknowledged
+ * messages per lane; nothing but hello before welcome.
+ */
+import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
+import { inFlightMax, type Action, type CollectorMessage, type Welcome } from '@relight/shared/protocol';
+import type { Committed } from '../logs/log-lane.ts';
+
+export interface Session {
+  readonly phase: 'greeting' | 'live';
+  /** Of the outbox when hello was sent. */
+  readonly epoch: string;
+  readonly sentSeq: number;
+  /** Last sequence of every unacknowledged events message. */
+  readonly eventMessages: readonly number[];
+  readonly logFrames: readonly { readonly segment: string; readonly to: number }[];
+  /** Where each segment was last rewound to, until it has gone beyond. */
+  readonly rewound: Readonly<Record<string, number>>;
+}
+
+export type SessionInput =
+  | { readonly kind: 'message'; readonly message: CollectorMessage }
+  | { readonly kind: 'events-sent'; readonly lastSeq: number }
+  | { readonly kind: 'log-sent'; readonly segment: SegmentKey; readonly to: number };
+
+export type SessionEffect =
+  | { readonly kind: 'welcomed'; readonly heartbeatMs: number; readonly sessionId: string; readonly committed: readonly Committed[] }
+  | { readonly kind: 'acknowledge'; readonly seq: number }
+  | { readonly kind: 'log-committed'; readonly segment: SegmentKey; readonly offset: number; readonly rewind: boolean }
+  | { readonly kind: 'watch'; readonly watch: Welcome['watch'] }
+  | { readonly kind: 'act'; readonly action: Action }
+  | { readonly kind: 'drain'; readonly reconnectAfterMs: number }
+  | { readonly kind: 'protocol-error'; readonly reason: string };
+
+export interface SessionStep {
+  readonly session: Session;
+  readonly effects: readonly SessionEffect[];
+}
+
+export const greet = (epoch: string): Session => ({
+  phase: 'greeting',
+  epoch,
+  sentSeq: 0,
+  eventMessages: [],
+  logFrames: [],
+  rewound: {},
+});
+
+export const maySendEvents = (session: Session): boolean => session.phase === 'live' && session.eventMessages.length < inFlightMax;
+export const maySendLog = (session: Session): boolean => session.phase === 'live' && session.logFrames.length < inFlightMax;
+
+export function step(session: Session, input: SessionInput): SessionStep {
+  switch (input.kind) {
+    case 'events-sent': {
+      const eventMessages = [...session.eventMessages, input.lastSeq];
+      return { session: { ...session, sentSeq: input.lastSeq, eventMessages }, effects: [] };
+    }
+    case 'log-sent': {
+      const logFrames = [...session.logFrames, { segment: segmentId(input.segment), to: input.to }];
+      return { session: { ...session, logFrames }, effects: [] };
+    }
+    case 'message':
+      return onMessage(session, input.message);
+  }
+}
+
+function onMessage(session: Session, message: CollectorMessage): SessionStep {
+  if (session.phase === 'greeting' && message.type !== 'welcome' && message.type !== 'drain') {
+    return { session, effects: [{ kind: 'protocol-error', reason: `${message.type} before welcome` }] };
+  }
+  switch (message.type) {
+    case 'welcome':
+      return onWelcome(session, message);
+    case 'ack':
+      return onAck(session, message);
+    case 'action':
+      return { session, effects: [{ kind: 'act', action: message }] };
+    case 'watch':
+      return { session, effects: [{ kind: 'watch', watch: message.watch }] };
+    case 'drain':
+      return { session, effects: [{ kind: 'drain', reconnectAfterMs: message.reconnectAfterMs }] };
+  }
+}
+
+function onWelcome(session: Session, welcome: Welcome): SessionStep {
+  if (session.phase !== 'greeting') return { session, effects: [{ kind: 'protocol-error', reason: 'a second welcome' }] };
+  const { heartbeatMs, sessionId, segments, watch, lastEventSeq } = welcome;
+  return {
+    session: { ...session, phase: 'live', sentSeq: lastEventSeq },
+    effects: [
+      { kind: 'acknowledge', seq: lastEventSeq },
+      { kind: 'welcomed', heartbeatMs, sessionId, committed: segments },
+      { kind: 'watch', watch },
+    ],
+  };
+}
+
+function onAck(session: Session, ack: Extract<CollectorMessage, { type: 'ack' }>): SessionStep {
+  const effects: SessionEffect[] = [];
+  let next = session;
+  if (ack.events !== undefined && ack.events.epoch === session.epoch) {
+    const { seq } = ack.events;
+    if (seq > session.sentSeq) return { session, effects: [{ kind: 'protocol-error', reason: `event ${seq} was never sent` }] };
+    next = { ...next, eventMessages: next.eventMessages.filter((last) => last > seq) };
+    effects.push({ kind: 'acknowledge', seq });
+  }
+  for (const { segment, offset, rewind } of ack.segments) {
+    const id = segmentId(segment);
+    // Every frame that was under way behind a refused one is refused too, with the same offset. Only the first of these
+    // answers may have an effect, or each would start the sending anew. A frame that begins at `offset` is never refused.
+    if (rewind && next.rewound[id] === offset) continue;
+    const { [id]: before, ...others } = next.rewound;
+    const rewound = rewind ? { ...others, [id]: offset } : before === undefined || offset > before ? others : next.rewound;
+    const logFrames = next.logFrames.filter((frame) => frame.segment !== id || (!rewind && frame.to > offset));
+    next = { ...next, rewound, logFrames };
+    effects.push({ kind: 'log-committed', segment, offset, rewind });
+  }
+  return { session: next, effects };
+}

@@ -1,0 +1,97 @@
+/** The connection as a port, and the real one on the `ws` library. */
+import { readFileSync } from 'node:fs';
+import { errorMessage } from '@relight/shared/errors';
+import { agentPath, frameBytesMax, subprotocol } from '@relight/shared/protocol';
+import WebSocket from 'ws';
+import type { CollectorSpec } from '../config/spec.ts';
+
+export interface Closing {
+  /** WebSocket close code; 1006 when there was no close frame. */
+  readonly code: number;
+  /** For a person. */
+  readonly reason: string;
+  /** HTTP status when the upgrade was refused. */
+  readonly status?: number;
+  /** From Retry-After. */
+  readonly retryAfterMs?: number;
+}
+
+export interface SocketListener {
+  opened(): void;
+  text(text: string): void;
+  /** Any sign of life: frames, pings, pongs. */
+  alive(): void;
+  /** Exactly once, also when the connection never came about. */
+  closed(closing: Closing): void;
+}
+
+export interface Socket {
+  /** Bytes accepted by send() that have not left yet. */
+  readonly bufferedAmount: number;
+  send(data: string | Uint8Array): void;
+  ping(): void;
+  close(code: number, reason: string): void;
+  terminate(): void;
+}
+
+/** Token and CA are read at every attempt, so that they can be renewed without a restart. Throws when they cannot be read. */
+export type OpenSocket = (spec: CollectorSpec, listener: SocketListener) => Socket;
+
+export const handshakeMs = 10_000;
+
+export function collectorUrl(base: string): string {
+  return base.replace(/^http/, 'ws').replace(/\/+$/, '') + agentPath;
+}
+
+export const openWebSocket: OpenSocket = (spec, listener) => {
+  const token = spec.tokenFile === null ? null : readFileSync(spec.tokenFile, 'utf8').trim();
+  const ca = spec.caFile === null ? undefined : readFileSync(spec.caFile);
+  const socket = new WebSocket(collectorUrl(spec.url), [subprotocol], {
+    headers: token === null ? {} : { authorization: `Bearer ${token}` },
+    ...(ca === undefined ? {} : { ca }),
+    perMessageDeflate: false,
+    maxPayload: frameBytesMax,
+    handshakeTimeout: handshakeMs,
+    followRedirects: false,
+  });
+  let refused: Partial<Closing> = {};
+  let error = '';
+  socket.on('open', () => listener.opened());
+  socket.on('message', (data, isBinary) => {
+    listener.alive();
+    // The collector sends no binary frames; a later version may, and an unknown frame is ignored like an unknown message.
+    if (!isBinary) listener.text((data as Buffer).toString('utf8'));
+  });
+  socket.on('ping', () => listener.alive());
+  socket.on('pong', () => listener.alive());
+  socket.on('error', (cause) => {
+    error ||= errorMessage(cause) || String((cause as NodeJS.ErrnoException).code);
+  });
+  socket.on('unexpected-response', (_request, response) => {
+    const status = response.statusCode ?? 0;
+    const retryAfterMs = parseRetryAfterMs(response.headers['retry-after']);
+    refused = { status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+    error = `HTTP ${status} ${response.statusMessage ?? ''}`.trim();
+    response.destroy();
+    socket.terminate();
+  });
+  socket.on('close', (code, reason) => listener.closed({ code, reason: reason.toString('utf8') || error, ...refused }));
+  return {
+    get bufferedAmount() {
+      return socket.bufferedAmount;
+    },
+    send: (data) => {
+      if (socket.readyState === WebSocket.OPEN) socket.send(data);
+    },
+    ping: () => {
+      if (socket.readyState === WebSocket.OPEN) socket.ping();
+    },
+    close: (code, reason) => socket.close(code, reason),
+    terminate: () => socket.terminate(),
+  };
+};
+
+/** Only the form in seconds; the collector sends no other. */
+export function parseRetryAfterMs(header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1_000 : undefined;
+}
