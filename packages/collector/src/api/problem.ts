@@ -14,8 +14,11 @@ export function sendProblem(reply: FastifyReply, error: RelightError, status?: n
   const body = problem(error, status);
   if (body.status === 401) void reply.header('www-authenticate', 'Bearer realm="relight"');
   if (body.status === 503) void reply.header('retry-after', '1');
-  // Serialised here: a route's own content type must not change how a problem looks.
-  return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
+  // Bytes, because fastify would add a charset to text, which JSON does not have.
+  return reply
+    .code(body.status)
+    .header('content-type', 'application/problem+json')
+    .send(Buffer.from(JSON.stringify(body)));
 }
 
 /** What fastify raises before a handler runs has a status of its own: bad JSON, too large, wrong content type. */

@@ -34,23 +34,27 @@ function isList(field: z.ZodType): boolean {
 }
 
 function parse<T extends Fields>(schema: T, raw: unknown, what: string): z.output<T> {
-  const parsed = schema.safeParse(raw, { reportInput: true });
+  const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
-  const texts = parsed.error.issues.map((issue) => issueText(issue, Object.keys(schema.shape), what));
+  const texts = parsed.error.issues.map((issue) => issueText(issue, given(raw, issue.path), Object.keys(schema.shape), what));
   throw new RelightError('usage', texts.join('; '));
 }
 
-function issueText(issue: z.core.$ZodIssue, names: readonly string[], what: string): string {
+/** What the client wrote there, before any conversion. */
+function given(raw: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (value === null || typeof value !== 'object' ? undefined : Reflect.get(value, key)), raw);
+}
+
+function issueText(issue: z.core.$ZodIssue, value: unknown, names: readonly string[], what: string): string {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => `${key}: there is no such ${what}${nearest(key, names)}; allowed: ${names.join(', ')}`).join('; ');
   }
   const where = issue.path.join('.') || 'the body';
-  const given = issue.input === undefined ? 'is missing' : JSON.stringify(issue.input).slice(0, 100);
-  if (issue.code === 'invalid_value') {
-    const allowed = issue.values.map(String);
-    return `${where}: ${given} is not one of ${allowed.join(', ')}${nearest(String(issue.input), allowed)}`;
-  }
-  return issue.input === undefined ? `${where}: is missing` : `${where}: ${given}: ${issue.message}`;
+  if (value === undefined) return `${where}: is missing`;
+  const shown = JSON.stringify(value).slice(0, 100);
+  if (issue.code !== 'invalid_value') return `${where}: ${shown}: ${issue.message}`;
+  const allowed = issue.values.map(String);
+  return `${where}: ${shown} is not one of ${allowed.join(', ')}${typeof value === 'string' ? nearest(value, allowed) : ''}`;
 }
 
 function nearest(word: string, names: readonly string[]): string {

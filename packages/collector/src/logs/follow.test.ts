@@ -1,0 +1,132 @@
+import { expect, test } from 'vitest';
+import type { ApiLogEntry } from '@relight/shared/api';
+import { systemClock } from '@relight/shared/clock';
+import { packBlock } from '@relight/shared/log-block';
+import { epoch, FakeFleet } from '../../../../test/support/fleet-records.ts';
+import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { Bus } from '../bus.ts';
+import type { LogCursor } from './cursor.ts';
+import { bufferPiecesMax, followLogs, type FollowFrom, type FollowItem } from './follow.ts';
+import type { LogSelection } from './selection.ts';
+
+const everything: LogSelection = { hosts: [], labels: [], previous: false };
+
+class Source {
+  readonly deps = { store: new MemoryStore(), bus: new Bus(), fleet: new FakeFleet(), clock: systemClock };
+  readonly #ends = new Map<string, number>();
+
+  /** Commits one line a host and publishes it, as ingest does. */
+  async write(host: string, at: number, ...lines: string[]): Promise<void> {
+    const from = this.#ends.get(host) ?? 0;
+    let to = from;
+    const raw = lines.map((text) => {
+      const bytes = Buffer.from(text);
+      const line = { offset: to, at: epoch + at, approx: false, stream: 'stdout' as const, bytes, truncated: false };
+      to += bytes.length + 1;
+      return line;
+    });
+    this.#ends.set(host, to);
+    await this.deps.store.commitBlock(
+      'agent',
+      host,
+      packBlock({ workload: 'w', generation: 1, source: 'process', run: '1' }, from, to, raw),
+      epoch + at,
+    );
+    const piece = this.deps.store.pieceRows.at(-1);
+    if (piece !== undefined) this.deps.bus.publish('logs', piece);
+  }
+}
+
+/** Reads a follower item by item. */
+class Reader {
+  readonly #generator: AsyncGenerator<readonly FollowItem[]>;
+  readonly #stop = new AbortController();
+  readonly entries: ApiLogEntry[] = [];
+  readonly cursors: (LogCursor | null)[] = [];
+  cursor: LogCursor | null = null;
+
+  constructor(source: Source, from: FollowFrom, selection = everything) {
+    this.#generator = followLogs(source.deps, selection, from, this.#stop.signal);
+  }
+  async batch(): Promise<void> {
+    const { value } = (await this.#generator.next()) as { value: readonly FollowItem[] };
+    for (const { entry, cursor } of value) {
+      if (entry !== null) {
+        this.entries.push(entry);
+        this.cursors.push(cursor);
+      }
+      this.cursor = cursor ?? this.cursor;
+    }
+  }
+  async until(count: number): Promise<string[]> {
+    while (this.entries.length < count) await this.batch();
+    return this.entries.map((entry) => ('gap' in entry ? `gap ${entry.gap.reason}` : entry.line));
+  }
+  /** Through the history to the moment when only new lines are missing. */
+  async caughtUp(): Promise<void> {
+    while (this.cursor === null) await this.batch();
+  }
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#generator.return(undefined);
+  }
+}
+
+test('the last lines, then what is committed, in order of time; nothing twice', async () => {
+  const source = new Source();
+  await source.write('a', 0, 'one', 'two');
+  await source.write('a', 1, 'three');
+  const reader = new Reader(source, { last: 2 });
+  expect(await reader.until(2)).toEqual(['two', 'three']);
+  await reader.caughtUp();
+  const more = reader.until(5);
+  await source.write('a', 30, 'five');
+  await source.write('b', 20, 'four');
+  await source.write('a', 40, 'six');
+  expect((await more).slice(2)).toEqual(['four', 'five', 'six']);
+  await reader.stop();
+});
+
+test('a cursor behind any line goes on with the very next one', async () => {
+  const source = new Source();
+  const first = new Reader(source, { last: 10 });
+  await first.caughtUp();
+  const lines = first.until(6);
+  await source.write('a', 10, 'a1', 'a2', 'a3');
+  await source.write('b', 10, 'b1', 'b2', 'b3');
+  const seen = await lines;
+  await first.stop();
+  await source.write('c', 11, 'c1');
+  expect(first.cursors.filter((cursor) => cursor !== null).length).toBe(6);
+  for (const [index, cursor] of first.cursors.entries()) {
+    const again = new Reader(source, { cursor: cursor ?? { done: 0, partly: [] } });
+    expect((await again.until(6 - index)).toSorted()).toEqual([...seen.slice(index + 1), 'c1'].toSorted());
+    await again.stop();
+  }
+});
+
+test('a reader that does not fetch loses the oldest lines, counted to the byte, and gets the newest', async () => {
+  const source = new Source();
+  const reader = new Reader(source, { last: 0 });
+  await reader.caughtUp();
+  const skipped = 37;
+  for (let i = 0; i < bufferPiecesMax + skipped; i += 1) await source.write('a', i, `line ${i}`, 'x');
+  const seen = await reader.until(1 + 2 * bufferPiecesMax);
+  expect(seen[0]).toBe('gap slow-reader');
+  expect(seen[1]).toBe(`line ${skipped}`);
+  expect(seen.at(-2)).toBe(`line ${bufferPiecesMax + skipped - 1}`);
+  const next = reader.entries[1] as { offset: number };
+  expect(reader.entries[0]).toMatchObject({ host: 'a', gap: { from: 0, to: next.offset, lines: 2 * skipped, bytes: next.offset } });
+  await reader.stop();
+});
+
+test('stopping ends it while it waits, and leaves no listener behind', async () => {
+  const source = new Source();
+  const stop = new AbortController();
+  const generator = followLogs(source.deps, everything, { last: 0 }, stop.signal);
+  await generator.next();
+  const waiting = generator.next();
+  stop.abort();
+  expect(await waiting).toEqual({ done: true, value: undefined });
+  await source.write('a', 0, 'nobody hears this');
+});

@@ -1,0 +1,228 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ApiLogEntry } from '@relight/shared/api';
+import { packBlock, type Block } from '@relight/shared/log-block';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import { epoch, FakeFleet, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
+import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { decodeCursor, encodeCursor, type LogCursor } from './cursor.ts';
+import { compileGrep } from './grep.ts';
+import { lastEntries, newestPiece, readLogs } from './read.ts';
+import type { LogSelection } from './selection.ts';
+
+const everything: LogSelection = { hosts: [], labels: [], previous: false };
+const beginning: LogCursor = { done: 0, partly: [] };
+const segment = (run: string, more: Partial<SegmentKey> = {}): SegmentKey => ({
+  workload: 'w',
+  generation: 1,
+  source: 'process',
+  run,
+  ...more,
+});
+
+/** Appends blocks to segments as an agent does, each from where the last one ended. */
+class Writer {
+  readonly store = new MemoryStore();
+  readonly fleet = new FakeFleet();
+  readonly #ends = new Map<string, number>();
+
+  async block(
+    host: string,
+    key: SegmentKey,
+    lines: readonly (readonly [at: number, text: string])[],
+    receivedAt = Infinity,
+  ): Promise<Block> {
+    const id = `${host} ${key.run}`;
+    const from = this.#ends.get(id) ?? 0;
+    let to = from;
+    const raw = lines.map(([at, text]) => {
+      const bytes = Buffer.from(text);
+      const offset = to;
+      to += bytes.length + 1;
+      return { offset, at: epoch + at, approx: false, stream: 'stdout' as const, bytes, truncated: false };
+    });
+    this.#ends.set(id, to);
+    const block = packBlock(key, from, to, raw);
+    const last = Math.max(...raw.map((line) => line.at));
+    await this.store.commitBlock('agent', host, block, receivedAt === Infinity ? last : epoch + receivedAt);
+    return block;
+  }
+}
+
+const textOf = (entry: ApiLogEntry): string => ('gap' in entry ? `gap ${entry.gap.reason}` : entry.line);
+
+async function readAll(writer: Writer, selection = everything, from = beginning): Promise<ApiLogEntry[]> {
+  const found: ApiLogEntry[] = [];
+  for await (const { entries } of readLogs(writer, selection, { from, upTo: newestPiece(writer, selection) })) found.push(...entries);
+  return found;
+}
+
+describe('reading', () => {
+  test('lines of several segments come by time, those of one segment by offset even when its clock jumps back', async () => {
+    const writer = new Writer();
+    await writer.block('a', segment('1'), [
+      [0, 'a0'],
+      [100, 'a100'],
+      [50, 'a50 after the jump'],
+    ]);
+    await writer.block('b', segment('1'), [
+      [60, 'b60'],
+      [120, 'b120'],
+    ]);
+    expect((await readAll(writer)).map(textOf)).toEqual(['a0', 'b60', 'a100', 'a50 after the jump', 'b120']);
+  });
+
+  test('what an agent held back stands where it belongs', async () => {
+    const writer = new Writer();
+    await writer.block('b', segment('1'), [[60, 'b60']]);
+    await writer.block('b', segment('1'), [[90, 'b90']]);
+    await writer.block(
+      'a',
+      segment('1'),
+      [
+        [0, 'a0'],
+        [70, 'a70'],
+      ],
+      5_000,
+    );
+    expect((await readAll(writer)).map(textOf)).toEqual(['a0', 'b60', 'a70', 'b90']);
+  });
+
+  test('a damaged block is one counted gap, and reading goes on', async () => {
+    const writer = new Writer();
+    await writer.block('a', segment('1'), [[0, 'before']]);
+    const { header, body } = await writer.block('a', segment('1'), [
+      [1, 'x'],
+      [2, 'y'],
+    ]);
+    body.fill(0xff, 4);
+    await writer.block('a', segment('1'), [[3, 'after']]);
+    const found = await readAll(writer);
+    expect(found.map(textOf)).toEqual(['before', 'gap damaged', 'after']);
+    expect(found[1]).toMatchObject({ host: 'a', run: '1', gap: { from: header.from, to: header.to, lines: 2 } });
+    expect((await lastEntries(writer, everything, 2, 99)).map(textOf)).toEqual(['gap damaged', 'after']);
+  });
+
+  test('filters: workload, source, generation, previous, labels, time, text; gaps stay visible', async () => {
+    const writer = new Writer();
+    writer.fleet.put(hostRecord('a', { labels: { pool: 'x' }, workloads: [workloadStatus('w', { generation: 2 })] }), hostRecord('b'));
+    await writer.block('a', segment('1'), [[0, 'old']]);
+    await writer.block('a', segment('2', { generation: 2 }), [
+      [10, 'new error'],
+      [20, 'new'],
+    ]);
+    await writer.block('b', segment('3', { source: 'setup' }), [[30, 'setup']]);
+    await writer.block('b', segment('4', { workload: 'v' }), [[40, 'other']]);
+    const gap = { type: 'gap' as const, segment: segment('2', { generation: 2 }), from: 14, to: 99, reason: 'rotated', at: epoch + 25 };
+    await writer.store.commitGap('agent', 'a', gap, epoch + 25);
+    const found = async (more: Partial<LogSelection>): Promise<string[]> => (await readAll(writer, { ...everything, ...more })).map(textOf);
+    expect(await found({ workload: 'v' })).toEqual(['other']);
+    expect(await found({ source: 'setup' })).toEqual(['setup']);
+    expect(await found({ generation: 1, hosts: ['a'] })).toEqual(['old']);
+    expect(await found({ previous: true })).toEqual(['old']);
+    expect(await found({ labels: [{ key: 'pool', op: '=', value: 'x' }] })).toEqual(['old', 'new error', 'new', 'gap rotated']);
+    expect(await found({ labels: [{ key: 'pool', op: '=', value: 'nobody' }] })).toEqual([]);
+    expect(await found({ since: epoch + 15, until: epoch + 30 })).toEqual(['new', 'gap rotated', 'setup']);
+    expect(await found({ match: compileGrep('err(or)?$') })).toEqual(['new error', 'gap rotated']);
+  });
+
+  test('in pages of any size: every line once, each page behind the one before', async () => {
+    const line = fc.record({
+      host: fc.constantFrom('a', 'b', 'c'),
+      run: fc.constantFrom('1', '2'),
+      at: fc.integer({ min: 0, max: 50 }),
+      count: fc.integer({ min: 1, max: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { maxLength: 30 }), fc.integer({ min: 1, max: 7 }), async (blocks, size) => {
+        const writer = new Writer();
+        let written = 0;
+        for (const { host, run, at, count } of blocks) {
+          const lines = Array.from({ length: count }, (_, i) => [at + i, `${host}${run} ${(written += 1)}`] as const);
+          await writer.block(host, segment(run), lines);
+        }
+        const whole = (await readAll(writer)).map(textOf);
+        const paged: string[] = [];
+        let from = beginning;
+        for (;;) {
+          const before = paged.length;
+          for await (const batch of readLogs(writer, everything, { from, upTo: newestPiece(writer, everything), limit: size })) {
+            paged.push(...batch.entries.map(textOf));
+            from = decodeCursor(encodeCursor(batch.cursor)) ?? beginning;
+            if (paged.length - before === size) break;
+          }
+          if (paged.length === before) break;
+        }
+        expect(whole).toHaveLength(written);
+        // Between segments a page may begin differently where clocks jump or times are equal; nothing is lost or doubled.
+        expect(paged.toSorted()).toEqual(whole.toSorted());
+        const keys = new Map<string, number>();
+        for (const text of paged) {
+          const [key = '', n = ''] = text.split(' ');
+          expect(Number(n)).toBeGreaterThan(keys.get(key) ?? 0);
+          keys.set(key, Number(n));
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('the last N are the end of everything', async () => {
+    const writer = new Writer();
+    for (let i = 0; i < 300; i += 1) {
+      await writer.block(
+        'a',
+        segment('1'),
+        [
+          [i * 10, `a${i}`],
+          [i * 10 + 9, `a${i}+`],
+        ],
+        i * 10 + 9,
+      );
+      await writer.block('b', segment('1'), [[i * 10 + 5, `b${i}`]], i * 10 + 1_000);
+    }
+    const whole = (await readAll(writer)).map(textOf);
+    const upTo = newestPiece(writer, everything);
+    for (const count of [1, 3, 100, 899, 5_000]) {
+      expect((await lastEntries(writer, everything, count, upTo)).map(textOf)).toEqual(whole.slice(-count));
+    }
+    const rare = { ...everything, match: compileGrep('^b7$') };
+    expect((await lastEntries(writer, rare, 100, upTo)).map(textOf)).toEqual(['b7']);
+  });
+});
+
+describe('grep', () => {
+  test('an expression that would stop a backtracking engine is answered at once', () => {
+    const began = performance.now();
+    expect(compileGrep('^(a+)+$')(`${'a'.repeat(60_000)}!`)).toBe(false);
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
+
+  test('literals, flags and expressions', () => {
+    expect(compileGrep('step=12')('x step=12 y')).toBe(true);
+    expect(compileGrep('(?i)ERROR|fatal')('an Error')).toBe(true);
+    expect(compileGrep('a.c')('abc')).toBe(true);
+    expect(compileGrep('a b')('a  b')).toBe(false);
+  });
+
+  test.each([
+    ['not an expression', '('],
+    ['look-ahead', '(?=a)'],
+    ['repetition of repetition', '((a{1,1000}){1,1000}){1,1000}'],
+    ['a large program', '\\w{900}|[a-z]{900}'],
+    ['a long text', 'a'.repeat(1_001)],
+  ])('%s is refused', (_name, text) => {
+    expect(() => compileGrep(text)).toThrow(/^grep: /);
+  });
+});
+
+test('a cursor is text and back', () => {
+  const part = fc.record({ id: fc.nat(1e9), read: fc.nat(1e9) });
+  fc.assert(
+    fc.property(fc.nat(1e9), fc.array(part, { maxLength: 5 }), (done, parts) => {
+      const cursor = { done, partly: parts.map(({ id, read }) => ({ id: done + id, read })) };
+      expect(decodeCursor(encodeCursor(cursor))).toEqual(cursor);
+    }),
+  );
+  for (const text of ['', 'x', '1_', '1_2', '-1', '1_2.x']) expect(decodeCursor(text)).toBeUndefined();
+});
