@@ -65,7 +65,8 @@ const collector = (directory: string): Reader<CollectorSpec> =>
 const baseUrl: Reader<string> = (node) => {
   const value = plain(node);
   const allowed = 'a base URL with http, https, ws or wss, such as wss://collector.example:7460';
-  if (!isUrl(value, ['http:', 'https:', 'ws:', 'wss:'])) fail(node, `must be ${allowed}, not ${describe(node)}`);
+  if (!isUrl(value, ['http:', 'https:', 'ws:', 'wss:']))
+    fail(node, `must be ${allowed}, not ${describe(node).replace(/\/\/[^@/]*@/, '//…@')}`);
   const url = new URL(value);
   if (url.username !== '' || url.password !== '') fail(node, 'must hold no credentials; use token_file');
   if (url.search !== '' || url.hash !== '') fail(node, `must be ${allowed}, without "?" and "#"`);

@@ -35,17 +35,19 @@ export function parseLocated(text: string): Located {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const faults = [...document.errors, ...document.warnings];
-  if (faults.length > 0) throw new Invalid(faults.map((fault) => syntaxProblem(fault, lines)));
+  if (faults.length > 0) throw new Invalid(faults.map((fault) => syntaxProblem(fault, text, lines)));
   if (document.contents === null) fail({ line: 1, column: 1, path: '' }, 'the file is empty; it must begin with "version: 1"');
   return new Converter(document, lines).convert(document.contents, '');
 }
 
 function syntaxProblem(
   fault: { readonly code: string; readonly message: string; readonly pos: readonly [number, number] },
+  text: string,
   lines: LineCounter,
 ): Problem {
+  const key = /^[^\s:]*/.exec(text.slice(fault.pos[0]))?.[0] ?? '';
   const known: Readonly<Record<string, string>> = {
-    DUPLICATE_KEY: 'this key stands twice in the same map',
+    DUPLICATE_KEY: `the key ${JSON.stringify(key)} stands twice in the same map`,
     MULTIPLE_DOCS: 'the file holds more than one YAML document ("---"); one is allowed',
     TAB_AS_INDENT: 'tabs cannot indent YAML; use spaces',
   };

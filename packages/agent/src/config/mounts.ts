@@ -66,10 +66,13 @@ const mountItem = (mounts: readonly string[]): Reader<SetupItem> =>
     return () => ({ kind: 'mount', mount: used });
   });
 
+/** `index` counts from 0. */
+export const defaultStepName = (index: number): string => `step ${index + 1}`;
+
 const setupStep = (index: number): Reader<SetupItem> =>
   object((fields) => {
     const step = {
-      name: fields.optional('name', stepName, `step ${index + 1}`),
+      name: fields.optional('name', stepName, defaultStepName(index)),
       run: fields.required('run', command),
       optional: fields.optional('optional', boolean, false),
       timeoutMs: fields.optional('timeout', duration(), defaults.setupTimeoutMs),

@@ -5,7 +5,7 @@ import { container } from './container/container.ts';
 import { defaults } from './defaults.ts';
 import { duplicates, list, object, type Fields, type Reader } from './fields.ts';
 import { child, type Located } from './located.ts';
-import { mount, setupItem } from './mounts.ts';
+import { defaultStepName, mount, setupItem } from './mounts.ts';
 import { fail, type Problem } from './problems.ts';
 import { restart } from './restart.ts';
 import { duration, name, perWindow, text, trimSlashes } from './scalars.ts';
@@ -55,11 +55,19 @@ function reportDuplicates(fields: Fields): void {
   const problems = [
     ...duplicates(children(fields.node, 'mounts', 'name'), 'the mount name'),
     ...duplicates(targets, 'the mount target'),
-    ...duplicates(children(fields.node, 'setup', 'name'), 'the step name'),
+    ...duplicates(stepNames(fields.node), 'the step name'),
     ...duplicates(children(fields.node, 'setup', 'mount'), 'the mount'),
   ];
   for (const problem of problems) fields.problem(problem);
 }
+
+/** With the default names, which a given one may repeat. */
+const stepNames = (node: Located): readonly (Located | undefined)[] =>
+  items(child(node, 'setup')).map((item, index) => {
+    if (child(item, 'run') === undefined) return undefined;
+    const value = defaultStepName(index);
+    return child(item, 'name') ?? Object.assign({}, item, { kind: 'scalar' as const, value, source: value });
+  });
 
 const mountNames = (node: Located): readonly string[] =>
   children(node, 'mounts', 'name').flatMap((value) => (value?.kind === 'scalar' ? [value.source] : []));
@@ -68,11 +76,7 @@ const setup =
   (mounts: readonly string[]): Reader<readonly SetupItem[]> =>
   (node) => {
     const index = new Map(items(node).map((item, i) => [item, i]));
-    const steps = list((item) => setupItem(index.get(item) ?? 0, mounts)(item))(node);
-    // A given name may be the default of another step.
-    const names = steps.flatMap((step) => (step.kind === 'step' ? [step.name] : []));
-    const twice = names.find((stepName, i) => names.indexOf(stepName) < i);
-    return twice === undefined ? steps : fail(node, `two steps are named "${twice}"; name them apart`);
+    return list((item) => setupItem(index.get(item) ?? 0, mounts)(item))(node);
   };
 
 const shell: Reader<readonly string[]> = (node) => {

@@ -194,7 +194,7 @@ function oneOfOrContainer(...allowed: readonly string[]): Reader<string> {
   return (node) => {
     const value = plain(node);
     if (allowed.includes(value) || /^container:[a-zA-Z0-9][\w.-]*$/.test(value)) return value;
-    return fail(node, `must be ${[...allowed, 'container:NAME'].join(', ')}, not ${describe(node)}`);
+    return fail(node, `must be one of ${[...allowed, 'container:NAME'].join(', ')}, not ${describe(node)}`);
   };
 }
 
