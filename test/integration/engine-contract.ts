@@ -206,6 +206,14 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
         await expect(result).rejects.toBe(reason);
       });
 
+      it('gives 137 for a command whose container dies', async () => {
+        const { id } = await run(commands.forever);
+        const result = engine.exec(id, { argv: commands.slow });
+        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run' });
+        await engine.kill(id, 'SIGKILL');
+        expect(await result).toEqual({ exitCode: 137, stdout: '', stderr: '' });
+      });
+
       it('says that a program cannot be started', async () => {
         const { id } = await run(commands.forever);
         await expect(engine.exec(id, { argv: commands.absent })).rejects.toMatchObject({ code: 'exec-failed' });

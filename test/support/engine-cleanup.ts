@@ -23,7 +23,12 @@ export async function cleanDirectory(directory: string): Promise<void> {
     },
     { timeoutMs: 15_000, everyMs: 50, what: `all processes of ${directory} to end` },
   );
-  for (const mount of mountsBelow(directory)) await run('umount', ['-l', mount]);
+  for (const mount of mountsBelow(directory)) {
+    await run('umount', ['-l', mount]).catch((error: unknown) => {
+      // Another run may be cleaning the same abandoned engine.
+      if (mountsBelow(directory).includes(mount)) throw error;
+    });
+  }
   const bridge = readIfThere(join(directory, 'bridge'));
   if (bridge !== undefined) await deleteBridge(bridge);
   await rm(directory, { recursive: true, force: true, maxRetries: 5 });

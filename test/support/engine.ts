@@ -171,7 +171,7 @@ function daemonEnvironment(): NodeJS.ProcessEnv {
 }
 
 /** True once the engine answers; a refused connection is false. */
-export function answers(socketPath: string, timeoutMs = 2_000): Promise<boolean> {
+function answers(socketPath: string, timeoutMs = 2_000): Promise<boolean> {
   return new Promise((resolve) => {
     const call = request({ socketPath, path: '/_ping', agent: false, timeout: timeoutMs }, (response) => {
       response.resume();

@@ -1,8 +1,9 @@
 /** One container of the fake engine: its life, its first process and its execs, all on the injected clock. */
-import type { Clock, Timer } from '@relight/shared/clock';
+import { type Clock, delay, type Timer } from '@relight/shared/clock';
 import { RelightError, type ErrorCode } from '@relight/shared/errors';
 import type { CreateOptions } from '../../packages/agent/src/engine/create-options.ts';
 import type { ContainerFacts, ContainerStats } from '../../packages/agent/src/engine/engine.ts';
+import { cancellation } from './fake-faults.ts';
 
 /** How the first process of a container behaves. */
 export interface ContainerScript {
@@ -113,6 +114,22 @@ export class FakeContainer {
     const name = signal.replace(/^SIG/, '');
     if (name === 'KILL' || name === '9') this.exit(137);
     else if (name === 'TERM' && this.script.onTerm !== undefined) this.exit(this.script.onTerm);
+  }
+
+  /** Waits for a command of this length; true when the container ended before it. Fails with the signal's reason. */
+  async attachedExec(pid: number, durationMs: number, signal: AbortSignal | undefined): Promise<boolean> {
+    if (durationMs === 0) return false;
+    const execId = `exec-${pid}`;
+    const ended = new Promise<true>((resolve) => void this.#ended.push(() => resolve(true)));
+    const done = delay(this.#clock, durationMs, signal).then(() => false);
+    this.execs.set(execId, pid);
+    try {
+      return await Promise.race([ended, done]);
+    } catch (error) {
+      throw cancellation(error);
+    } finally {
+      this.execs.delete(execId);
+    }
   }
 
   async stop(graceMs: number): Promise<void> {

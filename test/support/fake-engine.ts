@@ -3,7 +3,7 @@
  * of the port demands (test/integration/engine-contract.ts runs against it too), and throws a plain Error for every command
  * that no test has described: an unplanned exec must not look like an answer.
  */
-import { type Clock, delay } from '@relight/shared/clock';
+import type { Clock } from '@relight/shared/clock';
 import { RelightError, type ErrorCode } from '@relight/shared/errors';
 import { AsyncQueue } from './async-queue.ts';
 import type { CreateOptions } from '../../packages/agent/src/engine/create-options.ts';
@@ -18,9 +18,8 @@ import type {
   ExecOptions,
   ExecResult,
 } from '../../packages/agent/src/engine/engine.ts';
+import { FakeFaults, fakeCallTimeoutMs, unreachable } from './fake-faults.ts';
 import { FakeContainer, type ContainerScript, type ExecScript } from './fake-container.ts';
-
-export type EngineCall = Exclude<keyof Engine, 'events'> | 'events';
 
 export interface FakeEngineOptions {
   readonly clock: Clock;
@@ -34,57 +33,53 @@ export interface FakeEngineOptions {
   readonly registry?: Readonly<Record<string, 'ok' | ErrorCode>>;
 }
 
-const callTimeoutMs = 10_000;
-
 export class FakeEngine implements Engine {
   readonly clock: Clock;
   readonly images: Set<string>;
   readonly containers = new Map<string, FakeContainer>();
   /** Every call in order, with its first argument: `start 3f2a…`, `exec 3f2a… sh -c …`. */
   readonly calls: string[] = [];
+  readonly #faults: FakeFaults;
   readonly #options: FakeEngineOptions;
-  readonly #faults = new Map<EngineCall, { error: RelightError; times: number }>();
   readonly #subscribers = new Set<AsyncQueue<EngineEvent>>();
   #created = 0;
   #pids = 1_000;
-  #state: 'up' | 'frozen' | 'down' = 'up';
-  #thawed: (() => void)[] = [];
 
   constructor(options: FakeEngineOptions) {
     this.#options = options;
     this.clock = options.clock;
+    this.#faults = new FakeFaults(options.clock);
     this.images = new Set(options.images ?? ['fake:latest']);
-  }
-
-  /** The next `times` calls of this kind fail (default: one; Infinity: until `heal`). */
-  fail(call: EngineCall, error: ErrorCode | RelightError, times = 1): void {
-    this.#faults.set(call, { error: typeof error === 'string' ? new RelightError(error, `scripted ${error}`) : error, times });
-  }
-
-  heal(call: EngineCall): void {
-    this.#faults.delete(call);
   }
 
   /** Every call fails with engine-unreachable, event streams break. Containers die unless `liveRestore`. */
   goDown(options: { readonly liveRestore?: boolean } = {}): void {
-    this.#state = 'down';
+    this.#faults.state = 'down';
     for (const queue of this.#subscribers) queue.fail(unreachable());
     this.#subscribers.clear();
     if (options.liveRestore !== true) for (const container of this.containers.values()) container.exit(137);
   }
 
   goUp(): void {
-    this.thaw();
+    this.#faults.goUp();
   }
 
-  /** Calls wait for their deadline. */
+  /** The next `times` calls of this kind fail (default: one; Infinity: until `heal`). */
+  fail(call: keyof Engine, error: ErrorCode | RelightError, times = 1): void {
+    this.#faults.set(call, typeof error === 'string' ? new RelightError(error, `scripted ${error}`) : error, times);
+  }
+
+  heal(call: keyof Engine): void {
+    this.#faults.clear(call);
+  }
+
+  /** Calls wait for their deadline, or for `thaw`. */
   freeze(): void {
-    this.#state = 'frozen';
+    this.#faults.state = 'frozen';
   }
 
   thaw(): void {
-    this.#state = 'up';
-    for (const wake of this.#thawed.splice(0)) wake();
+    this.#faults.goUp();
   }
 
   /** The first process ends by itself now. */
@@ -210,19 +205,12 @@ export class FakeEngine implements Engine {
   exec(id: string, exec: ExecOptions, options: CallOptions = {}): Promise<ExecResult> {
     return this.#answer('exec', `${id} ${exec.argv.join(' ')}`, options, async () => {
       const script = this.#script(id, exec);
-      const { execs } = this.#get(id);
-      const { timeoutMs = callTimeoutMs } = options;
+      const { timeoutMs = fakeCallTimeoutMs } = options;
       const { durationMs = 0 } = script;
+      const container = this.#get(id);
       this.#pids += 1;
-      const execId = `exec-${this.#pids}`;
-      execs.set(execId, this.#pids);
-      try {
-        if (durationMs > 0) await delay(this.clock, Math.min(durationMs, timeoutMs), options.signal);
-      } catch (error) {
-        throw cancellation(error);
-      } finally {
-        execs.delete(execId);
-      }
+      const died = await container.attachedExec(this.#pids, Math.min(durationMs, timeoutMs), options.signal);
+      if (died) return { exitCode: 137, stdout: '', stderr: '' };
       if (durationMs > timeoutMs) throw new RelightError('stage-timeout', `${exec.argv.join(' ')} did not end within ${timeoutMs} ms`);
       return { exitCode: script.exitCode ?? 0, stdout: script.stdout ?? '', stderr: script.stderr ?? '' };
     });
@@ -248,32 +236,10 @@ export class FakeEngine implements Engine {
     });
   }
 
-  async #answer<T>(call: EngineCall, subject: string, options: CallOptions = {}, work: () => T | Promise<T>): Promise<T> {
+  async #answer<T>(call: keyof Engine, subject: string, options: CallOptions = {}, work: () => T | Promise<T>): Promise<T> {
     this.calls.push(`${call} ${subject}`.trim());
-    // A real engine never answers within the same turn.
-    await Promise.resolve();
-    if (options.signal?.aborted === true) throw cancellation(options.signal.reason);
-    if (this.#state === 'frozen') await this.#waitForThaw(options);
-    if (this.#state === 'down') throw unreachable();
-    const fault = this.#faults.get(call);
-    if (fault !== undefined) {
-      fault.times -= 1;
-      if (fault.times <= 0) this.#faults.delete(call);
-      throw fault.error;
-    }
+    await this.#faults.pass(call, options);
     return work();
-  }
-
-  #waitForThaw({ timeoutMs = callTimeoutMs, signal }: CallOptions): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = this.clock.after(timeoutMs, () => reject(new RelightError('engine-timeout', `no answer within ${timeoutMs} ms`)));
-      const end = (settle: () => void): void => {
-        timer.cancel();
-        settle();
-      };
-      signal?.addEventListener('abort', () => end(() => reject(cancellation(signal.reason))), { once: true });
-      this.#thawed.push(() => end(resolve));
-    });
   }
 
   #find(idOrName: string): FakeContainer | undefined {
@@ -314,8 +280,3 @@ export class FakeEngine implements Engine {
     for (const queue of this.#subscribers) queue.push({ type, action, id, attributes, at: this.clock.now() });
   }
 }
-
-const unreachable = (): RelightError => new RelightError('engine-unreachable', 'connect ECONNREFUSED');
-
-const cancellation = (reason: unknown): RelightError =>
-  reason instanceof RelightError ? reason : new RelightError('cancelled', 'the call was cancelled', { cause: reason });

@@ -15,7 +15,7 @@ import { ensurePrograms, findProgram } from './engine-install.ts';
 
 const run = promisify(execFile);
 
-export const testImage = 'relight-test:latest';
+const testImage = 'relight-test:latest';
 const programs = ['busybox', 'bindfs', 'fusermount3'] as const;
 const muteSource = join(import.meta.dirname, 'fuse-mute/fuse-mute.c');
 /** Part of the cache key: raise it when the layout below changes. */
@@ -81,7 +81,12 @@ function importTar(socketPath: string, tar: string): Promise<void> {
   const [repo = '', tag = ''] = testImage.split(':');
   const query = new URLSearchParams({ fromSrc: '-', repo, tag, changes: 'ENV PATH=/usr/local/bin:/usr/bin:/bin' });
   return new Promise((resolve, reject) => {
-    const call = request({ socketPath, method: 'POST', path: `/images/create?${query.toString()}`, headers: { 'content-type': 'application/x-tar' } });
+    const call = request({
+      socketPath,
+      method: 'POST',
+      path: `/images/create?${query.toString()}`,
+      headers: { 'content-type': 'application/x-tar' },
+    });
     call.once('error', reject);
     call.once('response', (response) => {
       const chunks: Buffer[] = [];

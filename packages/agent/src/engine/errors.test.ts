@@ -102,6 +102,7 @@ const answers: readonly (readonly [CallKind, number, string, ErrorCode])[] = [
   ['start', 500, 'rpc error: code = Unavailable desc = transport is closing: unavailable', 'engine-unreachable'],
   ['exec', 409, 'Container 5b557b761b94 is not running', 'container-exited'],
   ['exec', 409, 'container 5b557b761b94 is not running', 'container-exited'],
+  ['exec', 404, 'No such exec instance: 0123', 'container-exited'],
   ['exec', 404, 'No such container: nope', 'container-removed'],
   [
     'exec',

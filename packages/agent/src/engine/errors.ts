@@ -37,7 +37,8 @@ const rules: readonly Rule[] = [
     when: /error gathering device information|bind source path does not exist|error while creating mount source path|error mounting ".*" to rootfs|no such device\b/i,
     code: 'device-missing',
   },
-  { when: /container \S+ is not running/i, code: 'container-exited' },
+  // The exec is forgotten with its container.
+  { when: /container \S+ is not running|no such exec instance/i, code: 'container-exited' },
   {
     when: /executable file not found|exec: .*no such file or directory/i,
     code: 'start-failed',

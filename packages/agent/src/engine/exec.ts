@@ -9,6 +9,8 @@ import type { CallOptions, DetachedExec, ExecOptions, ExecResult } from './engin
 import { refusal } from './errors.ts';
 
 const outputBytesMax = 64 * 1024;
+/** For asking which process to kill, on top of the deadline. */
+const killTimeoutMs = 2_000;
 
 /** The part of `GET /exec/ID/json` that is read. `Pid` is the host's. */
 interface ExecDocument {
@@ -30,21 +32,26 @@ export function startDetached(client: DockerClient, id: string, exec: ExecOption
 /** Fails with stage-timeout after the deadline, when the command runs, and with engine-timeout when the engine hangs. */
 export async function runToEnd(client: DockerClient, id: string, exec: ExecOptions, options: CallOptions): Promise<ExecResult> {
   const timeoutMs = options.timeoutMs ?? client.callTimeoutMs;
-  let running: string | undefined;
+  let started: string | undefined;
   try {
     return await client.call('exec', options, async (connection) => {
       const execId = await createExec(connection, id, exec, true);
+      // Before the answer: a command whose start was cut off may run all the same.
+      started = execId;
       const body = { Detach: false, Tty: false };
       const stream = await connection.stream({ method: 'POST', path: `/exec/${execId}/start`, body }, connection.signal);
-      running = execId;
       const output = await collect(stream);
       return finish(output, await exitCode(client, connection, execId));
     });
   } catch (error) {
-    if (running === undefined || !(error instanceof RelightError)) throw error;
-    if (error.code === 'engine-unreachable' || error.code === 'engine-error' || error.code === 'exec-failed') throw error;
-    const killed = await killExec(client, running);
-    if (error.code !== 'engine-timeout') throw error;
+    if (started === undefined) throw error;
+    if (options.signal?.aborted === true) {
+      // The canceller waits for this, and its reason matters more than an engine that cannot be asked now.
+      await killExec(client, started).catch(() => false);
+      throw error;
+    }
+    if (!(error instanceof RelightError) || error.code !== 'engine-timeout') throw error;
+    const killed = await killExec(client, started);
     throw new RelightError('stage-timeout', `${exec.argv.join(' ').slice(0, 100)} did not end within ${timeoutMs} ms`, {
       cause: error,
       data: { timeoutMs, killed },
@@ -91,9 +98,11 @@ function finish(output: { readonly stdout: string; readonly stderr: string }, co
   return { exitCode: code, ...output };
 }
 
-/** True when it is over. An exec is a session leader, so its process group is what it started, except for what left the group. */
+/** Fails when the engine does not answer. True: it is over, or was sent SIGKILL. An exec is a session leader, so its process group is what it started, except for what left the group. */
 async function killExec(client: DockerClient, execId: string): Promise<boolean> {
-  const { Running, Pid, ContainerID } = await client.call('other', {}, (connection) => inspectExec(connection, execId));
+  const { Running, Pid, ContainerID } = await client.call('other', { timeoutMs: killTimeoutMs }, (connection) =>
+    inspectExec(connection, execId),
+  );
   if (!Running) return true;
   // The pid is the engine's word from a moment ago: only a process in this very container is killed.
   const cgroup = await readFile(`/proc/${Pid}/cgroup`, 'utf8').catch(() => '');
