@@ -3,11 +3,16 @@ import type { Database } from 'better-sqlite3';
 import type { NotificationRecord } from './store.ts';
 
 export function notificationReads(db: Database) {
-  const pending = db.prepare<[number], NotificationRecord>(
-    `SELECT id, sink, body, created_at AS createdAt, attempts, next_attempt_at AS nextAttemptAt
-     FROM notifications ORDER BY next_attempt_at, id LIMIT ?`,
+  const columns = 'id, sink, body, created_at AS createdAt, attempts, next_attempt_at AS nextAttemptAt';
+  const all = db.prepare<[number], NotificationRecord>(`SELECT ${columns} FROM notifications ORDER BY id LIMIT ?`);
+  const ofSink = db.prepare<[string, number], NotificationRecord>(
+    `SELECT ${columns} FROM notifications WHERE sink = ? ORDER BY id LIMIT ?`,
   );
-  return { pendingNotifications: (limit: number): NotificationRecord[] => pending.all(limit) };
+  return {
+    /** In the order in which they were written: a sink gets nothing before what it has not taken yet. */
+    pendingNotifications: (limit: number, sink?: string): NotificationRecord[] =>
+      sink === undefined ? all.all(limit) : ofSink.all(sink, limit),
+  };
 }
 
 export function notificationWrites(db: Database) {

@@ -1,12 +1,16 @@
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock, type Clock } from '@relight/shared/clock';
 import { MemoryStore } from '../../../../../test/support/memory-store.ts';
 import { waitFor } from '../../../../../test/support/wait.ts';
 import { Bus } from '../../bus.ts';
-import type { AlertRecord } from '../../store/store.ts';
+import { openStore } from '../../store/sqlite-store.ts';
+import type { AlertRecord, Store } from '../../store/store.ts';
 import { refusedAttemptsMax, retryDelayMs, startDelivery } from './delivery.ts';
 import { webhookSink } from './webhook.ts';
 
@@ -69,7 +73,12 @@ test('a failing receiver gets every message once it answers, in order; a sink be
   const flaky = await receiver((call) => statuses[call - 1] ?? 200);
   const down = webhookSink('down', 'http://127.0.0.1:9/', '');
   const sink = webhookSink('flaky', flaky.url, '');
-  const store = new MemoryStore();
+  const dataDir = await mkdtemp(join(tmpdir(), 'relight-delivery-'));
+  const store = await openStore({ dataDir, clock: systemClock });
+  cleanups.push(async () => {
+    await store.close();
+    await rm(dataDir, { recursive: true });
+  });
   for (let i = 0; i < 4; i += 1) {
     await store.putAlert(
       alert,

@@ -29,7 +29,7 @@ const retryFirstMs = 1_000;
 const retryMaxMs = 300_000;
 /** A refused message (4xx) is tried this often, in case somebody is repairing the receiver, then given up. */
 export const refusedAttemptsMax = 5;
-const pendingMax = 10_000;
+const orphansMax = 10_000;
 
 /** Full jitter: anything between at once and 1 s · 2^attempts, at most 5 min. `attempts`: failed ones so far, 0 after the first. */
 export function retryDelayMs(attempts: number, random: number): number {
@@ -57,7 +57,7 @@ async function deliver(deps: DeliveryDeps, sink: Sink, stop: AbortSignal, wakers
   wakers.add(() => awake.resolve());
   while (!stop.aborted) {
     try {
-      const head = store.pendingNotifications(pendingMax, sink.name).find((record) => record.sink === sink.name);
+      const head = store.pendingNotifications(1, sink.name)[0];
       if (head === undefined) {
         await awake.promise;
         awake = Promise.withResolvers<void>();
@@ -117,7 +117,7 @@ async function giveUp({ store, bus, clock, logger }: DeliveryDeps, record: Notif
 async function dropOrphans(deps: DeliveryDeps): Promise<void> {
   const names = new Set(deps.sinks.map((sink) => sink.name));
   try {
-    for (const record of deps.store.pendingNotifications(pendingMax)) {
+    for (const record of deps.store.pendingNotifications(orphansMax)) {
       if (!names.has(record.sink)) await giveUp(deps, record, 'nothing: it is no longer configured');
     }
   } catch (error) {
