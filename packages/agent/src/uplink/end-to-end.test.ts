@@ -1,0 +1,242 @@
+/** Outbox, files, shipper and uplink against a small collector on a real socket, which breaks the connection again and again. */
+import * as fs from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { systemClock } from '@relight/shared/clock';
+import { decodeBlock } from '@relight/shared/log-block';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import { agentMessageSchema, frameBytesMax, parseMessage, type CollectorMessage } from '@relight/shared/protocol';
+import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { FollowingShipper, type FollowingShipperOptions } from '../logs/following-shipper.ts';
+import { FileOutbox } from '../outbox/file-outbox.ts';
+import { openWebSocket, type Closing } from './socket.ts';
+import { Uplink, type UplinkOptions } from './uplink.ts';
+
+const deadlineMs = 25_000;
+const run: SegmentKey = { workload: 'worker', generation: 1, source: 'process', run: '1' };
+const container: SegmentKey = { workload: 'worker', generation: 1, source: 'container', run: 'c' };
+const logger = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as UplinkOptions['logger'];
+
+/** mulberry32: a fixed seed, so that a failure can be played again. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Answers as the model does; kills the connection before the commit, between commit and answer, or not. */
+class Server {
+  readonly model = new ModelCollector();
+  readonly #server: WebSocketServer;
+  readonly #random: () => number;
+  readonly url: string;
+  kill = 0;
+  kills = 0;
+  goodbyes: string[] = [];
+  tokens = new Set<string>();
+
+  private constructor(random: () => number, server: WebSocketServer) {
+    this.#random = random;
+    this.#server = server;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    server.on('connection', (socket, request) => {
+      this.tokens.add(request.headers.authorization ?? '');
+      socket.on('message', (data, isBinary) => this.#receive(socket, data as Buffer, isBinary));
+    });
+  }
+
+  static async listen(random: () => number): Promise<Server> {
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: frameBytesMax, perMessageDeflate: false });
+    await new Promise((resolve) => server.once('listening', resolve));
+    return new Server(random, server);
+  }
+
+  close(): void {
+    for (const client of this.#server.clients) client.terminate();
+    this.#server.close();
+  }
+
+  #receive(socket: WebSocket, data: Buffer, isBinary: boolean): void {
+    if (this.#random() < this.kill) {
+      this.kills += 1;
+      socket.terminate();
+      return;
+    }
+    const answer = isBinary ? this.model.takeBlock(decodeBlock(data)) : this.#text(data.toString('utf8'));
+    if (answer === null) return;
+    if (this.#random() < this.kill) {
+      this.kills += 1;
+      socket.terminate();
+    } else {
+      socket.send(JSON.stringify(answer));
+    }
+  }
+
+  #text(text: string): CollectorMessage | null {
+    const message = parseMessage(agentMessageSchema, text);
+    if (message?.type === 'hello') return this.model.welcome(message);
+    if (message?.type === 'events') return this.model.takeEvents(message.epoch, message.events);
+    if (message?.type === 'gap') return this.model.takeGap(message);
+    if (message?.type === 'goodbye') this.goodbyes.push(message.reason);
+    return null;
+  }
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + deadlineMs;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+interface Agent {
+  readonly outbox: FileOutbox;
+  readonly shipper: FollowingShipper;
+  readonly uplink: Uplink;
+}
+
+let directory = '';
+let server: Server;
+let agent: Agent | null = null;
+const random = seeded(20_260_101);
+
+beforeEach(async () => {
+  directory = fs.mkdtempSync(join(tmpdir(), 'relight-uplink-'));
+  fs.writeFileSync(join(directory, 'token'), 'secret\n');
+  fs.writeFileSync(join(directory, 'run'), '');
+  fs.writeFileSync(join(directory, 'c.log'), '');
+  server = await Server.listen(random);
+});
+afterEach(async () => {
+  if (agent !== null) await leave(agent);
+  agent = null;
+  server.close();
+  fs.rmSync(directory, { recursive: true });
+});
+
+function startAgent(): Agent {
+  const rateLimit: FollowingShipperOptions['rateLimit'] = () => null;
+  const outbox = FileOutbox.open({ directory: join(directory, 'outbox'), newEpoch: () => 'epoch-1', clock: systemClock, logger });
+  const shipper = new FollowingShipper({ directory: join(directory, 'logs'), clock: systemClock, logger, delivering: true, rateLimit });
+  shipper.follow({ key: run, path: join(directory, 'run'), format: 'raw' });
+  shipper.follow({ key: container, path: join(directory, 'c.log'), format: 'json-file' });
+  const uplink = new Uplink({
+    spec: { url: server.url, tokenFile: join(directory, 'token'), caFile: null },
+    clock: systemClock,
+    random: () => random() / 100, // the back-off of a test: never more than 0.3 s
+    logger,
+    outbox,
+    logs: shipper,
+    hello: () => ({
+      agentId: 'agent-0001',
+      machineId: 'm',
+      bootId: 'b',
+      host: 'h',
+      labels: {},
+      version: '1',
+      facts: {},
+      remoteActions: true,
+    }),
+    status: () => ({ workloads: [], engine: 'up' }),
+    onAction: () => Promise.resolve({ ok: true, message: '' }),
+  });
+  uplink.start();
+  return { outbox, shipper, uplink };
+}
+
+async function leave({ outbox, shipper, uplink }: Agent): Promise<void> {
+  await uplink.stop('stopped');
+  shipper.close();
+  outbox.close();
+}
+
+test('connections that break at random, and a restart of the agent: every event and every line once and in order', async () => {
+  server.kill = 0.15;
+  agent = startAgent();
+  let written = 0;
+  for (let round = 0; round < 40; round += 1) {
+    if (round === 20) {
+      await leave(agent);
+      agent = startAgent();
+    }
+    const { outbox } = agent;
+    for (let count = 0; count < 25; count += 1, written += 1) {
+      fs.appendFileSync(join(directory, 'run'), `run ${written}\n`);
+      const entry = { log: `container ${written}\n`, stream: 'stdout', time: new Date().toISOString() };
+      fs.appendFileSync(join(directory, 'c.log'), `${JSON.stringify(entry)}\n`);
+      outbox.append({ at: Date.now(), kind: 'host.notice', severity: 'info', message: `event ${written}`, data: {} });
+    }
+    const goal = written / 2;
+    await until(() => server.model.events.length >= goal, 'half of the events have arrived');
+  }
+  server.kill = 0;
+  const numbers = Array.from({ length: written }, (_, index) => index);
+  const { model } = server;
+  await until(
+    () => model.events.length >= written && model.texts(run).length >= written && model.texts(container).length >= written,
+    'all is there',
+  );
+  expect(model.events.map(({ message }) => message)).toEqual(numbers.map((number) => `event ${number}`));
+  expect(model.texts(run)).toEqual(numbers.map((number) => `run ${number}`));
+  expect(model.texts(container)).toEqual(numbers.map((number) => `container ${number}`));
+  expect(model.gaps).toEqual([]);
+  expect(server.kills).toBeGreaterThan(5);
+  expect([...server.tokens]).toEqual(['Bearer secret']);
+}, 60_000);
+
+test('inotify wakes the shipper: a line arrives long before the next poll', async () => {
+  agent = startAgent();
+  await until(() => agent?.uplink.state().connected === true, 'connected');
+  agent.shipper.watch([{}]);
+  const times: number[] = [];
+  for (let index = 0; index < 20; index += 1) {
+    const before = performance.now();
+    fs.appendFileSync(join(directory, 'run'), `line ${index}\n`);
+    await until(() => server.model.texts(run).length > index, 'the line');
+    times.push(performance.now() - before);
+  }
+  expect(times.toSorted((a, b) => a - b)[10]).toBeLessThan(100);
+}, 60_000);
+
+test('goodbye comes after everything that was there', async () => {
+  agent = startAgent();
+  await until(() => agent?.uplink.state().connected === true, 'connected');
+  fs.appendFileSync(join(directory, 'run'), 'last line\n');
+  agent.outbox.append({ at: Date.now(), kind: 'agent.stopped', severity: 'info', message: 'stopping', data: {} });
+  await leave(agent);
+  agent = null;
+  await until(() => server.goodbyes.length > 0, 'goodbye');
+  expect(server.model.events.map(({ message }) => message)).toEqual(['stopping']);
+  expect(server.model.texts(run)).toEqual(['last line']);
+}, 60_000);
+
+test('a port where nobody listens: the reason is known', async () => {
+  server.close();
+  agent = startAgent();
+  await until(() => agent?.uplink.state().lastError !== null, 'the error is known');
+  expect(agent.uplink.state().lastError).toContain('ECONNREFUSED');
+}, 60_000);
+
+test('a refused upgrade tells its status and when to come back', async () => {
+  const refusing = createServer();
+  refusing.on('upgrade', (_request, socket) =>
+    socket.end('HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n'),
+  );
+  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
+  const closing = await new Promise<Closing>((closed) => {
+    const ignore = (): void => undefined;
+    openWebSocket({ url, tokenFile: null, caFile: null }, { opened: ignore, text: ignore, alive: ignore, closed });
+  });
+  refusing.close();
+  expect(closing).toMatchObject({ status: 503, retryAfterMs: 7_000, reason: 'HTTP 503 Service Unavailable' });
+}, 60_000);

@@ -1,0 +1,435 @@
+import { describe, expect, test } from 'vitest';
+import { RelightError } from '@relight/shared/errors';
+import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
+import { packBlock } from '@relight/shared/log-block';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { closeCodes, eventsPerMessageMax, inFlightMax, type AgentMessage, type CollectorMessage } from '@relight/shared/protocol';
+import type { Committed, LogFrame, LogLane } from '../logs/log-lane.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import { collectorUrl, parseRetryAfterMs, type Closing, type Socket, type SocketListener } from './socket.ts';
+import { Uplink, type UplinkOptions } from './uplink.ts';
+
+class MemoryOutbox implements Outbox {
+  epoch = 'epoch-1';
+  readonly events: AgentEvent[] = [];
+  acknowledged = 0;
+  readonly #listeners = new Set<() => void>();
+
+  get lastSeq(): number {
+    return this.events.length;
+  }
+  append(event: NewAgentEvent): AgentEvent {
+    const numbered = { ...event, seq: this.events.length + 1 };
+    this.events.push(numbered);
+    for (const listener of this.#listeners) listener();
+    return numbered;
+  }
+  read(afterSeq: number, count: number): readonly AgentEvent[] {
+    return this.events.filter(({ seq }) => seq > Math.max(afterSeq, this.acknowledged)).slice(0, count);
+  }
+  acknowledge(seq: number): void {
+    if (seq > this.lastSeq) this.epoch = 'epoch-2';
+    else this.acknowledged = Math.max(this.acknowledged, seq);
+  }
+  onAppend(listener: () => void): { dispose(): void } {
+    this.#listeners.add(listener);
+    return { dispose: () => void this.#listeners.delete(listener) };
+  }
+  close(): void {
+    this.#listeners.clear();
+  }
+}
+
+const segment: SegmentKey = { workload: 'worker', generation: 1, source: 'process', run: '1' };
+
+class ScriptedLane implements LogLane {
+  frames: LogFrame[] = [];
+  active = false;
+  readonly calls: string[] = [];
+  listener: () => void = () => undefined;
+
+  segments(): SegmentKey[] {
+    return [segment];
+  }
+  resume(committed: readonly Committed[]): void {
+    this.active = true;
+    this.calls.push(`resume ${committed.map(({ offset }) => offset).join(',')}`);
+  }
+  suspend(): void {
+    this.active = false;
+    this.calls.push('suspend');
+  }
+  nextFrame(): LogFrame | null {
+    return this.frames.shift() ?? null;
+  }
+  committed(_segment: SegmentKey, offset: number, rewind: boolean): void {
+    this.calls.push(`committed ${offset}${rewind ? ' rewind' : ''}`);
+  }
+  watch(selectors: readonly object[]): void {
+    this.calls.push(`watch ${JSON.stringify(selectors)}`);
+  }
+  flush(): void {
+    this.calls.push('flush');
+  }
+  onReady(listener: () => void): { dispose(): void } {
+    this.listener = listener;
+    return { dispose: () => (this.listener = () => undefined) };
+  }
+  lagBytes(): number {
+    return 7;
+  }
+}
+
+class FakeSocket implements Socket {
+  bufferedAmount = 0;
+  readonly sent: (AgentMessage | { type: 'block' })[] = [];
+  pings = 0;
+  closedWith: number | null = null;
+  over = false;
+  readonly listener: SocketListener;
+
+  constructor(listener: SocketListener) {
+    this.listener = listener;
+  }
+  send(data: string | Uint8Array): void {
+    this.sent.push(typeof data === 'string' ? (JSON.parse(data) as AgentMessage) : { type: 'block' });
+  }
+  ping(): void {
+    this.pings += 1;
+  }
+  close(code: number): void {
+    this.closedWith = code;
+  }
+  terminate(): void {
+    this.end({ code: 1006, reason: '' });
+  }
+  end(closing: Closing): void {
+    if (this.over) return;
+    this.over = true;
+    this.listener.closed(closing);
+  }
+  say(message: CollectorMessage): void {
+    this.listener.alive();
+    this.listener.text(JSON.stringify(message));
+  }
+  types(): string[] {
+    return this.sent.map(({ type }) => type);
+  }
+}
+
+class World {
+  readonly clock = new ManualClock();
+  readonly outbox = new MemoryOutbox();
+  readonly lane = new ScriptedLane();
+  readonly sockets: FakeSocket[] = [];
+  readonly warnings: string[] = [];
+  readonly actions: string[] = [];
+  readonly uplink: Uplink;
+  failToOpen: Error | null = null;
+
+  constructor(options: Partial<UplinkOptions> = {}) {
+    const warn = (_data: unknown, text: string): void => void this.warnings.push(text);
+    this.uplink = new Uplink({
+      spec: { url: 'http://collector.example:7460', tokenFile: null, caFile: null },
+      clock: this.clock,
+      random: () => 0.5,
+      logger: { info: () => undefined, warn, error: warn } as unknown as UplinkOptions['logger'],
+      outbox: this.outbox,
+      logs: this.lane,
+      hello: () => ({
+        agentId: 'agent-0001',
+        machineId: 'm',
+        bootId: 'b',
+        host: 'h',
+        labels: {},
+        version: '1',
+        facts: {},
+        remoteActions: true,
+      }),
+      status: () => ({ workloads: [], engine: 'up' }),
+      onAction: (action) => {
+        this.actions.push(action.id);
+        return Promise.resolve({ ok: true, message: 'done' });
+      },
+      openSocket: (_spec, listener) => {
+        if (this.failToOpen !== null) throw this.failToOpen;
+        const socket = new FakeSocket(listener);
+        this.sockets.push(socket);
+        return socket;
+      },
+      ...options,
+    });
+  }
+
+  get socket(): FakeSocket {
+    return this.sockets.at(-1) as FakeSocket;
+  }
+
+  dial(): FakeSocket {
+    this.uplink.start();
+    this.clock.advance(250);
+    this.socket.listener.opened();
+    return this.socket;
+  }
+
+  connect(lastEventSeq = 0): FakeSocket {
+    const socket = this.dial();
+    this.welcome(lastEventSeq);
+    return socket;
+  }
+
+  welcome(lastEventSeq = 0): void {
+    const segments = [{ segment, offset: 3 }];
+    this.socket.say({ type: 'welcome', protocol: 1, sessionId: 's', heartbeatMs: 10_000, lastEventSeq, segments, watch: [] });
+  }
+
+  append(count: number, data = {}): void {
+    for (let index = 0; index < count; index += 1) {
+      this.outbox.append({ at: 0, kind: 'host.notice', severity: 'info', message: `event ${index}`, data });
+    }
+  }
+}
+
+const block = (from: number, to: number): LogFrame => ({
+  kind: 'block',
+  block: packBlock(segment, from, to, [{ offset: from, at: 0, approx: false, stream: 'both', bytes: Buffer.from('x'), truncated: false }]),
+});
+
+describe('greeting and lanes', () => {
+  test('hello first and alone; then heartbeat, events, logs', () => {
+    const world = new World();
+    world.append(3);
+    world.lane.frames = [block(3, 5)];
+    const socket = world.dial();
+    expect(socket.types()).toEqual(['hello']);
+    world.welcome(1);
+    expect(socket.types()).toEqual(['hello', 'heartbeat', 'events', 'block']);
+    expect(world.lane.calls[0]).toBe('resume 3');
+    expect(world.outbox.acknowledged).toBe(1);
+    expect(socket.sent[2]).toMatchObject({ events: [{ seq: 2 }, { seq: 3 }] });
+  });
+
+  test('four messages a lane at most; events go on while logs wait', () => {
+    const world = new World();
+    world.lane.frames = Array.from({ length: 9 }, (_, index) => block(3 + index, 4 + index));
+    const socket = world.connect();
+    world.clock.advance(100);
+    expect(socket.types().filter((type) => type === 'block')).toHaveLength(inFlightMax);
+    world.append(eventsPerMessageMax * 6);
+    expect(socket.types().filter((type) => type === 'events').length).toBeLessThanOrEqual(inFlightMax);
+    socket.say({ type: 'ack', events: { epoch: 'epoch-1', seq: 1 }, segments: [{ segment, offset: 5, rewind: false }] });
+    world.clock.advance(100);
+    expect(socket.types().filter((type) => type === 'block')).toHaveLength(inFlightMax + 2);
+    expect(world.lane.calls).toContain('committed 5');
+  });
+
+  test('large events are spread over messages of less than 256 KiB', () => {
+    const world = new World();
+    const socket = world.connect();
+    world.outbox.events.push(
+      ...Array.from({ length: 10 }, (_, index) => ({
+        seq: index + 1,
+        at: 0,
+        kind: 'host.notice' as const,
+        severity: 'info' as const,
+        message: '',
+        data: { x: 'y'.repeat(60_000) },
+      })),
+    );
+    world.lane.listener();
+    world.clock.advance(1);
+    const sizes = socket.sent.filter(({ type }) => type === 'events').map((message) => JSON.stringify(message).length);
+    expect(sizes).toHaveLength(4);
+    expect(Math.max(...sizes)).toBeLessThan(256 * 1024);
+  });
+
+  test('a full socket stops the logs, and neither events nor heartbeats', () => {
+    const world = new World();
+    const socket = world.connect();
+    socket.bufferedAmount = 2 * 1024 ** 2;
+    world.lane.frames = [block(3, 5)];
+    world.lane.listener();
+    world.append(1);
+    world.clock.advance(11_000);
+    expect(socket.types()).toContain('events');
+    expect(socket.types().filter((type) => type === 'heartbeat')).toHaveLength(2);
+    expect(socket.types()).not.toContain('block');
+    socket.bufferedAmount = 0;
+    world.clock.advance(100);
+    expect(socket.types()).toContain('block');
+  });
+
+  test('changes of status are sent at once, at most one per 100 ms', () => {
+    const world = new World();
+    const socket = world.connect();
+    world.clock.advance(1_000);
+    const beats = (): number => socket.types().filter((type) => type === 'heartbeat').length;
+    expect(beats()).toBe(1);
+    for (let index = 0; index < 50; index += 1) world.uplink.statusChanged();
+    world.clock.advance(0);
+    expect(beats()).toBe(2);
+    for (let index = 0; index < 50; index += 1) world.uplink.statusChanged();
+    world.clock.advance(99);
+    expect(beats()).toBe(2);
+    world.clock.advance(1);
+    expect(beats()).toBe(3);
+  });
+
+  test('a new epoch of the outbox ends the session and is greeted anew', () => {
+    const world = new World();
+    world.append(1);
+    const socket = world.connect(5);
+    expect(socket.closedWith).toBe(closeCodes.goodbye);
+    socket.end({ code: 1000, reason: '' });
+    world.clock.advance(1_000);
+    world.socket.listener.opened();
+    expect(world.socket.sent[0]).toMatchObject({ type: 'hello', epoch: 'epoch-2' });
+  });
+});
+
+describe('life', () => {
+  test('silence for 45 s ends the connection although it looks open; a pong is life', () => {
+    const world = new World();
+    const socket = world.connect();
+    for (let index = 0; index < 5; index += 1) {
+      world.clock.advance(15_000);
+      socket.listener.alive();
+    }
+    expect(socket.over).toBe(false);
+    world.clock.advance(45_500);
+    expect(socket.over).toBe(true);
+    expect(world.uplink.state().lastError).toContain('45 s');
+  });
+
+  test('a collector that accepts and says nothing is left after 10 s', () => {
+    const world = new World();
+    const socket = world.dial();
+    world.clock.advance(10_000);
+    expect(socket.over).toBe(true);
+    world.clock.advance(30_000);
+    expect(world.sockets.length).toBeGreaterThan(1);
+  });
+
+  test('one warning per outage and kind of trouble, however long it lasts', () => {
+    const world = new World();
+    world.failToOpen = new Error('getaddrinfo ENOTFOUND collector.example');
+    world.uplink.start();
+    world.clock.advance(600_000);
+    expect(world.warnings).toHaveLength(1);
+    expect(world.uplink.state()).toMatchObject({ connected: false, lastError: 'getaddrinfo ENOTFOUND collector.example' });
+    world.failToOpen = null;
+    world.clock.advance(30_000);
+    world.socket.listener.opened();
+    world.welcome();
+    expect(world.uplink.state()).toMatchObject({ connected: true, lastError: null });
+    world.socket.end({ code: 1006, reason: 'connection reset' });
+    expect(world.warnings).toHaveLength(2);
+  });
+
+  const nextDialMs = (world: World): number => {
+    const before = world.sockets.length;
+    for (let ms = 0; ms < 700_000; ms += 100) {
+      if (world.sockets.length > before) return ms;
+      world.clock.advance(100);
+    }
+    throw new Error('it never dialled again');
+  };
+
+  test('a refused token, and another agent with this id, are tried again slowly', () => {
+    for (const closing of [
+      { code: 1006, reason: 'HTTP 401', status: 401 },
+      { code: closeCodes.superseded, reason: '' },
+    ]) {
+      const world = new World();
+      world.dial().end(closing);
+      expect(nextDialMs(world)).toBeGreaterThanOrEqual(27_000);
+      expect(world.warnings).toHaveLength(1);
+    }
+  });
+
+  test('503 with Retry-After, and drain, are honoured', () => {
+    const refused = new World();
+    refused.dial().end({ code: 1006, reason: 'HTTP 503', status: 503, retryAfterMs: 7_000 });
+    expect(nextDialMs(refused)).toBeGreaterThanOrEqual(7_000);
+    const drained = new World();
+    const socket = drained.connect();
+    socket.say({ type: 'drain', reconnectAfterMs: 5_000 });
+    expect(socket.closedWith).toBe(closeCodes.goodbye);
+    socket.end({ code: 1000, reason: '' });
+    expect(drained.lane.calls.at(-1)).toBe('suspend');
+    expect(nextDialMs(drained)).toBeGreaterThanOrEqual(5_000);
+  });
+
+  test('a message that is not understood is ignored, one that is broken ends the session', () => {
+    const world = new World();
+    const socket = world.connect();
+    socket.listener.text('{"type":"from-the-future","x":1}');
+    expect(socket.closedWith).toBeNull();
+    socket.listener.text('{"type":"ack","events":7}');
+    expect(socket.closedWith).toBe(closeCodes.protocolError);
+  });
+});
+
+describe('actions', () => {
+  test('executed once per id, answered every time; a failure is an answer', async () => {
+    const world = new World({
+      onAction: (action) => {
+        world.actions.push(action.id);
+        return action.id === 'bad'
+          ? Promise.reject(new RelightError('action-refused', 'no'))
+          : Promise.resolve({ ok: true, message: 'done' });
+      },
+    });
+    const socket = world.connect();
+    for (const id of ['a', 'a', 'bad']) socket.say({ type: 'action', id, action: 'restart' });
+    await Promise.resolve();
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(world.actions).toEqual(['a', 'bad']);
+    const results = socket.sent.filter(({ type }) => type === 'action-result');
+    expect(results).toHaveLength(3);
+    expect(results).toContainEqual({ type: 'action-result', id: 'bad', ok: false, message: 'no', code: 'action-refused' });
+  });
+});
+
+describe('the end', () => {
+  test('what is there is sent and acknowledged, then goodbye', async () => {
+    const world = new World();
+    const socket = world.connect();
+    world.append(1);
+    const stopped = world.uplink.stop('rebooting');
+    expect(world.lane.calls).toContain('flush');
+    expect(socket.types()).not.toContain('goodbye');
+    socket.say({ type: 'ack', events: { epoch: 'epoch-1', seq: 1 }, segments: [] });
+    expect(socket.sent.at(-1)).toEqual({ type: 'goodbye', reason: 'rebooting' });
+    expect(socket.closedWith).toBe(closeCodes.goodbye);
+    socket.end({ code: 1000, reason: '' });
+    await stopped;
+    world.clock.advance(600_000);
+    expect(world.sockets).toHaveLength(1);
+  });
+
+  test('a collector that does not answer delays it by 2.5 s at most; without one it ends at once', async () => {
+    const world = new World();
+    const socket = world.connect();
+    world.append(1);
+    const stopped = world.uplink.stop('stopped');
+    world.clock.advance(2_000);
+    expect(socket.types()).toContain('goodbye');
+    world.clock.advance(500);
+    await stopped;
+    const alone = new World();
+    alone.failToOpen = new Error('refused');
+    alone.uplink.start();
+    alone.clock.advance(5_000);
+    await alone.uplink.stop('stopped');
+    expect(alone.sockets).toHaveLength(0);
+  });
+});
+
+test('addresses and Retry-After', () => {
+  expect(collectorUrl('https://c.example:7460/base/')).toBe('wss://c.example:7460/base/agent/v1');
+  expect(collectorUrl('ws://c.example')).toBe('ws://c.example/agent/v1');
+  expect([parseRetryAfterMs('5'), parseRetryAfterMs('Wed, 21 Oct'), parseRetryAfterMs(undefined)]).toEqual([5_000, undefined, undefined]);
+});
