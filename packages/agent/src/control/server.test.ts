@@ -3,7 +3,7 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { request } from 'node:http';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -103,6 +103,17 @@ describe('control socket', () => {
     await server.listen();
     expect((await new ControlClient(long).status()).host).toBe('tpu-0');
     expect(readdirSync(long)).toEqual(['control.sock']);
+  });
+
+  test('a connection that asks nothing does not hold up the end', async () => {
+    server = serve();
+    await server.listen();
+    const idle = connect(controlSocketPath(stateDir));
+    await once(idle, 'connect');
+    const gone = once(idle, 'close');
+    await server.close();
+    server = null;
+    expect(await gone).toEqual([false]);
   });
 
   test.each([

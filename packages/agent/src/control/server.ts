@@ -23,15 +23,24 @@ export interface ControlHandlers {
 const bodyBytesMax = 64 * 1024;
 const requestTimeoutMs = 10_000;
 
+export interface ControlServerOptions {
+  readonly path: string;
+  readonly handlers: ControlHandlers;
+  /** A connection could not be accepted (no file descriptors left). The server goes on. */
+  readonly onError?: (error: Error) => void;
+}
+
 export class ControlServer {
   readonly #path: string;
   readonly #handlers: ControlHandlers;
   readonly #server: Server;
 
-  constructor(options: { readonly path: string; readonly handlers: ControlHandlers }) {
+  constructor(options: ControlServerOptions) {
     this.#path = options.path;
     this.#handlers = options.handlers;
     this.#server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => void this.#serve(request, response));
+    // Without a listener a failing accept would end the agent.
+    this.#server.on('error', (error) => options.onError?.(error));
   }
 
   /** Resolves when the socket accepts. It appears under its name complete, with mode 0600, replacing what was there. */
@@ -54,12 +63,12 @@ export class ControlServer {
     }
   }
 
-  /** Answers what was asked already, then goes. */
+  /** At once: an open connection that asks nothing must not hold up the end of the agent. */
   async close(): Promise<void> {
     rmSync(this.#path, { force: true });
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
-      this.#server.closeIdleConnections();
+      this.#server.closeAllConnections();
     });
   }
 

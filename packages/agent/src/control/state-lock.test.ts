@@ -123,6 +123,8 @@ describe('state lock', () => {
 
   test('a state directory that cannot be is a matter of configuration', () => {
     writeFileSync(stateDir, '');
-    expect(() => acquireStateLock(join(stateDir, 'below'))).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    for (const impossible of [stateDir, join(stateDir, 'below'), '/sys/kernel']) {
+      expect(() => acquireStateLock(impossible)).toThrow(expect.objectContaining({ code: 'config-invalid' }));
+    }
   });
 });

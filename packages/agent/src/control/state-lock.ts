@@ -58,8 +58,13 @@ function makeStateDir(stateDir: string): void {
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new RelightError('config-invalid', `the state directory ${stateDir} cannot be made: ${errorMessage(cause)}`, { cause });
+    throw unusable(stateDir, cause);
   }
+}
+
+function unusable(stateDir: string, cause: unknown): RelightError {
+  const advice = 'Run the agent as root, on a disk that is writable and not full, or give another --state-dir.';
+  return new RelightError('config-invalid', `the state directory ${stateDir} cannot be used: ${errorMessage(cause)}`, { cause, advice });
 }
 
 function lock(stateDir: string, mine: number, target: string): StateLock {
@@ -121,7 +126,7 @@ function tryLink(stateDir: string, number: number, target: string): boolean {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
+    throw unusable(stateDir, error);
   }
 }
 
