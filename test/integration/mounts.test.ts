@@ -1,5 +1,6 @@
 /** Real FUSE mounts in real containers: placed, adopted, lost in every way, brought back. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MountSpec } from '@relight/agent/config/spec';
 import type { MountProbeResult } from '@relight/agent/checks/probe';
@@ -17,7 +18,19 @@ const bindfs = command(`mkdir -p /src && echo content > /src/file && exec bindfs
 
 let bench: Bench;
 let pid = 0;
-afterEach(() => bench[Symbol.asyncDispose]());
+const directories: string[] = [];
+afterEach(async () => {
+  await bench[Symbol.asyncDispose]();
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** On the host, readable for every user. */
+function temporary(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'relight-test-'));
+  chmodSync(directory, 0o755);
+  directories.push(directory);
+  return directory;
+}
 
 async function up(mount: MountSpec, container: NonNullable<Parameters<typeof startBench>[0]['container']> = fuseContainer): Promise<void> {
   bench = await startBench({ ...shared, mounts: [mount], container });
@@ -99,8 +112,7 @@ describe('placing', () => {
   });
 
   it('runs gcsfuse with the flags of the configuration, byte for byte', async () => {
-    const source = join('/tmp', `relight-gcsfuse-${process.pid}`);
-    mkdirSync(source, { recursive: true });
+    const source = temporary();
     const stub =
       '#!/bin/sh\nprintf "<%s>" "$@" > /tmp/argv\nfor last; do :; done\nmkdir -p /src\nexec bindfs -f --no-allow-other /src "$last"\n';
     writeFileSync(join(source, 'gcsfuse'), stub, { mode: 0o755 });
@@ -174,6 +186,21 @@ describe('losing', () => {
     await waitFor(() => probers().length === 0, { what: 'the parked prober to end' });
   });
 
+  it('a process that is stuck in it is named, and goes with the mount', async () => {
+    await up(command(`exec fuse-mute ${target}`));
+    await place();
+    signalProcess(daemon('fuse-mute'), 'SIGUSR1');
+    const stuck = bench.run('process');
+    await bench.start(stuck, `exec stat -f ${target}`);
+    await waitFor(async () => (await probe()).condition === 'hung', { what: 'the mount to hang' });
+    await expect(bench.runs.stop([stuck], bench.containerId, 0, bench.signal)).rejects.toMatchObject({
+      code: 'process-stuck',
+      message: expect.stringMatching(/^1 processes survive SIGKILL: stat \(pid \d+, state D\)$/) as string,
+    });
+    await place();
+    await bench.runs.stop([stuck], bench.containerId, 0, bench.signal);
+  });
+
   it('dead mounts stacked on one another are all cleared', async () => {
     await up(command(`mkdir -p /src && exec bindfs -f --no-allow-other /src ${target}`));
     await place();
@@ -188,8 +215,7 @@ describe('losing', () => {
   });
 
   it('a volume below the mount is never unmounted, and is no mount of ours', async () => {
-    const source = join('/tmp', `relight-below-${process.pid}`);
-    mkdirSync(source, { recursive: true });
+    const source = temporary();
     await up(bindfs, { ...fuseContainer, volumes: [{ type: 'bind', source, target, readOnly: false }] });
     expect(await probe()).toMatchObject({ condition: 'absent' });
     await place();

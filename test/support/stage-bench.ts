@@ -49,7 +49,6 @@ const noRestarts = {
   escalateAfter: null,
 };
 
-// eslint-disable-next-line require-await
 export async function startBench({ engineSocket, image, container, agent, ...rest }: BenchOptions) {
   const stateDir = mkdtempSync(join(tmpdir(), 'relight-bench-'));
   const engine = new DockerEngine({ socketPath: engineSocket });

@@ -5,7 +5,21 @@
  * The container's root may write into the directory, so every name in it is hostile: files are made with O_EXCL, opened
  * with O_NOFOLLOW and O_NONBLOCK (a pipe must not block the agent), and must be regular.
  */
-import { chmodSync, closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
 import type { SegmentKey } from '@relight/shared/log-stream';
@@ -32,6 +46,9 @@ export interface RunFiles {
 
 /** Any user of the container may enter and append, none may list; the parents shut out the host's users. */
 export function makeRunDirectory(runRoot: string, workload: string, generation: number): string {
+  for (const earlier of list(join(runRoot, workload))) {
+    if (/^\d+$/.test(earlier) && Number(earlier) < generation) removeDelivered(join(runRoot, workload, earlier));
+  }
   const directory = runDirectoryOf(runRoot, workload, generation);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   chmodSync(directory, 0o711);
@@ -41,7 +58,9 @@ export function makeRunDirectory(runRoot: string, workload: string, generation: 
 /** Makes the files of the next start of a run, empty, appendable by every user of the container. */
 export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
   const { workload, generation } = partsOf(run);
-  const directory = makeRunDirectory(runRoot, workload, generation);
+  const directory = runDirectoryOf(runRoot, workload, generation);
+  if (!existsSync(directory)) makeRunDirectory(runRoot, workload, generation);
+  prune(directory);
   for (let start = lastStart(directory, run) + 1; ; start += 1) {
     const files = filesOf(runRoot, run, start);
     try {
@@ -132,6 +151,27 @@ export function heldFile(procRoot: string, pid: number, descriptor: number): { r
     throw error;
   }
 }
+
+/** The log of a run goes when it is delivered (logs/retention.ts); what stood beside it goes here. */
+function prune(directory: string): void {
+  const names = list(directory);
+  const logs = new Set(names.filter((name) => name.endsWith('.log')).map(withoutEnding));
+  const stale = names.filter((name) => /^\d+\..*\.(?:status|session)$/.test(name) && !logs.has(withoutEnding(name)));
+  for (const name of stale) rmSync(join(directory, name), { force: true });
+}
+
+/** An earlier generation's directory goes when nothing is left in it, neither a log nor something of the container's own. */
+function removeDelivered(directory: string): void {
+  prune(directory);
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+  }
+}
+
+const withoutEnding = (name: string): string => name.replace(/\.\w+$/, '');
 
 /** Where the lines of a run with this file name belong, when only the name is left. */
 export function segmentOfBase(run: RunRef, base: string): SegmentKey {

@@ -1,0 +1,69 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { systemClock } from '@relight/shared/clock';
+import { expect, it } from 'vitest';
+import type { DependencySpec, VarSpec } from '../config/spec.ts';
+import { prepare, resolveVars } from './prepare.ts';
+import type { StageContext } from './stage.ts';
+
+const context = (signal = new AbortController().signal) => ({ clock: systemClock, signal });
+const run = (name: string, text: string, timeoutMs = 5_000): VarSpec => ({ name, run: { text }, timeoutMs });
+
+it('resolves in order, each with the earlier values in its environment, byte for byte, without the last newline', async () => {
+  const specs: VarSpec[] = [
+    { name: 'A', value: "it's $B" },
+    run('B', 'printf "  <%s>\\n\\n" "$A"'),
+    { name: 'C', run: { argv: ['printenv', 'B'] }, timeoutMs: 5_000 },
+  ];
+  expect(await resolveVars(specs, context())).toEqual({ A: "it's $B", B: "<it's $B>", C: "<it's $B>" });
+});
+
+it.each([
+  [
+    'exit code and what stderr said last',
+    run('HEAD', 'echo value; echo one >&2; echo two >&2; exit 3'),
+    'variable HEAD: exit code 3: one | two',
+  ],
+  [
+    'a program that is not there',
+    { name: 'X', run: { argv: ['/nowhere/x'] }, timeoutMs: 100 },
+    'variable X: /nowhere/x cannot be started (ENOENT)',
+  ],
+  ['a deadline, children included', run('SLOW', 'echo begun >&2; sleep 5001 & wait', 150), 'variable SLOW: no result within 150 ms: begun'],
+  ['a signal', run('K', 'kill -9 $$'), 'variable K: killed by SIGKILL'],
+] satisfies [string, VarSpec, string][])('fails with %s', async (_, spec, message) => {
+  await expect(resolveVars([spec], context())).rejects.toMatchObject({ code: 'variable-failed', message });
+});
+
+it('does not put a value into a message', async () => {
+  const failing = resolveVars([{ name: 'TOKEN', value: 'hunter2' }, run('X', 'echo failed >&2; exit 1')], context());
+  await expect(failing).rejects.toMatchObject({ message: 'variable X: exit code 1: failed' });
+});
+
+it('ends with its signal', async () => {
+  const abort = new AbortController();
+  const pending = resolveVars([run('SLOW', 'sleep 5002')], context(abort.signal));
+  abort.abort();
+  await expect(pending).rejects.toMatchObject({ code: 'cancelled' });
+});
+
+it('asks every dependency once and says which one is down, and why', async () => {
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  let vars = {};
+  const ask = (dependsOn: readonly DependencySpec[]) =>
+    prepare({
+      ...context(),
+      agent: { vars: [{ name: 'HEAD', value: '127.0.0.1' }] },
+      spec: { dependsOn },
+      setVars: (values: object) => (vars = values),
+      progress: () => null,
+    } as unknown as StageContext);
+  const tcp: DependencySpec = { kind: 'tcp', address: `\${HEAD}:${port}`, timeoutMs: 1_000 };
+  expect(await ask([tcp])).toEqual({ kind: 'prepare' });
+  expect(vars).toEqual({ HEAD: '127.0.0.1' });
+  await new Promise((resolve) => void server.close(resolve));
+  await expect(ask([tcp])).rejects.toMatchObject({ code: 'dependency-down', message: `tcp 127.0.0.1:${port}: connection refused` });
+  const http: DependencySpec = { kind: 'http', url: `http://\${HEAD}:${port}/x`, timeoutMs: 1_000 };
+  await expect(ask([http])).rejects.toMatchObject({ message: `http http://127.0.0.1:${port}/x: connection refused` });
+});

@@ -1,0 +1,81 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { RunRef } from '../supervisor/op.ts';
+import { createRunFiles, findRunFiles, makeRunDirectory, openRegular, readTail, runDirectoryOf, segmentsOnDisk } from './run-files.ts';
+
+let root = '';
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'relight-runs-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const run = (n: number, kind: RunRef['kind'], name = '', generation = 1): RunRef => ({
+  runId: `owner/work.er/${generation}/${n}/${kind}/${encodeURIComponent(name)}`,
+  kind,
+  name,
+});
+
+it('gives each start its own files and segment, and finds the last one', () => {
+  expect(findRunFiles(root, run(3, 'setup', 'ssh keys'))).toBeNull();
+  createRunFiles(root, run(3, 'setup', 'ssh keys'));
+  const second = createRunFiles(root, run(3, 'setup', 'ssh keys'));
+  createRunFiles(root, run(33, 'setup', 'ssh keys'));
+  createRunFiles(root, run(3, 'setup', 'ssh keys verify'));
+  createRunFiles(root, run(4, 'process'));
+  expect(second.segment).toEqual({ workload: 'work.er', generation: 1, source: 'setup', run: '3-ssh-keys~2' });
+  expect(findRunFiles(root, run(3, 'setup', 'ssh keys'))).toEqual(second);
+  const found = segmentsOnDisk(root).map(({ key }) => `${key.source} ${key.run}`);
+  expect(found.toSorted()).toEqual(['process 4', 'setup 3-ssh-keys', 'setup 3-ssh-keys-verify', 'setup 3-ssh-keys~2', 'setup 33-ssh-keys']);
+});
+
+it('lets every user append and nobody list', () => {
+  const files = createRunFiles(root, run(1, 'process'));
+  expect(statSync(files.log).mode & 0o777).toBe(0o622);
+  expect(statSync(files.status).mode & 0o777).toBe(0o622);
+  expect(statSync(files.directory).mode & 0o777).toBe(0o711);
+});
+
+it('does not fall for names that the container has put there', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  const secret = join(root, 'secret');
+  writeFileSync(secret, 'secret');
+  symlinkSync(secret, join(directory, '1.process.log'));
+  const files = createRunFiles(root, run(1, 'process'));
+  expect(files.base).toBe('1.process~2');
+  expect(readTail(join(directory, '1.process.log'), 100)).toBe('');
+  execFileSync('mkfifo', [join(directory, 'pipe')]);
+  expect(openRegular(join(directory, 'pipe'))).toBeNull();
+  mkdirSync(join(directory, 'folder'));
+  expect(openRegular(join(directory, 'folder'))).toBeNull();
+});
+
+it('reads the end of a log from the beginning of a line, without what has been freed', () => {
+  const files = createRunFiles(root, run(1, 'process'));
+  writeFileSync(files.log, 'first\nsecond\nthird');
+  expect(readTail(files.log, 100)).toBe('first\nsecond\nthird');
+  expect(readTail(files.log, 14)).toBe('second\nthird');
+  expect(readTail(files.log, 3)).toBe('ird');
+  writeFileSync(files.log, `${'\0'.repeat(50)}kept\n`);
+  expect(readTail(files.log, 100)).toBe('kept\n');
+});
+
+it('removes what stood beside a delivered log, and directories with nothing left, but never the present one', () => {
+  const first = createRunFiles(root, run(1, 'process'));
+  createRunFiles(root, run(2, 'process'));
+  unlinkSync(first.log);
+  const third = createRunFiles(root, run(3, 'process'));
+  expect(readdirSync(first.directory).toSorted()).toEqual(['2.process.log', '2.process.status', '3.process.log', '3.process.status']);
+  for (const name of readdirSync(third.directory).filter((name) => name.endsWith('.log'))) unlinkSync(join(third.directory, name));
+  const inode = statSync(third.directory).ino;
+  const fourth = createRunFiles(root, run(4, 'process'));
+  expect(statSync(fourth.directory).ino).toBe(inode);
+  unlinkSync(fourth.log);
+  makeRunDirectory(root, 'work.er', 2);
+  expect(existsSync(runDirectoryOf(root, 'work.er', 1))).toBe(false);
+  writeFileSync(join(runDirectoryOf(root, 'work.er', 2), 'own'), '');
+  makeRunDirectory(root, 'work.er', 3);
+  expect(existsSync(runDirectoryOf(root, 'work.er', 2))).toBe(true);
+});
