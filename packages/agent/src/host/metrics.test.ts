@@ -94,7 +94,8 @@ describe('host metrics', () => {
 
   test('counters that begin anew give no rate', () => {
     expect(rate(100, 50, 1_000)).toBeUndefined();
-    expect(rate(100, 150, 0)).toBeUndefined();
+    expect(rate(100, 150, 999)).toBeUndefined();
+    expect(rate(100, 150, 1_000)).toBe(50);
     expect(cpuShare({ busy: 5, total: 10 }, { busy: 5, total: 10 })).toBeUndefined();
     expect(cpuShare({ busy: 5, total: 10 }, { busy: 4, total: 20 })).toBeUndefined();
   });

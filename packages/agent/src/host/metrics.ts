@@ -13,6 +13,8 @@ import { resolve } from 'node:path';
 import { type CpuTicks, mountOf, parseCpuTicks, parseLoad1, parseMemory, parseMountInfo, parseNetworkBytes } from './proc.ts';
 
 export const metricsIntervalMs = 10_000;
+/** Shares and rates over less than this say more about the moment of sampling than about the host. */
+const windowMsMin = 1_000;
 /** A local disk answers in microseconds; one that does not is left out of this sample. */
 const statfsDeadlineMs = 1_000;
 const localTypes = new Set('ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs jfs reiserfs overlay tmpfs ramfs vfat exfat ntfs3'.split(' '));
@@ -74,16 +76,17 @@ export class MetricsSampler {
     const before = this.#last;
     const now = this.#readCounters();
     this.#last = now;
+    const elapsed = now.at - before.at;
     const memory = parseMemory(this.#read('meminfo'));
     return {
       at: this.#clock.now(),
       ...present({
         load1: parseLoad1(this.#read('loadavg')),
-        cpuUsed: cpuShare(before.cpu, now.cpu),
+        cpuUsed: elapsed < windowMsMin ? undefined : cpuShare(before.cpu, now.cpu),
         memoryTotalBytes: memory.totalBytes,
         memoryAvailableBytes: memory.availableBytes,
-        networkReceiveBytesPerSecond: rate(before.network?.receive, now.network?.receive, now.at - before.at),
-        networkTransmitBytesPerSecond: rate(before.network?.transmit, now.network?.transmit, now.at - before.at),
+        networkReceiveBytesPerSecond: rate(before.network?.receive, now.network?.receive, elapsed),
+        networkTransmitBytesPerSecond: rate(before.network?.transmit, now.network?.transmit, elapsed),
         agentResidentBytes: this.#residentBytes(),
       }),
       disks: await this.#sampleDisks(),
@@ -152,9 +155,9 @@ export function cpuShare(before: CpuTicks | undefined, now: CpuTicks | undefined
   return total > 0 && busy >= 0 ? Math.min(1, busy / total) : undefined;
 }
 
-/** Per second; undefined when no time has passed or the counter began anew (an interface went away). */
+/** Per second; undefined when hardly any time has passed or the counter began anew (an interface went away). */
 export function rate(before: number | undefined, now: number | undefined, elapsedMs: number): number | undefined {
-  if (before === undefined || now === undefined || elapsedMs <= 0 || now < before) return undefined;
+  if (before === undefined || now === undefined || elapsedMs < windowMsMin || now < before) return undefined;
   return ((now - before) * 1_000) / elapsedMs;
 }
 
