@@ -24,12 +24,15 @@ export function openForReading(dataDir: string): Database {
   return db;
 }
 
+/** A token command holds the lock for a moment where no service does; a starting service outwaits it. */
+const lockWaitMs = 1_000;
+
 /**
  * Creates the directory where it is missing and takes the lock that only one service may hold. The lock is SQLite's own
  * (fcntl) on a file beside the database: the kernel drops it however the process ends.
  * @throws RelightError `config-unreadable` (not usable) or `already-running`.
  */
-export function lockDataDir(dataDir: string): { release(): void } {
+export function lockDataDir(dataDir: string, waitMs = lockWaitMs): { release(): void } {
   try {
     makeDirectory(dataDir);
   } catch (cause) {
@@ -37,7 +40,7 @@ export function lockDataDir(dataDir: string): { release(): void } {
   }
   let lock: Database | undefined;
   try {
-    lock = new SqliteDatabase(join(dataDir, 'service.lock'), { timeout: 0 });
+    lock = new SqliteDatabase(join(dataDir, 'service.lock'), { timeout: waitMs });
     lock.exec('BEGIN EXCLUSIVE');
   } catch (cause) {
     lock?.close();

@@ -1,0 +1,88 @@
+/** Composition: everything of the collector is made and wired here, and nowhere else. */
+import type { Clock } from '@relight/shared/clock';
+import { RelightError, toRelightError, errorMessage } from '@relight/shared/errors';
+import fastify, { type FastifyBaseLogger } from 'fastify';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import { startAlerts } from './alerts/start.ts';
+import { registerApi } from './api/register.ts';
+import { Bus } from './bus.ts';
+import type { CollectorConfig } from './config.ts';
+import type { AdmissionLimits } from './ingest/admission.ts';
+import { AgentGateway } from './ingest/gateway.ts';
+import { LiveFleet } from './ingest/live-fleet.ts';
+import { startRetention } from './retention-timer.ts';
+import { openStore, type SqliteStore } from './store/sqlite-store.ts';
+
+export interface CollectorOptions {
+  readonly config: CollectorConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly version: string;
+  /** [0, 1), for jitter. */
+  readonly random?: () => number;
+  readonly admission?: AdmissionLimits;
+  /** Stands between the collector and its store, in tests that make it slow or break it. */
+  readonly wrapStore?: (store: SqliteStore) => SqliteStore;
+}
+
+export interface Collector {
+  /** @throws RelightError `port-taken` */
+  listen(): Promise<{ readonly url: string }>;
+  /** Sends agents away for a moment, ends every stream, commits what is under way. */
+  close(): Promise<void>;
+}
+
+/** @throws RelightError of openStore. */
+export async function createCollector(options: CollectorOptions): Promise<Collector> {
+  const { config, clock, logger, version, random = Math.random, admission } = options;
+  const warn = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
+  const opened = await openStore({
+    dataDir: config.dataDir,
+    clock,
+    onBackgroundError: (error) => warn('a stamp could not be written', error),
+  });
+  const store = options.wrapStore?.(opened) ?? opened;
+  const bus = new Bus();
+  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, warn });
+  const { heartbeatMs } = config.liveness;
+  const gateway = new AgentGateway({ store, fleet, clock, heartbeatMs, random, warn, ...(admission === undefined ? {} : { admission }) });
+  const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
+  const app = fastify({ loggerInstance, forceCloseConnections: true });
+  app.get('/healthz', () => ({ status: 'ok' }));
+  // Ready is proven by a read of the store.
+  app.get('/readyz', () => ({ status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 }));
+  registerApi(app, { store, bus, fleet, clock, version });
+  gateway.attach(app.server);
+  const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
+  const retention = startRetention({ store, clock, limits: config.retention, logger });
+  return {
+    async listen() {
+      try {
+        await app.listen(config.listen);
+      } catch (cause) {
+        throw listenError(config.listen, cause);
+      }
+      return { url: urlOf(app.server.address() as AddressInfo) };
+    },
+    async close() {
+      fleet.stop();
+      await gateway.close();
+      await Promise.all([app.close(), alerts.close(), retention.close()]);
+      await store.close();
+    },
+  };
+}
+
+function listenError({ host, port }: CollectorConfig['listen'], cause: unknown): RelightError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code === 'EADDRINUSE') return new RelightError('port-taken', `${host}:${port} is in use already`, { cause });
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    return new RelightError('config-invalid', `cannot listen on ${host}:${port}: ${errorMessage(cause)}`, { cause });
+  }
+  return toRelightError(cause);
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}

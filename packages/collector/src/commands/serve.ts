@@ -1,0 +1,69 @@
+/** `relight-collector serve`: the service. Logs are JSON lines on stderr; stdout stays empty. */
+import { systemClock } from '@relight/shared/clock';
+import { RelightError, errorMessage } from '@relight/shared/errors';
+import type { Command } from 'commander';
+import { readFileSync } from 'node:fs';
+import { pino } from 'pino';
+import { createCollector } from '../app.ts';
+import { overridesFromEnvironment, readConfig, type CollectorConfig } from '../config.ts';
+
+interface ServeFlags {
+  readonly config?: string;
+  readonly listen?: string;
+  readonly dataDir?: string;
+}
+
+export function addServe(program: Command, version: string): void {
+  program
+    .command('serve')
+    .description('API, agents and dashboard on one port')
+    .option('--config <file>', 'YAML configuration')
+    .option('--listen <host:port>', 'where to listen (default: 127.0.0.1:7460; port 0: any free one, see the log)')
+    .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
+    .action((flags: ServeFlags) => serve(loadConfig(flags), version));
+}
+
+export function loadConfig(flags: ServeFlags): CollectorConfig {
+  return readConfig(flags.config === undefined ? null : readSource(flags.config), [
+    overridesFromEnvironment(process.env),
+    { listen: flags.listen, dataDir: flags.dataDir },
+  ]);
+}
+
+function readSource(file: string): { file: string; text: string } {
+  try {
+    return { file, text: readFileSync(file, 'utf8') };
+  } catch (cause) {
+    throw new RelightError('config-unreadable', errorMessage(cause), { cause });
+  }
+}
+
+/** Resolves after a clean end. */
+async function serve(config: CollectorConfig, version: string): Promise<void> {
+  const logger = pino({ name: 'relight-collector' }, pino.destination({ dest: 2, sync: true }));
+  const signalled = firstSignal(logger);
+  const collector = await createCollector({ config, clock: systemClock, logger, version });
+  try {
+    const { url } = await collector.listen();
+    logger.info({ url, dataDir: config.dataDir, version }, `listening on ${url}`);
+    await signalled;
+  } finally {
+    await collector.close();
+  }
+  logger.info('stopped');
+}
+
+/** The first signal ends the service in order; the second one at once. */
+function firstSignal(logger: { info(message: string): void }): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      let seen = false;
+      process.on(signal, () => {
+        if (seen) process.exit(1);
+        seen = true;
+        logger.info(`${signal}: stopping`);
+        resolve();
+      });
+    }
+  });
+}

@@ -1,0 +1,372 @@
+import { systemClock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { packBlock } from '@relight/shared/log-block';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
+import { readConfig } from '../config.ts';
+import { openForReading, openForWriting } from '../store/database.ts';
+import { eventReads } from '../store/events-store.ts';
+import { hostReads } from '../store/hosts-store.ts';
+import { logReads } from '../store/log-store.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import { tokenWrites } from '../store/token-store.ts';
+import { AgentClient } from './agent-client.ts';
+
+const segment = { workload: 'w', generation: 1, source: 'process', run: 'r1' };
+const block = (from: number, text: string) =>
+  packBlock(segment, from, from + text.length + 1, [
+    { offset: from, at: 1_000, approx: false, stream: 'stdout', bytes: Buffer.from(text), truncated: false },
+  ]);
+
+let dataDir: string;
+let collector: Collector;
+let url: string;
+let token: string;
+let operator: string;
+const clients: AgentClient[] = [];
+
+async function start(more: Partial<CollectorOptions> = {}): Promise<void> {
+  const config = readConfig(null, [{ listen: '127.0.0.1:0', dataDir }]);
+  const logger = pino({ level: 'silent' });
+  collector = await createCollector({ config, clock: systemClock, logger, version: 'test', ...more });
+  ({ url } = await collector.listen());
+}
+function newToken(kind: 'agent' | 'operator', host: string | null = null): { id: string; token: string } {
+  const db = openForWriting(dataDir);
+  try {
+    return tokenWrites(db).createToken(kind, host, 1);
+  } finally {
+    db.close();
+  }
+}
+function dial(withToken = token, protocols?: readonly string[]): AgentClient {
+  const client = new AgentClient(url, withToken, protocols);
+  clients.push(client);
+  return client;
+}
+function read<T>(use: (db: ReturnType<typeof openForReading>) => T): T {
+  const db = openForReading(dataDir);
+  try {
+    return use(db);
+  } finally {
+    db.close();
+  }
+}
+const storedHost = (name: string) =>
+  read((db) =>
+    hostReads(db)
+      .hosts()
+      .find((host) => host.name === name),
+  );
+const storedEvents = () => read((db) => eventReads(db).events({ limit: 1_000 }));
+const notices = () => storedEvents().filter(({ kind, message }) => kind === 'host.notice' && message.startsWith('notice '));
+const until = (check: () => void) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
+
+beforeEach(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'relight-ingest-'));
+  await start();
+  token = newToken('agent').token;
+  operator = newToken('operator').token;
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.socket.terminate();
+  await collector.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+describe('admission', () => {
+  it('lets in agents only, with the right subprotocol', async () => {
+    expect(await dial('rla_wrong').upgrade()).toMatchObject({ status: 401 });
+    expect(await dial(operator).upgrade()).toMatchObject({ status: 403 });
+    expect(await dial(token, ['relight.v9']).upgrade()).toMatchObject({ status: 400 });
+    expect(await dial(token, ['other', 'relight.v1']).upgrade()).toMatchObject({ status: 101 });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${url}/readyz`, { headers: { authorization: `Bearer ${operator}` } })).status).toBe(200);
+  });
+
+  it('sends what is too much away before the handshake', async () => {
+    await collector.close();
+    await start({ admission: { perSecond: 2, handshakesMax: 100 } });
+    const answers = await Promise.all([dial(), dial(), dial(), dial()].map((client) => client.upgrade()));
+    const refused = answers.filter(({ status }) => status === 503);
+    expect(refused.length).toBeGreaterThanOrEqual(1);
+    expect(Number(refused[0]?.retryAfter)).toBeGreaterThan(0);
+  });
+
+  it('keeps a token to its host', async () => {
+    const client = dial(newToken('agent', 'only').token);
+    await expect(client.hello({ host: 'h1' })).rejects.toThrow(/4401 this token is for host only/);
+    await dial(newToken('agent', 'only').token).hello({ host: 'only' });
+  });
+
+  it('drops connected agents of a revoked token', async () => {
+    const { id, token } = newToken('agent');
+    const client = dial(token);
+    await client.hello();
+    const db = openForWriting(dataDir);
+    tokenWrites(db).revokeToken(id, 2);
+    db.close();
+    expect(await client.end()).toMatchObject({ code: 4401 });
+    expect(await dial(token).upgrade()).toMatchObject({ status: 401 });
+  });
+});
+
+describe('the protocol', () => {
+  it('commits before it acknowledges, and resumes where it stopped', async () => {
+    const first = dial();
+    expect(await first.hello({ segments: [segment] })).toMatchObject({
+      protocol: 1,
+      heartbeatMs: 10_000,
+      lastEventSeq: 0,
+      segments: [{ segment, offset: 0 }],
+    });
+    first.sendEvents(1, 3);
+    expect(await first.next('ack')).toMatchObject({ events: { epoch: 'epoch-1', seq: 3 } });
+    expect(notices()).toHaveLength(3);
+    first.sendBlock(block(0, 'one'));
+    expect(await first.next('ack')).toMatchObject({ segments: [{ segment, offset: 4, rewind: false }] });
+    first.socket.terminate();
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'disconnected' }));
+
+    const second = dial();
+    expect(await second.hello({ segments: [segment] })).toMatchObject({ lastEventSeq: 3, segments: [{ offset: 4 }] });
+    second.sendEvents(2, 5);
+    expect(await second.next('ack')).toMatchObject({ events: { seq: 5 } });
+    expect(notices().map(({ message }) => message)).toEqual([1, 2, 3, 4, 5].map((n) => `notice ${n}`));
+    expect(await dial().hello({ epoch: 'epoch-2' })).toMatchObject({ lastEventSeq: 0 });
+  });
+
+  it('answers duplicates with the committed offset and everything else with rewind', async () => {
+    const client = dial();
+    await client.hello();
+    for (const piece of [block(0, 'one'), block(0, 'one'), block(9, 'far'), block(4, 'two')]) client.sendBlock(piece);
+    client.send({ type: 'gap', segment, from: 8, to: 20, bytes: 12, reason: 'budget', at: 5 });
+    const acks = [];
+    for (let i = 0; i < 5; i += 1) acks.push((await client.next('ack')).segments.map(({ offset, rewind }) => [offset, rewind])[0]);
+    expect(acks).toEqual([
+      [4, false],
+      [4, false],
+      [4, true],
+      [8, false],
+      [20, false],
+    ]);
+    expect(read((db) => logReads(db).logPieces({}, { limit: 10 })).map(({ kind }) => kind)).toEqual(['block', 'block', 'gap']);
+  });
+
+  it.each([
+    ['what is not JSON', 'not json', /JSON/],
+    ['events before hello', JSON.stringify({ type: 'goodbye', reason: 'stopped' }), /first message must be hello/],
+    ['a hello without an agent', JSON.stringify({ type: 'hello' }), /./],
+  ])('closes with 4400 on %s', async (_, text, reason) => {
+    const client = dial();
+    await client.upgrade();
+    client.socket.send(text);
+    const end = await client.end();
+    expect(end.code).toBe(4400);
+    expect(end.reason).toMatch(reason);
+  });
+
+  it.each([
+    [
+      'holes in the numbering',
+      (client: AgentClient) =>
+        client.send({
+          type: 'events',
+          epoch: 'e',
+          events: [1, 3].map((seq) => ({ seq, at: 1, kind: 'host.notice', severity: 'info', message: 'm' })),
+        }),
+    ],
+    ['a damaged block', (client: AgentClient) => client.socket.send(Buffer.from([255, 0, 0, 0, 1]))],
+    ['a second hello', (client: AgentClient) => void client.hello().catch(() => undefined)],
+  ])('closes with 4400 on %s', async (_, act) => {
+    const client = dial();
+    await client.hello();
+    act(client);
+    expect((await client.end()).code).toBe(4400);
+  });
+
+  it('ignores messages and fields it does not know', async () => {
+    const client = dial();
+    await client.hello({ futureField: 1 } as never);
+    client.send({ type: 'poem', text: '…' });
+    client.sendEvents(1, 1);
+    expect(await client.next('ack')).toMatchObject({ events: { seq: 1 } });
+  });
+});
+
+describe('who speaks for a host', () => {
+  it('lets the newest connection of an agent win', async () => {
+    const first = dial();
+    await first.hello();
+    const second = dial();
+    await second.hello();
+    expect((await first.end()).code).toBe(4409);
+    second.sendEvents(1, 1);
+    await second.next('ack');
+    expect(storedHost('h1')).toMatchObject({ state: 'connected' });
+  });
+
+  it('refuses a clone while the first is alive, and says so once', async () => {
+    const first = dial();
+    await first.hello();
+    for (let i = 0; i < 2; i += 1) {
+      const clone = dial();
+      await expect(clone.hello({ machineId: 'machine-2', host: 'h2' })).rejects.toThrow(/4410/);
+    }
+    await until(() => expect(storedEvents().filter(({ message }) => message.includes('second machine'))).toHaveLength(1));
+    first.sendEvents(1, 1);
+    await first.next('ack');
+    first.socket.terminate();
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'disconnected' }));
+    await dial().hello({ machineId: 'machine-2' });
+  });
+
+  it('lets a new agent take a name over, and locks the old one out until the host is forgotten', async () => {
+    const old = dial();
+    await old.hello();
+    const fresh = dial();
+    await fresh.hello({ agentId: 'agent-0002', machineId: 'machine-2' });
+    expect((await old.end()).code).toBe(4409);
+    await expect(dial().hello()).rejects.toThrow(/4409 another agent owns h1 now/);
+    await collector.close();
+    await start();
+    await expect(dial().hello()).rejects.toThrow(/4409/);
+    const gone = await fetch(`${url}/api/v1/hosts/h1`, { method: 'DELETE', headers: { authorization: `Bearer ${operator}` } });
+    expect(gone.ok).toBe(true);
+    await dial().hello();
+  });
+
+  it('follows an agent whose host was renamed', async () => {
+    const first = dial();
+    await first.hello();
+    await dial().hello({ host: 'renamed' });
+    expect((await first.end()).code).toBe(4409);
+    await until(() => expect([storedHost('h1'), storedHost('renamed')?.state]).toEqual([undefined, 'connected']));
+  });
+});
+
+describe('the end of a connection', () => {
+  it('believes a goodbye', async () => {
+    const client = dial();
+    await client.hello();
+    client.send({ type: 'goodbye', reason: 'stopped' });
+    client.socket.close(1000);
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'stopped' }));
+  });
+
+  it('asks agents to come back at different times when it stops, and declares nobody anything', async () => {
+    const client = dial();
+    await client.hello();
+    const closing = collector.close();
+    const { reconnectAfterMs } = await client.next('drain');
+    expect(reconnectAfterMs).toBeGreaterThanOrEqual(500);
+    expect((await client.end()).code).toBe(4503);
+    await closing;
+    expect(storedHost('h1')).toMatchObject({ state: 'connected' });
+    await start();
+    const answer = await fetch(`${url}/api/v1/hosts/h1`, { headers: { authorization: `Bearer ${operator}` } });
+    expect(await answer.json()).toMatchObject({
+      state: 'unknown',
+      reason: 'the collector started; before that: connected (agent 1.2.3 connected)',
+    });
+  });
+});
+
+describe('a store in trouble', () => {
+  it('acknowledges nothing while the disk is full, then everything once and in order', async () => {
+    await collector.close();
+    let failures = 3;
+    const failing =
+      <A extends unknown[], R>(commit: (...args: A) => Promise<R>) =>
+      (...args: A): Promise<R> => {
+        failures -= 1;
+        return failures >= 0 ? Promise.reject(new RelightError('store-failed', 'database or disk is full')) : commit(...args);
+      };
+    const wrapStore = (store: SqliteStore): SqliteStore => ({
+      ...store,
+      commitEvents: failing(store.commitEvents.bind(store)),
+      commitBlock: failing(store.commitBlock.bind(store)),
+    });
+    await start({ wrapStore });
+    const client = dial();
+    await client.hello();
+    client.sendEvents(1, 2);
+    client.sendEvents(3, 4);
+    let offset = 0;
+    for (const text of ['a', 'bb', 'ccc', 'dddd']) {
+      client.sendBlock(block(offset, text));
+      offset += text.length + 1;
+    }
+    const acks = [];
+    for (let i = 0; i < 6; i += 1) acks.push(await client.next('ack'));
+    expect(acks.flatMap(({ events }) => events?.seq ?? [])).toEqual([2, 4]);
+    expect(acks.flatMap(({ segments }) => segments.map((ack) => [ack.offset, ack.rewind]))).toEqual([
+      [2, false],
+      [5, false],
+      [9, false],
+      [14, false],
+    ]);
+    expect(notices()).toHaveLength(4);
+  });
+
+  it('stops reading an agent that sends more than the store takes, and loses nothing', async () => {
+    await collector.close();
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let waiting = 0;
+    const wrapStore = (store: SqliteStore): SqliteStore => ({
+      ...store,
+      async commitEvents(...args) {
+        waiting += 1;
+        await gate;
+        return store.commitEvents(...args);
+      },
+    });
+    await start({ wrapStore });
+    const client = dial();
+    await client.hello();
+    for (let seq = 1; seq <= 100; seq += 1) client.sendEvents(seq, seq);
+    await until(() => expect(waiting).toBe(1));
+    open();
+    let seq = 0;
+    while (seq < 100) seq = (await client.next('ack')).events?.seq ?? seq;
+    expect(notices().map(({ message }) => message)).toEqual(Array.from({ length: 100 }, (_, i) => `notice ${i + 1}`));
+  });
+});
+
+describe('operators reach agents', () => {
+  const act = (path: string, body: object) =>
+    fetch(`${url}/api/v1/workloads/${path}/actions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${operator}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+
+  it('passes an action on and brings the answer back', async () => {
+    const client = dial();
+    await client.hello();
+    const answer = act('h1/w', { action: 'restart', level: 'process', reason: 'test' });
+    const action = await client.next('action');
+    expect(action).toMatchObject({ action: 'restart', workload: 'w', level: 'process', reason: 'test' });
+    client.send({ type: 'action-result', id: action.id, ok: true, message: 'restarting' });
+    expect((await answer).ok).toBe(true);
+  });
+
+  it('fails at once when the agent goes away or refuses', async () => {
+    const client = dial();
+    await client.hello();
+    const answer = act('h1/w', { action: 'restart' });
+    await client.next('action');
+    client.socket.terminate();
+    expect(await (await answer).json()).toMatchObject({ code: 'host-not-connected' });
+    await dial().hello({ remoteActions: false });
+    expect(await (await act('h1/w', { action: 'pause' })).json()).toMatchObject({ code: 'action-refused' });
+    expect((await act('nobody/w', { action: 'pause' })).status).toBe(404);
+  });
+});

@@ -1,0 +1,159 @@
+/** Agents' WebSockets on the collector's HTTP server: who may in is decided on the upgrade request, before any frame. */
+import type { Clock, Timer } from '@relight/shared/clock';
+import type { RelightError } from '@relight/shared/errors';
+import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { TokenRecord } from '../store/store.ts';
+import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
+import type { LiveFleet } from './live-fleet.ts';
+import { Session, type AgentSocket } from './session.ts';
+
+export interface GatewayDeps {
+  readonly store: SqliteStore;
+  readonly fleet: LiveFleet;
+  readonly clock: Clock;
+  readonly heartbeatMs: number;
+  /** [0, 1), for the jitter of reconnects. */
+  readonly random: () => number;
+  readonly warn: (message: string, error: RelightError) => void;
+  readonly admission?: AdmissionLimits;
+}
+
+/** How far agents spread their return after a planned end of this process. */
+const drainSpreadMs = 5_000;
+const drainFloorMs = 500;
+const closeWithinMs = 2_000;
+/** Revoked tokens and connections without a hello are looked for this often. */
+const inspectMs = 1_000;
+/** A close frame carries at most 123 bytes of reason. */
+const closeReasonBytesMax = 123;
+
+export class AgentGateway {
+  readonly #deps: GatewayDeps;
+  readonly #admission: Admission;
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: frameBytesMax,
+    perMessageDeflate: false,
+    handleProtocols: () => subprotocol,
+  });
+  readonly #sessions = new Map<WebSocket, Session>();
+  #timer: Timer;
+  #closing = false;
+
+  constructor(deps: GatewayDeps) {
+    this.#deps = deps;
+    this.#admission = new Admission(deps.admission ?? defaultAdmission, deps.clock);
+    this.#timer = deps.clock.after(inspectMs, () => this.#inspect());
+  }
+
+  attach(server: Server): void {
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#upgrade(request, socket, head));
+  }
+
+  /** Asks every agent to come back a little later, each at another time, and waits until they are gone. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#timer.cancel();
+    const gone = [...this.#sessions.keys()].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
+    for (const session of this.#sessions.values()) {
+      const reconnectAfterMs = drainFloorMs + Math.floor(this.#deps.random() * drainSpreadMs);
+      session.send({ type: 'drain', reconnectAfterMs });
+      session.close(closeCodes.draining, 'the collector stops');
+    }
+    const deadline = setTimeout(() => {
+      for (const socket of this.#sessions.keys()) socket.terminate();
+    }, closeWithinMs);
+    await Promise.all(gone);
+    clearTimeout(deadline);
+    this.#sockets.close();
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Without a listener an error of a connection that is being refused would end the process.
+    socket.on('error', () => socket.destroy());
+    const path = (request.url ?? '').split('?')[0];
+    if (path !== agentPath) return refuse(socket, 404, 'not-found');
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+    if (!offered.includes(subprotocol)) return refuse(socket, 400, 'protocol', { 'Sec-WebSocket-Protocol': subprotocol });
+    const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    const token = bearer === undefined ? null : this.#deps.store.checkToken(bearer);
+    if (token === null) return refuse(socket, 401, 'unauthorized', { 'WWW-Authenticate': 'Bearer' });
+    if (token.kind !== 'agent') return refuse(socket, 403, 'forbidden');
+    const place = this.#closing ? null : this.#admission.admit();
+    if (place === null) return refuse(socket, 503, 'overloaded', { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
+    socket.once('close', () => place.done());
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, token, () => place.done()));
+  }
+
+  #open(webSocket: WebSocket, token: TokenRecord, handshakeDone: () => void): void {
+    const { store, fleet, clock, heartbeatMs, warn } = this.#deps;
+    const socket = agentSocket(webSocket);
+    const session = new Session({ id: randomUUID(), token, socket, owner: fleet, store, clock, heartbeatMs, handshakeDone, warn });
+    this.#sessions.set(webSocket, session);
+    webSocket.on('message', (data, binary) => session.receive(toBuffer(data), binary));
+    webSocket.on('pong', () => session.receivePong());
+    let broken: string | null = null;
+    webSocket.on('error', (error) => {
+      broken = error.message;
+    });
+    webSocket.on('close', (code, reason) => {
+      this.#sessions.delete(webSocket);
+      session.socketClosed(broken ?? closeText(code, reason.toString()));
+    });
+  }
+
+  #inspect(): void {
+    const { clock, store, fleet } = this.#deps;
+    const revoked = store.revokedTokenIds();
+    for (const session of this.#sessions.values()) {
+      if (revoked.has(session.token.id)) session.close(closeCodes.unauthorized, 'the token was revoked');
+      else if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
+    }
+    this.#timer = clock.after(inspectMs, () => this.#inspect());
+  }
+}
+
+function agentSocket(webSocket: WebSocket): AgentSocket {
+  return {
+    send: (text) => webSocket.send(text),
+    ping: () => webSocket.ping(),
+    close(code, reason) {
+      webSocket.close(
+        code,
+        Buffer.from(reason)
+          .subarray(0, closeReasonBytesMax)
+          .toString('utf8')
+          .replace(/\uFFFD+$/, ''),
+      );
+    },
+    terminate: () => webSocket.terminate(),
+    pause: () => webSocket.pause(),
+    resume: () => webSocket.resume(),
+  };
+}
+
+function toBuffer(data: RawData): Buffer {
+  if (Buffer.isBuffer(data)) return data;
+  return Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data);
+}
+
+function closeText(code: number, reason: string): string {
+  if (code === 1006) return 'the connection broke without a goodbye';
+  return reason === '' ? `the agent closed the connection without a goodbye (${code})` : `${reason} (${code})`;
+}
+
+function refuse(socket: Duplex, status: number, code: string, headers: Record<string, string> = {}): void {
+  const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, code });
+  const lines = Object.entries({
+    Connection: 'close',
+    'Content-Type': 'application/problem+json',
+    'Content-Length': String(body.length),
+    ...headers,
+  });
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+}

@@ -1,0 +1,102 @@
+/**
+ * The records of all hosts in memory, and their way to disk: a change of state at once, mere metrics at most every 30 s
+ * for a host, so that ten thousand heartbeats every ten seconds are not ten thousand writes.
+ */
+import type { Clock } from '@relight/shared/clock';
+import { toRelightError, type RelightError } from '@relight/shared/errors';
+import type { Bus } from '../bus.ts';
+import type { HostLiveness } from '../liveness/liveness.ts';
+import type { HostRecord, Store } from '../store/store.ts';
+import type { Session } from './session.ts';
+
+export interface HostEntry {
+  record: HostRecord;
+  live: HostLiveness;
+  /** When time alone may change the state; monotonic. */
+  deadline: number | null;
+  session: Session | null;
+}
+
+interface Persistence {
+  dirty: boolean;
+  urgent: boolean;
+  writing: boolean;
+  /** Monotonic. */
+  writtenAt: number;
+}
+
+const metricsPersistMs = 30_000;
+
+export interface HostBookDeps {
+  readonly store: Pick<Store, 'putHost' | 'deleteHost'>;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly warn: (message: string, error: RelightError) => void;
+}
+
+export class HostBook {
+  readonly #deps: HostBookDeps;
+  readonly #entries = new Map<string, HostEntry & { persistence: Persistence }>();
+
+  constructor(deps: HostBookDeps) {
+    this.#deps = deps;
+  }
+
+  entries(): Iterable<HostEntry> {
+    return this.#entries.values();
+  }
+
+  get(name: string): HostEntry | undefined {
+    return this.#entries.get(name);
+  }
+
+  /** Takes a record into the book; `stored`: as it lies on disk already. */
+  add(record: HostRecord, live: HostLiveness, deadline: number | null, stored: boolean): HostEntry {
+    const persistence = { dirty: !stored, urgent: false, writing: false, writtenAt: this.#deps.clock.monotonic() };
+    const entry = { record, live, deadline, session: null, persistence };
+    this.#entries.set(record.name, entry);
+    return entry;
+  }
+
+  /** Publishes the record and sees to its way to disk. */
+  changed(entry: HostEntry, urgent: boolean): void {
+    const { name } = entry.record;
+    const mine = this.#entries.get(name);
+    if (mine !== entry) return;
+    mine.persistence.dirty = true;
+    mine.persistence.urgent ||= urgent;
+    if (urgent) this.#write(name);
+    this.#deps.bus.publish('host', entry.record);
+  }
+
+  async remove(name: string): Promise<boolean> {
+    const known = this.#entries.delete(name);
+    const stored = await this.#deps.store.deleteHost(name);
+    if (known) this.#deps.bus.publish('hostDeleted', name);
+    return known || stored;
+  }
+
+  /** Called regularly: writes what is due, and what could not be written before. */
+  flush(everything = false): void {
+    const now = this.#deps.clock.monotonic();
+    for (const [name, { persistence }] of this.#entries) {
+      if (persistence.dirty && (everything || persistence.urgent || now - persistence.writtenAt >= metricsPersistMs)) this.#write(name);
+    }
+  }
+
+  #write(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined || entry.persistence.writing) return;
+    const { persistence } = entry;
+    Object.assign(persistence, { dirty: false, urgent: false, writing: true, writtenAt: this.#deps.clock.monotonic() });
+    this.#deps.store
+      .putHost(entry.record)
+      .catch((error: unknown) => {
+        Object.assign(persistence, { dirty: true, urgent: true });
+        this.#deps.warn(`host ${name} could not be written, trying again`, toRelightError(error));
+      })
+      .finally(() => {
+        persistence.writing = false;
+      });
+  }
+}

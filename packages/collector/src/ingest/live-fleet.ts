@@ -1,0 +1,291 @@
+/**
+ * The fleet as it lives: one entry a host, one session an entry at most. Decides who may speak for a host, turns frames and
+ * silence into states (liveness/), and answers the API.
+ */
+import type { Clock, Timer } from '@relight/shared/clock';
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
+import type { Bus } from '../bus.ts';
+import type { LivenessConfig } from '../config.ts';
+import type { Fleet, WatchSelector } from '../fleet.ts';
+import { lastKnown } from '../liveness/last-known.ts';
+import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece } from '../store/store.ts';
+import { Actions } from './actions.ts';
+import { HostBook, type HostEntry } from './host-book.ts';
+import { blankRecord, workloadsKey } from './host-record.ts';
+import { judgeClaim, type Standing, type Verdict } from './identity.ts';
+import { Lane } from './lane.ts';
+import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
+import { Watches } from './watches.ts';
+
+export interface FleetDeps {
+  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent'>;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly config: LivenessConfig;
+  readonly warn: (message: string, error: RelightError) => void;
+}
+
+/** Deadlines are met within this. */
+const sweepMs = 500;
+/** A sweep that is later than this means that the process stood still. */
+const lateMs = 250;
+
+export class LiveFleet implements Fleet, SessionOwner {
+  readonly #deps: FleetDeps;
+  readonly #book: HostBook;
+  readonly #actions: Actions;
+  readonly #ownEvents: Lane<CollectorEvent, StoredEvent>;
+  readonly #watches = new Watches();
+  readonly #sessions = new Set<Session>();
+  readonly #fenced: Set<string>;
+  /** Agent id → the name of its host. */
+  readonly #hostOf = new Map<string, string>();
+  readonly #lastNotice = new Map<string, string>();
+  readonly #startedMono: number;
+  #stopped = false;
+  #timer: Timer;
+  #sweptAt: number;
+
+  constructor(deps: FleetDeps) {
+    const { store, bus, clock, warn } = deps;
+    this.#deps = deps;
+    this.#book = new HostBook(deps);
+    this.#actions = new Actions(clock);
+    this.#ownEvents = new Lane({
+      window: 64,
+      retryMs: 1_000,
+      clock,
+      commit: (event) => store.commitOwnEvent(event),
+      committed: (_, stored) => bus.publish('events', [stored]),
+      failed: (error) => warn('an event of the collector could not be stored', error),
+    });
+    this.#fenced = new Set(store.fencedAgents().map(({ host, agent }) => fenceKey(host, agent)));
+    this.#startedMono = clock.monotonic();
+    for (const record of store.hosts()) {
+      const live = atStart(record, this.#context());
+      const changed = live.state !== record.state;
+      const present = changed ? { ...record, state: live.state, reason: live.reason, stateSince: clock.now() } : record;
+      this.#book.add(present, live, nextDeadline(live, this.#context()), !changed);
+      if (record.agentId !== null) this.#hostOf.set(record.agentId, record.name);
+    }
+    this.#sweptAt = this.#startedMono;
+    this.#timer = clock.after(sweepMs, () => this.#sweep());
+  }
+
+  // --- what the API asks ---
+
+  hosts(): readonly HostRecord[] {
+    return Array.from(this.#book.entries(), (entry) => entry.record).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  host(name: string): HostRecord | undefined {
+    return this.#book.get(name)?.record;
+  }
+
+  async expect(name: string, labels: Readonly<Record<string, string>>, expectedBy: number): Promise<HostRecord> {
+    const known = this.#book.get(name);
+    const live = newHost('expected', 'registered beforehand, has not arrived yet', this.#deps.clock.monotonic());
+    const entry = known ?? this.#book.add(blankRecord(name, labels, live, this.#deps.clock.now()), live, null, false);
+    entry.record = { ...entry.record, expectedBy };
+    await this.#deps.store.putHost(entry.record);
+    this.#book.changed(entry, false);
+    return entry.record;
+  }
+
+  async forget(name: string): Promise<boolean> {
+    const entry = this.#book.get(name);
+    if (entry !== undefined && entry.session !== null)
+      throw new RelightError('conflict', `${name} is connected`, { advice: 'Stop its agent first.' });
+    for (const key of this.#fenced) if (key.startsWith(fenceKey(name, ''))) this.#fenced.delete(key);
+    if (entry !== undefined && entry.record.agentId !== null) this.#hostOf.delete(entry.record.agentId);
+    return this.#book.remove(name);
+  }
+
+  async act(host: string, action: Parameters<Fleet['act']>[1]): Promise<{ readonly ok: boolean; readonly message: string }> {
+    const entry = this.#book.get(host);
+    if (entry === undefined) throw new RelightError('not-found', `there is no host ${host}`);
+    if (entry.session === null) throw new RelightError('host-not-connected', `${host} is ${entry.record.state}: ${entry.record.reason}`);
+    if (!entry.record.remoteActions) throw new RelightError('action-refused', `${host} refuses remote actions`);
+    return this.#actions.send(entry.session, action);
+  }
+
+  watch(selector: WatchSelector): { dispose(): void } {
+    return this.#watches.add(selector, this.#sessions);
+  }
+
+  // --- what sessions tell ---
+
+  claim(session: Session, hello: Hello): Claim {
+    const own = this.#book.get(hello.host);
+    const byId = [...this.#book.entries()].find(
+      (entry) => entry.session?.agentId === hello.agentId || entry.record.agentId === hello.agentId,
+    );
+    const verdict = judgeClaim(hello, {
+      tokenHost: session.token.host,
+      fenced: this.#fenced.has(fenceKey(hello.host, hello.agentId)),
+      sameName: own === undefined ? null : standing(own),
+      sameAgent: byId === undefined ? null : standing(byId),
+    });
+    if (verdict.accepted) {
+      this.#arrive(session, hello, verdict);
+      return { accepted: true, watch: this.#watches.of(hello.host) };
+    }
+    if (verdict.notice !== undefined && byId !== undefined)
+      this.#notice(byId, verdict.notice, { agentId: hello.agentId, machineId: hello.machineId });
+    return verdict;
+  }
+
+  heard(session: Session): void {
+    const entry = this.#entryOf(session);
+    if (entry !== undefined) this.#apply(entry, { type: 'heard' });
+  }
+
+  heartbeat(session: Session, heartbeat: Heartbeat): void {
+    const entry = this.#entryOf(session);
+    if (entry === undefined) return;
+    const now = this.#deps.clock.now();
+    const urgent = workloadsKey(entry.record.workloads) !== workloadsKey(heartbeat.workloads);
+    const { workloads, metrics = entry.record.metrics, at } = heartbeat;
+    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs: Math.round(at - now), workloads, metrics };
+    this.#book.changed(entry, urgent);
+  }
+
+  goodbye(session: Session, reason: 'stopped' | 'rebooting'): void {
+    const entry = this.#entryOf(session);
+    if (entry !== undefined) this.#apply(entry, { type: 'goodbye', reason });
+  }
+
+  closed(session: Session, end: SessionEnd): void {
+    this.#sessions.delete(session);
+    this.#actions.sessionClosed(session);
+    const entry = this.#entryOf(session);
+    if (entry === undefined || this.#stopped) return;
+    entry.session = null;
+    this.#apply(entry, { type: 'closed', ...end });
+  }
+
+  actionResult(session: Session, result: Parameters<SessionOwner['actionResult']>[1]): void {
+    this.#actions.answer(session, result);
+  }
+
+  eventsStored(events: readonly StoredEvent[]): void {
+    this.#deps.bus.publish('events', events);
+  }
+
+  pieceStored(piece: StoredLogPiece): void {
+    this.#deps.bus.publish('logs', piece);
+  }
+
+  /** Sessions that said hello. */
+  sessions(): ReadonlySet<Session> {
+    return this.#sessions;
+  }
+
+  /** From now on a connection that ends says nothing about its host: this side ends it. Call before the sessions are closed. */
+  stop(): void {
+    this.#stopped = true;
+    this.#timer.cancel();
+    this.#book.flush(true);
+  }
+
+  // --- inside ---
+
+  #arrive(session: Session, hello: Hello, verdict: Extract<Verdict, { accepted: true }>): void {
+    const { clock, store } = this.#deps;
+    const now = clock.now();
+    const former = this.#hostOf.get(hello.agentId);
+    for (const name of new Set([hello.host, former ?? hello.host])) {
+      const entry = this.#book.get(name);
+      const old = entry?.session;
+      if (entry !== undefined) entry.session = null;
+      old?.close(closeCodes.superseded, `another connection speaks for ${hello.host} now`);
+    }
+    // The same agent under a new name: the host was renamed.
+    if (former !== undefined && former !== hello.host) this.#background(`forgetting ${former}`, this.#book.remove(former));
+    this.#hostOf.set(hello.agentId, hello.host);
+    const live = newHost('unknown', 'first contact', clock.monotonic());
+    const entry = this.#book.get(hello.host) ?? this.#book.add(blankRecord(hello.host, {}, live, now), live, null, false);
+    if (verdict.fences !== null) {
+      this.#fenced.add(fenceKey(hello.host, verdict.fences));
+      this.#hostOf.delete(verdict.fences);
+      this.#background(`fencing ${verdict.fences}`, store.fenceAgent(hello.host, verdict.fences, now));
+      this.#notice(entry, `agent ${hello.agentId} has taken the name over from agent ${verdict.fences}, which is locked out`, {
+        agentId: hello.agentId,
+        fenced: verdict.fences,
+      });
+    }
+    const { agentId, machineId, labels, facts, bootId, version, remoteActions } = hello;
+    const known = { agentId, machineId, labels, facts, bootId, agentVersion: version, remoteActions };
+    entry.record = { ...entry.record, ...known, lastSeenAt: now, clockSkewMs: Math.round(hello.at - now), expectedBy: null };
+    entry.session = session;
+    this.#sessions.add(session);
+    this.#apply(entry, { type: 'hello', agent: `agent ${version}` });
+  }
+
+  #entryOf(session: Session): HostEntry | undefined {
+    const entry = this.#book.get(session.host);
+    return entry?.session === session ? entry : undefined;
+  }
+
+  #apply(entry: HostEntry, event: LivenessEvent): void {
+    const { clock } = this.#deps;
+    const { state: live, changes, nextDeadline: deadline } = transition(entry.live, event, this.#context());
+    entry.live = live;
+    entry.deadline = deadline;
+    const { state, reason } = entry.record;
+    if (live.state !== state || live.reason !== reason) {
+      const stateSince = live.state === state ? entry.record.stateSince : clock.now();
+      entry.record = { ...entry.record, state: live.state, reason: live.reason, stateSince };
+      this.#book.changed(entry, true);
+    }
+    for (const change of changes) this.#emit(entry, change, { state: live.state });
+  }
+
+  #emit(entry: HostEntry, event: Pick<CollectorEvent, 'kind' | 'severity' | 'message'>, data: Record<string, unknown>): void {
+    this.#ownEvents.push({ at: this.#deps.clock.now(), host: entry.record.name, workload: null, generation: null, data, ...event });
+  }
+
+  #notice(entry: HostEntry, message: string, data: Record<string, unknown>): void {
+    // A clone comes back every few seconds; one event for each is enough until something else happens.
+    const last = this.#lastNotice.get(entry.record.name);
+    if (last === message) return;
+    this.#lastNotice.set(entry.record.name, message);
+    this.#emit(entry, { kind: 'host.notice', severity: 'warning', message }, data);
+  }
+
+  #context(): LivenessContext {
+    return { nowMono: this.#deps.clock.monotonic(), startedMono: this.#startedMono, config: this.#deps.config };
+  }
+
+  #sweep(): void {
+    const now = this.#deps.clock.monotonic();
+    const late = now - this.#sweptAt - sweepMs;
+    this.#sweptAt = now;
+    for (const entry of this.#book.entries()) {
+      if (late > lateMs) this.#apply(entry, { type: 'stalled', byMs: late });
+      if (entry.deadline !== null && now >= entry.deadline) {
+        this.#apply(entry, { type: 'tick', lastKnown: lastKnown(entry.record.workloads, entry.record.metrics) });
+      }
+    }
+    for (const session of this.#sessions) {
+      if (late > lateMs) session.stalled(late);
+      session.pulse(now);
+    }
+    this.#book.flush();
+    this.#timer = this.#deps.clock.after(sweepMs, () => this.#sweep());
+  }
+
+  #background(what: string, work: Promise<unknown>): void {
+    work.catch((error: unknown) => this.#deps.warn(`${what} failed`, toRelightError(error)));
+  }
+}
+
+const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;
+
+function standing(entry: HostEntry): Standing {
+  const { agentId, machineId } = entry.record;
+  return { agentId, machineId, alive: entry.session !== null && entry.live.state === 'connected' };
+}

@@ -1,0 +1,283 @@
+/**
+ * One agent's connection: hello, then events, log pieces, heartbeats and answers in any order, until goodbye or the end.
+ *
+ *   awaiting-hello ── hello accepted ──▶ open ── closed by either side ──▶ closed
+ *
+ * It acknowledges only what the store has committed. Events go to the store one message at a time, because their numbering
+ * is what makes them exactly-once; log pieces several at a time, because each carries its own position.
+ */
+import type { Clock } from '@relight/shared/clock';
+import { errorMessage, type RelightError } from '@relight/shared/errors';
+import { decodeBlock, type Block } from '@relight/shared/log-block';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import {
+  agentMessageSchema,
+  closeCodes,
+  inFlightMax,
+  parseMessage,
+  protocolVersion,
+  type AgentMessage,
+  type CollectorMessage,
+  type Gap,
+  type Heartbeat,
+  type Hello,
+} from '@relight/shared/protocol';
+import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
+import { Lane } from './lane.ts';
+
+export interface AgentSocket {
+  send(text: string): void;
+  ping(): void;
+  close(code: number, reason: string): void;
+  /** Drops the connection without waiting for the other side. */
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+}
+
+export type Watch = readonly { readonly workload?: string; readonly source?: string }[];
+export type Claim =
+  | { readonly accepted: true; readonly watch: Watch }
+  | { readonly accepted: false; readonly code: number; readonly reason: string };
+
+/** What a session tells the fleet. */
+export interface SessionOwner {
+  claim(session: Session, hello: Hello): Claim;
+  heard(session: Session): void;
+  heartbeat(session: Session, heartbeat: Heartbeat): void;
+  goodbye(session: Session, reason: 'stopped' | 'rebooting'): void;
+  closed(session: Session, end: SessionEnd): void;
+  actionResult(session: Session, result: Extract<AgentMessage, { type: 'action-result' }>): void;
+  eventsStored(events: readonly StoredEvent[]): void;
+  pieceStored(piece: StoredLogPiece): void;
+}
+
+export interface SessionEnd {
+  readonly why: string;
+  /** This side gave up because nothing came. */
+  readonly silence: boolean;
+}
+
+export interface SessionDeps {
+  readonly id: string;
+  readonly token: TokenRecord;
+  readonly socket: AgentSocket;
+  readonly owner: SessionOwner;
+  readonly store: Pick<Store, 'lastEventSeq' | 'committedOffset' | 'commitEvents' | 'commitBlock' | 'commitGap'>;
+  readonly clock: Clock;
+  readonly heartbeatMs: number;
+  /** Said hello, or gone. */
+  readonly handshakeDone: () => void;
+  readonly warn: (message: string, error: RelightError) => void;
+}
+
+const helloWithinMs = 10_000;
+const pingEveryMs = 15_000;
+const deadReadMs = 45_000;
+const retryMs = 1_000;
+/** An agent that keeps to inFlightMax on both lanes never reaches this. */
+const pendingMax = 4 * inFlightMax;
+
+type Piece = { readonly block: Block } | { readonly gap: Gap };
+type Events = Extract<AgentMessage, { type: 'events' }>;
+const segmentOf = (piece: Piece): SegmentKey => ('block' in piece ? piece.block.header.segment : piece.gap.segment);
+
+export class Session {
+  readonly id: string;
+  readonly token: TokenRecord;
+  readonly #deps: SessionDeps;
+  readonly #events: Lane<Events, { readonly seq: number; readonly stored: readonly StoredEvent[] }>;
+  readonly #pieces: Lane<Piece, LogCommit>;
+  #state: 'awaiting-hello' | 'open' | 'closed' = 'awaiting-hello';
+  #hello: Hello | null = null;
+  #openedAt: number;
+  #readAt: number;
+  #pingedAt: number;
+  #paused = false;
+  #end: SessionEnd | null = null;
+
+  constructor(deps: SessionDeps) {
+    const { clock, store, owner } = deps;
+    this.id = deps.id;
+    this.token = deps.token;
+    this.#deps = deps;
+    this.#openedAt = clock.monotonic();
+    this.#readAt = this.#openedAt;
+    this.#pingedAt = this.#openedAt;
+    const failed = (error: RelightError, retried: boolean): void => this.#storeFailed(error, retried);
+    this.#events = new Lane({
+      window: 1,
+      retryMs,
+      clock,
+      failed,
+      commit: ({ epoch, events }) => store.commitEvents(this.agentId, this.host, epoch, events, clock.now()),
+      committed: ({ epoch }, { seq, stored }) => {
+        if (stored.length > 0) owner.eventsStored(stored);
+        this.send({ type: 'ack', events: { epoch, seq }, segments: [] });
+        this.#relieve();
+      },
+    });
+    this.#pieces = new Lane({
+      window: inFlightMax,
+      retryMs,
+      clock,
+      failed,
+      outOfOrder: (result) => result.rewind,
+      commit: (piece) =>
+        'block' in piece
+          ? store.commitBlock(this.agentId, this.host, piece.block, clock.now())
+          : store.commitGap(this.agentId, this.host, piece.gap, clock.now()),
+      committed: (piece, result) => this.#pieceCommitted(piece, result),
+    });
+  }
+
+  /** Valid once the hello was accepted. */
+  get agentId(): string {
+    return this.#hello?.agentId ?? '';
+  }
+  get host(): string {
+    return this.#hello?.host ?? '';
+  }
+  get machineId(): string {
+    return this.#hello?.machineId ?? '';
+  }
+
+  receive(data: Buffer, binary: boolean): void {
+    if (this.#state === 'closed') return;
+    this.#readAt = this.#deps.clock.monotonic();
+    try {
+      if (binary) this.#receivePiece({ block: decodeBlock(data) });
+      else {
+        const message = parseMessage(agentMessageSchema, data.toString('utf8'));
+        if (message !== null) this.#receiveMessage(message);
+      }
+    } catch (error) {
+      this.close(closeCodes.protocolError, errorMessage(error));
+      return;
+    }
+    if (this.#state === 'open') this.#deps.owner.heard(this);
+  }
+
+  /** A pong shows that the connection lives. Whether the agent does, only its messages show. */
+  receivePong(): void {
+    this.#readAt = this.#deps.clock.monotonic();
+  }
+
+  /** Called regularly: deadlines of the connection itself. */
+  pulse(nowMono: number): void {
+    if (this.#state === 'awaiting-hello' && nowMono - this.#openedAt >= helloWithinMs) {
+      this.close(closeCodes.protocolError, `no hello within ${helloWithinMs / 1000} s`);
+    } else if (nowMono - this.#readAt >= deadReadMs && !this.#paused) {
+      this.#end ??= { why: `nothing came for ${deadReadMs / 1000} s`, silence: true };
+      this.#deps.socket.terminate();
+    } else if (nowMono - this.#pingedAt >= pingEveryMs) {
+      this.#pingedAt = nowMono;
+      this.#deps.socket.ping();
+    }
+  }
+
+  /** This process stood still: nobody's silence. */
+  stalled(byMs: number): void {
+    this.#readAt += byMs;
+    this.#openedAt += byMs;
+  }
+
+  send(message: CollectorMessage): void {
+    if (this.#state === 'open') this.#deps.socket.send(JSON.stringify(message));
+  }
+
+  close(code: number, reason: string): void {
+    this.#end ??= { why: reason, silence: false };
+    this.#deps.socket.close(code, reason);
+    this.socketClosed('');
+  }
+
+  /** The connection is gone, by whichever side. */
+  socketClosed(why: string): void {
+    if (this.#state === 'closed') return;
+    const wasOpen = this.#state === 'open';
+    this.#state = 'closed';
+    this.#events.close();
+    this.#pieces.close();
+    this.#deps.handshakeDone();
+    if (wasOpen) this.#deps.owner.closed(this, this.#end ?? { why, silence: false });
+  }
+
+  #receiveMessage(message: AgentMessage): void {
+    if (message.type === 'hello') return this.#receiveHello(message);
+    if (this.#state !== 'open') throw new Error('the first message must be hello');
+    switch (message.type) {
+      case 'events': {
+        const broken = message.events.findIndex((event, index, all) => index > 0 && event.seq !== (all[index - 1]?.seq ?? 0) + 1);
+        if (broken !== -1) throw new Error(`events: sequence ${message.events[broken]?.seq} does not follow`);
+        this.#events.push(message);
+        return this.#hold();
+      }
+      case 'gap':
+        if (message.to <= message.from) throw new Error('gap: empty byte range');
+        return this.#receivePiece({ gap: message });
+      case 'heartbeat':
+        return this.#deps.owner.heartbeat(this, message);
+      case 'action-result':
+        return this.#deps.owner.actionResult(this, message);
+      case 'goodbye':
+        return this.#deps.owner.goodbye(this, message.reason);
+    }
+  }
+
+  #receiveHello(hello: Hello): void {
+    if (this.#state !== 'awaiting-hello') throw new Error('hello: a second time');
+    if (hello.protocol < 1) throw new Error(`hello: protocol ${hello.protocol} is not known`);
+    const { owner, store, heartbeatMs, handshakeDone } = this.#deps;
+    this.#hello = hello;
+    const claim = owner.claim(this, hello);
+    if (!claim.accepted) return this.close(claim.code, claim.reason);
+    this.#state = 'open';
+    handshakeDone();
+    this.send({
+      type: 'welcome',
+      protocol: Math.min(hello.protocol, protocolVersion),
+      sessionId: this.id,
+      heartbeatMs,
+      lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),
+      segments: hello.segments.map((segment) => ({ segment, offset: store.committedOffset(hello.agentId, segment) })),
+      watch: [...claim.watch],
+    });
+  }
+
+  #receivePiece(piece: Piece): void {
+    if (this.#state !== 'open') throw new Error('the first message must be hello');
+    this.#pieces.push(piece);
+    this.#hold();
+  }
+
+  #pieceCommitted(piece: Piece, { committed, stored, rewind, id }: LogCommit): void {
+    if (stored && id !== undefined) {
+      const common = { id, host: this.host, receivedAt: this.#deps.clock.now() };
+      this.#deps.owner.pieceStored(
+        'block' in piece ? { ...common, kind: 'block', block: piece.block } : { ...common, kind: 'gap', gap: piece.gap },
+      );
+    }
+    this.send({ type: 'ack', segments: [{ segment: segmentOf(piece), offset: committed, rewind }] });
+    this.#relieve();
+  }
+
+  /** The store could not take it now (the lane tries again, the agent waits for its ack), or never will. */
+  #storeFailed(error: RelightError, retried: boolean): void {
+    this.#deps.warn(retried ? 'the store failed, trying again' : 'a message of an agent cannot be stored', error);
+    if (!retried) this.close(closeCodes.protocolError, error.message);
+  }
+
+  #hold(): void {
+    if (this.#paused || this.#events.pending + this.#pieces.pending <= pendingMax) return;
+    this.#paused = true;
+    this.#deps.socket.pause();
+  }
+
+  #relieve(): void {
+    if (!this.#paused || this.#events.pending + this.#pieces.pending > pendingMax / 2) return;
+    this.#paused = false;
+    this.#readAt = this.#deps.clock.monotonic();
+    this.#deps.socket.resume();
+  }
+}

@@ -1,0 +1,143 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { lastKnown } from './last-known.ts';
+import { atStart, newHost, nextDeadline, transition, type HostLiveness, type LivenessContext, type LivenessEvent } from './liveness.ts';
+
+const config = { suspectAfterMs: 25_000, deadAfterMs: 60_000, restartGraceMs: 120_000, bootGraceMs: 900_000 };
+const longAgo = -1_000_000;
+const at = (nowMono: number, startedMono = longAgo): LivenessContext => ({ nowMono, startedMono, config });
+const hello: LivenessEvent = { type: 'hello', agent: 'agent 1.0' };
+const tick: LivenessEvent = { type: 'tick', lastKnown: 'ready, load 0.3' };
+const connected = transition(newHost('unknown', 'new', 0), hello, at(0)).state;
+const apply = (host: HostLiveness, event: LivenessEvent, now: number, started?: number) => transition(host, event, at(now, started));
+
+describe('liveness', () => {
+  it('tells suspect at 25 s and dead at 60 s of silence, with the reason in words', () => {
+    expect(apply(connected, tick, 24_999).changes).toEqual([]);
+    const suspect = apply(connected, tick, 25_000);
+    expect(suspect).toMatchObject({
+      state: { state: 'suspect' },
+      changes: [{ kind: 'host.suspect', severity: 'warning' }],
+      nextDeadline: 60_000,
+    });
+    const dead = apply(suspect.state, tick, 61_000);
+    expect(dead.state).toMatchObject({ state: 'dead', reason: 'silent for 61 s; last known: ready, load 0.3' });
+    expect(dead).toMatchObject({ changes: [{ kind: 'host.dead', severity: 'critical' }], nextDeadline: null });
+    expect(apply(dead.state, { type: 'heard' }, 70_000)).toMatchObject({
+      state: { state: 'connected' },
+      changes: [{ kind: 'host.recovered', message: 'heard again after 70 s of silence' }],
+    });
+  });
+
+  it('sees a closed connection at once; silence goes on counting', () => {
+    const closed = apply(connected, { type: 'closed', why: 'connection reset', silence: false }, 5_000);
+    expect(closed).toMatchObject({ state: { state: 'disconnected', reason: 'connection reset' }, nextDeadline: 60_000 });
+    expect(apply(closed.state, tick, 60_000).state.state).toBe('dead');
+    expect(apply(closed.state, hello, 9_000).changes.map(({ kind }) => kind)).toEqual(['agent.connected']);
+  });
+
+  it('stays suspect when this side gives up a silent connection', () => {
+    const suspect = apply(connected, tick, 25_000).state;
+    expect(apply(suspect, { type: 'closed', why: 'silent', silence: true }, 45_000).state.state).toBe('suspect');
+    expect(apply(suspect, { type: 'closed', why: 'reset', silence: false }, 45_000).state.state).toBe('disconnected');
+  });
+
+  it('believes a goodbye', () => {
+    const stopped = apply(connected, { type: 'goodbye', reason: 'stopped' }, 1_000);
+    expect(stopped).toMatchObject({ state: { state: 'stopped' }, nextDeadline: null });
+    expect(apply(stopped.state, { type: 'closed', why: 'x', silence: false }, 1_001).state.state).toBe('stopped');
+    const rebooting = apply(connected, { type: 'goodbye', reason: 'rebooting' }, 1_000);
+    expect(rebooting).toMatchObject({ state: { state: 'rebooting' }, nextDeadline: 901_000 });
+    expect(apply(rebooting.state, tick, 900_999).state.state).toBe('rebooting');
+    expect(apply(rebooting.state, tick, 901_000).state).toMatchObject({
+      state: 'dead',
+      reason: expect.stringMatching(/^did not come back from its reboot/),
+    });
+    expect(apply(rebooting.state, hello, 300_000).state.state).toBe('connected');
+  });
+
+  it.each(['connected', 'suspect', 'dead', 'disconnected'] as const)('knows nothing of a host that was %s before the start', (state) => {
+    const host = atStart({ state, reason: 'r' }, at(0, 0));
+    expect(host).toMatchObject({ state: 'unknown', reason: `the collector started; before that: ${state} (r)` });
+    expect(apply(host, tick, 119_999, 0).state.state).toBe('unknown');
+    expect(apply(host, tick, 120_000, 0).state.state).toBe('dead');
+  });
+
+  it.each(['expected', 'stopped', 'rebooting'] as const)('keeps what was %s before the start', (state) => {
+    expect(atStart({ state, reason: 'r' }, at(0, 0))).toMatchObject({ state, reason: 'r' });
+  });
+
+  it('counts a stall of the collector as nobody’s silence', () => {
+    const stalled = apply(connected, { type: 'stalled', byMs: 100_000 }, 110_000).state;
+    expect(apply(stalled, tick, 110_000).state.state).toBe('connected');
+    expect(nextDeadline(stalled, at(110_000))).toBe(125_000);
+  });
+});
+
+/** A model that only remembers when things happened, checked against the machine after every step. */
+describe('any sequence of events', () => {
+  const event: fc.Arbitrary<LivenessEvent> = fc.oneof(
+    { weight: 2, arbitrary: fc.constant(hello) },
+    { weight: 4, arbitrary: fc.constant<LivenessEvent>({ type: 'heard' }) },
+    { weight: 2, arbitrary: fc.boolean().map((silence): LivenessEvent => ({ type: 'closed', why: 'why', silence })) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('stopped' as const, 'rebooting' as const).map((reason): LivenessEvent => ({ type: 'goodbye', reason })),
+    },
+    { weight: 6, arbitrary: fc.constant(tick) },
+    { weight: 1, arbitrary: fc.integer({ min: 1, max: 200_000 }).map((byMs): LivenessEvent => ({ type: 'stalled', byMs })) },
+  );
+  const steps = fc.array(fc.record({ event, wait: fc.integer({ min: 0, max: 80_000 }) }), { maxLength: 60 });
+
+  it('declares nobody dead early, nobody twice, and forgets nobody', () => {
+    fc.assert(
+      fc.property(steps, (script) => {
+        let now = 0;
+        let host = newHost('unknown', 'new', 0);
+        let lastLife = 0;
+        let downs = 0;
+        for (const { event, wait } of script) {
+          now += event.type === 'stalled' ? Math.max(wait, event.byMs) : wait;
+          const before = host;
+          const done = transition(host, event, at(now, 0));
+          host = done.state;
+          if (event.type === 'hello' || (event.type === 'heard' && host.state === 'connected')) lastLife = now;
+          const kinds = done.changes.map(({ kind }) => kind);
+          if (kinds.includes('host.dead')) {
+            expect(now - lastLife).toBeGreaterThanOrEqual(config.deadAfterMs);
+            expect(now).toBeGreaterThanOrEqual(config.restartGraceMs);
+            expect(before.state).not.toBe('dead');
+          }
+          // dead and suspect are left by recovering or by a close, and every recovery ends one of them.
+          downs += before.state !== 'suspect' && before.state !== 'dead' && (host.state === 'suspect' || host.state === 'dead') ? 1 : 0;
+          if (kinds.includes('host.recovered')) {
+            expect(['suspect', 'dead']).toContain(before.state);
+            expect(host.state).toBe('connected');
+            downs -= 1;
+            expect(downs).toBeGreaterThanOrEqual(0);
+          }
+          // Time alone always ends a silent state; and a deadline is never in the past after a tick was served.
+          const waits = ['connected', 'suspect', 'disconnected', 'unknown', 'rebooting'].includes(host.state);
+          expect(done.nextDeadline !== null).toBe(waits);
+          expect(host.silentSince).toBeLessThanOrEqual(now);
+        }
+        // Left alone, whoever did not say goodbye ends dead, after at most three ticks.
+        for (let i = 0; i < 3; i += 1) {
+          now += config.bootGraceMs + config.deadAfterMs;
+          host = transition(host, tick, at(now, 0)).state;
+        }
+        expect(['dead', 'stopped']).toContain(host.state);
+      }),
+    );
+  });
+});
+
+describe('last known', () => {
+  const workload = (name: string, phase: 'ready' | 'back-off') => ({ name, phase }) as never;
+  it('says in a few words what the host said last', () => {
+    expect(lastKnown([], null)).toBe('nothing');
+    expect(lastKnown([workload('w', 'ready')], { at: 0, disks: [], load1: 0.31 })).toBe('ready, load 0.3');
+    expect(lastKnown([workload('a', 'ready'), workload('b', 'ready')], null)).toBe('all 2 ready');
+    expect(lastKnown([workload('a', 'ready'), workload('b', 'back-off')], null)).toBe('1 of 2 ready, b back-off');
+  });
+});

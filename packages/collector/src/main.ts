@@ -1,0 +1,11 @@
+/**
+ * The collector's process. Started as the writing thread of its own store (one bundle is both), it does only that; the rest
+ * is loaded by the main thread alone.
+ */
+import { isMainThread } from 'node:worker_threads';
+import './store/writer-worker.ts';
+
+if (isMainThread) {
+  const { runProgram } = await import('./program.ts');
+  process.exitCode = await runProgram(process.argv);
+}

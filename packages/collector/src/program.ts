@@ -1,0 +1,51 @@
+/** `relight-collector`: its commands, and what becomes of their errors. */
+import { RelightError } from '@relight/shared/errors';
+import { Command, CommanderError } from 'commander';
+import { addServe } from './commands/serve.ts';
+import { addToken } from './commands/token.ts';
+
+export const version = '0.1.0';
+
+/** 0 done, 1 the thing asked about is not so (or a defect), 2 wrong usage or configuration. */
+export type ExitCode = 0 | 1 | 2;
+
+const environmentHelp = `
+Environment (wins over the file, flags win over it):
+  RELIGHT_COLLECTOR_LISTEN    HOST:PORT
+  RELIGHT_COLLECTOR_DATA_DIR  directory
+`;
+
+/** `argv` as the process has it. Never throws. */
+export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
+  let exitCode: ExitCode = 0;
+  const program = new Command('relight-collector')
+    .description('One picture of the whole fleet: takes in what agents report, answers operators.')
+    .version(version)
+    .addHelpText('after', environmentHelp)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relight-collector: ')) })
+    .showHelpAfterError('See --help.')
+    .exitOverride();
+  addServe(program, version);
+  addToken(program, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync([...argv]);
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`${describe(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof RelightError))
+    return `relight-collector: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  return `relight-collector: ${error.message}\n${error.advice}`;
+}
+
+function exitCodeOf(error: unknown): ExitCode {
+  const notSo = error instanceof RelightError && error.code === 'not-found';
+  return error instanceof RelightError && !notSo ? 2 : 1;
+}
