@@ -45,8 +45,8 @@ describe('a run', () => {
   });
 
   it('may be over before anybody looks', async () => {
-    for (let i = 0; i < 5; i += 1) {
-      const handle = await bench.start(bench.run('setup', 'quick'), 'exit 4');
+    for (let i = 0; i < 25; i += 1) {
+      const handle = await bench.start(bench.run('setup', 'quick'), i % 2 === 0 ? 'exit 4' : 'sleep 0.01; exit 4');
       expect((await bench.exited(handle)).exitCode).toBe(4);
     }
   });

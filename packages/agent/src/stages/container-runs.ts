@@ -7,7 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { parseRunId } from '../supervisor/run-id.ts';
-import { isAlive, isFuse, readMountinfo, readStat, topMountAt } from './proc.ts';
+import { isAlive, isExecuting, isFuse, readMountinfo, readStat, topMountAt } from './proc.ts';
 import { watchExit } from './run-exit.ts';
 import {
   createRunFiles,
@@ -170,17 +170,15 @@ export class ContainerRuns implements Runs {
    * moved), output would be lost and ends never noticed: the container has to be made anew.
    */
   async #checkDirectory(files: RunFiles, run: RunHandle, containerId: string, signal: AbortSignal): Promise<void> {
-    let seen = seenDirectory(this.#procRoot, run.pid, files.directory);
-    if (seen === 'gone') {
-      if (hasStatus(files)) return;
-      const facts = await this.#engine.inspect(containerId, { signal });
-      if (facts === null || facts.pid === 0)
-        throw new RelightError('container-exited', 'the container died while a command was started in it');
-      seen = seenDirectory(this.#procRoot, facts.pid, files.directory);
-      // The engine does not say why a detached exec did not come to life; one that is waited for does.
-      if (seen === 'same' && run.pid === 0 && !hasStatus(files)) {
-        await this.#engine.exec(containerId, { argv: ['sh', '-c', ':'] }, { signal });
-      }
+    if (seenDirectory(this.#procRoot, run.pid, files.directory) === 'same' || hasStatus(files)) return;
+    // The run may just be ending, and then its root and mounts are gone before it is: the container's first process decides.
+    const facts = await this.#engine.inspect(containerId, { signal });
+    if (facts === null || facts.pid === 0)
+      throw new RelightError('container-exited', 'the container died while a command was started in it');
+    const seen = seenDirectory(this.#procRoot, facts.pid, files.directory);
+    // The engine does not say why a detached exec did not come to life; one that is waited for does.
+    if (seen === 'same' && run.pid === 0 && !hasStatus(files)) {
+      await this.#engine.exec(containerId, { argv: ['sh', '-c', ':'] }, { signal });
     }
     if (seen !== 'lost') return;
     await this.stop([run], containerId, 0, signal);
@@ -206,7 +204,7 @@ function seenDirectory(procRoot: string, pid: number, directory: string): 'same'
     return inside.ino === outside.ino && inside.dev === outside.dev ? 'same' : 'lost';
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return readStat(procRoot, pid) === null ? 'gone' : 'lost';
+    return isExecuting(procRoot, pid) ? 'lost' : 'gone';
   }
 }
 
