@@ -141,7 +141,7 @@ class ProcessLab implements Lab {
   }
 
   get fleet(): FleetClient {
-    this.#fleet ??= new FleetClient(this.url, readFileSync(this.operatorTokenFile, 'utf8'));
+    this.#fleet ??= new FleetClient(this.url, readFileSync(this.operatorTokenFile, 'utf8').trim());
     return this.#fleet;
   }
 

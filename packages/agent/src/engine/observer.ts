@@ -15,6 +15,12 @@ const callMs = 5_000;
 const retryMsMin = 50;
 const retryMsMax = 1_000;
 
+/**
+ * What takes a container from us. Creating, starting and renaming is mostly our own doing, in the middle of a recovery that
+ * extra calls would slow down; what others do of it is seen at the next look.
+ */
+const wakingActions: ReadonlySet<string> = new Set(['die', 'destroy', 'oom', 'pause', 'unpause']);
+
 export interface ObserverOptions {
   readonly engine: Engine;
   readonly clock: Clock;
@@ -37,6 +43,7 @@ export class EngineObserver {
   #outage: boolean;
   #up: boolean | null = null;
   #retries = 0;
+  #known: ReadonlySet<string> = new Set();
   #relist: Timer | null = null;
 
   constructor(options: ObserverOptions) {
@@ -99,13 +106,16 @@ export class EngineObserver {
   async #read(): Promise<readonly ContainerFacts[]> {
     const { engine, ownerId, names } = this.#options;
     const call = { timeoutMs: callMs, signal: this.#stop.signal };
-    const [own, ...named] = await Promise.all([
-      engine.list({ labels: { 'relight.agent': ownerId } }, call),
-      ...names.map((name) => engine.list({ name }, call)),
+    // What was there at the last look is inspected while the lists are made: a death costs one round trip, not two.
+    const [lists, known] = await Promise.all([
+      Promise.all([engine.list({ labels: { 'relight.agent': ownerId } }, call), ...names.map((name) => engine.list({ name }, call))]),
+      Promise.all([...this.#known].map((id) => engine.inspect(id, call))),
     ]);
-    const ids = new Set([...own, ...named.flat()]);
-    const facts = await Promise.all([...ids].map((id) => engine.inspect(id, call)));
-    return facts.filter((container) => container !== null);
+    const fresh = [...new Set(lists.flat())].filter((id) => !this.#known.has(id));
+    const inspected = [...known, ...(await Promise.all(fresh.map((id) => engine.inspect(id, call))))];
+    const facts = inspected.filter((container) => container !== null);
+    this.#known = new Set(facts.map((container) => container.id));
+    return facts.filter((container) => container.labels['relight.agent'] === ownerId || names.includes(container.name));
   }
 
   #lost(reason: string, refused: boolean): void {
@@ -142,8 +152,8 @@ export class EngineObserver {
       return;
     }
     const concerns = event.attributes['relight.agent'] === ownerId || names.includes(event.attributes['name'] ?? '');
-    if (event.type !== 'container' || !concerns || event.action.startsWith('exec_')) return;
+    if (event.type !== 'container' || !concerns) return;
     onEvent(event);
-    this.observe();
+    if (wakingActions.has(event.action)) this.observe();
   }
 }
