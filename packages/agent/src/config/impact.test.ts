@@ -83,6 +83,16 @@ describe('what a change costs', () => {
     expect(compareFingerprints(before, specFingerprint(spec(), sha256))).toEqual([]);
   });
 
+  it('does not take the default of a field for a change that the stored specification could not have', () => {
+    const stored = JSON.parse(JSON.stringify(spec())) as { container: Record<string, unknown> };
+    delete stored.container['ulimits'];
+    expect(compareWorkload(stored as unknown as WorkloadSpec, spec())).toEqual([]);
+  });
+
+  it('sees no change in a specification that went through JSON', () => {
+    expect(compareWorkload(JSON.parse(JSON.stringify(spec())) as WorkloadSpec, spec())).toEqual([]);
+  });
+
   it('sees a process that is new', () => {
     const { process: _, ...without } = base;
     const before = parseConfig(stringify({ version: 1, workloads: [without] }), '/a.yaml', { hostname: 'h' }).workloads[0];

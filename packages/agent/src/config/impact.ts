@@ -13,9 +13,18 @@ export interface Change {
   readonly impact: Impact;
 }
 
-type Row = readonly [yaml: string, impact: Impact];
+/**
+ * `optional`: absent means "not given". A field without that mark always has a value, so where it is absent the
+ * specification was stored by a version that did not know it, and its default is no change: upgrades restart nothing.
+ */
+type Row = readonly [yaml: string, impact: Impact, presence?: 'optional'];
+type RowOf<T, K extends PropertyKey> = K extends keyof T
+  ? undefined extends T[K]
+    ? readonly [string, Impact, 'optional']
+    : readonly [string, Impact]
+  : readonly [string, Impact, 'optional'];
 type KeysOf<T> = T extends unknown ? keyof T : never;
-type Table<T> = { readonly [K in KeysOf<T>]-?: Row };
+type Table<T> = { readonly [K in KeysOf<T>]-?: RowOf<T, K> };
 
 const workloadTable: Table<Omit<WorkloadSpec, 'container' | 'mounts' | 'setup' | 'process'>> = {
   name: ['name', 'container'],
@@ -34,8 +43,8 @@ const containerTable: Table<ContainerSpec> = {
   image: ['image', 'container'],
   pullPolicy: ['pull_policy', 'none'],
   onDeath: ['on_death', 'none'],
-  command: ['command', 'container'],
-  entrypoint: ['entrypoint', 'container'],
+  command: ['command', 'container', 'optional'],
+  entrypoint: ['entrypoint', 'container', 'optional'],
   environment: ['environment', 'container'],
   envFile: ['env_file', 'container'],
   volumes: ['volumes', 'container'],
@@ -43,7 +52,7 @@ const containerTable: Table<ContainerSpec> = {
   ports: ['ports', 'container'],
   devices: ['devices', 'container'],
   ulimits: ['ulimits', 'container'],
-  networkMode: ['network_mode', 'container'],
+  networkMode: ['network_mode', 'container', 'optional'],
   networks: ['networks', 'container'],
   privileged: ['privileged', 'container'],
   init: ['init', 'container'],
@@ -52,29 +61,29 @@ const containerTable: Table<ContainerSpec> = {
   capAdd: ['cap_add', 'container'],
   capDrop: ['cap_drop', 'container'],
   securityOpt: ['security_opt', 'container'],
-  shmSizeBytes: ['shm_size', 'container'],
-  memoryBytes: ['mem_limit', 'container'],
-  memoryReservationBytes: ['mem_reservation', 'container'],
-  memorySwapBytes: ['memswap_limit', 'container'],
-  cpus: ['cpus', 'container'],
-  cpusetCpus: ['cpuset', 'container'],
-  pidsLimit: ['pids_limit', 'container'],
-  oomScoreAdj: ['oom_score_adj', 'container'],
-  gpus: ['gpus', 'container'],
-  runtime: ['runtime', 'container'],
-  user: ['user', 'container'],
+  shmSizeBytes: ['shm_size', 'container', 'optional'],
+  memoryBytes: ['mem_limit', 'container', 'optional'],
+  memoryReservationBytes: ['mem_reservation', 'container', 'optional'],
+  memorySwapBytes: ['memswap_limit', 'container', 'optional'],
+  cpus: ['cpus', 'container', 'optional'],
+  cpusetCpus: ['cpuset', 'container', 'optional'],
+  pidsLimit: ['pids_limit', 'container', 'optional'],
+  oomScoreAdj: ['oom_score_adj', 'container', 'optional'],
+  gpus: ['gpus', 'container', 'optional'],
+  runtime: ['runtime', 'container', 'optional'],
+  user: ['user', 'container', 'optional'],
   groupAdd: ['group_add', 'container'],
-  workingDir: ['working_dir', 'container'],
-  hostname: ['hostname', 'container'],
+  workingDir: ['working_dir', 'container', 'optional'],
+  hostname: ['hostname', 'container', 'optional'],
   extraHosts: ['extra_hosts', 'container'],
   dns: ['dns', 'container'],
-  ipc: ['ipc', 'container'],
-  pid: ['pid', 'container'],
-  cgroupns: ['cgroup', 'container'],
+  ipc: ['ipc', 'container', 'optional'],
+  pid: ['pid', 'container', 'optional'],
+  cgroupns: ['cgroup', 'container', 'optional'],
   readOnly: ['read_only', 'container'],
-  stopSignal: ['stop_signal', 'container'],
+  stopSignal: ['stop_signal', 'container', 'optional'],
   // Relight stops containers itself and gives the time with the call.
-  stopGracePeriodMs: ['stop_grace_period', 'none'],
+  stopGracePeriodMs: ['stop_grace_period', 'none', 'optional'],
   labels: ['labels', 'container'],
   sysctls: ['sysctls', 'container'],
   logging: ['logging', 'container'],
@@ -84,11 +93,11 @@ const mountTable: Table<MountSpec> = {
   name: ['name', 'container'],
   target: ['target', 'container'],
   type: ['type', 'container'],
-  bucket: ['bucket', 'container'],
-  onlyDir: ['only_dir', 'container'],
-  implicitDirs: ['implicit_dirs', 'container'],
-  options: ['options', 'container'],
-  run: ['run', 'container'],
+  bucket: ['bucket', 'container', 'optional'],
+  onlyDir: ['only_dir', 'container', 'optional'],
+  implicitDirs: ['implicit_dirs', 'container', 'optional'],
+  options: ['options', 'container', 'optional'],
+  run: ['run', 'container', 'optional'],
   timeoutMs: ['timeout', 'none'],
   check: ['check', 'none'],
 };
@@ -110,7 +119,7 @@ const processTable: Table<ProcessSpec> = {
 
 /** Changed fields, in the order of the specification; an added or removed mount or step is one change. */
 export function compareWorkload(before: WorkloadSpec, after: WorkloadSpec): readonly Change[] {
-  return compare(
+  return compareFingerprints(
     digests(before, (text) => text),
     digests(after, (text) => text),
   );
@@ -121,24 +130,20 @@ export function specFingerprint(spec: WorkloadSpec, sha256Hex: (text: string) =>
   return digests(spec, (text) => sha256Hex(text).slice(0, 8));
 }
 
-/** As `compareWorkload`. A field that `before` does not know came with a later version of Relight: no change of the configuration. */
+/** As `compareWorkload`, for two fingerprints. A field that only one side knows belongs to another version of Relight: no change. */
 export function compareFingerprints(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): readonly Change[] {
-  const known = new Set(Object.keys(before).map(generic));
-  return compare(before, Object.fromEntries(Object.entries(after).filter(([field]) => known.has(generic(field)) || field.includes('['))));
+  const impacts = impactByField();
+  const changed = Object.keys(after).filter((field) => before[field] !== undefined && before[field] !== after[field]);
+  const [then, now] = [membersOf(before), membersOf(after)];
+  const comings = [...new Set([...then, ...now])].filter((name) => !then.has(name) || !now.has(name));
+  return [
+    ...changed.map((field): Change => ({ field, impact: impacts.get(generic(field)) ?? 'none' })),
+    ...comings.map((field): Change => ({ field, impact: 'container' })),
+  ];
 }
 
-function compare(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): readonly Change[] {
-  const impacts = impactByField();
-  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-  const members = new Set([before, after].flatMap((side) => Object.keys(side).map(member)).filter((name) => name !== undefined));
-  const inBoth = (name: string | undefined): boolean =>
-    [before, after].every((side) => Object.keys(side).some((field) => member(field) === name));
-  const changes = fields
-    .filter((field) => before[field] !== after[field] && (member(field) === undefined || inBoth(member(field))))
-    .map((field): Change => ({ field, impact: impacts.get(generic(field)) ?? 'none' }));
-  const comings = [...members].filter((name) => !inBoth(name)).map((field): Change => ({ field, impact: 'container' }));
-  return [...changes, ...comings];
-}
+const membersOf = (fingerprint: Readonly<Record<string, string>>): Set<string> =>
+  new Set(Object.keys(fingerprint).flatMap((field) => member(field) ?? []));
 
 /** `mounts[data]` of `mounts[data].target`. */
 const member = (field: string): string | undefined => /^(?:mounts|setup)\[.*\]/.exec(field)?.[0];
@@ -158,6 +163,8 @@ function impactByField(): ReadonlyMap<string, Impact> {
   ]);
 }
 
+const noProcess: Readonly<Record<keyof ProcessSpec, null>> = { run: null, before: null, stopTimeoutMs: null };
+
 function digests(spec: WorkloadSpec, digest: (text: string) => string): Readonly<Record<string, string>> {
   const steps = spec.setup.filter((item) => item.kind === 'step');
   const order = spec.setup.map((item) => (item.kind === 'step' ? item.name : `mount ${item.mount}`));
@@ -167,14 +174,16 @@ function digests(spec: WorkloadSpec, digest: (text: string) => string): Readonly
     ...spec.mounts.flatMap((mount) => flat(`mounts[${mount.name}].`, mountTable, mount)),
     ['setup.order', order.length < 2 ? [] : order],
     ...steps.flatMap((step) => flat(`setup[${step.name}].`, stepTable, step)),
-    ...flat('process.', processTable, spec.process ?? {}),
+    ...flat('process.', processTable, spec.process ?? noProcess),
   ];
   return Object.fromEntries(fields.map(([field, value]) => [field, digest(canonical(value))]));
 }
 
 function flat(prefix: string, table: Readonly<Record<string, Row>>, values: object): (readonly [string, unknown])[] {
   const byKey = values as Readonly<Record<string, unknown>>;
-  return Object.entries(table).map(([key, [yaml]]) => [`${prefix}${yaml}`, byKey[key] ?? null]);
+  return Object.entries(table)
+    .filter(([key, [, , presence]]) => presence === 'optional' || byKey[key] !== undefined)
+    .map(([key, [yaml]]) => [`${prefix}${yaml}`, byKey[key] ?? null]);
 }
 
 /** JSON with sorted keys: the order in which somebody wrote an environment means nothing. */

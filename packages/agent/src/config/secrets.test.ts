@@ -34,6 +34,7 @@ describe('env files', () => {
   it.each([
     ['A=1\nhf_secret', '/f:2: must be KEY=value; Relight takes nothing over from its own environment'],
     ['A B=1', '/f:1: the part before "=" is not a name'],
+    ['RELIGHT_RUN=1', '/f:1: RELIGHT_RUN begins with RELIGHT_, which is reserved'],
     ['=1', '/f:1: the part before "=" is not a name'],
     ['A="secret', '/f:1: the value of A has a quote that is never closed, or text behind it'],
     ["A='x' y", '/f:1: the value of A has a quote that is never closed, or text behind it'],

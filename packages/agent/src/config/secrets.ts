@@ -35,6 +35,7 @@ export function parseEnvFile(text: string, file: string): Readonly<Record<string
     if (split < 0) throw problem('must be KEY=value; Relight takes nothing over from its own environment');
     const key = content.slice(0, split).trim();
     if (!/^[^\s"'=]+$/.test(key)) throw problem('the part before "=" is not a name');
+    if (key.startsWith('RELIGHT_')) throw problem(`${key} begins with RELIGHT_, which is reserved`);
     const value = unquote(content.slice(split + 1));
     if (value === undefined) throw problem(`the value of ${key} has a quote that is never closed, or text behind it`);
     if (value.includes('\0')) throw problem(`the value of ${key} holds a NUL character`);

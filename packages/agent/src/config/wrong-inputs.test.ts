@@ -463,6 +463,9 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   ],
   ['container', 'logging: {drivr: local}', '6:17: workloads[0].container.logging.drivr: unknown field; did you mean "driver"?'],
   ['container', '<<: 5', '6:11: workloads[0].container: the merge key "<<" takes a map or a list of maps'],
+  ['container', 'volumes: ["/a:/b", "/c:/b/"]', '6:7: workloads[0].container.volumes: the target "/b" is taken already'],
+  ['container', 'volumes: ["/a:/run/relight"]', '6:7: workloads[0].container.volumes: "/run/relight" is Relight\'s own directory'],
+  ['container', 'volumes: ["/a:/b"]\ntmpfs: /b', '7:7: workloads[0].container.tmpfs: the target "/b" is taken already'],
   [
     'document',
     'version: 1\nworkloads: []\ncollector: {url: "htps://me:secret@x"}',

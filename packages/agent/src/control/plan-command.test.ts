@@ -27,7 +27,7 @@ describe('plan', () => {
           container: { image: 'busybox', environment: { TOKEN: 'hf_secret' } },
           mounts: [
             { name: 'late', type: 'command', run: 'mount-late', target: '/late' },
-            { name: 'first', type: 'gcsfuse', bucket: 'b', target: '/first' },
+            { name: 'first', type: 'gcsfuse', bucket: '${HEAD}-b', target: '/first' },
           ],
           setup: [{ name: 'one', run: `echo 'a "b"'`, timeout: '2m' }, { mount: 'late' }, { name: 'two', run: ['true'] }],
           process: { run: 'serve $HEAD', before: 'clean' },
@@ -50,7 +50,7 @@ describe('plan', () => {
       ['waiting', 'until ${HEAD}:6379 answers', null, undefined],
       ['pulling', 'busybox', null, undefined],
       ['creating', 'container w from busybox', null, undefined],
-      ['mounting', 'first at /first', 60_000, undefined],
+      ['mounting', 'first at /first', 60_000, ['gcsfuse', '--foreground', '${HEAD}-b', '/first']],
       ['setting-up', 'one', 120_000, ['bash', '-c', `echo 'a "b"'`]],
       ['mounting', 'late at /late', 60_000, ['bash', '-c', 'mount-late']],
       ['setting-up', 'two', 600_000, ['true']],

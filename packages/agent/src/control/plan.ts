@@ -3,6 +3,8 @@ import { formatDurationMs } from '@relight/shared/units';
 import { quoteShellWords } from '../config/shell-words.ts';
 import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
 import type { AgentSpec, CheckSpec, Command, MountSpec, RestartPolicy, SetupItem, WorkloadSpec } from '../config/spec.ts';
+import { templateNames } from '../config/interpolate.ts';
+import { mountCommand } from '../stages/mount-program.ts';
 import { delayMs } from '../supervisor/restart-policy.ts';
 
 export interface Plan {
@@ -138,9 +140,10 @@ function pull({ container }: WorkloadSpec): readonly PlannedStage[] {
 
 function mountStage(mount: MountSpec, shell: WorkloadSpec['shell']): PlannedStage {
   const what = `${mount.name} at ${mount.target}`;
-  if (mount.type === 'command') return stage('mounting', what, mount.timeoutMs, { argv: argvOf(mount.run, shell) });
-  const flags = [mount.implicitDirs ? 'implicit_dirs' : '', mount.onlyDir === null ? '' : `only_dir ${mount.onlyDir}`, ...mount.options];
-  return stage('mounting', what, mount.timeoutMs, { notes: [`gcsfuse, bucket ${mount.bucket}`, ...flags.filter((flag) => flag !== '')] });
+  // Each variable stands for itself: its value is nobody's business here.
+  const names = mount.type === 'gcsfuse' ? [mount.bucket, mount.onlyDir ?? ''].flatMap((template) => templateNames(template).names) : [];
+  const command = mountCommand(mount, Object.fromEntries(names.map((variable) => [variable, `\${${variable}}`])));
+  return stage('mounting', what, mount.timeoutMs, { argv: argvOf(command, shell) });
 }
 
 function setupStage(item: SetupItem, { mounts, shell }: WorkloadSpec): PlannedStage {

@@ -5,6 +5,7 @@ import { describe, type Located } from '../located.ts';
 import { fail } from '../problems.ts';
 import { boolean, choice, containerPath, duration, hostPath, integer, looseText, name, number, plain, size } from '../scalars.ts';
 import type { ContainerSpec } from '../spec.ts';
+import { runDirectoryTarget } from '../../stages/runs.ts';
 import { refusedFields } from './compose-fields.ts';
 import { devices, gpus } from './devices.ts';
 import { argv, command, environment, extraHosts, labels, networks, sysctls, ulimits } from './forms.ts';
@@ -36,6 +37,7 @@ export function container(context: ContainerContext): Reader<ContainerSpec> {
     return () => {
       checkNetwork(fields, given);
       checkMemory(fields, given);
+      checkTargets(fields, given);
       return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as unknown as ContainerSpec;
     };
   });
@@ -141,6 +143,18 @@ function checkMemory(fields: Fields, { memoryBytes: limit, memorySwapBytes: swap
     fields.fail('memswap_limit', 'is memory plus swap and must not be below mem_limit');
   }
   if (reserved !== undefined && limit !== undefined && reserved > limit) fields.fail('mem_reservation', 'must not be above mem_limit');
+}
+
+function checkTargets(fields: Fields, { volumes: bound, tmpfs: inMemory }: Given): void {
+  const seen = new Set<string>();
+  const check = (key: string, target: string): void => {
+    if (target === runDirectoryTarget || target.startsWith(`${runDirectoryTarget}/`))
+      fields.fail(key, `"${target}" is Relight's own directory`);
+    if (seen.has(target)) fields.fail(key, `the target "${target}" is taken already`);
+    seen.add(target);
+  };
+  for (const { target } of bound) check('volumes', target);
+  for (const { target } of inMemory) check('tmpfs', target);
 }
 
 const isEmpty = (node: Located): boolean =>
