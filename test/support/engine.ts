@@ -97,7 +97,13 @@ class Dockerd implements PrivateEngine {
     // A daemon that was killed leaves its pid file; the next one refuses when that pid lives again as something else.
     rmSync(join(this.directory, 'dockerd.pid'), { force: true });
     const log = openSync(this.#logPath, 'a');
-    const child = spawn(findProgram('dockerd') ?? 'dockerd', this.#flags, { stdio: ['ignore', log, log], env: daemonEnvironment() });
+    // In a session of its own: Ctrl-C is for the tests, which then take the engine down in order.
+    const child = spawn(findProgram('dockerd') ?? 'dockerd', this.#flags, {
+      stdio: ['ignore', log, log],
+      env: daemonEnvironment(),
+      detached: true,
+    });
+    child.unref();
     closeSync(log);
     this.#child = child;
     child.once('exit', () => {

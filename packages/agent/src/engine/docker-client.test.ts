@@ -7,6 +7,7 @@ import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DockerClient } from './docker-client.ts';
+import { pullImage } from './pull.ts';
 
 /** A server in place of the engine, for what a real one cannot be brought to do on request. */
 describe('DockerClient', () => {
@@ -114,6 +115,26 @@ describe('DockerClient', () => {
     const read = stream.toArray();
     controller.abort();
     await expect(read).rejects.toThrow();
+  });
+
+  it('lets a slow registry take longer than a call, but not for ever', async () => {
+    let asked: (() => void) | undefined;
+    const arrived = new Promise<void>((resolve) => (asked = resolve));
+    answer = (request, response) => (request.url?.includes('/images/create') === true ? asked?.() : response.end('OK'));
+    const clock = new ManualClock();
+    const pulling = pullImage(
+      new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock }),
+      'a',
+      () => undefined,
+      {},
+    );
+    const failed = pulling.catch((error: unknown) => error);
+    await arrived;
+    clock.advance(299_999);
+    expect(clock.pendingTimers).toBe(2);
+    clock.advance(1);
+    expect(await failed).toMatchObject({ code: 'image-pull-failed', message: expect.stringMatching(/nothing came/) });
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it('gives up on a stream that never opens', async () => {

@@ -61,12 +61,12 @@ export class DockerClient {
    * Opens a stream: the deadline holds until the headers are in, then only the signal ends it. The reader passes what it
    * catches to `streamFailure`.
    */
-  async open(kind: CallKind, signal: AbortSignal | undefined, request: EngineRequest): Promise<Readable> {
+  async open(kind: CallKind, signal: AbortSignal | undefined, request: EngineRequest, timeoutMs = this.callTimeoutMs): Promise<Readable> {
     const controller = new AbortController();
     const abort = (): void => controller.abort(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      const stream = await this.call(kind, signal === undefined ? {} : { signal }, (connection) => {
+      const stream = await this.call(kind, { timeoutMs, ...(signal === undefined ? {} : { signal }) }, (connection) => {
         connection.signal.addEventListener('abort', () => controller.abort(connection.signal.reason), { once: true });
         return connection.stream(request, controller.signal);
       });

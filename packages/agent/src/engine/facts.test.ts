@@ -63,6 +63,15 @@ describe('containerFacts', () => {
     expect(containerFacts({ ...document, State: { ...document.State, Status, ExitCode, StartedAt } }).exitCode).toBe(exitCode);
   });
 
+  it.each([
+    ['exited', '2026-01-01T00:00:09Z', at + 9_000],
+    ['exited', '2026-01-01T00:00:01.499Z', at + 1_500],
+    ['running', '2026-01-01T00:00:00.500Z', at + 500],
+    ['created', zero, null],
+  ] as const)('%s with end %s after a start at 1.5 s → %s', (Status, FinishedAt, finishedAt) => {
+    expect(containerFacts({ ...document, State: { ...document.State, Status, FinishedAt } }).finishedAt).toBe(finishedAt);
+  });
+
   it('takes what engines leave out for what it means', () => {
     const { RestartCount: _, LogPath: __, Mounts: ___, ...rest } = document;
     const facts = containerFacts({ ...rest, Config: { ...document.Config, Labels: null }, HostConfig: { RestartPolicy: { Name: '' } } });

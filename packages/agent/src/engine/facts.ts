@@ -45,7 +45,7 @@ export function containerFacts(document: InspectDocument): ContainerFacts {
     pid: state.Pid,
     createdAt: timeOrNull(document.Created) ?? 0,
     startedAt,
-    finishedAt: timeOrNull(state.FinishedAt),
+    finishedAt: finishedAt(state, startedAt),
     exitCode: exitCode(state, startedAt),
     oomKilled: state.OOMKilled,
     error: state.Error,
@@ -63,6 +63,16 @@ export function containerFacts(document: InspectDocument): ContainerFacts {
 function exitCode(state: InspectDocument['State'], startedAt: number | null): number | null {
   if (state.Status === 'exited' || state.Status === 'dead') return state.ExitCode;
   return startedAt === null && state.ExitCode !== 0 ? state.ExitCode : null;
+}
+
+/**
+ * Start and end are stamped by different programs: a process that ends at once may end a millisecond before it started. Of
+ * a running container it is the end of the run before.
+ */
+function finishedAt(state: InspectDocument['State'], startedAt: number | null): number | null {
+  const finished = timeOrNull(state.FinishedAt);
+  const isOver = state.Status === 'exited' || state.Status === 'dead';
+  return isOver && finished !== null && startedAt !== null ? Math.max(finished, startedAt) : finished;
 }
 
 /** The engine's zero time is the year 1. Nanoseconds are cut to milliseconds. */

@@ -23,14 +23,18 @@ export async function pullImage(
   const { timeoutMs } = options;
   const deadline =
     timeoutMs === undefined ? undefined : client.clock.after(timeoutMs, () => fail(`${image} was not pulled within ${timeoutMs} ms`));
-  let stall = client.clock.after(stallMs, () => undefined);
+  const arm = () =>
+    client.clock.after(stallMs, () => fail(`nothing came from the registry for ${stallMs / 60_000} minutes while pulling ${image}`));
+  let stall = arm();
   try {
+    // The engine sends nothing before the registry does, so only this tells an engine that hangs from a slow registry.
+    await client.call('other', { signal: controller.signal }, (connection) => connection.send({ method: 'GET', path: '/_ping' }));
     const query = pullQuery(image);
-    const body = await client.open('pull', controller.signal, { method: 'POST', path: '/images/create', query });
+    const body = await client.open('pull', controller.signal, { method: 'POST', path: '/images/create', query }, 2 * stallMs);
     const seen = new Map<string, string>();
     for await (const message of jsonLines(body)) {
       stall.cancel();
-      stall = client.clock.after(stallMs, () => fail(`no progress for ${stallMs / 60_000} minutes while pulling ${image}`));
+      stall = arm();
       report(message, seen, progress);
     }
   } catch (error) {
