@@ -2,8 +2,9 @@
  * A child process on the host with a deadline: own process group, output capped, killed as a group. The one place where
  * Relight waits for something that may never end, so its promise always settles, even when the child cannot be killed.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { Clock } from '@relight/shared/clock';
+import { errorMessage } from '@relight/shared/errors';
 
 export interface ChildRequest {
   readonly argv: readonly [string, ...string[]];
@@ -37,13 +38,12 @@ const afterExitMs = 100;
 /** Never rejects. An abort of the signal kills the child and counts as its deadline. */
 export function runChild(request: ChildRequest): Promise<ChildResult> {
   const { clock, outputBytesMax = 64 * 1024 } = request;
-  const [program, ...args] = request.argv;
   return new Promise((resolve) => {
-    const child = spawn(program, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-      ...(request.env === undefined ? {} : { env: request.env }),
-    });
+    const child = launch(request);
+    if (typeof child === 'string') {
+      resolve({ exitCode: null, signal: null, stdout: '', stderr: '', timedOut: false, spawnError: child, survivor: null });
+      return;
+    }
     const stdout = collect(child.stdout, outputBytesMax);
     const stderr = collect(child.stderr, outputBytesMax);
     let timedOut = false;
@@ -56,8 +56,8 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
     const settle = (survivor: Promise<void> | null): void => {
       timer.cancel();
       request.signal?.removeEventListener('abort', expire);
-      child.stdout.destroy();
-      child.stderr.destroy();
+      child.stdout?.destroy();
+      child.stderr?.destroy();
       child.unref();
       resolve({
         exitCode: child.exitCode,
@@ -92,6 +92,15 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
   });
 }
 
+/** A string is why not: an argument with a NUL character, or the limits on processes and descriptors. */
+function launch({ argv: [program, ...args], env }: ChildRequest): ChildProcess | string {
+  try {
+    return spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...(env === undefined ? {} : { env }) });
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? errorMessage(error);
+  }
+}
+
 function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
@@ -100,10 +109,11 @@ function killGroup(pid: number): void {
   }
 }
 
-function collect(stream: NodeJS.ReadableStream, bytesMax: number): () => string {
+/** Without descriptors to spare there is no stream, and the error event follows. */
+function collect(stream: NodeJS.ReadableStream | null | undefined, bytesMax: number): () => string {
   const chunks: Buffer[] = [];
   let room = bytesMax;
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('data', (chunk: Buffer) => {
     if (room <= 0) return;
     const part = chunk.subarray(0, room);
     room -= part.length;

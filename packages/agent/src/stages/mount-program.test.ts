@@ -5,7 +5,14 @@ import { isWanted, mountCommand, mountFailure } from './mount-program.ts';
 
 const common = { name: 'data', target: '/data', timeoutMs: 1_000, check: { intervalMs: 1, timeoutMs: 1, failures: 1 } };
 const gcsfuse = (bucket: string): MountSpec => ({ ...common, type: 'gcsfuse', bucket, onlyDir: null, implicitDirs: false, options: [] });
-const entry = (source: string, fsType = 'fuse.gcsfuse') => ({ device: '0:50', root: '/', mountPoint: '/data', fsType, source });
+const entry = (source: string, fsType = 'fuse.gcsfuse') => ({
+  device: '0:50',
+  root: '/',
+  mountPoint: '/data',
+  fsType,
+  source,
+  superOptions: [],
+});
 
 it('leaves the bucket out for all buckets', () => {
   expect(mountCommand(gcsfuse('${B}'), { B: 'x' })).toEqual({ argv: ['gcsfuse', '--foreground', 'x', '/data'] });

@@ -15,7 +15,7 @@ import type { RunExit } from './runs.ts';
 import type { StageContext } from './stage.ts';
 
 /** Mountinfo cannot be watched with inotify. */
-const pollMs = { first: 5, last: 50 };
+const pollMs = { first: 5, last: 20 };
 /** A daemon answers statfs without its network; one that does not within this is as good as hung. */
 const probeTimeoutMs = 1_000;
 

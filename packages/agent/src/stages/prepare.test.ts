@@ -29,6 +29,7 @@ it.each([
     'variable X: /nowhere/x cannot be started (ENOENT)',
   ],
   ['a deadline, children included', run('SLOW', 'echo begun >&2; sleep 5001 & wait', 150), 'variable SLOW: no result within 150 ms: begun'],
+  ['a NUL character', run('N', String.raw`printf 'a\0b'`), 'variable N: its output holds a NUL character'],
   ['a signal', run('K', 'kill -9 $$'), 'variable K: killed by SIGKILL'],
 ] satisfies [string, VarSpec, string][])('fails with %s', async (_, spec, message) => {
   await expect(resolveVars([spec], context())).rejects.toMatchObject({ code: 'variable-failed', message });

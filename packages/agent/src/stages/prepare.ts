@@ -63,7 +63,10 @@ async function runVariable(
   if (child.timedOut) throw fail(`no result within ${formatDurationMs(spec.timeoutMs)}`);
   if (child.signal !== null) throw fail(`killed by ${child.signal}`);
   if (child.exitCode !== 0) throw fail(`exit code ${child.exitCode}`);
-  return child.stdout.trim();
+  const value = child.stdout.trim();
+  // No environment can carry it.
+  if (value.includes('\0')) throw fail('its output holds a NUL character');
+  return value;
 }
 
 async function checkDependency(dependency: DependencySpec, vars: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {

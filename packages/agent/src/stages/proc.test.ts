@@ -19,7 +19,7 @@ it('reads mounts with optional fields and escaped names, the last of several bei
     ].join('\n'),
   );
   expect(mounts).toHaveLength(4);
-  expect(topMountAt(mounts, '/data/')).toEqual({ device: '0:54', root: '/', mountPoint: '/data', fsType: 'fuse', source: 'other' });
+  expect(topMountAt(mounts, '/data/')).toMatchObject({ device: '0:54', root: '/', mountPoint: '/data', fsType: 'fuse', source: 'other' });
   expect(topMountAt(mounts, '/with space')?.source).toBe(String.raw`src\x`);
   expect(topMountAt(mounts, '/run/relight')?.root).toBe('/var/x//deleted');
   expect(topMountAt(mounts, '/dat')).toBeNull();

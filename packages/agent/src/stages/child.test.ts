@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import { systemClock } from '@relight/shared/clock';
+import { expect, it } from 'vitest';
+import { runChild } from './child.ts';
+
+const run = (text: string, timeoutMs = 5_000, outputBytesMax = 1_000) =>
+  runChild({ argv: ['sh', '-c', text], clock: systemClock, timeoutMs, outputBytesMax });
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+it('gives exit code, signal and both outputs, capped, and never blocks the child on them', async () => {
+  expect(await run('echo out; echo err >&2; exit 3')).toMatchObject({
+    exitCode: 3,
+    signal: null,
+    stdout: 'out\n',
+    stderr: 'err\n',
+    timedOut: false,
+  });
+  expect(await run('kill -TERM $$')).toMatchObject({ exitCode: null, signal: 'SIGTERM' });
+  const loud = await run('head -c 1000000 /dev/zero | tr "\\0" x; echo done >&2');
+  expect([loud.exitCode, loud.stdout.length, loud.stderr]).toEqual([0, 1_000, 'done\n']);
+});
+
+it('kills the whole group at the deadline', async () => {
+  const result = await run('sleep 100 & echo $!; wait', 200);
+  expect(result).toMatchObject({ timedOut: true, signal: 'SIGKILL', survivor: null });
+  await expect.poll(() => isRunning(Number(result.stdout))).toBe(false);
+});
+
+it('does not wait for a grandchild that keeps the pipes open', async () => {
+  const began = performance.now();
+  const result = await run('setsid sleep 20 & echo $!');
+  expect(result).toMatchObject({ exitCode: 0, timedOut: false });
+  expect(performance.now() - began).toBeLessThan(2_000);
+  process.kill(Number(result.stdout), 'SIGKILL');
+});
+
+it('settles also when there is nothing to start', async () => {
+  const child = (argv: [string, ...string[]]) => runChild({ argv, clock: systemClock, timeoutMs: 1_000 });
+  expect((await child(['/nowhere/program'])).spawnError).toBe('ENOENT');
+  expect((await child(['echo', 'a\0b'])).spawnError).toBe('ERR_INVALID_ARG_VALUE');
+});
+
+it('is over at once when its signal has aborted before', async () => {
+  const result = await runChild({ argv: ['sleep', '100'], clock: systemClock, timeoutMs: 60_000, signal: AbortSignal.abort() });
+  expect(result.timedOut).toBe(true);
+});
