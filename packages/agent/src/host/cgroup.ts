@@ -1,5 +1,5 @@
 /** Pure: where a container's counters stand in the file system, for cgroup v1, v2 and both at once (hybrid). */
-import type { Mount } from './proc.ts';
+import type { MountEntry } from '../stages/proc.ts';
 
 /** Directories to read; absent ones have no such controller here. */
 export interface CgroupDirectories {
@@ -28,10 +28,14 @@ export function parseMemberships(text: string): readonly Membership[] {
  * belongs to someone else by now. The container's own directory is meant: its first process may have moved itself into a
  * sub-directory of it, as systemd does.
  */
-export function locateCgroup(memberships: readonly Membership[], mounts: readonly Mount[], containerId: string): CgroupDirectories | null {
+export function locateCgroup(
+  memberships: readonly Membership[],
+  mounts: readonly MountEntry[],
+  containerId: string,
+): CgroupDirectories | null {
   const find = (controller: string): string | undefined => {
     const membership = memberships.find(({ controllers }) => controllers.includes(controller));
-    const mount = mounts.find(({ type, superOptions }) => type === 'cgroup' && superOptions.includes(controller));
+    const mount = mounts.find(({ fsType, superOptions }) => fsType === 'cgroup' && superOptions?.includes(controller) === true);
     return directory(membership, mount, containerId);
   };
   const v1 = { cpu: find('cpuacct'), memory: find('memory'), pids: find('pids') };
@@ -40,20 +44,20 @@ export function locateCgroup(memberships: readonly Membership[], mounts: readonl
   }
   const unified = directory(
     memberships.find(({ controllers }) => controllers.length === 0),
-    mounts.find(({ type }) => type === 'cgroup2'),
+    mounts.find(({ fsType }) => fsType === 'cgroup2'),
     containerId,
   );
   return unified === undefined ? null : { version: 2, cpu: unified, memory: unified, pids: unified };
 }
 
-function directory(membership: Membership | undefined, mount: Mount | undefined, containerId: string): string | undefined {
+function directory(membership: Membership | undefined, mount: MountEntry | undefined, containerId: string): string | undefined {
   if (membership === undefined || mount === undefined) return undefined;
   const parts = membership.path.split('/');
   const depth = parts.findIndex((part) => part.includes(containerId));
   if (depth < 0 || parts.includes('..')) return undefined;
   const path = parts.slice(0, depth + 1).join('/');
-  if (mount.root === '/') return mount.target + path;
-  return path.startsWith(`${mount.root}/`) ? mount.target + path.slice(mount.root.length) : undefined;
+  if (mount.root === '/') return mount.mountPoint + path;
+  return path.startsWith(`${mount.root}/`) ? mount.mountPoint + path.slice(mount.root.length) : undefined;
 }
 
 export interface CgroupFiles {

@@ -10,7 +10,8 @@ import type { HostMetrics } from '@relight/shared/status';
 import { readFileSync, type StatsFs } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type CpuTicks, mountOf, parseCpuTicks, parseLoad1, parseMemory, parseMountInfo, parseNetworkBytes } from './proc.ts';
+import { type CpuTicks, mountOf, parseCpuTicks, parseLoad1, parseMemory, parseNetworkBytes } from './proc.ts';
+import { parseMountinfo } from '../stages/proc.ts';
 
 export const metricsIntervalMs = 10_000;
 /** Shares and rates over less than this say more about the moment of sampling than about the host. */
@@ -112,12 +113,12 @@ export class MetricsSampler {
 
   async #sampleDisks(): Promise<Disk[]> {
     if (this.#disks.length === 0) return [];
-    const mounts = parseMountInfo(this.#read('self/mountinfo'));
+    const mounts = parseMountinfo(this.#read('self/mountinfo'));
     const seen = new Set<string>();
     const asked = this.#disks.flatMap((path) => {
       const mount = mountOf(mounts, path);
-      if (mount === undefined || !localTypes.has(mount.type) || seen.has(mount.target)) return [];
-      seen.add(mount.target);
+      if (mount === undefined || !localTypes.has(mount.fsType) || seen.has(mount.mountPoint)) return [];
+      seen.add(mount.mountPoint);
       return [this.#sampleDisk(path)];
     });
     return (await Promise.all(asked)).filter((disk) => disk !== null);

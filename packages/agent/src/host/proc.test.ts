@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseOsRelease } from './facts.ts';
-import { mountOf, parseCpuTicks, parseLoad1, parseMemory, parseMountInfo, parseNetworkBytes } from './proc.ts';
+import { mountOf, parseCpuTicks, parseLoad1, parseMemory, parseNetworkBytes } from './proc.ts';
+import { parseMountinfo } from '../stages/proc.ts';
 
 const netDev = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -44,12 +45,12 @@ describe('readers of /proc', () => {
   });
 
   test('mountinfo: escapes, roots, and the later mount hides the earlier one', () => {
-    const mounts = parseMountInfo(mountinfo);
+    const mounts = parseMountinfo(mountinfo);
     expect(mounts).toHaveLength(6);
-    expect(mounts[4]).toMatchObject({ root: '/kubepods', type: 'cgroup2', superOptions: ['rw', 'nsdelegate'] });
-    expect(mountOf(mounts, '/mnt/my disk/data')?.type).toBe('tmpfs');
-    expect(mountOf(mounts, '/opt/bucket')?.type).toBe('fuse.gcsfuse');
-    expect(mountOf(mounts, '/opt/bucket2')?.type).toBe('ext4');
+    expect(mounts[4]).toMatchObject({ root: '/kubepods', fsType: 'cgroup2', superOptions: ['rw', 'nsdelegate'] });
+    expect(mountOf(mounts, '/mnt/my disk/data')?.fsType).toBe('tmpfs');
+    expect(mountOf(mounts, '/opt/bucket')?.fsType).toBe('fuse.gcsfuse');
+    expect(mountOf(mounts, '/opt/bucket2')?.fsType).toBe('ext4');
     expect(mountOf([], '/')).toBeUndefined();
   });
 

@@ -1,4 +1,5 @@
 /** Pure readers of the few /proc files that are sampled. Undefined or empty: the file does not have it. */
+import type { MountEntry } from '../stages/proc.ts';
 
 export function parseLoad1(loadavg: string): number | undefined {
   return numberOrUndefined(loadavg.split(' ')[0]);
@@ -43,36 +44,12 @@ export function parseNetworkBytes(netDev: string): { readonly receive: number; r
   return sums;
 }
 
-export interface Mount {
-  /** The directory of the file system that is mounted here; `/` for all of it. */
-  readonly root: string;
-  readonly target: string;
-  readonly type: string;
-  readonly superOptions: readonly string[];
-}
-
-/** proc_pid_mountinfo(5), in order: a later mount on the same target hides the earlier one. */
-export function parseMountInfo(mountinfo: string): readonly Mount[] {
-  return mountinfo.split('\n').flatMap((line) => {
-    const [left, right] = line.split(' - ');
-    const [, , , root, target] = left?.split(' ') ?? [];
-    const [type, , superOptions] = right?.split(' ') ?? [];
-    if (root === undefined || target === undefined || type === undefined) return [];
-    return [{ root: unescapeMount(root), target: unescapeMount(target), type, superOptions: superOptions?.split(',') ?? [] }];
-  });
-}
-
-/** The kernel writes space, tab, newline and backslash as octal. */
-function unescapeMount(path: string): string {
-  return path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-}
-
 /** The mount an absolute path lies on, by its text alone: nothing is touched. */
-export function mountOf(mounts: readonly Mount[], path: string): Mount | undefined {
+export function mountOf(mounts: readonly MountEntry[], path: string): MountEntry | undefined {
   return mounts
-    .filter(({ target }) => target === '/' || path === target || path.startsWith(`${target}/`))
-    .reduce<Mount | undefined>(
-      (best, mount) => (best === undefined || mount.target.length >= best.target.length ? mount : best),
+    .filter(({ mountPoint }) => mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`))
+    .reduce<MountEntry | undefined>(
+      (best, mount) => (best === undefined || mount.mountPoint.length >= best.mountPoint.length ? mount : best),
       undefined,
     );
 }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { ContainerStats } from '../engine/engine.ts';
 import { locateCgroup, parseMemberships } from './cgroup.ts';
-import { parseMountInfo } from './proc.ts';
+import { parseMountinfo } from '../stages/proc.ts';
 import { WorkloadMetricsSampler } from './workload-metrics.ts';
 
 const id = 'c0ffee'.repeat(10) + 'c0de';
@@ -89,10 +89,10 @@ describe('workload metrics', () => {
   });
 
   test('respects the root of the cgroup mount, and gives up outside of it', () => {
-    const mounts = parseMountInfo('1 0 0:30 /pod /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n');
+    const mounts = parseMountinfo('1 0 0:30 /pod /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n');
     expect(locateCgroup(parseMemberships('0::/pod/abc\n'), mounts, 'abc')?.cpu).toBe('/sys/fs/cgroup/abc');
     expect(locateCgroup(parseMemberships('0::/other/abc\n'), mounts, 'abc')).toBeNull();
-    expect(locateCgroup(parseMemberships('0::/../abc\n'), parseMountInfo('1 0 0:30 / /c rw - cgroup2 c rw\n'), 'abc')).toBeNull();
+    expect(locateCgroup(parseMemberships('0::/../abc\n'), parseMountinfo('1 0 0:30 / /c rw - cgroup2 c rw\n'), 'abc')).toBeNull();
     expect(locateCgroup([], mounts, 'abc')).toBeNull();
   });
 });

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import type { ContainerStats } from '../engine/engine.ts';
 import { type CgroupDirectories, type CgroupReading, locateCgroup, parseCgroup, parseMemberships } from './cgroup.ts';
 import { present, rate } from './metrics.ts';
-import { type Mount, parseMountInfo } from './proc.ts';
+import { type MountEntry, parseMountinfo } from '../stages/proc.ts';
 
 export interface MeasuredContainer {
   readonly id: string;
@@ -37,7 +37,7 @@ export class WorkloadMetricsSampler {
   readonly #options: WorkloadMetricsOptions;
   readonly #procRoot: string;
   #tracked = new Map<string, Tracked>();
-  #cgroupMounts: readonly Mount[] | null = null;
+  #cgroupMounts: readonly MountEntry[] | null = null;
 
   constructor(options: WorkloadMetricsOptions) {
     this.#options = options;
@@ -75,7 +75,7 @@ export class WorkloadMetricsSampler {
   }
 
   #locate(container: MeasuredContainer): CgroupDirectories | null {
-    this.#cgroupMounts ??= parseMountInfo(readText(`${this.#procRoot}/self/mountinfo`)).filter(({ type }) => type.startsWith('cgroup'));
+    this.#cgroupMounts ??= parseMountinfo(readText(`${this.#procRoot}/self/mountinfo`)).filter(({ fsType }) => fsType.startsWith('cgroup'));
     return locateCgroup(parseMemberships(readText(`${this.#procRoot}/${container.pid}/cgroup`)), this.#cgroupMounts, container.id);
   }
 

@@ -45,6 +45,8 @@ export interface MountEntry {
   readonly mountPoint: string;
   readonly fsType: string;
   readonly source: string;
+  /** Of the file system, not of this mount; for cgroup v1 they name its controllers. */
+  readonly superOptions?: readonly string[];
 }
 
 /** The mounts in mount order: of several at one mount point the last is on top. */
@@ -61,6 +63,7 @@ export function parseMountinfo(text: string): MountEntry[] {
       mountPoint: unescapeOctal(mountPoint),
       fsType: fields[separator + 1] ?? '',
       source: unescapeOctal(fields[separator + 2] ?? ''),
+      superOptions: fields[separator + 3]?.split(',') ?? [],
     });
   }
   return mounts;
