@@ -6,7 +6,7 @@ import { RelightError, type ErrorCode } from '@relight/shared/errors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, EngineEvent } from '../../packages/agent/src/engine/engine.ts';
 import { createBody, type CreateBodyInput } from '../support/create-body.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 export interface ContractTarget {
   readonly engine: Engine;
@@ -193,7 +193,7 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
       it('ends a command at its deadline', async () => {
         const { id } = await run(commands.forever);
         await expect(engine.exec(id, { argv: commands.slow }, { timeoutMs: 300 })).rejects.toMatchObject({ code: 'stage-timeout' });
-        await waitFor(async () => (await engine.stats(id))?.pids === 1, { what: 'the command to be gone' });
+        await eventually(async () => expect((await engine.stats(id))?.pids).toBe(1), { what: 'the command to be gone' });
       });
 
       it('ends a command when it is cancelled, with the reason of whoever cancelled', async () => {
