@@ -341,6 +341,28 @@ describe('a store in trouble', () => {
 });
 
 describe('operators reach agents', () => {
+  const workload = {
+    name: 'w',
+    phase: 'ready',
+    phaseSince: 1,
+    reason: 'r',
+    stage: null,
+    stageSince: null,
+    attempt: 0,
+    nextAttemptAt: null,
+    generation: 1,
+    containerId: null,
+    image: 'i',
+    readyAt: 1,
+    lastIncidentId: null,
+    metrics: null,
+    restarts: { process: 0, container: 0, host: 0 },
+  };
+  const withWorkload = async (client: AgentClient, more: object = {}): Promise<void> => {
+    await client.hello(more);
+    client.send({ type: 'heartbeat', at: Date.now() + 5_000, workloads: [workload], engine: 'up' });
+    await until(() => expect(storedHost('h1')?.workloads).toHaveLength(1));
+  };
   const act = (path: string, body: object) =>
     fetch(`${url}/api/v1/workloads/${path}/actions`, {
       method: 'POST',
@@ -350,22 +372,23 @@ describe('operators reach agents', () => {
 
   it('passes an action on and brings the answer back', async () => {
     const client = dial();
-    await client.hello();
+    await withWorkload(client);
     const answer = act('h1/w', { action: 'restart', level: 'process', reason: 'test' });
     const action = await client.next('action');
     expect(action).toMatchObject({ action: 'restart', workload: 'w', level: 'process', reason: 'test' });
     client.send({ type: 'action-result', id: action.id, ok: true, message: 'restarting' });
     expect((await answer).ok).toBe(true);
+    expect(storedHost('h1')?.clockSkewMs).toBeGreaterThan(4_000);
   });
 
   it('fails at once when the agent goes away or refuses', async () => {
     const client = dial();
-    await client.hello();
+    await withWorkload(client);
     const answer = act('h1/w', { action: 'restart' });
     await client.next('action');
     client.socket.terminate();
     expect(await (await answer).json()).toMatchObject({ code: 'host-not-connected' });
-    await dial().hello({ remoteActions: false });
+    await withWorkload(dial(), { remoteActions: false });
     expect(await (await act('h1/w', { action: 'pause' })).json()).toMatchObject({ code: 'action-refused' });
     expect((await act('nobody/w', { action: 'pause' })).status).toBe(404);
   });

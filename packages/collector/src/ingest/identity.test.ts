@@ -1,0 +1,39 @@
+import { ManualClock } from '@relight/shared/manual-clock';
+import { describe, expect, it } from 'vitest';
+import { Admission } from './admission.ts';
+import { judgeClaim } from './identity.ts';
+
+const hello = { agentId: 'a', machineId: 'm', host: 'h' };
+const nobody = { tokenHost: null, fenced: false, sameName: null, sameAgent: null };
+const self = { agentId: 'a', machineId: 'm', alive: true };
+
+describe('who may speak for a host', () => {
+  it.each([
+    ['a new host', {}, { accepted: true, fences: null }],
+    ['a reconnect', { sameName: self, sameAgent: self }, { accepted: true, fences: null }],
+    ['a pre-registered host', { sameName: { agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
+    ['a token of another host', { tokenHost: 'x' }, { accepted: false, code: 4401 }],
+    ['a fenced agent', { fenced: true }, { accepted: false, code: 4409 }],
+    ['a clone of a living agent', { sameAgent: { ...self, machineId: 'm2' } }, { accepted: false, code: 4410 }],
+    ['a replaced machine', { sameAgent: { ...self, machineId: 'm2', alive: false } }, { accepted: true }],
+    ['a new agent under an old name', { sameName: { ...self, agentId: 'b' } }, { accepted: true, fences: 'b' }],
+  ])('judges %s', (_, facts, verdict) => {
+    expect(judgeClaim(hello, { ...nobody, ...facts })).toMatchObject(verdict);
+  });
+});
+
+describe('admission', () => {
+  it('lets so many in per second, and so many at a time', () => {
+    const clock = new ManualClock();
+    const admission = new Admission({ perSecond: 2, handshakesMax: 3 }, clock);
+    const first = admission.admit();
+    expect([first, admission.admit(), admission.admit()].map((place) => place !== null)).toEqual([true, true, false]);
+    clock.advance(500);
+    expect(admission.admit()).not.toBeNull();
+    clock.advance(10_000);
+    expect(admission.admit()).toBeNull();
+    first?.done();
+    first?.done();
+    expect([admission.admit() !== null, admission.admit() !== null]).toEqual([true, false]);
+  });
+});

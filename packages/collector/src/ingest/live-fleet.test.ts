@@ -1,0 +1,222 @@
+import { RelightError } from '@relight/shared/errors';
+import { ManualClock } from '@relight/shared/manual-clock';
+import type { Hello } from '@relight/shared/protocol';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Bus } from '../bus.ts';
+import { readConfig } from '../config.ts';
+import type { CollectorEvent, HostRecord } from '../store/store.ts';
+import { LiveFleet, type FleetDeps } from './live-fleet.ts';
+import { Session, type AgentSocket } from './session.ts';
+
+const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+const token = { id: 't', kind: 'agent' as const, host: null, createdAt: 0, lastUsedAt: null, revokedAt: null };
+
+class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> {
+  readonly records = new Map<string, HostRecord>();
+  readonly events: CollectorEvent[] = [];
+  writes = 0;
+  broken = false;
+
+  hosts = () => [...this.records.values()];
+  fencedAgents = () => [];
+  fenceAgent = async () => undefined;
+  deleteHost = async (name: string) => this.records.delete(name);
+  async putHost(record: HostRecord): Promise<void> {
+    if (this.broken) throw new RelightError('store-failed', 'full');
+    this.writes += 1;
+    this.records.set(record.name, record);
+  }
+  async commitOwnEvent(event: CollectorEvent) {
+    if (this.broken) throw new RelightError('store-failed', 'full');
+    this.events.push(event);
+    return { ...event, id: this.events.length, receivedAt: 0 };
+  }
+}
+
+class FakeSocket implements AgentSocket {
+  readonly sent: string[] = [];
+  ended: { code: number; reason: string } | 'terminated' | null = null;
+  pings = 0;
+  send = (text: string) => void this.sent.push(text);
+  ping = () => void (this.pings += 1);
+  close = (code: number, reason: string) => void (this.ended ??= { code, reason });
+  terminate = () => void (this.ended ??= 'terminated');
+  pause = () => undefined;
+  resume = () => undefined;
+}
+
+const { liveness: config } = readConfig(null);
+let clock: ManualClock;
+let store: MemoryStore;
+let fleet: LiveFleet;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  store = new MemoryStore();
+  fleet = makeFleet();
+});
+function makeFleet(): LiveFleet {
+  return new LiveFleet({ store, bus: new Bus(), clock, config, warn: () => undefined });
+}
+function connect(host: string, more: Partial<Hello> = {}): { socket: FakeSocket; session: Session } {
+  const socket = new FakeSocket();
+  const nothing = { lastEventSeq: () => 0, committedOffset: () => 0 } as never;
+  const session = new Session({
+    id: `s-${host}`,
+    token,
+    socket,
+    owner: fleet,
+    store: nothing,
+    clock,
+    heartbeatMs: config.heartbeatMs,
+    handshakeDone: () => undefined,
+    warn: () => undefined,
+  });
+  const hello: Hello = {
+    type: 'hello',
+    protocol: 1,
+    agentId: `agent-of-${host}`,
+    machineId: `m-${host}`,
+    epoch: 'e',
+    bootId: 'b',
+    host,
+    labels: {},
+    version: '1',
+    facts: {},
+    remoteActions: true,
+    at: clock.now(),
+    lastEventSeq: 0,
+    segments: [],
+    ...more,
+  };
+  session.receive(Buffer.from(JSON.stringify(hello)), false);
+  return { socket, session };
+}
+const beat = (session: Session) =>
+  session.receive(Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now(), workloads: [], engine: 'up' })), false);
+/** Time in the steps in which a live process sees it. */
+const pass = (ms: number, each: () => void = () => undefined) => {
+  for (let left = ms; left > 0; left -= 100) {
+    clock.advance(Math.min(100, left));
+    each();
+  }
+};
+const states = () => fleet.hosts().map(({ state }) => state);
+
+describe('the living fleet', () => {
+  it('meets its deadlines: suspect at 25 s, dead at 60 s, on the monotonic clock alone', async () => {
+    pass(config.restartGraceMs);
+    connect('h');
+    clock.jumpWall(10 * 3_600_000);
+    pass(24_900);
+    expect(states()).toEqual(['connected']);
+    pass(600);
+    expect(states()).toEqual(['suspect']);
+    pass(34_000);
+    expect(states()).toEqual(['suspect']);
+    pass(1_000);
+    expect(fleet.host('h')).toMatchObject({ state: 'dead', reason: expect.stringMatching(/^silent for 60 s; last known: nothing$/) });
+    const back = connect('h');
+    expect(states()).toEqual(['connected']);
+    await settle();
+    expect(store.events.map(({ kind }) => kind)).toEqual([
+      'agent.connected',
+      'host.suspect',
+      'host.dead',
+      'agent.connected',
+      'host.recovered',
+    ]);
+    expect(back.socket.ended).toBeNull();
+  });
+
+  it('blames nobody for its own standstill', () => {
+    pass(config.restartGraceMs);
+    const sessions = ['a', 'b'].map((host) => connect(host));
+    pass(5_000);
+    // A stopped process sees no time pass; then everything is due at once.
+    const frozen = clock.monotonic.bind(clock);
+    const target = frozen() + 300_000;
+    clock.monotonic = () => target;
+    clock.advance(500);
+    clock.monotonic = frozen;
+    expect(states()).toEqual(['connected', 'connected']);
+    expect(sessions.map(({ socket }) => socket.ended)).toEqual([null, null]);
+  });
+
+  it('declares nobody dead within the grace after its start, then whoever stayed away', async () => {
+    connect('h');
+    await settle();
+    fleet.stop();
+    await settle();
+    fleet = makeFleet();
+    expect(fleet.host('h')).toMatchObject({ state: 'unknown' });
+    pass(119_000);
+    expect(states()).toEqual(['unknown']);
+    pass(2_000);
+    expect(states()).toEqual(['dead']);
+  });
+
+  it('gives a silent connection up after 45 s and keeps the host suspect', () => {
+    const { socket, session } = connect('h');
+    pass(46_000);
+    expect(socket.ended).toBe('terminated');
+    expect(socket.pings).toBeGreaterThanOrEqual(2);
+    session.socketClosed('gone');
+    expect(states()).toEqual(['suspect']);
+  });
+
+  it('writes a change of state at once, mere heartbeats seldom, and both again after a failure', async () => {
+    const { session } = connect('h');
+    await settle();
+    const before = store.writes;
+    for (let i = 0; i < 6; i += 1) {
+      pass(10_000);
+      beat(session);
+      await settle();
+    }
+    expect(store.writes - before).toBeLessThanOrEqual(3);
+    expect(store.writes - before).toBeGreaterThanOrEqual(1);
+    store.broken = true;
+    session.socketClosed('reset');
+    await settle();
+    expect(store.records.get('h')?.state).toBe('connected');
+    store.broken = false;
+    pass(2_000);
+    await settle();
+    expect(store.records.get('h')).toMatchObject({ state: 'disconnected', reason: 'reset' });
+    expect(store.events.at(-1)).toMatchObject({ kind: 'agent.disconnected' });
+  });
+
+  it('pre-registers a host, which keeps its deadline until it comes', async () => {
+    await fleet.expect('new', { pool: 'v5e' }, 5_000);
+    expect(fleet.host('new')).toMatchObject({ state: 'expected', expectedBy: 5_000, labels: { pool: 'v5e' } });
+    expect(store.records.get('new')).toMatchObject({ state: 'expected' });
+    pass(400_000);
+    expect(fleet.host('new')).toMatchObject({ state: 'expected' });
+    connect('new');
+    expect(fleet.host('new')).toMatchObject({ state: 'connected', expectedBy: null });
+    await expect(fleet.forget('new')).rejects.toMatchObject({ code: 'conflict' });
+    await fleet.expect('new', {}, 9_000);
+    expect(fleet.host('new')).toMatchObject({ state: 'connected', expectedBy: 9_000 });
+  });
+
+  it('tells agents what is being tailed, and when nobody does any more', () => {
+    const { socket: here } = connect('a');
+    const { socket: there } = connect('b');
+    const watch = fleet.watch({ host: 'a', workload: 'w' });
+    watch.dispose();
+    watch.dispose();
+    const watches = (socket: FakeSocket) =>
+      socket.sent.map((text) => JSON.parse(text) as { type: string; watch: unknown }).filter(({ type }) => type === 'watch');
+    expect(watches(here).map((message) => message.watch)).toEqual([[{ workload: 'w' }], []]);
+    expect(watches(there)).toEqual([]);
+  });
+
+  it('gives an action up after 15 s', async () => {
+    connect('h');
+    const answer = fleet.act('h', { action: 'restart' }).catch((error: unknown) => error);
+    clock.advance(15_000);
+    expect(await answer).toMatchObject({ code: 'stage-timeout' });
+    await expect(fleet.act('nobody', { action: 'restart' })).rejects.toMatchObject({ code: 'not-found' });
+  });
+});

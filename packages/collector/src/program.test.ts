@@ -1,0 +1,102 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openStore } from './store/sqlite-store.ts';
+import { systemClock } from '@relight/shared/clock';
+
+const main = join(import.meta.dirname, 'main.ts');
+let dataDir: string;
+const children: ChildProcess[] = [];
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'relight-program-'));
+});
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  rmSync(dataDir, { recursive: true });
+});
+
+function start(args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, RELIGHT_COLLECTOR_DATA_DIR: dataDir, ...env } });
+  children.push(child);
+  return child;
+}
+async function run(args: readonly string[], env: Record<string, string> = {}): Promise<{ code: number | null; out: string; err: string }> {
+  const child = start(args, env);
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit') as Promise<[number | null]>]);
+  return { code, out, err };
+}
+/** The address that the service logs. */
+async function serve(): Promise<{ child: ChildProcess; url: string }> {
+  const child = start(['serve', '--listen', '127.0.0.1:0']);
+  let log = '';
+  for await (const chunk of child.stderr) {
+    log += String(chunk);
+    const url = /"msg":"listening on (http:[^"]+)"/.exec(log)?.[1];
+    if (url !== undefined) return { child, url };
+  }
+  throw new Error(`the service ended: ${log}`);
+}
+
+describe('relight-collector', () => {
+  it('creates, lists and revokes tokens, with the token alone on stdout and only its hash in the store', async () => {
+    const created = await run(['token', 'create', '--kind', 'agent', '--host', 'h1']);
+    expect(created).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^rla_[\w-]{43}\n$/) });
+    const listed = await run(['token', 'list', '--json']);
+    const [token] = (JSON.parse(listed.out) as { items: { id: string }[] }).items;
+    expect(token).toMatchObject({ kind: 'agent', host: 'h1', revokedAt: null });
+    expect(listed.out).not.toContain(created.out.trim());
+    expect((await run(['token', 'revoke', token?.id ?? ''])).code).toBe(0);
+    expect(await run(['token', 'revoke', token?.id ?? ''])).toMatchObject({ code: 1, err: expect.stringMatching(/no valid token/) });
+    const store = await openStore({ dataDir, clock: systemClock });
+    expect(store.checkToken(created.out.trim())).toBeNull();
+    await store.close();
+  });
+
+  it('serves, takes tokens made meanwhile, refuses a second service, and stops cleanly', async () => {
+    const { child, url } = await serve();
+    const operator = (await run(['token', 'create', '--kind', 'operator'])).out.trim();
+    const hosts = () => fetch(`${url}/api/v1/hosts`, { headers: { authorization: `Bearer ${operator}` } });
+    expect((await hosts()).status).toBe(200);
+    const [token] = (JSON.parse((await run(['token', 'list', '--json'])).out) as { items: { id: string }[] }).items;
+    await run(['token', 'revoke', token?.id ?? '']);
+    expect((await hosts()).status).toBe(401);
+    expect(await run(['serve', '--listen', '127.0.0.1:0'])).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringMatching(/another collector uses/),
+    });
+    const other = mkdtempSync(join(tmpdir(), 'relight-program-'));
+    const taken = await run(['serve', '--listen', url.slice('http://'.length), '--data-dir', other]);
+    rmSync(other, { recursive: true });
+    expect(taken).toMatchObject({ code: 2, err: expect.stringMatching(/is in use already/) });
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+
+  it.each([
+    [['serve', '--listn', 'x'], /Did you mean --listen/],
+    [['serve', '--listen', 'nonsense'], /"nonsense" is not HOST:PORT/],
+    [['serve', '--config', '/does/not/exist'], /no such file/],
+    [['serve', '--data-dir', '/dev/null/x'], /cannot be used/],
+    [['token', 'create', '--kind', 'king'], /agent or operator/],
+    [['token', 'create'], /required option '--kind/],
+    [['token', 'create', '--kind', 'operator', '--host', 'h'], /agent tokens only/],
+    [['nonsense'], /unknown command/],
+  ])('refuses %j with one clear message', async (args, message) => {
+    const { code, out, err } = await run(args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+
+  it('names the place of a mistake in the configuration', async () => {
+    const file = join(dataDir, 'c.yaml');
+    writeFileSync(file, 'version: 1\nretentoin: {}\n');
+    expect((await run(['serve', '--config', file])).err).toContain(`${file}:2:1: retentoin: unknown key; did you mean "retention"?`);
+  });
+});
