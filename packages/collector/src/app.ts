@@ -66,7 +66,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       return { url: urlOf(app.server.address() as AddressInfo) };
     },
     async close() {
-      fleet.stop();
+      await fleet.stop();
       await gateway.close();
       await Promise.all([app.close(), alerts.close(), retention.close()]);
       await store.close();

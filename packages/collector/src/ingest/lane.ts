@@ -24,6 +24,7 @@ export class Lane<Item, Result> {
   #retry: Timer | null = null;
   #failing = false;
   #closed = false;
+  #idle: (() => void)[] = [];
 
   constructor(options: LaneOptions<Item, Result>) {
     this.#options = options;
@@ -36,6 +37,14 @@ export class Lane<Item, Result> {
   push(item: Item): void {
     this.#queue.push(item);
     this.#pump();
+  }
+
+  /** Resolves when nothing is pending, or when the store fails: then waiting helps nobody. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+      this.#tellIdle();
+    });
   }
 
   /** What the store has already may still be committed; nothing else is sent to it, nobody is told. */
@@ -76,7 +85,13 @@ export class Lane<Item, Result> {
     this.#next();
   }
 
+  #tellIdle(): void {
+    if (this.pending > 0 && !this.#failing) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
   #next(): void {
+    this.#tellIdle();
     if (this.#closed) return;
     if (!this.#failing) return this.#pump();
     if (this.#retry !== null || [...this.#running.values()].includes('running')) return;

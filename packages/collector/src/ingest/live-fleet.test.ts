@@ -146,8 +146,8 @@ describe('the living fleet', () => {
   it('declares nobody dead within the grace after its start, then whoever stayed away', async () => {
     connect('h');
     await settle();
-    fleet.stop();
-    await settle();
+    await fleet.stop();
+    expect(store.events.map(({ kind }) => kind)).toEqual(['agent.connected']);
     fleet = makeFleet();
     expect(fleet.host('h')).toMatchObject({ state: 'unknown' });
     pass(119_000);

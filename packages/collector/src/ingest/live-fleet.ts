@@ -185,10 +185,11 @@ export class LiveFleet implements Fleet, SessionOwner {
   }
 
   /** From now on a connection that ends says nothing about its host: this side ends it. Call before the sessions are closed. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer.cancel();
     this.#book.flush(true);
+    await this.#ownEvents.idle();
   }
 
   // --- inside ---
