@@ -16,9 +16,10 @@ import type { Logger } from 'pino';
 import { carryOut } from './control/carry-out.ts';
 import { MountProbes } from './checks/mount.ts';
 import { Prober } from './checks/prober.ts';
+import { SecretValues } from './config/secret-values.ts';
 import type { AgentSpec } from './config/spec.ts';
 import { ControlServer } from './control/server.ts';
-import { acquireStateLock } from './control/state-lock.ts';
+import { acquireStateLock, type StateLock } from './control/state-lock.ts';
 import type { AgentStatus } from './control/status.ts';
 import { Systemd } from './control/systemd.ts';
 import { DockerEngine } from './engine/docker-engine.ts';
@@ -52,7 +53,7 @@ export interface AgentOptions {
 export async function runAgent(options: AgentOptions): Promise<number> {
   const lock = acquireStateLock(options.stateDir);
   try {
-    const agent = new Agent(options, systemClock);
+    const agent = new Agent(options, lock, systemClock);
     const signal = new Promise<NodeJS.Signals>((resolve) => {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
     });
@@ -79,12 +80,15 @@ class Agent {
   readonly #shipper: FollowingShipper;
   readonly #containerLogs: ContainerLogs;
   readonly #observer: EngineObserver;
+  readonly #secrets: ReadonlyMap<string, SecretValues>;
   readonly #loops = new Map<string, WorkloadLoop>();
   readonly #uplink: Uplink | null;
   readonly #control: ControlServer;
   readonly #systemd: Systemd;
   readonly #hostMetrics: MetricsSampler;
   readonly #workloadMetrics: WorkloadMetricsSampler;
+  readonly #lock: StateLock;
+  #stateDirectoryHeld = true;
   #engineUp: boolean | null = null;
   #engineReason = 'not asked yet';
   #engineInfo: EngineInfo | null = null;
@@ -93,7 +97,8 @@ class Agent {
   #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
   #onFirstLook: () => void = () => {};
 
-  constructor({ spec: configured, stateDir, logger }: AgentOptions, clock: Clock) {
+  constructor({ spec: configured, stateDir, logger }: AgentOptions, lock: StateLock, clock: Clock) {
+    this.#lock = lock;
     const spec = { ...configured, stateDir };
     this.#spec = spec;
     this.#logger = logger;
@@ -106,11 +111,13 @@ class Agent {
     this.#engine = new DockerEngine({ socketPath: spec.engine.socket });
     const directory = join(stateDir, 'outbox');
     this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
+    this.#secrets = new Map(spec.workloads.map((workload) => [workload.name, new SecretValues(workload.container.envFile)]));
     this.#shipper = new FollowingShipper({
       clock,
       logger,
       directory: join(stateDir, 'logs'),
       delivering: spec.collector !== null,
+      redact: (key) => (bytes) => this.#secretsOf(key.workload).bytes(bytes),
       rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
     });
     this.#containerLogs = new ContainerLogs({ shipper: this.#shipper, emit: (event) => this.#emit(event) });
@@ -142,6 +149,7 @@ class Agent {
           mountProbes: mounts,
           prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, shell: workload.shell, onResult }),
           resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
+          secrets: this.#secretsOf(workload.name),
           store,
           clock,
           now: () => Math.round(began + clock.monotonic()),
@@ -168,6 +176,11 @@ class Agent {
         act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', clock.now())),
       },
     });
+  }
+
+  /** A workload that the configuration no longer has keeps nothing secret that we could know. */
+  #secretsOf(workload: string): SecretValues {
+    return this.#secrets.get(workload) ?? new SecretValues([]);
   }
 
   #dialer(collector: NonNullable<AgentSpec['collector']>): Uplink {
@@ -217,6 +230,8 @@ class Agent {
       message: `relight-agent ${agentVersion} started on ${host.name}`,
       data: { version: agentVersion, bootId: this.#bootId, identity: this.#identity.reason },
     });
+    // Before the first line is read. A file that is missing is the create stage's to complain about.
+    await Promise.allSettled([...this.#secrets.values()].map((secrets) => secrets.load()));
     // What earlier runs wrote while nobody read; those still under way are followed on.
     for (const file of segmentsOnDisk(runRootOf(this.#stateDir))) this.#shipper.follow(file);
     await this.#control.listen();
@@ -294,12 +309,21 @@ class Agent {
 
   async #sampled(metrics: HostMetrics): Promise<void> {
     this.#metrics = metrics;
+    this.#checkStateDirectory();
     const containers = new Map(
       [...this.#loops].flatMap(([name, { state }]) =>
         state.container?.running === true ? [[name, { id: state.container.id, pid: state.container.pid }] as const] : [],
       ),
     );
     this.#measured = await this.#workloadMetrics.sample(containers);
+  }
+
+  /** Deleted under a running agent: supervision goes on, but a second agent could now start beside it. */
+  #checkStateDirectory(): void {
+    const held = this.#lock.held();
+    if (!held && this.#stateDirectoryHeld)
+      this.#logger.error({ stateDir: this.#stateDir }, 'the state directory was deleted or taken over; restart the agent');
+    this.#stateDirectoryHeld = held;
   }
 
   #workloads(): WorkloadStatus[] {

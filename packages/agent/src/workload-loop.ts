@@ -11,6 +11,7 @@ import type { MountProbes } from './checks/mount.ts';
 import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
 import type { DesiredProbe, Prober } from './checks/prober.ts';
 import { compareFingerprints, compareWorkload, specFingerprint, type Change } from './config/impact.ts';
+import type { SecretValues } from './config/secret-values.ts';
 import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
 import { runOp } from './stages/run-op.ts';
@@ -40,6 +41,7 @@ export interface LoopOptions {
   readonly prober: (onResult: ProbeCallback) => Prober;
   /** Resolves the variables of one attempt, for probes after an adoption. */
   readonly resolveVars: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+  readonly secrets: SecretValues;
   readonly store: WorkloadStore;
   readonly clock: Clock;
   /** Epoch milliseconds that never jump. */
@@ -157,7 +159,7 @@ export class WorkloadLoop {
         if (this.#op?.id === effect.opId) this.#op.abort.abort(new RelightError('cancelled', 'overtaken by events'));
         return;
       case 'emit':
-        this.#options.emit({ ...effect.event, workload: this.#options.spec.name });
+        this.#emit(effect.event);
         return;
       case 'observe':
         this.#options.observe();
@@ -168,6 +170,11 @@ export class WorkloadLoop {
       case 'sweep':
         void this.#sweep(effect.containerIds);
     }
+  }
+
+  #emit(event: EmittedEvent): void {
+    const { emit, secrets, spec } = this.#options;
+    emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name });
   }
 
   #start(opId: number, op: Op): void {
@@ -183,13 +190,15 @@ export class WorkloadLoop {
 
   async #perform(op: Op, signal: AbortSignal): Promise<OpResult> {
     try {
+      if (op.kind === 'create') await this.#options.secrets.load();
       const work = runOp(op, this.#context(signal));
       return { ok: true, value: await Promise.race([work, this.#givenUp(signal)]) };
     } catch (thrown) {
       const error = signal.aborted ? toRelightError(signal.reason, 'cancelled') : toRelightError(thrown);
       if (error.code === 'internal') this.#options.logger.error({ err: thrown, op }, 'an operation failed in an unforeseen way');
       const { code, message, recoverable, advice, data } = error;
-      return { ok: false, failure: { code, message, recoverable, advice, data } };
+      // A command's last lines are part of messages, and a command may print what it was given.
+      return { ok: false, failure: this.#options.secrets.data({ code, message, recoverable, advice, data }) };
     }
   }
 
@@ -202,7 +211,7 @@ export class WorkloadLoop {
   }
 
   #context(signal: AbortSignal): StageContext {
-    const { agent, spec, ownerId, engine, runs, mountProbes, clock, emit } = this.#options;
+    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets } = this.#options;
     return {
       engine,
       clock,
@@ -219,10 +228,10 @@ export class WorkloadLoop {
       runs,
       mountProbes,
       progress: (stage) => {
-        this.#progress = stage;
+        this.#progress = secrets.text(stage);
         this.#options.onChange();
       },
-      emit: (event) => emit({ ...event, workload: spec.name, generation: this.#state.generation }),
+      emit: (event) => this.#emit({ ...event, generation: this.#state.generation }),
     };
   }
 
@@ -308,8 +317,9 @@ export class WorkloadLoop {
       this.#options.observe();
       return;
     }
-    if ('condition' in result) this.send({ type: 'mount-check', mount: name, condition: result.condition, message: result.message });
-    else if (kind !== 'mount') this.send({ type: 'check', list: kind, name, ok: result.ok, message: result.message });
+    const message = this.#options.secrets.text(result.message);
+    if ('condition' in result) this.send({ type: 'mount-check', mount: name, condition: result.condition, message });
+    else if (kind !== 'mount') this.send({ type: 'check', list: kind, name, ok: result.ok, message });
   }
 
   async #sweep(containerIds: readonly string[]): Promise<void> {

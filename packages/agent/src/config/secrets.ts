@@ -58,7 +58,7 @@ function unquote(raw: string): string | undefined {
 }
 
 /** Shorter values (true, 8080, us) stand in honest text all the time; replacing them would only spoil it. */
-const secretLengthMin = 6;
+export const secretLengthMin = 6;
 
 /** Replaces every value in any text with `[redacted]`; the longest first, since one secret may be part of another. */
 export function redactor(values: Iterable<string>): (text: string) => string {

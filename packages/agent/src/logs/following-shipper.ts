@@ -15,7 +15,7 @@ import type { LogShipper, SegmentFile } from './log-shipper.ts';
 import { loadPositions, savePositions, type Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { Retention } from './retention.ts';
-import { SegmentTail } from './segment-tail.ts';
+import { SegmentTail, type Redact } from './segment-tail.ts';
 import { Space } from './space.ts';
 
 export interface FollowingShipperOptions {
@@ -26,6 +26,7 @@ export interface FollowingShipperOptions {
   /** False: no collector is configured. */
   readonly delivering: boolean;
   readonly rateLimit: (key: SegmentKey) => RateLimit | null;
+  readonly redact?: (key: SegmentKey) => Redact;
   /** Of unsent bytes over all files. Default: 512 MiB, at most 5 % of the disk of `directory`. */
   readonly bytesMax?: number;
   readonly punchHole?: PunchHole;
@@ -85,7 +86,12 @@ export class FollowingShipper implements LogShipper, LogLane {
   follow(file: SegmentFile): void {
     const id = segmentId(file.key);
     if (this.#followed.has(id)) return;
-    const tail = new SegmentTail(file, this.#positions[id], this.#options.rateLimit(file.key));
+    const tail = new SegmentTail(
+      file,
+      this.#positions[id],
+      this.#options.rateLimit(file.key),
+      this.#options.redact?.(file.key) ?? ((bytes) => bytes),
+    );
     const followed: Followed = { tail, order: ++this.#order, watcher: null, lookedAt: -Infinity, look: null, trouble: null };
     this.#followed.set(id, followed);
     this.#look(followed);

@@ -31,6 +31,9 @@ const chunksMax = 16;
 /** A run of NUL bytes of at least a file-system block is space that was freed (or never reached the disk), not output. */
 const zeroBytesMin = 4_096;
 
+/** Takes out what must not leave the host; returns the same bytes when there is nothing. Offsets stay those of the file. */
+export type Redact = (bytes: Uint8Array) => Uint8Array;
+
 export class SegmentTail {
   readonly key: SegmentKey;
   readonly id: string;
@@ -38,6 +41,7 @@ export class SegmentTail {
   readonly file: FollowedFile;
   readonly #marks = new TimeMarks();
   readonly #rateLimit: RateLimit | null;
+  readonly #redact: Redact;
   #limiter: RateLimiter;
   #cutter: Cutter;
   #units: Unit[] = [];
@@ -55,7 +59,8 @@ export class SegmentTail {
   waitingSince: number | null = null;
   #looked = false;
 
-  constructor(source: SegmentFile, position: Position | undefined, rateLimit: RateLimit | null) {
+  constructor(source: SegmentFile, position: Position | undefined, rateLimit: RateLimit | null, redact: Redact) {
+    this.#redact = redact;
     this.source = source;
     this.key = source.key;
     this.id = segmentId(source.key);
@@ -220,8 +225,9 @@ export class SegmentTail {
       // Interwoven lines are admitted together: a block cannot end between them.
       const interwoven = line.end === null || this.#units.at(-1)?.line?.end === null;
       if (this.#limiter.admit(line.at, line.approx) || interwoven) {
-        this.#units.push({ line });
-        this.#unitBytes += line.bytes.length + 1;
+        const bytes = this.#redact(line.bytes);
+        this.#units.push({ line: bytes === line.bytes ? line : { ...line, bytes } });
+        this.#unitBytes += bytes.length + 1;
       } else {
         this.#addMissing({ from: this.#cut, to: end, lines: 1, bytes: end - this.#cut, reason: 'rate-limit' });
       }
