@@ -10,27 +10,16 @@
  *   `log.gap` event tells how many. The numbers of what went are not used again: a run of events returned by read() is
  *   consecutive, but the next run may begin later.
  */
-import type { Clock, Timer } from '@relight/shared/clock';
+import type { Timer, Clock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import type { Logger } from 'pino';
-import { directoryDisk, type AppendFile, type OutboxDisk } from './disk.ts';
-import { encodeLine } from './lines.ts';
+import { directoryDisk, type OutboxDisk } from './disk.ts';
+import { EventFiles } from './event-files.ts';
 import type { Outbox } from './outbox.ts';
-import {
-  acknowledgedName,
-  begin,
-  encodeAcknowledged,
-  nextFileName,
-  readEvents,
-  recover,
-  trustedName,
-  renumber,
-  type Continued,
-  type EventFile,
-} from './recovery.ts';
+import { acknowledgedName, begin, encodeAcknowledged, recover, renumber, trustedName, type Continued } from './recovery.ts';
 import { sanitise } from './sanitise.ts';
-import { shed, weight } from './shed.ts';
+import { WaitingEvents } from './waiting-events.ts';
 
 export interface FileOutboxOptions {
   readonly directory: string;
@@ -51,39 +40,24 @@ export interface FileOutboxOptions {
 const retryMs = 1_000;
 const acknowledgedPersistMs = 1_000;
 
-interface Active {
-  name: string;
-  handle: AppendFile;
-  firstSeq: number;
-  bytes: number;
-  events: AgentEvent[];
-}
-
 export class FileOutbox implements Outbox {
   readonly #options: Required<Omit<FileOutboxOptions, 'directory'>>;
   readonly #disk: OutboxDisk;
   readonly #listeners = new Set<() => void>();
+  readonly #waiting: WaitingEvents;
+  /** Null: the first file of this epoch could not be written yet, and what is on the disk is of an earlier one. */
+  #files: EventFiles | null = null;
   #epoch = '';
   #lastSeq = 0;
   #acknowledged = 0;
   /** Up to here events may leave the process. */
   #readable = 0;
   #handedOut = 0;
-  #sealed: EventFile[] = [];
-  #active: Active | null = null;
-  /** Events that the disk did not take, in order, with their size. */
-  #waiting: { readonly event: AgentEvent; readonly bytes: number }[] = [];
-  #waitingBytes = 0;
   #lost = 0;
   #trusted = true;
-  /** The files on the disk are of an earlier epoch, because the first file of this one could not be written yet. */
-  #homeless = false;
-  #syncing: AppendFile | null = null;
-  #syncPause: Timer | null = null;
-  #syncWanted = false;
+  #troubled = false;
   #retry: Timer | null = null;
   #persist: Timer | null = null;
-  #cached: { name: string; events: readonly AgentEvent[] } | null = null;
   #closed = false;
 
   /** Never fails for a full disk; throws when the directory cannot be made or read. */
@@ -93,16 +67,15 @@ export class FileOutbox implements Outbox {
 
   private constructor(options: FileOutboxOptions) {
     const bytesMax = options.bytesMax ?? 64 * 1024 ** 2;
+    const memoryBytesMax = options.memoryBytesMax ?? 1024 ** 2;
+    const fileBytesMax = Math.min(256 * 1024, Math.ceil(bytesMax / 8));
     this.#disk = options.disk ?? directoryDisk(options.directory);
-    this.#options = {
-      fileBytesMax: Math.min(256 * 1024, Math.ceil(bytesMax / 8)),
-      memoryBytesMax: 1024 ** 2,
-      syncMs: 50,
-      ...options,
-      bytesMax,
-      disk: this.#disk,
-    };
-    this.#restore();
+    this.#options = { fileBytesMax, syncMs: 50, ...options, bytesMax, memoryBytesMax, disk: this.#disk };
+    this.#waiting = new WaitingEvents(memoryBytesMax);
+    const recovered = recover(this.#disk, options.clock.now());
+    for (const note of recovered.notes) options.logger.warn(`event outbox: ${note}`);
+    if (recovered.kind === 'continue') this.#use(recovered);
+    else this.#begin(options.newEpoch(), recovered.events);
   }
 
   get epoch(): string {
@@ -114,15 +87,14 @@ export class FileOutbox implements Outbox {
   }
 
   append(event: NewAgentEvent): AgentEvent {
-    const sanitised = this.#accept(event);
-    if (this.#bytes() > this.#options.bytesMax) this.#shed();
-    return sanitised;
+    const accepted = this.#accept(event);
+    this.#keepBudget();
+    return accepted;
   }
 
   read(afterSeq: number, count: number): readonly AgentEvent[] {
-    const from = Math.max(afterSeq, this.#acknowledged);
     const run: AgentEvent[] = [];
-    for (const event of this.#eventsAfter(from)) {
+    for (const event of this.#after(Math.max(afterSeq, this.#acknowledged))) {
       const previous = run.at(-1);
       if (event.seq > this.#readable || run.length >= count || (previous !== undefined && event.seq !== previous.seq + 1)) break;
       run.push(event);
@@ -138,8 +110,12 @@ export class FileOutbox implements Outbox {
     }
     if (seq <= this.#acknowledged) return;
     this.#acknowledged = seq;
-    while ((this.#sealed[0]?.lastSeq ?? Infinity) <= seq) this.#removeSealed(0);
-    this.#setWaiting(this.#waiting.filter(({ event }) => event.seq > seq));
+    this.#waiting.remove(seq);
+    try {
+      this.#files?.remove(seq);
+    } catch (error) {
+      this.#options.logger.warn({ error: errorMessage(error) }, 'event outbox: an acknowledged file could not be removed');
+    }
     this.#persist ??= this.#options.clock.after(acknowledgedPersistMs, () => this.#persistAcknowledged());
   }
 
@@ -154,30 +130,38 @@ export class FileOutbox implements Outbox {
     this.#closed = true;
     this.#retry?.cancel();
     this.#persistAcknowledged();
-    this.#dropActive();
+    this.#files?.close();
     this.#listeners.clear();
   }
 
-  #restore(): void {
-    const recovered = recover(this.#disk, this.#options.clock.now());
-    for (const note of recovered.notes) this.#options.logger.warn(`event outbox: ${note}`);
-    if (recovered.kind === 'continue') this.#use(recovered);
-    else this.#begin(this.#options.newEpoch(), recovered.events);
+  *#after(seq: number): Generator<AgentEvent> {
+    if (this.#files !== null) yield* this.#files.after(seq);
+    for (const event of this.#waiting.events) if (event.seq > seq) yield event;
   }
 
   #use(recovered: Continued): void {
-    const last = recovered.files.at(-1);
-    if (last === undefined) return;
-    const handle = this.#disk.open(last.name);
-    handle.syncNow();
+    const files: EventFiles = new EventFiles(
+      {
+        ...this.#options,
+        durable: (seq) => {
+          if (this.#files === files) this.#advance(seq);
+        },
+        syncFailed: (error) => {
+          this.#options.logger.error(
+            { error: errorMessage(error) },
+            'event outbox: fsync failed; numbers on this disk are not trusted any more',
+          );
+          this.#distrust();
+        },
+      },
+      recovered,
+    );
+    this.#files = files;
     this.#epoch = recovered.epoch;
-    this.#lastSeq = last.lastSeq;
+    this.#lastSeq = recovered.files.at(-1)?.lastSeq ?? 0;
     this.#acknowledged = recovered.acknowledged;
-    this.#sealed = recovered.files.slice(0, -1);
-    this.#active = { ...last, handle, events: [...readEvents(this.#disk, last.name)] };
     this.#readable = this.#lastSeq;
     this.#trusted = true;
-    this.#homeless = false;
   }
 
   /** A full disk does not stop the new epoch: it lives in memory until its first file can be written. */
@@ -186,13 +170,13 @@ export class FileOutbox implements Outbox {
       this.#use(begin(this.#disk, epoch, events));
     } catch (error) {
       this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the new epoch cannot be written');
-      this.#homeless = true;
+      this.#files = null;
       this.#epoch = epoch;
-      this.#sealed = [];
       this.#acknowledged = 0;
       this.#lastSeq = events.at(-1)?.seq ?? 0;
       this.#readable = 0;
       for (const event of events) this.#keepInMemory(event);
+      this.#retryLater();
     }
   }
 
@@ -200,94 +184,17 @@ export class FileOutbox implements Outbox {
     const sanitised = sanitise(event, this.#lastSeq + 1, this.#options.clock.now());
     this.#lastSeq = sanitised.seq;
     if (this.#closed) this.#lost += 1;
-    else if (this.#waiting.length > 0 || !this.#write(sanitised)) this.#keepInMemory(sanitised);
+    else if (!this.#waiting.empty || !this.#write(sanitised)) this.#keepInMemory(sanitised);
     return sanitised;
   }
 
-  /** False: the disk did not take it and nothing of it is in the file. */
   #write(event: AgentEvent): boolean {
-    if (this.#homeless) return false;
-    const line = encodeLine(event);
     try {
-      const full = this.#active !== null && this.#active.events.length > 0 && this.#active.bytes + line.length > this.#options.fileBytesMax;
-      if (full) this.#dropActive();
-      const active = (this.#active ??= this.#create(event.seq));
-      const written = active.handle.append(line);
-      if (written < line.length) {
-        this.#undo(active);
-        return false;
-      }
-      active.bytes += line.length;
-      active.events.push(event);
+      return this.#files?.write(event) ?? false;
     } catch (error) {
-      if (this.#waiting.length === 0)
-        this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: an event could not be written');
+      if (!this.#troubled) this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: an event could not be written');
       return false;
     }
-    this.#sync();
-    return true;
-  }
-
-  #undo(active: Active): void {
-    try {
-      active.handle.truncate(active.bytes);
-    } catch {
-      this.#dropActive(); // the half line stays at the end of a file that is not written any more, where it does no harm
-    }
-  }
-
-  #create(firstSeq: number): Active {
-    const name = nextFileName([...this.#disk.list(), ...this.#sealed.map((file) => file.name)]);
-    const header = encodeLine({ epoch: this.#epoch, firstSeq });
-    this.#disk.replace(name, header);
-    return { name, handle: this.#disk.open(name), firstSeq, bytes: header.length, events: [] };
-  }
-
-  /** Makes the active file durable and sealed. */
-  #dropActive(): void {
-    const active = this.#active;
-    if (active === null) return;
-    this.#active = null;
-    const lastSeq = active.events.at(-1)?.seq ?? active.firstSeq - 1;
-    try {
-      active.handle.syncNow();
-      this.#advance(lastSeq);
-    } catch (error) {
-      this.#syncFailed(error);
-    }
-    if (this.#syncing !== active.handle) active.handle.close();
-    if (this.#closed) return;
-    this.#sealed.push({ name: active.name, firstSeq: active.firstSeq, lastSeq, bytes: active.bytes });
-  }
-
-  #sync(): void {
-    const active = this.#active;
-    if (this.#syncing !== null || this.#syncPause !== null || active === null) {
-      this.#syncWanted = true;
-      return;
-    }
-    const { handle } = active;
-    const upTo = active.events.at(-1)?.seq ?? 0;
-    const epoch = this.#epoch;
-    this.#syncing = handle;
-    handle.sync((error) => {
-      this.#syncing = null;
-      if (this.#active?.handle !== handle) handle.close();
-      if (error !== null) this.#syncFailed(error);
-      else if (epoch === this.#epoch) this.#advance(upTo);
-      if (this.#closed) return;
-      this.#syncPause = this.#options.clock.after(this.#options.syncMs, () => {
-        this.#syncPause = null;
-        if (!this.#syncWanted) return;
-        this.#syncWanted = false;
-        this.#sync();
-      });
-    });
-  }
-
-  #syncFailed(error: unknown): void {
-    this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: fsync failed; numbers on this disk are not trusted any more');
-    this.#distrust();
   }
 
   #advance(seq: number): void {
@@ -306,7 +213,8 @@ export class FileOutbox implements Outbox {
       this.#trusted = false;
       this.#advance(this.#lastSeq);
     } catch (error) {
-      this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the disk refuses every change; events wait');
+      if (!this.#troubled)
+        this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the disk refuses every change; events wait');
     }
   }
 
@@ -315,16 +223,9 @@ export class FileOutbox implements Outbox {
   }
 
   #keepInMemory(event: AgentEvent): void {
-    const bytes = encodeLine(event).length;
-    this.#waiting.push({ event, bytes });
-    this.#waitingBytes += bytes;
-    while (this.#waitingBytes > this.#options.memoryBytesMax && this.#waiting.length > 1) {
-      const oldestInfo = this.#waiting.findIndex(({ event }) => event.severity === 'info' && event.seq > this.#handedOut);
-      const [dropped] = this.#waiting.splice(Math.max(0, oldestInfo), 1);
-      this.#waitingBytes -= dropped?.bytes ?? 0;
-      this.#lost += dropped === undefined ? 0 : weight(dropped.event);
-    }
+    this.#lost += this.#waiting.add(event, this.#handedOut);
     this.#distrust();
+    this.#troubled = true;
     this.#retryLater();
   }
 
@@ -335,91 +236,59 @@ export class FileOutbox implements Outbox {
     });
   }
 
-  #setWaiting(waiting: { event: AgentEvent; bytes: number }[]): void {
-    this.#waiting = waiting;
-    this.#waitingBytes = waiting.reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
   #flushWaiting(): void {
-    if (this.#homeless) this.#moveIn();
-    const before = this.#waiting;
+    if (this.#files === null) this.#moveIn();
     let written = 0;
-    while (written < before.length && this.#write((before[written] as (typeof before)[number]).event)) written += 1;
-    this.#setWaiting(before.slice(written));
-    if (this.#homeless || this.#waiting.length > 0) {
+    for (const event of this.#waiting.events) {
+      if (!this.#write(event)) break;
+      written = event.seq;
+    }
+    this.#waiting.remove(written);
+    if (this.#files === null || !this.#waiting.empty) {
       this.#retryLater();
       return;
     }
     const lost = this.#lost;
     this.#lost = 0;
-    if (written > 0 || lost > 0) this.#options.logger.warn({ lost }, 'event outbox: the disk takes events again');
+    if (this.#troubled) this.#options.logger.warn({ lost }, 'event outbox: the disk takes events again');
+    this.#troubled = false;
     if (lost > 0) this.#accept(this.#gapEvent(lost, 'disk-full', 'the disk of this host was full'));
   }
 
+  /** Writes the first file of an epoch that has lived in memory so far. */
   #moveIn(): void {
-    const { lastSeq } = this;
-    const [acknowledged, readable] = [this.#acknowledged, this.#readable];
+    const [lastSeq, acknowledged, readable] = [this.#lastSeq, this.#acknowledged, this.#readable];
+    const { events } = this.#waiting;
     try {
-      this.#use(
-        begin(
-          this.#disk,
-          this.#epoch,
-          this.#waiting.map(({ event }) => event),
-        ),
-      );
+      this.#use(begin(this.#disk, this.#epoch, events));
     } catch {
       return; // still no space: said once when it began, and tried again every second
     }
-    this.#setWaiting([]);
+    this.#waiting.remove(lastSeq);
     this.#acknowledged = acknowledged;
     // The numbers of what was acknowledged or dropped meanwhile are not in the file; they must not be given again.
-    this.#lastSeq = Math.max(lastSeq, this.#lastSeq);
-    this.#advance(Math.max(readable, this.#lastSeq));
+    this.#lastSeq = lastSeq;
+    this.#readable = Math.max(readable, this.#readable);
+    this.#notify();
   }
 
-  #bytes(): number {
-    return this.#sealed.reduce((sum, file) => sum + file.bytes, this.#active?.bytes ?? 0);
-  }
-
-  #shed(): void {
-    const { bytesMax } = this.#options;
+  #keepBudget(): void {
+    const { bytesMax, logger } = this.#options;
+    const excess = (this.#files?.bytes ?? 0) - bytesMax;
+    if (excess <= 0) return;
     try {
-      const result = shed(this.#disk, this.#sealed, this.#epoch, this.#handedOut, this.#bytes() - Math.floor((bytesMax * 7) / 8));
-      this.#sealed = [...result.files];
-      this.#cached = null;
-      if (result.dropped === 0) return;
-      this.#options.logger.warn({ dropped: result.dropped }, 'event outbox: full; the oldest events were dropped');
-      this.#accept(this.#gapEvent(result.dropped, 'outbox-full', 'the event queue of this host was full'));
+      const dropped = this.#files?.shed(this.#handedOut, excess + Math.ceil(bytesMax / 8)) ?? 0;
+      if (dropped === 0) return;
+      logger.warn({ dropped }, 'event outbox: full; the oldest events were dropped');
+      this.#accept(this.#gapEvent(dropped, 'outbox-full', 'the event queue of this host was full'));
     } catch (error) {
-      this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: full, and no space could be made');
+      logger.error({ error: errorMessage(error) }, 'event outbox: full, and no space could be made');
     }
   }
 
   #gapEvent(events: number, reason: string, why: string): NewAgentEvent {
     const message = `${events} events were dropped: ${why}`;
     return { at: this.#options.clock.now(), kind: 'log.gap', severity: 'warning', message, data: { reason, events } };
-  }
-
-  *#eventsAfter(seq: number): Generator<AgentEvent> {
-    for (const file of this.#sealed) {
-      if (file.lastSeq <= seq) continue;
-      if (this.#cached?.name !== file.name) this.#cached = { name: file.name, events: readEvents(this.#disk, file.name) };
-      for (const event of this.#cached.events) if (event.seq > seq) yield event;
-    }
-    const inMemory = this.#active?.events ?? [];
-    for (let index = firstAfter(inMemory, seq); index < inMemory.length; index += 1) yield inMemory[index] as AgentEvent;
-    for (const { event } of this.#waiting) if (event.seq > seq) yield event;
-  }
-
-  #removeSealed(index: number): void {
-    const [file] = this.#sealed.splice(index, 1);
-    if (file === undefined) return;
-    if (this.#cached?.name === file.name) this.#cached = null;
-    try {
-      this.#disk.remove(file.name);
-    } catch (error) {
-      this.#options.logger.warn({ file: file.name, error: errorMessage(error) }, 'event outbox: an acknowledged file could not be removed');
-    }
   }
 
   #persistAcknowledged(): void {
@@ -434,24 +303,14 @@ export class FileOutbox implements Outbox {
 
   /** Goes on in a new epoch, in which everything unacknowledged comes first. */
   #renew(why: string): void {
-    const kept = renumber([...this.#eventsAfter(this.#acknowledged)]);
+    const kept = renumber([...this.#after(this.#acknowledged)]);
     this.#options.logger.warn({ events: kept.length }, `event outbox: ${why}; a new epoch begins`);
-    this.#dropActive();
-    this.#cached = null;
+    const old = this.#files;
+    this.#files = null;
+    old?.close();
     this.#handedOut = 0;
-    this.#setWaiting([]);
+    this.#waiting.remove(this.#lastSeq);
     this.#begin(this.#options.newEpoch(), kept);
     this.#notify();
   }
-}
-
-/** Index of the first event with a number above `seq`: numbers ascend, with holes. */
-function firstAfter(events: readonly AgentEvent[], seq: number): number {
-  let [low, high] = [0, events.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((events[middle]?.seq ?? 0) > seq) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
