@@ -1,0 +1,65 @@
+import { ManualClock } from '@relight/shared/manual-clock';
+import { expect, it } from 'vitest';
+import { Session, type SessionOwner } from './session.ts';
+
+const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+const ignore = () => undefined;
+
+it('stops reading while too many writes wait, and reads on when half of them are done', async () => {
+  const flow: string[] = [];
+  const commits: (() => void)[] = [];
+  const owner: SessionOwner = {
+    claim: () => ({ accepted: true, watch: [] }),
+    heard: ignore,
+    heartbeat: ignore,
+    goodbye: ignore,
+    closed: ignore,
+    actionResult: ignore,
+    eventsStored: ignore,
+    pieceStored: ignore,
+  };
+  const session = new Session({
+    id: 's',
+    token: { id: 't', kind: 'agent', host: null, createdAt: 0, lastUsedAt: null, revokedAt: null },
+    socket: {
+      send: ignore,
+      ping: ignore,
+      close: ignore,
+      terminate: ignore,
+      pause: () => flow.push('pause'),
+      resume: () => flow.push('resume'),
+    },
+    owner,
+    store: {
+      lastEventSeq: () => 0,
+      committedOffset: () => 0,
+      commitEvents: () => new Promise((resolve) => commits.push(() => resolve({ seq: 1, stored: [] }))),
+      commitBlock: () => Promise.reject(new Error('no blocks here')),
+      commitGap: () => Promise.reject(new Error('no gaps here')),
+    },
+    clock: new ManualClock(),
+    heartbeatMs: 10_000,
+    handshakeDone: ignore,
+    warn: ignore,
+  });
+  const receive = (message: object): void => session.receive(Buffer.from(JSON.stringify(message)), false);
+  const ids = { agentId: 'agent-0001', machineId: 'm', epoch: 'e', bootId: 'b', host: 'h', version: '1' };
+  receive({ type: 'hello', protocol: 1, ...ids, labels: {}, facts: {}, remoteActions: true, at: 0, lastEventSeq: 0, segments: [] });
+  const events = (seq: number) => ({
+    type: 'events',
+    epoch: 'e',
+    events: [{ seq, at: 1, kind: 'host.notice', severity: 'info', message: 'm' }],
+  });
+  for (let seq = 1; seq <= 16; seq += 1) receive(events(seq));
+  expect(flow).toEqual([]);
+  receive(events(17));
+  expect(flow).toEqual(['pause']);
+  for (let done = 0; done < 9; done += 1) {
+    expect(flow).toEqual(['pause']);
+    // One message at a time is with the store.
+    expect(commits).toHaveLength(1);
+    commits.pop()?.();
+    await settle();
+  }
+  expect(flow).toEqual(['pause', 'resume']);
+});
