@@ -41,6 +41,11 @@ async function takeOver(generation: number, context: StageContext): Promise<stri
   // It went between the two calls; trying again is right.
   if (holder === null) throw new RelightError('name-conflict', `the name "${name}" was taken for a moment`, { recoverable: true });
   const own = holder.labels[managedLabels.agent] === ownerId && holder.labels[managedLabels.workload] === spec.name;
+  if (own && holder.status === 'created' && spec.container.networks.length > 1) {
+    // Older engines join further networks one by one after the create: a crash may have left it with too few.
+    await engine.remove(holder.id, { signal });
+    throw new RelightError('name-conflict', `a half-made container "${name}" was removed`, { recoverable: true });
+  }
   if (own && holder.labels[managedLabels.generation] === String(generation) && holder.status !== 'removing' && holder.status !== 'dead') {
     return holder.id;
   }
