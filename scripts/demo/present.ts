@@ -68,7 +68,7 @@ export class Presenter {
         { text: result.title },
         { text: ms(result.detectedMs) },
         { text: ms(result.readyMs) },
-        { text: result.verdict, paint: (text) => this.#paint(result.ok ? 'green' : 'red', text) },
+        { text: result.ok ? result.verdict : 'FAILED', paint: (text) => this.#paint(result.ok ? 'green' : 'red', text) },
         { text: result.reason },
       ]),
     });

@@ -1,8 +1,8 @@
-/** Every event of the fleet as it arrives at an operator's terminal, kept in order and each once, over restarts of the collector. */
+/** Every event of the fleet as it arrives at an operator's terminal, each once, in the order of arrival, over restarts of the collector. */
 import { follow, parseData } from '@relight/collector/cli/follow';
+import { firstTime } from '@relight/collector/cli/resume-filter';
 import type { ApiEvent } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
-import { errorMessage } from '@relight/shared/errors';
 import type { FleetClient } from './fleet-client.ts';
 
 /** A place in the feed: everything after it is later. */
@@ -12,10 +12,12 @@ interface Waiter {
   readonly from: FeedMark;
   readonly matches: (event: ApiEvent) => boolean;
   readonly resolve: (event: ApiEvent) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class EventFeed {
   readonly #events: ApiEvent[] = [];
+  readonly #fresh = firstTime();
   readonly #waiters = new Set<Waiter>();
   readonly #listeners = new Set<(event: ApiEvent) => void>();
   readonly #stop = new AbortController();
@@ -48,13 +50,13 @@ export class EventFeed {
   async next(from: FeedMark, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 30_000): Promise<ApiEvent> {
     const known = this.since(from).find(matches);
     if (known !== undefined) return known;
+    if (this.#broken !== undefined) throw new Error('the event stream is broken', { cause: this.#broken });
     const { promise, resolve, reject } = Promise.withResolvers<ApiEvent>();
-    const waiter = { from, matches, resolve };
+    const waiter = { from, matches, resolve, reject };
     this.#waiters.add(waiter);
     const timer = setTimeout(() => {
       const seen = this.since(from).map(({ kind, message }) => `  ${kind}: ${message}`);
-      const broken = this.#broken === undefined ? '' : `\nthe event stream is broken: ${errorMessage(this.#broken)}`;
-      reject(new Error(`waited ${timeoutMs} ms for ${what}; events meanwhile:\n${seen.join('\n')}${broken}`));
+      reject(new Error(`waited ${timeoutMs} ms for ${what}; events meanwhile:\n${seen.join('\n')}`));
     }, timeoutMs);
     try {
       return await promise;
@@ -89,11 +91,12 @@ export class EventFeed {
       }
     } catch (error) {
       this.#broken = error;
+      for (const waiter of this.#waiters) waiter.reject(error);
     }
   }
 
   #add(event: ApiEvent): void {
-    if (Number(event.id) <= Number(this.#events.at(-1)?.id ?? 0)) return;
+    if (!this.#fresh(event.id)) return;
     const at = this.#events.push(event) - 1;
     for (const listener of this.#listeners) listener(event);
     for (const waiter of this.#waiters) if (at >= waiter.from && waiter.matches(event)) waiter.resolve(event);

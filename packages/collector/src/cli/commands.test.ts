@@ -234,6 +234,7 @@ describe('what can be wrong', () => {
     [['wait', 'a/b', '--for', 'redy'], 'Did you mean ready?'],
     [['wait', 'a/b', '--timeout', '5'], 'duration with a unit'],
     [['status', '--url', 'collector'], 'is not the address of a collector'],
+    [['status', '--token-file', '/etc/passwd'], 'no token has'],
     [['status', '--token-file', '/nowhere'], 'the token file cannot be read'],
   ])('%j is wrong usage', async (args, message) => {
     const { code, stdout, stderr } = await inProcess(...args);

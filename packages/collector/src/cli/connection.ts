@@ -26,7 +26,7 @@ export function resolveConnection(flags: ConnectionFlags, env: Readonly<Record<s
   const token = flags.tokenFile === undefined ? given('RELIGHT_TOKEN')?.trim() : undefined;
   return {
     url: parseUrl(flags.url ?? given('RELIGHT_URL') ?? defaultUrl),
-    token: token ?? (tokenFile === undefined ? null : readSecret(tokenFile, 'token')),
+    token: checkToken(token ?? (tokenFile === undefined ? null : readSecret(tokenFile, 'token'))),
     ca: caFile === undefined ? null : readSecret(caFile, 'certificate'),
   };
 }
@@ -40,6 +40,12 @@ function parseUrl(text: string): string {
     });
   }
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+/** What cannot stand in a header was never a token: a wrong file, or more than one line of it. */
+function checkToken(token: string | null): string | null {
+  if (token === null || /^[\u0021-\u007e]+$/.test(token)) return token;
+  throw new RelightError('usage', 'what was given as a token is empty or holds blanks or other characters that no token has');
 }
 
 function readSecret(file: string, what: string): string {

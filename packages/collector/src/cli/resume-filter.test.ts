@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ApiLogLine } from '@relight/shared/api';
-import { resumeFilter } from './resume-filter.ts';
+import { firstTime, resumeFilter } from './resume-filter.ts';
 
 const line = (run: string, offset: number): ApiLogLine => ({
   at: '2026-01-01T00:00:00.000Z',
@@ -46,4 +46,11 @@ test('a gap counts like a line', () => {
   const { host, workload, generation, source, run, receivedAt } = line('a', 0);
   const gap = { host, workload, generation, source, run, receivedAt, gap: { from: 20, to: 50, reason: 'rotated' } };
   expect([fresh(gap, false), fresh(gap, true), fresh(line('a', 10), true), fresh(line('a', 50), true)]).toEqual([true, false, false, true]);
+});
+
+test('events: each id once, in whatever order they come', () => {
+  const fresh = firstTime();
+  expect(['2', '1', '2', '3', '1'].map(fresh)).toEqual([true, true, false, true, false]);
+  expect(Array.from({ length: 50_000 }, (_, i) => fresh(`x${i}`)).every(Boolean)).toBe(true);
+  expect(fresh('x49999')).toBe(false);
 });

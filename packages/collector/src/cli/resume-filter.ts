@@ -15,3 +15,18 @@ export function resumeFilter(): (entry: ApiLogEntry, resumed: boolean) => boolea
     return true;
   };
 }
+
+/** Far more than can be on its way when a connection breaks. */
+const recentMax = 20_000;
+
+/** True the first time an id is seen: ids need not come in order. Remembers the most recent ones. */
+export function firstTime(): (id: string) => boolean {
+  const recent = new Set<string>();
+  return (id) => {
+    if (recent.has(id)) return false;
+    recent.add(id);
+    const [oldest] = recent;
+    if (recent.size > recentMax && oldest !== undefined) recent.delete(oldest);
+    return true;
+  };
+}

@@ -4,6 +4,7 @@ import { count, kinds, severityList, timeBefore } from '../arguments.ts';
 import { examples, jsonDocument, type AddCommand, type Cli } from '../cli.ts';
 import type { Query } from '../client.ts';
 import { follow, followNotices, parseData } from '../follow.ts';
+import { firstTime } from '../resume-filter.ts';
 import { eventLine } from '../view/event-view.ts';
 
 interface EventsOptions {
@@ -62,7 +63,8 @@ async function events(options: EventsOptions, cli: Cli): Promise<void> {
     return;
   }
   await io.write(items.map(text).join(''));
-  let highest = Number(items.at(-1)?.id ?? 0);
+  const fresh = firstTime();
+  for (const { id } of items) fresh(id);
   const lastId = items.at(-1)?.id;
   const stream = follow(client, 'stream', filter, {
     clock: io.clock,
@@ -71,15 +73,13 @@ async function events(options: EventsOptions, cli: Cli): Promise<void> {
     ...followNotices(io.note),
   });
   for await (const { messages } of stream) {
-    const fresh: ApiEvent[] = [];
-    for (const message of messages) {
-      if (message.event !== 'event') continue;
-      const event = parseData(message) as ApiEvent;
-      if (Number(event.id) <= highest || !matches(event, options)) continue;
-      highest = Number(event.id);
-      fresh.push(event);
-    }
-    await io.write(fresh.map(text).join(''));
+    const found = messages.filter((message) => message.event === 'event').map((message) => parseData(message) as ApiEvent);
+    await io.write(
+      found
+        .filter((event) => matches(event, options) && fresh(event.id))
+        .map(text)
+        .join(''),
+    );
   }
 }
 
