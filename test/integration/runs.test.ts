@@ -76,6 +76,7 @@ describe('after the agent was killed', () => {
   it('finds the run again, follows its log and learns of its end', async () => {
     const run = bench.run('process');
     const handle = await bench.start(run, 'echo before; sleep 1000');
+    await waitFor(async () => (await bench.tail(run)) !== '', { what: 'the first line' });
     const later = bench.otherRuns();
     bench.logs.followed.clear();
     expect(await later.find(run, bench.containerId)).toEqual(handle);

@@ -1,5 +1,5 @@
 /** Runs in containers of a real engine on this host. Nothing about a run is kept in memory: files and /proc say it all. */
-import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { Clock } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { SegmentKey } from '@relight/shared/log-stream';
@@ -7,7 +7,8 @@ import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { parseRunId } from '../supervisor/run-id.ts';
-import { isAlive, isExecuting, isFuse, readMountinfo, readStat, topMountAt } from './proc.ts';
+import { isAlive, readStat } from './proc.ts';
+import { seenDirectory } from './run-directory.ts';
 import { watchExit } from './run-exit.ts';
 import {
   createRunFiles,
@@ -22,6 +23,7 @@ import {
 } from './run-files.ts';
 import { type ContainerProcess, leaderOf, membersOf, type RunSession } from './run-members.ts';
 import { scanContainer } from './run-scan.ts';
+import { readSession, writeSession } from './run-session.ts';
 import { stopMembers } from './run-stop.ts';
 import { commandArgv, logDescriptor, statusDescriptor, wrapperArgv } from './run-wrapper.ts';
 import { type RunExit, type RunRequest, type Runs, runDirectoryTarget } from './runs.ts';
@@ -54,7 +56,7 @@ export class ContainerRuns implements Runs {
 
   async start(request: RunRequest, signal: AbortSignal): Promise<RunHandle> {
     const { run, containerId, env } = request;
-    const files = createRunFiles(this.#runRoot, run);
+    const files = makeFiles(this.#runRoot, run);
     const inside = { log: `${runDirectoryTarget}/${files.base}.log`, status: `${runDirectoryTarget}/${files.base}.status` };
     const argv = wrapperArgv(inside, request.directory ?? '', commandArgv(request.command, request.shell));
     this.#logs.follow({ key: files.segment, path: files.log, format: 'raw' });
@@ -91,7 +93,7 @@ export class ContainerRuns implements Runs {
 
   async stop(runs: readonly RunRef[], containerId: string, graceMs: number, signal: AbortSignal): Promise<void> {
     if (runs.length === 0) return;
-    const sessions = runs.flatMap((run) => readSessions(findRunFiles(this.#runRoot, run)));
+    const sessions = runs.flatMap((run) => readSession(findRunFiles(this.#runRoot, run)) ?? []);
     const runIds = runs.map(({ runId }) => runId);
     try {
       const members = () => this.#members(containerId, runIds, sessions);
@@ -191,20 +193,12 @@ export class ContainerRuns implements Runs {
   }
 }
 
-/** Compares by device and inode. Nothing on a FUSE mount is touched: the look at /proc/PID/root is two components deep, below `/run`. */
-function seenDirectory(procRoot: string, pid: number, directory: string): 'same' | 'lost' | 'gone' {
-  const mounts = pid > 0 ? readMountinfo(procRoot, pid) : null;
-  if (mounts === null) return 'gone';
-  const top = topMountAt(mounts, runDirectoryTarget);
-  if (top === null || isFuse(top) || top.root.endsWith('//deleted')) return 'lost';
-  if (mounts.some((mount) => isFuse(mount) && (mount.mountPoint === '/' || mount.mountPoint === '/run'))) return 'same';
+function makeFiles(runRoot: string, run: RunRef): RunFiles {
   try {
-    const inside = statSync(`${procRoot}/${pid}/root${runDirectoryTarget}`);
-    const outside = statSync(directory);
-    return inside.ino === outside.ino && inside.dev === outside.dev ? 'same' : 'lost';
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return isExecuting(procRoot, pid) ? 'lost' : 'gone';
+    return createRunFiles(runRoot, run);
+  } catch (thrown) {
+    const code = (thrown as NodeJS.ErrnoException).code === 'ENOSPC' ? 'disk-full' : 'internal';
+    throw toRelightError(thrown, code);
   }
 }
 
@@ -224,24 +218,6 @@ function openHeld(path: string): number | null {
   closeSync(fd);
   return null;
 }
-
-/** Remembers the session of a run: its members are found by it when they have overwritten their environment. */
-function writeSession(files: RunFiles, { pid, startTicks }: RunHandle): void {
-  const fd = openSync(sessionPath(files), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
-  writeSync(fd, `${pid} ${startTicks}\n`);
-  closeSync(fd);
-}
-
-function readSessions(files: RunFiles | null): RunSession[] {
-  const fd = files === null ? null : openRegular(sessionPath(files));
-  if (fd === null) return [];
-  const buffer = Buffer.alloc(64);
-  const [pid, startTicks] = buffer.toString('latin1', 0, readSync(fd, buffer)).trim().split(' ').map(Number);
-  closeSync(fd);
-  return Number.isSafeInteger(pid) && Number.isSafeInteger(startTicks) ? [{ pid: pid ?? 0, startTicks: startTicks ?? 0 }] : [];
-}
-
-const sessionPath = (files: RunFiles): string => `${files.directory}/${files.base}.session`;
 
 function withShellAdvice(thrown: unknown): RelightError {
   const error = toRelightError(thrown);

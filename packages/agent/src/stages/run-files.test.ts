@@ -46,7 +46,7 @@ it('does not fall for names that the container has put there', () => {
   const files = createRunFiles(root, run(1, 'process'));
   expect(files.base).toBe('1.process~2');
   expect(readTail(join(directory, '1.process.log'), 100)).toBe('');
-  execFileSync('mkfifo', [join(directory, 'pipe')]);
+  execFileSync('sh', ['-c', 'mkfifo "$1"', 'sh', join(directory, 'pipe')]);
   expect(openRegular(join(directory, 'pipe'))).toBeNull();
   mkdirSync(join(directory, 'folder'));
   expect(openRegular(join(directory, 'folder'))).toBeNull();
