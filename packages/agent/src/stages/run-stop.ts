@@ -40,10 +40,9 @@ export async function stopMembers(context: StopContext, graceMs: number): Promis
 /** Only groups whose leader or session is a member's own: a group never crosses sessions. */
 function signalGroups(context: StopContext, members: readonly ContainerProcess[], signal: NodeJS.Signals): void {
   const led = members.filter((member) => member.pgrp === member.session || member.pgrp === member.pid);
-  const groups = new Map(led.map((member) => [member.pgrp, member]));
-  for (const [group, member] of groups) {
-    if (isAlive(context.procRoot, member.pid, member.startTicks)) kill(-group, signal);
-  }
+  // Any living member vouches for the group: another one, a short-lived child of a shell, may have ended since it was listed.
+  const alive = led.filter(({ pid, startTicks }) => isAlive(context.procRoot, pid, startTicks));
+  for (const group of new Set(alive.map(({ pgrp }) => pgrp))) kill(-group, signal);
 }
 
 function signalProcess({ procRoot }: StopContext, { pid, startTicks }: ContainerProcess, signal: NodeJS.Signals): void {
