@@ -35,7 +35,7 @@ class Changes {
   #events: StoredEvent[] = [];
   #dropped = 0;
   #filled = Promise.withResolvers<void>();
-  /** Events up to this id were sent already. */
+  /** Events up to this id were read from the store. */
   seen = 0;
 
   constructor(deps: ApiDeps, query: StreamQuery) {
@@ -84,12 +84,11 @@ class Changes {
     return messages;
   }
 
-  /** Each event once, in the order of ids, the unwanted ones left out. */
+  /** Those behind `seen` that are wanted, in the order of ids: what is committed together may be published in any order. */
   eventMessages(events: readonly StoredEvent[]): SseMessage[] {
-    const fresh = events.filter((event) => event.id > this.seen);
-    this.seen = fresh.at(-1)?.id ?? this.seen;
-    return fresh
-      .filter((event) => this.#wantsEvent(event))
+    return events
+      .filter((event) => event.id > this.seen && this.#wantsEvent(event))
+      .toSorted((a, b) => a.id - b.id)
       .map((event) => ({ id: String(event.id), event: 'event', data: presentEvent(event) }));
   }
 
@@ -147,6 +146,7 @@ export function streamRoutes(deps: ApiDeps, streams: OpenStreams): readonly Rout
     await send(changes.takeSubjects());
     for (let missed = store.events({ after: changes.seen, limit: missedPage }); missed.length > 0;) {
       await send(changes.eventMessages(missed));
+      changes.seen = missed.at(-1)?.id ?? changes.seen;
       missed = store.events({ after: changes.seen, limit: missedPage });
     }
     await send([{ id: String(changes.seen) }]);

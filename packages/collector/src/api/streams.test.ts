@@ -186,10 +186,14 @@ test('stream: the picture first, then changes; workloads only when something hap
 test('stream: events resume behind Last-Event-ID and obey the filters', async () => {
   const first = new Listener('stream?kind=process.exited&severity=error');
   await waitFor(() => first.lastId !== '', { what: 'the stream' });
-  await happen('1');
+  const early = await deps.store.commitOwnEvent(event('0'));
+  const late = await deps.store.commitOwnEvent(event('1'));
+  deps.bus.publish('events', [late]);
+  deps.bus.publish('events', [early]);
   await happen('other kind', { kind: 'process.started' });
   await happen('other severity', { severity: 'info' });
-  await first.count(1);
+  await first.count(2);
+  expect(first.messages.map(({ data }) => data['message'])).toEqual(['0', '1']);
   first.close();
   await happen('2');
   await happen('other kind', { kind: 'process.started' });

@@ -133,7 +133,8 @@ class PieceBuffer {
   }
 
   take(now: number): { pieces: readonly StoredLogPiece[]; gaps: readonly ApiLogGap[] } {
-    const pieces = this.#pieces.filter((piece) => piece.id > this.seen);
+    // What is committed together may be published in any order; cursors need that of the ids.
+    const pieces = this.#pieces.filter((piece) => piece.id > this.seen).toSorted((a, b) => a.id - b.id);
     const gaps = [...this.#skipped.values()].map(({ last, from, to, lines, bytes }) =>
       gapEntry(last, now, { from, to, lines, bytes, reason: 'slow-reader' }),
     );

@@ -59,7 +59,7 @@ async function receiver(answer: (call: number) => number | 'hang'): Promise<{ ur
 }
 
 function begin(
-  store: MemoryStore,
+  store: Store,
   sinks: Parameters<typeof startDelivery>[0]['sinks'],
   clock: Clock = hurried,
 ): ReturnType<typeof startDelivery> {
