@@ -33,10 +33,11 @@ import { MetricsSampler } from './host/metrics.ts';
 import { machineGoesDown } from './host/shutdown.ts';
 import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
 import { ContainerLogs } from './logs/container-logs.ts';
+import type { SegmentFile } from './logs/log-shipper.ts';
 import { FollowingShipper } from './logs/following-shipper.ts';
 import { FileOutbox } from './outbox/file-outbox.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
-import { runRootOf, segmentsOnDisk } from './stages/run-files.ts';
+import { findRunFiles, runRootOf, segmentsOnDisk } from './stages/run-files.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { Uplink } from './uplink/uplink.ts';
 import { agentVersion } from './version.ts';
@@ -80,6 +81,8 @@ class Agent {
   readonly #shipper: FollowingShipper;
   readonly #containerLogs: ContainerLogs;
   readonly #observer: EngineObserver;
+  readonly #runs: ContainerRuns;
+  #earlier: readonly SegmentFile[] = [];
   readonly #secrets: ReadonlyMap<string, SecretValues>;
   readonly #loops = new Map<string, WorkloadLoop>();
   readonly #uplink: Uplink | null;
@@ -133,7 +136,7 @@ class Agent {
       onLost: (reason) => this.#engineLost(reason),
       onEvent: (event) => this.#engineEvent(event),
     });
-    const runs = new ContainerRuns({ engine: this.#engine, clock, runRoot: runRootOf(stateDir), logs: this.#shipper });
+    this.#runs = new ContainerRuns({ engine: this.#engine, clock, runRoot: runRootOf(stateDir), logs: this.#shipper });
     const mounts = new MountProbes({ clock });
     const store = new WorkloadStore(stateDir);
     const began = clock.now() - clock.monotonic();
@@ -145,7 +148,7 @@ class Agent {
           spec: workload,
           ownerId: this.#identity.agentId,
           engine: this.#engine,
-          runs,
+          runs: this.#runs,
           mountProbes: mounts,
           prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, shell: workload.shell, onResult }),
           resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
@@ -175,6 +178,7 @@ class Agent {
         status: () => this.#status(),
         act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', clock.now())),
       },
+      onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
     });
   }
 
@@ -233,7 +237,8 @@ class Agent {
     // Before the first line is read. A file that is missing is the create stage's to complain about.
     await Promise.allSettled([...this.#secrets.values()].map((secrets) => secrets.load()));
     // What earlier runs wrote while nobody read; those still under way are followed on.
-    for (const file of segmentsOnDisk(runRootOf(this.#stateDir))) this.#shipper.follow(file);
+    this.#earlier = segmentsOnDisk(runRootOf(this.#stateDir));
+    for (const file of this.#earlier) this.#shipper.follow(file);
     await this.#control.listen();
     this.#hostMetrics.start((metrics) => void this.#sampled(metrics));
     const looked = new Promise<void>((resolve) => {
@@ -272,8 +277,19 @@ class Agent {
   #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
     if (this.#engineUp !== true) this.#engineFound();
     for (const facts of containers) if (facts.labels['relight.agent'] === this.#identity.agentId) this.#containerLogs.seen(facts);
+    if (this.#earlier.length > 0) void this.#finishEarlier(containers);
     for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
     this.#onFirstLook();
+  }
+
+  /** Of the logs that an earlier agent left, those whose run is over are read to the end and then forgotten. */
+  async #finishEarlier(containers: readonly ContainerFacts[]): Promise<void> {
+    const earlier = this.#earlier;
+    this.#earlier = [];
+    const ours = containers.filter((facts) => facts.pid > 0 && facts.labels['relight.agent'] === this.#identity.agentId);
+    const alive = (await Promise.all(ours.map((facts) => this.#runs.list(facts.id)))).flat();
+    const written = new Set(alive.map((run) => findRunFiles(runRootOf(this.#stateDir), run)?.log));
+    for (const file of earlier) if (!written.has(file.path)) this.#shipper.finish(file.key);
   }
 
   #engineFound(): void {

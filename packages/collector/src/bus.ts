@@ -13,19 +13,18 @@ export interface BusTopics {
   readonly alert: AlertRecord;
 }
 
-type Listener<T> = (payload: T) => void;
+type Listeners = { readonly [K in keyof BusTopics]: Set<(payload: BusTopics[K]) => void> };
 
 export class Bus {
-  readonly #listeners = new Map<keyof BusTopics, Set<Listener<never>>>();
+  readonly #listeners: Listeners = { events: new Set(), logs: new Set(), host: new Set(), hostDeleted: new Set(), alert: new Set() };
 
   publish<K extends keyof BusTopics>(topic: K, payload: BusTopics[K]): void {
-    for (const listener of this.#listeners.get(topic) ?? []) (listener as Listener<BusTopics[K]>)(payload);
+    for (const listener of this.#listeners[topic]) listener(payload);
   }
 
-  subscribe<K extends keyof BusTopics>(topic: K, listener: Listener<BusTopics[K]>): { dispose(): void } {
-    const set = this.#listeners.get(topic) ?? new Set<Listener<never>>();
-    this.#listeners.set(topic, set);
-    set.add(listener as Listener<never>);
-    return { dispose: () => void set.delete(listener as Listener<never>) };
+  subscribe<K extends keyof BusTopics>(topic: K, listener: (payload: BusTopics[K]) => void): { dispose(): void } {
+    const set = this.#listeners[topic];
+    set.add(listener);
+    return { dispose: () => void set.delete(listener) };
   }
 }

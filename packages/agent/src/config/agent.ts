@@ -6,6 +6,7 @@ import { child, describe, type Located } from './located.ts';
 import { fail } from './problems.ts';
 import { boolean, duration, hostPath, isUrl, looseText, name, plain, trimSlashes, variableName } from './scalars.ts';
 import type { AgentSpec, CollectorSpec, HostSpec, VarSpec } from './spec.ts';
+import { stateDirProblem } from './state-dir.ts';
 import { workload, workloadDuplicates } from './workload.ts';
 
 const later = 'not supported yet (not-supported-yet); remove it';
@@ -26,7 +27,7 @@ export function agent({ file, directory, hostname }: AgentContext): Reader<Agent
       file,
       host: fields.optional('host', host(hostname), { name: hostname, labels: {}, remoteActions: defaults.remoteActions }),
       collector: fields.optional('collector', collector(directory), null),
-      stateDir: fields.optional('state_dir', hostPath(directory), defaults.stateDir),
+      stateDir: fields.optional('state_dir', stateDir(directory), defaults.stateDir),
       engine: fields.optional('engine', engine(directory), { socket: defaults.engineSocket }),
       vars: fields.optional('vars', variables, []),
       workloads: fields.required('workloads', list(workload({ directory, vars }))),
@@ -34,6 +35,14 @@ export function agent({ file, directory, hostname }: AgentContext): Reader<Agent
     return () => spec;
   });
 }
+
+const stateDir =
+  (directory: string): Reader<string> =>
+  (node) => {
+    const path = hostPath(directory)(node);
+    const problem = stateDirProblem(path);
+    return problem === undefined ? path : fail(node, problem);
+  };
 
 const version: Reader<1> = (node) =>
   node.kind === 'scalar' && node.value === 1

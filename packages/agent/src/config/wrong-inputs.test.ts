@@ -90,6 +90,9 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
     '3:43: collector.token_file: "~/token" has "~", which depends on who runs the agent; write the absolute path',
   ],
   ['top', 'state_dir: 5', '3:12: state_dir: must be text, not 5; put it in quotes'],
+  ['top', 'state_dir: /proc/relight', '3:12: state_dir: "/proc/relight" cannot hold state; /proc belongs to the kernel'],
+  ['top', 'state_dir: /var/../sys/', '3:12: state_dir: "/sys" cannot hold state; /sys belongs to the kernel'],
+  ['top', 'state_dir: /dev/shm/relight', '3:12: state_dir: "/dev/shm/relight" cannot hold state; /dev belongs to the kernel'],
   [
     'top',
     'engine: {socket: "tcp://1.2.3.4:2375"}',

@@ -33,7 +33,7 @@ export async function checkCommand(
 }
 
 async function preflight(spec: AgentSpec, io: Io, engine: Engine): Promise<readonly Finding[]> {
-  const stateDir = resolve(chosenStateDir(undefined, io.env) ?? spec.stateDir);
+  const stateDir = chosenStateDir(undefined, io.env) ?? spec.stateDir;
   const { findings, running } = await checkEngine(spec, stateDir, engine);
   const all = [
     ...findings,

@@ -39,6 +39,7 @@ describe('command line', () => {
     [['status', '--stat-dir', 'x'], "unknown option '--stat-dir'\n(Did you mean --state-dir?)"],
     [['status', 'w'], "too many arguments for 'status'"],
     [['status', '--state-dir', ''], 'It is empty'],
+    [['status', '--state-dir', '/proc/relight'], '/proc belongs to the kernel'],
     [['run'], "required option '-c, --config <file>' not specified"],
     [['run', '--config'], 'argument missing'],
     [['run', '--config', 'x', '--log-level', 'loud'], 'Allowed choices are debug, info, warn, error'],

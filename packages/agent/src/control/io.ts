@@ -1,5 +1,8 @@
 /** What a command sees of the world outside. */
+import { resolve } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { stateDirProblem } from '../config/state-dir.ts';
 
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -22,10 +25,15 @@ export const processIo: Io = {
 
 const defaultStateDir = '/var/lib/relight';
 
-/** `--state-dir`, else RELIGHT_STATE_DIR, else undefined. */
+/** `--state-dir`, else RELIGHT_STATE_DIR, else undefined; absolute. Fails with usage where no state can live. */
 export function chosenStateDir(flag: string | undefined, env: Io['env']): string | undefined {
   const fromEnv = env['RELIGHT_STATE_DIR'];
-  return flag ?? (fromEnv === undefined || fromEnv === '' ? undefined : fromEnv);
+  const given = flag ?? (fromEnv === undefined || fromEnv === '' ? undefined : fromEnv);
+  if (given === undefined) return undefined;
+  const path = resolve(given);
+  const problem = stateDirProblem(path);
+  if (problem !== undefined) throw new RelightError('usage', `--state-dir: ${problem}`);
+  return path;
 }
 
 export function stateDirOrDefault(flag: string | undefined, env: Io['env']): string {

@@ -1,7 +1,7 @@
 /** `relight-agent plan`: what would be done. Reads the configuration and the stored state; touches nothing. */
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
 import { loadConfig } from '../config/load.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
@@ -18,7 +18,7 @@ export interface PlanOptions {
 /** Fails with config-invalid or config-unreadable. */
 export async function planCommand(options: PlanOptions, io: Io): Promise<ExitCode> {
   const spec = await loadConfig(options.config, { hostname: hostname() });
-  const stateDir = resolve(chosenStateDir(options.stateDir, io.env) ?? spec.stateDir);
+  const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
   const stored = new Map<string, WorkloadSpec | null>();
   for (const { name } of spec.workloads) stored.set(name, await storedSpec(join(stateDir, 'workloads', `${name}.json`), io));
   const plan = planOf(spec, stateDir, (name) => stored.get(name) ?? null);

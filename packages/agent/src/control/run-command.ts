@@ -2,7 +2,6 @@
 import { loadConfig } from '../config/load.ts';
 import { runAgent } from '../agent.ts';
 import { agentVersion } from '../version.ts';
-import { resolve } from 'node:path';
 import { hostname } from 'node:os';
 import type { LogLevel } from './log-level.ts';
 import { createLogger } from './logger.ts';
@@ -17,7 +16,7 @@ export interface RunOptions {
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const spec = await loadConfig(options.config, { hostname: hostname() });
-  const stateDir = resolve(chosenStateDir(options.stateDir, io.env) ?? spec.stateDir);
+  const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
   const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion });
   return runAgent({ spec, stateDir, logger });
 }

@@ -5,7 +5,6 @@ import { mount } from './mount.ts';
 import { prepare } from './prepare.ts';
 import { startProcess } from './process.ts';
 import { pull } from './pull.ts';
-import { redacting } from './redact.ts';
 import { retire } from './retire.ts';
 import { setup } from './setup.ts';
 import type { StageContext } from './stage.ts';
@@ -29,5 +28,5 @@ const stages: { readonly [K in OpKind]: Stage<K> } = {
 
 /** Fails with a RelightError; an abort of `context.signal` counts as its reason, `cancelled` without one. */
 export function runOp(op: Op, context: StageContext): Promise<OpValue> {
-  return redacting(context, (redacted) => (stages[op.kind] as Stage<OpKind>)(op, redacted));
+  return (stages[op.kind] as Stage<OpKind>)(op, context);
 }

@@ -139,12 +139,14 @@ function onPause(work: Work, event: { readonly reason: string; readonly until: n
   work.enter('paused', event.reason);
 }
 
+/** Ends a pause; and whoever says so wants to see it tried now, not when a wait is over. */
 function resume(work: Work, why: string): void {
-  if (work.state.pause === null) return;
-  work.set({ pause: null, backOff: null });
+  const { pause, held, attempt } = work.state;
+  work.set({ pause: null, backOff: null, held: held === null ? null : { ...held, retryAt: work.now } });
+  if (pause === null) return;
   work.emit('workload.resumed', 'info', why);
   work.effect({ kind: 'observe' });
-  if (work.state.attempt !== null) work.set({ attempt: { ...work.state.attempt, startedAt: work.now, prepared: false } });
+  if (attempt !== null) work.set({ attempt: { ...attempt, startedAt: work.now, prepared: false } });
 }
 
 function onRestart(work: Work, event: Extract<SupervisorEvent, { type: 'restart' }>): void {
