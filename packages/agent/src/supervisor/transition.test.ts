@@ -277,6 +277,26 @@ describe('by hand', () => {
     expect(world.state.phase).toBe('ready');
   });
 
+  test('resume tries at once what is held, and what waits for its next attempt', () => {
+    const held = new SimulatedWorld(workloadFixture({}, { pullPolicy: 'never' }));
+    held.observe();
+    held.finishOp();
+    held.finishOp(failureOf('image-not-found', false));
+    expect(held.state.phase).toBe('held');
+    held.send({ type: 'resume' });
+    expect(held.pending?.op.kind).toBe('prepare');
+    expect(held.settle()).toBe(true);
+
+    const waiting = ready();
+    waiting.killProcess();
+    waiting.settle();
+    waiting.killProcess();
+    expect(waiting.state.phase).toBe('back-off');
+    waiting.send({ type: 'resume' });
+    expect(waiting.pending?.op.kind).toBe('prepare');
+    expect(kinds(waiting)).not.toContain('workload.resumed');
+  });
+
   test('a restart costs no budget and needs no back-off', () => {
     const world = ready();
     world.send({ type: 'restart', level: 'container', reason: 'by hand' });
