@@ -1,6 +1,5 @@
 /** `relight-agent check`: everything the configuration needs of this host, before anything is touched. */
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
 import { loadConfig } from '../config/load.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
