@@ -85,9 +85,8 @@ export async function killInside(
 export const processIdentity = (stage: Stage, containerId: string): Promise<string> =>
   inContainer(stage, containerId, `pid=$(cat ${pidFile}); set -- $(cat /proc/$pid/stat); echo "pid $pid, started at tick $\{22}"`);
 
-export interface Recovery {
+interface Recovery {
   readonly t0: number;
-  readonly mark: FeedMark;
   /** The first sign of the fault. */
   readonly detected: ApiEvent;
   readonly ready: ApiEvent;
@@ -97,19 +96,15 @@ export interface Recovery {
 export async function recovery({ feed }: Stage, t0: number, mark: FeedMark, signs: readonly ApiEvent['kind'][]): Promise<Recovery> {
   const detected = await feed.next(mark, ({ kind }) => signs.includes(kind), signs.join(' or '));
   const ready = await feed.next(mark, ({ kind }) => kind === 'workload.ready', 'the worker to be ready again', 60_000);
-  return { t0, mark, detected, ready };
+  return { t0, detected, ready };
 }
 
-export function recovered(
-  { feed }: Stage,
-  { t0, mark, detected, ready }: Recovery,
-  notes: readonly string[] = [],
-): Omit<SceneResult, 'title'> {
-  const scheduled = feed.since(mark).find(({ kind }) => kind === 'restart.scheduled');
+export function recovered({ t0, detected, ready }: Recovery, notes: readonly string[] = []): Omit<SceneResult, 'title'> {
+  const { cause } = ready.data;
   return {
     detectedMs: Date.parse(detected.at) - t0,
     readyMs: Date.parse(ready.at) - t0,
-    reason: scheduled?.message ?? detected.message,
+    reason: typeof cause === 'string' ? cause : detected.message,
     stages: stagesOf(ready),
     notes,
     ok: true,

@@ -38,7 +38,7 @@ const killProcess: Scene = {
     const mark = stage.feed.mark();
     const t0 = await killWorker(stage, container);
     using _shown = showEvents(stage, t0, `kill -9 of the process in container ${container.slice(0, 12)}`);
-    const result = recovered(stage, await recovery(stage, t0, mark, ['process.exited', 'process.killed']));
+    const result = recovered(await recovery(stage, t0, mark, ['process.exited', 'process.killed']));
     const after = await stage.lab.fleet.waitForPhase(host, workload, 'ready');
     return { ...result, ...same('container', container, after.containerId ?? 'none') };
   },
@@ -53,7 +53,7 @@ const killContainer: Scene = {
     const t0 = Date.now();
     using _shown = showEvents(stage, t0, `docker kill ${container.slice(0, 12)}`);
     await stage.lab.engine.kill(container, 'SIGKILL');
-    return recovered(stage, await recovery(stage, t0, mark, ['container.died']), ['a new container, mounted and set up again']);
+    return recovered(await recovery(stage, t0, mark, ['container.died']), ['a new container, mounted and set up again']);
   },
 };
 
@@ -65,7 +65,7 @@ const killMount: Scene = {
     const mark = stage.feed.mark();
     const t0 = await killInside(stage, container, ([program]) => program === 'bindfs', 'kill -9 $(pidof bindfs)');
     using _shown = showEvents(stage, t0, 'kill -9 of bindfs');
-    const result = recovered(stage, await recovery(stage, t0, mark, ['mount.lost', 'mount.hung']));
+    const result = recovered(await recovery(stage, t0, mark, ['mount.lost', 'mount.hung']));
     const data = await inContainer(stage, container, 'cat /data/checkpoint');
     return { ...result, notes: [`/data answers again in the same container: "${data}"`] };
   },
@@ -101,7 +101,7 @@ const restartCollector: Scene = {
     const inTime = Date.parse(result.ready.at) <= back && Date.parse(result.ready.receivedAt) >= back;
     const good = copies === 1 && inTime;
     return {
-      ...recovered(stage, result, [
+      ...recovered(result, [
         `events kept on the host, delivered ${Date.parse(result.ready.receivedAt) - back} ms after the collector's start, each once, with the time at which they happened`,
       ]),
       ok: good,

@@ -103,6 +103,8 @@ describe('wait', () => {
       'GET hosts/tpu-0': (call, response) =>
         json(apiHost({ workloads: [apiWorkload({ phase, stage: 'setup 1/2: keys' })] }))(call, response),
       'GET stream': (_call, response) => {
+        // While the command looks, or right after: no later message will wake it.
+        sse(response, [{ id: 1, event: 'host', data: {} }]);
         phase = 'ready';
         sse(response, [{ id: 1, event: 'workload', data: {} }]);
       },

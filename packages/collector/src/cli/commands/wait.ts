@@ -6,7 +6,7 @@ import { phases, type Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
 import { choice, durationMs } from '../arguments.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
-import { segment, type ApiClient } from '../client.ts';
+import { segment, type ApiClient, type Query } from '../client.ts';
 import { exitCodeOf } from '../exit-code.ts';
 import { follow } from '../follow.ts';
 import { sanitize } from '../view/sanitize.ts';
@@ -19,10 +19,10 @@ interface WaitOptions {
 }
 
 const urlTimeoutMs = 5_000;
-/** Between two looks that a change woke. */
-const lookMsMin = 200;
-/** For more hosts than this, the interval alone decides when to look. */
-const watchedHostsMax = 4;
+/** Between two looks that a change woke. A selector may mean the whole fleet, and something changes there all the time. */
+const lookMsMin = { host: 200, selector: 1_000 };
+/** With more targets than this, the interval alone decides when to look. */
+const watchedMax = 8;
 
 export const addWait: AddCommand = (program, cli) => {
   program
@@ -56,12 +56,15 @@ async function wait(targets: readonly WaitTarget[], options: WaitOptions, cli: C
   const client = needsCollector ? cli.client() : null;
   const stop = new AbortController();
   const signal = AbortSignal.any([io.signal, stop.signal]);
-  const changed = client === null ? () => new Promise<void>(() => {}) : watchHosts(client, targets, cli, signal);
+  const changed = client === null ? () => new Promise<void>(() => {}) : watchTargets(client, targets, cli, signal);
+  const pauseMs = targets.some((target) => target.kind === 'selector') ? lookMsMin.selector : lookMsMin.host;
   const began = io.clock.monotonic();
   const elapsedMs = (): number => io.clock.monotonic() - began;
   const shown = new Map<string, { text: string; at: number }>();
   try {
     for (;;) {
+      // Taken before looking: what changes from here on wakes the next look.
+      const change = changed();
       const verdicts = await Promise.all(targets.map((target) => look(target, options.for, client)));
       for (const [i, verdict] of verdicts.entries()) {
         const name = targets[i]?.text ?? '';
@@ -77,8 +80,8 @@ async function wait(targets: readonly WaitTarget[], options: WaitOptions, cli: C
         cli.exitWith(verdicts.every((verdict) => verdict.done || verdict.unreachable === true) ? 3 : 1);
         return;
       }
-      await delay(io.clock, Math.min(lookMsMin, leftMs), signal);
-      await Promise.race([delay(io.clock, Math.max(0, Math.min(options.interval - lookMsMin, leftMs - lookMsMin)), signal), changed()]);
+      await delay(io.clock, Math.min(pauseMs, leftMs), signal);
+      await Promise.race([delay(io.clock, Math.max(0, Math.min(options.interval - pauseMs, leftMs - pauseMs)), signal), change]);
     }
   } catch (thrown) {
     // Ended by Ctrl-C: whether it would have become ready is not known.
@@ -95,7 +98,7 @@ async function look(target: WaitTarget, goal: Phase, client: ApiClient | null): 
   if (target.kind === 'url') return probe(target.text);
   if (client === null) throw new RelightError('internal', 'a target of the collector without a client');
   try {
-    if (target.kind === 'selector') return judge(target, (await client.list<ApiHost>('hosts')).items, goal);
+    if (target.kind === 'selector') return judge(target, (await client.list<ApiHost>('hosts', { label: target.text })).items, goal);
     return judge(target, [await client.get<ApiHost>(`hosts/${segment(target.host)}`)], goal);
   } catch (thrown) {
     if (!(thrown instanceof RelightError)) throw thrown;
@@ -123,17 +126,16 @@ async function probe(url: string): Promise<Seen> {
   }
 }
 
-/** Calls return a promise of the next change of a host that is waited for. Looking at every interval remains the safety net. */
-function watchHosts(client: ApiClient, targets: readonly WaitTarget[], { io }: Cli, signal: AbortSignal): () => Promise<void> {
-  const hosts = new Set(targets.flatMap((target) => (target.kind === 'host' ? [target.host] : [])));
+/** Calls return a promise of the next change of what is waited for. Looking at every interval remains the safety net. */
+function watchTargets(client: ApiClient, targets: readonly WaitTarget[], { io }: Cli, signal: AbortSignal): () => Promise<void> {
+  const hosts = [...new Set(targets.flatMap((target) => (target.kind === 'host' ? [target.host] : [])))];
+  const labels = targets.filter((target) => target.kind === 'selector').map((target) => target.text);
+  const queries: readonly Query[] = [...hosts.map((host) => ({ host })), ...labels.map((label) => ({ label }))];
   let wake = Promise.withResolvers<void>();
-  if (hosts.size <= watchedHostsMax) {
-    for (const host of hosts) void watch(host);
-  }
-  async function watch(host: string): Promise<void> {
+  async function watch(query: Query): Promise<void> {
     const ignore = (): void => {};
     try {
-      for await (const _batch of follow(client, 'stream', { host }, { clock: io.clock, signal, onLost: ignore, onBack: ignore })) {
+      for await (const _batch of follow(client, 'stream', query, { clock: io.clock, signal, onLost: ignore, onBack: ignore })) {
         wake.resolve();
         wake = Promise.withResolvers<void>();
       }
@@ -141,5 +143,6 @@ function watchHosts(client: ApiClient, targets: readonly WaitTarget[], { io }: C
       // Whatever it is, the next look meets it, too, and says so.
     }
   }
+  if (queries.length <= watchedMax) for (const query of queries) void watch(query);
   return () => wake.promise;
 }

@@ -1,0 +1,84 @@
+/** The operator's `relight` as it is built, against a collector and an agent as they are built. */
+import type { ApiEvent, ApiLogEntry, ApiWorkload } from '@relight/shared/api';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { startLab, type Lab } from '../support/lab.ts';
+
+const host = 'op-0';
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await startLab({ engineSocket: inject('engineSocket') });
+  const common = { image: inject('engineImage'), pull_policy: 'never', init: true, command: ['sleep', 'infinity'] };
+  await lab.addAgent({
+    host,
+    labels: { pool: 'e2e' },
+    workloads: [
+      {
+        name: 'writer',
+        container: { name: `e2e-writer-${process.pid}`, ...common },
+        process: { run: 'i=0; while :; do i=$((i + 1)); echo "line $i"; sleep 0.05; done', stop_timeout: '1s' },
+      },
+      { name: 'idle', container: { name: `e2e-idle-${process.pid}`, ...common } },
+    ],
+  });
+});
+
+afterAll(async () => {
+  await lab?.dispose();
+});
+
+const json = (text: string): unknown => JSON.parse(text);
+const worker = async (): Promise<ApiWorkload | undefined> => lab.fleet.workload(host, 'writer');
+
+test('wait: workloads, hosts and labels become ready; what does not exist does not', async () => {
+  const done = await lab.relight('wait', `${host}/writer`, host, 'pool=e2e', '--timeout', '60s');
+  expect(done).toMatchObject({ code: 0, stderr: '' });
+  expect(await lab.relight('wait', `${host}/nobody`, '--timeout', '300ms')).toMatchObject({ code: 1 });
+});
+
+test('status and host show what runs', async () => {
+  const { code, stdout } = await lab.relight('status');
+  expect(code).toBe(0);
+  expect(stdout).toContain('1 host: 1 connected · 2 workloads: 2 ready');
+  const document = json((await lab.relight('status', '--json')).stdout) as { hosts: unknown[]; workloads: ApiWorkload[] };
+  expect(document.workloads.map(({ name, phase }) => `${name} ${phase}`).toSorted()).toEqual(['idle ready', 'writer ready']);
+  expect((await lab.relight('host', host)).stdout).toContain('pool=e2e');
+  expect(await lab.relight('host', 'op-1')).toMatchObject({ code: 1, stdout: '' });
+});
+
+test('tail: the last lines in order, by workload, source and expression', async () => {
+  const { code, stdout } = await lab.relight('tail', `${host}/writer`, '--source', 'process', '-n', '3', '--no-follow');
+  expect(code).toBe(0);
+  const numbers = [...stdout.matchAll(/^op-0\/writer process \| line (\d+)$/gm)].map(([, n]) => Number(n));
+  expect(numbers).toHaveLength(3);
+  expect(numbers.map((n) => n - (numbers[0] ?? 0))).toEqual([0, 1, 2]);
+  const found = (await lab.relight('tail', '--grep', '^line 1$', '--since', '1h', '--no-follow', '--json')).stdout.trim().split('\n');
+  expect(found.map((line) => (json(line) as ApiLogEntry & { line: string }).line)).toEqual(['line 1']);
+  expect(await lab.relight('tail', '--grep', '(')).toMatchObject({ code: 2 });
+});
+
+test('restart and pause reach the agent, and the events say why', async () => {
+  const before = await worker();
+  expect(await lab.relight('restart', `${host}/writer`, '--level', 'container', '--reason', 'a new image')).toMatchObject({ code: 0 });
+  await lab.fleet.waitForEvent(
+    { host, workload: 'writer', kind: 'container.created' },
+    ({ generation }) => generation === (before?.generation ?? 0) + 1,
+    'a new generation',
+  );
+  await lab.fleet.waitForPhase(host, 'writer', 'ready');
+  const { stdout } = await lab.relight('events', '--host', host, '--kind', 'restart.scheduled', '--json');
+  expect((json(stdout) as { items: ApiEvent[] }).items.map(({ message }) => message).join('\n')).toContain('a new image');
+  expect(await lab.relight('pause', `${host}/idle`, '--for', '1h')).toMatchObject({ code: 0 });
+  expect(await lab.relight('wait', `${host}/idle`, '--for', 'paused', '--timeout', '10s')).toMatchObject({ code: 0 });
+  expect(await lab.relight('resume', `${host}/idle`)).toMatchObject({ code: 0 });
+  expect(await lab.relight('wait', host, '--timeout', '30s')).toMatchObject({ code: 0 });
+  expect(await lab.relight('restart', `${host}/nobody`)).toMatchObject({ code: 1 });
+});
+
+test('expect and forget', async () => {
+  expect(await lab.relight('expect', 'op-7', '--within', '10m', '--label', 'pool=late')).toMatchObject({ code: 0 });
+  expect((await lab.fleet.host('op-7'))?.state).toBe('expected');
+  expect(await lab.relight('forget', 'op-7')).toMatchObject({ code: 0 });
+  expect(await lab.relight('forget', 'op-7')).toMatchObject({ code: 1 });
+  expect(await lab.relight('forget', host)).toMatchObject({ code: 1 });
+});
