@@ -3,7 +3,7 @@
  * beside its own package, so it stays a package beside the bundle.
  */
 import { build, type BuildOptions, type Plugin } from 'esbuild';
-import { chmod, cp, mkdir, rm } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { root } from './run.ts';
@@ -43,18 +43,22 @@ const common: BuildOptions = {
   plugins: [leaveOut],
 };
 
+/** Each file appears complete, by renaming: programs that run from `dist` and other builds never see a half-made one. */
 export async function buildAll(): Promise<void> {
   const entries: readonly (readonly [pkg: string, source: string, target: string])[] = [
     ['agent', 'src/main.ts', 'relight-agent.mjs'],
     ['collector', 'src/main.ts', 'relight-collector.mjs'],
     ['collector', 'src/cli/main.ts', 'relight.mjs'],
   ];
-  await Promise.all(['agent', 'collector'].map((pkg) => rm(join(root, 'packages', pkg, 'dist'), { recursive: true, force: true })));
   await Promise.all(
     entries.map(async ([pkg, source, target]) => {
-      const outfile = join(root, 'packages', pkg, 'dist', target);
-      await build({ ...common, entryPoints: [join(root, 'packages', pkg, source)], outfile });
-      await chmod(outfile, 0o755);
+      const dist = join(root, 'packages', pkg, 'dist');
+      await mkdir(dist, { recursive: true });
+      const fresh = await mkdtemp(join(dist, '.build-'));
+      await build({ ...common, entryPoints: [join(root, 'packages', pkg, source)], outfile: join(fresh, target) });
+      await chmod(join(fresh, target), 0o755);
+      for (const file of [`${target}.map`, target]) await rename(join(fresh, file), join(dist, file));
+      await rm(fresh, { recursive: true });
     }),
   );
   await copyNative(join(root, 'packages', 'collector', 'dist'));
@@ -64,13 +68,19 @@ export async function buildAll(): Promise<void> {
 async function copyNative(dist: string): Promise<void> {
   const require = createRequire(join(root, 'packages', 'collector', 'package.json'));
   const source = dirname(require.resolve('better-sqlite3/package.json'));
-  const target = join(dist, 'node_modules', 'better-sqlite3');
-  await mkdir(target, { recursive: true });
+  const modules = join(dist, 'node_modules');
+  const target = join(modules, 'better-sqlite3');
+  const manifest = (directory: string): Promise<string> => readFile(join(directory, 'package.json'), 'utf8');
+  if ((await manifest(target).catch(() => '')) === (await manifest(source))) return;
+  await mkdir(modules, { recursive: true });
+  const fresh = await mkdtemp(join(modules, '.build-'));
   for (const part of ['package.json', 'lib', 'prebuilds', 'build']) {
-    await cp(join(source, part), join(target, part), { recursive: true, dereference: true }).catch((error: NodeJS.ErrnoException) => {
+    await cp(join(source, part), join(fresh, part), { recursive: true, dereference: true }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
     });
   }
+  await rm(target, { recursive: true, force: true });
+  await rename(fresh, target);
 }
 
 if (import.meta.main) await buildAll();
