@@ -79,6 +79,7 @@ async function copyNative(dist: string): Promise<void> {
       if (error.code !== 'ENOENT') throw error;
     });
   }
+  await chmod(fresh, 0o755);
   await rm(target, { recursive: true, force: true });
   await rename(fresh, target);
 }
