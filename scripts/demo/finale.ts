@@ -1,6 +1,7 @@
 /** What the scenes leave behind: the logs, the alert, and the count of every byte. */
 import { isDeepStrictEqual } from 'node:util';
 import type { ApiLogEntry } from '@relight/shared/api';
+import type { Lab } from '../../test/support/lab.ts';
 import { waitFor } from '../../test/support/wait.ts';
 import type { Stage } from './scene.ts';
 import { host, workload } from './worker.ts';
@@ -32,13 +33,11 @@ function firstHole(entries: readonly ApiLogEntry[]): string | null {
 /** True when the alert arrived once per change. */
 export async function showAlert({ lab, present }: Stage): Promise<boolean> {
   present.title('RepeatedRestarts, as the webhook received it');
-  const found = await waitFor(
-    () => lab.webhook.notifications.filter(({ body }) => body.alerts.some(({ labels }) => labels['alertname'] === 'RepeatedRestarts')),
-    { timeoutMs: 30_000, what: 'a notification' },
-  );
-  const notification = await waitFor(() => found[0] ?? lab.webhook.notifications[0], {
+  const isMeant = ({ body }: Lab['webhook']['notifications'][number]): boolean =>
+    body.alerts.some(({ labels }) => labels['alertname'] === 'RepeatedRestarts' && labels['workload'] === workload);
+  const notification = await waitFor(() => lab.webhook.notifications.find(isMeant), {
     timeoutMs: 30_000,
-    what: 'the RepeatedRestarts alert',
+    what: 'the RepeatedRestarts alert at the webhook',
   });
   present.block(JSON.stringify(notification.body, null, 2));
   const bodies = lab.webhook.notifications.map(({ body }) => body);

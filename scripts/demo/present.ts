@@ -34,13 +34,16 @@ export class Presenter {
   scene(number: number, title: string, explanation: string): void {
     this.#line('');
     this.#line(`${this.#paint('bold', `${number}  ${title}`)}  ${this.#paint('dim', clock(Date.now()))}`);
-    this.#line(`   ${this.#paint('dim', explanation)}`);
+    this.#line(`   ${this.#paint('dim', cut(explanation, this.#columns - 3))}`);
   }
 
-  /** Something that the demo does or finds, `t0` being the moment of the fault. */
+  /** Something that the demo does or finds, `t0` being the moment of the fault. A narrow terminal does without the time of day. */
   moment(t0: number, at: number, what: string, text: string, style: Style = 'cyan'): void {
-    const offset = `+${Math.max(0, Math.round(at - t0))} ms`.padStart(10);
-    this.#line(`${this.#paint('dim', `   ${clock(at)} ${offset}`)}  ${this.#paint(style, what.padEnd(22))}  ${text}`);
+    const time = this.#columns < 100 ? '' : `${clock(at)} `;
+    const offset = `   ${time}${`+${Math.max(0, Math.round(at - t0))} ms`.padStart(9)}`;
+    const kind = what.padEnd(18);
+    const shown = cut(text, this.#columns - displayWidth(`${offset}  ${kind}  `));
+    this.#line(`${this.#paint('dim', offset)}  ${this.#paint(style, kind)}  ${shown}`);
   }
 
   event(t0: number, event: ApiEvent): void {
@@ -50,7 +53,7 @@ export class Presenter {
 
   result(result: SceneResult): void {
     const stages = result.stages.map(({ stage, ms }) => `${stage} ${formatDurationMs(ms)}`).join(', ');
-    this.#line(`   ${this.#paint('bold', 'reason'.padEnd(9))}${result.reason}`);
+    this.#wrapped('reason', result.reason);
     if (stages !== '') this.#wrapped('stages', stages);
     for (const note of result.notes) this.#wrapped('checked', note);
     const ready = result.readyMs === null ? '' : ` after ${formatDurationMs(result.readyMs)}`;
@@ -61,7 +64,7 @@ export class Presenter {
     this.title('Summary');
     const ms = (value: number | null): string => (value === null ? '-' : formatDurationMs(value));
     const lines = table({
-      headers: ['SCENE', 'DETECTED AFTER', 'READY AGAIN AFTER', 'VERDICT', 'REASON'],
+      headers: ['SCENE', 'DETECTED', 'READY AGAIN', 'VERDICT', 'REASON'],
       paintHeader: (text) => this.#paint('dim', text),
       columns: this.#columns,
       rows: results.map((result) => [
@@ -72,16 +75,16 @@ export class Presenter {
         { text: result.reason },
       ]),
     });
-    for (const line of lines) this.#line(line, false);
+    for (const line of lines) this.#line(line);
   }
 
   /** Text that has its own form: output of commands, JSON. */
   block(text: string): void {
-    for (const line of text.trimEnd().split('\n')) this.#line(`   ${line}`, false);
+    for (const line of text.trimEnd().split('\n')) this.#line(`   ${line}`);
   }
 
   say(text: string): void {
-    this.#line(text, false);
+    this.#line(text);
   }
 
   error(text: string): void {
@@ -109,8 +112,8 @@ export class Presenter {
     return formatDurationMs(at - this.#began).padStart(9);
   }
 
-  #line(text: string, fit = true): void {
-    process.stdout.write(`${fit && displayWidth(text) > this.#columns && !text.includes('\u001b') ? cut(text, this.#columns) : text}\n`);
+  #line(text: string): void {
+    process.stdout.write(`${text}\n`);
   }
 
   #paint(style: Style, text: string): string {

@@ -32,7 +32,7 @@ const killWorker = (stage: Stage, container: string): Promise<number> =>
 
 const killProcess: Scene = {
   title: 'kill the process',
-  explanation: 'SIGKILL to the training process, as the OOM killer would. The container stays.',
+  explanation: 'SIGKILL to the training process, as the OOM killer does. The container stays.',
   async play(stage) {
     const container = await containerOf(stage);
     const mark = stage.feed.mark();
@@ -46,7 +46,7 @@ const killProcess: Scene = {
 
 const killContainer: Scene = {
   title: 'kill the container',
-  explanation: 'SIGKILL to the container. With it go process, mount and everything the setup made.',
+  explanation: 'SIGKILL to the container. With it go process, mount and what the setup made.',
   async play(stage) {
     const container = await containerOf(stage);
     const mark = stage.feed.mark();
@@ -59,7 +59,7 @@ const killContainer: Scene = {
 
 const killMount: Scene = {
   title: 'kill the FUSE daemon',
-  explanation: 'SIGKILL to bindfs. The mount point stays behind, and every access answers "not connected".',
+  explanation: 'SIGKILL to bindfs. Every access to /data now answers "not connected".',
   async play(stage) {
     const container = await containerOf(stage);
     const mark = stage.feed.mark();
@@ -73,7 +73,7 @@ const killMount: Scene = {
 
 const restartCollector: Scene = {
   title: 'stop the collector',
-  explanation: 'The collector goes away; meanwhile the process is killed. Recovery needs no collector.',
+  explanation: 'Meanwhile the process is killed. Recovery needs no collector.',
   async play(stage) {
     const { lab, feed, present, agent } = stage;
     const container = await containerOf(stage);
@@ -112,7 +112,7 @@ const restartCollector: Scene = {
 
 const killAgent: Scene = {
   title: 'kill -9 the agent',
-  explanation: 'The agent dies without a word and is started again. The worker must not notice.',
+  explanation: 'It dies without a word and is started again. The worker must not notice.',
   async play(stage) {
     const { lab, feed, present, agent } = stage;
     const container = await containerOf(stage);
@@ -136,7 +136,7 @@ const killAgent: Scene = {
       stages: [],
       notes: [`${now}: the same as before`],
       ok: same,
-      verdict: same ? 'untouched, adopted' : `changed: before ${before}, now ${now}; ${touched.map(({ kind }) => kind).join(', ')}`,
+      verdict: same ? 'untouched' : `changed: before ${before}, now ${now}; ${touched.map(({ kind }) => kind).join(', ')}`,
     };
   },
 };
