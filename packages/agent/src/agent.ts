@@ -26,6 +26,7 @@ import { DockerEngine } from './engine/docker-engine.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
 import { EngineObserver } from './engine/observer.ts';
 import { readBootId } from './host/boot-id.ts';
+import { askForFacts, thisProgram } from './host/facts-child.ts';
 import { readHostFacts } from './host/facts.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
 import { readMachineId, type MachineId } from './host/machine-id.ts';
@@ -247,6 +248,7 @@ class Agent {
     this.#observer.start();
     await looked;
     this.#uplink?.start();
+    void this.#completeFacts();
     this.#systemd.ready(`supervising ${this.#loops.size} workload(s)`);
   }
 
@@ -344,6 +346,16 @@ class Agent {
 
   #workloads(): WorkloadStatus[] {
     return [...this.#loops].map(([name, loop]) => loop.status(this.#measured.get(name) ?? null));
+  }
+
+  /** For the next hello. What /proc told at once counts where both know. */
+  async #completeFacts(): Promise<void> {
+    try {
+      this.#facts = { ...(await askForFacts({ program: thisProgram(), clock: this.#clock })), ...this.#facts };
+    } catch (thrown) {
+      const { code, message, advice } = toRelightError(thrown);
+      this.#logger.warn({ code, advice }, message);
+    }
   }
 
   #hostFacts(): HostFacts {

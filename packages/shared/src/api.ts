@@ -2,7 +2,7 @@
 import type { EventKind, Severity } from './event.ts';
 import type { OutputStream } from './log-stream.ts';
 import type { HostState, Phase } from './phase.ts';
-import type { HostMetrics, WorkloadMetrics } from './status.ts';
+import type { HostFacts, HostMetrics, WorkloadMetrics } from './status.ts';
 
 /** 2026-01-01T00:00:00.000Z */
 export type IsoTime = string;
@@ -22,6 +22,8 @@ export interface ApiHost {
   readonly lastSeenAt: IsoTime | null;
   readonly clockSkewMs: number | null;
   readonly metrics: HostMetrics | null;
+  /** Hardware, operating system, engine. Absent from collectors older than this field. */
+  readonly facts?: HostFacts;
   readonly workloads: readonly ApiWorkload[];
 }
 

@@ -73,6 +73,7 @@ export const catalogue = {
   internal: entry('A defect of Relight', 'Please report it with the message.', { status: 500 }),
 
   // Agent and collector
+  'host-facts-unknown': entry('What this machine is could not be found out in full', 'Run relight-agent facts on the host.'),
   'agent-unreachable': entry(
     'The agent on this host does not answer',
     'Start it: systemctl start relight-agent, or relight-agent run --config F; another --state-dir may be meant.',

@@ -68,5 +68,13 @@ export const hostFactsSchema = z.object({
   memoryTotalBytes: z.number().optional(),
   engineVersion: z.string().optional(),
   engineApiVersion: z.string().optional(),
+  /** The hardware, or what the hypervisor pretends: `Google`, `Google Compute Engine`. */
+  manufacturer: z.string().optional(),
+  model: z.string().optional(),
+  /** `KVM`, `VMware` …; `yes` when it is known to be a virtual machine, but not of whom. */
+  virtualization: z.string().optional(),
+  physicalCores: z.number().optional(),
+  /** One name a graphics controller. */
+  gpus: z.array(z.string()).optional(),
 });
 export type HostFacts = z.infer<typeof hostFactsSchema>;

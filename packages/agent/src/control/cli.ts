@@ -38,7 +38,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const run = async (handler: Handler): Promise<void> => {
     exitCode = await handler();
   };
-  for (const add of [addRun, addCheck, addPlan, addStatus, addPause, addResume, addRestart, addImport]) add(program, io, run);
+  for (const add of [addRun, addCheck, addPlan, addStatus, addPause, addResume, addRestart, addImport, addFacts]) add(program, io, run);
   try {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
@@ -198,6 +198,14 @@ const addImport: Add = (program, io, run) => {
     .passThroughOptions()
     .addHelpText('after', examples(['relight-agent import docker-run -- docker run -d --privileged --net host my/image > agent.yaml']))
     .action((argv: string[]) => run(async () => (await import('./import-command.ts')).importDockerRunCommand(argv, io)));
+};
+
+/** For the service alone, which calls it as a child: what it loads would stay in the service's memory. */
+const addFacts: Add = (program, io, run) => {
+  program
+    .command('facts', { hidden: true })
+    .description('Tells what is known of this machine, as one JSON document.')
+    .action(() => run(async () => (await import('./facts-command.ts')).factsCommand(io)));
 };
 
 const configOption = (): Option =>

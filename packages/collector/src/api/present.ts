@@ -38,6 +38,7 @@ export function presentHost(host: HostRecord): ApiHost {
     lastSeenAt: isoTimeOrNull(host.lastSeenAt),
     clockSkewMs: host.clockSkewMs,
     metrics: host.metrics,
+    facts: host.facts,
     workloads: host.workloads.map((status) => presentWorkload(host.name, status)),
   };
 }

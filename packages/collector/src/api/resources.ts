@@ -3,7 +3,7 @@ import type { ApiAlert, ApiEvent, ApiHost, ApiLogEntry, ApiLogGap, ApiLogLine, A
 import { eventKinds, severities } from '@relight/shared/event';
 import { outputStreams } from '@relight/shared/log-stream';
 import { hostStates, phases } from '@relight/shared/phase';
-import { hostMetricsSchema, restartCountsSchema, workloadMetricsSchema } from '@relight/shared/status';
+import { hostFactsSchema, hostMetricsSchema, restartCountsSchema, workloadMetricsSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
 const time = z.string().meta({ format: 'date-time' });
@@ -43,6 +43,7 @@ export const hostSchema = z
     lastSeenAt: time.nullable(),
     clockSkewMs: z.number().nullable(),
     metrics: hostMetricsSchema.nullable(),
+    facts: hostFactsSchema,
     workloads: z.array(workloadSchema),
   })
   .meta({ id: 'Host' }) satisfies z.ZodType<ApiHost>;

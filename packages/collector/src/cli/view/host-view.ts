@@ -19,6 +19,7 @@ export function hostText(host: ApiHost, events: readonly ApiEvent[], context: Vi
       ['agent', host.agentVersion === null ? 'unknown' : `${host.agentVersion}, id ${host.id ?? 'unknown'}`],
       ['boot', host.bootId ?? 'unknown'],
       ['clock', clockText(host.clockSkewMs)],
+      ...factPairs(host),
       ...metricPairs(host),
     ]),
   ];
@@ -50,6 +51,24 @@ function workloadLines(workload: ApiWorkload, { color, now }: ViewContext): stri
       ['uses', usage.length === 0 ? '-' : usage.join(', ')],
     ]),
   ];
+}
+
+function factPairs({ facts = {} }: ApiHost): [string, string][] {
+  const { virtualization, physicalCores, cpuCores, engineVersion, gpus = [] } = facts;
+  return [
+    ['machine', said([facts.manufacturer, facts.model, virtualization && `(virtual: ${virtualization})`], ' ')],
+    ['processor', said([facts.cpuModel, physicalCores && `${physicalCores} cores`, cpuCores && `${cpuCores} threads`])],
+    ['gpus', said([...new Set(gpus)].map((gpu) => countedGpu(gpu, gpus)))],
+    ['system', said([facts.os, facts.kernel, facts.arch])],
+    ['engine', said([engineVersion, facts.engineApiVersion && `API ${facts.engineApiVersion}`])],
+  ];
+}
+
+const said = (parts: readonly (string | 0 | undefined)[], between = ', '): string => sanitize(parts.filter(Boolean).join(between));
+
+function countedGpu(gpu: string, gpus: readonly string[]): string {
+  const n = gpus.filter((other) => other === gpu).length;
+  return n === 1 ? gpu : `${n} × ${gpu}`;
 }
 
 function metricPairs({ metrics }: ApiHost): [string, string][] {

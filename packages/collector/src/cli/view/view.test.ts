@@ -64,6 +64,30 @@ test('host: everything known, nothing that is not', () => {
   expect(text).toContain('clock      1.5 s behind the collector');
   expect(text).toContain('phase       ready for 1 m 05 s');
   expect(text).not.toContain('memory');
+  expect(text).not.toContain('machine');
+});
+
+test('host: what machine it is', () => {
+  const facts = {
+    manufacturer: 'Google',
+    model: 'Google Compute Engine',
+    virtualization: 'KVM',
+    cpuModel: 'AMD EPYC 7B13',
+    physicalCores: 56,
+    cpuCores: 112,
+    gpus: ['NVIDIA L4', 'NVIDIA L4', 'Matrox\u001b[2J G200'],
+    os: 'Debian GNU/Linux 12 (bookworm)',
+    kernel: '6.1.0',
+    engineVersion: '27.3.1',
+    engineApiVersion: '1.47',
+  };
+  const text = hostText(apiHost({ facts }), [], plain);
+  expect(text).toContain('  machine    Google Google Compute Engine (virtual: KVM)\n');
+  expect(text).toContain('  processor  AMD EPYC 7B13, 56 cores, 112 threads\n');
+  expect(text).toContain('  gpus       2 × NVIDIA L4, Matrox');
+  expect(text).not.toContain('\u001b');
+  expect(text).toContain('  system     Debian GNU/Linux 12 (bookworm), 6.1.0\n');
+  expect(text).toContain('  engine     27.3.1, API 1.47\n');
 });
 
 test('log lines: aligned prefixes, gaps, and where something began anew', () => {

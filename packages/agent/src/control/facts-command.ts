@@ -1,0 +1,8 @@
+/** `relight-agent facts`: what the service asks a child of its own for. */
+import { lookAtMachine } from '../host/machine-facts.ts';
+import type { Io } from './io.ts';
+
+export async function factsCommand(io: Pick<Io, 'write'>): Promise<0> {
+  io.write(`${JSON.stringify(await lookAtMachine())}\n`);
+  return 0;
+}
