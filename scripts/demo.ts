@@ -3,7 +3,7 @@ import { errorMessage } from '@relight/shared/errors';
 import { existsSync } from 'node:fs';
 import { startPrivateEngine } from '../test/support/engine.ts';
 import { EventFeed } from '../test/support/event-feed.ts';
-import { buildTestImage } from '../test/support/image.ts';
+import { buildDemoImage } from '../test/support/image.ts';
 import { programs, startLab, type Lab } from '../test/support/lab.ts';
 import { buildAll } from './build.ts';
 import { showAlert, showLogs } from './demo/finale.ts';
@@ -45,7 +45,7 @@ async function setStage(options: DemoOptions): Promise<Stage> {
   await buildAll();
   const socket = await engineSocket(options.engine);
   present.step('building the worker image on the spot …');
-  const image = await buildTestImage({ socket });
+  const image = await buildDemoImage({ socket });
   present.step('starting the collector, a webhook for its alerts, and an agent …');
   const lab = await use(startLab({ engineSocket: socket, collector: collectorConfig }));
   const feed = cleanup.use(new EventFeed(lab.fleet));

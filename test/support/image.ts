@@ -15,20 +15,33 @@ import { ensurePrograms, findProgram } from './engine-install.ts';
 
 const run = promisify(execFile);
 
-const testImage = 'relight-test:latest';
 const programs = ['busybox', 'bindfs', 'fusermount3'] as const;
 const muteSource = join(import.meta.dirname, 'fuse-mute/fuse-mute.c');
 /** Part of the cache key: raise it when the layout below changes. */
 const layout = 1;
 
+interface Engine {
+  /** Path of its unix socket. */
+  readonly socket: string;
+}
+
 /** Makes sure that the engine has the test image, and returns its name. Under a second when the tar file is cached. */
-export async function buildTestImage(engine: { readonly socket: string }): Promise<string> {
-  await ensurePrograms([...programs, 'gcc']);
+export function buildTestImage(engine: Engine): Promise<string> {
+  return buildImage(engine, 'relight-test:latest', true);
+}
+
+/** The same without fuse-mute, for which a machine would need a C compiler. */
+export function buildDemoImage(engine: Engine): Promise<string> {
+  return buildImage(engine, 'relight-demo:latest', false);
+}
+
+async function buildImage(engine: Engine, name: string, withMute: boolean): Promise<string> {
+  await ensurePrograms(withMute ? [...programs, 'gcc'] : programs);
   const files = await programFiles();
-  const tar = join(tmpdir(), `relight-test-image-${await digest([...files, muteSource])}.tar`);
-  if (!(await exists(tar))) await writeTar(tar, files);
-  await importTar(engine.socket, tar);
-  return testImage;
+  const tar = join(tmpdir(), `relight-image-${await digest(withMute ? [...files, muteSource] : files)}.tar`);
+  if (!(await exists(tar))) await writeTar(tar, files, withMute);
+  await importTar(engine.socket, name, tar);
+  return name;
 }
 
 /** The programs and the libraries they load, as absolute paths. */
@@ -50,7 +63,7 @@ async function digest(paths: readonly string[]): Promise<string> {
   return hash.digest('hex').slice(0, 16);
 }
 
-async function writeTar(tar: string, files: readonly string[]): Promise<void> {
+async function writeTar(tar: string, files: readonly string[], withMute: boolean): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'relight-rootfs-'));
   try {
     for (const folder of ['bin', 'usr/bin', 'etc', 'tmp', 'run', 'proc', 'dev', 'sys', 'root', 'home/ray', 'mnt']) {
@@ -65,7 +78,7 @@ async function writeTar(tar: string, files: readonly string[]): Promise<void> {
     }
     const { stdout: commands } = await run(join(root, 'bin/busybox'), ['--list']);
     for (const name of commands.trim().split('\n')) if (name !== 'busybox') await symlink('busybox', join(root, 'bin', name));
-    await run('gcc', ['-O2', '-static', '-Wall', '-o', join(root, 'bin/fuse-mute'), muteSource]);
+    if (withMute) await run('gcc', ['-O2', '-static', '-Wall', '-o', join(root, 'bin/fuse-mute'), muteSource]);
     await writeFile(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nray:x:1000:1000:ray:/home/ray:/bin/sh\n');
     await writeFile(join(root, 'etc/group'), 'root:x:0:\nray:x:1000:\n');
     await writeFile(join(root, 'etc/fuse.conf'), 'user_allow_other\n');
@@ -77,8 +90,8 @@ async function writeTar(tar: string, files: readonly string[]): Promise<void> {
   }
 }
 
-function importTar(socketPath: string, tar: string): Promise<void> {
-  const [repo = '', tag = ''] = testImage.split(':');
+function importTar(socketPath: string, name: string, tar: string): Promise<void> {
+  const [repo = '', tag = ''] = name.split(':');
   const query = new URLSearchParams({ fromSrc: '-', repo, tag, changes: 'ENV PATH=/usr/local/bin:/usr/bin:/bin' });
   return new Promise((resolve, reject) => {
     const call = request({
@@ -96,7 +109,7 @@ function importTar(socketPath: string, tar: string): Promise<void> {
         const body = Buffer.concat(chunks).toString();
         const isDone = response.statusCode === 200 && !body.includes('"error"');
         if (isDone) resolve();
-        else reject(new Error(`the test image could not be imported: ${response.statusCode} ${body}`));
+        else reject(new Error(`the image ${name} could not be imported: ${response.statusCode} ${body}`));
       });
     });
     createReadStream(tar).once('error', reject).pipe(call);
