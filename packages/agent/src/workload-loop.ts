@@ -319,7 +319,7 @@ export class WorkloadLoop {
     }
     const message = this.#options.secrets.text(result.message);
     if ('condition' in result) this.send({ type: 'mount-check', mount: name, condition: result.condition, message });
-    else if (kind !== 'mount') this.send({ type: 'check', list: kind, name, ok: result.ok, message });
+    else if (kind !== 'mount') this.send({ type: 'check', list: kind, name, ...result, message });
   }
 
   async #sweep(containerIds: readonly string[]): Promise<void> {

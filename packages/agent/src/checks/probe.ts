@@ -8,6 +8,8 @@ export interface ProbeResult {
   /** One line: `connection refused`, `HTTP 503`, `exit code 1: …`. */
   readonly message: string;
   readonly durationMs: number;
+  /** Set when the engine failed and not the check: that says nothing about the workload until the engine has been asked anew. */
+  readonly unanswered?: true;
 }
 
 export interface ProbeContext {

@@ -1,16 +1,37 @@
 /** Results of probes: counted here, acted on at their thresholds. */
 import type { MountCondition } from '../checks/probe.ts';
+import type { CheckReport } from './event.ts';
 import { fail } from './failure.ts';
 import type { Failure } from './op.ts';
 import type { CheckState } from './state.ts';
 import type { Work } from './work.ts';
 
-export function onReadyCheck(work: Work, name: string, ok: boolean, message: string): void {
+export function onCheck(work: Work, { list, name, ok, message, unanswered }: CheckReport): void {
+  if (unanswered === true) {
+    const others = work.state.unanswered.filter((report) => report.list !== list || report.name !== name);
+    work.set({ unanswered: [...others, { list, name, ok, message, unanswered }] });
+    work.effect({ kind: 'observe' });
+  } else if (list === 'ready') onReadyCheck(work, name, ok, message);
+  else onLiveCheck(work, name, ok, message);
+}
+
+/** The engine answers and the container runs: what failed through it meanwhile has failed. */
+export function countUnanswered(work: Work): void {
+  const { unanswered } = work.state;
+  if (unanswered.length === 0) return;
+  work.set({ unanswered: [] });
+  for (const { list, name, ok, message } of unanswered) {
+    const { container } = work.state;
+    if (container?.running === true && !container.frozen) onCheck(work, { list, name, ok, message });
+  }
+}
+
+function onReadyCheck(work: Work, name: string, ok: boolean, message: string): void {
   if (work.state.verifyingSince === null) return;
   work.set({ ready: { ...work.state.ready, [name]: next(work.state.ready[name], ok, message) } });
 }
 
-export function onLiveCheck(work: Work, name: string, ok: boolean, message: string): void {
+function onLiveCheck(work: Work, name: string, ok: boolean, message: string): void {
   const check = work.spec.live.find((candidate) => candidate.name === name);
   if (check === undefined || work.state.readyAt === null) return;
   const before = work.state.live[name];

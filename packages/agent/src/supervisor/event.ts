@@ -7,6 +7,15 @@ import type { WorkloadSpec } from '../config/spec.ts';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { Op } from './op.ts';
 
+export interface CheckReport {
+  readonly list: 'ready' | 'live';
+  readonly name: string;
+  readonly ok: boolean;
+  readonly message: string;
+  /** The engine failed and not the check. */
+  readonly unanswered?: true;
+}
+
 export type SupervisorEvent =
   /** The clock has reached what `wakeAt` said, or any other moment: waits are judged anew. */
   | { readonly type: 'tick' }
@@ -26,7 +35,7 @@ export type SupervisorEvent =
       readonly signal: string | null;
       readonly containerAlive: boolean;
     }
-  | { readonly type: 'check'; readonly list: 'ready' | 'live'; readonly name: string; readonly ok: boolean; readonly message: string }
+  | ({ readonly type: 'check' } & CheckReport)
   | { readonly type: 'mount-check'; readonly mount: string; readonly condition: MountCondition; readonly message: string }
   | { readonly type: 'pause'; readonly reason: string; readonly until: number | null }
   | { readonly type: 'resume' }

@@ -111,6 +111,7 @@ function leaveReady(work: Work): void {
     mountChecks: {},
     suspectedDeath: null,
     pendingFailure: null,
+    unanswered: [],
   });
 }
 

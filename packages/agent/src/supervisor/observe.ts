@@ -1,5 +1,6 @@
 /** What the engine's word about our containers means. List + inspect decides; events only led here. */
 import type { ContainerFacts } from '../engine/engine.ts';
+import { countUnanswered } from './checks.ts';
 import { fail, restartUncounted } from './failure.ts';
 import type { Failure, OpKind } from './op.ts';
 import { failed } from './operations.ts';
@@ -17,7 +18,11 @@ const suspectedDeathMsMax = 5_000;
 
 export function onObserved(work: Work, containers: readonly ContainerFacts[], afterOutage: boolean): void {
   const { engine, op } = work.state;
-  if (!engine.up) work.set({ engine: { up: true, reason: 'answers', since: work.now } });
+  if (!engine.up) {
+    work.set({ engine: { up: true, reason: 'answers', since: work.now } });
+    // Nobody could look while it was away: the readiness checks get their whole window again.
+    if (work.state.verifyingSince !== null) work.set({ verifyingSince: work.now });
+  }
   if (op !== null && ownHand.has(op.op.kind)) return;
 
   const ours = containers.filter((facts) => isOurs(facts, work));
@@ -30,6 +35,7 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
     work.set({ pendingFailure: null });
     if (work.state.container?.running === true) failed(work, pendingFailure.op, pendingFailure.failure);
   }
+  countUnanswered(work);
   sweep(work, ours);
 }
 
@@ -85,7 +91,10 @@ function stillRunning(work: Work, facts: ContainerFacts): void {
   const { suspectedDeath, container } = work.state;
   if (container?.frozen !== (facts.status === 'paused')) work.set({ container: known(facts) });
   if (suspectedDeath === null) return;
-  if (work.now - suspectedDeath.since < suspectedDeathMsMax) {
+  // An engine that was away needs a moment to hear of what died meanwhile: counted from its first word.
+  const since = suspectedDeath.since ?? work.now;
+  if (work.now - since < suspectedDeathMsMax) {
+    work.set({ suspectedDeath: { ...suspectedDeath, since } });
     work.effect({ kind: 'observe' });
     return;
   }

@@ -7,6 +7,7 @@
  *   attempt   op, backOff, held, pause, engine         why nothing, or what, is being done now
  */
 import type { Phase } from '@relight/shared/phase';
+import type { CheckReport } from './event.ts';
 import type { Failure, Op, RunHandle, RunRef } from './op.ts';
 import type { RestartHistory } from './restart-policy.ts';
 import { noRestarts } from './restart-policy.ts';
@@ -91,10 +92,12 @@ export interface WorkloadState {
   readonly engine: { readonly up: boolean; readonly reason: string; readonly since: number };
   /** Has this life of the agent compared its memory with the container? */
   readonly adopted: boolean;
-  /** The process ended with its container apparently dying: the engine's word decides at which level. */
-  readonly suspectedDeath: { readonly since: number; readonly message: string } | null;
+  /** The process ended with its container apparently dying: the engine's word decides at which level. `since`: its first word to the contrary. */
+  readonly suspectedDeath: { readonly since: number | null; readonly message: string } | null;
   /** An operation inside the container failed; whether the container still runs decides what that means. */
   readonly pendingFailure: { readonly op: Op; readonly failure: Failure } | null;
+  /** Checks that failed because the engine did; its next word decides whether that counts. */
+  readonly unanswered: readonly CheckReport[];
   readonly ready: Readonly<Record<string, CheckState>>;
   readonly live: Readonly<Record<string, CheckState>>;
   readonly mountChecks: Readonly<Record<string, CheckState>>;
@@ -132,7 +135,17 @@ export function initialState(now: number): WorkloadState {
   };
 }
 
-type VolatileKey = 'op' | 'opCount' | 'engine' | 'adopted' | 'suspectedDeath' | 'pendingFailure' | 'ready' | 'live' | 'mountChecks';
+type VolatileKey =
+  | 'op'
+  | 'opCount'
+  | 'engine'
+  | 'adopted'
+  | 'suspectedDeath'
+  | 'pendingFailure'
+  | 'unanswered'
+  | 'ready'
+  | 'live'
+  | 'mountChecks';
 
 function volatile(now: number): Pick<WorkloadState, VolatileKey> {
   return {
@@ -142,6 +155,7 @@ function volatile(now: number): Pick<WorkloadState, VolatileKey> {
     adopted: false,
     suspectedDeath: null,
     pendingFailure: null,
+    unanswered: [],
     ready: {},
     live: {},
     mountChecks: {},
@@ -152,7 +166,7 @@ function volatile(now: number): Pick<WorkloadState, VolatileKey> {
 export type DurableState = Omit<WorkloadState, VolatileKey>;
 
 export function durable(state: WorkloadState): DurableState {
-  const { op, opCount, engine, adopted, suspectedDeath, pendingFailure, ready, live, mountChecks, ...rest } = state;
+  const { op, opCount, engine, adopted, suspectedDeath, pendingFailure, unanswered, ready, live, mountChecks, ...rest } = state;
   return rest;
 }
 

@@ -214,6 +214,47 @@ describe('the engine', () => {
   });
 });
 
+describe('a check that the engine left unanswered', () => {
+  const unanswered = (world: SimulatedWorld): void => {
+    for (let i = 0; i < 5; i += 1)
+      world.send({ type: 'check', list: 'live', name: 'health', ok: false, message: 'the engine did not answer', unanswered: true });
+  };
+
+  test('counts for nothing when the engine is away', () => {
+    const world = ready();
+    world.stopEngine();
+    unanswered(world);
+    world.report();
+    world.startEngine(true);
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual([]);
+    expect(kinds(world)).toEqual([]);
+  });
+
+  test('counts once for each time that the engine answers all the same', () => {
+    const world = ready();
+    for (let i = 0; i < 3; i += 1) {
+      unanswered(world);
+      expect(world.pending).toBeNull();
+      world.observe();
+    }
+    expect(world.pending?.op.kind).toBe('stop-runs');
+  });
+});
+
+test('a container that died while the engine hung: its process dying with it is not counted, however late the engine says so', () => {
+  const world = ready();
+  const { process } = world.state;
+  world.send({ type: 'run-exited', runId: process?.runId ?? '', exitCode: null, signal: null, containerAlive: false });
+  world.send({ type: 'engine-lost', reason: 'no answer' });
+  world.advance(20_000);
+  world.observe();
+  expect(world.pending).toBeNull();
+  world.killContainer();
+  expect(world.settle()).toBe(true);
+  expect(world.state.restarts).toEqual({ process: 0, container: 1, host: 0 });
+});
+
 describe('adoption', () => {
   test('an agent killed and started again restarts nothing', () => {
     const world = ready();
@@ -328,6 +369,7 @@ const steps: Record<string, (world: SimulatedWorld) => void> = {
   headUp: (world) => void (world.dependencyUp = true),
   checksFail: (world) => void (world.checksPass = false),
   checksPass: (world) => void (world.checksPass = true),
+  unanswered: (world) => world.send({ type: 'check', list: 'live', name: 'health', ok: false, message: 'no answer', unanswered: true }),
   crash: (world) => world.crashAgent(false, false),
   crashAfterOp: (world) => world.crashAgent(true, false),
   stateLost: (world) => world.crashAgent(true, true),

@@ -3,7 +3,7 @@
  * known; what is to be done follows from that (advance.ts), one operation at a time.
  */
 import { advance } from './advance.ts';
-import { onLiveCheck, onMountCheck, onReadyCheck } from './checks.ts';
+import { onCheck, onMountCheck } from './checks.ts';
 import type { Context, SupervisorEvent, Transition } from './event.ts';
 import { fail, restartUncounted } from './failure.ts';
 import { onObserved } from './observe.ts';
@@ -22,10 +22,7 @@ const handlers: Handlers = {
   'image-changed': onImageChanged,
   'op-done': (work, event) => onOpDone(work, event.opId, event.result),
   'run-exited': onRunExited,
-  check: (work, event) =>
-    event.list === 'ready'
-      ? onReadyCheck(work, event.name, event.ok, event.message)
-      : onLiveCheck(work, event.name, event.ok, event.message),
+  check: onCheck,
   'mount-check': (work, event) => onMountCheck(work, event.mount, event.condition, event.message),
   pause: onPause,
   resume: (work) => resume(work, 'resumed by hand'),
@@ -91,7 +88,7 @@ function startDeadline(work: Work): void {
 
 function onEngineLost(work: Work, event: { readonly reason: string }): void {
   if (!work.state.engine.up && work.state.phase === 'unknown') return;
-  work.set({ engine: { up: false, reason: event.reason, since: work.now }, pendingFailure: null });
+  work.set({ engine: { up: false, reason: event.reason, since: work.now }, pendingFailure: null, unanswered: [] });
   // Silence of the engine says nothing about the container: whatever is under way goes on or fails by itself.
   if (work.state.pause === null) work.enter('unknown', `the engine does not answer: ${event.reason}`);
 }
@@ -118,7 +115,7 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   work.emit('process.exited', 'error', message, { runId: process.runId, pid: process.pid, exitCode: event.exitCode, signal: event.signal });
   work.set({ process: null, leftovers: [...work.state.leftovers, process], stop: 'no' });
   if (!event.containerAlive && event.exitCode === null) {
-    work.set({ suspectedDeath: { since: work.now, message } });
+    work.set({ suspectedDeath: { since: null, message } });
     work.effect({ kind: 'observe' });
     return;
   }

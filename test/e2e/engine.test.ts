@@ -1,0 +1,164 @@
+/** The engine goes away, comes back, is killed, hangs: containers are never called dead for it, and always come back. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { at, Bystander } from '../support/bystander.ts';
+import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
+import { buildTestImage } from '../support/image.ts';
+import { startLab, type Lab } from '../support/lab.ts';
+import { signalProcess } from '../support/processes.ts';
+import { waitFor } from '../support/wait.ts';
+
+let engine: PrivateEngine;
+let lab: Lab;
+let image: string;
+let worker: Bystander;
+
+/** Long enough for the deadline of a look at the engine, 5 s, to have passed. */
+const outageMs = Number(process.env['RELIGHT_TEST_OUTAGE_MS'] ?? 8_000);
+
+const document = {
+  process: { run: 'n=0; while :; do n=$((n + 1)); echo "step $n"; sleep 0.2; done', stop_timeout: '1s' },
+  ready: [{ exec: 'true', interval: '200ms' }],
+  // A check through the engine: an engine that is away must not count as a failure of the workload.
+  live: [{ exec: 'true', interval: '500ms', timeout: '500ms', failures: 2, restarts: 'process' }],
+};
+
+async function setUp(liveRestore: boolean): Promise<void> {
+  engine = await startPrivateEngine({ liveRestore });
+  image = await buildTestImage(engine);
+  lab = await startLab({ engineSocket: engine.socket });
+  worker = await Bystander.ready(lab, `worker-${liveRestore ? 'restored' : 'fallen'}`, image, document);
+}
+
+async function tearDown(): Promise<void> {
+  await lab?.dispose();
+  await engine?.dispose();
+}
+
+/** What a fault must leave as it is. */
+async function identity(): Promise<unknown> {
+  const { id, pid, startedAt } = await worker.container();
+  const { generation, restarts } = await worker.status();
+  return { id, pid, startedAt, generation, restarts, process: await processPid() };
+}
+
+/** As the agent knows it: host pid of the process's first process. */
+async function processPid(): Promise<unknown> {
+  const started = (await worker.events()).findLast(({ kind }) => kind === 'process.started');
+  return started?.data['pid'];
+}
+
+async function outage(): Promise<void> {
+  const until = Date.now() + outageMs;
+  await waitFor(() => Date.now() >= until, { what: 'the outage to be over', timeoutMs: outageMs + 10_000, everyMs: 50 });
+}
+
+/** Ready, and asked since the engine is back. */
+async function settled(mark: number): Promise<void> {
+  await worker.next(mark, 'engine.recovered', () => true, 60_000);
+  await worker.phase('ready');
+}
+
+const troubleOf = (kinds: readonly string[]): string[] =>
+  kinds.filter((kind) => /^(container\.(died|removed)|restart\.|process\.(exited|killed)|check\.failed|workload\.degraded)/.test(kind));
+
+describe('with live-restore', () => {
+  beforeAll(() => setUp(true));
+  afterAll(tearDown);
+  afterEach(async () => {
+    expect(lab.webhook.notifications).toEqual([]);
+  });
+
+  test('stopped and started: same container, same process, nothing restarted', async () => {
+    const before = await identity();
+    const mark = await worker.mark();
+    await engine.stop();
+    await worker.phase('unknown', 30_000);
+    await outage();
+    await engine.start();
+    await settled(mark);
+    expect(await identity()).toEqual(before);
+    expect(troubleOf(await worker.kindsSince(mark))).toEqual([]);
+  });
+
+  test('killed with -9 and started: the same', async () => {
+    const before = await identity();
+    const mark = await worker.mark();
+    await engine.kill();
+    await worker.phase('unknown', 30_000);
+    await engine.start();
+    await settled(mark);
+    expect(await identity()).toEqual(before);
+    expect(troubleOf(await worker.kindsSince(mark))).toEqual([]);
+  });
+
+  test('the container dies while the engine is away: back, at no cost', async () => {
+    const before = await worker.status();
+    const mark = await worker.mark();
+    const { pid } = await worker.container();
+    await engine.stop();
+    await worker.phase('unknown', 30_000);
+    signalProcess(pid, 'SIGKILL');
+    await engine.start();
+    await settled(mark);
+    const after = await worker.status();
+    expect(after.generation).toBe(before.generation + 1);
+    expect(after.restarts).toEqual(before.restarts);
+  });
+});
+
+describe('without live-restore', () => {
+  beforeAll(() => setUp(false));
+  afterAll(tearDown);
+  afterEach(async () => {
+    expect(lab.webhook.notifications).toEqual([]);
+  });
+
+  test.each(['stop', 'kill'] as const)('%s and start: the containers fell with it, and come back at no cost', async (how) => {
+    const before = await worker.status();
+    const mark = await worker.mark();
+    await engine[how]();
+    await worker.phase('unknown', 30_000);
+    if (how === 'stop') await outage();
+    await engine.start();
+    await settled(mark);
+    const after = await worker.status();
+    expect(after.restarts).toEqual(before.restarts);
+    const events = await worker.since(mark);
+    expect(events.filter(({ kind }) => kind === 'container.died').map(({ data }) => data['code'])).toEqual(['engine-restarted']);
+    expect(events.filter(({ data }) => data['countsAsFailure'] === true)).toEqual([]);
+    expect(after.generation).toBe(before.generation + 1);
+    expect(await worker.running()).toHaveLength(1);
+  });
+
+  test('it hangs while the container lives: unknown, nobody dies, nothing is restarted', async () => {
+    const before = await identity();
+    const mark = await worker.mark();
+    engine.freeze();
+    await worker.phase('unknown', 30_000);
+    await outage();
+    engine.thaw();
+    await settled(mark);
+    expect(await identity()).toEqual(before);
+    expect(troubleOf(await worker.kindsSince(mark))).toEqual([]);
+  });
+
+  test('the container dies while it hangs: said once, counted once, back', async () => {
+    const before = await worker.status();
+    const mark = await worker.mark();
+    const { pid } = await worker.container();
+    engine.freeze();
+    await worker.phase('unknown', 30_000);
+    signalProcess(pid, 'SIGKILL');
+    await outage();
+    const thawedAt = Date.now();
+    engine.thaw();
+    const ready = await worker.next(mark, 'workload.ready', () => true, 60_000);
+    expect(at(ready) - thawedAt).toBeLessThan(10_000);
+    const after = await worker.status();
+    const died = (await worker.since(mark)).filter(({ kind }) => kind === 'container.died');
+    expect(died.map(({ data }) => data['code'])).toEqual(['container-exited']);
+    expect(after.generation).toBe(before.generation + 1);
+    expect(after.restarts).toEqual({ ...before.restarts, container: before.restarts.container + 1 });
+    expect(await worker.running()).toHaveLength(1);
+  });
+});

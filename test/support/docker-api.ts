@@ -1,0 +1,53 @@
+/** What a person does with `docker` beside Relight, as plain calls to the engine's API: Relight's own adapter stays out of it. */
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+
+export interface DockerApi {
+  /** `docker rm -f` */
+  remove(container: string): Promise<void>;
+  rename(container: string, name: string): Promise<void>;
+  pause(container: string): Promise<void>;
+  unpause(container: string): Promise<void>;
+  stop(container: string, graceSeconds: number): Promise<void>;
+  restart(container: string, graceSeconds: number): Promise<void>;
+  kill(container: string, signal?: string): Promise<void>;
+  /** A container that Relight knows nothing of, running; returns its id. */
+  run(name: string, image: string, command: readonly string[]): Promise<string>;
+  tag(image: string, repository: string, tag: string): Promise<void>;
+  /** `docker rmi -f` */
+  removeImage(image: string): Promise<void>;
+}
+
+export function dockerApi(socketPath: string): DockerApi {
+  const call = (method: string, path: string, body?: object): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const headers = { 'content-type': 'application/json' };
+      const sent = request({ socketPath, method, path, agent: false, headers }, (response) => {
+        text(response).then((answer) => {
+          const status = response.statusCode ?? 0;
+          if (status < 300 || status === 304) resolve(answer);
+          else reject(new Error(`${method} ${path}: ${status} ${answer}`));
+        }, reject);
+      });
+      sent.once('error', reject);
+      sent.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  const act = async (container: string, action: string): Promise<void> => void (await call('POST', `/containers/${container}/${action}`));
+  return {
+    remove: async (container) => void (await call('DELETE', `/containers/${container}?force=1&v=1`)),
+    rename: (container, name) => act(container, `rename?name=${name}`),
+    pause: (container) => act(container, 'pause'),
+    unpause: (container) => act(container, 'unpause'),
+    stop: (container, graceSeconds) => act(container, `stop?t=${graceSeconds}`),
+    restart: (container, graceSeconds) => act(container, `restart?t=${graceSeconds}`),
+    kill: (container, signal = 'KILL') => act(container, `kill?signal=${signal}`),
+    run: async (name, image, command) => {
+      const created = await call('POST', `/containers/create?name=${name}`, { Image: image, Cmd: command, HostConfig: { Init: true } });
+      const { Id: id } = JSON.parse(created) as { Id: string };
+      await act(id, 'start');
+      return id;
+    },
+    tag: async (image, repository, tag) => void (await call('POST', `/images/${image}/tag?repo=${repository}&tag=${tag}`)),
+    removeImage: async (image) => void (await call('DELETE', `/images/${image}?force=1`)),
+  };
+}
