@@ -129,6 +129,17 @@ describe('the living fleet', () => {
     expect(back.socket.ended).toBeNull();
   });
 
+  it('counts every message as a sign of life, and shows when the last one came', () => {
+    pass(config.restartGraceMs);
+    const { session } = connect('h');
+    pass(20_000, () => session.receive(Buffer.from(JSON.stringify({ type: 'of a later version' })), false));
+    expect(fleet.host('h')).toMatchObject({ state: 'connected', lastSeenAt: clock.now() });
+    pass(24_900);
+    expect(states()).toEqual(['connected']);
+    pass(600);
+    expect(states()).toEqual(['suspect']);
+  });
+
   it('blames nobody for its own standstill', () => {
     pass(config.restartGraceMs);
     const sessions = ['a', 'b'].map((host) => connect(host));

@@ -140,7 +140,9 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   heard(session: Session): void {
     const entry = this.#entryOf(session);
-    if (entry !== undefined) this.#apply(entry, { type: 'heard' });
+    if (entry === undefined) return;
+    entry.record = { ...entry.record, lastSeenAt: this.#deps.clock.now() };
+    this.#apply(entry, { type: 'heard' });
   }
 
   heartbeat(session: Session, heartbeat: Heartbeat): void {

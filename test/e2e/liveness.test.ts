@@ -1,0 +1,190 @@
+/**
+ * What the collector says of hosts that fall silent, are killed, stopped or left alone, and of itself when it was away. Times are
+ * judged by the collector's own event times. RELIGHT_REAL_TIMES=1 takes the defaults of the configuration instead of short ones.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ApiEvent } from '@relight/shared/api';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
+import { waitFor } from '../support/wait.ts';
+
+const times =
+  process.env['RELIGHT_REAL_TIMES'] === '1'
+    ? { heartbeat: 10_000, suspect_after: 25_000, dead_after: 60_000, restart_grace: 120_000 }
+    : { heartbeat: 400, suspect_after: 2_000, dead_after: 4_000, restart_grace: 6_000 };
+const { suspect_after: suspectAfter, dead_after: deadAfter, restart_grace: restartGrace } = times;
+/** The sweep, an event's way, and a busy machine. */
+const toleranceMs = 1_000;
+const long = { timeout: 60_000 + 3 * Math.max(deadAfter, restartGrace) };
+
+let lab: Lab;
+let control: string;
+let worker: LabAgent;
+let bystander: LabAgent;
+
+beforeAll(async () => {
+  const liveness = Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, `${ms}ms`]));
+  const alerts = { repeated_restarts: { warning: '2 in 10m', critical: '1000 in 30m', resolve_after: '1s' } };
+  lab = await startLab({ engineSocket: inject('engineSocket'), collector: { liveness, alerts } });
+  control = join(lab.directory, 'control');
+  mkdirSync(control);
+  const container = {
+    image: inject('engineImage'),
+    pull_policy: 'never',
+    init: true,
+    command: ['sleep', 'infinity'],
+    volumes: [`${control}:/control`],
+  };
+  worker = await lab.addAgent({
+    host: 'worker',
+    workloads: [
+      {
+        name: 'writer',
+        container: { name: `live-writer-${process.pid}`, ...container },
+        process: { run: countingScript({ perSecond: 200, stopFile: '/control/stop' }), stop_timeout: '1s' },
+      },
+      {
+        name: 'flaky',
+        container: { name: `live-flaky-${process.pid}`, ...container },
+        process: { run: '[ -e /control/well ] && exec sleep 1000000; exit 1', stop_timeout: '1s' },
+        restart: { process: { initial: '200ms', max: '400ms' } },
+      },
+    ],
+  });
+  bystander = await lab.addAgent({ host: 'bystander', workloads: [] });
+  await lab.fleet.waitForHost('bystander', 'connected');
+  await lab.fleet.waitForPhase('worker', 'writer', 'ready');
+});
+
+afterAll(async () => {
+  await lab?.dispose();
+});
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+async function kindsSince(host: string, since: number): Promise<string[]> {
+  return (await lab.fleet.events({ host, since: iso(since) })).map(({ kind }) => kind);
+}
+
+const event = (host: string, kind: ApiEvent['kind'], since: number, timeoutMs = 10_000): Promise<ApiEvent> =>
+  lab.fleet.waitForEvent({ host, kind, since: iso(since) }, () => true, `${kind} of ${host}`, timeoutMs);
+
+/** `status rule host` of all that went to the webhook since. */
+function told(since: number): string[] {
+  return lab.webhook.notifications
+    .filter(({ receivedAt }) => receivedAt >= since)
+    .flatMap(({ body }) => body.alerts.map(({ status, labels }) => `${status} ${labels['alertname']} ${labels['host']}`));
+}
+
+const toldOnce = (what: string, since: number): Promise<true> =>
+  waitFor(() => told(since).includes(what), { timeoutMs: 20_000, what: `${what} at the webhook` }).then(() => true as const);
+
+test('silent: suspect, then dead, at the configured times; heard again: recovered, and nothing is lost', long, async () => {
+  const began = Date.now();
+  // An alert of a workload that fires already must not be told again, nor be called resolved, while its host is silent.
+  await toldOnce('firing RepeatedRestarts worker', 0);
+  writeFileSync(join(control, 'well'), '');
+  await lab.fleet.waitForPhase('worker', 'flaky', 'ready');
+
+  worker.service.freeze();
+  const frozenAt = Date.now();
+  const suspect = await event('worker', 'host.suspect', frozenAt, suspectAfter + 5_000);
+  // What was still on its way when it froze was heard a moment later.
+  const silentSince = Date.parse((await lab.fleet.host('worker'))?.lastSeenAt ?? '');
+  expect(silentSince).toBeLessThanOrEqual(frozenAt + 200);
+  const dead = await event('worker', 'host.dead', frozenAt, deadAfter + 5_000);
+  const after = [suspect, dead].map(({ at }) => Date.parse(at) - silentSince);
+  for (const [index, configured] of [suspectAfter, deadAfter].entries()) {
+    expect(after[index]).toBeGreaterThanOrEqual(configured - 100);
+    expect(after[index]).toBeLessThanOrEqual(configured + toleranceMs);
+  }
+  console.log(`suspect after ${after[0]} ms, dead after ${after[1]} ms of silence`);
+  expect((await lab.fleet.host('worker'))?.reason).toMatch(/^silent for \d+ s; last known: all 2 ready/);
+  await toldOnce('firing HostDead worker', frozenAt);
+
+  worker.service.thaw();
+  const recovered = await event('worker', 'host.recovered', frozenAt);
+  await lab.fleet.waitForHost('worker', 'connected');
+  await toldOnce('resolved HostDead worker', frozenAt);
+  expect(told(frozenAt)).toEqual(['firing HostDead worker', 'resolved HostDead worker']);
+  expect(recovered.message).toMatch(/^heard again after \d+ s of silence$/);
+  const kinds = (await kindsSince('worker', frozenAt)).filter((kind) => kind.startsWith('host.'));
+  expect(kinds).toEqual(['host.suspect', 'host.dead', 'host.recovered']);
+  expect(await kindsSince('bystander', began)).toEqual([]);
+
+  writeFileSync(join(control, 'stop'), '');
+  const filter = { host: 'worker', workload: 'writer', source: 'process' };
+  const written = await waitForEnd(lab.fleet, filter);
+  expect(judge(await readAllPages(lab.fleet, filter))).toEqual({ lines: written, gaps: [], wrong: [] });
+});
+
+test('killed: disconnected at once; back: connected', async () => {
+  const killedAt = Date.now();
+  await worker.service.kill();
+  const disconnected = await event('worker', 'agent.disconnected', killedAt);
+  expect(Date.parse(disconnected.at) - killedAt).toBeLessThan(toleranceMs);
+  expect((await lab.fleet.host('worker'))?.state).toBe('disconnected');
+  await worker.service.start();
+  await lab.fleet.waitForHost('worker', 'connected');
+});
+
+test('stopped: stopped for as long as it likes', long, async () => {
+  const stoppedAt = Date.now();
+  await worker.service.stop();
+  const goodbye = await event('worker', 'agent.disconnected', stoppedAt);
+  expect(goodbye.message).toBe('the agent was stopped');
+  // Another host that falls silent now tells when dead_after has passed.
+  bystander.service.freeze();
+  const frozenAt = Date.now();
+  await event('bystander', 'host.dead', frozenAt, deadAfter + 5_000);
+  expect((await lab.fleet.host('worker'))?.state).toBe('stopped');
+  expect((await kindsSince('worker', stoppedAt)).filter((kind) => kind.startsWith('host.'))).toEqual([]);
+  bystander.service.thaw();
+  await worker.service.start();
+  for (const host of ['worker', 'bystander']) await lab.fleet.waitForHost(host, 'connected');
+});
+
+test('the collector is restarted: unknown until heard, nobody dead before its grace is over', long, async () => {
+  await lab.collector.kill();
+  bystander.service.freeze();
+  const startedAt = Date.now();
+  await lab.collector.start();
+  expect((await lab.fleet.host('bystander'))?.state).toBe('unknown');
+  expect((await lab.fleet.host('worker'))?.state).toMatch(/^(?:unknown|connected)$/);
+  await lab.fleet.waitForHost('worker', 'connected');
+  const dead = await event('bystander', 'host.dead', startedAt, restartGrace + deadAfter + 5_000);
+  expect(Date.parse(dead.at) - startedAt).toBeGreaterThanOrEqual(Math.max(restartGrace, deadAfter));
+  expect((await kindsSince('worker', startedAt)).filter((kind) => kind.startsWith('host.'))).toEqual([]);
+  bystander.service.thaw();
+  await lab.fleet.waitForHost('bystander', 'connected');
+});
+
+test('the collector itself stood still for longer than dead_after: nobody is falsely dead', long, async () => {
+  await waitFor(() => lab.webhook.notifications.at(-1)?.body.status === 'resolved', {
+    what: 'the last alert to be resolved',
+    timeoutMs: 20_000,
+  });
+  const frozenAt = Date.now();
+  lab.collector.freeze();
+  await waitFor(() => Date.now() - frozenAt > deadAfter + 1_500, {
+    timeoutMs: deadAfter + 10_000,
+    what: 'more than dead_after to pass over a collector that stands still',
+  });
+  lab.collector.thaw();
+  const thawedAt = Date.now();
+  // Long enough for every sweep that could have judged the time in between.
+  await waitFor(
+    async () => {
+      const hosts = await lab.fleet.hosts();
+      return hosts.every(({ lastSeenAt }) => Date.parse(lastSeenAt ?? '') > thawedAt + suspectAfter);
+    },
+    { timeoutMs: suspectAfter + 3 * times.heartbeat + 10_000, everyMs: 100, what: 'every host to be heard again' },
+  );
+  for (const host of ['worker', 'bystander']) {
+    expect(await lab.fleet.host(host)).toMatchObject({ state: 'connected' });
+    expect((await kindsSince(host, frozenAt)).filter((kind) => kind.startsWith('host.') || kind.startsWith('agent.'))).toEqual([]);
+  }
+  expect(told(frozenAt)).toEqual([]);
+});
