@@ -77,6 +77,8 @@ class Agent {
   readonly #machineId: MachineId;
   readonly #bootId = readBootId();
   readonly #startedAt: number;
+  /** When `clock.monotonic()` was zero. */
+  readonly #monotonicEpoch: number;
   readonly #engine: Engine;
   readonly #outbox: FileOutbox;
   readonly #shipper: FollowingShipper;
@@ -109,6 +111,7 @@ class Agent {
     this.#clock = clock;
     this.#stateDir = stateDir;
     this.#startedAt = clock.now();
+    this.#monotonicEpoch = this.#startedAt - clock.monotonic();
     this.#machineId = readMachineId({ stateDir });
     this.#identity = loadIdentity({ stateDir, machineId: this.#machineId });
     this.#facts = readHostFacts();
@@ -140,7 +143,6 @@ class Agent {
     this.#runs = new ContainerRuns({ engine: this.#engine, clock, runRoot: runRootOf(stateDir), logs: this.#shipper });
     const mounts = new MountProbes({ clock });
     const store = new WorkloadStore(stateDir);
-    const began = clock.now() - clock.monotonic();
     for (const workload of spec.workloads) {
       this.#loops.set(
         workload.name,
@@ -156,7 +158,7 @@ class Agent {
           secrets: this.#secretsOf(workload.name),
           store,
           clock,
-          now: () => Math.round(began + clock.monotonic()),
+          now: () => this.#steadyNow(),
           random: Math.random,
           logger,
           emit: (event) => this.#emit(event),
@@ -177,10 +179,15 @@ class Agent {
       path: join(stateDir, 'control.sock'),
       handlers: {
         status: () => this.#status(),
-        act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', clock.now())),
+        act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', this.#steadyNow())),
       },
       onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
     });
+  }
+
+  /** The supervisors' clock, in epoch milliseconds: a step of the wall clock neither shortens a pause nor lengthens a wait. */
+  #steadyNow(): number {
+    return Math.round(this.#monotonicEpoch + this.#clock.monotonic());
   }
 
   /** A workload that the configuration no longer has keeps nothing secret that we could know. */
@@ -220,7 +227,7 @@ class Agent {
             message: `host ${host.name} refuses remote actions (host.remote_actions)`,
           });
         }
-        return Promise.resolve(carryOut(action, this.#loops, 'by an operator', this.#clock.now()));
+        return Promise.resolve(carryOut(action, this.#loops, 'by an operator', this.#steadyNow()));
       },
     });
   }
