@@ -53,10 +53,12 @@ export function advance(work: Work): void {
 }
 
 function begin(work: Work, op: Op): void {
+  const { backOff } = work.state;
   beginAttempt(work, work.state.reason);
   work.set({ backOff: null });
   const [phase, stage] = describe(op, work.spec);
-  work.enter(phase, work.state.attempt?.cause ?? '', stage);
+  // Asking a dependency once more may take its whole timeout; until it answers, it is what is waited for.
+  work.enter(phase, backOff?.waiting === true ? backOff.reason : (work.state.attempt?.cause ?? ''), stage);
   work.run(op);
 }
 

@@ -72,6 +72,18 @@ describe('the way to ready', () => {
     expect(opKinds(world)).toContain('create');
   });
 
+  test('a dependency that is asked again remains the reason of the waiting', () => {
+    const world = ready();
+    world.dependencyUp = false;
+    world.killProcess();
+    world.finishOp();
+    const { reason } = world.state;
+    expect(world.state.phase).toBe('waiting');
+    world.advance(1_000);
+    expect(world.pending?.op.kind).toBe('prepare');
+    expect(world.state).toMatchObject({ phase: 'waiting', reason });
+  });
+
   test('what is useless to retry is held, said once, and looked at again slowly or when an image appears', () => {
     const world = new SimulatedWorld(workloadFixture({}, { pullPolicy: 'never' }));
     world.observe();
@@ -336,6 +348,14 @@ describe('by hand', () => {
     waiting.send({ type: 'resume' });
     expect(waiting.pending?.op.kind).toBe('prepare');
     expect(kinds(waiting)).not.toContain('workload.resumed');
+  });
+
+  test('where no process is configured, a restart is one of the container and says so', () => {
+    const world = ready(workloadFixture({ process: null, live: [] }));
+    world.send({ type: 'restart', level: 'process', reason: 'by hand' });
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toContain('create');
+    expect(world.events.find((event) => event.kind === 'restart.scheduled')).toMatchObject({ data: { level: 'container' } });
   });
 
   test('a restart costs no budget and needs no back-off', () => {

@@ -9,7 +9,7 @@ import { fail, restartUncounted } from './failure.ts';
 import { onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
-import type { WorkloadState } from './state.ts';
+import type { ActiveLevel, WorkloadState } from './state.ts';
 import { Work } from './work.ts';
 
 type Handlers = { readonly [T in SupervisorEvent['type']]: (work: Work, event: Extract<SupervisorEvent, { type: T }>) => void };
@@ -147,17 +147,20 @@ function resume(work: Work, why: string): void {
 }
 
 function onRestart(work: Work, event: Extract<SupervisorEvent, { type: 'restart' }>): void {
-  demand(work, work.spec.process === null ? 'container' : event.level);
-  restartUncounted(work, event.reason, 'operator', event.level);
+  const level = demand(work, event.level);
+  restartUncounted(work, event.reason, 'operator', level);
 }
 
 function onSpecChanged(work: Work, event: Extract<SupervisorEvent, { type: 'spec-changed' }>): void {
-  demand(work, work.spec.process === null ? 'container' : event.impact);
-  restartUncounted(work, `the configuration changed: ${event.fields.join(', ')}`, 'spec-changed', event.impact);
+  const level = demand(work, event.impact);
+  restartUncounted(work, `the configuration changed: ${event.fields.join(', ')}`, 'spec-changed', level);
 }
 
-function demand(work: Work, level: 'process' | 'container'): void {
+/** Without a process of ours, the container is what there is to restart. */
+function demand(work: Work, wanted: ActiveLevel): ActiveLevel {
+  const level = work.spec.process === null ? 'container' : wanted;
   work.cancelOp();
   if (level === 'container') work.set({ replace: work.state.container !== null });
   else if (work.state.process !== null) work.set({ stop: 'now' });
+  return level;
 }
