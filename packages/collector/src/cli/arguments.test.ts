@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { count, duration, kinds, label, selectors, severityList, target, timeBefore } from './arguments.ts';
+import { count, duration, grep, kinds, label, selectors, severityList, target, timeBefore } from './arguments.ts';
 
 test('times: how long ago, ISO-8601, or a date', () => {
   const time = timeBefore(Date.parse('2026-01-31T12:00:00Z'));
@@ -27,4 +27,10 @@ test('targets, labels, selectors, numbers and durations', () => {
   expect(() => count('-1')).toThrow('number');
   expect(duration('25m')).toBe('25m');
   for (const wrong of ['25', '0', '25min', '']) expect(() => duration(wrong)).toThrow('unit');
+});
+
+test('expressions are those that the collector takes', () => {
+  expect(grep('(?i)error|warn')).toBe('(?i)error|warn');
+  for (const wrong of ['(', 'a(?=b)', '*']) expect(() => grep(wrong)).toThrow('RE2 syntax');
+  expect(() => grep('')).toThrow('expression');
 });

@@ -1,10 +1,12 @@
 /** What operators type, turned into what the API takes. All of it fails as wrong usage, before anything is sent. */
 import { InvalidArgumentError } from 'commander';
 import { isoTime } from '@relight/shared/api';
+import { errorMessage } from '@relight/shared/errors';
 import { eventKinds, severities } from '@relight/shared/event';
 import { parseSelector } from '@relight/shared/selector';
 import { suggest } from '@relight/shared/suggest';
 import { parseDurationMs } from '@relight/shared/units';
+import { compileGrep } from '../logs/grep.ts';
 
 export function duration(text: string): string {
   const ms = parseDurationMs(text);
@@ -48,6 +50,17 @@ export function label(text: string, before: Readonly<Record<string, string>> = {
   const match = /^([\w./-]+)=(.*)$/.exec(text);
   if (match?.[1] === undefined) throw new InvalidArgumentError('Expected KEY=VALUE.');
   return { ...before, [match[1]]: match[2] ?? '' };
+}
+
+/** As the collector will compile it. */
+export function grep(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected an expression.');
+  try {
+    compileGrep(text);
+  } catch (thrown) {
+    throw new InvalidArgumentError(`${errorMessage(thrown)}.`);
+  }
+  return text;
 }
 
 /** Comma-separated, repeatable. */

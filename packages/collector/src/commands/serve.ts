@@ -34,7 +34,7 @@ function readSource(file: string): { file: string; text: string } {
   try {
     return { file, text: readFileSync(file, 'utf8') };
   } catch (cause) {
-    throw new RelightError('config-unreadable', errorMessage(cause), { cause });
+    throw new RelightError('config-unreadable', `${file} cannot be read: ${errorMessage(cause)}`, { cause });
   }
 }
 

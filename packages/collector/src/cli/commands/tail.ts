@@ -4,7 +4,7 @@ import type { ApiLogEntry } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
 import { logSourceSchema } from '@relight/shared/log-stream';
 import { suggest } from '@relight/shared/suggest';
-import { count, selectors, target, timeBefore, type Target } from '../arguments.ts';
+import { count, grep, selectors, target, timeBefore, type Target } from '../arguments.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
 import { unreachable, type ApiClient, type Query } from '../client.ts';
 import { follow, followNotices, parseData } from '../follow.ts';
@@ -43,7 +43,7 @@ export const addTail: AddCommand = (program, cli) => {
     .option('-n, --lines <count>', `begin with this many of the last lines (default: ${linesDefault}, or all with --since)`, count)
     .option('--since <time>', 'begin there: how long ago (10m) or an ISO-8601 time', time)
     .option('--until <time>', 'end there, and do not follow', time)
-    .option('--grep <regexp>', 'only lines that match (RE2 syntax)')
+    .option('--grep <regexp>', 'only lines that match (RE2 syntax)', grep)
     .option('--previous', 'of the container before the present one; does not follow')
     .option('--no-follow', 'print what is there and end')
     .option('-t, --timestamps', 'with the time of each line')
