@@ -2,6 +2,7 @@
 import { errorMessage } from '@relight/shared/errors';
 import { existsSync } from 'node:fs';
 import { startPrivateEngine } from '../test/support/engine.ts';
+import { enginePrograms, ensurePrograms, imagePrograms, MachineError, ownEngine } from '../test/support/engine-install.ts';
 import { EventFeed } from '../test/support/event-feed.ts';
 import { buildDemoImage } from '../test/support/image.ts';
 import { programs, startLab, type Lab } from '../test/support/lab.ts';
@@ -17,37 +18,46 @@ const present = new Presenter();
 /** Everything to be undone, the latest first. */
 const cleanup = new AsyncDisposableStack();
 
-/** Registered before it is there: Ctrl-C may come while it starts. */
-function use<T extends AsyncDisposable>(starting: Promise<T>): Promise<T> {
+/** Registered before it is there: Ctrl-C may come while it starts, and waits for it. After Ctrl-C nothing starts any more. */
+function use<T>(start: () => Promise<T>): Promise<T> {
+  if (cleanup.disposed) throw new Error('cleaning up');
+  const starting = start();
   cleanup.defer(async () => {
-    const started = await starting.catch(() => null);
-    await started?.[Symbol.asyncDispose]();
+    const started = (await starting.catch(() => null)) as Partial<AsyncDisposable> | null | undefined;
+    await started?.[Symbol.asyncDispose]?.();
   });
   return starting;
 }
 
-async function engineSocket(choice: DemoOptions['engine']): Promise<string> {
-  if (choice === 'reachable') {
-    const socket = (process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
-    if (!existsSync(socket)) throw new Error(`no engine at ${socket}: set DOCKER_HOST to unix:///path/of/its.sock, or leave --engine out`);
-    return socket;
+/** Before anything is made: what only a person can put right. Path of the socket, or undefined for an engine of our own. */
+async function prepareMachine({ engine }: DemoOptions): Promise<string | undefined> {
+  if (engine === 'private') {
+    await use(() => ensurePrograms([...enginePrograms, ...imagePrograms], ownEngine));
+    return undefined;
   }
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) {
-    throw new Error('a private Docker Engine needs Linux and root; as another user, use --engine reachable with an engine you may use');
+  const socket = (process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
+  if (!existsSync(socket)) {
+    throw new MachineError(`no engine at ${socket}: set DOCKER_HOST to unix:///path/of/its.sock, or leave --engine out`);
   }
+  await use(() => ensurePrograms(imagePrograms, 'the agent'));
+  return socket;
+}
+
+async function privateEngine(): Promise<string> {
   present.step('starting a private Docker Engine …');
-  return (await use(startPrivateEngine())).socket;
+  return (await use(() => startPrivateEngine())).socket;
 }
 
 async function setStage(options: DemoOptions): Promise<Stage> {
+  const reachable = await prepareMachine(options);
   present.title('Relight demo');
   present.step('building the three programs …');
-  await buildAll();
-  const socket = await engineSocket(options.engine);
+  await use(buildAll);
+  const socket = reachable ?? (await privateEngine());
   present.step('building the worker image on the spot …');
-  const image = await buildDemoImage({ socket });
+  const image = await use(() => buildDemoImage({ socket }));
   present.step('starting the collector, a webhook for its alerts, and an agent …');
-  const lab = await use(startLab({ engineSocket: socket, collector: collectorConfig }));
+  const lab = await use(() => startLab({ engineSocket: socket, collector: collectorConfig }));
   const feed = cleanup.use(new EventFeed(lab.fleet));
   const agent = await lab.addAgent({ host, labels: { pool: 'demo' }, workloads: [workerConfig(image, `relight-demo-${process.pid}`)] });
   present.step(`collector at ${lab.url}, everything it writes in ${lab.directory}`);
@@ -98,18 +108,21 @@ function showServiceLogs(lab: Lab): void {
 }
 
 async function keepRunning(lab: Lab): Promise<void> {
-  const relight = `node ${programs.relight}`;
+  // The machine's own node may be too old for the bundles.
+  const node = `'${process.execPath}'`;
   const agent = lab.agents[0];
   present.title('Running until Ctrl-C. In another terminal:');
   present.block(
     [
       ...Object.entries(lab.operatorEnvironment).map(([name, value]) => `export ${name}=${value}`),
-      `${relight} status --watch`,
-      `${relight} tail ${host}/${workload}`,
-      `${relight} events --follow`,
-      `${relight} restart ${host}/${workload} --level container`,
-      `${relight} alerts`,
-      `node ${programs.agent} status --state-dir ${agent?.stateDir ?? ''}`,
+      `relight() { ${node} '${programs.relight}' "$@"; }`,
+      '',
+      'relight status --watch',
+      `relight tail ${host}/${workload}`,
+      'relight events --follow',
+      `relight restart ${host}/${workload} --level container`,
+      'relight alerts',
+      `${node} '${programs.agent}' status --state-dir '${agent?.stateDir ?? ''}'`,
     ].join('\n'),
   );
   await new Promise<never>(() => setInterval(() => {}, 2 ** 30));
@@ -145,5 +158,5 @@ try {
   await end(whole ? 0 : 1);
 } catch (error) {
   if (!ending) present.error(`demo: ${errorMessage(error)}`);
-  await end(1);
+  await end(error instanceof MachineError ? 2 : 1);
 }

@@ -10,6 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const pnpmVersion = '12.21.0';
 const nodeMajor = 24;
 const tasks = ['demo', 'test', 'check', 'build', 'bench', 'format'];
+const takesArguments = ['demo', 'test', 'bench'];
 
 function fail(message) {
   console.error(`relight: ${message}`);
@@ -35,7 +36,10 @@ function installDependencies() {
     stdio: ['ignore', 2, 2],
     env: { ...process.env, CI: 'true' },
   });
-  if (done.status !== 0) fail('installing the dependencies failed; the reason stands above. npm must reach its registry.');
+  if (done.error !== undefined) fail(`npx cannot be started (${done.error.message}); it comes with npm: install npm and try again.`);
+  if (done.status !== 0) {
+    fail('installing the dependencies failed; the reason stands above. Does npm reach its registry? (npm ping)');
+  }
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, state);
 }
@@ -51,6 +55,7 @@ function pinnedNode() {
 
 const [task, ...args] = process.argv.slice(2);
 if (!tasks.includes(task)) fail(`unknown task "${task ?? ''}"; one of: ${tasks.join(', ')}`);
+if (args.length > 0 && !takesArguments.includes(task)) fail(`${task} takes no arguments, but was given: ${args.join(' ')}`);
 installDependencies();
 const node = pinnedNode();
 const running = spawn(node, [join(root, 'scripts', `${task}.ts`), ...args], {

@@ -5,6 +5,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeAbandonedEngines } from '../test/support/engine.ts';
+import { enginePrograms, ensurePrograms, MachineError, ownEngine, testImagePrograms } from '../test/support/engine-install.ts';
+import { removeAbandonedLabs } from '../test/support/lab.ts';
 import { buildAll } from './build.ts';
 import { runTool } from './run.ts';
 
@@ -14,23 +17,51 @@ interface Report {
   readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
 }
 
-const directory = await mkdtemp(join(tmpdir(), 'relight-test-'));
-const report = join(directory, 'report.json');
-try {
-  await buildAll();
-  const code = await runTool('vitest', [
-    'run',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...process.argv.slice(2),
-  ]);
-  const result = JSON.parse(await readFile(report, 'utf8')) as Report;
+/** A run that was stopped has no report; neither has one with options that vitest does not know. */
+async function readReport(file: string): Promise<Report | undefined> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as Report;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Runs vitest and prints the closing line; resolves with the exit code. */
+async function runTests(args: readonly string[], file: string): Promise<number> {
+  const code = await runTool('vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...args]);
+  const report = await readReport(file);
+  if (report === undefined) {
+    console.log('0 passed, 1 failed');
+    return code > 128 ? code : 2;
+  }
   // A file that could not even be loaded has no assertions; it counts as one failure.
-  const broken = result.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
-  const failed = result.numFailedTests + broken;
-  console.log(`${result.numPassedTests} passed, ${failed === 0 && code !== 0 ? 1 : failed} failed`);
-  process.exitCode = code === 0 && failed === 0 && result.numPassedTests > 0 ? 0 : 1;
-} finally {
-  await rm(directory, { recursive: true, force: true });
+  const broken = report.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length;
+  const failed = report.numFailedTests + broken;
+  console.log(`${report.numPassedTests} passed, ${failed === 0 && code !== 0 ? 1 : failed} failed`);
+  if (code > 128) return code;
+  return code === 0 && failed === 0 && report.numPassedTests > 0 ? 0 : 1;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  // A whole run needs all of it: better said now than after the unit tests. Part of a run asks for what it needs.
+  if (args.length === 0) await ensurePrograms([...enginePrograms, ...testImagePrograms], ownEngine);
+  await buildAll();
+  const directory = await mkdtemp(join(tmpdir(), 'relight-test-'));
+  try {
+    return await runTests(args, join(directory, 'report.json'));
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+    // Of a run that was stopped.
+    await removeAbandonedEngines();
+    removeAbandonedLabs();
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof MachineError)) throw error;
+  console.error(`test: ${error.message}\nThe unit tests need none of it: npm run test:unit`);
+  process.exitCode = 2;
 }

@@ -1,7 +1,8 @@
-/** What the tests need on the machine, installed from the distribution where that is possible. */
+/** What demo and tests need on the machine, installed from the distribution where that is possible. */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);
 
@@ -13,7 +14,26 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   fusermount3: ['fuse3'],
   gcc: ['gcc', 'libc6-dev'],
 };
+export const enginePrograms: readonly string[] = ['dockerd', 'busybox'];
+export const imagePrograms: readonly string[] = ['busybox', 'bindfs', 'fusermount3'];
+/** fuse-mute is compiled on the spot. */
+export const testImagePrograms: readonly string[] = [...imagePrograms, 'gcc'];
+/** Who wants a private engine. */
+export const ownEngine = 'a Docker Engine of its own';
+
 const folders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+/** Another installation may be at work: the machine's own updates, or a second run of ours. */
+const lockTimeoutMs = 10 * 60_000;
+
+/** The machine lacks something that only a person can give it; the message says what, and how. */
+export class MachineError extends Error {}
+
+interface Machine {
+  readonly platform: NodeJS.Platform;
+  readonly isRoot: boolean;
+  /** Whether apt-get brings the packages. */
+  readonly isDebian: boolean;
+}
 
 /** Absolute path of a program, or undefined. /usr/sbin counts although it is often missing from PATH. */
 export function findProgram(name: string): string | undefined {
@@ -30,24 +50,50 @@ export function findProgram(name: string): string | undefined {
     });
 }
 
-/** Makes sure that `programs` exist and returns what was installed; throws with the exact command a person needs otherwise. */
-export async function ensurePrograms(programs: readonly string[]): Promise<readonly string[]> {
-  const missing = programs.filter((program) => findProgram(program) === undefined);
-  if (missing.length === 0) return [];
-  const packages = missing.flatMap((program) => needed[program] ?? [program]);
-  const isRoot = process.getuid?.() === 0;
-  const command = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
-  if (!isRoot || !isDebian()) {
-    throw new Error(
-      `missing: ${missing.join(', ')}. ${isDebian() ? `As root: ${command}` : `Install ${packages.join(' ')} (names of Debian)`}`,
-    );
-  }
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  await run('apt-get', ['update'], { env });
-  await run('apt-get', ['install', '-y', '--no-install-recommends', ...packages], { env, maxBuffer: 64 << 20 });
+/** What a person must do before `programs` can be had, undefined: nothing. `root`: why the caller needs root whatever is missing. */
+export function obstacle(missing: readonly string[], machine: Machine, root?: string): string | undefined {
+  if (machine.platform !== 'linux') return `this needs Linux, with FUSE and cgroups; this machine runs ${machine.platform}`;
+  const byHand = machine.isDebian
+    ? `As root: ${aptCommand(missing)}`
+    : `Install them; in Debian they come with ${packagesOf(missing).join(' ')}`;
+  const lacks = missing.length === 0 ? '' : `missing: ${missing.join(', ')}. ${byHand}`;
+  if (root !== undefined && !machine.isRoot)
+    return [`${root} needs root: start this as root`, lacks].filter((part) => part !== '').join('; ');
+  return lacks !== '' && !(machine.isRoot && machine.isDebian) ? lacks : undefined;
+}
+
+/** Makes sure that `programs` exist; throws a MachineError before anything is touched where that is up to a person. */
+export async function ensurePrograms(programs: readonly string[], root?: string): Promise<void> {
+  const missing = [...new Set(programs)].filter((program) => findProgram(program) === undefined);
+  const wrong = obstacle(missing, { platform: process.platform, isRoot: process.getuid?.() === 0, isDebian: isDebian() }, root);
+  if (wrong !== undefined) throw new MachineError(wrong);
+  if (missing.length === 0) return;
+  console.error(`relight: installing ${packagesOf(missing).join(' ')} …`);
+  await apt('update');
+  await apt('install', '-y', '--no-install-recommends', ...packagesOf(missing));
   const still = missing.filter((program) => findProgram(program) === undefined);
-  if (still.length > 0) throw new Error(`${still.join(', ')} still missing after: ${command}`);
-  return packages;
+  if (still.length > 0) throw new Error(`${still.join(', ')} still missing after: ${aptCommand(missing)}`);
+}
+
+const packagesOf = (programs: readonly string[]): readonly string[] => programs.flatMap((program) => needed[program] ?? [program]);
+const aptCommand = (programs: readonly string[]): string =>
+  `apt-get update && apt-get install -y --no-install-recommends ${packagesOf(programs).join(' ')}`;
+
+/** In a session of its own: Ctrl-C would leave a package half configured. */
+async function apt(...args: readonly string[]): Promise<void> {
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }, maxBuffer: 64 << 20 };
+  await waitFor(
+    async () => {
+      try {
+        await run('setsid', ['--wait', findProgram('apt-get') ?? 'apt-get', ...args], options);
+        return true;
+      } catch (error) {
+        if (/could not get lock|unable to (?:acquire|lock)/i.test(String(error))) return false;
+        throw error;
+      }
+    },
+    { timeoutMs: lockTimeoutMs, everyMs: 1_000, what: 'another installation to let go of the package lists' },
+  );
 }
 
 function isDebian(): boolean {

@@ -9,7 +9,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync,
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { ensurePrograms, findProgram } from './engine-install.ts';
+import { enginePrograms, ensurePrograms, findProgram, ownEngine } from './engine-install.ts';
 import { cleanDirectory } from './engine-cleanup.ts';
 import { createEngineNetwork } from './engine-network.ts';
 import { signalProcess, startTicks } from './processes.ts';
@@ -45,8 +45,8 @@ export interface PrivateEngine {
 const directoryPrefix = 'relight-engine-';
 
 export async function startPrivateEngine(options: PrivateEngineOptions = {}): Promise<PrivateEngine> {
-  await ensurePrograms(['dockerd', 'busybox']);
-  await removeAbandoned();
+  await ensurePrograms(enginePrograms, ownEngine);
+  await removeAbandonedEngines();
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
   mkdirSync(directory, { recursive: true });
   const network = await createEngineNetwork();
@@ -189,8 +189,8 @@ function answers(socketPath: string, timeoutMs = 2_000): Promise<boolean> {
   });
 }
 
-/** Engines whose test run is gone. A run is known by pid and start time. */
-async function removeAbandoned(): Promise<void> {
+/** Engines whose owner is gone: it was killed. An owner is known by pid and start time. */
+export async function removeAbandonedEngines(): Promise<void> {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(directoryPrefix))) {
     const directory = join(tmpdir(), name);
     const [pid = 0, ticks = 0] = readOwner(directory);

@@ -11,12 +11,12 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { ensurePrograms, findProgram } from './engine-install.ts';
+import { ensurePrograms, findProgram, imagePrograms, testImagePrograms } from './engine-install.ts';
 
 const run = promisify(execFile);
 
-const programs = ['busybox', 'bindfs', 'fusermount3'] as const;
 const muteSource = join(import.meta.dirname, 'fuse-mute/fuse-mute.c');
+const cache = join(import.meta.dirname, '../../node_modules/.cache/relight');
 /** Part of the cache key: raise it when the layout below changes. */
 const layout = 1;
 
@@ -36,9 +36,10 @@ export function buildDemoImage(engine: Engine): Promise<string> {
 }
 
 async function buildImage(engine: Engine, name: string, withMute: boolean): Promise<string> {
-  await ensurePrograms(withMute ? [...programs, 'gcc'] : programs);
+  await ensurePrograms(withMute ? testImagePrograms : imagePrograms);
   const files = await programFiles();
-  const tar = join(tmpdir(), `relight-image-${await digest(withMute ? [...files, muteSource] : files)}.tar`);
+  await mkdir(cache, { recursive: true });
+  const tar = join(cache, `image-${await digest(withMute ? [...files, muteSource] : files)}.tar`);
   if (!(await exists(tar))) await writeTar(tar, files, withMute);
   await importTar(engine.socket, name, tar);
   return name;
@@ -46,7 +47,7 @@ async function buildImage(engine: Engine, name: string, withMute: boolean): Prom
 
 /** The programs and the libraries they load, as absolute paths. */
 async function programFiles(): Promise<readonly string[]> {
-  const paths = programs.map((name) => findProgram(name) ?? name);
+  const paths = imagePrograms.map((name) => findProgram(name) ?? name);
   const libraries = await Promise.all(
     paths.map(async (path) => {
       // ldd fails for a static program.

@@ -86,7 +86,7 @@ export interface Lab extends AsyncDisposable {
 export async function startLab(options: LabOptions): Promise<Lab> {
   const missing = Object.values(programs).find((file) => !existsSync(file));
   if (missing !== undefined) throw new Error(`${missing} is not built: npm run build`);
-  removeAbandoned();
+  removeAbandonedLabs();
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
@@ -102,7 +102,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
 }
 
 /** Directories of labs whose process was killed. Its services ended with it. */
-function removeAbandoned(): void {
+export function removeAbandonedLabs(): void {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(directoryPrefix))) {
     const owner = join(tmpdir(), name, 'owner');
     if (!existsSync(owner)) continue;
