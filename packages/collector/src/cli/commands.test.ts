@@ -71,6 +71,14 @@ describe('listings', () => {
     expect(api.calls.at(-1)?.query['label'] ?? api.calls.at(-2)?.query['label']).toBe('n=2');
   });
 
+  test('status shows what is wrong with the whole fleet, and with no host outside the selection', async () => {
+    const fleet = { ...alert, id: 'f', rule: 'FleetDisconnected', host: '', workload: null };
+    const elsewhere = { ...alert, id: 'e', host: 'tpu-9' };
+    await using api = await fakeApi({ 'GET hosts': list([apiHost()]), 'GET alerts': list([elsewhere, fleet]) });
+    const { alerts } = JSON.parse((await run(api.url, 'status', '--json', '--label', 'n=2')).stdout) as { alerts: { rule: string }[] };
+    expect(alerts.map(({ rule }) => rule)).toEqual(['FleetDisconnected']);
+  });
+
   test('host shows one host with its events; one that is not there is exit code 1', async () => {
     await using api = await fakeApi({
       'GET hosts/a%2Fb': json(apiHost({ name: 'a/b' })),

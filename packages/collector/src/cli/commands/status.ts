@@ -57,7 +57,8 @@ function pictureOf(hosts: readonly ApiHost[], alerts: readonly ApiAlert[]): Pict
   return {
     hosts,
     workloads: hosts.flatMap((host) => host.workloads),
-    alerts: alerts.filter((alert) => alert.state === 'firing' && names.has(alert.host)),
+    // An alert without a host is about the whole fleet, whichever part of it is looked at.
+    alerts: alerts.filter((alert) => alert.state === 'firing' && (alert.host === '' || names.has(alert.host))),
   };
 }
 
