@@ -1,0 +1,135 @@
+/** A changed configuration does to what runs exactly what `plan` said before; a new agent with the old one does nothing at all. */
+import type { ApiEvent } from '@relight/shared/api';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import type { Plan } from '@relight/agent/control/plan';
+import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { waitFor } from '../support/wait.ts';
+
+const host = 'change-0';
+let lab: Lab;
+let agent: LabAgent;
+
+interface Shape {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly run?: string;
+  readonly live?: string;
+}
+
+const workload = ({ environment = {}, run = 'exec sleep infinity', live = '1s' }: Shape): Record<string, unknown> => ({
+  name: 'w',
+  container: {
+    name: `e2e-change-${process.pid}`,
+    image: inject('engineImage'),
+    pull_policy: 'never',
+    init: true,
+    command: ['sleep', 'infinity'],
+    environment,
+  },
+  setup: [{ name: 'step', run: 'echo done >> /tmp/steps' }],
+  process: { run, stop_timeout: '1s' },
+  live: [{ exec: 'true', interval: live }],
+});
+
+/** What would be different after a restart of anything. */
+interface Incarnation {
+  readonly containerId: string | null;
+  readonly startedAt: number | null | undefined;
+  readonly pid: unknown;
+}
+
+async function incarnation(): Promise<Incarnation> {
+  const { containerId } = await lab.fleet.waitForPhase(host, 'w', 'ready');
+  const started = (await lab.fleet.events({ host, workload: 'w', kind: 'process.started' })).at(-1);
+  return { containerId, startedAt: (await lab.engine.inspect(containerId ?? ''))?.startedAt, pid: started?.data['pid'] };
+}
+
+const eventsAfter = async (id: number): Promise<readonly ApiEvent[]> =>
+  (await lab.fleet.events({ host })).filter((event) => Number(event.id) > id);
+
+/** Starts the agent anew and returns what it did, once it is ready for sure: after it has adopted the container. */
+async function startAnew(
+  how: 'stop' | 'kill',
+): Promise<{ readonly now: Incarnation; readonly kinds: readonly string[]; readonly told: string }> {
+  const last = Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
+  await agent.service[how]();
+  await agent.service.start();
+  await waitFor(async () => (await eventsAfter(last)).some(({ kind }) => kind === 'container.adopted'), {
+    what: 'the adoption',
+    timeoutMs: 30_000,
+  });
+  await waitFor(async () => (await lab.agentCommand(agent, 'status')).stdout.match(/^ *w +ready/m) !== null, {
+    what: 'ready',
+    timeoutMs: 30_000,
+  });
+  const now = await incarnation();
+  const events = await eventsAfter(last);
+  return { now, kinds: events.map(({ kind }) => kind), told: events.map(({ message }) => message).join('\n') };
+}
+
+async function plannedChange(): Promise<unknown> {
+  const { code, stdout } = await lab.agentCommand(agent, 'plan', '--config', agent.configFile, '--json');
+  expect(code).toBe(0);
+  return (JSON.parse(stdout) as Plan).workloads[0]?.change;
+}
+
+beforeAll(async () => {
+  lab = await startLab({ engineSocket: inject('engineSocket') });
+  agent = await lab.addAgent({ host, workloads: [workload({})] });
+  await lab.fleet.waitForPhase(host, 'w', 'ready');
+});
+
+afterAll(async () => {
+  await lab?.dispose();
+});
+
+test.each(['stop', 'kill'] as const)('an upgrade (%s, start): the same container, the same process', async (how) => {
+  const before = await incarnation();
+  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'none', changes: [] });
+  const { now, kinds } = await startAnew(how);
+  expect(now).toEqual(before);
+  for (const kind of ['restart.scheduled', 'process.started', 'container.created', 'setup.step-started']) expect(kinds).not.toContain(kind);
+});
+
+test('no impact: takes effect, restarts nothing', async () => {
+  const before = await incarnation();
+  agent.configure([workload({ live: '500ms' })]);
+  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'none', changes: [{ field: 'live', impact: 'none' }] });
+  const { now, kinds } = await startAnew('stop');
+  expect(now).toEqual(before);
+  expect(kinds).not.toContain('restart.scheduled');
+  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'none', changes: [] });
+});
+
+test('impact on the process: a new process in the same container', async () => {
+  const before = await incarnation();
+  agent.configure([workload({ live: '500ms', run: 'exec sleep 999999' })]);
+  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'process', changes: [{ field: 'process.run', impact: 'process' }] });
+  const { now, kinds, told } = await startAnew('stop');
+  expect(now).toMatchObject({ containerId: before.containerId, startedAt: before.startedAt });
+  expect(now.pid).not.toBe(before.pid);
+  expect(kinds.filter((kind) => kind === 'process.started')).toHaveLength(1);
+  expect(kinds).not.toContain('setup.step-started');
+  expect(told).toContain('process restart at once: the configuration changed: process.run');
+});
+
+test('impact on the container: a new container, set up anew; it costs no budget', async () => {
+  const before = await incarnation();
+  agent.configure([workload({ live: '500ms', run: 'exec sleep 999999', environment: { BUCKET: 'b' } })]);
+  const change = { field: 'container.environment', impact: 'container' };
+  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'container', changes: [change] });
+  const { now, kinds, told } = await startAnew('stop');
+  expect(now.containerId).not.toBe(before.containerId);
+  expect(kinds.filter((kind) => kind === 'container.created')).toHaveLength(1);
+  expect(kinds.filter((kind) => kind === 'process.started')).toHaveLength(1);
+  expect(kinds).toContain('setup.step-done');
+  expect(told).toContain('container restart at once: the configuration changed: container.environment');
+  expect(await lab.fleet.workload(host, 'w')).toMatchObject({ restarts: { process: 0, container: 0, host: 0 }, generation: 2 });
+});
+
+test('a change that comes while the agent is killed, not stopped, is found as well', async () => {
+  const before = await incarnation();
+  agent.configure([workload({ live: '500ms', run: 'exec sleep 999998', environment: { BUCKET: 'b' } })]);
+  const { now } = await startAnew('kill');
+  expect(now.containerId).toBe(before.containerId);
+  expect(now.pid).not.toBe(before.pid);
+});
