@@ -1,5 +1,5 @@
 /** The engine goes away, comes back, is killed, hangs: containers are never called dead for it, and always come back. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { at, Bystander } from '../support/bystander.ts';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
@@ -52,10 +52,11 @@ async function outage(): Promise<void> {
   await waitFor(() => Date.now() >= until, { what: 'the outage to be over', timeoutMs: outageMs + 10_000, everyMs: 50 });
 }
 
-/** Ready, and asked since the engine is back. */
+/** Ready, and asked since the engine is back; nobody was alerted. */
 async function settled(mark: number): Promise<void> {
   await worker.next(mark, 'engine.recovered', () => true, 60_000);
   await worker.phase('ready');
+  expect(lab.webhook.notifications).toEqual([]);
 }
 
 const troubleOf = (kinds: readonly string[]): string[] =>
@@ -64,9 +65,6 @@ const troubleOf = (kinds: readonly string[]): string[] =>
 describe('with live-restore', () => {
   beforeAll(() => setUp(true));
   afterAll(tearDown);
-  afterEach(async () => {
-    expect(lab.webhook.notifications).toEqual([]);
-  });
 
   test('stopped and started: same container, same process, nothing restarted', async () => {
     const before = await identity();
@@ -109,9 +107,6 @@ describe('with live-restore', () => {
 describe('without live-restore', () => {
   beforeAll(() => setUp(false));
   afterAll(tearDown);
-  afterEach(async () => {
-    expect(lab.webhook.notifications).toEqual([]);
-  });
 
   test.each(['stop', 'kill'] as const)('%s and start: the containers fell with it, and come back at no cost', async (how) => {
     const before = await worker.status();

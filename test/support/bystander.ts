@@ -51,6 +51,8 @@ export class Bystander {
   static async ready(lab: Lab, name: string, image: string, document: WorkloadDocument = {}): Promise<Bystander> {
     const bystander = await Bystander.start(lab, name, image, document);
     await bystander.phase('ready');
+    // The phase may arrive before the events that led to it: a mark comes behind them.
+    await bystander.next(0, 'workload.ready');
     return bystander;
   }
 

@@ -8,6 +8,7 @@
 import { delay, type Clock, type Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
 import type { Logger } from 'pino';
+import { isRetiredName } from '../supervisor/retired-name.ts';
 import type { ContainerFacts, Engine, EngineEvent } from './engine.ts';
 
 const relistMs = 10_000;
@@ -151,9 +152,15 @@ export class EngineObserver {
       onEvent(event);
       return;
     }
-    const concerns = event.attributes['relight.agent'] === ownerId || names.includes(event.attributes['name'] ?? '');
+    const { name = '', oldName = '' } = event.attributes;
+    const former = oldName.replace(/^\//, '');
+    const concerns = event.attributes['relight.agent'] === ownerId || names.includes(name) || names.includes(former);
     if (event.type !== 'container' || !concerns) return;
     onEvent(event);
-    if (wakingActions.has(event.action)) this.observe();
+    // A name that is gone, unless we set the container aside; one of those started again, or a stranger under our name.
+    const byOthers =
+      (event.action === 'rename' && names.includes(former) && !isRetiredName(name, former)) ||
+      (event.action === 'start' && !names.includes(name));
+    if (byOthers || wakingActions.has(event.action)) this.observe();
   }
 }

@@ -9,17 +9,17 @@ const stopGraceMs = 10_000;
 
 export async function retire(op: Extract<Op, { kind: 'retire' }>, context: StageContext): Promise<{ readonly kind: 'retire' }> {
   const { engine, spec, signal } = context;
-  const facts = await engine.inspect(op.containerId, { signal });
-  if (facts === null) return { kind: 'retire' };
   try {
-    if (facts.name !== op.asName) await setAside(op, context);
-    if (facts.pid > 0) {
+    await setAside(op, context);
+    // Looked at only now: somebody's `docker restart` may have started it until the rename.
+    const facts = await engine.inspect(op.containerId, { signal });
+    if (facts !== null && facts.pid > 0) {
       if (!op.graceful) await engine.kill(op.containerId, 'SIGKILL', { signal });
       // Also after a kill: it returns when the container has stopped, with its ports and devices free.
       await engine.stop(op.containerId, op.graceful ? (spec.container.stopGracePeriodMs ?? stopGraceMs) : 0, { signal });
     }
   } catch (thrown) {
-    // A container that removes itself (--rm) cannot be set aside: being gone is as good.
+    // Gone, or removing itself (--rm), which cannot be set aside: as good.
     if (signal.aborted || (await engine.inspect(op.containerId, { signal })) !== null) throw thrown;
   }
   return { kind: 'retire' };
@@ -32,8 +32,11 @@ async function setAside(
   try {
     await engine.rename(containerId, asName, { signal });
   } catch (thrown) {
-    if (!(thrown instanceof RelightError) || thrown.code !== 'name-conflict') throw thrown;
+    if (!(thrown instanceof RelightError) || signal.aborted) throw thrown;
     const earlier = await engine.inspect(asName, { signal });
+    // Done before a crash.
+    if (earlier?.id === containerId) return;
+    if (thrown.code !== 'name-conflict') throw thrown;
     // One of ours that was set aside before is in the way; anybody else's stays.
     if (earlier !== null && earlier.labels[managedLabels.agent] !== ownerId) throw thrown;
     if (earlier !== null) await engine.remove(earlier.id, { signal });

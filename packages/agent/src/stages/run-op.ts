@@ -5,6 +5,7 @@ import { mount } from './mount.ts';
 import { prepare } from './prepare.ts';
 import { startProcess } from './process.ts';
 import { pull } from './pull.ts';
+import { rename } from './rename.ts';
 import { retire } from './retire.ts';
 import { setup } from './setup.ts';
 import type { StageContext } from './stage.ts';
@@ -19,6 +20,7 @@ const stages: { readonly [K in OpKind]: Stage<K> } = {
   pull: (_, context) => pull(context),
   'stop-runs': stopRuns,
   retire,
+  rename,
   create,
   start,
   mount,

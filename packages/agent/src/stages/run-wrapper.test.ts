@@ -6,13 +6,12 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commandArgv, parseStatus, wrapperArgv } from './run-wrapper.ts';
 
-/** Every shell of this host that an image may have as its `sh`. */
+/** Every shell that an image may have as its `sh`. */
 const shells = [
   ['dash', ['dash']],
   ['bash as sh', ['bash', '--posix']],
   ['busybox ash', ['busybox', 'ash']],
 ] as const;
-
 let home = '';
 let count = 0;
 beforeAll(() => {
@@ -39,9 +38,10 @@ function launch(shell: readonly string[], argv: readonly string[], directory = '
   const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   return {
     pid: child.pid ?? 0,
-    /** Resolves when the log holds `text`. */
+    /** Resolves with the log when it holds `text`. */
     async said(text: string) {
       await expect.poll(() => readFileSync(made.log, 'utf8'), { timeout: 5_000 }).toContain(text);
+      return readFileSync(made.log, 'utf8');
     },
     async end() {
       const code = await ended;
@@ -97,15 +97,7 @@ describe.each(shells)('wrapper under %s', (_, shell) => {
 
   it('reports SIGKILL of the command alone', async () => {
     const run = launch(shell, ['dash', '-c', 'echo $$; exec sleep 60']);
-    await run.said('\n');
-    const pid = Number(
-      (
-        spawnSync('pgrep', ['-P', String(run.pid)])
-          .stdout.toString()
-          .split('\n')[0] ?? ''
-      ).trim(),
-    );
-    process.kill(pid, 'SIGKILL');
+    process.kill(Number(await run.said('\n')), 'SIGKILL');
     expect(await run.end()).toMatchObject({ status: '137\n', own: '' });
   });
 

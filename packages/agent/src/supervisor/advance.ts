@@ -9,6 +9,7 @@ import { formatDurationMs } from '@relight/shared/units';
 import type { SetupItem, WorkloadSpec } from '../config/spec.ts';
 import { beginAttempt, fail } from './failure.ts';
 import type { Op } from './op.ts';
+import { retiredName } from './retired-name.ts';
 import type { WorkloadState } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -47,10 +48,19 @@ export function advance(work: Work): void {
     work.enter(state.backOff.waiting ? 'waiting' : 'back-off', state.backOff.reason);
     return;
   }
+  if (isMisnamed(state) && state.container?.nameHolder === null) {
+    // Whatever it is doing goes on meanwhile.
+    work.run({ kind: 'rename', containerId: state.container.id });
+    return;
+  }
   const op = nextOp(work);
   if (op === null) verify(work);
   else begin(work, op);
 }
+
+/** Somebody renamed it: whoever looks for it by its name does not find it. */
+const isMisnamed = ({ container, replace }: WorkloadState): boolean =>
+  container?.running === true && !replace && container.renamedTo !== null;
 
 function begin(work: Work, op: Op): void {
   const { backOff } = work.state;
@@ -88,8 +98,6 @@ function retire(work: Work, containerId: string, running: boolean): Op {
   const graceful = running && spec.process === null;
   return { kind: 'retire', containerId, asName: retiredName(spec.container.name, state.generation), graceful };
 }
-
-export const retiredName = (name: string, generation: number): string => `${name}-relight-old-${generation}`;
 
 function nextInside(work: Work): Op | null {
   const { state, spec } = work;
@@ -136,6 +144,8 @@ function describe(op: Op, spec: WorkloadSpec): readonly [Phase, string] {
       return ['pulling', `pull ${spec.container.image}`];
     case 'retire':
       return ['creating', 'set the old container aside'];
+    case 'rename':
+      return ['creating', 'give the container its name back'];
     case 'create':
       return ['creating', 'create the container'];
     case 'start':
@@ -214,12 +224,15 @@ function becomeReady(work: Work, verifyingSince: number): void {
 }
 
 function stayReady(work: Work): void {
-  const { live, mountChecks } = work.state;
+  const { live, mountChecks, container } = work.state;
   const failing = [...Object.entries(live), ...Object.entries(mountChecks)].find(([, check]) => !check.ok);
-  if (failing !== undefined) {
-    if (work.state.phase !== 'degraded')
-      work.emit('workload.degraded', 'warning', `${failing[0]}: ${failing[1].message}`, { check: failing[0] });
-    work.enter('degraded', `${failing[0]}: ${failing[1].message}`);
+  const unnamed = isMisnamed(work.state)
+    ? `it is called ${container?.renamedTo}, and its own name is held by ${container?.nameHolder}`
+    : null;
+  if (failing !== undefined || unnamed !== null) {
+    const [check, why] = failing === undefined ? ['name', unnamed ?? ''] : [failing[0], failing[1].message];
+    if (work.state.phase !== 'degraded') work.emit('workload.degraded', 'warning', `${check}: ${why}`, { check });
+    work.enter('degraded', `${check}: ${why}`);
     work.set({ healthySince: null });
     return;
   }

@@ -26,6 +26,9 @@ const containerCodes: ReadonlySet<ErrorCode> = new Set([
   'process-stuck',
   'mount-stuck',
   'start-deadline',
+  'container-exited',
+  'container-oom',
+  'container-removed',
 ]);
 
 export const levelOf = (code: ErrorCode): ActiveLevel => (containerCodes.has(code) ? 'container' : 'process');

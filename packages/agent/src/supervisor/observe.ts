@@ -2,6 +2,7 @@
 import type { ContainerFacts } from '../engine/engine.ts';
 import { countUnanswered } from './checks.ts';
 import { fail, restartUncounted } from './failure.ts';
+import { describeHolder } from './holder.ts';
 import type { Failure, OpKind } from './op.ts';
 import { failed } from './operations.ts';
 import type { KnownContainer } from './state.ts';
@@ -11,7 +12,7 @@ import type { Work } from './work.ts';
 const othersMax = 4;
 
 /** While one of these is under way the container changes by our own hand. */
-const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'create', 'start']);
+const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'start']);
 
 /** How long the engine may go on calling a container running whose first process is gone before the process level acts alone. */
 const suspectedDeathMsMax = 5_000;
@@ -29,7 +30,11 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   if (work.state.container === null) adoptFound(work, ours);
   const presentId = work.state.container?.id;
   const present = ours.find((facts) => facts.id === presentId);
+  const nameHolder = containers.find((facts) => facts.name === work.spec.container.name && facts.id !== presentId);
   if (presentId !== undefined) compare(work, present, afterOutage);
+  if (present !== undefined) noteName(work, present, nameHolder);
+  const { held } = work.state;
+  if (held?.failure.code === 'name-conflict' && nameHolder === undefined) work.set({ held: { ...held, retryAt: work.now } });
   const { pendingFailure } = work.state;
   if (pendingFailure !== null) {
     work.set({ pendingFailure: null });
@@ -41,7 +46,27 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
 
 function known(facts: ContainerFacts): KnownContainer {
   const running = facts.status === 'running' || facts.status === 'paused';
-  return { id: facts.id, running, frozen: facts.status === 'paused', pid: running ? facts.pid : 0, startedAt: facts.startedAt };
+  return {
+    id: facts.id,
+    running,
+    frozen: facts.status === 'paused',
+    pid: running ? facts.pid : 0,
+    renamedTo: null,
+    nameHolder: null,
+    startedAt: facts.startedAt,
+  };
+}
+
+function noteName(work: Work, facts: ContainerFacts, holder: ContainerFacts | undefined): void {
+  const { container } = work.state;
+  if (container?.id !== facts.id) return;
+  const renamedTo = facts.name === work.spec.container.name ? null : facts.name;
+  if (renamedTo !== null && renamedTo !== container.renamedTo && container.running && !work.state.replace) {
+    work.emit('host.notice', 'warning', `somebody renamed the container to ${renamedTo}`, { containerId: facts.id, name: renamedTo });
+  }
+  const nameHolder = holder === undefined ? null : describeHolder(holder, work.context.ownerId);
+  if (renamedTo !== container.renamedTo || nameHolder !== container.nameHolder)
+    work.set({ container: { ...container, renamedTo, nameHolder } });
 }
 
 function isOurs(facts: ContainerFacts, work: Work): boolean {
@@ -70,7 +95,8 @@ function generationOf(facts: ContainerFacts): number {
 function compare(work: Work, facts: ContainerFacts | undefined, afterOutage: boolean): void {
   const before = work.state.container;
   if (before === null) return;
-  if (facts === undefined) {
+  // `removing` is what the engine says from the beginning of a forced removal, before it kills.
+  if (facts === undefined || facts.status === 'removing' || facts.status === 'dead') {
     gone(work);
     return;
   }
@@ -164,9 +190,12 @@ function describeExit(facts: ContainerFacts): string {
 /** One dead container is kept for whoever wants to look; older ones, and those that never ran, go once we are ready again. */
 function sweep(work: Work, ours: readonly ContainerFacts[]): void {
   const others = ours.filter((facts) => facts.id !== work.state.container?.id).toSorted((a, b) => b.createdAt - a.createdAt);
+  // Somebody started one that was set aside: it holds the devices and ports of the present one.
+  const back = work.state.pause === null ? others.filter((facts) => facts.status === 'running').map((facts) => facts.id) : [];
+  if (back.length > 0) work.effect({ kind: 'sweep', containerIds: back });
   if (work.state.op !== null || (work.state.readyAt === null && others.length < othersMax)) return;
   const kept = others.find((facts) => facts.startedAt !== null && facts.status !== 'running');
-  const ids = others.filter((facts) => facts !== kept).map((facts) => facts.id);
+  const ids = others.filter((facts) => facts !== kept && !back.includes(facts.id)).map((facts) => facts.id);
   if (ids.length > 0) work.effect({ kind: 'sweep', containerIds: ids });
 }
 

@@ -31,6 +31,8 @@ export type Op =
   | { readonly kind: 'stop-runs'; readonly runs: readonly RunRef[]; readonly graceful: boolean }
   /** Makes sure that the container is stopped and renames it out of the way. */
   | { readonly kind: 'retire'; readonly containerId: string; readonly asName: string; readonly graceful: boolean }
+  /** Gives the running container the name of the configuration again. */
+  | { readonly kind: 'rename'; readonly containerId: string }
   /** Takes over a container of ours that already has this name and generation (a crash between create and record). */
   | { readonly kind: 'create'; readonly generation: number }
   | { readonly kind: 'start'; readonly containerId: string }
@@ -50,6 +52,7 @@ export type OpValue =
   | { readonly kind: 'pull' }
   | { readonly kind: 'stop-runs' }
   | { readonly kind: 'retire' }
+  | { readonly kind: 'rename' }
   | { readonly kind: 'create'; readonly containerId: string; readonly warnings: readonly string[] }
   | { readonly kind: 'start'; readonly pid: number; readonly startedAt: number }
   /** `run` is null when the mount was there already. */

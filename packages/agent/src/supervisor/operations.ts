@@ -3,6 +3,7 @@ import { fail, levelOf, waitFor } from './failure.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
 import { parseRunId } from './run-id.ts';
 import { stageOf } from './advance.ts';
+import type { KnownContainer } from './state.ts';
 import type { Work } from './work.ts';
 
 export function onOpDone(work: Work, opId: number, result: OpResult): void {
@@ -34,6 +35,8 @@ const insideOps: ReadonlySet<Op['kind']> = new Set(['adopt', 'mount', 'setup', '
 /** Not the container's fault, whatever its state. */
 const saysNothing: ReadonlySet<Failure['code']> = new Set(['engine-unreachable', 'engine-timeout', 'dependency-down', 'variable-failed']);
 
+const exitCodes: ReadonlySet<Failure['code']> = new Set(['container-exited', 'container-oom']);
+
 /** Judges a failure of `op`. */
 export function failed(work: Work, op: Op, failure: Failure): void {
   if (failure.code === 'engine-unreachable' || failure.code === 'engine-timeout') {
@@ -44,6 +47,18 @@ export function failed(work: Work, op: Op, failure: Failure): void {
   }
   if (failure.code === 'dependency-down' || failure.code === 'variable-failed') {
     waitFor(work, failure);
+    return;
+  }
+  const { container } = work.state;
+  if (op.kind === 'rename') {
+    // The next look at the engine tells whether there is anything left to do.
+    if (container !== null) work.set({ container: { ...container, nameHolder: failure.message } });
+    return;
+  }
+  if (op.kind === 'start' && container !== null && exitCodes.has(failure.code)) {
+    // It ran, if only for a moment: its death is judged as any other.
+    work.set({ container: { ...container, running: true }, pendingFailure: { op, failure } });
+    work.effect({ kind: 'observe' });
     return;
   }
   if (
@@ -94,6 +109,11 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
         stop: 'no',
       });
       return;
+    case 'rename':
+      if (work.state.container !== null) work.set({ container: { ...work.state.container, renamedTo: null } });
+      // What happened to it meanwhile was taken for our own doing.
+      work.effect({ kind: 'observe' });
+      return;
     case 'create':
       created(work, op, value.containerId, value.warnings);
       return;
@@ -118,9 +138,19 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
   }
 }
 
+const notStarted = (id: string): KnownContainer => ({
+  id,
+  running: false,
+  frozen: false,
+  pid: 0,
+  renamedTo: null,
+  nameHolder: null,
+  startedAt: null,
+});
+
 function created(work: Work, op: Op, containerId: string, warnings: readonly string[]): void {
   const generation = op.kind === 'create' ? op.generation : work.state.generation;
-  work.set({ generation, replace: false, container: { id: containerId, running: false, frozen: false, pid: 0, startedAt: null } });
+  work.set({ generation, replace: false, container: notStarted(containerId) });
   work.emit('container.created', 'info', `container of generation ${generation} created`, {
     containerId,
     image: work.spec.container.image,

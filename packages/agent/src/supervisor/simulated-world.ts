@@ -33,6 +33,9 @@ export class SimulatedWorld {
   engineUp = true;
   dependencyUp = true;
   checksPass = true;
+  /** Every start is followed by an exit with code 3. */
+  diesAtStart = false;
+  #stranger = false;
   pending: { readonly opId: number; readonly op: Op; cancelled: boolean } | null = null;
   #afterOutage = false;
   #observeWanted = false;
@@ -46,6 +49,11 @@ export class SimulatedWorld {
 
   get current(): SimulatedContainer | undefined {
     return this.containers.find((container) => container.name === this.spec.container.name);
+  }
+
+  /** The one that is supervised, whatever it is called. */
+  get #supervised(): SimulatedContainer | undefined {
+    return this.containers.find((container) => container.id === this.state.container?.id) ?? this.current;
   }
 
   processes(): readonly RunHandle[] {
@@ -79,10 +87,32 @@ export class SimulatedWorld {
         return;
       case 'sweep':
         for (const id of effect.containerIds) {
-          if (this.containers.some((container) => container.id === id && container.running)) throw new Error('sweeps a running container');
+          if (id === this.state.container?.id || id === 'stranger') throw new Error('sweeps what it must not');
         }
         this.containers = this.containers.filter((container) => !effect.containerIds.includes(container.id));
     }
+  }
+
+  /** A container that is not ours takes our name, if that is free. */
+  addStranger(): void {
+    if (this.current !== undefined) return;
+    this.#stranger = true;
+    this.#observeWanted = true;
+  }
+
+  removeStranger(): void {
+    this.#stranger = false;
+    this.#observeWanted = true;
+  }
+
+  /** Somebody starts the newest container that was set aside. */
+  startRetired(): void {
+    const retired = this.containers.findLast((container) => !container.running && container.id !== this.state.container?.id);
+    if (retired === undefined || retired.startedAt === null || this.pending !== null) return;
+    this.now += 1;
+    retired.running = true;
+    retired.startedAt = this.now;
+    this.#observeWanted = true;
   }
 
   /** What the observer would do now. */
@@ -94,7 +124,13 @@ export class SimulatedWorld {
     }
     const afterOutage = this.#afterOutage;
     this.#afterOutage = false;
-    this.send({ type: 'observed', containers: this.containers.map((container) => this.#facts(container)), afterOutage });
+    const containers = this.containers.map((container) => this.#facts(container));
+    this.send({ type: 'observed', containers: this.#stranger ? [...containers, this.#strangerFacts()] : containers, afterOutage });
+  }
+
+  #strangerFacts(): ContainerFacts {
+    const container = { id: 'stranger', generation: 0, createdAt: 0, name: this.spec.container.name, running: true, startedAt: 0 };
+    return { ...this.#facts({ ...container, exitCode: null, runs: [], mounts: new Set() }), labels: {} };
   }
 
   #facts(container: SimulatedContainer): ContainerFacts {
@@ -150,14 +186,20 @@ export class SimulatedWorld {
       case 'retire':
         for (const container of this.containers) if (container.id === op.containerId) this.#retire(container, op.asName);
         return { kind: 'retire' };
+      case 'rename':
+        if (this.current !== undefined || this.#stranger) return failureOf('name-conflict', false);
+        for (const container of this.containers) if (container.id === op.containerId) container.name = this.spec.container.name;
+        return { kind: 'rename' };
       case 'create':
         return this.#create(op.generation);
       case 'start': {
         const container = this.containers.find((candidate) => candidate.id === op.containerId);
         if (container === undefined) return failureOf('engine-error');
         this.now += 1;
-        container.running = true;
         container.startedAt = this.now;
+        container.running = !this.diesAtStart;
+        container.exitCode = this.diesAtStart ? 3 : null;
+        if (this.diesAtStart) return failureOf('container-exited');
         return { kind: 'start', pid: 50 + container.generation, startedAt: this.now };
       }
       case 'mount':
@@ -186,6 +228,7 @@ export class SimulatedWorld {
 
   #create(generation: number): OpValue | Failure {
     const { current } = this;
+    if (this.#stranger) return failureOf('name-conflict', false);
     if (current !== undefined) {
       return current.generation === generation
         ? { kind: 'create', containerId: current.id, warnings: [] }
@@ -227,7 +270,7 @@ export class SimulatedWorld {
   }
 
   killContainer(exitCode = 137): void {
-    const { current } = this;
+    const current = this.#supervised;
     if (current?.running !== true) return;
     const process = current.runs.find((run) => run.kind === 'process');
     current.running = false;
@@ -241,25 +284,31 @@ export class SimulatedWorld {
   }
 
   removeContainer(): void {
-    const { current } = this;
+    const current = this.#supervised;
     if (current === undefined) return;
     this.killContainer();
     this.containers = this.containers.filter((container) => container !== current);
     this.#observeWanted = true;
   }
 
+  renameContainer(): void {
+    if (this.current === undefined) return;
+    this.current.name = 'somebody-elses-idea';
+    this.#observeWanted = true;
+  }
+
   killProcess(exitCode = 1): void {
-    const run = this.current?.runs.find((candidate) => candidate.kind === 'process');
-    if (this.current === undefined || run === undefined) return;
-    this.current.runs = this.current.runs.filter((other) => other !== run);
+    const run = this.#supervised?.runs.find((candidate) => candidate.kind === 'process');
+    if (this.#supervised === undefined || run === undefined) return;
+    this.#supervised.runs = this.#supervised.runs.filter((other) => other !== run);
     if (this.state.process?.runId === run.runId) {
       this.send({ type: 'run-exited', runId: run.runId, exitCode, signal: null, containerAlive: true });
     }
   }
 
   loseMount(): void {
-    this.current?.mounts.clear();
-    if (this.current !== undefined) this.current.runs = this.current.runs.filter((run) => run.kind !== 'mount');
+    this.#supervised?.mounts.clear();
+    if (this.#supervised !== undefined) this.#supervised.runs = this.#supervised.runs.filter((run) => run.kind !== 'mount');
   }
 
   stopEngine(): void {
@@ -270,7 +319,7 @@ export class SimulatedWorld {
 
   startEngine(containersSurvive: boolean): void {
     if (!containersSurvive && !this.engineUp) {
-      const { current } = this;
+      const current = this.#supervised;
       if (current?.running === true) {
         current.running = false;
         current.exitCode = 255;
@@ -295,13 +344,19 @@ export class SimulatedWorld {
   report(): void {
     if (this.#observeWanted) this.observe();
     const { process } = this.state;
-    const alive = this.current?.runs.some((run) => run.runId === process?.runId) === true;
+    const alive = this.#supervised?.runs.some((run) => run.runId === process?.runId) === true;
     if (process !== null && this.state.adopted && this.state.container?.running === true && !alive) {
-      this.send({ type: 'run-exited', runId: process.runId, exitCode: null, signal: null, containerAlive: this.current?.running === true });
+      this.send({
+        type: 'run-exited',
+        runId: process.runId,
+        exitCode: null,
+        signal: null,
+        containerAlive: this.#supervised?.running === true,
+      });
     }
     for (const probe of wantedProbes(this.state, this.spec)) {
       if (probe.kind === 'mount') {
-        const ok = this.current?.mounts.has(probe.spec.name) === true;
+        const ok = this.#supervised?.mounts.has(probe.spec.name) === true;
         this.send({
           type: 'mount-check',
           mount: probe.spec.name,
@@ -309,7 +364,7 @@ export class SimulatedWorld {
           message: ok ? 'ok' : 'not connected',
         });
       } else {
-        const ok = this.checksPass && this.current?.running === true;
+        const ok = this.checksPass && this.#supervised?.running === true;
         this.send({ type: 'check', list: probe.kind, name: probe.spec.name, ok, message: ok ? 'ok' : 'refused' });
       }
     }

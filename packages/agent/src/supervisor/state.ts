@@ -21,6 +21,10 @@ export interface KnownContainer {
   readonly frozen: boolean;
   /** Host pid of its first process; 0 when not running. */
   readonly pid: number;
+  /** Its present name, when somebody has taken its own from it. */
+  readonly renamedTo: string | null;
+  /** Who has its own name meanwhile, for a person. */
+  readonly nameHolder: string | null;
   /** Tells one start of the same container from the next. Null before the first start. */
   readonly startedAt: number | null;
 }

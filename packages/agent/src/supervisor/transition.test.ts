@@ -226,6 +226,75 @@ describe('the engine', () => {
   });
 });
 
+describe('somebody else', () => {
+  test('renames the container: it gets its name back and goes on', () => {
+    const world = ready();
+    const { readyAt, container } = world.state;
+    world.renameContainer();
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['rename']);
+    expect(kinds(world)).toEqual(['host.notice']);
+    expect(world.state).toMatchObject({ readyAt, container });
+    expect(world.current?.id).toBe(container?.id);
+  });
+
+  test('takes its name: degraded until the name is free', () => {
+    const world = ready();
+    world.renameContainer();
+    world.addStranger();
+    world.report();
+    expect(world.state).toMatchObject({ phase: 'degraded', reason: expect.stringContaining('does not manage') as string });
+    world.removeStranger();
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(['rename']);
+  });
+
+  test('holds the name before it is created: held, and tried at once when the name is free', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.addStranger();
+    world.observe();
+    world.finishOp();
+    world.finishOp();
+    world.report();
+    expect(world.state.phase).toBe('held');
+    world.removeStranger();
+    world.report();
+    expect(world.pending?.op.kind).toBe('prepare');
+  });
+
+  test('starts a container that was set aside: it is removed', () => {
+    const world = ready();
+    world.killContainer();
+    world.settle();
+    world.startRetired();
+    world.observe();
+    expect(world.containers.filter((container) => container.running)).toHaveLength(1);
+    expect(world.settle()).toBe(true);
+    expect(world.state.generation).toBe(2);
+  });
+});
+
+test('a container that ends as soon as it is started has died, of its exit code, at its own level', () => {
+  const world = new SimulatedWorld(workloadFixture());
+  world.diesAtStart = true;
+  world.observe();
+  for (let i = 0; i < 40; i += 1) {
+    world.finishOp();
+    world.report();
+    world.advance(1_000);
+  }
+  const scheduled = world.events.filter((event) => event.kind === 'restart.scheduled');
+  expect(scheduled.slice(0, 3).map(({ data }) => [data['level'], data['delayMs']])).toEqual([
+    ['container', 1_000],
+    ['container', 2_000],
+    ['container', 4_000],
+  ]);
+  expect(scheduled[0]?.message).toContain('exited with code 3');
+  expect(kinds(world).filter((kind) => kind === 'container.died')).toHaveLength(scheduled.length);
+  world.diesAtStart = false;
+  expect(world.settle()).toBe(true);
+});
+
 describe('a check that the engine left unanswered', () => {
   const unanswered = (world: SimulatedWorld): void => {
     for (let i = 0; i < 5; i += 1)
@@ -380,6 +449,11 @@ const steps: Record<string, (world: SimulatedWorld) => void> = {
   minutes: (world) => world.advance(300_000),
   killContainer: (world) => world.killContainer(),
   removeContainer: (world) => world.removeContainer(),
+  renameContainer: (world) => world.renameContainer(),
+  strangerComes: (world) => world.addStranger(),
+  strangerGoes: (world) => world.removeStranger(),
+  startRetired: (world) => world.startRetired(),
+  dyingStarts: (world) => void (world.diesAtStart = !world.diesAtStart),
   killProcess: (world) => world.killProcess(),
   loseMount: (world) => world.loseMount(),
   stopEngine: (world) => world.stopEngine(),
@@ -420,6 +494,8 @@ describe('whatever happens', () => {
         world.startEngine(true);
         world.dependencyUp = true;
         world.checksPass = true;
+        world.diesAtStart = false;
+        world.removeStranger();
         world.send({ type: 'resume' });
         world.observe();
         expect(world.settle(3_000), `stuck in ${world.state.phase}: ${world.state.reason}`).toBe(true);
