@@ -1,5 +1,5 @@
 /**
- * The collector's configuration (DESIGN §5): YAML, then `RELIGHT_COLLECTOR_*`, then flags; the later wins. Durations become
+ * The collector's configuration (docs/configuration.md): YAML, then `RELIGHT_COLLECTOR_*`, then flags; the later wins. Durations become
  * milliseconds, sizes bytes, every default is filled in, the result is frozen.
  */
 import { RelightError } from '@relight/shared/errors';

@@ -1,4 +1,4 @@
-/** Phases of a workload and states of a host, as the API shows them (DESIGN: workload.phase, host.state). */
+/** Phases of a workload and states of a host, as the API shows them; docs/operations.md says what each means. */
 export const phases = [
   'waiting',
   'pulling',

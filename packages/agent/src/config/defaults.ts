@@ -1,6 +1,6 @@
 /**
- * Every default of the agent's configuration, in one table. "design" is the contract's example, where each value stands as
- * the default; the others name the field document or the observation behind the number.
+ * Every default of the agent's configuration, in one table, each with the observation behind the number.
+ * docs/configuration.md shows them; its test loads each as if it had been written out.
  */
 import type { LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
 
@@ -12,17 +12,17 @@ export const defaults = {
   engineSocket: '/var/run/docker.sock',
   /** Three verbs only (restart, pause, resume), and only with an operator's token. */
   remoteActions: true,
-  /** design: a metadata or cloud CLI call takes seconds, not minutes. */
+  /** A metadata or cloud CLI call takes seconds, not minutes. */
   variableTimeoutMs: 20 * second,
   /** As for checks: a dependency that needs longer to accept a connection is not up. */
   dependencyTimeoutMs: 5 * second,
-  /** Field document S4: overall timeout raised 15 → 20 → 25 min; image pulls dominate. */
+  /** An operator of cloud training fleets raised it 15 → 20 → 25 min; image pulls dominate. */
   startDeadlineMs: 25 * minute,
-  /** Field document S4: health 36 × 5 s. */
+  /** The same operator's health check: 36 × 5 s. */
   readyWindowMs: 180 * second,
   /** Cloud mounts appear within seconds; a token refresh or a slow metadata server costs tens of them. */
   mountTimeoutMs: 60 * second,
-  /** design: a hang is known after (10 + 5) × 2 s. */
+  /** A hang is known after (10 + 5) × 2 s. */
   mountCheck: { intervalMs: 10 * second, timeoutMs: 5 * second, failures: 2 } satisfies MountCheckSpec,
   /** pip and package installs take minutes; longer ones say so. */
   setupTimeoutMs: 10 * minute,
@@ -31,10 +31,10 @@ export const defaults = {
   stopTimeoutMs: 10 * second,
   /** Until ready every second counts: fast, but one at a time. */
   ready: { intervalMs: 1 * second, timeoutMs: 5 * second },
-  /** design; probes every 2 s restarted healthy nodes 8 times a day (gonka PR 1421). */
+  /** Probes every 2 s restarted healthy nodes 8 times a day (gonka PR 1421). */
   live: { intervalMs: 10 * second, timeoutMs: 5 * second, failures: 3 },
   restart: {
-    /** design. Three failures of a process in one container: suspect the container. */
+    /** Three failures of a process in one container: suspect the container. */
     process: {
       initialMs: 1 * second,
       maxMs: 60 * second,
@@ -54,8 +54,8 @@ export const defaults = {
       escalateAfter: null,
     },
   } satisfies { process: RestartPolicy; container: RestartPolicy },
-  /** design. Protects the collector from one runaway loop, far above honest logging. */
+  /** Protects the collector from one runaway loop, far above honest logging. */
   logs: { rateLimit: { lines: 50_000, windowMs: 1 * second } } satisfies LogSpec,
-  /** Failure catalogue: core dumps of accelerator jobs (tens of GB each) fill the disk. */
+  /** Core dumps of accelerator jobs (tens of GB each) fill the disk. */
   ulimits: { core: { soft: 0, hard: 0 } },
 } as const;

@@ -1,5 +1,5 @@
 /**
- * When to dial again. Full jitter (delivery-and-detection: reconnect): a fleet that lost its collector comes back spread out.
+ * When to dial again. Full jitter: a fleet that lost its collector comes back spread out.
  * The count is reset only after a stable connection, because resetting it on open turns crash loops into storms. Pure.
  */
 

@@ -58,7 +58,7 @@ async function envFile(file: string): Promise<void> {
   await readEnvFiles([file]);
 }
 
-/** Below this an image pull or a day of logs fills the disk; the failure catalogue's alert is at 5 %. */
+/** Below this an image pull or a day of logs fills the disk. */
 const freeShareMin = 0.05;
 const freeBytesMin = 1024 ** 3;
 

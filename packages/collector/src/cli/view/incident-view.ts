@@ -5,7 +5,7 @@ import { sanitize } from './sanitize.ts';
 import { elapsed, type ViewContext } from './status-view.ts';
 import { table } from './table.ts';
 
-/** As far as the listing shows it (DESIGN, incident). */
+/** As far as the listing shows it. */
 export interface Incident {
   readonly id: string;
   readonly host: string;
