@@ -16,7 +16,7 @@ import { zstdCompressSync, zstdDecompressSync, constants } from 'node:zlib';
 import { segmentKeySchema, type LogLine, type OutputStream } from './log-stream.ts';
 import { RelightError } from './errors.ts';
 
-/** Frames stay below 256 KiB, so that a slow line never blocks a heartbeat for long; raw text is cut well before that so it holds uncompressed. */
+/** Frames stay below 256 KiB, so that events and heartbeats never wait long behind one; raw text is cut well before that so it holds uncompressed. */
 export const blockRawBytesMax = 192 * 1024;
 /** A longer line is cut and marked truncated. */
 export const lineBytesMax = 64 * 1024;

@@ -1,6 +1,6 @@
 /**
  * FleetDisconnected: most of the fleet fell silent at once, which is one trouble (a network, a proxy, this collector) and not N
- * dead hosts. Pure. 55 % of at least 5 hosts within 60 s: below that, racks and rolling upgrades would count as the fleet.
+ * dead hosts. Pure. 55 % of at least 5 hosts within 60 s: starting values, not measured.
  */
 import type { HostRecord } from '../store/store.ts';
 import { alertKey, isSilent, type Condition, type Firing } from './condition.ts';
