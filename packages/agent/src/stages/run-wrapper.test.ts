@@ -12,6 +12,7 @@ const shells = [
   ['bash as sh', ['bash', '--posix']],
   ['busybox ash', ['busybox', 'ash']],
 ] as const;
+
 let home = '';
 let count = 0;
 beforeAll(() => {
