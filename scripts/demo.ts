@@ -1,6 +1,7 @@
 /** `npm run demo`: watch a worker die and come back, useful, in under a second. */
 import { errorMessage } from '@relight/shared/errors';
 import { existsSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { startPrivateEngine } from '../test/support/engine.ts';
 import { enginePrograms, ensurePrograms, imagePrograms, MachineError, ownEngine } from '../test/support/engine-install.ts';
 import { EventFeed } from '../test/support/event-feed.ts';
@@ -157,6 +158,8 @@ try {
   const whole = await demo(options);
   await end(whole ? 0 : 1);
 } catch (error) {
+  // Ctrl-C reaches the compiler too; that it has ended may be noticed before our own signal.
+  await setImmediate();
   if (!ending) present.error(`demo: ${errorMessage(error)}`);
   await end(error instanceof MachineError ? 2 : 1);
 }

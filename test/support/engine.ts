@@ -100,7 +100,7 @@ class Dockerd implements PrivateEngine {
     // In a session of its own: Ctrl-C is for the tests, which then take the engine down in order.
     const child = spawn(findProgram('dockerd') ?? 'dockerd', this.#flags, {
       stdio: ['ignore', log, log],
-      env: daemonEnvironment(),
+      env: daemonEnvironment(this.directory),
       detached: true,
     });
     child.unref();
@@ -170,10 +170,10 @@ class Dockerd implements PrivateEngine {
   }
 }
 
-/** dockerd starts containerd and the userland proxy by name. */
-function daemonEnvironment(): NodeJS.ProcessEnv {
+/** dockerd starts containerd and the userland proxy by name; both write what they have to say about hangs under TMPDIR. */
+function daemonEnvironment(directory: string): NodeJS.ProcessEnv {
   const { PATH = '', ...rest } = process.env;
-  return { ...rest, PATH: `${PATH}:/usr/local/sbin:/usr/sbin:/sbin` };
+  return { ...rest, TMPDIR: directory, PATH: `${PATH}:/usr/local/sbin:/usr/sbin:/sbin` };
 }
 
 /** True once the engine answers; a refused connection is false. */
