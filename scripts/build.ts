@@ -55,10 +55,13 @@ export async function buildAll(): Promise<void> {
       const dist = join(root, 'packages', pkg, 'dist');
       await mkdir(dist, { recursive: true });
       const fresh = await mkdtemp(join(dist, '.build-'));
-      await build({ ...common, entryPoints: [join(root, 'packages', pkg, source)], outfile: join(fresh, target) });
-      await chmod(join(fresh, target), 0o755);
-      for (const file of [`${target}.map`, target]) await rename(join(fresh, file), join(dist, file));
-      await rm(fresh, { recursive: true });
+      try {
+        await build({ ...common, entryPoints: [join(root, 'packages', pkg, source)], outfile: join(fresh, target) });
+        await chmod(join(fresh, target), 0o755);
+        for (const file of [`${target}.map`, target]) await rename(join(fresh, file), join(dist, file));
+      } finally {
+        await rm(fresh, { recursive: true });
+      }
     }),
   );
   await copyNative(join(root, 'packages', 'collector', 'dist'));
@@ -81,7 +84,11 @@ async function copyNative(dist: string): Promise<void> {
   }
   await chmod(fresh, 0o755);
   await rm(target, { recursive: true, force: true });
-  await rename(fresh, target);
+  await rename(fresh, target).catch(async (error: NodeJS.ErrnoException) => {
+    // Another build was faster; it had the same manifest.
+    await rm(fresh, { recursive: true });
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+  });
 }
 
 if (import.meta.main) await buildAll();
