@@ -5,10 +5,12 @@ import fastify, { type FastifyBaseLogger } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { startAlerts } from './alerts/start.ts';
+import { sendFrameworkProblem } from './api/problem.ts';
 import { registerApi } from './api/register.ts';
 import { Bus } from './bus.ts';
 import type { CollectorConfig } from './config.ts';
 import type { AdmissionLimits } from './ingest/admission.ts';
+import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
 import { startRetention } from './retention-timer.ts';
@@ -22,6 +24,8 @@ export interface CollectorOptions {
   /** [0, 1), for jitter. */
   readonly random?: () => number;
   readonly admission?: AdmissionLimits;
+  /** Nothing can be stored any more, and nothing but a new process mends that. */
+  readonly onFatal?: (error: RelightError) => void;
   /** Stands between the collector and its store, in tests that make it slow or break it. */
   readonly wrapStore?: (store: SqliteStore) => SqliteStore;
 }
@@ -35,24 +39,35 @@ export interface Collector {
 
 /** @throws RelightError of openStore. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
-  const { config, clock, logger, version, random = Math.random, admission } = options;
+  const { config, clock, logger, version, random = Math.random, admission, onFatal } = options;
   const warn = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
   const opened = await openStore({
     dataDir: config.dataDir,
     clock,
     onBackgroundError: (error) => warn('a stamp could not be written', error),
+    ...(onFatal === undefined ? {} : { onWriterDeath: onFatal }),
   });
   const store = options.wrapStore?.(opened) ?? opened;
   const bus = new Bus();
   const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, warn });
   const { heartbeatMs } = config.liveness;
-  const gateway = new AgentGateway({ store, fleet, clock, heartbeatMs, random, warn, ...(admission === undefined ? {} : { admission }) });
+  const counters = new IngestCounters();
+  const gateway = new AgentGateway({
+    store: counters.watch(store, clock),
+    fleet,
+    clock,
+    heartbeatMs,
+    random,
+    warn,
+    counters,
+    ...(admission === undefined ? {} : { admission }),
+  });
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
-  const app = fastify({ loggerInstance, forceCloseConnections: true });
+  const app = fastify({ loggerInstance, forceCloseConnections: true, frameworkErrors: sendFrameworkProblem });
   app.get('/healthz', () => ({ status: 'ok' }));
   // Ready is proven by a read of the store.
   app.get('/readyz', () => ({ status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 }));
-  registerApi(app, { store, bus, fleet, clock, version });
+  registerApi(app, { store, bus, fleet, clock, version, metrics: () => gateway.metrics() });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });

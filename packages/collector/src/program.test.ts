@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -76,6 +76,36 @@ describe('relight-collector', () => {
     expect(taken).toMatchObject({ code: 2, err: expect.stringMatching(/is in use already/) });
     child.kill('SIGTERM');
     expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+
+  it('ends with one fatal line when its writing thread does, so that it is started again', async () => {
+    const operator = (await run(['token', 'create', '--kind', 'operator'])).out.trim();
+    const child = start(['serve', '--listen', '127.0.0.1:0']);
+    const exited = once(child, 'exit');
+    let log = '';
+    const listening = new Promise<string>((resolve) => {
+      child.stderr.on('data', (chunk) => {
+        log += String(chunk);
+        const found = /"msg":"listening on (http:[^"]+)"/.exec(log)?.[1];
+        if (found !== undefined) resolve(found);
+      });
+    });
+    const url = await listening;
+    // What only a defect or a disk in pieces does: the path of the store leads nowhere, and the thread throws.
+    renameSync(dataDir, `${dataDir}-away`);
+    symlinkSync(dataDir, dataDir);
+    const headers = { authorization: `Bearer ${operator}`, 'content-type': 'application/json' };
+    await fetch(`${url}/api/v1/hosts`, { method: 'POST', headers, body: '{"name": "h"}' }).catch(() => null);
+    expect(await exited).toEqual([1, null]);
+    unlinkSync(dataDir);
+    renameSync(`${dataDir}-away`, dataDir);
+    const lines = log
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { level: number; msg: string });
+    expect(lines.filter(({ level }) => level === 60)).toMatchObject([
+      { code: 'store-failed', msg: expect.stringContaining('writing thread failed') },
+    ]);
   });
 
   it.each([

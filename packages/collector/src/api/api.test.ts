@@ -7,6 +7,7 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import { epoch, FakeFleet, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
 import { Bus } from '../bus.ts';
+import { sendFrameworkProblem } from './problem.ts';
 import { registerApi } from './register.ts';
 
 const minute = 60_000;
@@ -21,7 +22,7 @@ beforeEach(async () => {
   clock = new ManualClock(epoch);
   store.addToken('operator', 'operator');
   store.addToken('agent', 'agent');
-  app = Fastify({ bodyLimit: 10_000 });
+  app = Fastify({ bodyLimit: 10_000, frameworkErrors: sendFrameworkProblem });
   const metrics = [{ name: 'relight_ingest_lines_total', help: 'Lines.', type: 'counter' as const, samples: [{ value: 7 }] }];
   registerApi(app, { store, bus: new Bus(), fleet, clock, version: '1.2.3', metrics: () => metrics });
   app.get('/healthz', () => ({ ok: true }));
@@ -60,6 +61,12 @@ describe('who may ask', () => {
     expect(response.statusCode).toBe(status);
     expect(response.headers['content-type']).toBe('application/problem+json');
     expect(response.json()).toMatchObject({ code, status });
+  });
+
+  test.each(['/api/v1/hosts/%', '/%E0%A4', '/metrics%ZZ'])('a malformed URL is a problem as well: %s', async (url) => {
+    const response = await app.inject({ url, headers: { authorization: 'Bearer operator' } });
+    expect(response.headers['content-type']).toBe('application/problem+json');
+    expect(response.json()).toMatchObject({ status: 400, code: 'usage', detail: expect.stringContaining('not a valid url') });
   });
 
   test('everybody may ask for health, with query or without', async () => {

@@ -2,10 +2,12 @@
 export interface MetricFamily {
   readonly name: string;
   readonly help: string;
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly samples: readonly MetricSample[];
 }
 export interface MetricSample {
+  /** Of a histogram: `_bucket`, `_sum`, `_count`. */
+  readonly suffix?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly value: number;
 }
@@ -17,9 +19,9 @@ export function metricsText(families: readonly MetricFamily[]): string {
   const lines: string[] = [];
   for (const { name, help, type, samples } of families) {
     lines.push(`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`);
-    for (const { labels = {}, value } of samples) {
+    for (const { suffix = '', labels = {}, value } of samples) {
       const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escapeLabel(text)}"`);
-      lines.push(`${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`);
+      lines.push(`${name}${suffix}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`);
     }
   }
   return `${lines.join('\n')}\n`;

@@ -30,6 +30,12 @@ function fromFastify(thrown: unknown): { readonly error: RelightError; readonly 
   return { error: toRelightError(thrown, 'usage'), status };
 }
 
+/** For what fastify refuses before any route or hook: a malformed URL. Nothing is told but that, so no token is asked for. */
+export function sendFrameworkProblem(thrown: unknown, _request: unknown, reply: FastifyReply): void {
+  const { error, status } = fromFastify(thrown);
+  void sendProblem(reply, error, status);
+}
+
 /** For the whole server: every failure of every route, and every unknown path, is a problem. */
 export function registerProblems(app: FastifyInstance): void {
   app.setErrorHandler((thrown, request, reply) => {

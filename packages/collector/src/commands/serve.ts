@@ -42,7 +42,13 @@ function readSource(file: string): { file: string; text: string } {
 async function serve(config: CollectorConfig, version: string): Promise<void> {
   const logger = pino({ name: 'relight-collector' }, pino.destination({ dest: 2, sync: true }));
   const signalled = firstSignal(logger);
-  const collector = await createCollector({ config, clock: systemClock, logger, version });
+  const onFatal = (error: RelightError): never => {
+    const { code, message, advice } = error;
+    logger.fatal({ err: error, code, advice }, `${message}: nothing can be stored any more, ending`);
+    // At once, agents keep what is not acknowledged; whoever starts services starts this one again.
+    process.exit(1);
+  };
+  const collector = await createCollector({ config, clock: systemClock, logger, version, onFatal });
   try {
     const { url } = await collector.listen();
     logger.info({ url, dataDir: config.dataDir, version }, `listening on ${url}`);

@@ -140,6 +140,29 @@ describe('the protocol', () => {
     expect(await dial().hello({ epoch: 'epoch-2' })).toMatchObject({ lastEventSeq: 0 });
   });
 
+  it('counts for Prometheus what it took in', async () => {
+    const client = dial();
+    await client.hello();
+    client.sendEvents(1, 3);
+    client.sendBlock(block(0, 'one'));
+    for (let acks = 0; acks < 2; acks += 1) await client.next('ack');
+    await dial('nobody').upgrade();
+    const reply = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${operator}` } });
+    expect((await reply.text()).split('\n')).toEqual(
+      expect.arrayContaining([
+        'relight_ingest_connections 1',
+        'relight_ingest_queue_messages 0',
+        'relight_ingest_sessions_total 1',
+        'relight_ingest_rejected_upgrades_total{code="unauthorized"} 1',
+        'relight_ingest_messages_total{frame="text"} 2',
+        'relight_ingest_messages_total{frame="binary"} 1',
+        'relight_ingest_events_total 3',
+        'relight_ingest_lines_total 1',
+        'relight_ingest_commit_duration_seconds_count 2',
+      ]),
+    );
+  });
+
   it('answers duplicates with the committed offset and everything else with rewind', async () => {
     const client = dial();
     await client.hello();

@@ -6,9 +6,11 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { MetricFamily } from '../api/metrics-text.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { TokenRecord } from '../store/store.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
+import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
 import { Session, type AgentSocket } from './session.ts';
 
@@ -20,6 +22,7 @@ export interface GatewayDeps {
   /** [0, 1), for the jitter of reconnects. */
   readonly random: () => number;
   readonly warn: (message: string, error: RelightError) => void;
+  readonly counters: IngestCounters;
   readonly admission?: AdmissionLimits;
 }
 
@@ -51,6 +54,11 @@ export class AgentGateway {
     this.#timer = deps.clock.after(inspectMs, () => this.#inspect());
   }
 
+  metrics(): readonly MetricFamily[] {
+    const pending = [...this.#sessions.values()].reduce((sum, session) => sum + session.pending, 0);
+    return this.#deps.counters.families({ connections: this.#sessions.size, pending });
+  }
+
   attach(server: Server): void {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#upgrade(request, socket, head));
   }
@@ -77,25 +85,35 @@ export class AgentGateway {
     // Without a listener an error of a connection that is being refused would end the process.
     socket.on('error', () => socket.destroy());
     const path = (request.url ?? '').split('?')[0];
-    if (path !== agentPath) return refuse(socket, 404, 'not-found');
+    if (path !== agentPath) return this.#refuse(socket, 404, 'not-found');
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-    if (!offered.includes(subprotocol)) return refuse(socket, 400, 'protocol', { 'Sec-WebSocket-Protocol': subprotocol });
+    if (!offered.includes(subprotocol)) return this.#refuse(socket, 400, 'protocol', { 'Sec-WebSocket-Protocol': subprotocol });
     const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     const token = bearer === undefined ? null : this.#deps.store.checkToken(bearer);
-    if (token === null) return refuse(socket, 401, 'unauthorized', { 'WWW-Authenticate': 'Bearer' });
-    if (token.kind !== 'agent') return refuse(socket, 403, 'forbidden');
+    if (token === null) return this.#refuse(socket, 401, 'unauthorized', { 'WWW-Authenticate': 'Bearer' });
+    if (token.kind !== 'agent') return this.#refuse(socket, 403, 'forbidden');
     const place = this.#closing ? null : this.#admission.admit();
-    if (place === null) return refuse(socket, 503, 'overloaded', { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
+    if (place === null) return this.#refuse(socket, 503, 'overloaded', { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
     socket.once('close', () => place.done());
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, token, () => place.done()));
   }
 
+  #refuse(socket: Duplex, status: number, code: Refusal, headers: Record<string, string> = {}): void {
+    this.#deps.counters.refused(code);
+    refuse(socket, status, code, headers);
+  }
+
   #open(webSocket: WebSocket, token: TokenRecord, handshakeDone: () => void): void {
-    const { store, fleet, clock, heartbeatMs, warn } = this.#deps;
+    const { store, fleet, clock, heartbeatMs, warn, counters } = this.#deps;
+    counters.opened();
     const socket = agentSocket(webSocket);
     const session = new Session({ id: randomUUID(), token, socket, owner: fleet, store, clock, heartbeatMs, handshakeDone, warn });
     this.#sessions.set(webSocket, session);
-    webSocket.on('message', (data, binary) => session.receive(toBuffer(data), binary));
+    webSocket.on('message', (data, binary) => {
+      const frame = toBuffer(data);
+      counters.received(frame.length, binary);
+      session.receive(frame, binary);
+    });
     webSocket.on('pong', () => session.receivePong());
     let broken: string | null = null;
     webSocket.on('error', (error) => {
@@ -147,7 +165,7 @@ function closeText(code: number, reason: string): string {
   return reason === '' ? `the agent closed the connection without a goodbye (${code})` : `${reason} (${code})`;
 }
 
-function refuse(socket: Duplex, status: number, code: string, headers: Record<string, string> = {}): void {
+function refuse(socket: Duplex, status: number, code: Refusal, headers: Record<string, string>): void {
   const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, code });
   const lines = Object.entries({
     Connection: 'close',

@@ -142,6 +142,11 @@ export class Session {
     return this.#hello?.machineId ?? '';
   }
 
+  /** Messages received and not committed yet. */
+  get pending(): number {
+    return this.#events.pending + this.#pieces.pending;
+  }
+
   receive(data: Buffer, binary: boolean): void {
     if (this.#state === 'closed') return;
     this.#readAt = this.#deps.clock.monotonic();
@@ -269,13 +274,13 @@ export class Session {
   }
 
   #hold(): void {
-    if (this.#paused || this.#events.pending + this.#pieces.pending <= pendingMax) return;
+    if (this.#paused || this.pending <= pendingMax) return;
     this.#paused = true;
     this.#deps.socket.pause();
   }
 
   #relieve(): void {
-    if (!this.#paused || this.#events.pending + this.#pieces.pending > pendingMax / 2) return;
+    if (!this.#paused || this.pending > pendingMax / 2) return;
     this.#paused = false;
     this.#readAt = this.#deps.clock.monotonic();
     this.#deps.socket.resume();

@@ -18,6 +18,8 @@ export interface StoreOptions {
   readonly clock: Clock;
   /** Told of a failed write that nobody waits for. */
   readonly onBackgroundError?: (error: RelightError) => void;
+  /** The writing thread has ended by itself: every write fails from now on. */
+  readonly onWriterDeath?: (error: RelightError) => void;
 }
 
 export interface SqliteStore extends Store {
@@ -40,7 +42,7 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
     } finally {
       db.close();
     }
-    const writer = await WriterClient.start(options.dataDir);
+    const writer = await WriterClient.start(options.dataDir, (error) => options.onWriterDeath?.(error));
     return createStore(options, openForReading(options.dataDir), writer, lock);
   } catch (error) {
     lock.release();

@@ -16,23 +16,29 @@ export class WriterClient {
   readonly #worker: Worker;
   readonly #waiters = new Map<number, Waiter>();
   readonly #ended: Promise<void>;
+  readonly #onDeath: (error: RelightError) => void;
   #nextId = 1;
+  #closing = false;
   #dead: RelightError | undefined;
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, onDeath: (error: RelightError) => void) {
     this.#worker = worker;
+    this.#onDeath = onDeath;
     worker.on('message', (outcomes: readonly Outcome[]) => this.#settle(outcomes));
     worker.on('error', (cause) => this.#die(new RelightError('store-failed', `the writing thread failed: ${cause.message}`, { cause })));
     this.#ended = new Promise((resolve) => {
       worker.once('exit', () => {
-        this.#die(new RelightError('store-failed', 'the store is closed'));
+        this.#die(new RelightError('store-failed', this.#closing ? 'the store is closed' : 'the writing thread ended'));
         resolve();
       });
     });
   }
 
-  /** @throws RelightError `store-failed` when the thread cannot open the database. */
-  static async start(dataDir: string): Promise<WriterClient> {
+  /**
+   * `onDeath`: the thread has ended by itself, and nothing will be written any more.
+   * @throws RelightError `store-failed` when the thread cannot open the database.
+   */
+  static async start(dataDir: string, onDeath: (error: RelightError) => void): Promise<WriterClient> {
     const workerData: WriterData = { role: 'relight-store-writer', dataDir };
     // Options of the process (a test runner's loaders, an inspector) are not the thread's.
     const worker = new Worker(entry, { workerData, execArgv: [] });
@@ -40,7 +46,7 @@ export class WriterClient {
       worker.once('error', (cause) => reject(new RelightError('store-failed', `the writing thread failed: ${cause.message}`, { cause })));
       worker.once('message', () => resolve());
     });
-    return new WriterClient(worker);
+    return new WriterClient(worker, onDeath);
   }
 
   /** `transfer` is weight: buffers that move to the thread instead of being copied again. */
@@ -61,6 +67,7 @@ export class WriterClient {
 
   /** Everything that was called before is committed. */
   async close(): Promise<void> {
+    this.#closing = true;
     if (this.#dead === undefined) this.#worker.postMessage('close' satisfies WriterRequest, []);
     await this.#ended;
   }
@@ -75,8 +82,11 @@ export class WriterClient {
   }
 
   #die(error: RelightError): void {
-    this.#dead ??= error;
-    for (const waiter of this.#waiters.values()) waiter.reject(this.#dead);
+    if (this.#dead === undefined) {
+      this.#dead = error;
+      if (!this.#closing) this.#onDeath(error);
+    }
+    for (const waiter of this.#waiters.values()) waiter.reject(error);
     this.#waiters.clear();
   }
 }
