@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { nextAttempt, stableMs } from './backoff.ts';
+import { closeCodes } from '@relight/shared/protocol';
+import { endingOf, nextAttempt, stableMs } from './backoff.ts';
 
 test('full jitter: anywhere between nothing and a bound that doubles up to 30 s', () => {
   let failures = 0;
@@ -32,4 +33,13 @@ test('never before the time that the collector asked for, and within bounds what
       expect(delayMs).toBeGreaterThanOrEqual(end.kind === 'told' ? Math.min(end.ms, 10 * 60_000) : end.kind === 'hopeless' ? 27_000 : 0);
     }),
   );
+});
+
+test('what the end of a connection means: refused for good, told to wait, lost, or never there', () => {
+  const broken = { code: 1006, reason: '' };
+  expect(endingOf({ ...broken, status: 401 }, null)).toEqual({ kind: 'hopeless' });
+  expect(endingOf({ ...broken, code: closeCodes.cloned }, 5)).toEqual({ kind: 'hopeless' });
+  expect(endingOf({ ...broken, status: 503, retryAfterMs: 3_000 }, null)).toEqual({ kind: 'told', ms: 3_000 });
+  expect(endingOf(broken, 5)).toEqual({ kind: 'lost', connectedMs: 5 });
+  expect(endingOf(broken, null)).toEqual({ kind: 'failed' });
 });

@@ -2,6 +2,8 @@
  * When to dial again. Full jitter: a fleet that lost its collector comes back spread out.
  * The count is reset only after a stable connection, because resetting it on open turns crash loops into storms. Pure.
  */
+import { closeCodes } from '@relight/shared/protocol';
+import type { Closing } from './socket.ts';
 
 export type Ending =
   /** The attempt came to nothing. */
@@ -42,4 +44,13 @@ export function nextAttempt(failures: number, ending: Ending, random: number): N
     case 'hopeless':
       return { failures: failures + 1, delayMs: hopelessMs * (0.9 + 0.2 * random) };
   }
+}
+
+const hopelessCodes: ReadonlySet<number> = new Set([closeCodes.unauthorized, closeCodes.superseded, closeCodes.cloned]);
+
+/** What the end of a connection means for the next attempt. `connectedMs` null: there was no welcome. */
+export function endingOf(closing: Closing, connectedMs: number | null): Ending {
+  if (closing.status === 401 || closing.status === 403 || hopelessCodes.has(closing.code)) return { kind: 'hopeless' };
+  if (closing.retryAfterMs !== undefined) return { kind: 'told', ms: closing.retryAfterMs };
+  return connectedMs === null ? { kind: 'failed' } : { kind: 'lost', connectedMs };
 }

@@ -372,6 +372,20 @@ describe('life', () => {
 });
 
 describe('actions', () => {
+  test('an answer that is ready before the next welcome does not come before it', async () => {
+    const answered = Promise.withResolvers<{ ok: boolean; message: string }>();
+    const world = new World({ onAction: () => answered.promise });
+    const first = world.connect();
+    first.say({ type: 'action', id: 'a', action: 'restart' });
+    first.end({ code: 1006, reason: '' });
+    world.clock.advance(10_000);
+    world.socket.listener.opened();
+    answered.resolve({ ok: true, message: 'done' });
+    await new Promise(setImmediate); // every promise behind it has settled
+    expect(world.sockets).toHaveLength(2);
+    expect(world.socket.types()).toEqual(['hello']);
+  });
+
   test('executed once per id, answered every time; a failure is an answer', async () => {
     const world = new World({
       onAction: (action) => {
