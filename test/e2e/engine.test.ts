@@ -4,7 +4,7 @@ import { at, Bystander } from '../support/bystander.ts';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab } from '../support/lab.ts';
-import { signalProcess } from '../support/processes.ts';
+import { listProcesses, signalProcess } from '../support/processes.ts';
 import { waitFor } from '../support/wait.ts';
 
 let engine: PrivateEngine;
@@ -46,6 +46,12 @@ async function processPid(): Promise<unknown> {
   const started = (await worker.events()).findLast(({ kind }) => kind === 'process.started');
   return started?.data['pid'];
 }
+
+/** Host pids of the workload's process, without the wrapper around it. */
+const stepping = (containerId: string): readonly number[] =>
+  listProcesses()
+    .filter(({ cgroup, cmdline }) => cgroup.includes(containerId) && cmdline[1] === '-c' && cmdline[2] === document.process.run)
+    .map(({ pid }) => pid);
 
 async function outage(): Promise<void> {
   const until = Date.now() + outageMs;
@@ -135,6 +141,24 @@ describe('without live-restore', () => {
     await settled(mark);
     expect(await identity()).toEqual(before);
     expect(troubleOf(await worker.kindsSince(mark))).toEqual([]);
+  });
+
+  test('the process dies while it hangs: its start is cut off in the middle, and in the end exactly one runs', async () => {
+    const { id, pid } = await worker.container();
+    const before = await worker.status();
+    const mark = await worker.mark();
+    const [running = 0] = stepping(id);
+    engine.freeze();
+    signalProcess(running, 'SIGKILL');
+    await worker.next(mark, 'process.exited');
+    await worker.phase('unknown', 30_000);
+    await outage();
+    engine.thaw();
+    await worker.next(mark, 'workload.ready', () => true, 60_000);
+    await worker.phase('ready');
+    expect(await worker.container()).toMatchObject({ id, pid });
+    expect((await worker.status()).restarts).toEqual({ ...before.restarts, process: before.restarts.process + 1 });
+    expect(stepping(id)).toHaveLength(1);
   });
 
   test('the container dies while it hangs: said once, counted once, back', async () => {
