@@ -6,8 +6,8 @@ import { decideRestart } from './restart-policy.ts';
 import type { ActiveLevel } from './state.ts';
 import type { Work } from './work.ts';
 
-/** How often a dependency that is down is asked again. Its return must lead to an attempt within a second. */
-const dependencyRetryMs = 800;
+/** How often a dependency that is down is asked again, ± 25 %. Its return must lead to an attempt within a second, the asking included. */
+const dependencyRetryMs = 640;
 const variableRetryMs = 5_000;
 
 /** Failures of the container itself; everything else is mended inside it first. */
