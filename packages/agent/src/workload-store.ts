@@ -3,9 +3,10 @@
  * first step that relies on it, atomically. A file that cannot be read is set aside, not trusted: labels and engine tell
  * the rest.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkloadSpec } from './config/spec.ts';
+import { replaceFile } from './host/atomic-file.ts';
 import type { DurableState } from './supervisor/state.ts';
 
 export interface SavedWorkload {
@@ -47,9 +48,7 @@ export class WorkloadStore {
     if (this.#written.get(name) === text) return;
     // The directory may have been deleted under a running agent.
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    const path = join(this.#directory, `${name}.json`);
-    writeFileSync(`${path}.new`, text, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replaceFile(join(this.#directory, `${name}.json`), text);
     this.#written.set(name, text);
   }
 }

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomically } from './atomic-file.ts';
+import { replaceFileDurably } from './atomic-file.ts';
 import { type MachineId, sameMachine } from './machine-id.ts';
 
 const identityFileSchema = z.object({ agentId: z.string().min(8).max(128), machineId: z.string().min(1) });
@@ -30,7 +30,7 @@ export function loadIdentity(options: { readonly stateDir: string; readonly mach
     return { agentId: kept.agentId, created: false, reason: 'kept in the state directory' };
   }
   const agentId = deriveAgentId(options.machineId, realpathSync(options.stateDir));
-  writeFileAtomically(file, `${JSON.stringify({ agentId, machineId: options.machineId })}\n`);
+  replaceFileDurably(file, `${JSON.stringify({ agentId, machineId: options.machineId })}\n`);
   const reason =
     kept === null
       ? 'derived from the machine and the state directory'

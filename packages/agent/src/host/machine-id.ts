@@ -6,7 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomically } from './atomic-file.ts';
+import { replaceFileDurably } from './atomic-file.ts';
 
 /** `SYSTEM.HARDWARE`: 16 hex digits each, `-` for what could not be read. */
 export type MachineId = string;
@@ -43,7 +43,7 @@ function keptRandomId(stateDir: string): string {
   if (kept !== '') return kept;
   const id = randomUUID();
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  writeFileAtomically(file, `${id}\n`);
+  replaceFileDurably(file, `${id}\n`);
   return id;
 }
 

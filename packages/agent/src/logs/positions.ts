@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { z } from 'zod';
+import { replaceFile } from '../host/atomic-file.ts';
 
 const positionSchema = z.object({
   committed: z.number().int().nonnegative(),
@@ -34,6 +35,5 @@ export function loadPositions(path: string): { positions: Record<string, Positio
 /** Atomic, not synced: after a power loss an older version may be found, which costs at most a counted gap. Throws errno errors. */
 export function savePositions(path: string, segments: Readonly<Record<string, Position>>): void {
   fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  fs.writeFileSync(`${path}.tmp`, JSON.stringify({ version: 1, segments }), { mode: 0o600 });
-  fs.renameSync(`${path}.tmp`, path);
+  replaceFile(path, JSON.stringify({ version: 1, segments }));
 }

@@ -1,6 +1,7 @@
 /** The few file operations that the outbox needs, as a port: tests put a disk beneath it that fills up and loses power. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile, replaceFileDurably, syncDirectory, temporarySuffix } from '../host/atomic-file.ts';
 
 export interface AppendFile {
   /** One write(2). Returns the number of bytes taken, which is less than asked on a full disk; throws an errno error. */
@@ -28,29 +29,9 @@ export interface OutboxDisk {
   syncDirectory(): void;
 }
 
-const temporarySuffix = '.tmp';
-
 export function directoryDisk(directory: string): OutboxDisk {
   fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = (name: string): string => join(directory, name);
-  const syncDirectory = (): void => {
-    const handle = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-    try {
-      fs.fsyncSync(handle);
-    } finally {
-      fs.closeSync(handle);
-    }
-  };
-  const write = (name: string, bytes: Uint8Array, durable: boolean): void => {
-    const temporary = path(name) + temporarySuffix;
-    try {
-      fs.writeFileSync(temporary, bytes, { mode: 0o600, flush: durable });
-      fs.renameSync(temporary, path(name));
-    } catch (error) {
-      fs.rmSync(temporary, { force: true });
-      throw error;
-    }
-  };
   return {
     list: () =>
       fs
@@ -59,13 +40,10 @@ export function directoryDisk(directory: string): OutboxDisk {
         .toSorted(),
     read: (name) => fs.readFileSync(path(name)),
     open: (name) => openAppendFile(path(name)),
-    replace(name, bytes) {
-      write(name, bytes, true);
-      syncDirectory();
-    },
-    replaceLazily: (name, bytes) => write(name, bytes, false),
+    replace: (name, bytes) => replaceFileDurably(path(name), bytes),
+    replaceLazily: (name, bytes) => replaceFile(path(name), bytes),
     remove: (name) => fs.rmSync(path(name), { force: true }),
-    syncDirectory,
+    syncDirectory: () => syncDirectory(directory),
   };
 }
 

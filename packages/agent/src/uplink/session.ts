@@ -1,6 +1,6 @@
 /**
  * One connection to the collector as a state machine: (state, input) → (state, effects). Pure; what it decides is carried
- * out by uplink.ts. Invariants: events leave in order and each number once per session; at most `inFlightMax` unacknowledged
+ * out by connection.ts. Invariants: events leave in order and each number once per session; at most `inFlightMax` unacknowledged
  * messages per lane; nothing but hello before welcome.
  */
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
