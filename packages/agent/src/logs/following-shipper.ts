@@ -103,6 +103,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     if (followed === undefined) return;
     this.#look(followed);
     followed.tail.finish();
+    if (!mayGrow(followed)) this.#unwatchFile(followed);
     this.#forgetIfDone(followed);
     this.#notify();
   }
@@ -219,7 +220,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     followed.look = null;
     followed.lookedAt = clock.monotonic();
     const grown = this.#attempt(followed, () => followed.tail.refresh(clock.now(), clock.monotonic()));
-    if (followed.watcher === null && followed.tail.file.opened && this.#options.delivering) this.#watchFile(followed);
+    if (followed.watcher === null && followed.tail.file.opened && this.#options.delivering && mayGrow(followed)) this.#watchFile(followed);
     if (grown !== true) return;
     this.#positionsChanged = true;
     this.#scheduleDue();
@@ -282,7 +283,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   }
 
   #pollNow(): void {
-    for (const followed of this.#followed.values()) this.#look(followed);
+    for (const followed of this.#followed.values()) if (mayGrow(followed)) this.#look(followed);
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
     void this.#space.keep([...this.#followed.values()].map(({ tail }) => tail));
     try {
@@ -334,6 +335,12 @@ export class FollowingShipper implements LogShipper, LogLane {
     followed.tail.file.close();
   }
 }
+
+/**
+ * While the collector is away for days, the finished runs of a process that crashes again and again wait by the thousand:
+ * they are neither watched nor looked at. One that could not be read is looked at until it can.
+ */
+const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null;
 
 function defaultBudget(directory: string): number {
   const { blocks, bsize } = fs.statfsSync(directory);
