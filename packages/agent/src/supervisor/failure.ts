@@ -2,7 +2,7 @@
 import type { ErrorCode } from '@relight/shared/errors';
 import { formatDurationMs } from '@relight/shared/units';
 import type { Failure } from './op.ts';
-import { decideRestart } from './restart-policy.ts';
+import { decideRestart, type RestartDecision, type RestartHistory } from './restart-policy.ts';
 import type { ActiveLevel } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -33,6 +33,8 @@ const containerCodes: ReadonlySet<ErrorCode> = new Set([
 
 export const levelOf = (code: ErrorCode): ActiveLevel => (containerCodes.has(code) ? 'container' : 'process');
 
+const mountCodes: ReadonlySet<ErrorCode> = new Set(['mount-lost', 'mount-hung']);
+
 /** These need a new container: nothing inside the present one can mend them. */
 const replacingCodes: ReadonlySet<ErrorCode> = new Set([
   'run-directory-lost',
@@ -46,7 +48,9 @@ const replacingCodes: ReadonlySet<ErrorCode> = new Set([
 
 /** A counted failure at `level`: back-off, escalation, or held. */
 export function fail(work: Work, failure: Failure, level: ActiveLevel = levelOf(failure.code)): void {
-  const wasStable = work.state.readyAt !== null;
+  const { readyAt } = work.state;
+  const wasStable = readyAt !== null;
+  const workedMs = readyAt === null ? 0 : work.now - readyAt;
   leaveReady(work);
   if (work.state.pause !== null) {
     // Maintenance: what breaks now is somebody's doing, and is put right after it.
@@ -60,7 +64,8 @@ export function fail(work: Work, failure: Failure, level: ActiveLevel = levelOf(
   }
   work.set({ held: null });
   const policy = work.spec.restart[level];
-  const decision = decideRestart(policy, work.state.history[level], work.now, wasStable, work.context.random);
+  const decided = decideRestart(policy, work.state.history[level], work.now, wasStable, work.context.random);
+  const decision = mountCodes.has(failure.code) ? ofMount(decided, work.state.history[level], workedMs) : decided;
   count(work, level, decision.history);
   const facts = { code: failure.code, countsAsFailure: true, budget: policy.budget.count };
 
@@ -78,6 +83,19 @@ export function fail(work: Work, failure: Failure, level: ActiveLevel = levelOf(
     return;
   }
   schedule(work, failure, level, decision.delayMs, decision.why, decision.budgetJustExhausted, facts);
+}
+
+/**
+ * A mount that was lost is wanted back at once, and a new container would not make its daemon live longer. The time it has
+ * worked counts as waited, so that one that dies at every start is slowed down all the same; the budget and the alert count it.
+ */
+function ofMount(decision: RestartDecision, before: RestartHistory, workedMs: number): RestartDecision {
+  return {
+    ...decision,
+    escalate: false,
+    delayMs: Math.max(0, decision.delayMs - workedMs),
+    history: { ...decision.history, sinceEscalation: before.sinceEscalation },
+  };
 }
 
 /** Something that is nobody's failure (an operator, the engine's restart, a new configuration): done at once, nothing counted. */

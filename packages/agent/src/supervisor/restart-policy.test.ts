@@ -1,17 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { restartPolicy as policy } from '../../../../test/support/specs.ts';
 import type { RestartPolicy } from '../config/spec.ts';
 import { decideRestart, noRestarts, type RestartHistory } from './restart-policy.ts';
-
-const policy: RestartPolicy = {
-  initialMs: 1_000,
-  maxMs: 60_000,
-  factor: 2,
-  jitter: 0,
-  resetAfterMs: 600_000,
-  budget: { count: 10, windowMs: 600_000 },
-  escalateAfter: 3,
-};
 
 function delays(count: number, options: { stable: boolean; policy?: RestartPolicy; everyMs?: number }): number[] {
   let history: RestartHistory = noRestarts;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { workloadFixture } from './fixtures.ts';
+import { workloadFixture } from '../../../../test/support/specs.ts';
 import { failureOf, SimulatedWorld } from './simulated-world.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 
@@ -140,6 +140,35 @@ describe('failures', () => {
     expect(world.settle()).toBe(true);
     expect(opKinds(world)).toEqual(['prepare', 'stop-runs', 'mount', 'stop-runs', 'process']);
     expect(kinds(world)).toContain('mount.lost');
+  });
+
+  test('a mount that is lost again and again is placed at once each time it has worked, in the same container', () => {
+    const world = ready();
+    const id = world.state.container?.id;
+    const delays = Array.from({ length: 6 }, () => {
+      world.advance(60_000);
+      world.loseMount();
+      world.report();
+      const delay = world.events.findLast((event) => event.kind === 'restart.scheduled')?.data['delayMs'];
+      expect(world.settle()).toBe(true);
+      return delay;
+    });
+    expect(delays).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(world.state.container?.id).toBe(id);
+    expect(world.state.restarts).toEqual({ process: 6, container: 0, host: 0 });
+  });
+
+  test('a mount that dies at once each time is slowed down', () => {
+    const world = ready();
+    const delays = Array.from({ length: 8 }, () => {
+      world.loseMount();
+      world.report();
+      const delay = Number(world.events.findLast((event) => event.kind === 'restart.scheduled')?.data['delayMs']);
+      world.settle();
+      return delay;
+    });
+    expect(delays[0]).toBe(0);
+    expect(delays.at(-1)).toBeGreaterThan(20_000);
   });
 
   test('an exit every time: back-off as configured, a new container after N, slow retries at the cap, one budget event each', () => {
