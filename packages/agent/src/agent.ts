@@ -277,8 +277,8 @@ class Agent {
     this.#outbox.close();
   }
 
-  #emit(event: Omit<NewAgentEvent, 'at'>): void {
-    const stored = this.#outbox.append({ ...event, at: this.#clock.now() });
+  #emit(event: Omit<NewAgentEvent, 'at'> & { readonly at?: number }): void {
+    const stored = this.#outbox.append({ ...event, at: event.at ?? this.#clock.now() });
     const level = event.severity === 'info' ? 'info' : event.severity === 'warning' ? 'warn' : 'error';
     this.#logger[level]({ kind: event.kind, workload: event.workload, seq: stored.seq, data: event.data }, event.message);
   }

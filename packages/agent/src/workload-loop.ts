@@ -48,7 +48,8 @@ export interface LoopOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly logger: Logger;
-  readonly emit: (event: EmittedEvent & { readonly workload: string }) => void;
+  /** `at`: when it was seen or decided, by the wall clock. */
+  readonly emit: (event: EmittedEvent & { readonly workload: string; readonly at: number }) => void;
   readonly observe: () => void;
   readonly onChange: () => void;
 }
@@ -130,13 +131,15 @@ export class WorkloadLoop {
   }
 
   #step(event: SupervisorEvent): void {
-    const { now, random, spec, ownerId } = this.#options;
+    const { now, random, spec, ownerId, clock } = this.#options;
     const before = this.#state;
+    // Before the state is written: a slow disk is not when it happened.
+    const at = clock.now();
     const { state, effects } = transition(before, event, { now: now(), random: random(), spec, ownerId });
     this.#state = state;
     if (state.op === null) this.#progress = null;
     this.#save();
-    for (const effect of effects) this.#carryOut(effect);
+    for (const effect of effects) this.#carryOut(effect, at);
     if (state !== before) this.#options.onChange();
   }
 
@@ -150,7 +153,7 @@ export class WorkloadLoop {
     }
   }
 
-  #carryOut(effect: Effect): void {
+  #carryOut(effect: Effect, at: number): void {
     switch (effect.kind) {
       case 'run':
         this.#start(effect.opId, effect.op);
@@ -159,7 +162,7 @@ export class WorkloadLoop {
         if (this.#op?.id === effect.opId) this.#op.abort.abort(new RelightError('cancelled', 'overtaken by events'));
         return;
       case 'emit':
-        this.#emit(effect.event);
+        this.#emit(effect.event, at);
         return;
       case 'observe':
         this.#options.observe();
@@ -172,9 +175,9 @@ export class WorkloadLoop {
     }
   }
 
-  #emit(event: EmittedEvent): void {
+  #emit(event: EmittedEvent, at = this.#options.clock.now()): void {
     const { emit, secrets, spec } = this.#options;
-    emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name });
+    emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at });
   }
 
   #start(opId: number, op: Op): void {
