@@ -20,8 +20,9 @@ const present = new Presenter();
 const cleanup = new AsyncDisposableStack();
 
 /** Registered before it is there: Ctrl-C may come while it starts, and waits for it. After Ctrl-C nothing starts any more. */
-function use<T>(start: () => Promise<T>): Promise<T> {
+function use<T>(step: string, start: () => Promise<T>): Promise<T> {
   if (cleanup.disposed) throw new Error('cleaning up');
+  present.step(step);
   const starting = start();
   cleanup.defer(async () => {
     const started = (await starting.catch(() => null)) as Partial<AsyncDisposable> | null | undefined;
@@ -32,33 +33,28 @@ function use<T>(start: () => Promise<T>): Promise<T> {
 
 /** Before anything is made: what only a person can put right. Path of the socket, or undefined for an engine of our own. */
 async function prepareMachine({ engine }: DemoOptions): Promise<string | undefined> {
+  const looking = 'looking at what this machine has …';
   if (engine === 'private') {
-    await use(() => ensurePrograms([...enginePrograms, ...imagePrograms], ownEngine));
+    await use(looking, () => ensurePrograms([...enginePrograms, ...imagePrograms], ownEngine));
     return undefined;
   }
   const socket = (process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
   if (!existsSync(socket)) {
     throw new MachineError(`no engine at ${socket}: set DOCKER_HOST to unix:///path/of/its.sock, or leave --engine out`);
   }
-  await use(() => ensurePrograms(imagePrograms, 'the agent'));
+  await use(looking, () => ensurePrograms(imagePrograms, 'the agent'));
   return socket;
 }
 
-async function privateEngine(): Promise<string> {
-  present.step('starting a private Docker Engine …');
-  return (await use(() => startPrivateEngine())).socket;
-}
-
 async function setStage(options: DemoOptions): Promise<Stage> {
-  const reachable = await prepareMachine(options);
   present.title('Relight demo');
-  present.step('building the three programs …');
-  await use(buildAll);
-  const socket = reachable ?? (await privateEngine());
-  present.step('building the worker image on the spot …');
-  const image = await use(() => buildDemoImage({ socket }));
-  present.step('starting the collector, a webhook for its alerts, and an agent …');
-  const lab = await use(() => startLab({ engineSocket: socket, collector: collectorConfig }));
+  const reachable = await prepareMachine(options);
+  await use('building the three programs …', buildAll);
+  const socket = reachable ?? (await use('starting a private Docker Engine …', () => startPrivateEngine())).socket;
+  const image = await use('building the worker image on the spot …', () => buildDemoImage({ socket }));
+  const lab = await use('starting the collector, a webhook for its alerts, and an agent …', () =>
+    startLab({ engineSocket: socket, collector: collectorConfig }),
+  );
   const feed = cleanup.use(new EventFeed(lab.fleet));
   const agent = await lab.addAgent({ host, labels: { pool: 'demo' }, workloads: [workerConfig(image, `relight-demo-${process.pid}`)] });
   present.step(`collector at ${lab.url}, everything it writes in ${lab.directory}`);
@@ -110,7 +106,7 @@ function showServiceLogs(lab: Lab): void {
 
 async function keepRunning(lab: Lab): Promise<void> {
   // The machine's own node may be too old for the bundles.
-  const node = `'${process.execPath}'`;
+  const node = `'${process.argv0}'`;
   const agent = lab.agents[0];
   present.title('Running until Ctrl-C. In another terminal:');
   present.block(

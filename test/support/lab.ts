@@ -91,12 +91,12 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
   const webhook = await startWebhook();
+  const lab = new ProcessLab(options.engineSocket, directory, await freePort(), webhook);
   try {
-    const lab = new ProcessLab(options.engineSocket, directory, await freePort(), webhook);
     await lab.startCollector(options.collector ?? {});
     return lab;
   } catch (error) {
-    await webhook[Symbol.asyncDispose]();
+    await lab.dispose();
     throw error;
   }
 }
