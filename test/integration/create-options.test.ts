@@ -7,37 +7,15 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { ContainerSpec } from '../../packages/agent/src/config/spec.ts';
 import { createOptions } from '../../packages/agent/src/engine/create-options.ts';
 import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
+import { bareContainer } from '../support/specs.ts';
 
 const socketPath = inject('engineSocket');
-const bare: ContainerSpec = {
+const bare = bareContainer({
   name: 'options',
   image: inject('engineImage'),
   pullPolicy: 'never',
-  onDeath: 'recreate',
   command: ['sleep', '1000'],
-  environment: {},
-  envFile: [],
-  volumes: [],
-  tmpfs: [],
-  ports: [],
-  devices: [],
-  ulimits: {},
-  networks: [],
-  privileged: false,
-  init: false,
-  tty: false,
-  stdinOpen: false,
-  capAdd: [],
-  capDrop: [],
-  securityOpt: [],
-  groupAdd: [],
-  extraHosts: [],
-  dns: [],
-  readOnly: false,
-  labels: {},
-  sysctls: {},
-  logging: null,
-};
+});
 
 const api = (method: string, path: string, send?: object): Promise<void> =>
   new Promise((resolve, reject) => {

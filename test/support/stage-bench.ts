@@ -20,6 +20,7 @@ import { segmentId } from '@relight/shared/log-stream';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bareContainer, restartPolicy } from './specs.ts';
 
 type Emitted = Parameters<StageContext['emit']>[0];
 type ValueOf<O extends Op> = Extract<OpValue, { kind: O['kind'] }>;
@@ -39,15 +40,7 @@ export const fuseContainer = {
   securityOpt: ['apparmor=unconfined'],
 } satisfies Partial<ContainerSpec>;
 
-const noRestarts = {
-  initialMs: 1_000,
-  maxMs: 60_000,
-  factor: 2,
-  jitter: 0,
-  resetAfterMs: 600_000,
-  budget: { count: 10, windowMs: 600_000 },
-  escalateAfter: null,
-};
+const noEscalation = { ...restartPolicy, escalateAfter: null };
 
 export async function startBench({ engineSocket, image, container, agent, ...rest }: BenchOptions) {
   const stateDir = mkdtempSync(join(tmpdir(), 'relight-bench-'));
@@ -159,39 +152,17 @@ function workloadSpec(name: string, container: Partial<ContainerSpec> & { image:
     readyWindowMs: 10_000,
     ready: [],
     live: [],
-    restart: { process: noRestarts, container: noRestarts },
+    restart: { process: noEscalation, container: noEscalation },
     logs: { rateLimit: { lines: 50_000, windowMs: 1_000 } },
     ...rest,
-    container: {
+    container: bareContainer({
       name,
       pullPolicy: 'never',
-      onDeath: 'recreate',
       command: ['sleep', '100000'],
-      environment: {},
-      envFile: [],
-      volumes: [],
-      tmpfs: [],
-      ports: [],
-      devices: [],
-      ulimits: {},
       networkMode: 'none',
-      networks: [],
-      privileged: false,
       init: true,
-      tty: false,
-      stdinOpen: false,
-      capAdd: [],
-      capDrop: [],
-      securityOpt: [],
-      groupAdd: [],
-      extraHosts: [],
-      dns: [],
-      readOnly: false,
-      labels: {},
-      sysctls: {},
-      logging: null,
       ...container,
-    },
+    }),
   };
 }
 

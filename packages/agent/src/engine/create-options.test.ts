@@ -1,35 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { bareContainer } from '../../../../test/support/specs.ts';
 import type { ContainerSpec } from '../config/spec.ts';
 import { createOptions, type CreateInput, type CreateOptions } from './create-options.ts';
 
-const bare: ContainerSpec = {
-  name: 'ray_docker',
-  image: 'ray:latest',
-  pullPolicy: 'missing',
-  onDeath: 'recreate',
-  environment: {},
-  envFile: [],
-  volumes: [],
-  tmpfs: [],
-  ports: [],
-  devices: [],
-  ulimits: {},
-  networks: [],
-  privileged: false,
-  init: false,
-  tty: false,
-  stdinOpen: false,
-  capAdd: [],
-  capDrop: [],
-  securityOpt: [],
-  groupAdd: [],
-  extraHosts: [],
-  dns: [],
-  readOnly: false,
-  labels: {},
-  sysctls: {},
-  logging: null,
-};
+const bare = bareContainer({ name: 'ray_docker', image: 'ray:latest' });
 
 const body = (spec: Partial<ContainerSpec>, more: Partial<CreateInput> = {}): CreateOptions =>
   createOptions({
