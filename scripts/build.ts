@@ -27,6 +27,23 @@ const leaveOut: Plugin = {
   },
 };
 
+/**
+ * Importing node:http as an ES module evaluates all that it exports, WebSocket among it, which loads all of undici: up to
+ * 14 MB of resident memory for nothing (docs/benchmarks.md). Asked for in the older way, each export is evaluated when it is used.
+ */
+const lazyHttp: Plugin = {
+  name: 'lazy-http',
+  setup(builder) {
+    builder.onResolve({ filter: /^node:https?$/ }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: 'lazy' } : undefined,
+    );
+    builder.onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('${path}');`,
+      loader: 'js',
+    }));
+  },
+};
+
 const common: BuildOptions = {
   bundle: true,
   platform: 'node',
@@ -40,7 +57,7 @@ const common: BuildOptions = {
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
-  plugins: [leaveOut],
+  plugins: [leaveOut, lazyHttp],
 };
 
 /** Each file appears complete, by renaming: programs that run from `dist` and other builds never see a half-made one. */

@@ -1,4 +1,5 @@
 /** Entry point of `relight-agent`. */
+import './control/v8-flags.ts';
 import { runCli } from './control/cli.ts';
 import { processIo } from './control/io.ts';
 
