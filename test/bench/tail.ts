@@ -85,7 +85,10 @@ async function measure(lab: Lab, agent: LabAgent, feed: string, perSecond: numbe
     const all = written * workloads.length;
     await waitFor(() => relight.latencies.length >= all && floor.latencies.length >= all, {
       timeoutMs: 20_000,
-      what: `${all} lines at both readers (relight ${relight.latencies.length}, floor ${floor.latencies.length})`,
+      what: `${all} lines at both readers`,
+    }).catch((cause: unknown) => {
+      const found = `relight tail ${relight.latencies.length}, tail -F ${floor.latencies.length}`;
+      throw new Error(`of ${all} lines came: ${found}`, { cause });
     });
     report(perSecond, floor.latencies, relight.latencies);
   } finally {
