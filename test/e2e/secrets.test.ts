@@ -187,4 +187,15 @@ describe('after everything that could print them has done so', () => {
     expect(holders(join(agent.stateDir, 'runs')).length).toBeGreaterThan(0);
     await lab.collector.start();
   });
+
+  test('what a running container was given stays secret when its file says something else by now', async () => {
+    writeFileSync(join(lab.directory, 'secrets.env'), 'TOKEN=hf_AnotherTokenByNow\nPASSWORD=another\n');
+    const since = new Date().toISOString();
+    await agent.service.start();
+    const failed = { host, workload: 'talker', kind: 'check.failed', since };
+    const event = await lab.fleet.waitForEvent(failed, () => true, 'the live check to fail under the new agent');
+    expect(event.message).toContain('[redacted]');
+    expect(leaks(event)).toEqual([]);
+    expect(leaks(await lab.fleet.hosts())).toEqual([]);
+  });
 });

@@ -22,6 +22,7 @@ import { ControlServer } from './control/server.ts';
 import { acquireStateLock, type StateLock } from './control/state-lock.ts';
 import type { AgentStatus } from './control/status.ts';
 import { Systemd } from './control/systemd.ts';
+import { managedLabels } from './engine/create-options.ts';
 import { DockerEngine } from './engine/docker-engine.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
 import { EngineObserver } from './engine/observer.ts';
@@ -86,6 +87,7 @@ class Agent {
   readonly #observer: EngineObserver;
   readonly #runs: ContainerRuns;
   #earlier: readonly SegmentFile[] = [];
+  readonly #learned = new Set<string>();
   readonly #secrets: ReadonlyMap<string, SecretValues>;
   readonly #loops = new Map<string, WorkloadLoop>();
   readonly #uplink: Uplink | null;
@@ -288,7 +290,24 @@ class Agent {
     for (const facts of containers) if (facts.labels['relight.agent'] === this.#identity.agentId) this.#containerLogs.seen(facts);
     if (this.#earlier.length > 0) void this.#finishEarlier(containers);
     for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
-    this.#onFirstLook();
+    // No line leaves before: the uplink starts after the first look.
+    void this.#learnSecrets(containers).then(this.#onFirstLook);
+  }
+
+  /** Once for each container: what its env files said when it was made, which need not be what they say now. */
+  async #learnSecrets(containers: readonly ContainerFacts[]): Promise<void> {
+    const ours = containers.filter((facts) => facts.labels[managedLabels.agent] === this.#identity.agentId && !this.#learned.has(facts.id));
+    for (const facts of ours) {
+      const names = facts.labels[managedLabels.secrets]?.split(',') ?? [];
+      const secrets = this.#secrets.get(facts.labels[managedLabels.workload] ?? '');
+      // Not told this time: the next look asks again.
+      const document = names.length === 0 || secrets === undefined ? {} : await this.#engine.inspectRaw(facts.id).catch(() => null);
+      if (document === null) continue;
+      this.#learned.add(facts.id);
+      if (secrets === undefined) continue;
+      const env = (document['Config'] as { readonly Env?: readonly string[] } | undefined)?.Env ?? [];
+      secrets.learn(env.filter((pair) => names.includes(pair.split('=', 1)[0] ?? '')).map((pair) => pair.slice(pair.indexOf('=') + 1)));
+    }
   }
 
   /** Of the logs that an earlier agent left, those whose run is over are read to the end and then forgotten. */

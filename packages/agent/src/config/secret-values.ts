@@ -16,7 +16,12 @@ export class SecretValues {
 
   /** Reads the files anew. Fails with what readEnvFiles fails with; what was known stays. */
   async load(): Promise<void> {
-    for (const value of Object.values(await readEnvFiles(this.#files))) {
+    this.learn(Object.values(await readEnvFiles(this.#files)));
+  }
+
+  /** Further values: a container that runs may hold what its env files said before they were changed. */
+  learn(values: readonly string[]): void {
+    for (const value of values) {
       this.#values.add(value);
       // A key over several lines is printed line by line.
       for (const line of value.split('\n')) this.#values.add(line);

@@ -1,7 +1,13 @@
 import type { ErrorCode } from '@relight/shared/errors';
 import type { ExitCode } from './io.ts';
 
-const usageCodes: ReadonlySet<ErrorCode> = new Set(['usage', 'config-invalid', 'config-unreadable', 'not-supported-yet']);
+const usageCodes: ReadonlySet<ErrorCode> = new Set([
+  'usage',
+  'config-invalid',
+  'config-unreadable',
+  'not-supported-yet',
+  'already-running',
+]);
 const unreachableCodes: ReadonlySet<ErrorCode> = new Set([
   'agent-unreachable',
   'engine-unreachable',

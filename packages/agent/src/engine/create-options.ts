@@ -13,6 +13,8 @@ export const managedLabels = {
   workload: 'relight.workload',
   generation: 'relight.generation',
   spec: 'relight.spec',
+  /** Names, never values, of what came from env files: a later agent learns from it what to keep secret. */
+  secrets: 'relight.secrets',
 } as const;
 
 /** 3 × 64 MiB: hours of a talkative worker, and a bound; the engine's own default is one file without limit. */
@@ -114,6 +116,7 @@ export function createOptions(input: CreateInput): CreateOptions {
       [managedLabels.workload]: input.workload,
       [managedLabels.generation]: String(input.generation),
       [managedLabels.spec]: JSON.stringify(input.fingerprint),
+      ...(Object.keys(input.secrets).length === 0 ? {} : { [managedLabels.secrets]: Object.keys(input.secrets).join(',') }),
     },
     Tty: spec.tty,
     OpenStdin: spec.stdinOpen,
