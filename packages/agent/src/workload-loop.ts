@@ -2,7 +2,6 @@
  * One workload, alive: feeds events to the pure supervisor one at a time, writes down what must not be forgotten, and
  * carries out the effects. Decides nothing itself.
  */
-import { createHash } from 'node:crypto';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
@@ -341,12 +340,10 @@ export class WorkloadLoop {
 
 const variableRetryMs = 5_000;
 
-const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
-
 /** Without saved state: the newest running container of ours carries the fingerprint of what it was made from. */
 function changesByLabel(containers: readonly ContainerFacts[], spec: WorkloadSpec, ownerId: string): readonly Change[] {
   const running = containers.filter((facts) => facts.labels['relight.agent'] === ownerId && facts.status === 'running');
   const label = running.toSorted((a, b) => b.createdAt - a.createdAt)[0]?.labels['relight.spec'];
   if (label === undefined) return [];
-  return compareFingerprints(JSON.parse(label) as Record<string, string>, specFingerprint(spec, sha256Hex));
+  return compareFingerprints(JSON.parse(label) as Record<string, string>, specFingerprint(spec));
 }

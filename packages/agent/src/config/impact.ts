@@ -3,6 +3,7 @@
  *
  * Every field of WorkloadSpec has its row here, with the name that people write: a new field does not compile without one.
  */
+import { createHash } from 'node:crypto';
 import type { ContainerSpec, MountSpec, ProcessSpec, SetupStep, WorkloadSpec } from './spec.ts';
 
 /** `none`: takes effect by itself. `process`: the process is started anew. `container`: the container is made anew. */
@@ -126,8 +127,8 @@ export function compareWorkload(before: WorkloadSpec, after: WorkloadSpec): read
 }
 
 /** Field → digest, kept as a label of the container: changes can be told without a state directory, and secrets cannot be read. */
-export function specFingerprint(spec: WorkloadSpec, sha256Hex: (text: string) => string): Readonly<Record<string, string>> {
-  return digests(spec, (text) => sha256Hex(text).slice(0, 8));
+export function specFingerprint(spec: WorkloadSpec): Readonly<Record<string, string>> {
+  return digests(spec, (text) => createHash('sha256').update(text).digest('hex').slice(0, 8));
 }
 
 /** As `compareWorkload`, for two fingerprints. A field that only one side knows belongs to another version of Relight: no change. */

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
+import { defaults } from '../config/defaults.ts';
 import { stateDirProblem } from '../config/state-dir.ts';
 
 export interface Io {
@@ -23,8 +24,6 @@ export const processIo: Io = {
   note: (text) => void process.stderr.write(`${text}\n`),
 };
 
-const defaultStateDir = '/var/lib/relight';
-
 /** `--state-dir`, else RELIGHT_STATE_DIR, else undefined; absolute. Fails with usage where no state can live. */
 export function chosenStateDir(flag: string | undefined, env: Io['env']): string | undefined {
   const fromEnv = env['RELIGHT_STATE_DIR'];
@@ -37,5 +36,5 @@ export function chosenStateDir(flag: string | undefined, env: Io['env']): string
 }
 
 export function stateDirOrDefault(flag: string | undefined, env: Io['env']): string {
-  return chosenStateDir(flag, env) ?? defaultStateDir;
+  return chosenStateDir(flag, env) ?? defaults.stateDir;
 }

@@ -1,5 +1,4 @@
 /** Makes the container of a generation, or takes over the one that a crash between create and record has left. */
-import { createHash } from 'node:crypto';
 import { RelightError } from '@relight/shared/errors';
 import { specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
@@ -19,7 +18,7 @@ export async function create({ generation }: CreateOp, context: StageContext): P
     workload: spec.name,
     generation,
     ownerId,
-    fingerprint: specFingerprint(spec, (text) => createHash('sha256').update(text).digest('hex')),
+    fingerprint: specFingerprint(spec),
     runDirectory: makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation),
     secrets: await readEnvFiles(spec.container.envFile),
   });
