@@ -6,7 +6,6 @@
  *   control socket ────────┘
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
@@ -26,7 +25,7 @@ import { managedLabels } from './engine/create-options.ts';
 import { DockerEngine } from './engine/docker-engine.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
 import { EngineObserver } from './engine/observer.ts';
-import { readBootId } from './host/boot-id.ts';
+import { readBootId, rememberBootId } from './host/boot-id.ts';
 import { askForFacts, thisProgram } from './host/facts-child.ts';
 import { readHostFacts } from './host/facts.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
@@ -35,11 +34,11 @@ import { MetricsSampler } from './host/metrics.ts';
 import { machineGoesDown } from './host/shutdown.ts';
 import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
 import { ContainerLogs } from './logs/container-logs.ts';
-import type { SegmentFile } from './logs/log-shipper.ts';
+import { EarlierLogs } from './logs/earlier-logs.ts';
 import { FollowingShipper } from './logs/following-shipper.ts';
 import { FileOutbox } from './outbox/file-outbox.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
-import { findRunFiles, runRootOf, segmentsOnDisk } from './stages/run-files.ts';
+import { runRootOf } from './stages/run-files.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { Uplink } from './uplink/uplink.ts';
 import { agentVersion } from './version.ts';
@@ -86,7 +85,7 @@ class Agent {
   readonly #containerLogs: ContainerLogs;
   readonly #observer: EngineObserver;
   readonly #runs: ContainerRuns;
-  #earlier: readonly SegmentFile[] = [];
+  readonly #earlierLogs: EarlierLogs;
   readonly #learned = new Set<string>();
   readonly #secrets: ReadonlyMap<string, SecretValues>;
   readonly #loops = new Map<string, WorkloadLoop>();
@@ -143,6 +142,7 @@ class Agent {
       onEvent: (event) => this.#engineEvent(event),
     });
     this.#runs = new ContainerRuns({ engine: this.#engine, clock, runRoot: runRootOf(stateDir), logs: this.#shipper });
+    this.#earlierLogs = new EarlierLogs({ runRoot: runRootOf(stateDir), shipper: this.#shipper, runs: this.#runs, logger });
     const mounts = new MountProbes({ clock });
     const store = new WorkloadStore(stateDir);
     for (const workload of spec.workloads) {
@@ -246,9 +246,7 @@ class Agent {
     });
     // Before the first line is read. A file that is missing is the create stage's to complain about.
     await Promise.allSettled([...this.#secrets.values()].map((secrets) => secrets.load()));
-    // What earlier runs wrote while nobody read; those still under way are followed on.
-    this.#earlier = segmentsOnDisk(runRootOf(this.#stateDir));
-    for (const file of this.#earlier) this.#shipper.follow(file);
+    this.#earlierLogs.follow();
     await this.#control.listen();
     this.#hostMetrics.start((metrics) => void this.#sampled(metrics));
     const looked = new Promise<void>((resolve) => {
@@ -287,17 +285,17 @@ class Agent {
 
   #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
     if (this.#engineUp !== true) this.#engineFound();
-    for (const facts of containers) if (facts.labels['relight.agent'] === this.#identity.agentId) this.#containerLogs.seen(facts);
-    if (this.#earlier.length > 0) void this.#finishEarlier(containers);
+    const own = containers.filter((facts) => facts.labels[managedLabels.agent] === this.#identity.agentId);
+    for (const facts of own) this.#containerLogs.seen(facts);
+    void this.#earlierLogs.observed(own);
     for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
     // No line leaves before: the uplink starts after the first look.
-    void this.#learnSecrets(containers).then(this.#onFirstLook);
+    void this.#learnSecrets(own).then(this.#onFirstLook);
   }
 
   /** Once for each container: what its env files said when it was made, which need not be what they say now. */
-  async #learnSecrets(containers: readonly ContainerFacts[]): Promise<void> {
-    const ours = containers.filter((facts) => facts.labels[managedLabels.agent] === this.#identity.agentId && !this.#learned.has(facts.id));
-    for (const facts of ours) {
+  async #learnSecrets(own: readonly ContainerFacts[]): Promise<void> {
+    for (const facts of own.filter(({ id }) => !this.#learned.has(id))) {
       const names = facts.labels[managedLabels.secrets]?.split(',') ?? [];
       const secrets = this.#secrets.get(facts.labels[managedLabels.workload] ?? '');
       // Not told this time: the next look asks again.
@@ -308,16 +306,6 @@ class Agent {
       const env = (document['Config'] as { readonly Env?: readonly string[] } | undefined)?.Env ?? [];
       secrets.learn(env.filter((pair) => names.includes(pair.split('=', 1)[0] ?? '')).map((pair) => pair.slice(pair.indexOf('=') + 1)));
     }
-  }
-
-  /** Of the logs that an earlier agent left, those whose run is over are read to the end and then forgotten. */
-  async #finishEarlier(containers: readonly ContainerFacts[]): Promise<void> {
-    const earlier = this.#earlier;
-    this.#earlier = [];
-    const ours = containers.filter((facts) => facts.pid > 0 && facts.labels['relight.agent'] === this.#identity.agentId);
-    const alive = (await Promise.all(ours.map((facts) => this.#runs.list(facts.id)))).flat();
-    const written = new Set(alive.map((run) => findRunFiles(runRootOf(this.#stateDir), run)?.log));
-    for (const file of earlier) if (!written.has(file.path)) this.#shipper.finish(file.key);
   }
 
   #engineFound(): void {
@@ -406,17 +394,8 @@ class Agent {
 
   /** Whether the machine has booted since an agent last ran here. Says so as an event. */
   #rebooted(): boolean {
-    const file = join(this.#stateDir, 'boot-id');
-    let before: string | null = null;
-    try {
-      before = readFileSync(file, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-    if (before === this.#bootId) return false;
-    mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 });
-    writeFileSync(file, this.#bootId);
-    if (before === null) return false;
+    const before = rememberBootId(this.#stateDir, this.#bootId);
+    if (before === null || before === this.#bootId) return false;
     this.#emit({ kind: 'host.booted', severity: 'info', message: 'the machine has booted', data: { bootId: this.#bootId, before } });
     return true;
   }
