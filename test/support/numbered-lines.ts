@@ -3,7 +3,7 @@ import type { ApiLogEntry, ApiLogGap } from '@relight/shared/api';
 import type { FleetClient } from './fleet-client.ts';
 import { waitFor } from './wait.ts';
 
-export interface CountingOptions {
+interface CountingOptions {
   readonly perSecond: number;
   /** Path inside the container; as soon as it exists, `end N` is the last line. */
   readonly stopFile: string;
