@@ -56,7 +56,8 @@ describe('create options on an engine', () => {
       argv: [
         'sh',
         '-c',
-        'grep CapEff /proc/self/status; ulimit -n; ulimit -l; df -k /dev/shm | tail -1; env; id; pwd; hostname; cat /etc/hosts /proc/sys/net/core/somaxconn; ls -d /dev/fuse; grep -E " (/scratch|/data|/run/relight) " /proc/mounts; cat /proc/1/cmdline',
+        // Of the first process: runc now and then starts an exec with its soft limit of files raised to the hard one.
+        'grep CapEff /proc/self/status; grep "open files" /proc/1/limits; ulimit -l; df -k /dev/shm | tail -1; env; id; pwd; hostname; cat /etc/hosts /proc/sys/net/core/somaxconn; ls -d /dev/fuse; grep -E " (/scratch|/data|/run/relight) " /proc/mounts; cat /proc/1/cmdline',
       ],
     });
     return { stdout, raw: await engine.inspectRaw(made.id), facts: await engine.inspect(made.id) };
@@ -82,7 +83,7 @@ describe('create options on an engine', () => {
     for (const line of [
       // Bit 21 on top of the engine's default set.
       /CapEff:\s+00000000a82425fb$/m,
-      /^4096$/m,
+      /^Max open files\s+4096\s+8192\s/m,
       /^64$/m,
       /131072/,
       /^BUCKET=b$/m,
