@@ -2,6 +2,7 @@
 import { errorMessage } from '@relight/shared/errors';
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { dockerApi } from '../test/support/docker-api.ts';
 import { startPrivateEngine } from '../test/support/engine.ts';
 import { enginePrograms, ensurePrograms, imagePrograms, MachineError, ownEngine } from '../test/support/engine-install.ts';
 import { EventFeed } from '../test/support/event-feed.ts';
@@ -51,7 +52,12 @@ async function setStage(options: DemoOptions): Promise<Stage> {
   const reachable = await prepareMachine(options);
   await use('building the three programs …', buildAll);
   const socket = reachable ?? (await use('starting a private Docker Engine …', () => startPrivateEngine())).socket;
-  const image = await use('building the worker image on the spot …', () => buildDemoImage({ socket }));
+  // The engine may be somebody's, and in use by another demo: a tag of our own, which goes with us.
+  const image = `relight-demo:${process.pid}`;
+  await use('building the worker image on the spot …', async () => {
+    await buildDemoImage({ socket }, image);
+    return { [Symbol.asyncDispose]: () => (reachable === undefined ? Promise.resolve() : dockerApi(socket).removeImage(image)) };
+  });
   const lab = await use('starting the collector, a webhook for its alerts, and an agent …', () =>
     startLab({ engineSocket: socket, collector: collectorConfig }),
   );

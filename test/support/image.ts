@@ -30,9 +30,9 @@ export function buildTestImage(engine: Engine): Promise<string> {
   return buildImage(engine, 'relight-test:latest', true);
 }
 
-/** The same without fuse-mute, for which a machine would need a C compiler. */
-export function buildDemoImage(engine: Engine): Promise<string> {
-  return buildImage(engine, 'relight-demo:latest', false);
+/** The same without fuse-mute, for which a machine would need a C compiler. `name` is REPOSITORY:TAG. */
+export function buildDemoImage(engine: Engine, name: string): Promise<string> {
+  return buildImage(engine, name, false);
 }
 
 async function buildImage(engine: Engine, name: string, withMute: boolean): Promise<string> {
