@@ -15,11 +15,12 @@ import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
 import { runOp } from './stages/run-op.ts';
 import { isExecuting } from './stages/proc.ts';
+import { RunWatches } from './stages/run-watches.ts';
 import type { Runs } from './stages/runs.ts';
 import type { StageContext } from './stages/stage.ts';
 import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
-import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
+import type { Op, OpResult } from './supervisor/op.ts';
 import { durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
@@ -59,7 +60,7 @@ export class WorkloadLoop {
   readonly #options: LoopOptions;
   readonly #prober: Prober;
   readonly #queue: SupervisorEvent[] = [];
-  readonly #watched = new Map<string, AbortController>();
+  readonly #watches: RunWatches;
   readonly #stop = new AbortController();
   #state: WorkloadState;
   #draining = false;
@@ -78,6 +79,11 @@ export class WorkloadLoop {
     this.#savedSpec = saved?.spec ?? null;
     this.#state = saved === null ? initialState(now) : restore(saved.state, now, options.spec.restart.container.maxMs);
     this.#prober = options.prober((key, kind, result) => this.#onProbe(key, kind, result));
+    this.#watches = new RunWatches({
+      runs: options.runs,
+      logger: options.logger,
+      onExit: (runId, { exitCode, signal }, containerAlive) => this.send({ type: 'run-exited', runId, exitCode, signal, containerAlive }),
+    });
   }
 
   get state(): WorkloadState {
@@ -126,7 +132,7 @@ export class WorkloadLoop {
     this.#tick?.cancel();
     this.#prober.dispose();
     this.#op?.abort.abort(new RelightError('cancelled', 'the agent stops'));
-    for (const watch of this.#watched.values()) watch.abort();
+    this.#watches.dispose();
   }
 
   #step(event: SupervisorEvent): void {
@@ -283,32 +289,8 @@ export class WorkloadLoop {
 
   #setWatches(): void {
     const { container, process, mounts, adopted } = this.#state;
-    const wanted = new Map<string, RunHandle>();
-    if (container?.running === true && adopted) {
-      for (const run of [process, ...Object.values(mounts).map((mount) => mount.run)]) if (run !== null) wanted.set(run.runId, run);
-    }
-    for (const [runId, watch] of this.#watched) {
-      if (wanted.has(runId)) continue;
-      watch.abort();
-      this.#watched.delete(runId);
-    }
-    for (const run of wanted.values())
-      if (container !== null && !this.#watched.has(run.runId)) this.#watch(run, container.id, container.pid);
-  }
-
-  #watch(run: RunHandle, containerId: string, containerPid: number): void {
-    const abort = new AbortController();
-    this.#watched.set(run.runId, abort);
-    void this.#options.runs.exited(run, containerId, abort.signal).then(
-      (exit) => {
-        if (abort.signal.aborted) return;
-        const containerAlive = isExecuting('/proc', containerPid);
-        this.send({ type: 'run-exited', runId: run.runId, exitCode: exit.exitCode, signal: exit.signal, containerAlive });
-      },
-      (thrown: unknown) => {
-        if (!abort.signal.aborted) this.#options.logger.error({ err: thrown, run: run.runId }, 'watching a run failed');
-      },
-    );
+    const placed = [process, ...Object.values(mounts).map((mount) => mount.run)].filter((run) => run !== null);
+    this.#watches.set(container?.running === true && adopted ? placed : [], container ?? { id: '', pid: 0 });
   }
 
   #onProbe(key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult): void {
