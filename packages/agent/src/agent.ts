@@ -21,6 +21,7 @@ import { ControlServer } from './control/server.ts';
 import { acquireStateLock, type StateLock } from './control/state-lock.ts';
 import type { AgentStatus } from './control/status.ts';
 import { Systemd } from './control/systemd.ts';
+import { ContainerSecrets } from './engine/container-secrets.ts';
 import { managedLabels } from './engine/create-options.ts';
 import { DockerEngine } from './engine/docker-engine.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
@@ -86,8 +87,8 @@ class Agent {
   readonly #observer: EngineObserver;
   readonly #runs: ContainerRuns;
   readonly #earlierLogs: EarlierLogs;
-  readonly #learned = new Set<string>();
   readonly #secrets: ReadonlyMap<string, SecretValues>;
+  readonly #containerSecrets: ContainerSecrets;
   readonly #loops = new Map<string, WorkloadLoop>();
   readonly #uplink: Uplink | null;
   readonly #control: ControlServer;
@@ -120,6 +121,7 @@ class Agent {
     const directory = join(stateDir, 'outbox');
     this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
     this.#secrets = new Map(spec.workloads.map((workload) => [workload.name, new SecretValues(workload.container.envFile)]));
+    this.#containerSecrets = new ContainerSecrets({ engine: this.#engine, secrets: this.#secrets });
     this.#shipper = new FollowingShipper({
       clock,
       logger,
@@ -290,22 +292,7 @@ class Agent {
     void this.#earlierLogs.observed(own);
     for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
     // No line leaves before: the uplink starts after the first look.
-    void this.#learnSecrets(own).then(this.#onFirstLook);
-  }
-
-  /** Once for each container: what its env files said when it was made, which need not be what they say now. */
-  async #learnSecrets(own: readonly ContainerFacts[]): Promise<void> {
-    for (const facts of own.filter(({ id }) => !this.#learned.has(id))) {
-      const names = facts.labels[managedLabels.secrets]?.split(',') ?? [];
-      const secrets = this.#secrets.get(facts.labels[managedLabels.workload] ?? '');
-      // Not told this time: the next look asks again.
-      const document = names.length === 0 || secrets === undefined ? {} : await this.#engine.inspectRaw(facts.id).catch(() => null);
-      if (document === null) continue;
-      this.#learned.add(facts.id);
-      if (secrets === undefined) continue;
-      const env = (document['Config'] as { readonly Env?: readonly string[] } | undefined)?.Env ?? [];
-      secrets.learn(env.filter((pair) => names.includes(pair.split('=', 1)[0] ?? '')).map((pair) => pair.slice(pair.indexOf('=') + 1)));
-    }
+    void this.#containerSecrets.learn(own).then(this.#onFirstLook);
   }
 
   #engineFound(): void {

@@ -1,6 +1,6 @@
 /** Results of probes: counted here, acted on at their thresholds. */
 import type { MountCondition } from '../checks/probe.ts';
-import type { CheckReport } from './event.ts';
+import type { CheckReport } from './state.ts';
 import { fail } from './failure.ts';
 import type { Failure } from './op.ts';
 import type { CheckState } from './state.ts';

@@ -2,19 +2,10 @@
 import type { ContainerFacts } from '../engine/engine.ts';
 import type { MountCondition } from '../checks/probe.ts';
 import type { OpResult } from './op.ts';
-import type { WorkloadState } from './state.ts';
+import type { CheckReport, WorkloadState } from './state.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { Op } from './op.ts';
-
-export interface CheckReport {
-  readonly list: 'ready' | 'live';
-  readonly name: string;
-  readonly ok: boolean;
-  readonly message: string;
-  /** The engine failed and not the check. */
-  readonly unanswered?: true;
-}
 
 export type SupervisorEvent =
   /** The clock has reached what `wakeAt` said, or any other moment: waits are judged anew. */

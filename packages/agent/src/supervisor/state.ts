@@ -7,7 +7,6 @@
  *   attempt   op, backOff, held, pause, engine         why nothing, or what, is being done now
  */
 import type { Phase } from '@relight/shared/phase';
-import type { CheckReport } from './event.ts';
 import type { Failure, Op, RunHandle, RunRef } from './op.ts';
 import type { RestartHistory } from './restart-policy.ts';
 import { noRestarts } from './restart-policy.ts';
@@ -34,6 +33,16 @@ export interface CheckState {
   /** Consecutive failures. */
   readonly failures: number;
   readonly message: string;
+}
+
+/** One answer of a check. */
+export interface CheckReport {
+  readonly list: 'ready' | 'live';
+  readonly name: string;
+  readonly ok: boolean;
+  readonly message: string;
+  /** The engine failed and not the check. */
+  readonly unanswered?: true;
 }
 
 export interface StageTiming {
