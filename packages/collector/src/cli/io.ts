@@ -19,11 +19,14 @@ export interface Io {
   readonly note: (text: string) => void;
 }
 
-/** NO_COLOR (no-color.org) wins over FORCE_COLOR, which wins over what the output is. */
-export function wantsColor(env: Readonly<Record<string, string | undefined>>, terminal: boolean): boolean {
+/**
+ * NO_COLOR (no-color.org) wins over FORCE_COLOR, which wins over what the output is. `terminal` is undefined for a pipe,
+ * which picocolors would take for leave to find out by itself: in CI, for it, everything is a terminal.
+ */
+export function wantsColor(env: Readonly<Record<string, string | undefined>>, terminal: boolean | undefined): boolean {
   if ((env['NO_COLOR'] ?? '') !== '') return false;
   if ((env['FORCE_COLOR'] ?? '') !== '') return env['FORCE_COLOR'] !== '0';
-  return terminal && env['TERM'] !== 'dumb';
+  return terminal === true && env['TERM'] !== 'dumb';
 }
 
 export function processIo(signal: AbortSignal): Io {

@@ -92,7 +92,9 @@ describe('tail', () => {
     await using api = await fakeApi({ 'GET logs': (_call, response) => void response.end(`${JSON.stringify(apiLine(0))}\n`) });
     const tail = (env: Record<string, string>): Promise<{ stdout: string }> => relight(api.url, ['tail', '--no-follow'], env).ended;
     expect((await tail({ FORCE_COLOR: '1' })).stdout).toContain('\u001b[');
-    expect((await tail({ FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toBe('tpu-0/ray process | line at 0\n');
+    const plain = 'tpu-0/ray process | line at 0\n';
+    expect((await tail({ FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toBe(plain);
+    expect((await tail({ CI: 'true' })).stdout).toBe(plain);
   });
 });
 
