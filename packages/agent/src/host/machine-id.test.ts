@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -37,12 +37,24 @@ describe('machine id', () => {
     },
   );
 
-  test('without any id keeps a random one', () => {
+  test('without any id, that of the boot included, keeps a random one', () => {
     const none = machine({});
     const id = readMachineId(none);
     expect(readMachineId(none)).toBe(id);
     expect(readMachineId(machine({}))).not.toBe(id);
     expect(readFileSync(join(none.stateDir, 'machine-id'), 'utf8')).toMatch(/^[0-9a-f-]{36}\n$/);
+  });
+
+  test('without any id is the boot that first asked, over reboots with the state directory, and within the boot without it', () => {
+    const boot = 'proc/sys/kernel/random/boot_id';
+    const none = machine({ [boot]: '2d6e1a5c-7a3f-4b57-9a65-3f0c1c3b7e21\n' });
+    const id = readMachineId(none);
+    rmSync(none.stateDir, { recursive: true });
+    expect(readMachineId(none)).toBe(id);
+    writeFileSync(join(none.root, boot), '9b1c5f0e-0d7d-4c5e-8a53-6f4f5a1d2c3b\n');
+    expect(readMachineId(none)).toBe(id);
+    rmSync(none.stateDir, { recursive: true });
+    expect(readMachineId(none)).not.toBe(id);
   });
 
   test('compares what both sides know', () => {

@@ -13,16 +13,20 @@ export type MachineId = string;
 
 const systemFiles = ['etc/machine-id', 'var/lib/dbus/machine-id'];
 const hardwareFiles = ['sys/class/dmi/id/product_uuid'];
+const bootFile = 'proc/sys/kernel/random/boot_id';
 /** What firmware writes when its maker did not care, and images that are meant to be initialised at first boot. */
 const worthless = /^(?:uninitialized|[0f-]+|03000200-0400-0500-0006-000700080009|)$/;
 
-/** On a machine that has no id at all, a random one is kept in the state directory. */
+/**
+ * On a machine that has no id at all (a container, a small VM), the id of the boot in which it was first asked is kept in
+ * the state directory: it outlives reboots with that directory, and within one boot is found again without it.
+ */
 export function readMachineId(options: { readonly stateDir: string; readonly root?: string }): MachineId {
   const root = options.root ?? '/';
   const first = (files: readonly string[]): string =>
     files.map((file) => readOr(join(root, file), '').trim().toLowerCase()).find((text) => !worthless.test(text)) ?? '';
   const hardware = first(hardwareFiles);
-  const system = first(systemFiles) || (hardware === '' ? keptRandomId(options.stateDir) : '');
+  const system = first(systemFiles) || (hardware === '' ? keptId(options.stateDir, join(root, bootFile)) : '');
   return `${hashed('system', system)}.${hashed('hardware', hardware)}`;
 }
 
@@ -37,11 +41,11 @@ function hashed(kind: string, id: string): string {
   return id === '' ? '-' : createHash('sha256').update(`relight-machine|${kind}|${id}`).digest('hex').slice(0, 16);
 }
 
-function keptRandomId(stateDir: string): string {
+function keptId(stateDir: string, boot: string): string {
   const file = join(stateDir, 'machine-id');
   const kept = readOr(file, '').trim();
   if (kept !== '') return kept;
-  const id = randomUUID();
+  const id = readOr(boot, '').trim() || randomUUID();
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   replaceFileDurably(file, `${id}\n`);
   return id;
