@@ -5,7 +5,7 @@ import fastify, { type FastifyBaseLogger } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { startAlerts } from './alerts/start.ts';
-import { sendFrameworkProblem } from './api/problem.ts';
+import { sendFrameworkProblem, sendProblem } from './api/problem.ts';
 import { registerApi } from './api/register.ts';
 import { Bus } from './bus.ts';
 import type { CollectorConfig } from './config.ts';
@@ -13,6 +13,7 @@ import type { AdmissionLimits } from './ingest/admission.ts';
 import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
+import { StoreHealth } from './ingest/store-health.ts';
 import { startRetention } from './retention-timer.ts';
 import { openStore, type SqliteStore } from './store/sqlite-store.ts';
 
@@ -40,14 +41,19 @@ export interface Collector {
 /** @throws RelightError of openStore. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { config, clock, logger, version, random = Math.random, admission, onFatal } = options;
-  const warn = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
+  const log = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
+  const health = new StoreHealth({ clock, warn: log, info: (message) => logger.info(message) });
+  // A store in trouble fails everything that is written, over and over: health says it once.
+  const warn = (message: string, error: RelightError): void => {
+    if (error.code !== 'store-failed' || health.trouble() === null) log(message, error);
+  };
   const opened = await openStore({
     dataDir: config.dataDir,
     clock,
     onBackgroundError: (error) => warn('a stamp could not be written', error),
     ...(onFatal === undefined ? {} : { onWriterDeath: onFatal }),
   });
-  const store = options.wrapStore?.(opened) ?? opened;
+  const store = health.watch(options.wrapStore?.(opened) ?? opened);
   const bus = new Bus();
   const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, warn });
   const { heartbeatMs } = config.liveness;
@@ -65,8 +71,13 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
   const app = fastify({ loggerInstance, forceCloseConnections: true, frameworkErrors: sendFrameworkProblem });
   app.get('/healthz', () => ({ status: 'ok' }));
-  // Ready is proven by a read of the store.
-  app.get('/readyz', () => ({ status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 }));
+  // Ready is proven by a read of the store, and by writes that succeed.
+  app.get('/readyz', (_request, reply) => {
+    const trouble = health.trouble();
+    // Not thrown: the log has said it, and a probe asks every few seconds.
+    if (trouble !== null) return sendProblem(reply, trouble);
+    return { status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 };
+  });
   registerApi(app, { store, bus, fleet, clock, version, metrics: () => gateway.metrics() });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });

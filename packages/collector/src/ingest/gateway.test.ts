@@ -336,6 +336,43 @@ describe('a store in trouble', () => {
     expect(notices()).toHaveLength(4);
   });
 
+  it('is not ready as long as nothing can be stored; the log says when it began and when it was over, and no more', async () => {
+    await collector.close();
+    let full = true;
+    const failing =
+      <A extends unknown[], R>(commit: (...args: A) => Promise<R>) =>
+      (...args: A): Promise<R> =>
+        full ? Promise.reject(new RelightError('store-failed', 'database or disk is full')) : commit(...args);
+    const lines: { msg: string }[] = [];
+    const logger = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line) as { msg: string }) });
+    const wrapStore = (store: SqliteStore): SqliteStore => ({
+      ...store,
+      commitEvents: failing(store.commitEvents.bind(store)),
+      commitBlock: failing(store.commitBlock.bind(store)),
+      commitOwnEvent: failing(store.commitOwnEvent.bind(store)),
+      putHost: failing(store.putHost.bind(store)),
+    });
+    await start({ wrapStore, logger });
+    const client = dial();
+    await client.hello();
+    client.sendEvents(1, 2);
+    client.sendBlock(block(0, 'a'));
+    const readyz = () => fetch(`${url}/readyz`, { headers: { authorization: `Bearer ${operator}` } });
+    await vi.waitFor(async () => expect((await readyz()).status).toBe(503), { timeout: 10_000, interval: 20 });
+    expect(await (await readyz()).json()).toMatchObject({
+      code: 'store-failed',
+      detail: expect.stringMatching(/^nothing can be stored since \S+Z: database or disk is full; /) as string,
+    });
+    full = false;
+    await client.next('ack');
+    await client.next('ack');
+    expect((await readyz()).status).toBe(200);
+    expect(lines.map(({ msg }) => msg)).toEqual([
+      'nothing can be stored; agents keep what they have, and it is tried again every second',
+      expect.stringMatching(/^the store takes writes again, after \d+ s$/) as string,
+    ]);
+  });
+
   it('stops reading an agent that sends more than the store takes, and loses nothing', async () => {
     await collector.close();
     let open: () => void = () => undefined;
