@@ -124,6 +124,26 @@ describe('a run', () => {
     ]);
   });
 
+  test.each(['raw', 'json-file'] as const)('a line longer than what is read in one go, in a file that grows no more (%s)', (format) => {
+    const world = new World();
+    const long = 'x'.repeat(2.5 * mebibyte);
+    const key = format === 'raw' ? run : container;
+    // The engine splits what is longer than 16 KiB.
+    const parts = Array.from({ length: long.length / 16_384 }, (_, index) => long.slice(index * 16_384, (index + 1) * 16_384));
+    fs.writeFileSync(
+      path('long'),
+      format === 'raw' ? `before\n${long}\nafter\n` : [`before\n`, ...parts, '\n', 'after\n'].map((log) => entry(log)).join(''),
+    );
+    world.shipper.follow({ key, path: path('long'), format });
+    world.connect();
+    world.drain();
+    world.drain();
+    world.drain();
+    expect(world.collector.texts(key)).toEqual(['before', long.slice(0, lineBytesMax), 'after']);
+    expect(world.shipper.lagBytes()).toBe(0);
+    expect(world.collector.rewinds).toBe(0);
+  });
+
   test('progress bars, NUL, invalid UTF-8 and over-long lines pass without harm', () => {
     const world = new World();
     const long = 'x'.repeat(3 * lineBytesMax);

@@ -133,11 +133,15 @@ export class SegmentTail {
 
   /** The next frame, or null when there is no whole line. `now` is the time of lines and gaps that have no better one. */
   frame(now: number): LogFrame | null {
+    const { position: before } = this.#cutter;
     this.#fill(now);
     const [first] = this.#units;
     if (first === undefined) {
-      this.#exhausted = this.file.end;
-      this.waitingSince = null;
+      // A line longer than what is read in one go: the rest of it is there already, and nothing else may ever wake us.
+      const { position } = this.#cutter;
+      const more = position > before && position < this.file.end;
+      this.#exhausted = more ? -1 : this.file.end;
+      this.waitingSince = more ? -Infinity : null;
       return null;
     }
     const frame = first.missing === undefined ? this.#block() : this.#gap(first.missing, now);
