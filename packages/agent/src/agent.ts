@@ -52,7 +52,10 @@ export interface AgentOptions {
   readonly logger: Logger;
 }
 
-/** Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running. */
+/**
+ * Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running. When the state directory was deleted
+ * or taken over, the process starts over from its first line (same pid, so systemd sees no change).
+ */
 export async function runAgent(options: AgentOptions): Promise<number> {
   const lock = acquireStateLock(options.stateDir);
   try {
@@ -61,12 +64,23 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
     });
     await agent.start();
-    options.logger.info({ signal: await signal }, 'stopping; workloads go on as they are');
+    const ending = await Promise.race([signal, agent.stateLost]);
+    if (ending === 'state-lost') {
+      await agent.stop(ending);
+      return startOver();
+    }
+    options.logger.info({ signal: ending }, 'stopping; workloads go on as they are');
     await agent.stop();
     return 0;
   } finally {
     lock.release();
   }
+}
+
+/** Returns only where the platform cannot do it: then whoever watches the service starts it again. */
+function startOver(): number {
+  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], process.env);
+  return 1;
 }
 
 class Agent {
@@ -96,7 +110,6 @@ class Agent {
   readonly #hostMetrics: MetricsSampler;
   readonly #workloadMetrics: WorkloadMetricsSampler;
   readonly #lock: StateLock;
-  #stateDirectoryHeld = true;
   #engineUp: boolean | null = null;
   #engineReason = 'not asked yet';
   #engineInfo: EngineInfo | null = null;
@@ -104,6 +117,11 @@ class Agent {
   #metrics: HostMetrics | null = null;
   #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
   #onFirstLook: () => void = () => {};
+  #onStateLost: (ending: 'state-lost') => void = () => {};
+  /** Resolves when the state directory is ours no more. */
+  readonly stateLost = new Promise<'state-lost'>((resolve) => {
+    this.#onStateLost = resolve;
+  });
 
   constructor({ spec: configured, stateDir, logger }: AgentOptions, lock: StateLock, clock: Clock) {
     this.#lock = lock;
@@ -261,14 +279,20 @@ class Agent {
     this.#systemd.ready(`supervising ${this.#loops.size} workload(s)`);
   }
 
-  async stop(): Promise<void> {
-    await this.#systemd.stopping();
+  async stop(why: 'signal' | 'state-lost' = 'signal'): Promise<void> {
+    const lost = why === 'state-lost';
+    if (!lost) await this.#systemd.stopping();
     const reason = (await machineGoesDown()) ? 'rebooting' : 'stopped';
+    const because = lost
+      ? ': its state directory was deleted or taken over, it starts over'
+      : reason === 'rebooting'
+        ? ': the machine goes down'
+        : '';
     this.#emit({
       kind: 'agent.stopped',
-      severity: 'info',
-      message: `relight-agent stopped${reason === 'rebooting' ? ': the machine goes down' : ''}`,
-      data: { reason },
+      severity: lost ? 'error' : 'info',
+      message: `relight-agent stopped${because}`,
+      data: { reason: lost ? why : reason },
     });
     this.#observer.stop();
     this.#hostMetrics.dispose();
@@ -337,12 +361,12 @@ class Agent {
     this.#measured = await this.#workloadMetrics.sample(containers);
   }
 
-  /** Deleted under a running agent: supervision goes on, but a second agent could now start beside it. */
+  /**
+   * Deleted under a running agent. Going on as before would be worse than a kill -9: nobody could ask it anything, and a second
+   * agent could be started on the same containers. Starting over makes the directory anew and adopts everything by its labels.
+   */
   #checkStateDirectory(): void {
-    const held = this.#lock.held();
-    if (!held && this.#stateDirectoryHeld)
-      this.#logger.error({ stateDir: this.#stateDir }, 'the state directory was deleted or taken over; restart the agent');
-    this.#stateDirectoryHeld = held;
+    if (!this.#lock.held()) this.#onStateLost('state-lost');
   }
 
   #workloads(): WorkloadStatus[] {
