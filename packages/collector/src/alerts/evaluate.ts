@@ -13,7 +13,7 @@ import type { AlertsConfig } from '../config.ts';
 import { fleetDisconnected, fleetDisconnectedKey, fleetMembers } from './fleet-disconnected.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
-import { addRestart, repeatedRestarts, settleTracks, trackKey, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
+import { countRestarts, repeatedRestarts, settleTracks, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
 import { workloadHeld } from './workload-held.ts';
 
 export interface AlertsState {
@@ -41,11 +41,7 @@ export function evaluate(
   config: AlertsConfig,
 ): { readonly state: AlertsState; readonly changes: readonly AlertChange[] } {
   const { hosts, now } = observed;
-  const counted = new Map(state.tracks);
-  for (const fact of observed.restarts) {
-    const key = trackKey(fact);
-    counted.set(key, addRestart(counted.get(key), fact, config.repeatedRestarts));
-  }
+  const counted = countRestarts(state.tracks, observed.restarts, state.firing, config.repeatedRestarts);
   const tracks = settleTracks(counted, hosts, state.firing, config.repeatedRestarts, now);
   const conditions = [
     ...fleetDisconnected(hosts, state.firing, now),

@@ -25,6 +25,7 @@ export interface RestartFact {
   readonly host: string;
   readonly workload: string;
   readonly at: number;
+  readonly receivedAt: number;
   readonly budgetExhausted: boolean;
 }
 
@@ -51,7 +52,7 @@ export function restartFact(event: StoredEvent, clockSkewMs: number): RestartFac
   const failure = event.kind === 'restart.scheduled' && event.data['countsAsFailure'] === true && event.data['level'] !== 'host';
   if (!budgetExhausted && !failure) return undefined;
   const at = Math.min(event.at - clockSkewMs, event.receivedAt);
-  return { eventId: event.id, host: event.host, workload: event.workload, at, budgetExhausted };
+  return { eventId: event.id, host: event.host, workload: event.workload, at, receivedAt: event.receivedAt, budgetExhausted };
 }
 
 const newTrack = (fact: { readonly host: string; readonly workload: string }, eventId: number): RestartTrack => ({
@@ -71,10 +72,30 @@ export const resetTrack = (track: RestartTrack): RestartTrack => newTrack(track,
 
 const horizonMs = (config: RepeatedRestartsConfig): number => Math.max(config.warning.withinMs, config.critical.withinMs);
 
-/** Counts one fact. Facts of one workload come in the order of their events; a clock that jumped back counts as standing still. */
-export function addRestart(before: RestartTrack | undefined, fact: RestartFact, config: RepeatedRestartsConfig): RestartTrack {
-  const known = before ?? newTrack(fact, 0);
-  if (fact.eventId <= known.eventId) return known;
+/**
+ * Counts facts in the order of their events. What had been quiet for long enough before a fact arrived, and was never told, is
+ * over for it: judged by each fact alone, so that it makes no difference in which portions they came, or whether they are
+ * read again after a restart of the collector.
+ */
+export function countRestarts(
+  before: ReadonlyMap<string, RestartTrack>,
+  facts: readonly RestartFact[],
+  firing: Firing,
+  config: RepeatedRestartsConfig,
+): Map<string, RestartTrack> {
+  const tracks = new Map(before);
+  for (const fact of facts) {
+    const key = trackKey(fact);
+    const known = tracks.get(key) ?? newTrack(fact, 0);
+    if (fact.eventId <= known.eventId) continue;
+    const over = known.severity !== null && !firing.has(key) && fact.receivedAt - known.lastAt >= config.resolveAfterMs;
+    tracks.set(key, addRestart(over ? resetTrack(known) : known, fact, config));
+  }
+  return tracks;
+}
+
+/** A clock that jumped back counts as standing still. */
+function addRestart(known: RestartTrack, fact: RestartFact, config: RepeatedRestartsConfig): RestartTrack {
   const at = Math.max(fact.at, known.lastAt);
   const track = known.severity !== null && at - known.lastAt >= config.resolveAfterMs ? resetTrack(known) : known;
   const keep = Math.max(config.warning.count, config.critical.count);

@@ -3,7 +3,7 @@ import type { AlertRecord } from '../store/store.ts';
 import { alertKey } from './condition.ts';
 import type { AlertsConfig } from '../config.ts';
 import type { AlertsState } from './evaluate.ts';
-import { addRestart, resetTrack, trackKey, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
+import { countRestarts, resetTrack, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
 
 /**
  * `alerts`: everything that fires, and what was resolved recently, in any order. `restarts`: the facts of at least the longest
@@ -24,6 +24,5 @@ export function restore(
     const track = alert.state === 'firing' ? stored : resetTrack(stored);
     if (track.eventId > (tracks.get(key)?.eventId ?? -1) || alert.state === 'firing') tracks.set(key, track);
   }
-  for (const fact of restarts) tracks.set(trackKey(fact), addRestart(tracks.get(trackKey(fact)), fact, config));
-  return { tracks, firing };
+  return { tracks: countRestarts(tracks, restarts, firing, config), firing };
 }
