@@ -226,5 +226,27 @@ describe('check', () => {
       status = 404;
       expect(wrong((await check(file)).findings)).toEqual([`error the collector at ws://127.0.0.1:${port}/base answers /healthz with 404`]);
     });
+
+    it('knocks at the door of agents: a token that opens nothing is found now', async () => {
+      const server = createHttpServer((_request, response) => response.writeHead(200).end());
+      const problem = JSON.stringify({
+        status: 403,
+        code: 'forbidden',
+        detail: 'this is an operator token',
+        advice: 'Give an agent token.',
+      });
+      let refuse = true;
+      server.on('upgrade', (_request, socket) =>
+        socket.end(refuse ? `HTTP/1.1 403 Forbidden\r\nContent-Length: ${problem.length}\r\n\r\n${problem}` : 'HTTP/1.1 503 Busy\r\n\r\n'),
+      );
+      const port = await listen(server);
+      const file = config({ collector: { url: `ws://127.0.0.1:${port}` } });
+      const url = `ws://127.0.0.1:${port}`;
+      const { findings } = await check(file);
+      expect(wrong(findings)).toEqual([`error the collector at ${url} refuses this agent: HTTP 403: this is an operator token`]);
+      expect(findings.find(({ level }) => level === 'error')?.fix).toBe('Give an agent token.');
+      refuse = false;
+      expect(wrong((await check(file)).findings)).toEqual([]);
+    });
   });
 });

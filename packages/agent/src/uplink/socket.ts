@@ -14,6 +14,8 @@ export interface Closing {
   readonly status?: number;
   /** From Retry-After. */
   readonly retryAfterMs?: number;
+  /** What a person does about a refusal, in the collector's words. */
+  readonly advice?: string;
 }
 
 export interface SocketListener {
@@ -38,6 +40,8 @@ export interface Socket {
 export type OpenSocket = (spec: CollectorSpec, listener: SocketListener) => Socket;
 
 export const handshakeMs = 10_000;
+/** More than any problem of a collector; what answers may be something else altogether. */
+const problemCharactersMax = 16_384;
 
 export function collectorUrl(base: string): string {
   return base.replace(/^http/, 'ws').replace(/\/+$/, '') + agentPath;
@@ -72,8 +76,20 @@ export const openWebSocket: OpenSocket = (spec, listener) => {
     const retryAfterMs = parseRetryAfterMs(response.headers['retry-after']);
     refused = { status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
     error = `HTTP ${status} ${response.statusMessage ?? ''}`.trim();
-    response.destroy();
-    socket.terminate();
+    let body = '';
+    const answered = (): void => {
+      const { detail, advice } = parseProblem(body);
+      if (detail !== undefined) error = `HTTP ${status}: ${detail}`;
+      if (advice !== undefined) refused = { ...refused, advice };
+      response.destroy();
+      socket.terminate();
+    };
+    response.setEncoding('utf8');
+    response.on('data', (piece: string) => {
+      body += piece;
+      if (body.length > problemCharactersMax) response.destroy();
+    });
+    response.once('close', answered);
   });
   socket.on('close', (code, reason) => listener.closed({ code, reason: reason.toString('utf8') || error, ...refused }));
   return {
@@ -94,4 +110,16 @@ export const openWebSocket: OpenSocket = (spec, listener) => {
 /** Only the form in seconds; the collector sends no other. */
 export function parseRetryAfterMs(header: string | undefined): number | undefined {
   return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1_000 : undefined;
+}
+
+/** What stands in an RFC 9457 problem; nothing where the answer is none. */
+function parseProblem(text: string): { readonly detail?: string; readonly advice?: string } {
+  let problem: unknown;
+  try {
+    problem = JSON.parse(text);
+  } catch {
+    return {};
+  }
+  const { detail, advice } = (problem ?? {}) as Record<string, unknown>;
+  return { ...(typeof detail === 'string' ? { detail } : {}), ...(typeof advice === 'string' ? { advice } : {}) };
 }

@@ -118,12 +118,16 @@ export class Uplink {
     const { failures, delayMs } = nextAttempt(this.#failures, ending, random());
     this.#failures = failures;
     this.#lastError = reason;
-    const code = closing?.status === 401 || closing?.code === closeCodes.unauthorized ? 'unauthorized' : 'collector-unreachable';
+    const code =
+      closing?.status === 401 || closing?.status === 403 || closing?.code === closeCodes.unauthorized
+        ? 'unauthorized'
+        : 'collector-unreachable';
     // One line per outage and kind of trouble: a collector that is away for a day is not news every 30 seconds.
     const kind = `${code} ${ending.kind}`;
     if (!this.#said.has(kind)) {
       this.#said.add(kind);
-      logger.warn({ code, collector: spec.url, reason, advice: catalogue[code].advice }, `no connection to the collector: ${reason}`);
+      const advice = closing?.advice ?? catalogue[code].advice;
+      logger.warn({ code, collector: spec.url, reason, advice }, `no connection to the collector: ${reason}`);
     }
     this.#dial = clock.after(delayMs, () => this.#connect());
   }

@@ -5,7 +5,7 @@ import { catalogue, RelightError, toRelightError, type ErrorCode } from '@religh
 
 const statusOf = (code: ErrorCode): number => catalogue[code].status ?? (code === 'stage-timeout' ? 504 : 500);
 
-function problem(error: RelightError, status = statusOf(error.code)): ApiProblem {
+export function problem(error: RelightError, status = statusOf(error.code)): ApiProblem {
   const { code, message, advice } = error;
   return { type: `urn:relight:error:${code}`, title: catalogue[code].title, status, detail: message, code, advice };
 }

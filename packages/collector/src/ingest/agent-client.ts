@@ -1,4 +1,5 @@
 /** A real WebSocket client that speaks as an agent does, for tests of this folder. */
+import { text } from 'node:stream/consumers';
 import { agentPath, subprotocol, type CollectorMessage, type Hello, type Welcome } from '@relight/shared/protocol';
 import { encodeBlock, type Block } from '@relight/shared/log-block';
 import { once } from 'node:events';
@@ -29,12 +30,14 @@ export class AgentClient {
   }
 
   /** Resolves with the HTTP status of a refusal, 101 when it was let in. */
-  async upgrade(): Promise<{ readonly status: number; readonly retryAfter: string | undefined }> {
+  async upgrade(): Promise<{ readonly status: number; readonly retryAfter: string | undefined; readonly problem: unknown }> {
     return new Promise((resolve, reject) => {
-      this.socket.once('open', () => resolve({ status: 101, retryAfter: undefined }));
+      this.socket.once('open', () => resolve({ status: 101, retryAfter: undefined, problem: null }));
       this.socket.once('unexpected-response', (request, response) => {
-        request.destroy();
-        resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] });
+        void text(response).then((body) => {
+          request.destroy();
+          resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'], problem: JSON.parse(body) as unknown });
+        }, reject);
       });
       this.socket.once('error', reject);
     });

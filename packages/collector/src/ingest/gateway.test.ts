@@ -81,7 +81,15 @@ afterEach(async () => {
 describe('admission', () => {
   it('lets in agents only, with the right subprotocol', async () => {
     expect(await dial('rla_wrong').upgrade()).toMatchObject({ status: 401 });
-    expect(await dial(operator).upgrade()).toMatchObject({ status: 403 });
+    expect(await dial(operator).upgrade()).toMatchObject({
+      status: 403,
+      problem: {
+        type: 'urn:relight:error:forbidden',
+        status: 403,
+        detail: 'this is an operator token',
+        advice: 'Give an agent token: relight-collector token create --kind agent.',
+      },
+    });
     expect(await dial(token, ['relight.v9']).upgrade()).toMatchObject({ status: 400 });
     expect(await dial(token, ['other', 'relight.v1']).upgrade()).toMatchObject({ status: 101 });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);

@@ -1,12 +1,13 @@
 /** Agents' WebSockets on the collector's HTTP server: who may in is decided on the upgrade request, before any frame. */
 import type { Clock, Timer } from '@relight/shared/clock';
-import type { RelightError } from '@relight/shared/errors';
+import { RelightError } from '@relight/shared/errors';
 import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { MetricFamily } from '../api/metrics-text.ts';
+import { problem } from '../api/problem.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { TokenRecord } from '../store/store.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
@@ -26,6 +27,7 @@ export interface GatewayDeps {
   readonly admission?: AdmissionLimits;
 }
 
+const agentTokenAdvice = 'Give an agent token: relight-collector token create --kind agent.';
 /** How far agents spread their return after a planned end of this process. */
 const drainSpreadMs = 5_000;
 const drainFloorMs = 500;
@@ -85,22 +87,31 @@ export class AgentGateway {
     // Without a listener an error of a connection that is being refused would end the process.
     socket.on('error', () => socket.destroy());
     const path = (request.url ?? '').split('?')[0];
-    if (path !== agentPath) return this.#refuse(socket, 404, 'not-found');
+    if (path !== agentPath) return this.#refuse(socket, 'not-found', `agents connect to ${agentPath}, not to ${path}`);
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-    if (!offered.includes(subprotocol)) return this.#refuse(socket, 400, 'protocol', { 'Sec-WebSocket-Protocol': subprotocol });
+    if (!offered.includes(subprotocol)) {
+      return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
+    }
     const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     const token = bearer === undefined ? null : this.#deps.store.checkToken(bearer);
-    if (token === null) return this.#refuse(socket, 401, 'unauthorized', { 'WWW-Authenticate': 'Bearer' });
-    if (token.kind !== 'agent') return this.#refuse(socket, 403, 'forbidden');
+    if (token === null) {
+      const detail = bearer === undefined ? 'the request has no Authorization: Bearer TOKEN' : 'the token is unknown or revoked';
+      return this.#refuse(socket, 'unauthorized', detail, { 'WWW-Authenticate': 'Bearer' });
+    }
+    if (token.kind !== 'agent') return this.#refuse(socket, 'forbidden', `this is an ${token.kind} token`);
     const place = this.#closing ? null : this.#admission.admit();
-    if (place === null) return this.#refuse(socket, 503, 'overloaded', { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
+    if (place === null) {
+      const detail = this.#closing ? 'the collector stops' : 'too many agents come at once';
+      return this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
+    }
     socket.once('close', () => place.done());
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, token, () => place.done()));
   }
 
-  #refuse(socket: Duplex, status: number, code: Refusal, headers: Record<string, string> = {}): void {
+  #refuse(socket: Duplex, code: Refusal, detail: string, headers: Record<string, string> = {}): void {
     this.#deps.counters.refused(code);
-    refuse(socket, status, code, headers);
+    const advice = code === 'unauthorized' || code === 'forbidden' ? { advice: agentTokenAdvice } : {};
+    refuse(socket, new RelightError(code, detail, advice), headers);
   }
 
   #open(webSocket: WebSocket, token: TokenRecord, handshakeDone: () => void): void {
@@ -165,13 +176,15 @@ function closeText(code: number, reason: string): string {
   return reason === '' ? `the agent closed the connection without a goodbye (${code})` : `${reason} (${code})`;
 }
 
-function refuse(socket: Duplex, status: number, code: Refusal, headers: Record<string, string>): void {
-  const body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, code });
+function refuse(socket: Duplex, error: RelightError, headers: Record<string, string>): void {
+  const body = problem(error);
+  const text = Buffer.from(JSON.stringify(body));
   const lines = Object.entries({
     Connection: 'close',
     'Content-Type': 'application/problem+json',
-    'Content-Length': String(body.length),
+    'Content-Length': String(text.length),
     ...headers,
   });
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${body.status} ${STATUS_CODES[body.status]}\r\n${head}\r\n`), text]));
 }

@@ -5,7 +5,9 @@ import { request as httpsRequest } from 'node:https';
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { errorMessage } from '@relight/shared/errors';
+import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
+import { openWebSocket } from '../../uplink/socket.ts';
 import { error, ok, type Finding } from './finding.ts';
 import { holderOfPort } from './port-holder.ts';
 
@@ -16,7 +18,7 @@ export async function checkCollector(collector: CollectorSpec): Promise<Finding>
   const url = new URL(`${collector.url.replace(/^ws/, 'http')}/healthz`);
   try {
     const status = await get(url, collector.caFile);
-    if (status === 200) return ok(`the collector at ${collector.url} answers`);
+    if (status === 200) return await checkAdmission(collector);
     return error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?');
   } catch (thrown) {
     const message = errorMessage(thrown) || (thrown as NodeJS.ErrnoException).code || 'no answer';
@@ -25,6 +27,33 @@ export async function checkCollector(collector: CollectorSpec): Promise<Finding>
       'Check its address, the network and ca_file. Workloads run without it.',
     );
   }
+}
+
+/** Knocks at the agents' door with the token and leaves: only what is refused there is an error. */
+function checkAdmission(collector: CollectorSpec): Promise<Finding> {
+  const { promise, resolve } = Promise.withResolvers<Finding>();
+  const answers = ok(`the collector at ${collector.url} answers`);
+  const ignore = (): void => undefined;
+  try {
+    const socket = openWebSocket(collector, {
+      opened: () => {
+        resolve(ok(`the collector at ${collector.url} answers and takes the token`));
+        socket.close(closeCodes.goodbye, 'preflight');
+      },
+      text: ignore,
+      alive: ignore,
+      closed: ({ status, reason, advice }) => {
+        const refused = status === 401 || status === 403;
+        resolve(
+          refused ? error(`the collector at ${collector.url} refuses this agent: ${reason}`, advice ?? 'Correct token_file.') : answers,
+        );
+      },
+    });
+  } catch {
+    // A token_file or ca_file that cannot be read is a finding of its own.
+    resolve(answers);
+  }
+  return promise;
 }
 
 async function get(url: URL, caFile: string | null): Promise<number> {
