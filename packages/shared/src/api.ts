@@ -21,7 +21,7 @@ export interface ApiHost {
   readonly agentVersion: string | null;
   readonly lastSeenAt: IsoTime | null;
   readonly clockSkewMs: number | null;
-  readonly metrics: HostMetrics | null;
+  readonly metrics: (Omit<HostMetrics, 'at'> & { readonly at: IsoTime }) | null;
   /** Hardware, operating system, engine. Absent from collectors older than this field. */
   readonly facts?: HostFacts;
   readonly workloads: readonly ApiWorkload[];

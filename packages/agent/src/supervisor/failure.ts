@@ -1,4 +1,5 @@
 /** What a failure leads to: at which level it is mended, when, and when trying again is useless. */
+import { isoTime } from '@relight/shared/api';
 import type { ErrorCode } from '@relight/shared/errors';
 import { formatDurationMs } from '@relight/shared/units';
 import type { Failure } from './op.ts';
@@ -170,7 +171,7 @@ function schedule(
     level,
     attempt,
     delayMs,
-    nextAttemptAt: work.now + delayMs,
+    nextAttemptAt: isoTime(work.now + delayMs),
   });
   work.set({ attempt: null, backOff: delayMs === 0 ? null : { until: work.now + delayMs, reason: failure.message, waiting: false } });
   beginAttempt(work, failure.message);

@@ -420,7 +420,9 @@ describe('by hand', () => {
 
   test('a pause ends by itself', () => {
     const world = ready();
-    world.send({ type: 'pause', reason: 'maintenance', until: world.now + 60_000 });
+    const until = world.now + 60_000;
+    world.send({ type: 'pause', reason: 'maintenance', until });
+    expect(world.events.find(({ kind }) => kind === 'workload.paused')?.data).toEqual({ until: new Date(until).toISOString() });
     world.advance(59_000);
     expect(world.state.phase).toBe('paused');
     world.advance(2_000);

@@ -2,6 +2,7 @@
  * The supervisor of one workload: `transition(state, event, context) → {state, effects}`. Pure. An event corrects what is
  * known; what is to be done follows from that (advance.ts), one operation at a time.
  */
+import { isoTimeOrNull } from '@relight/shared/api';
 import { advance } from './advance.ts';
 import { onCheck, onMountCheck } from './checks.ts';
 import type { Context, SupervisorEvent, Transition } from './event.ts';
@@ -130,7 +131,7 @@ function stoppedByUs(work: Work, runId: string): boolean {
 }
 
 function onPause(work: Work, event: { readonly reason: string; readonly until: number | null }): void {
-  if (work.state.pause === null) work.emit('workload.paused', 'info', `paused: ${event.reason}`, { until: event.until });
+  if (work.state.pause === null) work.emit('workload.paused', 'info', `paused: ${event.reason}`, { until: isoTimeOrNull(event.until) });
   work.set({ pause: { since: work.now, until: event.until, reason: event.reason } });
   work.cancelOp();
   work.enter('paused', event.reason);

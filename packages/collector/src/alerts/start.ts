@@ -2,6 +2,7 @@
  * Rules at work: watches the fleet and the committed events, and stores every change of an alert together with its
  * notifications in one transaction. One evaluation at a time; what happens meanwhile waits for the next one.
  */
+import { isoTime } from '@relight/shared/api';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { Bus } from '../bus.ts';
@@ -125,7 +126,7 @@ class AlertKeeper {
     if (transition !== 'updated') {
       const { host, workload, severity, summary, rule, id, startsAt } = alert;
       const kind = transition === 'resolved' ? 'alert.resolved' : 'alert.firing';
-      const data = { alertId: id, rule, severity, startsAt };
+      const data = { alertId: id, rule, severity, startsAt: isoTime(startsAt) };
       const event = { at: now, host, workload, generation: null, kind, message: `${rule}: ${summary}`, data } as const;
       const stored = await store.commitOwnEvent({ ...event, severity: transition === 'resolved' ? 'info' : severity });
       bus.publish('events', [stored]);

@@ -37,7 +37,7 @@ export function presentHost(host: HostRecord): ApiHost {
     agentVersion: host.agentVersion,
     lastSeenAt: isoTimeOrNull(host.lastSeenAt),
     clockSkewMs: host.clockSkewMs,
-    metrics: host.metrics,
+    metrics: host.metrics === null ? null : { ...host.metrics, at: isoTime(host.metrics.at) },
     facts: host.facts,
     workloads: host.workloads.map((status) => presentWorkload(host.name, status)),
   };

@@ -42,7 +42,7 @@ export const hostSchema = z
     agentVersion: z.string().nullable(),
     lastSeenAt: time.nullable(),
     clockSkewMs: z.number().nullable(),
-    metrics: hostMetricsSchema.nullable(),
+    metrics: hostMetricsSchema.extend({ at: time }).nullable(),
     facts: hostFactsSchema,
     workloads: z.array(workloadSchema),
   })
