@@ -9,6 +9,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
 import { createOptions } from '@relight/agent/engine/create-options';
 import { parseConfig } from '@relight/agent/config/load';
+import type { StageTiming } from '@relight/agent/supervisor/state';
 import type { WorkloadSpec } from '@relight/agent/config/spec';
 import { formatBytes } from '@relight/shared/units';
 import { stringify } from 'yaml';
@@ -41,11 +42,15 @@ export async function run([rounds = '10']: readonly string[]): Promise<void> {
     await lab.fleet.waitForPhase(host, name, 'ready');
     const floors: number[] = [];
     const relights: number[] = [];
+    const parts = new Map<string, number[]>();
     for (let round = 0; round < count; round += 1) {
       floors.push(await floor.round());
-      relights.push(await relightRound(lab));
+      const { took, stages } = await relightRound(lab);
+      relights.push(took);
+      for (const { stage, ms } of stages) parts.set(stage, [...(parts.get(stage) ?? []), ms]);
     }
     report(floors, relights);
+    for (const [stage, values] of parts) console.log(`    ${stage.padEnd(34)} median ${median(values).toFixed(0).padStart(4)} ms`);
   } finally {
     await engine.dispose();
   }
@@ -99,7 +104,7 @@ async function startFloor(socketPath: string, image: string): Promise<{ round():
 }
 
 /** From just before the kill to the agent's `workload.ready`, both on this machine's clock. */
-async function relightRound(lab: Lab): Promise<number> {
+async function relightRound(lab: Lab): Promise<{ readonly took: number; readonly stages: readonly StageTiming[] }> {
   const before = await lab.fleet.workload(host, name);
   const id = before?.containerId ?? '';
   const began = Date.now();
@@ -113,7 +118,8 @@ async function relightRound(lab: Lab): Promise<number> {
   );
   const took = Date.parse(ready.at) - began;
   await lab.fleet.waitForPhase(host, name, 'ready');
-  return took;
+  const { downMs, stages } = ready.data as { readonly downMs: number; readonly stages: readonly StageTiming[] };
+  return { took, stages: [{ stage: 'from the kill to the decision', ms: took - downMs }, ...stages] };
 }
 
 function report(floors: readonly number[], relights: readonly number[]): void {
