@@ -117,6 +117,8 @@ async function relightRound(lab: Lab): Promise<{ readonly took: number; readonly
     { timeoutMs: 30_000, everyMs: 20, what: 'the workload to be ready again' },
   );
   const took = Date.parse(ready.at) - began;
+  // The event may be ahead of the picture: the next round must not kill the container of the last one.
+  await waitFor(async () => (await lab.fleet.workload(host, name))?.generation === ready.generation, { what: 'the picture to follow' });
   await lab.fleet.waitForPhase(host, name, 'ready');
   const { downMs, stages } = ready.data as { readonly downMs: number; readonly stages: readonly StageTiming[] };
   return { took, stages: [{ stage: 'from the kill to the decision', ms: took - downMs }, ...stages] };
