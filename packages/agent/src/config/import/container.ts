@@ -1,4 +1,5 @@
 /** An existing container → a configuration, from the engine's own inspect document. What the image says itself is not repeated. */
+import { runDirectoryTarget } from '../../stages/runs.ts';
 import { reserved, sizeText, toYaml, workloadName, type ContainerDraft, type Imported } from './draft.ts';
 import { splitEnvironment, type InspectConfig, type InspectDocument, type InspectHost } from './inspect.ts';
 
@@ -122,32 +123,38 @@ function networking(host: InspectHost, settings: InspectDocument['NetworkSetting
 }
 
 function volumes(host: InspectHost, lost: string[]): readonly unknown[] {
-  const binds = (host.Binds ?? []).map((bind) => {
-    const [source, target, mode = ''] = bind.split(':');
-    const options = mode.split(',').filter((option) => option !== '' && option !== 'rw');
-    const unsupported = options.filter((option) => ['z', 'Z', 'nocopy'].includes(option));
-    for (const option of unsupported) lost.push(`volume ${bind}: the option ${option} is not supported yet`);
-    const kept = options.filter((option) => !unsupported.includes(option));
-    return [source, target, ...(kept.length > 0 ? [kept.join(',')] : [])].join(':');
-  });
-  const mounts = (host.Mounts ?? []).flatMap((mount) => {
-    if ((mount.Type !== 'bind' && mount.Type !== 'volume') || mount.Source === undefined || mount.Source === '') {
-      lost.push(
-        `mount ${mount.Target}: ${mount.Type === 'volume' ? 'an anonymous volume cannot be found again' : `the type ${mount.Type} is not supported yet`}`,
-      );
-      return [];
-    }
-    const propagation = mount.BindOptions?.Propagation;
-    return [
-      {
-        type: mount.Type,
-        source: mount.Source,
-        target: mount.Target,
-        ...(mount.ReadOnly === true ? { read_only: true } : {}),
-        ...(propagation === undefined || propagation === '' ? {} : { bind: { propagation } }),
-      },
-    ];
-  });
+  // Of a container that Relight manages already: its run directory is made anew for every generation.
+  const own = (target: string | undefined): boolean => target === runDirectoryTarget;
+  const binds = (host.Binds ?? [])
+    .filter((bind) => !own(bind.split(':')[1]))
+    .map((bind) => {
+      const [source, target, mode = ''] = bind.split(':');
+      const options = mode.split(',').filter((option) => option !== '' && option !== 'rw');
+      const unsupported = options.filter((option) => ['z', 'Z', 'nocopy'].includes(option));
+      for (const option of unsupported) lost.push(`volume ${bind}: the option ${option} is not supported yet`);
+      const kept = options.filter((option) => !unsupported.includes(option));
+      return [source, target, ...(kept.length > 0 ? [kept.join(',')] : [])].join(':');
+    });
+  const mounts = (host.Mounts ?? [])
+    .filter((mount) => !own(mount.Target))
+    .flatMap((mount) => {
+      if ((mount.Type !== 'bind' && mount.Type !== 'volume') || mount.Source === undefined || mount.Source === '') {
+        lost.push(
+          `mount ${mount.Target}: ${mount.Type === 'volume' ? 'an anonymous volume cannot be found again' : `the type ${mount.Type} is not supported yet`}`,
+        );
+        return [];
+      }
+      const propagation = mount.BindOptions?.Propagation;
+      return [
+        {
+          type: mount.Type,
+          source: mount.Source,
+          target: mount.Target,
+          ...(mount.ReadOnly === true ? { read_only: true } : {}),
+          ...(propagation === undefined || propagation === '' ? {} : { bind: { propagation } }),
+        },
+      ];
+    });
   return [...binds, ...mounts];
 }
 

@@ -204,7 +204,7 @@ describe('an existing container', () => {
     HostConfig: {
       AutoRemove: true,
       RestartPolicy: { Name: 'always' },
-      Binds: ['/tmp:/tmp', '/a:/b:ro,z', 'vol:/v:rw'],
+      Binds: ['/tmp:/tmp', '/a:/b:ro,z', 'vol:/v:rw', '/var/lib/relight/runs/w/1:/run/relight'],
       NetworkMode: 'bridge',
       Privileged: false,
       CapAdd: ['CAP_SYS_ADMIN'],
@@ -230,7 +230,10 @@ describe('an existing container', () => {
       ExtraHosts: ['a:1.2.3.4'],
       Dns: [],
       GroupAdd: null,
-      Mounts: [{ Type: 'bind', Source: '/x', Target: '/y', ReadOnly: true, BindOptions: { Propagation: 'rshared' } }],
+      Mounts: [
+        { Type: 'bind', Source: '/x', Target: '/y', ReadOnly: true, BindOptions: { Propagation: 'rshared' } },
+        { Type: 'bind', Source: '/var/lib/relight/runs/w/2', Target: '/run/relight' },
+      ],
       MaskedPaths: ['/proc/kcore'],
       ReadonlyPaths: ['/proc/sys'],
       UTSMode: '',
