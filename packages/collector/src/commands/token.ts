@@ -3,9 +3,10 @@ import { isoTimeOrNull } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import type { Database } from 'better-sqlite3';
+import { existsSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { overridesFromEnvironment, readConfig } from '../config.ts';
-import { lockDataDir, openForWriting } from '../store/database.ts';
+import { databasePath, lockDataDir, openForWriting } from '../store/database.ts';
 import { migrate, requireCurrent } from '../store/migrate.ts';
 import type { TokenKind, TokenRecord } from '../store/store.ts';
 import { tokenReads, tokenWrites } from '../store/token-store.ts';
@@ -33,7 +34,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .option('--json', 'one JSON document')
     .option('--data-dir <dir>', 'where the store lives')
     .action((flags: DataDirFlag & { json?: true }) => {
-      const tokens = withTokens(flags, (db) => tokenReads(db).tokens());
+      const tokens = withTokens(flags, (db) => tokenReads(db).tokens(), 'must-exist');
       process.stdout.write(flags.json === true ? `${JSON.stringify({ items: tokens.map(present), next: null })}\n` : table(tokens));
     });
   token
@@ -41,7 +42,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .description('from now on the token opens nothing, connected agents that use it are sent away')
     .option('--data-dir <dir>', 'where the store lives')
     .action((id: string, flags: DataDirFlag) => {
-      const revoked = withTokens(flags, (db) => tokenWrites(db).revokeToken(id, systemClock.now()));
+      const revoked = withTokens(flags, (db) => tokenWrites(db).revokeToken(id, systemClock.now()), 'must-exist');
       if (revoked) return;
       process.stderr.write(`relight-collector: there is no valid token with the id ${id}\nSee relight-collector token list.\n`);
       exitWith(1);
@@ -54,8 +55,13 @@ function parseKind(value: string): TokenKind {
 }
 
 /** Brings a new or older database to the present schema first, unless a service runs: then it must be current already. */
-function withTokens<T>(flags: DataDirFlag, use: (db: Database) => T): T {
+function withTokens<T>(flags: DataDirFlag, use: (db: Database) => T, where: 'may-be-new' | 'must-exist' = 'may-be-new'): T {
   const { dataDir } = readConfig(null, [overridesFromEnvironment(process.env), { dataDir: flags.dataDir }]);
+  // An empty list out of a directory made this moment would hide that --data-dir is wrong.
+  if (where === 'must-exist' && !existsSync(databasePath(dataDir))) {
+    const advice = 'Give the data directory of the service: --data-dir, or RELIGHT_COLLECTOR_DATA_DIR.';
+    throw new RelightError('config-unreadable', `${dataDir} holds no data of a collector`, { advice });
+  }
   const lock = lockUnlessServed(dataDir);
   try {
     const db = openForWriting(dataDir);
