@@ -35,6 +35,16 @@ export class ApiClient {
     return this.#call<T>('GET', path, { query });
   }
 
+  /** Why the collector is not ready to store anything; null: it is, or the answers to other questions tell what else is wrong. */
+  async storeTrouble(): Promise<string | null> {
+    try {
+      await this.#call<unknown>('GET', '/readyz', {});
+      return null;
+    } catch (thrown) {
+      return thrown instanceof RelightError && thrown.code === 'store-failed' ? thrown.message : null;
+    }
+  }
+
   /** All pages, or the first `max` items. */
   async list<T>(path: string, query: Query = {}, max = Number.POSITIVE_INFINITY): Promise<ApiList<T>> {
     const items: T[] = [];
@@ -88,7 +98,7 @@ export class ApiClient {
     const payload = body === undefined ? null : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const secure = url.startsWith('https:');
-      const request = (secure ? httpsRequest : httpRequest)(`${url}/api/v1/${path}${queryText(query)}`, {
+      const request = (secure ? httpsRequest : httpRequest)(`${url}${path.startsWith('/') ? path : `/api/v1/${path}`}${queryText(query)}`, {
         method,
         signal,
         headers: {

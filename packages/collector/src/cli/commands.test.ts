@@ -49,6 +49,19 @@ async function inProcess(...args: readonly string[]): Promise<Ended> {
 const run = (url: string, ...args: readonly string[]): Promise<Ended> => relight(url, args).ended;
 
 describe('listings', () => {
+  test('status says when the collector cannot store anything', async () => {
+    await using api = await fakeApi({
+      'GET hosts': list([apiHost({})]),
+      'GET alerts': list([]),
+      'GET /readyz': (_call, response) => problem(response, 503, 'store-failed', 'nothing can be stored since 2026: disk is full'),
+    });
+    expect(await run(api.url, 'status')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('1 host: 1 connected') as string,
+      stderr: 'relight: the collector is in trouble, what it shows may be old: nothing can be stored since 2026: disk is full\n',
+    });
+  });
+
   test('status shows hosts, workloads and alerts, reads every page and sends the token', async () => {
     await using api = await fakeApi({
       'GET hosts': (call, response) => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { fakeApi, json, problem, relight, sse } from './fake-api.test-data.ts';
+import { fakeApi, json, list, problem, relight, sse } from './fake-api.test-data.ts';
 import { apiHost, apiLine, apiWorkload } from './samples.test-data.ts';
 
 const lines = (from: number, to: number): { id: number; event: string; data: unknown }[] =>
@@ -35,8 +35,25 @@ describe('tail', () => {
       'tpu-0/ray process | --- gap: 2 lines, 12 bytes (rotated) ---',
     ]);
     expect(stderr).toMatch(/closed the stream; trying again\nrelight: connected again\n$/);
-    expect(api.calls[0]?.query).toEqual({ host: 'tpu-0', workload: 'ray', source: 'process', grep: 'a b', tail: '7' });
-    expect(api.calls.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '4_1.2', '4_1.2']);
+    const streams = api.calls.filter(({ path }) => path === 'logs/tail');
+    expect(streams[0]?.query).toEqual({ host: 'tpu-0', workload: 'ray', source: 'process', grep: 'a b', tail: '7' });
+    expect(streams.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '4_1.2', '4_1.2']);
+  });
+
+  test('a name that nothing has is told, and followed all the same', async () => {
+    await using api = await fakeApi({
+      'GET workloads': list([]),
+      'GET logs': (_call, response) => void response.end(),
+      'GET logs/tail': (_call, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+      },
+    });
+    const history = await relight(api.url, ['tail', '--workload', 'rya', '--no-follow']).ended;
+    expect(history).toMatchObject({ code: 0, stdout: '', stderr: 'relight: nothing that is known has this name or label\n' });
+    const tail = relight(api.url, ['tail', 'tpu-0/rya']);
+    await tail.shows('nothing that is known has this name or label; waiting for it');
+    tail.kill('SIGINT');
+    expect((await tail.ended).code).toBe(0);
   });
 
   test('--no-follow reads what is there, far more than a pipe holds', async () => {

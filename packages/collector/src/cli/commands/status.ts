@@ -40,7 +40,8 @@ async function status(options: StatusOptions, cli: Cli): Promise<void> {
   const client = cli.client();
   const { io } = cli;
   if (options.watch === true) return watch(client, options, cli);
-  const picture = await readPicture(client, options);
+  const [picture, trouble] = await Promise.all([readPicture(client, options), client.storeTrouble()]);
+  if (trouble !== null) io.note(`relight: the collector is in trouble, what it shows may be old: ${trouble}`);
   return io.write(options.json === true ? jsonDocument(sortPicture(picture)) : statusText(picture, viewContext(io)));
 }
 

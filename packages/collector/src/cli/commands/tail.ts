@@ -79,8 +79,24 @@ async function tail(subject: Target | undefined, options: TailOptions, cli: Cli)
   const text = options.json === true ? (entry: ApiLogEntry): string => `${JSON.stringify(entry)}\n` : view;
   const query = tailQuery(subject, options);
   const following = options.follow && options.until === undefined && options.previous !== true;
+  // Beside the stream: the first line waits for nothing.
+  const hint = namesNothing(client, query).then((nothing) => {
+    if (nothing) io.note(`relight: nothing that is known has this name or label${following ? '; waiting for it' : ''}`);
+  });
   const batches = following ? followed(client, query, cli) : history(client, query);
   for await (const entries of batches) await io.write(entries.map(text).join(''));
+  await hint;
+}
+
+/** A misspelt name would be silence for ever. Only a hint: what has gone may still have lines, and what is new will have some. */
+async function namesNothing(client: ApiClient, { host, workload, label }: Query): Promise<boolean> {
+  if (host === undefined && workload === undefined && label === undefined) return false;
+  try {
+    return (await client.list<unknown>('workloads', { host, workload, label }, 1)).items.length === 0;
+  } catch {
+    // The stream itself tells what is wrong.
+    return false;
+  }
 }
 
 function tailQuery(subject: Target | undefined, options: TailOptions): Query {
