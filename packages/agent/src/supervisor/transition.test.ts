@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { workloadFixture } from '../../../../test/support/specs.ts';
-import { failureOf, SimulatedWorld } from './simulated-world.ts';
+import { failureOf, SimulatedWorld } from '../../../../test/support/simulated-world.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 
 function ready(spec: WorkloadSpec = workloadFixture()): SimulatedWorld {

@@ -3,13 +3,13 @@
  * is alive in it), performs operations on that truth, and tells the supervisor of it as the adapters would. Every fault is
  * a method. Nothing is random here.
  */
-import type { ContainerFacts } from '../engine/engine.ts';
-import type { WorkloadSpec } from '../config/spec.ts';
-import type { Effect, EmittedEvent, SupervisorEvent } from './event.ts';
-import type { Failure, Op, OpValue, RunHandle, RunRef } from './op.ts';
-import { durable, initialState, restore, type WorkloadState } from './state.ts';
-import { transition, wakeAt } from './transition.ts';
-import { wantedProbes } from './desired-probes.ts';
+import type { ContainerFacts } from '@relight/agent/engine/engine';
+import type { WorkloadSpec } from '@relight/agent/config/spec';
+import type { Effect, EmittedEvent, SupervisorEvent } from '@relight/agent/supervisor/event';
+import type { Failure, Op, OpValue, RunHandle, RunRef } from '@relight/agent/supervisor/op';
+import { durable, initialState, restore, type WorkloadState } from '@relight/agent/supervisor/state';
+import { transition, wakeAt } from '@relight/agent/supervisor/transition';
+import { wantedProbes } from '@relight/agent/supervisor/desired-probes';
 
 interface SimulatedContainer {
   readonly id: string;
