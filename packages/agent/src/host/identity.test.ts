@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -31,6 +31,14 @@ describe('identity', () => {
     const first = loadIdentity({ stateDir, machineId });
     writeFileSync(join(stateDir, 'identity.json'), content);
     expect(loadIdentity({ stateDir, machineId }).agentId).toBe(first.agentId);
+  });
+
+  test('a full disk is told as one, in a sentence', () => {
+    mkdirSync(stateDir);
+    symlinkSync('/dev/full', join(stateDir, 'identity.json.new'));
+    expect(() => loadIdentity({ stateDir, machineId })).toThrow(
+      expect.objectContaining({ code: 'disk-full', message: expect.stringMatching(/identity\.json cannot be written: ENOSPC/) as string }),
+    );
   });
 
   test('survives a move of the directory', () => {

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorMessage, RelightError } from '@relight/shared/errors';
 import { z } from 'zod';
 import { replaceFileDurably } from './atomic-file.ts';
 import { type MachineId, sameMachine } from './machine-id.ts';
@@ -22,6 +23,7 @@ export interface Identity {
   readonly reason: string;
 }
 
+/** Fails with disk-full or config-invalid when a new identity cannot be kept. */
 export function loadIdentity(options: { readonly stateDir: string; readonly machineId: MachineId }): Identity {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
   const file = join(options.stateDir, 'identity.json');
@@ -30,7 +32,15 @@ export function loadIdentity(options: { readonly stateDir: string; readonly mach
     return { agentId: kept.agentId, created: false, reason: 'kept in the state directory' };
   }
   const agentId = deriveAgentId(options.machineId, realpathSync(options.stateDir));
-  replaceFileDurably(file, `${JSON.stringify({ agentId, machineId: options.machineId })}\n`);
+  try {
+    replaceFileDurably(file, `${JSON.stringify({ agentId, machineId: options.machineId })}\n`);
+  } catch (cause) {
+    const full = ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '');
+    throw new RelightError(full ? 'disk-full' : 'config-invalid', `${file} cannot be written: ${errorMessage(cause)}`, {
+      cause,
+      advice: 'Free space, or give a --state-dir on a disk that is writable and not full.',
+    });
+  }
   const reason =
     kept === null
       ? 'derived from the machine and the state directory'
