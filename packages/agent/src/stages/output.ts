@@ -16,9 +16,9 @@ export function lastLines(text: string, count: number): string {
   return lines.slice(-count).join(' | ').slice(-600);
 }
 
-/** `exit code 3`, `killed by SIGTERM`, `killed before it could report`. */
+/** `exit code 3`, `killed by SIGTERM`. Without a status nobody knows which: on a full disk the wrapper's last word is lost as well. */
 export function describeExit({ exitCode, signal }: RunExit): string {
-  if (exitCode === null) return 'killed before it could report';
+  if (exitCode === null) return 'ended without a status: killed, or no space left to write it';
   return signal === null ? `exit code ${exitCode}` : `killed by ${signal}`;
 }
 
