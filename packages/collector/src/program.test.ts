@@ -116,7 +116,7 @@ describe('relight-collector', () => {
     [['token', 'create', '--kind', 'king'], /agent or operator/],
     [['token', 'create'], /required option '--kind/],
     [['token', 'create', '--kind', 'operator', '--host', 'h'], /agent tokens only/],
-    [['token', 'list', '--data-dir', '/does/not/exist'], /\/does\/not\/exist holds no data of a collector/],
+    [['token', 'list', '--data-dir', '/does/not/exist'], /\/does\/not\/exist cannot be used: it holds no data of a collector/],
     [['token', 'revoke', 'x', '--data-dir', '/does/not/exist'], /holds no data of a collector/],
     [['nonsense'], /unknown command/],
   ])('refuses %j with one clear message', async (args, message) => {

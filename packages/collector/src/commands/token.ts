@@ -60,7 +60,9 @@ function withTokens<T>(flags: DataDirFlag, use: (db: Database) => T, where: 'may
   // An empty list out of a directory made this moment would hide that --data-dir is wrong.
   if (where === 'must-exist' && !existsSync(databasePath(dataDir))) {
     const advice = 'Give the data directory of the service: --data-dir, or RELIGHT_COLLECTOR_DATA_DIR.';
-    throw new RelightError('config-unreadable', `${dataDir} holds no data of a collector`, { advice });
+    throw new RelightError('config-unreadable', `the data directory ${dataDir} cannot be used: it holds no data of a collector`, {
+      advice,
+    });
   }
   const lock = lockUnlessServed(dataDir);
   try {
