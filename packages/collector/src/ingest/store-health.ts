@@ -7,7 +7,10 @@ import { isoTime } from '@relight/shared/api';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Store } from '../store/store.ts';
 
-type WrittenStore = Pick<Store, 'commitEvents' | 'commitBlock' | 'commitGap' | 'commitOwnEvent' | 'putHost'>;
+type WrittenStore = Pick<Store, 'commitEvents' | 'commitBlock' | 'commitGap' | 'commitOwnEvent' | 'putHost' | 'prune'>;
+
+/** Removes nothing, but writes: whether the disk takes it is the question. */
+const nothing = { eventsBefore: 0, logsBefore: 0, logsBytesMax: Number.MAX_SAFE_INTEGER };
 
 export interface StoreHealthOptions {
   readonly clock: Clock;
@@ -20,11 +23,19 @@ export class StoreHealth {
   /** The first failure since the last write that succeeded. */
   #trouble: { readonly error: RelightError; readonly since: number } | null = null;
 
+  #probe: () => Promise<unknown> = () => Promise.resolve();
+
   constructor(options: StoreHealthOptions) {
     this.#options = options;
   }
 
-  /** For a person and for `/readyz`; null while writes succeed. */
+  /** As trouble(), asked anew: a collector that is kept out of service because of it has nothing to write and would stay so. */
+  async check(): Promise<RelightError | null> {
+    if (this.#trouble !== null) await this.#probe().catch(() => undefined);
+    return this.trouble();
+  }
+
+  /** For a person; null while writes succeed. */
   trouble(): RelightError | null {
     if (this.#trouble === null) return null;
     const { error, since } = this.#trouble;
@@ -37,6 +48,7 @@ export class StoreHealth {
 
   /** The same store; what becomes of its writes is watched. */
   watch<S extends WrittenStore>(store: S): S {
+    this.#probe = () => this.#see(store.prune(nothing));
     return {
       ...store,
       commitEvents: (...args) => this.#see(store.commitEvents(...args)),
