@@ -359,7 +359,6 @@ describe('a store in trouble', () => {
       commitBlock: failing(store.commitBlock.bind(store)),
       commitOwnEvent: failing(store.commitOwnEvent.bind(store)),
       putHost: failing(store.putHost.bind(store)),
-      prune: failing(store.prune.bind(store)),
     });
     await start({ wrapStore, logger });
     const client = dial();
@@ -372,9 +371,9 @@ describe('a store in trouble', () => {
       code: 'store-failed',
       detail: expect.stringMatching(/^nothing can be stored since \S+Z: database or disk is full; /) as string,
     });
-    // Also when nothing waits to be written.
-    client.socket.terminate();
     full = false;
+    await client.next('ack');
+    await client.next('ack');
     expect((await readyz()).status).toBe(200);
     expect(lines.map(({ msg }) => msg)).toEqual([
       'nothing can be stored; agents keep what they have, and it is tried again every second',

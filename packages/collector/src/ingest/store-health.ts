@@ -7,10 +7,13 @@ import { isoTime } from '@relight/shared/api';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Store } from '../store/store.ts';
 
-type WrittenStore = Pick<Store, 'commitEvents' | 'commitBlock' | 'commitGap' | 'commitOwnEvent' | 'putHost' | 'prune'>;
+type WrittenStore = Pick<Store, 'commitEvents' | 'commitBlock' | 'commitGap' | 'commitOwnEvent' | 'putHost'>;
 
-/** Removes nothing, but writes: whether the disk takes it is the question. */
-const nothing = { eventsBefore: 0, logsBefore: 0, logsBytesMax: Number.MAX_SAFE_INTEGER };
+/**
+ * What waits to be written is tried again every second. Without a failure for this long nothing waits any more (its agents
+ * have gone), and nobody knows of trouble: a collector kept out of service by an old verdict would never write again.
+ */
+const staleMs = 30_000;
 
 export interface StoreHealthOptions {
   readonly clock: Clock;
@@ -21,23 +24,15 @@ export interface StoreHealthOptions {
 export class StoreHealth {
   readonly #options: StoreHealthOptions;
   /** The first failure since the last write that succeeded. */
-  #trouble: { readonly error: RelightError; readonly since: number } | null = null;
-
-  #probe: () => Promise<unknown> = () => Promise.resolve();
+  #trouble: { readonly error: RelightError; readonly since: number; readonly last: number } | null = null;
 
   constructor(options: StoreHealthOptions) {
     this.#options = options;
   }
 
-  /** As trouble(), asked anew: a collector that is kept out of service because of it has nothing to write and would stay so. */
-  async check(): Promise<RelightError | null> {
-    if (this.#trouble !== null) await this.#probe().catch(() => undefined);
-    return this.trouble();
-  }
-
-  /** For a person; null while writes succeed. */
+  /** For a person; null while writes succeed, or when none is tried. */
   trouble(): RelightError | null {
-    if (this.#trouble === null) return null;
+    if (this.#trouble === null || this.#options.clock.monotonic() - this.#trouble.last > staleMs) return null;
     const { error, since } = this.#trouble;
     return new RelightError(
       'store-failed',
@@ -48,7 +43,6 @@ export class StoreHealth {
 
   /** The same store; what becomes of its writes is watched. */
   watch<S extends WrittenStore>(store: S): S {
-    this.#probe = () => this.#see(store.prune(nothing));
     return {
       ...store,
       commitEvents: (...args) => this.#see(store.commitEvents(...args)),
@@ -72,8 +66,12 @@ export class StoreHealth {
   }
 
   #failed(error: RelightError): void {
-    if (this.#trouble !== null) return;
-    this.#trouble = { error, since: this.#options.clock.now() };
+    const monotonic = this.#options.clock.monotonic();
+    if (this.#trouble !== null) {
+      this.#trouble = { ...this.#trouble, last: monotonic };
+      return;
+    }
+    this.#trouble = { error, since: this.#options.clock.now(), last: monotonic };
     this.#options.warn('nothing can be stored; agents keep what they have, and it is tried again every second', error);
   }
 
