@@ -1,7 +1,6 @@
 import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { expect, test } from 'vitest';
-import { MemoryStore } from '../../../../test/support/memory-store.ts';
 import { hostRecord } from '../../../../test/support/fleet-records.ts';
 import type { Store } from '../store/store.ts';
 import { StoreHealth } from './store-health.ts';
@@ -12,7 +11,7 @@ test('trouble lasts as long as writes fail; a verdict without a fresh failure is
   const health = new StoreHealth({ clock, warn: (text) => said.push(text), info: (text) => said.push(text) });
   let full = true;
   const putHost = (): Promise<void> => (full ? Promise.reject(new RelightError('store-failed', 'disk is full')) : Promise.resolve());
-  const store = health.watch({ ...new MemoryStore(), putHost } as unknown as Store);
+  const store = health.watch({ putHost } as unknown as Store);
   const write = (): Promise<void> => store.putHost(hostRecord('a'));
   for (let second = 0; second < 60; second += 1) {
     await expect(write()).rejects.toThrow('disk is full');
