@@ -3,7 +3,7 @@
  * carries out the effects. Decides nothing itself.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
-import { RelightError, toRelightError } from '@relight/shared/errors';
+import { errorMessage, RelightError, toRelightError } from '@relight/shared/errors';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import type { Logger } from 'pino';
 import type { MountProbes } from './checks/mount.ts';
@@ -71,6 +71,7 @@ export class WorkloadLoop {
   #tick: Timer | null = null;
   #savedSpec: WorkloadSpec | null;
   #compared = false;
+  #unsaved = false;
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -150,12 +151,29 @@ export class WorkloadLoop {
 
   /** A disk that takes no more must not stop recovery: labels, RELIGHT_RUN and the engine can tell all of it again. */
   #save(): void {
-    const { store, spec, logger } = this.#options;
+    const { store, spec } = this.#options;
     try {
       store.save(spec.name, { state: durable(this.#state), spec });
     } catch (error) {
-      logger.error({ err: error, workload: spec.name }, 'the state could not be written; going on without');
+      if (!this.#unsaved)
+        this.#notice('error', `the state directory cannot be written (${errorMessage(error)}); supervision goes on without`);
+      this.#unsaved = true;
+      return;
     }
+    if (this.#unsaved) this.#notice('info', 'the state directory can be written again');
+    this.#unsaved = false;
+  }
+
+  /** Said once per outage. */
+  #notice(severity: 'info' | 'error', message: string): void {
+    this.#options.emit({
+      kind: 'host.notice',
+      severity,
+      message,
+      data: {},
+      at: this.#options.clock.now(),
+      workload: this.#options.spec.name,
+    });
   }
 
   #carryOut(effect: Effect, at: number): void {

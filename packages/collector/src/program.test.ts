@@ -102,8 +102,8 @@ describe('relight-collector', () => {
     const lines = log
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as { level: number; msg: string });
-    expect(lines.filter(({ level }) => level === 60)).toMatchObject([
+      .map((line) => JSON.parse(line) as { level: string; msg: string });
+    expect(lines.filter(({ level }) => level === 'fatal')).toMatchObject([
       { code: 'store-failed', msg: expect.stringContaining('writing thread failed') },
     ]);
   });

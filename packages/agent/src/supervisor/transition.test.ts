@@ -418,6 +418,17 @@ describe('by hand', () => {
     expect(world.state.restarts.container).toBe(0);
   });
 
+  test('a pause that gets another end says so, one that is only repeated does not', () => {
+    const world = ready();
+    world.send({ type: 'pause', reason: 'maintenance', until: null });
+    world.send({ type: 'pause', reason: 'maintenance', until: null });
+    world.send({ type: 'pause', reason: 'maintenance', until: world.now + 60_000 });
+    expect(kinds(world)).toEqual(['workload.paused', 'workload.paused']);
+    world.advance(61_000);
+    world.report();
+    expect(world.state.phase).toBe('ready');
+  });
+
   test('a pause ends by itself', () => {
     const world = ready();
     const until = world.now + 60_000;

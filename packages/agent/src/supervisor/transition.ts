@@ -131,7 +131,9 @@ function stoppedByUs(work: Work, runId: string): boolean {
 }
 
 function onPause(work: Work, event: { readonly reason: string; readonly until: number | null }): void {
-  if (work.state.pause === null) work.emit('workload.paused', 'info', `paused: ${event.reason}`, { until: isoTimeOrNull(event.until) });
+  const before = work.state.pause;
+  if (before === null || before.until !== event.until || before.reason !== event.reason)
+    work.emit('workload.paused', 'info', `paused: ${event.reason}`, { until: isoTimeOrNull(event.until) });
   work.set({ pause: { since: work.now, until: event.until, reason: event.reason } });
   work.cancelOp();
   work.enter('paused', event.reason);

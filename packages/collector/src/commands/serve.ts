@@ -40,7 +40,8 @@ function readSource(file: string): { file: string; text: string } {
 
 /** Resolves after a clean end. */
 async function serve(config: CollectorConfig, version: string): Promise<void> {
-  const logger = pino({ name: 'relight-collector' }, pino.destination({ dest: 2, sync: true }));
+  const form = { formatters: { level: (level: string) => ({ level }) }, timestamp: pino.stdTimeFunctions.isoTime };
+  const logger = pino({ name: 'relight-collector', ...form }, pino.destination({ dest: 2, sync: true }));
   const signalled = firstSignal(logger);
   const onFatal = (error: RelightError): never => {
     const { code, message, advice } = error;

@@ -1,6 +1,6 @@
 /** How every connection to the collector's database is opened. */
 import SqliteDatabase, { type Database } from 'better-sqlite3';
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 
@@ -11,6 +11,8 @@ const busyTimeoutMs = 10_000;
 
 /** For writing. FULL: what was committed survives a power loss, not only kill -9. */
 export function openForWriting(dataDir: string): Database {
+  // It holds every log: for this user alone. SQLite gives the files beside it the same mode.
+  closeSync(openSync(databasePath(dataDir), 'a', 0o600));
   const db = new SqliteDatabase(databasePath(dataDir), { timeout: busyTimeoutMs });
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
