@@ -12,6 +12,8 @@ export interface Condition {
   /** '' for an alert about the whole fleet. */
   readonly host: string;
   readonly workload: string | null;
+  /** Tells alerts of one rule about one host apart: a condition's name, a dependency's address. */
+  readonly subject?: string;
   readonly since: number;
   /** One line, for a person. */
   readonly summary: string;
@@ -22,9 +24,16 @@ export interface Condition {
 /** The alerts that fire now, by alertKey. */
 export type Firing = ReadonlyMap<string, AlertRecord>;
 
-/** One per rule and subject; a later episode of the same trouble has the same key. */
-export function alertKey(alert: { readonly rule: string; readonly host: string; readonly workload: string | null }): string {
-  return JSON.stringify([alert.rule, alert.host, alert.workload]);
+/** One per rule and what it is about; a later episode of the same trouble has the same key. A stored alert has its subject as a label. */
+export function alertKey(alert: {
+  readonly rule: string;
+  readonly host: string;
+  readonly workload: string | null;
+  readonly subject?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}): string {
+  const subject = alert.subject ?? alert.labels?.['subject'];
+  return JSON.stringify([alert.rule, alert.host, alert.workload, ...(subject === undefined ? [] : [subject])]);
 }
 
 /** Nothing was heard of these hosts for a while although they should be there. */

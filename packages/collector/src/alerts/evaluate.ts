@@ -88,11 +88,11 @@ function reconcile(
 }
 
 function firingRecord(condition: Condition, previous: AlertRecord | undefined): AlertRecord {
-  const { rule, host, workload, summary, severity } = condition;
+  const { rule, host, workload, subject, summary, severity } = condition;
   const startsAt = previous?.startsAt ?? condition.since;
-  const subject = workload === null ? host : `${host}/${workload}`;
+  const place = workload === null ? host : `${host}/${workload}`;
   return {
-    id: previous?.id ?? [rule, ...(subject === '' ? [] : [subject]), startsAt].join(':'),
+    id: previous?.id ?? [rule, place, subject ?? '', startsAt].filter((part) => part !== '').join(':'),
     rule,
     severity: worse(severity, previous?.severity),
     host,
@@ -101,7 +101,12 @@ function firingRecord(condition: Condition, previous: AlertRecord | undefined): 
     startsAt,
     endsAt: null,
     summary,
-    labels: { alertname: rule, ...(host === '' ? {} : { host }), ...(workload === null ? {} : { workload }) },
+    labels: {
+      alertname: rule,
+      ...(host === '' ? {} : { host }),
+      ...(workload === null ? {} : { workload }),
+      ...(subject === undefined ? {} : { subject }),
+    },
     data: { ...condition.data, told: told(previous) },
   };
 }
