@@ -24,6 +24,8 @@ export interface ApiHost {
   readonly metrics: (Omit<HostMetrics, 'at'> & { readonly at: IsoTime }) | null;
   /** Hardware, operating system, engine. Absent from collectors older than this field. */
   readonly facts?: HostFacts;
+  /** Its container engine, as its agent sees it. */
+  readonly engine?: { readonly state: 'up' | 'down'; readonly since: IsoTime } | null | undefined;
   readonly workloads: readonly ApiWorkload[];
 }
 
@@ -44,6 +46,8 @@ export interface ApiWorkload {
   readonly metrics: WorkloadMetrics | null;
   readonly restarts: { readonly process: number; readonly container: number; readonly host: number };
   readonly lastIncidentId: string | null;
+  /** The dependency that it waits for. */
+  readonly waitingFor?: string | null | undefined;
 }
 
 export interface ApiEvent {

@@ -1,5 +1,6 @@
 /** What an agent says about itself, and what the API passes on: workload status, host facts, metrics. */
 import { z } from 'zod';
+import { severities } from './event.ts';
 import { phases } from './phase.ts';
 
 export const restartCountsSchema = z.object({ process: z.number().int(), container: z.number().int(), host: z.number().int() });
@@ -26,6 +27,8 @@ export const workloadStatusSchema = z.object({
   stageSince: z.number().nullable(),
   attempt: z.number().int(),
   nextAttemptAt: z.number().nullable(),
+  /** The dependency that it waits for (`10.0.0.1:6379`), so that one dead head is one trouble for the whole fleet. */
+  waitingFor: z.string().nullable().optional(),
   generation: z.number().int(),
   containerId: z.string().nullable(),
   image: z.string(),
@@ -58,6 +61,26 @@ export const hostMetricsSchema = z.object({
   agentResidentBytes: z.number().optional(),
 });
 export type HostMetrics = z.infer<typeof hostMetricsSchema>;
+
+/**
+ * What is wrong with a host as long as it is (a nearly full disk, a GPU that fell off the bus, an announced preemption). One
+ * per (name, subject). Wire form: `since` in epoch milliseconds, by the agent's clock.
+ */
+export const hostConditionSchema = z.object({
+  /** Stable and short: `disk-low`, `gate`, `clock-skew` … */
+  name: z.string().max(64),
+  /** What it is about: a path, a device, a container; '' for the host as a whole. */
+  subject: z.string().max(512),
+  severity: z.enum(severities),
+  since: z.number(),
+  /** One line, for a person. */
+  reason: z.string().max(2048),
+  /** What a person does next; '' when there is nothing to do. */
+  advice: z.string().max(2048),
+});
+export type HostCondition = z.infer<typeof hostConditionSchema>;
+/** More than this in one heartbeat is cut off by the agent, the worst first. */
+export const hostConditionsMax = 100;
 
 export const hostFactsSchema = z.object({
   os: z.string().optional(),

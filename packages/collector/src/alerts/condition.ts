@@ -2,7 +2,7 @@
 import type { Severity } from '@relight/shared/event';
 import type { AlertRecord, HostRecord } from '../store/store.ts';
 
-export const ruleNames = ['RepeatedRestarts', 'HostDead', 'HostMissing', 'FleetDisconnected', 'WorkloadHeld'] as const;
+export const ruleNames = ['RepeatedRestarts', 'HostDead', 'HostMissing', 'FleetDisconnected', 'WorkloadHeld', 'EngineDown', 'DependencyDown'] as const;
 export type RuleName = (typeof ruleNames)[number];
 
 /** What a rule holds to be wrong at this moment. A firing alert whose condition is no longer named is resolved. */
@@ -37,6 +37,6 @@ export function alertKey(alert: {
 }
 
 /** Nothing was heard of these hosts for a while although they should be there. */
-export function isSilent(host: HostRecord): boolean {
+export function isSilent(host: Pick<HostRecord, 'state'>): boolean {
   return host.state === 'disconnected' || host.state === 'suspect' || host.state === 'dead';
 }

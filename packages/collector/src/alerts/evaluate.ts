@@ -2,14 +2,16 @@
  * All rules together. Pure: what fires, what was observed and the time go in; changed alerts come out, each saying whether its
  * sinks must be told.
  *
- * An alert is told once per change of state or severity. While another alert explains it (a dead host explains its workloads, a
- * lost fleet its hosts) it fires untold; what was told before is still corrected when it resolves.
+ * An alert is told once per change of state or severity. While another alert explains it (a dead host or engine explains its
+ * workloads, a dead head those that wait for it, a lost fleet its hosts) it fires untold; what was told before is still corrected when it resolves.
  */
 import type { Severity } from '@relight/shared/event';
 import { severities } from '@relight/shared/event';
 import type { AlertRecord, HostRecord } from '../store/store.ts';
-import { alertKey, type Condition, type Firing } from './condition.ts';
+import { alertKey, type Condition, type Firing, type RuleName } from './condition.ts';
 import type { AlertsConfig } from '../config.ts';
+import { dependencyDown, waitsForDown } from './dependency-down.ts';
+import { engineDown } from './engine-down.ts';
 import { fleetDisconnected, fleetDisconnectedKey, fleetMembers } from './fleet-disconnected.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
@@ -47,10 +49,12 @@ export function evaluate(
     ...fleetDisconnected(hosts, state.firing, now),
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
     ...hostMissing(hosts.values(), now),
+    ...engineDown(hosts.values(), state.firing, now),
+    ...dependencyDown(hosts.values(), state.firing, now),
     ...workloadHeld(hosts.values()),
     ...repeatedRestarts(tracks.values()),
   ];
-  const { firing, changes } = reconcile(conditions, state.firing, tracks, now);
+  const { firing, changes } = reconcile(conditions, state.firing, { tracks, hosts, now });
   return { state: { tracks, firing }, changes };
 }
 
@@ -63,15 +67,14 @@ function told(alert: AlertRecord | undefined): string | null {
 function reconcile(
   conditions: readonly Condition[],
   before: Firing,
-  tracks: ReadonlyMap<string, RestartTrack>,
-  now: number,
+  { tracks, hosts, now }: Pick<Observed, 'hosts' | 'now'> & { readonly tracks: ReadonlyMap<string, RestartTrack> },
 ): { firing: Map<string, AlertRecord>; changes: AlertChange[] } {
   const present = new Map(conditions.map((condition) => [alertKey(condition), firingRecord(condition, before.get(alertKey(condition)))]));
   const firing = new Map<string, AlertRecord>();
   const changes: AlertChange[] = [];
   for (const [key, alert] of present) {
     const previous = before.get(key);
-    const tell = told(previous) !== alert.severity && !isInhibited(alert, present);
+    const tell = told(previous) !== alert.severity && !isInhibited(alert, present, hosts);
     const next = tell ? { ...alert, data: { ...alert.data, told: alert.severity } } : alert;
     firing.set(key, next);
     const transition = previous === undefined ? 'firing' : previous.severity === next.severity ? 'updated' : 'severity';
@@ -116,8 +119,12 @@ function worse(severity: Severity, previous: Severity | undefined): Severity {
   return previous !== undefined && severities.indexOf(previous) > severities.indexOf(severity) ? previous : severity;
 }
 
-function isInhibited(alert: AlertRecord, present: Firing): boolean {
-  if (alert.workload !== null) return present.has(alertKey({ rule: 'HostDead', host: alert.host, workload: null }));
+/** Another alert explains it: one cause, one notification. */
+function isInhibited(alert: AlertRecord, present: Firing, hosts: Observed['hosts']): boolean {
+  const ofHost = (rule: RuleName): boolean => present.has(alertKey({ rule, host: alert.host, workload: null }));
+  if (alert.workload !== null)
+    return ofHost('HostDead') || ofHost('EngineDown') || waitsForDown(hosts.get(alert.host), alert.workload, present);
+  if (alert.rule === 'EngineDown') return ofHost('HostDead');
   return alert.rule === 'HostDead' && present.has(fleetDisconnectedKey) && fleetMembers(present).has(alert.host);
 }
 

@@ -22,6 +22,7 @@ export function presentWorkload(host: string, status: WorkloadStatus): ApiWorklo
     metrics: status.metrics,
     restarts: status.restarts,
     lastIncidentId: status.lastIncidentId,
+    waitingFor: status.waitingFor ?? null,
   };
 }
 
@@ -39,6 +40,7 @@ export function presentHost(host: HostRecord): ApiHost {
     clockSkewMs: host.clockSkewMs,
     metrics: host.metrics === null ? null : { ...host.metrics, at: isoTime(host.metrics.at) },
     facts: host.facts,
+    engine: host.engine === undefined || host.engine === null ? null : { state: host.engine.state, since: isoTime(host.engine.since) },
     workloads: host.workloads.map((status) => presentWorkload(host.name, status)),
   };
 }

@@ -27,6 +27,7 @@ export const workloadSchema = z
     metrics: workloadMetricsSchema.nullable(),
     restarts: restartCountsSchema,
     lastIncidentId: z.string().nullable(),
+    waitingFor: z.string().nullable().optional(),
   })
   .meta({ id: 'Workload' }) satisfies z.ZodType<ApiWorkload>;
 
@@ -44,6 +45,7 @@ export const hostSchema = z
     clockSkewMs: z.number().nullable(),
     metrics: hostMetricsSchema.extend({ at: time }).nullable(),
     facts: hostFactsSchema,
+    engine: z.object({ state: z.enum(['up', 'down']), since: time }).nullable().optional(),
     workloads: z.array(workloadSchema),
   })
   .meta({ id: 'Host' }) satisfies z.ZodType<ApiHost>;

@@ -149,9 +149,10 @@ export class LiveFleet implements Fleet, SessionOwner {
     const entry = this.#entryOf(session);
     if (entry === undefined) return;
     const now = this.#deps.clock.now();
-    const urgent = workloadsKey(entry.record.workloads) !== workloadsKey(heartbeat.workloads);
+    const engine = entry.record.engine?.state === heartbeat.engine ? entry.record.engine : { state: heartbeat.engine, since: now };
+    const urgent = workloadsKey(entry.record.workloads) !== workloadsKey(heartbeat.workloads) || engine !== entry.record.engine;
     const { workloads, metrics = entry.record.metrics, at } = heartbeat;
-    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs: Math.round(at - now), workloads, metrics };
+    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs: Math.round(at - now), workloads, metrics, engine };
     this.#book.changed(entry, urgent);
   }
 

@@ -27,6 +27,8 @@ export interface HostRecord {
   readonly clockSkewMs: number | null;
   readonly metrics: HostMetrics | null;
   readonly workloads: readonly WorkloadStatus[];
+  /** What the agent says of its container engine; `since` by this collector's clock. Absent before its first heartbeat. */
+  readonly engine?: { readonly state: 'up' | 'down'; readonly since: number } | null;
   /** Pre-registered hosts must have arrived by then. */
   readonly expectedBy: number | null;
 }

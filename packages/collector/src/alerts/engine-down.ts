@@ -1,0 +1,25 @@
+/**
+ * EngineDown: a host's container engine does not answer. Pure. One trouble, whatever number of workloads it holds; theirs are
+ * held back meanwhile (evaluate.ts). Resolved when it answers again, or when the host says goodbye or is forgotten; a host that
+ * is merely silent resolves nothing.
+ */
+import type { HostRecord } from '../store/store.ts';
+import { alertKey, isSilent, type Condition, type Firing } from './condition.ts';
+
+/** An engine restarts within 20 s, also with hundreds of containers (seen with Engine 20.10). */
+export const engineDownAfterMs = 60_000;
+
+export function engineDown(hosts: Iterable<HostRecord>, firing: Firing, now: number): Condition[] {
+  const conditions: Condition[] = [];
+  for (const host of hosts) {
+    const { name, state, engine, workloads } = host;
+    if (engine?.state !== 'down') continue;
+    const told = firing.has(alertKey({ rule: 'EngineDown', host: name, workload: null }));
+    const unheard = state === 'unknown' || isSilent(host);
+    if (!(unheard && told) && !(state === 'connected' && now - engine.since >= engineDownAfterMs)) continue;
+    const held = workloads.length === 1 ? 'its workload fares' : `its ${workloads.length} workloads fare`;
+    const summary = `the container engine of ${name} does not answer; nobody can say how ${held}`;
+    conditions.push({ rule: 'EngineDown', severity: 'critical', host: name, workload: null, since: engine.since, summary, data: {} });
+  }
+  return conditions;
+}
