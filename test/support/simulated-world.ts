@@ -10,6 +10,7 @@ import type { Failure, Op, OpValue, RunHandle, RunRef } from '@relight/agent/sup
 import { durable, initialState, restore, type WorkloadState } from '@relight/agent/supervisor/state';
 import { transition, wakeAt } from '@relight/agent/supervisor/transition';
 import { wantedProbes } from '@relight/agent/supervisor/desired-probes';
+import type { JournalStep } from '@relight/agent/workload-journal';
 
 interface SimulatedContainer {
   readonly id: string;
@@ -35,12 +36,16 @@ export class SimulatedWorld {
   checksPass = true;
   /** Every start is followed by an exit with code 3. */
   diesAtStart = false;
+  /** What a process that ends has said last. */
+  lastLines: readonly string[] = [];
   #stranger = false;
   pending: { readonly opId: number; readonly op: Op; cancelled: boolean } | null = null;
   #afterOutage = false;
   #observeWanted = false;
   #ids = 0;
   #pids = 100;
+  /** Told of every transition, as the journal is. */
+  onStep: (step: JournalStep) => void = () => {};
 
   constructor(spec: WorkloadSpec) {
     this.spec = spec;
@@ -61,8 +66,11 @@ export class SimulatedWorld {
   }
 
   send(event: SupervisorEvent): void {
-    const { state, effects } = transition(this.state, event, { now: this.now, random: 0.5, spec: this.spec, ownerId: 'owner' });
+    const { state: before, now } = this;
+    const random = 0.5;
+    const { state, effects } = transition(before, event, { now, random, spec: this.spec, ownerId: 'owner' });
     this.state = state;
+    this.onStep({ at: now, now, random, event, before, after: state, effects });
     for (const effect of effects) this.#carryOut(effect);
   }
 
@@ -214,7 +222,8 @@ export class SimulatedWorld {
     const stopped = container.runs.filter((run) => runs.some((ref) => ref.runId === run.runId));
     container.runs = container.runs.filter((run) => !stopped.includes(run));
     for (const run of stopped) {
-      if (run.kind !== 'setup') this.send({ type: 'run-exited', runId: run.runId, exitCode: 143, signal: 'SIGTERM', containerAlive: true });
+      if (run.kind !== 'setup')
+        this.send({ type: 'run-exited', runId: run.runId, exitCode: 143, signal: 'SIGTERM', containerAlive: true, lastLines: [] });
     }
   }
 
@@ -278,7 +287,7 @@ export class SimulatedWorld {
     current.runs = [];
     current.mounts.clear();
     if (process !== undefined && this.state.process?.runId === process.runId) {
-      this.send({ type: 'run-exited', runId: process.runId, exitCode: null, signal: null, containerAlive: false });
+      this.send({ type: 'run-exited', runId: process.runId, exitCode: null, signal: null, containerAlive: false, lastLines: [] });
     }
     this.#observeWanted = true;
   }
@@ -302,8 +311,17 @@ export class SimulatedWorld {
     if (this.#supervised === undefined || run === undefined) return;
     this.#supervised.runs = this.#supervised.runs.filter((other) => other !== run);
     if (this.state.process?.runId === run.runId) {
-      this.send({ type: 'run-exited', runId: run.runId, exitCode, signal: null, containerAlive: true });
+      this.send({ type: 'run-exited', runId: run.runId, exitCode, signal: null, containerAlive: true, lastLines: this.lastLines });
     }
+  }
+
+  /** The kernel kills something in the container; `survives` tells whether its first process lives on. */
+  oom(survives: boolean): void {
+    if (this.#supervised?.running !== true) return;
+    this.send({ type: 'oom', process: { pid: 4_711, name: 'python3' }, constraint: 'container' });
+    this.send({ type: 'oom', process: null, constraint: 'container' });
+    if (!survives) this.killContainer();
+    this.#observeWanted = true;
   }
 
   loseMount(): void {
@@ -352,6 +370,7 @@ export class SimulatedWorld {
         exitCode: null,
         signal: null,
         containerAlive: this.#supervised?.running === true,
+        lastLines: [],
       });
     }
     for (const probe of wantedProbes(this.state, this.spec)) {

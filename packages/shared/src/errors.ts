@@ -50,6 +50,7 @@ export const catalogue = {
   'container-removed': entry('The container was removed', 'Find out who removes it; use pause for maintenance.'),
   'container-restarted': entry('Somebody else restarted the container', 'Leave restarting to Relight; use pause for maintenance.'),
   'container-oom': entry('The container ran out of memory', 'Raise its memory limit or lower its use.'),
+  'process-oom': entry('The kernel killed a process for want of memory', 'Raise the memory limit or lower the use of memory.'),
   'engine-restarted': entry('The container fell with the engine', 'Nothing: it is brought back without cost to its budget.'),
 
   // Stages
@@ -71,6 +72,11 @@ export const catalogue = {
   'start-deadline': entry('The workload was not ready before its start deadline', 'Look at the slowest stage.'),
   cancelled: entry('The operation was cancelled', 'Nothing.'),
   internal: entry('A defect of Relight', 'Please report it with the message.', { status: 500 }),
+
+  // Accelerators
+  'tpu-busy': entry('The TPU is held by another process', 'Find the holder (relight host); replace the VM when nobody holds it.'),
+  'gpu-lost': entry('The GPU is lost inside the container', 'Nothing: the container is recreated.'),
+  'gpu-driver-mismatch': entry('The GPU driver and its library differ', 'Reboot the host, or reload the driver.', { recoverable: false }),
 
   // Agent and collector
   'host-facts-unknown': entry('What this machine is could not be found out in full', 'Run relight-agent facts on the host.'),

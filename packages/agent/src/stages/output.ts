@@ -16,6 +16,14 @@ export function lastLines(text: string, count: number): string {
   return lines.slice(-count).join(' | ').slice(-600);
 }
 
+/** The last 200 lines that say something, oldest first. */
+export function splitLines(text: string): readonly string[] {
+  return text
+    .split(/\r?\n|\r/)
+    .filter((line) => line.trim() !== '')
+    .slice(-200);
+}
+
 /** `exit code 3`, `killed by SIGTERM`. Without a status nobody knows which: on a full disk the wrapper's last word is lost as well. */
 export function describeExit({ exitCode, signal }: RunExit): string {
   if (exitCode === null) return 'ended without a status: killed, or no space left to write it';

@@ -34,7 +34,7 @@ it('watches each wanted run once, however often it is wanted', async () => {
   expect(waiting.map(({ runId }) => runId)).toEqual(['a', 'b']);
   waiting[1]?.ended.resolve(exit);
   await settled();
-  expect(told).toEqual([['b', exit, true]]);
+  expect(told).toEqual([[run('b'), exit, true]]);
 });
 
 it('tells nothing of what is wanted no longer, nor after its own end', async () => {
@@ -56,6 +56,6 @@ it('says that a container is gone with its run, and that watching failed', async
   waiting[0]?.ended.resolve(exit);
   waiting[1]?.ended.reject(new Error('no inotify'));
   await settled();
-  expect(told).toEqual([['a', exit, false]]);
+  expect(told).toEqual([[run('a'), exit, false]]);
   expect(failures).toMatchObject([{ run: 'b' }]);
 });

@@ -8,7 +8,7 @@ export interface RunWatchesOptions {
   readonly runs: Pick<Runs, 'exited'>;
   readonly logger: Pick<Logger, 'error'>;
   /** `containerAlive`: its first process still ran when the end of the run was seen. */
-  readonly onExit: (runId: string, exit: RunExit, containerAlive: boolean) => void;
+  readonly onExit: (run: RunHandle, exit: RunExit, containerAlive: boolean) => void;
 }
 
 export class RunWatches {
@@ -40,7 +40,7 @@ export class RunWatches {
     this.#watched.set(run.runId, abort);
     void this.#options.runs.exited(run, containerId, abort.signal).then(
       (exit) => {
-        if (!abort.signal.aborted) this.#options.onExit(run.runId, exit, isExecuting('/proc', containerPid));
+        if (!abort.signal.aborted) this.#options.onExit(run, exit, isExecuting('/proc', containerPid));
       },
       (thrown: unknown) => {
         if (!abort.signal.aborted) this.#options.logger.error({ err: thrown, run: run.runId }, 'watching a run failed');

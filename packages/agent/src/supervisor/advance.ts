@@ -9,6 +9,7 @@ import { formatDurationMs } from '@relight/shared/units';
 import type { SetupItem, WorkloadSpec } from '../config/spec.ts';
 import { beginAttempt, fail } from './failure.ts';
 import type { Op } from './op.ts';
+import { blocked } from './host-word.ts';
 import { retiredName } from './retired-name.ts';
 import type { WorkloadState } from './state.ts';
 import type { Work } from './work.ts';
@@ -29,7 +30,7 @@ export function advance(work: Work): void {
   }
   if (state.suspectedDeath !== null || state.pendingFailure !== null) return;
   const { container, process, leftovers } = work.state;
-  if (container?.running === true && process !== null && state.stop === 'now') {
+  if (container?.running === true && process !== null && state.stop === 'now' && state.drain === null) {
     // Before the back-off, not after it: a broken process does no good while it waits.
     const op: Op = { kind: 'stop-runs', runs: [process, ...leftovers], graceful: true };
     work.enter('starting', work.state.attempt?.cause ?? state.reason, stageOf(op, work.spec));
@@ -53,10 +54,19 @@ export function advance(work: Work): void {
     work.run({ kind: 'rename', containerId: state.container.id });
     return;
   }
+  const why = blocked(state);
+  if (why !== null && waitsBeforeAttempt(state)) {
+    if (container?.running === true && !state.replace && inPlace(state, work.spec)) verify(work);
+    else work.enter('waiting', why);
+    return;
+  }
   const op = nextOp(work);
   if (op === null) verify(work);
   else begin(work, op);
 }
+
+/** The gate holds back what has not begun. A machine that goes away is not worth the rest of an attempt either. */
+const waitsBeforeAttempt = ({ attempt, drain }: WorkloadState): boolean => drain !== null || attempt?.prepared !== true;
 
 /** Somebody renamed it: whoever looks for it by its name does not find it. */
 const isMisnamed = ({ container, replace }: WorkloadState): boolean =>

@@ -4,6 +4,7 @@ import type { MountCondition } from '../checks/probe.ts';
 import type { OpResult } from './op.ts';
 import type { CheckReport, WorkloadState } from './state.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
+import type { ErrorCode } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { Op } from './op.ts';
 
@@ -13,18 +14,45 @@ export type SupervisorEvent =
   /** List + inspect: all our containers of this workload, and whoever holds its name. */
   | { readonly type: 'observed'; readonly containers: readonly ContainerFacts[]; readonly afterOutage: boolean }
   | { readonly type: 'engine-lost'; readonly reason: string }
-  /** The kernel killed a process of the container for want of memory; the container may live on. */
-  | { readonly type: 'oom' }
+  /**
+   * The kernel killed a process of the container for want of memory; the container may live on. Told by the kernel log (which
+   * process, whose limit) and by the engine (`process` null), in any order: one killing is counted once.
+   */
+  | {
+      readonly type: 'oom';
+      readonly process: { readonly pid: number; readonly name: string } | null;
+      /** Whose memory was short: the container's own limit, or the whole host. */
+      readonly constraint: 'container' | 'host';
+    }
+  /** The host's gate. Closed: no attempt begins; what is under way inside a container goes on. Without a word it is open. */
+  | { readonly type: 'gate'; readonly open: boolean; readonly reason: string }
+  /** The machine will go away (preemption, maintenance, shutdown): nothing is restarted meanwhile. `until`: epoch ms, null: open end. */
+  | { readonly type: 'drain'; readonly reason: string; readonly until: number | null }
+  | { readonly type: 'drain-over' }
+  /** A fault of an accelerator that this workload uses. */
+  | {
+      readonly type: 'accelerator';
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** Where it can be mended; `host`: not by Relight. */
+      readonly level: 'process' | 'container' | 'host';
+      readonly recoverable: boolean;
+      readonly data: Readonly<Record<string, unknown>>;
+    }
   /** An image appeared on the engine. */
   | { readonly type: 'image-changed' }
   | { readonly type: 'op-done'; readonly opId: number; readonly result: OpResult }
-  /** `containerAlive`: the container's first process is alive, as the kernel sees it. */
+  /**
+   * `containerAlive`: the container's first process is alive, as the kernel sees it. `lastLines`: at most the last 200 lines
+   * that the run wrote, oldest first, without secrets.
+   */
   | {
       readonly type: 'run-exited';
       readonly runId: string;
       readonly exitCode: number | null;
       readonly signal: string | null;
       readonly containerAlive: boolean;
+      readonly lastLines: readonly string[];
     }
   | ({ readonly type: 'check' } & CheckReport)
   | { readonly type: 'mount-check'; readonly mount: string; readonly condition: MountCondition; readonly message: string }

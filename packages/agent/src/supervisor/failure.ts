@@ -53,8 +53,8 @@ export function fail(work: Work, failure: Failure, level: ActiveLevel = levelOf(
   const wasStable = readyAt !== null;
   const workedMs = readyAt === null ? 0 : work.now - readyAt;
   leaveReady(work);
-  if (work.state.pause !== null) {
-    // Maintenance: what breaks now is somebody's doing, and is put right after it.
+  if (work.state.pause !== null || work.state.drain !== null) {
+    // Maintenance, or the machine goes away: what breaks now is somebody's doing, and is put right after it.
     work.set({ attempt: null });
     return;
   }

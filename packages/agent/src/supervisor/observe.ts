@@ -3,6 +3,7 @@ import type { ContainerFacts } from '../engine/engine.ts';
 import { countUnanswered } from './checks.ts';
 import { fail, restartUncounted } from './failure.ts';
 import { describeHolder } from './holder.ts';
+import { afterOom, takeOom } from './host-word.ts';
 import type { Failure, OpKind } from './op.ts';
 import { failed } from './operations.ts';
 import type { KnownContainer } from './state.ts';
@@ -41,6 +42,7 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
     if (work.state.container?.running === true) failed(work, pendingFailure.op, pendingFailure.failure);
   }
   countUnanswered(work);
+  afterOom(work);
   sweep(work, ours);
 }
 
@@ -151,7 +153,8 @@ function startedByOthers(work: Work): void {
 function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
   const exit = describeExit(facts);
   const detectedAfterMs = facts.finishedAt === null ? null : Math.max(0, work.now - facts.finishedAt);
-  const code = afterOutage ? 'engine-restarted' : facts.oomKilled ? 'container-oom' : 'container-exited';
+  const killed = takeOom(work) !== null && facts.exitCode === 137;
+  const code = afterOutage ? 'engine-restarted' : facts.oomKilled || killed ? 'container-oom' : 'container-exited';
   const message = afterOutage ? `the container fell with the engine (${exit})` : `container ${exit}`;
   work.emit('container.died', afterOutage ? 'warning' : 'error', message, {
     code,

@@ -103,6 +103,12 @@ export interface WorkloadState {
   readonly op: { readonly id: number; readonly op: Op; readonly startedAt: number; readonly cancelled: boolean } | null;
   readonly opCount: number;
   readonly engine: { readonly up: boolean; readonly reason: string; readonly since: number };
+  /** The host's gate, as last heard. */
+  readonly gate: { readonly open: boolean; readonly reason: string };
+  /** The machine is about to go away; nothing is restarted. */
+  readonly drain: { readonly reason: string; readonly until: number | null } | null;
+  /** The last killing for want of memory. `pending`: what it means for the container is not known yet. */
+  readonly oom: { readonly at: number; readonly pid: number | null; readonly message: string; readonly pending: boolean } | null;
   /** Has this life of the agent compared its memory with the container? */
   readonly adopted: boolean;
   /** The process ended with its container apparently dying: the engine's word decides at which level. `since`: its first word to the contrary. */
@@ -152,6 +158,9 @@ type VolatileKey =
   | 'op'
   | 'opCount'
   | 'engine'
+  | 'gate'
+  | 'drain'
+  | 'oom'
   | 'adopted'
   | 'suspectedDeath'
   | 'pendingFailure'
@@ -165,6 +174,9 @@ function volatile(now: number): Pick<WorkloadState, VolatileKey> {
     op: null,
     opCount: 0,
     engine: { up: false, reason: 'not asked yet', since: now },
+    gate: { open: true, reason: '' },
+    drain: null,
+    oom: null,
     adopted: false,
     suspectedDeath: null,
     pendingFailure: null,
@@ -179,7 +191,8 @@ function volatile(now: number): Pick<WorkloadState, VolatileKey> {
 export type DurableState = Omit<WorkloadState, VolatileKey>;
 
 export function durable(state: WorkloadState): DurableState {
-  const { op, opCount, engine, adopted, suspectedDeath, pendingFailure, unanswered, ready, live, mountChecks, ...rest } = state;
+  const { op, opCount, engine, gate, drain, oom, adopted, suspectedDeath, pendingFailure, unanswered, ...more } = state;
+  const { ready, live, mountChecks, ...rest } = more;
   return rest;
 }
 

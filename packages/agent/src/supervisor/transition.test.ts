@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { acceleratorFault, steps } from '../../../../test/support/anything-happens.ts';
 import { workloadFixture } from '../../../../test/support/specs.ts';
 import { failureOf, SimulatedWorld } from '../../../../test/support/simulated-world.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
@@ -255,6 +256,90 @@ describe('the engine', () => {
   });
 });
 
+describe('the host', () => {
+  test('its closed gate holds back what has not begun, without cost; open, it goes on at once', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.send({ type: 'gate', open: false, reason: 'apt is busy' });
+    world.observe();
+    world.advance(600_000);
+    expect(world.state).toMatchObject({ phase: 'waiting', reason: 'apt is busy', restarts: { process: 0, container: 0, host: 0 } });
+    expect(world.ops).toEqual([]);
+    world.send({ type: 'gate', open: true, reason: '' });
+    expect(world.pending?.op.kind).toBe('prepare');
+    expect(world.settle()).toBe(true);
+  });
+
+  test('a gate that closes leaves alone what runs, and an attempt that is inside the container already', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.observe();
+    for (let i = 0; i < 4; i += 1) world.finishOp();
+    world.send({ type: 'gate', open: false, reason: 'apt is busy' });
+    expect(world.settle()).toBe(true);
+    world.killProcess();
+    expect(world.state).toMatchObject({ phase: 'waiting', reason: 'apt is busy' });
+    expect(world.pending).toBeNull();
+  });
+
+  test('a machine about to go away: nothing is restarted and nothing counted; when it stays, all is put right at once', () => {
+    const world = ready();
+    world.send({ type: 'drain', reason: 'preempted by the cloud', until: world.now + 120_000 });
+    expect(world.state.phase).toBe('ready');
+    world.killProcess();
+    world.advance(60_000);
+    world.report();
+    expect(world.pending).toBeNull();
+    expect(world.state).toMatchObject({ phase: 'waiting', reason: 'preempted by the cloud' });
+    expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
+    world.advance(60_000);
+    expect(world.settle()).toBe(true);
+    expect(kinds(world)).not.toContain('restart.scheduled');
+  });
+
+  test('out of memory, the container lives on: its process is started anew, told and counted once', () => {
+    const world = ready();
+    const id = world.state.container?.id;
+    world.oom(true);
+    world.report();
+    expect(world.pending?.op.kind).toBe('stop-runs');
+    expect(world.settle()).toBe(true);
+    expect(world.state).toMatchObject({ container: { id }, restarts: { process: 1, container: 0, host: 0 } });
+    expect(kinds(world).filter((kind) => kind === 'container.oom')).toHaveLength(1);
+    const scheduled = world.events.find(({ kind }) => kind === 'restart.scheduled');
+    expect(scheduled?.data).toMatchObject({ code: 'process-oom', level: 'process', countsAsFailure: true });
+    expect(scheduled?.message).toContain('python3 (pid 4711)');
+  });
+
+  test('out of memory and the process itself is what was killed: one failure, with its cause', () => {
+    const world = ready();
+    world.send({ type: 'oom', process: { pid: 4_711, name: 'python3' }, constraint: 'host' });
+    world.killProcess(137);
+    expect(world.settle()).toBe(true);
+    expect(world.state.restarts).toEqual({ process: 1, container: 0, host: 0 });
+    expect(world.events.find(({ kind }) => kind === 'process.exited')?.data).toMatchObject({ code: 'process-oom' });
+  });
+
+  test('out of memory and the container dies of it: one failure of the container', () => {
+    const world = ready();
+    world.oom(false);
+    expect(world.settle()).toBe(true);
+    expect(world.state.restarts).toEqual({ process: 0, container: 1, host: 0 });
+    expect(world.events.find(({ kind }) => kind === 'container.died')?.data).toMatchObject({ code: 'container-oom' });
+  });
+
+  test('a lost accelerator gets a new container, a faulty one of the host is held', () => {
+    const world = ready();
+    world.send(acceleratorFault('gpu-lost', 'container', true));
+    world.send(acceleratorFault('gpu-lost', 'container', true));
+    expect(world.settle()).toBe(true);
+    expect(world.state).toMatchObject({ generation: 2, restarts: { process: 0, container: 1, host: 0 } });
+    world.send(acceleratorFault('gpu-driver-mismatch', 'host', false));
+    world.send(acceleratorFault('gpu-driver-mismatch', 'host', false));
+    expect(world.state.phase).toBe('held');
+    expect(kinds(world).filter((kind) => kind === 'workload.held')).toHaveLength(1);
+    expect(world.current?.running).toBe(true);
+  });
+});
+
 describe('somebody else', () => {
   test('renames the container: it gets its name back and goes on', () => {
     const world = ready();
@@ -355,7 +440,7 @@ describe('a check that the engine left unanswered', () => {
 test('a container that died while the engine hung: its process dying with it is not counted, however late the engine says so', () => {
   const world = ready();
   const { process } = world.state;
-  world.send({ type: 'run-exited', runId: process?.runId ?? '', exitCode: null, signal: null, containerAlive: false });
+  world.send({ type: 'run-exited', runId: process?.runId ?? '', exitCode: null, signal: null, containerAlive: false, lastLines: [] });
   world.send({ type: 'engine-lost', reason: 'no answer' });
   world.advance(20_000);
   world.observe();
@@ -479,42 +564,6 @@ describe('by hand', () => {
   });
 });
 
-/** Anything may happen at any moment; each step is one fault or one bit of progress. */
-const steps: Record<string, (world: SimulatedWorld) => void> = {
-  finishOp: (world) => world.finishOp(),
-  failOp: (world) => world.finishOp(failureOf('setup-failed')),
-  failOpForGood: (world) => world.finishOp(failureOf('create-rejected', false)),
-  engineTimeout: (world) => world.finishOp(failureOf('engine-timeout')),
-  report: (world) => world.report(),
-  observe: (world) => world.observe(),
-  second: (world) => world.advance(1_000),
-  minutes: (world) => world.advance(300_000),
-  killContainer: (world) => world.killContainer(),
-  removeContainer: (world) => world.removeContainer(),
-  renameContainer: (world) => world.renameContainer(),
-  strangerComes: (world) => world.addStranger(),
-  strangerGoes: (world) => world.removeStranger(),
-  startRetired: (world) => world.startRetired(),
-  dyingStarts: (world) => void (world.diesAtStart = !world.diesAtStart),
-  killProcess: (world) => world.killProcess(),
-  loseMount: (world) => world.loseMount(),
-  stopEngine: (world) => world.stopEngine(),
-  engineBackAlone: (world) => world.startEngine(false),
-  engineBack: (world) => world.startEngine(true),
-  headDown: (world) => void (world.dependencyUp = false),
-  headUp: (world) => void (world.dependencyUp = true),
-  checksFail: (world) => void (world.checksPass = false),
-  checksPass: (world) => void (world.checksPass = true),
-  unanswered: (world) => world.send({ type: 'check', list: 'live', name: 'health', ok: false, message: 'no answer', unanswered: true }),
-  crash: (world) => world.crashAgent(false, false),
-  crashAfterOp: (world) => world.crashAgent(true, false),
-  stateLost: (world) => world.crashAgent(true, true),
-  pause: (world) => world.send({ type: 'pause', reason: 'test', until: null }),
-  resume: (world) => world.send({ type: 'resume' }),
-  restartProcess: (world) => world.send({ type: 'restart', level: 'process', reason: 'test' }),
-  restartContainer: (world) => world.send({ type: 'restart', level: 'container', reason: 'test' }),
-};
-
 describe('whatever happens', () => {
   const anything = fc.array(fc.constantFrom(...Object.keys(steps)), { maxLength: 60 });
   const fixtures = fc.constantFrom(
@@ -538,6 +587,8 @@ describe('whatever happens', () => {
         world.checksPass = true;
         world.diesAtStart = false;
         world.removeStranger();
+        world.send({ type: 'gate', open: true, reason: '' });
+        world.send({ type: 'drain-over' });
         world.send({ type: 'resume' });
         world.observe();
         expect(world.settle(3_000), `stuck in ${world.state.phase}: ${world.state.reason}`).toBe(true);

@@ -7,6 +7,7 @@ import { advance } from './advance.ts';
 import { onCheck, onMountCheck } from './checks.ts';
 import type { Context, SupervisorEvent, Transition } from './event.ts';
 import { fail, restartUncounted } from './failure.ts';
+import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } from './host-word.ts';
 import { onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
@@ -19,7 +20,11 @@ const handlers: Handlers = {
   tick: () => {},
   observed: (work, event) => onObserved(work, event.containers, event.afterOutage),
   'engine-lost': onEngineLost,
-  oom: (work) => work.emit('container.oom', 'warning', 'the kernel killed a process of the container for want of memory'),
+  oom: onOom,
+  gate: onGate,
+  drain: onDrain,
+  'drain-over': onDrainOver,
+  accelerator: onAccelerator,
   'image-changed': onImageChanged,
   'op-done': (work, event) => onOpDone(work, event.opId, event.result),
   'run-exited': onRunExited,
@@ -35,7 +40,8 @@ export function transition(state: WorkloadState, event: SupervisorEvent, context
   const work = new Work(state, context);
   forgetOldFailures(work);
   (handlers[event.type] as (work: Work, event: SupervisorEvent) => void)(work, event);
-  const { pause } = work.state;
+  const { pause, drain } = work.state;
+  if (drain !== null && drain.until !== null && work.now >= drain.until) onDrainOver(work);
   if (pause !== null && pause.until !== null && work.now >= pause.until) resume(work, 'the pause is over');
   startDeadline(work);
   advance(work);
@@ -44,13 +50,15 @@ export function transition(state: WorkloadState, event: SupervisorEvent, context
 
 /** When the next `tick` is due even if nothing happens; null: only an event can change anything. */
 export function wakeAt(state: WorkloadState, context: Pick<Context, 'spec'>): number | null {
-  const { backOff, held, pause, healthySince, history, verifyingSince } = state;
+  const { backOff, held, pause, drain, healthySince, history, verifyingSince } = state;
   const { process, container } = context.spec.restart;
   const idle = state.op === null && pause === null && state.engine.up && state.container?.frozen !== true;
+  const mayBegin = idle && blocked(state) === null;
   const due = [
     pause?.until ?? null,
-    idle ? (backOff?.until ?? null) : null,
-    idle && state.phase === 'held' ? (held?.retryAt ?? null) : null,
+    drain?.until ?? null,
+    mayBegin ? (backOff?.until ?? null) : null,
+    mayBegin && state.phase === 'held' ? (held?.retryAt ?? null) : null,
     idle && verifyingSince !== null ? verifyingSince + context.spec.readyWindowMs : null,
     onTheWay(state) ? (state.attempt?.startedAt ?? 0) + context.spec.startDeadlineMs : null,
     healthySince === null || history.process.failures === 0 ? null : healthySince + process.resetAfterMs,
@@ -109,19 +117,30 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
     return;
   }
   if (process?.runId !== event.runId || stoppedByUs(work, event.runId)) return;
-  const message =
+  const withContainer = !event.containerAlive && event.exitCode === null;
+  const oom = withContainer || event.exitCode === 0 ? null : takeOom(work);
+  const exit =
     event.exitCode === null
       ? 'process was killed'
       : `process exited with code ${event.exitCode}${event.signal === null ? '' : ` (${event.signal})`}`;
-  work.emit('process.exited', 'error', message, { runId: process.runId, pid: process.pid, exitCode: event.exitCode, signal: event.signal });
+  const message = oom === null ? exit : `${exit}: ${oom}`;
+  const code = oom === null ? 'process-exited' : 'process-oom';
+  work.emit('process.exited', 'error', message, {
+    code,
+    level: 'process',
+    runId: process.runId,
+    pid: process.pid,
+    exitCode: event.exitCode,
+    signal: event.signal,
+  });
   work.set({ process: null, leftovers: [...work.state.leftovers, process], stop: 'no' });
-  if (!event.containerAlive && event.exitCode === null) {
+  if (withContainer) {
     work.set({ suspectedDeath: { since: null, message } });
     work.effect({ kind: 'observe' });
     return;
   }
   work.cancelOp();
-  fail(work, { code: 'process-exited', message, recoverable: true, advice: '', data: { exitCode: event.exitCode } });
+  fail(work, { code, message, recoverable: true, advice: '', data: { exitCode: event.exitCode, signal: event.signal } });
 }
 
 /** Its end is what the operation under way is for; the operation's own end says so. */
