@@ -16,18 +16,24 @@ import type { ContainerFacts, Engine } from './engine/engine.ts';
 import { runOp } from './stages/run-op.ts';
 import { isExecuting } from './stages/proc.ts';
 import { RunWatches } from './stages/run-watches.ts';
-import type { Runs } from './stages/runs.ts';
+import type { RunExit, Runs } from './stages/runs.ts';
+import { splitLines } from './stages/output.ts';
 import type { StageContext } from './stages/stage.ts';
 import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
-import type { Op, OpResult } from './supervisor/op.ts';
+import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
+import { parseRunId } from './supervisor/run-id.ts';
 import { durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
+import { withoutSecrets } from './supervisor/journal.ts';
+import type { WorkloadJournal } from './workload-journal.ts';
 import type { WorkloadStore } from './workload-store.ts';
 
 /** An operation that does not end after its cancellation is given up; what it may still do is found by observation. */
 const cancelMsMax = 15_000;
+/** Of 200 lines, the most that is looked at, few are longer. */
+const lastLinesBytes = 64 * 1_024;
 /** A tick that changes nothing must not become a busy loop. */
 const tickMsMin = 20;
 
@@ -43,6 +49,7 @@ export interface LoopOptions {
   readonly resolveVars: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly secrets: SecretValues;
   readonly store: WorkloadStore;
+  readonly journal: WorkloadJournal;
   readonly clock: Clock;
   /** Epoch milliseconds that never jump. */
   readonly now: () => number;
@@ -83,7 +90,7 @@ export class WorkloadLoop {
     this.#watches = new RunWatches({
       runs: options.runs,
       logger: options.logger,
-      onExit: (runId, { exitCode, signal }, containerAlive) => this.send({ type: 'run-exited', runId, exitCode, signal, containerAlive }),
+      onExit: (run, exit, containerAlive) => void this.#runExited(run, exit, containerAlive),
     });
   }
 
@@ -93,7 +100,7 @@ export class WorkloadLoop {
 
   send(event: SupervisorEvent): void {
     if (this.#stop.signal.aborted) return;
-    this.#queue.push(event);
+    this.#queue.push(withoutSecrets(event, (value) => this.#options.secrets.data(value)));
     if (this.#draining) return;
     this.#draining = true;
     try {
@@ -137,12 +144,14 @@ export class WorkloadLoop {
   }
 
   #step(event: SupervisorEvent): void {
-    const { now, random, spec, ownerId, clock } = this.#options;
+    const { spec, ownerId, clock, journal } = this.#options;
     const before = this.#state;
     // Before the state is written: a slow disk is not when it happened.
     const at = clock.now();
-    const { state, effects } = transition(before, event, { now: now(), random: random(), spec, ownerId });
+    const [now, random] = [this.#options.now(), this.#options.random()];
+    const { state, effects } = transition(before, event, { now, random, spec, ownerId });
     this.#state = state;
+    journal.record({ at, now, random, event, before, after: state, effects });
     if (state.op === null) this.#progress = null;
     this.#save();
     for (const effect of effects) this.#carryOut(effect, at);
@@ -263,6 +272,7 @@ export class WorkloadLoop {
 
   /** After the queue is empty: probes, watches and the next tick follow from the state. */
   #settle(): void {
+    this.#options.journal.flush(this.#state);
     this.#setProbes();
     this.#setWatches();
     const { now, spec, clock } = this.#options;
@@ -309,6 +319,19 @@ export class WorkloadLoop {
     const { container, process, mounts, adopted } = this.#state;
     const placed = [process, ...Object.values(mounts).map((mount) => mount.run)].filter((run) => run !== null);
     this.#watches.set(container?.running === true && adopted ? placed : [], container ?? { id: '', pid: 0 });
+  }
+
+  /** What it said last goes with it: that is where the cause stands. */
+  async #runExited(run: RunHandle, { exitCode, signal }: RunExit, containerAlive: boolean): Promise<void> {
+    const { runs, spec, secrets, logger } = this.#options;
+    const generation = parseRunId(run.runId)?.generation ?? this.#state.generation;
+    let lastLines: readonly string[] = [];
+    try {
+      lastLines = splitLines(secrets.text(await runs.tail(run, spec.name, generation, lastLinesBytes)));
+    } catch (thrown) {
+      logger.warn({ run: run.runId, reason: errorMessage(thrown) }, 'the last lines of a run cannot be read');
+    }
+    this.send({ type: 'run-exited', runId: run.runId, exitCode, signal, containerAlive, lastLines });
   }
 
   #onProbe(key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult): void {
