@@ -38,6 +38,7 @@ export const exampleStatus = (): AgentStatus => ({
     lagEvents: 7,
     lagBytes: 2048,
   },
+  conditions: [],
   metrics: { at: exampleNow, load1: 0.5, cpuUsed: 0.123, memoryTotalBytes: 2 ** 34, memoryAvailableBytes: 2 ** 33, disks: [] },
   workloads: [
     workload,

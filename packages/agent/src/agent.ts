@@ -16,7 +16,7 @@ import { carryOut } from './control/carry-out.ts';
 import { MountProbes } from './checks/mount.ts';
 import { Prober } from './checks/prober.ts';
 import { SecretValues } from './config/secret-values.ts';
-import type { AgentSpec } from './config/spec.ts';
+import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
 import { ControlServer } from './control/server.ts';
 import { acquireStateLock, type StateLock } from './control/state-lock.ts';
 import type { AgentStatus } from './control/status.ts';
@@ -27,6 +27,8 @@ import { DockerEngine } from './engine/docker-engine.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
 import { EngineObserver } from './engine/observer.ts';
 import { readBootId, rememberBootId } from './host/boot-id.ts';
+import { Accelerators } from './host/accelerators/accelerators.ts';
+import { HostConditions } from './host/conditions.ts';
 import { askForFacts, thisProgram } from './host/facts-child.ts';
 import { readHostFacts } from './host/facts.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
@@ -43,6 +45,7 @@ import { runRootOf } from './stages/run-files.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { Uplink } from './uplink/uplink.ts';
 import { agentVersion } from './version.ts';
+import { WorkloadJournal } from './workload-journal.ts';
 import { WorkloadLoop } from './workload-loop.ts';
 import { WorkloadStore } from './workload-store.ts';
 
@@ -96,6 +99,8 @@ class Agent {
   readonly #monotonicEpoch: number;
   readonly #engine: Engine;
   readonly #outbox: FileOutbox;
+  readonly #conditions: HostConditions;
+  readonly #accelerators: Accelerators;
   readonly #shipper: FollowingShipper;
   readonly #containerLogs: ContainerLogs;
   readonly #observer: EngineObserver;
@@ -138,6 +143,21 @@ class Agent {
     this.#engine = new DockerEngine({ socketPath: spec.engine.socket });
     const directory = join(stateDir, 'outbox');
     this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
+    this.#conditions = new HostConditions({
+      clock,
+      stateDir,
+      bootId: this.#bootId,
+      emit: (event) => this.#emit(event),
+      onChange: () => this.#uplink?.statusChanged(),
+    });
+    this.#accelerators = new Accelerators({
+      clock,
+      spec,
+      stateDir,
+      bootId: this.#bootId,
+      path: process.env['PATH'] ?? '',
+      report: (source, list) => this.#conditions.set(source, list),
+    });
     this.#secrets = new Map(spec.workloads.map((workload) => [workload.name, new SecretValues(workload.container.envFile)]));
     this.#containerSecrets = new ContainerSecrets({ engine: this.#engine, secrets: this.#secrets });
     this.#shipper = new FollowingShipper({
@@ -179,6 +199,7 @@ class Agent {
           resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
           secrets: this.#secretsOf(workload.name),
           store,
+          journal: this.#journalOf(workload),
           clock,
           now: () => this.#steadyNow(),
           random: Math.random,
@@ -204,6 +225,17 @@ class Agent {
         act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', this.#steadyNow())),
       },
       onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
+    });
+  }
+
+  #journalOf(spec: WorkloadSpec): WorkloadJournal {
+    return new WorkloadJournal({
+      stateDir: this.#stateDir,
+      spec,
+      ownerId: this.#identity.agentId,
+      version: agentVersion,
+      wallNow: () => this.#clock.now(),
+      onTrouble: (reason) => this.#logger.warn({ workload: spec.name, reason }, 'the journal for replay cannot be written and pauses'),
     });
   }
 
@@ -240,6 +272,8 @@ class Agent {
         workloads: this.#workloads(),
         ...(this.#metrics === null ? {} : { metrics: this.#metrics }),
         engine: this.#engineUp === true ? 'up' : 'down',
+        conditions: this.#conditions.list(),
+        accelerators: [...this.#accelerators.list()],
       }),
       onAction: (action) => {
         if (!host.remoteActions) {
@@ -268,6 +302,7 @@ class Agent {
     await Promise.allSettled([...this.#secrets.values()].map((secrets) => secrets.load()));
     this.#earlierLogs.follow();
     await this.#control.listen();
+    this.#accelerators.start();
     this.#hostMetrics.start((metrics) => void this.#sampled(metrics));
     const looked = new Promise<void>((resolve) => {
       this.#onFirstLook = resolve;
@@ -296,6 +331,8 @@ class Agent {
     });
     this.#observer.stop();
     this.#hostMetrics.dispose();
+    this.#accelerators.dispose();
+    this.#conditions.dispose();
     for (const loop of this.#loops.values()) loop.stop();
     await this.#control.close();
     await this.#uplink?.stop(reason);
@@ -346,7 +383,7 @@ class Agent {
       if (event.action === 'delete' || event.action === 'untag') return;
       for (const loop of this.#loops.values()) loop.send({ type: 'image-changed' });
     } else if (event.action === 'oom') {
-      this.#loops.get(event.attributes['relight.workload'] ?? '')?.send({ type: 'oom' });
+      this.#loops.get(event.attributes['relight.workload'] ?? '')?.send({ type: 'oom', process: null, constraint: 'container' });
     }
   }
 
@@ -399,6 +436,7 @@ class Agent {
       engine: { state: this.#engineUp === true ? 'up' : 'down', reason: this.#engineReason, version: this.#engineInfo?.version ?? null },
       collector: collector === null || this.#uplink === null ? null : { url: collector.url, ...this.#uplink.state() },
       metrics: this.#metrics,
+      conditions: this.#conditions.list(),
       workloads: this.#workloads(),
     };
   }

@@ -13,12 +13,15 @@
  * - A log block or gap must begin exactly at the committed offset of its segment. If it begins below and ends at or below:
  *   it is a duplicate, acknowledged and dropped. In every other case the collector answers `ack` with the committed offset
  *   and `rewind: true`, and the agent goes on from there.
+ * - An `incident` (the latest revision of one) or `incident-evidence` (one piece) is sent only when welcome said that they are
+ *   taken, one at a time, and acknowledged after the commit; what is known already is acknowledged and dropped.
  * - At most `inFlightMax` unacknowledged messages per lane (events; log blocks and gaps). Events never wait behind logs.
  */
 import { z } from 'zod';
 import { agentEventSchema } from './event.ts';
+import { evidenceItemSchema, incidentSchema } from './incident.ts';
 import { segmentKeySchema } from './log-stream.ts';
-import { hostFactsSchema, hostMetricsSchema, workloadStatusSchema } from './status.ts';
+import { acceleratorSchema, acceleratorsMax, hostConditionSchema, hostConditionsMax, hostFactsSchema, hostMetricsSchema, workloadStatusSchema } from './status.ts';
 
 export const agentPath = '/agent/v1';
 export const subprotocol = 'relight.v1';
@@ -72,8 +75,14 @@ export const heartbeatSchema = z.object({
   /** The newest sample; absent when there is none since the last heartbeat. */
   metrics: hostMetricsSchema.optional(),
   engine: z.enum(['up', 'down']),
+  /** What is wrong with the host now; agents older than this field say nothing. */
+  conditions: z.array(hostConditionSchema).max(hostConditionsMax).default([]),
+  /** GPUs and TPUs. */
+  accelerators: z.array(acceleratorSchema).max(acceleratorsMax).default([]),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
+/** As an agent may say it: what has a default may be left out. */
+export type SentHeartbeat = z.input<typeof heartbeatSchema>;
 
 export const eventsSchema = z.object({
   type: z.literal('events'),
@@ -94,6 +103,18 @@ export const gapSchema = z.object({
 });
 export type Gap = z.infer<typeof gapSchema>;
 
+/** The document without what its evidence says; the highest revision wins. */
+export const incidentMessageSchema = z.object({ type: z.literal('incident'), incident: incidentSchema });
+
+/** One piece of evidence of an incident. Never changes; `body` is its text: zstd, then base64; '' when there is none. */
+export const incidentEvidenceSchema = z.object({
+  type: z.literal('incident-evidence'),
+  incident: incidentSchema.shape.id,
+  item: evidenceItemSchema,
+  body: z.base64(),
+});
+export type IncidentEvidence = z.infer<typeof incidentEvidenceSchema>;
+
 export const actionResultSchema = z.object({
   type: z.literal('action-result'),
   id: z.string(),
@@ -109,10 +130,13 @@ export const agentMessageSchema = z.discriminatedUnion('type', [
   heartbeatSchema,
   eventsSchema,
   gapSchema,
+  incidentMessageSchema,
+  incidentEvidenceSchema,
   actionResultSchema,
   goodbyeSchema,
 ]);
 export type AgentMessage = z.infer<typeof agentMessageSchema>;
+export type SentAgentMessage = z.input<typeof agentMessageSchema>;
 
 export const committedSchema = z.object({ segment: segmentKeySchema, offset: z.number().int().nonnegative() });
 
@@ -127,13 +151,24 @@ export const welcomeSchema = z.object({
   segments: z.array(committedSchema),
   /** Selectors of what is being tailed now; see `watch`. */
   watch: z.array(z.object({ workload: z.string().optional(), source: z.string().optional() })).default([]),
+  /** Incidents are taken. Collectors older than this field never acknowledge one. */
+  incidents: z.boolean().default(false),
 });
 export type Welcome = z.infer<typeof welcomeSchema>;
+
+/** Either a revision of the document or a piece of its evidence. */
+export const incidentAckSchema = z.object({
+  id: z.string(),
+  revision: z.number().int().positive().optional(),
+  evidence: z.string().optional(),
+});
+export type IncidentAck = z.infer<typeof incidentAckSchema>;
 
 export const ackSchema = z.object({
   type: z.literal('ack'),
   events: z.object({ epoch: z.string(), seq: z.number().int().nonnegative() }).optional(),
   segments: z.array(committedSchema.extend({ rewind: z.boolean().default(false) })).default([]),
+  incident: incidentAckSchema.optional(),
 });
 
 export const actionSchema = z.object({

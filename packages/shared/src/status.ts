@@ -82,6 +82,27 @@ export type HostCondition = z.infer<typeof hostConditionSchema>;
 /** More than this in one heartbeat is cut off by the agent, the worst first. */
 export const hostConditionsMax = 100;
 
+/** One GPU or TPU of a host and how it is. */
+export const acceleratorSchema = z.object({
+  kind: z.enum(['gpu', 'tpu']),
+  /** As the driver numbers them. */
+  index: z.number().int(),
+  /** The GPU's uuid, the TPU's device (`/dev/accel0`). */
+  id: z.string().max(128),
+  model: z.string().max(256),
+  /** `degraded`: it works, and somebody should look at it. */
+  health: z.enum(['ok', 'degraded', 'failed']),
+  /** Why it is not ok, for a person; '' when it is. */
+  reason: z.string().max(2048),
+  /** What a person does about it; '' when there is nothing to do. */
+  action: z.string().max(2048),
+  /** utilisation (0…1), memoryUsedBytes, memoryTotalBytes, temperatureCelsius, powerWatts, eccUncorrectable … Absent: not known. */
+  metrics: z.record(z.string().max(64), z.number()).default({}),
+});
+export type Accelerator = z.infer<typeof acceleratorSchema>;
+/** More than this in one heartbeat is cut off by the agent. */
+export const acceleratorsMax = 128;
+
 export const hostFactsSchema = z.object({
   os: z.string().optional(),
   kernel: z.string().optional(),

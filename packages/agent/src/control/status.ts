@@ -1,6 +1,6 @@
 /** What the local socket answers: everything a person on the host may want to know, times in epoch milliseconds. */
 import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
-import { hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
+import { hostConditionSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
 export const agentStatusSchema = z.object({
@@ -29,6 +29,8 @@ export const agentStatusSchema = z.object({
     .nullable(),
   /** Null until the first sample. */
   metrics: hostMetricsSchema.nullable(),
+  /** What is wrong with the host, the worst first. */
+  conditions: z.array(hostConditionSchema).default([]),
   workloads: z.array(workloadStatusSchema),
 });
 export type AgentStatus = z.infer<typeof agentStatusSchema>;
@@ -41,6 +43,7 @@ export function statusDocument(status: AgentStatus): Record<string, unknown> {
     startedAt: isoTime(status.startedAt),
     collector: collector === null ? null : { ...collector, since: isoTime(collector.since) },
     metrics: metrics === null ? null : { ...metrics, at: isoTime(metrics.at) },
+    conditions: status.conditions.map((condition) => ({ ...condition, since: isoTime(condition.since) })),
     workloads: status.workloads.map((workload): ApiWorkload => ({
       host: status.host,
       ...workload,

@@ -15,8 +15,9 @@ import {
   type Action,
   type AgentMessage,
   type CollectorMessage,
-  type Heartbeat,
   type Hello,
+  type SentAgentMessage,
+  type SentHeartbeat,
 } from '@relight/shared/protocol';
 import type { CollectorSpec } from '../config/spec.ts';
 import type { LogLane } from '../logs/log-lane.ts';
@@ -33,7 +34,7 @@ export interface ConnectionOptions {
   readonly outbox: Outbox;
   readonly logs: LogLane;
   readonly hello: () => Omit<Hello, 'type' | 'protocol' | 'epoch' | 'at' | 'lastEventSeq' | 'segments'>;
-  readonly status: () => Omit<Heartbeat, 'type' | 'at'>;
+  readonly status: () => Omit<SentHeartbeat, 'type' | 'at'>;
   readonly openSocket: OpenSocket;
   readonly onWelcome: (sessionId: string) => void;
   readonly onAction: (action: Action) => void;
@@ -273,7 +274,7 @@ export class Connection {
     this.#heartbeat = this.#options.clock.after(ms, () => this.#beat());
   }
 
-  #send(message: AgentMessage): void {
+  #send(message: SentAgentMessage): void {
     this.#socket.send(JSON.stringify(message));
   }
 

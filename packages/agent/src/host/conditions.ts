@@ -1,0 +1,115 @@
+/**
+ * What is wrong with this host at the moment, one list a source (gate, disks, kernel log, cloud …). Each source reports its
+ * whole list whenever it has looked; what was raised or cleared by that becomes an event. The list outlives the agent, so that
+ * a restart of the agent neither raises everything again nor resolves the alerts in between.
+ */
+import type { Clock, Timer } from '@relight/shared/clock';
+import type { NewAgentEvent } from '@relight/shared/event';
+import { hostConditionSchema, type HostCondition } from '@relight/shared/status';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { replaceFile } from './atomic-file.ts';
+import { diffConditions, inOrder, type ConditionChange, type ReportedCondition } from './condition-diff.ts';
+
+export type { ReportedCondition } from './condition-diff.ts';
+
+/** A source of the last life of the agent that says nothing for so long does not exist any more. */
+const rememberedMs = 120_000;
+
+const fileSchema = z.object({ bootId: z.string(), sources: z.record(z.string(), z.array(hostConditionSchema)) });
+
+export interface HostConditionsOptions {
+  readonly clock: Clock;
+  readonly stateDir: string;
+  /** What was known in another boot is cleared by the reboot. */
+  readonly bootId: string;
+  readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
+  /** The list has changed in more than words. */
+  readonly onChange: () => void;
+}
+
+export class HostConditions {
+  readonly #options: HostConditionsOptions;
+  readonly #sources: Map<string, readonly HostCondition[]>;
+  /** Of the last life, not confirmed yet. */
+  readonly #remembered: Set<string>;
+  readonly #timer: Timer;
+
+  constructor(options: HostConditionsOptions) {
+    this.#options = options;
+    const { bootId, sources } = load(options.stateDir);
+    this.#sources = new Map(Object.entries(sources));
+    this.#remembered = new Set(this.#sources.keys());
+    if (bootId !== options.bootId) this.#forgetRemembered();
+    this.#timer = options.clock.after(rememberedMs, () => this.#forgetRemembered());
+  }
+
+  /** Replaces what `source` has reported before. An empty list: nothing is wrong as far as it can see. */
+  set(source: string, reported: readonly ReportedCondition[]): void {
+    this.#remembered.delete(source);
+    this.#replace(source, reported);
+  }
+
+  /** The worst first. */
+  list(): HostCondition[] {
+    return inOrder([...this.#sources.values()].flat());
+  }
+
+  /** What a source has reported, in this life or in the last one of the same boot. */
+  of(source: string): readonly HostCondition[] {
+    return this.#sources.get(source) ?? [];
+  }
+
+  dispose(): void {
+    this.#timer.cancel();
+  }
+
+  #replace(source: string, reported: readonly ReportedCondition[]): void {
+    const { after, changes } = diffConditions(this.of(source), reported, this.#options.clock.now());
+    if (after.length === 0) this.#sources.delete(source);
+    else this.#sources.set(source, after);
+    if (changes.length === 0) return;
+    this.#save();
+    for (const change of changes) this.#tell(change);
+    this.#options.onChange();
+  }
+
+  #forgetRemembered(): void {
+    for (const source of this.#remembered) this.#replace(source, []);
+    this.#remembered.clear();
+  }
+
+  #tell({ state, condition: { name, subject, severity, reason, advice } }: ConditionChange): void {
+    const about = subject === '' ? name : `${name} ${subject}`;
+    const raised = state === 'raised';
+    this.#options.emit({
+      kind: 'host.notice',
+      severity: raised ? severity : 'info',
+      message: raised ? `${about}: ${reason}` : `${about} is over; it was: ${reason}`,
+      data: { condition: name, subject, state, ...(raised ? { advice } : {}) },
+    });
+  }
+
+  /** Not durable on purpose: after a power loss there is another boot. A disk that takes nothing is said elsewhere. */
+  #save(): void {
+    const { stateDir, bootId } = this.#options;
+    try {
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      replaceFile(fileIn(stateDir), JSON.stringify({ bootId, sources: Object.fromEntries(this.#sources) }));
+    } catch {
+      // The next change tries again.
+    }
+  }
+}
+
+const fileIn = (stateDir: string): string => join(stateDir, 'conditions.json');
+
+/** A file that cannot be read is as good as none: every source looks for itself soon. */
+function load(stateDir: string): z.infer<typeof fileSchema> {
+  try {
+    return fileSchema.parse(JSON.parse(readFileSync(fileIn(stateDir), 'utf8')));
+  } catch {
+    return { bootId: '', sources: {} };
+  }
+}
