@@ -77,6 +77,10 @@ export const catalogue = {
   'tpu-busy': entry('The TPU is held by another process', 'Find the holder (relight host); replace the VM when nobody holds it.'),
   'gpu-lost': entry('The GPU is lost inside the container', 'Nothing: the container is recreated.'),
   'gpu-driver-mismatch': entry('The GPU driver and its library differ', 'Reboot the host, or reload the driver.', { recoverable: false }),
+  'gpu-failed': entry('A GPU of this host has failed', 'Reset the GPU, reboot or replace the host, as the message says.', {
+    recoverable: false,
+  }),
+  'gpu-xid': entry('A program on a GPU has failed (Xid)', 'Nothing, unless it repeats: then look at the program, and test the GPU.'),
 
   // Agent and collector
   'host-facts-unknown': entry('What this machine is could not be found out in full', 'Run relight-agent facts on the host.'),

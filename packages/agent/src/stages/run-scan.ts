@@ -34,7 +34,7 @@ export async function scanContainer(procRoot: string, containerId: string, clock
  * /proc/PID/environ is read by a child with a deadline: it waits for the memory lock of the process, which a page fault on
  * a hung mount can hold for ever. The agent also never sees the rest of the environment.
  */
-async function readRunIds(procRoot: string, pids: readonly number[], clock: Clock): Promise<ReadonlyMap<number, string>> {
+export async function readRunIds(procRoot: string, pids: readonly number[], clock: Clock): Promise<ReadonlyMap<number, string>> {
   const ask = (some: readonly number[], timeoutMs: number) =>
     runChild({
       argv: ['grep', '-z', '-a', '-s', '-H', '^RELIGHT_RUN=', '--', ...some.map((pid) => `${procRoot}/${pid}/environ`)],
