@@ -14,16 +14,19 @@ export interface ConfigDefaults {
 
 /** Fails with config-unreadable or config-invalid. */
 export async function loadConfig(file: string, env: ConfigDefaults): Promise<AgentSpec> {
+  return parseConfig(await readConfigText(file), file, env);
+}
+
+/** Fails with config-unreadable. */
+export async function readConfigText(file: string): Promise<string> {
   const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
     throw new RelightError('config-unreadable', `${file}: ${unreadable(cause)}`, { cause });
   });
-  let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new RelightError('config-unreadable', `${file}: not a text file in UTF-8`, { cause });
   }
-  return parseConfig(text, file, env);
 }
 
 function unreadable(error: NodeJS.ErrnoException): string {

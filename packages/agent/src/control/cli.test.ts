@@ -50,7 +50,9 @@ describe('command line', () => {
     [['restart', 'w', '--for', '2h'], "unknown option '--for'"],
     [['restart', 'w', '--reason', 'x'.repeat(1001)], 'more than 1000 characters'],
     [['import', 'docker'], "unknown command 'docker'"],
-    [['import', 'ray', 'cluster.yaml'], 'not supported yet'],
+    [['import', 'ray', 'none.yaml'], 'none.yaml: there is no such file'],
+    [['import', 'ray'], "missing required argument 'file'"],
+    [['import', 'ray', 'x', '--node-typ', 'y'], '(Did you mean --node-type?)'],
     [['import', 'docker-run'], "missing required argument 'command'"],
   ])('%j is wrong usage, said once', async (args, message) => {
     const { code, out, err } = await inProcess(args);

@@ -8,6 +8,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { agentVersion } from '../version.ts';
 import type { ControlAction } from './action.ts';
 import { exitCodeOf } from './exit-code.ts';
+import type { RayFlags } from './import-command.ts';
 import type { Io } from './io.ts';
 import { logLevels } from './log-level.ts';
 import type { RunOptions } from './run-command.ts';
@@ -170,17 +171,16 @@ const addImport: Add = (program, io, run) => {
     .description('Writes a configuration to stdout, and what could not be carried over to stderr.');
   group
     .command('ray')
-    .description('From a Ray cluster YAML (not supported yet).')
-    .argument('<file>', 'the cluster YAML')
+    .description(
+      'From a Ray cluster YAML that works with `ray up`: what it does for one worker. Everything that is not carried over is listed.',
+    )
+    .argument('<file>', 'the cluster YAML, without templates')
     .option('--node-type <type>', 'which of available_node_types this host is')
-    .option('--head <address>', 'address of the head')
+    .option('--head <address>', 'address of the head; default: what the file says, or a question to its cloud')
+    .option('--socket <path>', 'socket of the engine, which is asked for its runtimes', '/var/run/docker.sock')
     .addHelpText('after', examples(['relight-agent import ray cluster.yaml --node-type tpu_worker > agent.yaml']))
-    .action(() =>
-      run(async () => {
-        throw new RelightError('not-supported-yet', 'import ray is not supported yet', {
-          advice: 'Use import docker-run or import container; a later version brings it.',
-        });
-      }),
+    .action((file: string, options: RayFlags) =>
+      run(async () => (await import('./import-command.ts')).importRayCommand(file, options, io)),
     );
   group
     .command('container')

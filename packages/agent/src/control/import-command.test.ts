@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import type { HostAnswers } from '../config/import/ray/options.ts';
 import { parseConfig } from '../config/load.ts';
 import type { Engine } from '../engine/engine.ts';
-import { importContainerCommand, importDockerRunCommand } from './import-command.ts';
-import { recordedIo } from './recorded-io.ts';
+import { importContainerCommand, importDockerRunCommand, importRayCommand } from './import-command.ts';
+import { recordedIo, temporaryDirectory, writeTo } from './recorded-io.ts';
 
 describe('import', () => {
   it('prints the configuration on stdout and the rest on stderr', async () => {
@@ -10,6 +12,29 @@ describe('import', () => {
     expect(await importDockerRunCommand(['docker', 'run', '--rm', 'busybox', 'sleep', 'infinity'], io)).toBe(0);
     expect(parseConfig(io.out.join(''), '/a.yaml', { hostname: 'h' }).workloads[0]?.container.command).toEqual(['sleep', 'infinity']);
     expect(io.err).toEqual(['not carried over: --rm: Relight removes containers itself, after it has kept the evidence']);
+  });
+
+  it('prints what a Ray cluster becomes, and each thing that has to be known with its place', async () => {
+    const cluster =
+      'provider: {type: local, head_ip: 10.0.0.2}\ndocker:\n  image: ray:1\n  worker_run_options: ["--restart always"]\nsetup_commands: [x || true]\n';
+    const file = writeTo(temporaryDirectory(), 'cluster.yaml', cluster);
+    const io = recordedIo();
+    const askHost = async (): Promise<HostAnswers> => ({ memoryAvailableBytes: 2 ** 34, nvidia: false });
+    await importRayCommand(file, { socket: '/s' }, io, askHost);
+    const { vars, workloads } = parse(io.out.join('')) as { vars: object; workloads: readonly { container: object; setup: unknown }[] };
+    expect(vars).toEqual({ RAY_HEAD_IP: '10.0.0.2' });
+    expect(workloads[0]).toMatchObject({
+      container: { name: 'ray_container', image: 'ray:1', network_mode: 'host', pull_policy: 'always', shm_size: '5406mb' },
+      setup: [{ run: 'x', optional: true }],
+    });
+    expect(io.err).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(`^not carried over: ${file}:1: provider: `),
+        expect.stringMatching(`^not carried over: ${file}:4: docker.run_options: --restart always: `),
+        expect.stringMatching(`^changed: ${file}:5: "x": `),
+      ]),
+    );
+    await expect(importRayCommand(`${file}.none`, { socket: '/s' }, io, askHost)).rejects.toMatchObject({ code: 'config-unreadable' });
   });
 
   it('says what has to be corrected by hand', async () => {

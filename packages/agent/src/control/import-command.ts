@@ -3,10 +3,37 @@ import { RelightError } from '@relight/shared/errors';
 import { importContainer } from '../config/import/container.ts';
 import { importDockerRun } from '../config/import/docker-run.ts';
 import type { Imported } from '../config/import/draft.ts';
-import { parseConfig } from '../config/load.ts';
+import { importRay } from '../config/import/ray/import-ray.ts';
+import type { HostAnswers } from '../config/import/ray/options.ts';
+import { noteWords } from '../config/import/ray/report.ts';
+import { parseConfig, readConfigText } from '../config/load.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
+import { hostAnswers } from './host-answers.ts';
 import type { ExitCode, Io } from './io.ts';
+
+export interface RayFlags {
+  readonly nodeType?: string;
+  readonly head?: string;
+  readonly socket: string;
+}
+
+/** What Ray would ask the host before it starts the container. */
+export type AskHost = (socketPath: string) => Promise<HostAnswers>;
+
+/** Fails with config-unreadable, config-invalid (with the place) or usage. */
+export async function importRayCommand(
+  file: string,
+  { socket, ...flags }: RayFlags,
+  io: Io,
+  askHost: AskHost = hostAnswers,
+): Promise<ExitCode> {
+  const text = await readConfigText(file);
+  const { yaml, notes } = importRay(text, { file, ...flags, host: await askHost(socket) });
+  io.write(yaml);
+  for (const { kind, line, text: what } of notes) io.note(`${noteWords[kind]}: ${file}:${line}: ${what}`);
+  return readsBack(yaml, io);
+}
 
 /** `argv`: the command after `--`, word by word, or as one text. Fails with usage. */
 export async function importDockerRunCommand(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -30,10 +57,14 @@ export async function importContainerCommand(
   return print(importContainer(container, image ?? null), io);
 }
 
-/** Docker takes a few things that Relight refuses; they are named here, not on the host where the file goes. */
 function print({ yaml, notCarriedOver }: Imported, io: Io): ExitCode {
   io.write(yaml);
   for (const line of notCarriedOver) io.note(`not carried over: ${line}`);
+  return readsBack(yaml, io);
+}
+
+/** Docker takes a few things that Relight refuses; they are named here, not on the host where the file goes. */
+function readsBack(yaml: string, io: Io): ExitCode {
   try {
     parseConfig(yaml, '/stdout', { hostname: 'localhost' });
     return 0;

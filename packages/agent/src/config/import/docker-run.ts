@@ -2,14 +2,21 @@
 import { RelightError } from '@relight/shared/errors';
 import { posix } from 'node:path';
 import { directFlags, droppedFlags } from './docker-flags.ts';
-import { parseDockerRun, type Flag } from './docker-run-words.ts';
+import { parseDockerRun, type DockerRun, type Flag } from './docker-run-words.ts';
 import { parseMount } from './docker-mount.ts';
 import { sizeText, toYaml, workloadName, type ContainerDraft, type Imported } from './draft.ts';
 import { parseSizeBytes } from '@relight/shared/units';
 
 /** Fails with `usage` when it is not a `docker run` that Docker would take. */
 export function importDockerRun(argv: readonly string[]): Imported {
-  const { flags, image, command } = parseDockerRun(argv);
+  const parsed = parseDockerRun(argv);
+  const { container, lost } = draftOf(parsed);
+  const name = parsed.flags.findLast((flag) => flag.name === 'name')?.value;
+  return { yaml: toYaml(name ?? workloadName(parsed.image), container), notCarriedOver: lost };
+}
+
+/** The container section alone, and one line for each thing that was left behind. */
+export function draftOf({ flags, image, command }: DockerRun): { readonly container: ContainerDraft; readonly lost: readonly string[] } {
   const last = (name: string): string | undefined => flags.findLast((flag) => flag.name === name)?.value;
   const all = (name: string): readonly string[] => flags.filter((flag) => flag.name === name).map((flag) => flag.value);
   const lost = [...dropped(flags)];
@@ -17,10 +24,9 @@ export function importDockerRun(argv: readonly string[]): Imported {
   const mounts = all('mount').map((text) => parseMount(text, lost));
   const hostNetwork = network.network_mode === 'host';
   if (hostNetwork && all('publish').length > 0) lost.push('--publish: has no effect with the network of the host');
-  const name = last('name');
 
   const container: ContainerDraft = {
-    name,
+    name: last('name'),
     image,
     entrypoint: entrypoint(last('entrypoint')),
     command: command.length === 0 ? undefined : command,
@@ -36,7 +42,7 @@ export function importDockerRun(argv: readonly string[]): Imported {
     stop_grace_period: last('stop-timeout') === undefined ? undefined : `${last('stop-timeout')}s`,
   };
   container['tmpfs'] = [...((container['tmpfs'] as readonly string[] | undefined) ?? []), ...mounts.flatMap((item) => item.tmpfs)];
-  return { yaml: toYaml(name ?? workloadName(image), container), notCarriedOver: lost };
+  return { container, lost };
 }
 
 function* dropped(flags: readonly Flag[]): Generator<string> {
@@ -67,6 +73,8 @@ function direct(flags: readonly Flag[]): ContainerDraft {
 
 /** Docker's own forms that Compose writes another way. */
 function listValue(name: string, value: string): string {
+  // The form of old; newer engines warn about it.
+  if (name === 'security-opt') return value.replace(/^(apparmor|seccomp|label|systempaths):/, '$1=');
   if (name === 'env-file') return posix.resolve('/', value) === value ? value : `./${posix.normalize(value)}`;
   return value;
 }
