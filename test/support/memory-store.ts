@@ -1,17 +1,20 @@
 /** A Store in memory, for tests of what stands on the store. It keeps the contract of store.ts, durability apart. */
 import type { AgentEvent } from '@relight/shared/event';
 import type { Block } from '@relight/shared/log-block';
-import type { Gap } from '@relight/shared/protocol';
+import type { Incident } from '@relight/shared/incident';
+import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
 import type {
   AlertRecord,
   CollectorEvent,
   EventFilter,
   HostRecord,
+  IncidentFilter,
   LogCommit,
   LogFilter,
   NotificationRecord,
   Store,
   StoredEvent,
+  StoredIncident,
   StoredLogPiece,
   TokenRecord,
 } from '../../packages/collector/src/store/store.ts';
@@ -22,6 +25,8 @@ export class MemoryStore implements Store {
   readonly eventRows: StoredEvent[] = [];
   readonly pieceRows: StoredLogPiece[] = [];
   readonly alertRows = new Map<string, AlertRecord>();
+  readonly incidentRows = new Map<string, StoredIncident>();
+  readonly evidence = new Map<string, Buffer>();
   readonly tokens = new Map<string, TokenRecord>();
   notifications: NotificationRecord[] = [];
   /** Set by a test: the next writes of alerts fail with it. */
@@ -110,6 +115,36 @@ export class MemoryStore implements Store {
       );
     });
     return (page.newestFirst === true ? rows.toReversed() : rows).slice(0, page.limit);
+  }
+
+  async commitIncident(host: string, incident: Incident, receivedAt: number): Promise<boolean> {
+    const key = `${host}/${incident.id}`;
+    if ((this.incidentRows.get(key)?.incident.revision ?? 0) >= incident.revision) return false;
+    this.incidentRows.set(key, { host, receivedAt, incident });
+    return true;
+  }
+  async commitIncidentEvidence(host: string, { incident, item, body }: IncidentEvidence): Promise<boolean> {
+    this.evidence.set(`${host}/${incident}/${item.name}`, Buffer.from(body, 'base64'));
+    return true;
+  }
+  incidents(filter: IncidentFilter): readonly StoredIncident[] {
+    const rows = [...this.incidentRows.values()]
+      .toSorted((a, b) => b.incident.openedAt - a.incident.openedAt)
+      .filter(
+        ({ host, incident }) =>
+          (filter.host === undefined || host === filter.host) &&
+          (filter.workload === undefined || incident.workload === filter.workload) &&
+          (filter.open === undefined || (incident.closedAt === null) === filter.open) &&
+          (filter.codes === undefined || filter.codes.includes(incident.code)),
+      );
+    const from = filter.after === undefined ? 0 : rows.findIndex(({ host, incident }) => `${host}/${incident.id}` === filter.after) + 1;
+    return rows.slice(from, from + filter.limit);
+  }
+  incidentsById(prefix: string, limit: number): readonly StoredIncident[] {
+    return [...this.incidentRows.values()].filter(({ incident }) => incident.id.startsWith(prefix)).slice(0, limit);
+  }
+  incidentEvidence(host: string, id: string, name: string): Buffer | null {
+    return this.evidence.get(`${host}/${id}/${name}`) ?? null;
   }
 
   alerts(filter: {

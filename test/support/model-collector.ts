@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { AgentEvent } from '@relight/shared/event';
 import { unpackBlock, type Block } from '@relight/shared/log-block';
 import { segmentId, type LogLine, type SegmentKey } from '@relight/shared/log-stream';
-import type { CollectorMessage, Gap, Hello } from '@relight/shared/protocol';
+import type { Incident } from '@relight/shared/incident';
+import type { CollectorMessage, Gap, Hello, IncidentEvidence } from '@relight/shared/protocol';
 
 type Ack = Extract<CollectorMessage, { type: 'ack' }>;
 
@@ -13,6 +14,10 @@ export class ModelCollector {
   readonly committed = new Map<string, number>();
   readonly lines = new Map<string, LogLine[]>();
   readonly gaps: Gap[] = [];
+  /** The newest revision of each. */
+  readonly incidents = new Map<string, Incident>();
+  /** Compressed, by `ID NAME`. */
+  readonly evidence = new Map<string, Buffer>();
   rewinds = 0;
 
   welcome(hello: Hello): CollectorMessage {
@@ -24,6 +29,7 @@ export class ModelCollector {
       lastEventSeq: this.committedSeq.get(hello.epoch) ?? 0,
       segments: hello.segments.map((segment) => ({ segment, offset: this.committed.get(segmentId(segment)) ?? 0 })),
       watch: [],
+      incidents: true,
     };
   }
 
@@ -47,6 +53,21 @@ export class ModelCollector {
 
   takeGap(gap: Gap): Ack {
     return this.#take(gap.segment, gap.from, gap.to, () => void this.gaps.push(gap));
+  }
+
+  takeIncident(incident: Incident): Ack {
+    const { id, revision } = incident;
+    if ((this.incidents.get(id)?.revision ?? 0) < revision) this.incidents.set(id, incident);
+    return { type: 'ack', segments: [], incident: { id, revision } };
+  }
+
+  takeEvidence({ incident, item, body }: IncidentEvidence): Ack {
+    const key = `${incident} ${item.name}`;
+    const before = this.evidence.get(key);
+    const after = Buffer.from(body, 'base64');
+    assert.ok(before === undefined || before.equals(after), 'a piece of evidence never changes');
+    this.evidence.set(key, after);
+    return { type: 'ack', segments: [], incident: { id: incident, evidence: item.name } };
   }
 
   texts(segment: SegmentKey): string[] {

@@ -31,8 +31,12 @@ import { Accelerators } from './host/accelerators/accelerators.ts';
 import { HostConditions } from './host/conditions.ts';
 import { askForFacts, thisProgram } from './host/facts-child.ts';
 import { readHostFacts } from './host/facts.ts';
+import type { HostGate } from './host/gate/host-gate.ts';
+import { makeGate } from './host/gate/make-gate.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
 import { readMachineId, type MachineId } from './host/machine-id.ts';
+import { Incidents } from './incidents/incidents.ts';
+import { IncidentStore } from './incidents/store.ts';
 import { MetricsSampler } from './host/metrics.ts';
 import { machineGoesDown } from './host/shutdown.ts';
 import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
@@ -99,7 +103,9 @@ class Agent {
   readonly #monotonicEpoch: number;
   readonly #engine: Engine;
   readonly #outbox: FileOutbox;
+  readonly #incidents: Incidents;
   readonly #conditions: HostConditions;
+  readonly #gate: HostGate;
   readonly #accelerators: Accelerators;
   readonly #shipper: FollowingShipper;
   readonly #containerLogs: ContainerLogs;
@@ -143,6 +149,14 @@ class Agent {
     this.#engine = new DockerEngine({ socketPath: spec.engine.socket });
     const directory = join(stateDir, 'outbox');
     this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
+    this.#incidents = new Incidents({
+      clock,
+      store: new IncidentStore({ stateDir, warn: (message) => logger.warn(message) }),
+      workloads: spec.workloads.map(({ name }) => name),
+      random: Math.random,
+      delivering: spec.collector !== null,
+      gather: () => {},
+    });
     this.#conditions = new HostConditions({
       clock,
       stateDir,
@@ -157,6 +171,20 @@ class Agent {
       bootId: this.#bootId,
       path: process.env['PATH'] ?? '',
       report: (source, list) => this.#conditions.set(source, list),
+    });
+    const rebooted = this.#rebooted();
+    this.#gate = makeGate({
+      spec,
+      bootId: this.#bootId,
+      rebooted,
+      clock,
+      now: () => this.#steadyNow(),
+      random: Math.random,
+      logger,
+      emit: (event) => this.#emit(event),
+      report: (source, list) => this.#conditions.set(source, list),
+      workloads: () => this.#loops.values(),
+      onChange: () => this.#uplink?.statusChanged(),
     });
     this.#secrets = new Map(spec.workloads.map((workload) => [workload.name, new SecretValues(workload.container.envFile)]));
     this.#containerSecrets = new ContainerSecrets({ engine: this.#engine, secrets: this.#secrets });
@@ -176,7 +204,7 @@ class Agent {
       ownerId: this.#identity.agentId,
       names: spec.workloads.map((workload) => workload.container.name),
       // After a reboot the containers fell with the machine, not by themselves.
-      afterBoot: this.#rebooted(),
+      afterBoot: rebooted,
       onObserved: (containers, afterOutage) => this.#observed(containers, afterOutage),
       onLost: (reason) => this.#engineLost(reason),
       onEvent: (event) => this.#engineEvent(event),
@@ -198,6 +226,8 @@ class Agent {
           prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, shell: workload.shell, onResult }),
           resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
           secrets: this.#secretsOf(workload.name),
+          gate: this.#gate,
+          rebooted,
           store,
           journal: this.#journalOf(workload),
           clock,
@@ -258,6 +288,7 @@ class Agent {
       logger: this.#logger,
       outbox: this.#outbox,
       logs: this.#shipper,
+      incidents: this.#incidents,
       hello: () => ({
         agentId: this.#identity.agentId,
         machineId: this.#machineId,
@@ -273,6 +304,7 @@ class Agent {
         ...(this.#metrics === null ? {} : { metrics: this.#metrics }),
         engine: this.#engineUp === true ? 'up' : 'down',
         conditions: this.#conditions.list(),
+        gate: this.#gate.status(),
         accelerators: [...this.#accelerators.list()],
       }),
       onAction: (action) => {
@@ -304,9 +336,14 @@ class Agent {
     await this.#control.listen();
     this.#accelerators.start();
     this.#hostMetrics.start((metrics) => void this.#sampled(metrics));
+    // Before anybody could begin anything.
+    await this.#gate.start();
     const looked = new Promise<void>((resolve) => {
       this.#onFirstLook = resolve;
     });
+    for (const [workload, { state }] of this.#loops) {
+      if (state.readyAt !== null) for (const event of this.#incidents.catchUp({ workload, readyAt: state.readyAt })) this.#store(event);
+    }
     this.#observer.start();
     await looked;
     this.#uplink?.start();
@@ -329,6 +366,7 @@ class Agent {
       message: `relight-agent stopped${because}`,
       data: { reason: lost ? why : reason },
     });
+    this.#gate.stop();
     this.#observer.stop();
     this.#hostMetrics.dispose();
     this.#accelerators.dispose();
@@ -336,18 +374,25 @@ class Agent {
     for (const loop of this.#loops.values()) loop.stop();
     await this.#control.close();
     await this.#uplink?.stop(reason);
+    this.#incidents.stop();
     this.#shipper.close();
     this.#outbox.close();
   }
 
   #emit(event: Omit<NewAgentEvent, 'at'> & { readonly at?: number }): void {
-    const stored = this.#outbox.append({ ...event, at: event.at ?? this.#clock.now() });
+    const { event: emitted, follow } = this.#incidents.take({ ...event, at: event.at ?? this.#clock.now() });
+    for (const one of [emitted, ...follow]) this.#store(one);
+  }
+
+  #store(event: NewAgentEvent): void {
+    const stored = this.#outbox.append(event);
     const level = event.severity === 'info' ? 'info' : event.severity === 'warning' ? 'warn' : 'error';
     this.#logger[level]({ kind: event.kind, workload: event.workload, seq: stored.seq, data: event.data }, event.message);
   }
 
   #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
     if (this.#engineUp !== true) this.#engineFound();
+    this.#gate.engineIs(true, this.#engineReason);
     const own = containers.filter((facts) => facts.labels[managedLabels.agent] === this.#identity.agentId);
     for (const facts of own) this.#containerLogs.seen(facts);
     void this.#earlierLogs.observed(own);
@@ -360,7 +405,8 @@ class Agent {
     const first = this.#engineUp === null;
     this.#engineUp = true;
     this.#engineReason = 'answers';
-    if (!first) this.#emit({ kind: 'engine.recovered', severity: 'info', message: 'the engine answers again', data: {} });
+    if (first) for (const event of this.#incidents.catchUp({ engine: 'up' })) this.#store(event);
+    else this.#emit({ kind: 'engine.recovered', severity: 'info', message: 'the engine answers again', data: {} });
     void this.#engine.info().then(
       (info) => {
         this.#engineInfo = info;
@@ -375,6 +421,7 @@ class Agent {
     this.#engineUp = false;
     this.#engineReason = reason;
     for (const loop of this.#loops.values()) loop.send({ type: 'engine-lost', reason });
+    this.#gate.engineIs(false, reason);
     this.#onFirstLook();
   }
 
@@ -407,7 +454,10 @@ class Agent {
   }
 
   #workloads(): WorkloadStatus[] {
-    return [...this.#loops].map(([name, loop]) => loop.status(this.#measured.get(name) ?? null));
+    return [...this.#loops].map(([name, loop]) => ({
+      ...loop.status(this.#measured.get(name) ?? null),
+      lastIncidentId: this.#incidents.lastOf(name),
+    }));
   }
 
   /** For the next hello. What /proc told at once counts where both know. */
@@ -437,6 +487,8 @@ class Agent {
       collector: collector === null || this.#uplink === null ? null : { url: collector.url, ...this.#uplink.state() },
       metrics: this.#metrics,
       conditions: this.#conditions.list(),
+      gate: this.#gate.status(),
+      accelerators: [...this.#accelerators.list()],
       workloads: this.#workloads(),
     };
   }

@@ -2,7 +2,7 @@
  * What has just become true, for everyone in this process who shows or judges it: live API streams, alert rules. Published
  * only after the durable commit. A listener must return at once and never throw; slow readers buffer and drop for themselves.
  */
-import type { AlertRecord, HostRecord, StoredEvent, StoredLogPiece } from './store/store.ts';
+import type { AlertRecord, HostRecord, StoredEvent, StoredIncident, StoredLogPiece } from './store/store.ts';
 
 export interface BusTopics {
   readonly events: readonly StoredEvent[];
@@ -11,12 +11,21 @@ export interface BusTopics {
   readonly host: HostRecord;
   readonly hostDeleted: string;
   readonly alert: AlertRecord;
+  /** A new revision. */
+  readonly incident: StoredIncident;
 }
 
 type Listeners = { readonly [K in keyof BusTopics]: Set<(payload: BusTopics[K]) => void> };
 
 export class Bus {
-  readonly #listeners: Listeners = { events: new Set(), logs: new Set(), host: new Set(), hostDeleted: new Set(), alert: new Set() };
+  readonly #listeners: Listeners = {
+    events: new Set(),
+    logs: new Set(),
+    host: new Set(),
+    hostDeleted: new Set(),
+    alert: new Set(),
+    incident: new Set(),
+  };
 
   publish<K extends keyof BusTopics>(topic: K, payload: BusTopics[K]): void {
     for (const listener of this.#listeners[topic]) listener(payload);

@@ -1,8 +1,8 @@
 /** The resources of the collector's API (`/api/v1`), as JSON: camelCase, ISO-8601 UTC with milliseconds, null for absent. */
 import type { EventKind, Severity } from './event.ts';
 import type { OutputStream } from './log-stream.ts';
-import type { HostState, Phase } from './phase.ts';
-import type { HostFacts, HostMetrics, WorkloadMetrics } from './status.ts';
+import type { HostState, Level, Phase } from './phase.ts';
+import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, WorkloadMetrics } from './status.ts';
 
 /** 2026-01-01T00:00:00.000Z */
 export type IsoTime = string;
@@ -26,8 +26,18 @@ export interface ApiHost {
   readonly facts?: HostFacts;
   /** Its container engine, as its agent sees it. */
   readonly engine?: { readonly state: 'up' | 'down'; readonly since: IsoTime } | null | undefined;
+  /** What is wrong with it, the worst first. Absent from collectors older than this field. */
+  readonly conditions?: readonly ApiHostCondition[] | undefined;
+  /** Its GPUs and TPUs. Absent from collectors older than this field. */
+  readonly accelerators?: readonly Accelerator[] | undefined;
+  /** Whether anything may be recovered on it now. Null: its agent has not said. Absent from collectors older than this field. */
+  readonly gate?: ApiHostGate | null | undefined;
   readonly workloads: readonly ApiWorkload[];
 }
+
+export type ApiHostGate = Omit<HostGateStatus, 'since' | 'deadlineAt'> & { readonly since: IsoTime; readonly deadlineAt: IsoTime | null };
+
+export type ApiHostCondition = Omit<HostCondition, 'since'> & { readonly since: IsoTime };
 
 export interface ApiWorkload {
   readonly host: string;
@@ -90,6 +100,57 @@ export interface ApiLogGap {
 }
 /** `next` on the last entry of a `limit`ed answer when there is more: pass it as `after`. */
 export type ApiLogEntry = (ApiLogLine | ApiLogGap) & { readonly next?: string };
+
+export interface ApiIncident {
+  readonly id: string;
+  readonly host: string;
+  /** Null: the host itself. */
+  readonly workload: string | null;
+  readonly generation: number | null;
+  readonly openedAt: IsoTime;
+  readonly closedAt: IsoTime | null;
+  /** The root cause, one sentence. */
+  readonly cause: string;
+  readonly code: string;
+  readonly level: Level;
+  readonly advice: string;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly oomKilled: boolean;
+  readonly failedAt: IsoTime;
+  readonly timeToDetectMs: number;
+  readonly timeToRecoverMs: number | null;
+  readonly attempts: { readonly process: number; readonly container: number; readonly host: number };
+  readonly escalations: number;
+  readonly byHand: boolean;
+  readonly stages: readonly { readonly stage: string; readonly ms: number }[];
+  readonly revision: number;
+  readonly timeline: readonly ApiIncidentEntry[];
+  /** Entries left out of the middle of the timeline. */
+  readonly omitted: number;
+  readonly evidence: readonly ApiEvidence[];
+}
+
+export interface ApiIncidentEntry {
+  readonly at: IsoTime;
+  /** Of the event, or `observed`. */
+  readonly kind: string;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly generation: number | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface ApiEvidence {
+  readonly name: string;
+  readonly title: string;
+  readonly at: IsoTime;
+  readonly bytes: number;
+  readonly truncatedBytes: number | null;
+  readonly error: string | null;
+  /** Absent in lists; null when it has not come yet, or there is none. */
+  readonly text?: string | null;
+}
 
 export interface ApiAlert {
   readonly id: string;

@@ -21,7 +21,7 @@ import { z } from 'zod';
 import { agentEventSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';
 import { segmentKeySchema } from './log-stream.ts';
-import { acceleratorSchema, acceleratorsMax, hostConditionSchema, hostConditionsMax, hostFactsSchema, hostMetricsSchema, workloadStatusSchema } from './status.ts';
+import { acceleratorSchema, acceleratorsMax, hostConditionSchema, hostConditionsMax, hostFactsSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from './status.ts';
 
 export const agentPath = '/agent/v1';
 export const subprotocol = 'relight.v1';
@@ -79,6 +79,8 @@ export const heartbeatSchema = z.object({
   conditions: z.array(hostConditionSchema).max(hostConditionsMax).default([]),
   /** GPUs and TPUs. */
   accelerators: z.array(acceleratorSchema).max(acceleratorsMax).default([]),
+  /** Absent from agents older than this field. */
+  gate: hostGateSchema.optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 /** As an agent may say it: what has a default may be left out. */
@@ -152,7 +154,7 @@ export const welcomeSchema = z.object({
   /** Selectors of what is being tailed now; see `watch`. */
   watch: z.array(z.object({ workload: z.string().optional(), source: z.string().optional() })).default([]),
   /** Incidents are taken. Collectors older than this field never acknowledge one. */
-  incidents: z.boolean().default(false),
+  incidents: z.boolean().optional(),
 });
 export type Welcome = z.infer<typeof welcomeSchema>;
 

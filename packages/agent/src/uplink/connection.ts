@@ -20,10 +20,11 @@ import {
   type SentHeartbeat,
 } from '@relight/shared/protocol';
 import type { CollectorSpec } from '../config/spec.ts';
+import type { IncidentLane } from '../incidents/delivery.ts';
 import type { LogLane } from '../logs/log-lane.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { endingOf, type Ending } from './backoff.ts';
-import { greet, maySendEvents, maySendLog, step, type Session, type SessionEffect, type SessionInput } from './session.ts';
+import { greet, maySendEvents, maySendIncident, maySendLog, step, type Session, type SessionEffect, type SessionInput } from './session.ts';
 import { handshakeMs, type Closing, type OpenSocket, type Socket } from './socket.ts';
 
 export interface ConnectionOptions {
@@ -33,6 +34,7 @@ export interface ConnectionOptions {
   readonly random: () => number;
   readonly outbox: Outbox;
   readonly logs: LogLane;
+  readonly incidents: IncidentLane;
   readonly hello: () => Omit<Hello, 'type' | 'protocol' | 'epoch' | 'at' | 'lastEventSeq' | 'segments'>;
   readonly status: () => Omit<SentHeartbeat, 'type' | 'at'>;
   readonly openSocket: OpenSocket;
@@ -136,7 +138,7 @@ export class Connection {
     });
   }
 
-  /** Events first, as many as may be under way; then one log frame, and a breath for everything else in this process. */
+  /** Events first, as many as may be under way; then one incident, one log frame, and a breath for everything else in this process. */
   pump(): void {
     if (!this.live || this.#leaving) return;
     const { outbox } = this.#options;
@@ -146,9 +148,10 @@ export class Connection {
       return;
     }
     this.#pumpEvents();
+    this.#pumpIncident();
     if (this.#pumpLog() || this.#goodbye === null) return;
-    const { sentSeq, eventMessages, logFrames } = this.#session;
-    if (sentSeq >= outbox.lastSeq && eventMessages.length === 0 && logFrames.length === 0) this.#farewell();
+    const { sentSeq, eventMessages, logFrames, incidents } = this.#session;
+    if (sentSeq >= outbox.lastSeq && eventMessages.length === 0 && logFrames.length === 0 && incidents !== 'sent') this.#farewell();
   }
 
   #pumpEvents(): void {
@@ -159,6 +162,14 @@ export class Connection {
       this.#send({ type: 'events', epoch: this.#session.epoch, events });
       this.#apply({ kind: 'events-sent', lastSeq: last.seq });
     }
+  }
+
+  #pumpIncident(): void {
+    if (!maySendIncident(this.#session) || this.#socket.bufferedAmount > bufferedBytesMax) return;
+    const message = this.#options.incidents.next();
+    if (message === null) return;
+    this.#send(message);
+    this.#apply({ kind: 'incident-sent' });
   }
 
   /** True: there was, or may be, something to send. */
@@ -212,7 +223,7 @@ export class Connection {
   }
 
   #effect(effect: SessionEffect): void {
-    const { logs, outbox, onAction, onWelcome } = this.#options;
+    const { incidents, logs, outbox, onAction, onWelcome } = this.#options;
     switch (effect.kind) {
       case 'welcomed':
         this.#welcomed(effect.heartbeatMs);
@@ -224,6 +235,9 @@ export class Connection {
         break;
       case 'log-committed':
         logs.committed(effect.segment, effect.offset, effect.rewind);
+        break;
+      case 'incident-committed':
+        incidents.acknowledged(effect.ack);
         break;
       case 'watch':
         logs.watch(effect.watch);

@@ -1,16 +1,21 @@
 /** Outbox, files, shipper and uplink against a small collector on a real socket, which breaks the connection again and again. */
+import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zstdDecompressSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { systemClock } from '@relight/shared/clock';
+import type { NewAgentEvent } from '@relight/shared/event';
 import { decodeBlock } from '@relight/shared/log-block';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import { agentMessageSchema, frameBytesMax, parseMessage, type CollectorMessage } from '@relight/shared/protocol';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { Incidents } from '../incidents/incidents.ts';
+import { IncidentStore } from '../incidents/store.ts';
 import { FollowingShipper, type FollowingShipperOptions } from '../logs/following-shipper.ts';
 import { FileOutbox } from '../outbox/file-outbox.ts';
 import { openWebSocket, type Closing } from './socket.ts';
@@ -39,6 +44,7 @@ class Server {
   readonly #random: () => number;
   readonly url: string;
   kill = 0;
+  knowsIncidents = true;
   kills = 0;
   goodbyes: string[] = [];
   tokens = new Set<string>();
@@ -85,8 +91,13 @@ class Server {
 
   #text(text: string): CollectorMessage | null {
     const message = parseMessage(agentMessageSchema, text);
-    if (message?.type === 'hello') return this.model.welcome(message);
+    if (message?.type === 'hello') {
+      const welcome = this.model.welcome(message);
+      return this.knowsIncidents ? welcome : ({ ...welcome, incidents: undefined } as CollectorMessage);
+    }
     if (message?.type === 'events') return this.model.takeEvents(message.epoch, message.events);
+    if (message?.type === 'incident') return this.model.takeIncident(message.incident);
+    if (message?.type === 'incident-evidence') return this.model.takeEvidence(message);
     if (message?.type === 'gap') return this.model.takeGap(message);
     if (message?.type === 'goodbye') this.goodbyes.push(message.reason);
     return null;
@@ -104,6 +115,8 @@ async function until(condition: () => boolean, what: string): Promise<void> {
 interface Agent {
   readonly outbox: FileOutbox;
   readonly shipper: FollowingShipper;
+  readonly incidents: Incidents;
+  readonly store: IncidentStore;
   readonly uplink: Uplink;
 }
 
@@ -132,6 +145,8 @@ function startAgent(): Agent {
   const shipper = new FollowingShipper({ directory: join(directory, 'logs'), clock: systemClock, logger, delivering: true, rateLimit });
   shipper.follow({ key: run, path: join(directory, 'run'), format: 'raw' });
   shipper.follow({ key: container, path: join(directory, 'c.log'), format: 'json-file' });
+  const store = new IncidentStore({ stateDir: directory, warn: assert.fail });
+  const incidents = new Incidents({ clock: systemClock, store, workloads: ['worker'], random, delivering: true, gather: () => undefined });
   const uplink = new Uplink({
     spec: { url: server.url, tokenFile: join(directory, 'token'), caFile: null },
     clock: systemClock,
@@ -139,6 +154,7 @@ function startAgent(): Agent {
     logger,
     outbox,
     logs: shipper,
+    incidents,
     hello: () => ({
       agentId: 'agent-0001',
       machineId: 'm',
@@ -153,11 +169,12 @@ function startAgent(): Agent {
     onAction: () => Promise.resolve({ ok: true, message: '' }),
   });
   uplink.start();
-  return { outbox, shipper, uplink };
+  return { outbox, shipper, incidents, store, uplink };
 }
 
-async function leave({ outbox, shipper, uplink }: Agent): Promise<void> {
+async function leave({ incidents, outbox, shipper, uplink }: Agent): Promise<void> {
   await uplink.stop('stopped');
+  incidents.stop();
   shipper.close();
   outbox.close();
 }
@@ -194,6 +211,65 @@ test('connections that break at random, and a restart of the agent: every event 
   expect(model.gaps).toEqual([]);
   expect(server.kills).toBeGreaterThan(0);
   expect([...server.tokens]).toEqual(['Bearer secret']);
+}, 60_000);
+
+test('incidents over connections that break and a restart of the agent: each document in its last revision, each piece once, events meanwhile', async () => {
+  server.kill = 0.3;
+  agent = startAgent();
+  const told: string[] = [];
+  const tell = (now: Agent, kind: NewAgentEvent['kind'], data: Record<string, unknown> = {}): void => {
+    const { event, follow } = now.incidents.take({ at: Date.now(), kind, severity: 'error', workload: 'worker', message: kind, data });
+    for (const one of [event, ...follow]) {
+      now.outbox.append(one);
+      told.push(one.kind);
+    }
+  };
+  for (let round = 0; round < 20; round += 1) {
+    tell(agent, 'container.died', { exitCode: round, code: 'container-exited' });
+    const id = agent.incidents.lastOf('worker') ?? '';
+    const text = `${round} ${'x'.repeat(1_000 * round)}`;
+    agent.store.addEvidence(id, { name: `log:${round}`, title: 'last lines', at: Date.now() }, text);
+    agent.incidents.evidenceFound(id);
+    // Half of them are still open when the agent goes.
+    if (round % 5 === 4) {
+      await leave(agent);
+      agent = startAgent();
+    }
+    tell(agent, 'workload.ready');
+    const goal = told.length / 2;
+    await until(() => server.model.events.length >= goal, 'half of the events have arrived');
+  }
+  server.kill = 0;
+  const { model } = server;
+  const closed = (): boolean => [...model.incidents.values()].filter(({ closedAt }) => closedAt !== null).length === 20;
+  await until(() => closed() && model.evidence.size === 20 && model.events.length >= told.length, 'everything is there');
+  const incidents = [...model.incidents.values()].toSorted((a, b) => (a.exitCode ?? 0) - (b.exitCode ?? 0));
+  expect(incidents.map(({ exitCode }) => exitCode)).toEqual(Array.from({ length: 20 }, (_, index) => index));
+  for (const { id, exitCode, evidence } of incidents) {
+    expect(evidence).toMatchObject([{ name: `log:${exitCode}` }]);
+    const body = model.evidence.get(`${id} log:${exitCode}`) ?? Buffer.of();
+    expect(zstdDecompressSync(body).toString()).toBe(`${exitCode} ${'x'.repeat(1_000 * (exitCode ?? 0))}`);
+  }
+  expect(model.events.map(({ kind }) => kind)).toEqual(told);
+  expect(server.kills).toBeGreaterThan(0);
+}, 60_000);
+
+test('a collector that does not know of incidents is sent none', async () => {
+  server.knowsIncidents = false;
+  agent = startAgent();
+  const { event, follow } = agent.incidents.take({
+    at: 1,
+    kind: 'container.died',
+    severity: 'error',
+    workload: 'worker',
+    message: '',
+    data: {},
+  });
+  for (const one of [event, ...follow]) agent.outbox.append(one);
+  await until(() => server.model.events.length === 2, 'the events');
+  await leave(agent);
+  agent = null;
+  expect(server.model.incidents.size).toBe(0);
 }, 60_000);
 
 test('inotify wakes the shipper: a line arrives long before the next poll', async () => {

@@ -4,7 +4,7 @@
  * messages per lane; nothing but hello before welcome.
  */
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
-import { inFlightMax, type Action, type CollectorMessage, type Welcome } from '@relight/shared/protocol';
+import { inFlightMax, type Action, type CollectorMessage, type IncidentAck, type Welcome } from '@relight/shared/protocol';
 import type { Committed } from '../logs/log-lane.ts';
 
 export interface Session {
@@ -15,6 +15,8 @@ export interface Session {
   /** Last sequence of every unacknowledged events message. */
   readonly eventMessages: readonly number[];
   readonly logFrames: readonly { readonly segment: string; readonly to: number }[];
+  /** Whether the collector takes incidents, and whether one is under way: never more than one. */
+  readonly incidents: 'refused' | 'idle' | 'sent';
   /** Where each segment was last rewound to, until it has gone beyond. */
   readonly rewound: Readonly<Record<string, number>>;
 }
@@ -22,12 +24,14 @@ export interface Session {
 export type SessionInput =
   | { readonly kind: 'message'; readonly message: CollectorMessage }
   | { readonly kind: 'events-sent'; readonly lastSeq: number }
+  | { readonly kind: 'incident-sent' }
   | { readonly kind: 'log-sent'; readonly segment: SegmentKey; readonly to: number };
 
 export type SessionEffect =
   | { readonly kind: 'welcomed'; readonly heartbeatMs: number; readonly sessionId: string; readonly committed: readonly Committed[] }
   | { readonly kind: 'acknowledge'; readonly seq: number }
   | { readonly kind: 'log-committed'; readonly segment: SegmentKey; readonly offset: number; readonly rewind: boolean }
+  | { readonly kind: 'incident-committed'; readonly ack: IncidentAck }
   | { readonly kind: 'watch'; readonly watch: Welcome['watch'] }
   | { readonly kind: 'act'; readonly action: Action }
   | { readonly kind: 'drain'; readonly reconnectAfterMs: number }
@@ -44,11 +48,13 @@ export const greet = (epoch: string): Session => ({
   sentSeq: 0,
   eventMessages: [],
   logFrames: [],
+  incidents: 'refused',
   rewound: {},
 });
 
 export const maySendEvents = (session: Session): boolean => session.phase === 'live' && session.eventMessages.length < inFlightMax;
 export const maySendLog = (session: Session): boolean => session.phase === 'live' && session.logFrames.length < inFlightMax;
+export const maySendIncident = (session: Session): boolean => session.phase === 'live' && session.incidents === 'idle';
 
 export function step(session: Session, input: SessionInput): SessionStep {
   switch (input.kind) {
@@ -56,6 +62,8 @@ export function step(session: Session, input: SessionInput): SessionStep {
       const eventMessages = [...session.eventMessages, input.lastSeq];
       return { session: { ...session, sentSeq: input.lastSeq, eventMessages }, effects: [] };
     }
+    case 'incident-sent':
+      return { session: { ...session, incidents: 'sent' }, effects: [] };
     case 'log-sent': {
       const logFrames = [...session.logFrames, { segment: segmentId(input.segment), to: input.to }];
       return { session: { ...session, logFrames }, effects: [] };
@@ -85,9 +93,9 @@ function onMessage(session: Session, message: CollectorMessage): SessionStep {
 
 function onWelcome(session: Session, welcome: Welcome): SessionStep {
   if (session.phase !== 'greeting') return { session, effects: [{ kind: 'protocol-error', reason: 'a second welcome' }] };
-  const { heartbeatMs, sessionId, segments, watch, lastEventSeq } = welcome;
+  const { heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents } = welcome;
   return {
-    session: { ...session, phase: 'live', sentSeq: lastEventSeq },
+    session: { ...session, phase: 'live', sentSeq: lastEventSeq, incidents: incidents === true ? 'idle' : 'refused' },
     effects: [
       { kind: 'acknowledge', seq: lastEventSeq },
       { kind: 'welcomed', heartbeatMs, sessionId, committed: segments },
@@ -104,6 +112,10 @@ function onAck(session: Session, ack: Extract<CollectorMessage, { type: 'ack' }>
     if (seq > session.sentSeq) return { session, effects: [{ kind: 'protocol-error', reason: `event ${seq} was never sent` }] };
     next = { ...next, eventMessages: next.eventMessages.filter((last) => last > seq) };
     effects.push({ kind: 'acknowledge', seq });
+  }
+  if (ack.incident !== undefined && next.incidents === 'sent') {
+    next = { ...next, incidents: 'idle' };
+    effects.push({ kind: 'incident-committed', ack: ack.incident });
   }
   for (const { segment, offset, rewind } of ack.segments) {
     const id = segmentId(segment);

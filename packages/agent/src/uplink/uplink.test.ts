@@ -4,7 +4,15 @@ import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import { packBlock } from '@relight/shared/log-block';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
-import { closeCodes, eventsPerMessageMax, inFlightMax, type AgentMessage, type CollectorMessage } from '@relight/shared/protocol';
+import {
+  closeCodes,
+  eventsPerMessageMax,
+  inFlightMax,
+  type AgentMessage,
+  type CollectorMessage,
+  type IncidentAck,
+} from '@relight/shared/protocol';
+import type { IncidentLane, IncidentMessage } from '../incidents/delivery.ts';
 import type { Committed, LogFrame, LogLane } from '../logs/log-lane.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { collectorUrl, parseRetryAfterMs, type Closing, type Socket, type SocketListener } from './socket.ts';
@@ -81,6 +89,28 @@ class ScriptedLane implements LogLane {
   }
 }
 
+class ListedIncidents implements IncidentLane {
+  readonly messages: IncidentMessage[] = [];
+  readonly acknowledgements: IncidentAck[] = [];
+  listener: () => void = () => undefined;
+
+  add(id: string): void {
+    this.messages.push({ type: 'incident-evidence', incident: id, item: { name: 'n', title: 't', at: 0, bytes: 1 }, body: '' });
+    this.listener();
+  }
+  next(): IncidentMessage | null {
+    return this.messages[0] ?? null;
+  }
+  acknowledged(ack: IncidentAck): void {
+    this.acknowledgements.push(ack);
+    this.messages.shift();
+  }
+  onReady(listener: () => void): { dispose(): void } {
+    this.listener = listener;
+    return { dispose: () => (this.listener = () => undefined) };
+  }
+}
+
 class FakeSocket implements Socket {
   bufferedAmount = 0;
   readonly sent: (AgentMessage | { type: 'block' })[] = [];
@@ -122,6 +152,7 @@ class World {
   readonly clock = new ManualClock();
   readonly outbox = new MemoryOutbox();
   readonly lane = new ScriptedLane();
+  readonly incidents = new ListedIncidents();
   readonly sockets: FakeSocket[] = [];
   readonly warnings: string[] = [];
   readonly actions: string[] = [];
@@ -137,6 +168,7 @@ class World {
       logger: { info: () => undefined, warn, error: warn } as unknown as UplinkOptions['logger'],
       outbox: this.outbox,
       logs: this.lane,
+      incidents: this.incidents,
       hello: () => ({
         agentId: 'agent-0001',
         machineId: 'm',
@@ -181,7 +213,16 @@ class World {
 
   welcome(lastEventSeq = 0): void {
     const segments = [{ segment, offset: 3 }];
-    this.socket.say({ type: 'welcome', protocol: 1, sessionId: 's', heartbeatMs: 10_000, lastEventSeq, segments, watch: [] });
+    this.socket.say({
+      type: 'welcome',
+      protocol: 1,
+      sessionId: 's',
+      heartbeatMs: 10_000,
+      lastEventSeq,
+      segments,
+      watch: [],
+      incidents: true,
+    });
   }
 
   append(count: number, data = {}): void {
@@ -222,6 +263,30 @@ describe('greeting and lanes', () => {
     world.clock.advance(100);
     expect(socket.types().filter((type) => type === 'block')).toHaveLength(inFlightMax + 2);
     expect(world.lane.calls).toContain('committed 5');
+  });
+
+  test('one incident at a time, the same again after a break; events and logs go on meanwhile', () => {
+    const world = new World();
+    world.incidents.add('incident-1');
+    world.incidents.add('incident-2');
+    const socket = world.connect();
+    const sent = (on: FakeSocket): unknown[] =>
+      on.sent.flatMap((message) => (message.type === 'incident-evidence' ? [message.incident] : []));
+    expect(sent(socket)).toEqual(['incident-1']);
+    world.append(1);
+    world.lane.frames = [block(3, 5)];
+    world.lane.listener();
+    world.clock.advance(100);
+    expect(socket.types()).toEqual(expect.arrayContaining(['events', 'block']));
+    expect(sent(socket)).toEqual(['incident-1']);
+    socket.end({ code: 1006, reason: '' });
+    world.clock.advance(1_500);
+    world.socket.listener.opened();
+    world.welcome();
+    expect(sent(world.socket)).toEqual(['incident-1']);
+    world.socket.say({ type: 'ack', segments: [], incident: { id: 'incident-1', evidence: 'n' } });
+    expect(sent(world.socket)).toEqual(['incident-1', 'incident-2']);
+    expect(world.incidents.acknowledgements).toEqual([{ id: 'incident-1', evidence: 'n' }]);
   });
 
   test('large events are spread over messages of less than 256 KiB', () => {

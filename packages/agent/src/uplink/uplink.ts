@@ -11,7 +11,10 @@ import { firstJitterMs, nextAttempt, type Ending } from './backoff.ts';
 import { Connection, type ConnectionEnd, type ConnectionOptions } from './connection.ts';
 import { openWebSocket, type Closing, type OpenSocket } from './socket.ts';
 
-export interface UplinkOptions extends Pick<ConnectionOptions, 'spec' | 'clock' | 'random' | 'outbox' | 'logs' | 'hello' | 'status'> {
+export interface UplinkOptions extends Pick<
+  ConnectionOptions,
+  'spec' | 'clock' | 'random' | 'outbox' | 'incidents' | 'logs' | 'hello' | 'status'
+> {
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly onAction: (action: Action) => Promise<ActionResult>;
   readonly openSocket?: OpenSocket;
@@ -46,8 +49,12 @@ export class Uplink {
   }
 
   start(): void {
-    const { clock, logs, outbox, random } = this.#options;
-    this.#subscriptions = [logs.onReady(() => this.#connection?.pumpSoon()), outbox.onAppend(() => this.#connection?.pump())];
+    const { clock, incidents, logs, outbox, random } = this.#options;
+    this.#subscriptions = [
+      logs.onReady(() => this.#connection?.pumpSoon()),
+      incidents.onReady(() => this.#connection?.pumpSoon()),
+      outbox.onAppend(() => this.#connection?.pump()),
+    ];
     this.#dial = clock.after(random() * firstJitterMs, () => this.#connect());
   }
 

@@ -168,7 +168,7 @@ describe('hosts and workloads', () => {
     const reply = await get('hosts/a');
     expect(Object.keys(reply.json)).toEqual(
       expect.arrayContaining(
-        'name id state stateSince reason labels bootId agentVersion lastSeenAt clockSkewMs metrics facts engine workloads'.split(' '),
+        'name id state stateSince reason labels bootId agentVersion lastSeenAt clockSkewMs metrics facts engine conditions workloads'.split(' '),
       ),
     );
     expect(reply.json).toMatchObject({
@@ -322,13 +322,14 @@ test('logs: one JSON object a line, in pages', async () => {
 test('metrics in the text format', async () => {
   fleet.put(
     hostRecord('a"\\', { workloads: [workloadStatus('w', { restarts: { process: 3, container: 1, host: 0 } })] }),
-    hostRecord('b', { state: 'dead' }),
+    hostRecord('b', { state: 'dead', conditions: [{ name: 'disk-low', subject: '/', severity: 'error', since: 0, reason: '', advice: '' }] }),
   );
   const reply = await call('GET', '/metrics');
   expect(reply.type).toBe('text/plain; version=0.0.4; charset=utf-8');
   for (const line of [
     'relight_hosts{state="dead"} 1',
     'relight_hosts{state="suspect"} 0',
+    'relight_host_condition{host="b",condition="disk-low",subject="/",severity="error"} 1',
     'relight_workloads{phase="ready"} 1',
     String.raw`relight_workload_ready{host="a\"\\",workload="w"} 1`,
     String.raw`relight_workload_restarts_total{host="a\"\\",workload="w",level="process"} 3`,
@@ -371,7 +372,7 @@ test('openapi.json describes every route, with what validates it', async () => {
     description: 'Items of a page.',
     schema: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
   });
-  expect(Object.keys(components.schemas).toSorted()).toEqual(['Alert', 'Event', 'Host', 'LogEntry', 'Problem', 'Workload']);
+  expect(Object.keys(components.schemas).toSorted()).toEqual(['Alert', 'Event', 'Host', 'Incident', 'LogEntry', 'Problem', 'Workload']);
   const references = [...reply.text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map((match) => match[1]);
   expect(references.length).toBeGreaterThan(0);
   for (const name of references) expect(components.schemas).toHaveProperty(name ?? '');

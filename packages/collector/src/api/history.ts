@@ -1,5 +1,4 @@
-/** Events, alerts and incidents: what happened. */
-import { RelightError } from '@relight/shared/errors';
+/** Events and alerts: what happened. */
 import { eventKinds, severities } from '@relight/shared/event';
 import { z } from 'zod';
 import type { AlertRecord, Store } from '../store/store.ts';
@@ -101,24 +100,6 @@ export function historyRoutes({ store, clock }: ApiDeps): readonly Route[] {
         const found = wantedAlerts(store, defined({ state, host, workload, after }), wanted);
         const { items, next } = page(found, query.limit, (alert) => alert.id);
         return { body: { items: items.map(presentAlert), next } };
-      },
-    }),
-    route({
-      method: 'GET',
-      path: '/incidents',
-      summary: 'Incidents.',
-      query: z.strictObject({ host, workload, kind: z.string().optional(), severity, since, until, limit, after }),
-      answers: { status: 200, schema: listOf(z.object({ id: z.string() })) },
-      handle: () => ({ body: { items: [], next: null } }),
-    }),
-    route({
-      method: 'GET',
-      path: '/incidents/:id',
-      summary: 'One incident.',
-      params: z.strictObject({ id: z.string() }),
-      answers: { status: 200, schema: z.object({ id: z.string() }) },
-      handle({ params }) {
-        throw new RelightError('not-found', `there is no incident ${params.id}`);
       },
     }),
   ];

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import { registerAuth } from './auth.ts';
 import { historyRoutes } from './history.ts';
 import { hostRoutes } from './hosts.ts';
+import { IncidentMetrics } from './incident-metrics.ts';
+import { incidentRoutes } from './incidents.ts';
 import { logRoutes } from './logs.ts';
 import { metricsText } from './metrics-text.ts';
 import { fleetMetrics, processMetrics } from './metrics.ts';
@@ -15,7 +17,14 @@ import { streamRoutes } from './stream.ts';
 /** Call it before `listen`. Its hooks hold for every route of `app`; only /healthz answers without a token. */
 export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
   const streams = new OpenStreams();
-  const routes = [...hostRoutes(deps), ...historyRoutes(deps), ...logRoutes(deps, streams), ...streamRoutes(deps, streams)];
+  const routes = [
+    ...hostRoutes(deps),
+    ...historyRoutes(deps),
+    ...incidentRoutes(deps),
+    ...logRoutes(deps, streams),
+    ...streamRoutes(deps, streams),
+  ];
+  const incidents = new IncidentMetrics(deps.store, deps.bus);
   const description = openapi(routes, deps.version);
 
   registerProblems(app);
@@ -23,7 +32,12 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
   // An open stream would hold `close` up for ever.
   app.addHook('preClose', async () => streams.endAll());
   app.get('/metrics', { exposeHeadRoute: false }, (_request, reply) => {
-    const families = [...fleetMetrics(deps.fleet, deps.store), ...(deps.metrics?.() ?? []), ...processMetrics(deps.version)];
+    const families = [
+      ...fleetMetrics(deps.fleet, deps.store),
+      ...incidents.families(deps.clock.now()),
+      ...(deps.metrics?.() ?? []),
+      ...processMetrics(deps.version),
+    ];
     return reply.type('text/plain; version=0.0.4; charset=utf-8').send(metricsText(families));
   });
   void app.register(

@@ -1,9 +1,9 @@
 /** The resources of shared/api.ts as schemas, for openapi.json. The compiler holds both to each other. */
-import type { ApiAlert, ApiEvent, ApiHost, ApiLogEntry, ApiLogGap, ApiLogLine, ApiWorkload } from '@relight/shared/api';
+import type { ApiAlert, ApiEvent, ApiHost, ApiIncident, ApiLogEntry, ApiLogGap, ApiLogLine, ApiWorkload } from '@relight/shared/api';
 import { eventKinds, severities } from '@relight/shared/event';
 import { outputStreams } from '@relight/shared/log-stream';
-import { hostStates, phases } from '@relight/shared/phase';
-import { hostFactsSchema, hostMetricsSchema, restartCountsSchema, workloadMetricsSchema } from '@relight/shared/status';
+import { hostStates, levels, phases } from '@relight/shared/phase';
+import { acceleratorSchema, hostConditionSchema, hostFactsSchema, hostGateSchema, hostMetricsSchema, restartCountsSchema, workloadMetricsSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
 const time = z.string().meta({ format: 'date-time' });
@@ -46,6 +46,9 @@ export const hostSchema = z
     metrics: hostMetricsSchema.extend({ at: time }).nullable(),
     facts: hostFactsSchema,
     engine: z.object({ state: z.enum(['up', 'down']), since: time }).nullable().optional(),
+    conditions: z.array(hostConditionSchema.extend({ since: time })).optional(),
+    accelerators: z.array(acceleratorSchema).optional(),
+    gate: hostGateSchema.extend({ since: time, deadlineAt: time.nullable() }).nullable().optional(),
     workloads: z.array(workloadSchema),
   })
   .meta({ id: 'Host' }) satisfies z.ZodType<ApiHost>;
@@ -79,6 +82,54 @@ export const alertSchema = z
     labels,
   })
   .meta({ id: 'Alert' }) satisfies z.ZodType<ApiAlert>;
+
+export const incidentResourceSchema = z
+  .object({
+    id: z.string(),
+    host: z.string(),
+    workload: z.string().nullable().meta({ description: 'null: the host itself' }),
+    generation: z.number().nullable(),
+    openedAt: time,
+    closedAt: time.nullable(),
+    cause: z.string().meta({ description: 'the root cause, one sentence' }),
+    code: z.string(),
+    level: z.enum(levels),
+    advice: z.string(),
+    exitCode: z.number().nullable(),
+    signal: z.string().nullable(),
+    oomKilled: z.boolean(),
+    failedAt: time,
+    timeToDetectMs: z.number(),
+    timeToRecoverMs: z.number().nullable(),
+    attempts: restartCountsSchema,
+    escalations: z.number(),
+    byHand: z.boolean(),
+    stages: z.array(z.object({ stage: z.string(), ms: z.number() })),
+    revision: z.number(),
+    timeline: z.array(
+      z.object({
+        at: time,
+        kind: z.string(),
+        severity: z.enum(severities),
+        message: z.string(),
+        generation: z.number().nullable(),
+        data: z.record(z.string(), z.unknown()),
+      }),
+    ),
+    omitted: z.number(),
+    evidence: z.array(
+      z.object({
+        name: z.string(),
+        title: z.string(),
+        at: time,
+        bytes: z.number(),
+        truncatedBytes: z.number().nullable(),
+        error: z.string().nullable(),
+        text: z.string().nullable().exactOptional(),
+      }),
+    ),
+  })
+  .meta({ id: 'Incident' }) satisfies z.ZodType<ApiIncident>;
 
 const segment = { host: z.string(), workload: z.string(), generation: z.number(), source: z.string(), run: z.string(), receivedAt: time };
 const line = z.object({

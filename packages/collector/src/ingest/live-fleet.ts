@@ -4,17 +4,19 @@
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
+import type { Incident } from '@relight/shared/incident';
 import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
 import type { Bus } from '../bus.ts';
 import type { LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
+import { announcedDeparture } from '../liveness/announced.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece } from '../store/store.ts';
 import { Actions } from './actions.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
-import { blankRecord, workloadsKey } from './host-record.ts';
+import { acceleratorsKey, blankRecord, conditionsKey, withClock, workloadsKey } from './host-record.ts';
 import { judgeClaim, type Standing, type Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
@@ -149,16 +151,22 @@ export class LiveFleet implements Fleet, SessionOwner {
     const entry = this.#entryOf(session);
     if (entry === undefined) return;
     const now = this.#deps.clock.now();
+    const clockSkewMs = Math.round(heartbeat.at - now);
+    const conditions = withClock(entry.record, heartbeat.conditions, clockSkewMs, now);
     const engine = entry.record.engine?.state === heartbeat.engine ? entry.record.engine : { state: heartbeat.engine, since: now };
-    const urgent = workloadsKey(entry.record.workloads) !== workloadsKey(heartbeat.workloads) || engine !== entry.record.engine;
-    const { workloads, metrics = entry.record.metrics, at } = heartbeat;
-    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs: Math.round(at - now), workloads, metrics, engine };
+    const urgent =
+      workloadsKey(entry.record.workloads) !== workloadsKey(heartbeat.workloads) ||
+      conditionsKey(entry.record.conditions) !== conditionsKey(conditions) ||
+      acceleratorsKey(entry.record.accelerators) !== acceleratorsKey(accelerators) ||
+      engine !== entry.record.engine;
+    const { workloads, metrics = entry.record.metrics, accelerators, gate = null } = heartbeat;
+    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate };
     this.#book.changed(entry, urgent);
   }
 
   goodbye(session: Session, reason: 'stopped' | 'rebooting'): void {
     const entry = this.#entryOf(session);
-    if (entry !== undefined) this.#apply(entry, { type: 'goodbye', reason });
+    if (entry !== undefined) this.#apply(entry, { type: 'goodbye', reason, announced: announcedDeparture(entry.record.conditions ?? []) });
   }
 
   closed(session: Session, end: SessionEnd): void {
@@ -167,7 +175,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     const entry = this.#entryOf(session);
     if (entry === undefined || this.#stopped) return;
     entry.session = null;
-    this.#apply(entry, { type: 'closed', ...end });
+    this.#apply(entry, { type: 'closed', ...end, announced: announcedDeparture(entry.record.conditions ?? []) });
   }
 
   actionResult(session: Session, result: Parameters<SessionOwner['actionResult']>[1]): void {
@@ -176,6 +184,10 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   eventsStored(events: readonly StoredEvent[]): void {
     this.#deps.bus.publish('events', events);
+  }
+
+  incidentStored(host: string, incident: Incident): void {
+    this.#deps.bus.publish('incident', { host, receivedAt: this.#deps.clock.now(), incident });
   }
 
   pieceStored(piece: StoredLogPiece): void {
@@ -271,7 +283,8 @@ export class LiveFleet implements Fleet, SessionOwner {
     for (const entry of this.#book.entries()) {
       if (late > lateMs) this.#apply(entry, { type: 'stalled', byMs: late });
       if (entry.deadline !== null && now >= entry.deadline) {
-        this.#apply(entry, { type: 'tick', lastKnown: lastKnown(entry.record.workloads, entry.record.metrics) });
+        const { workloads, metrics, conditions = [] } = entry.record;
+        this.#apply(entry, { type: 'tick', lastKnown: lastKnown(workloads, metrics), announced: announcedDeparture(conditions) });
       }
     }
     for (const session of this.#sessions) {

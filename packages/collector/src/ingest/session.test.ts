@@ -17,6 +17,7 @@ it('stops reading while too many writes wait, and reads on when half of them are
     actionResult: ignore,
     eventsStored: ignore,
     pieceStored: ignore,
+    incidentStored: ignore,
   };
   const session = new Session({
     id: 's',
@@ -36,6 +37,8 @@ it('stops reading while too many writes wait, and reads on when half of them are
       commitEvents: () => new Promise((resolve) => commits.push(() => resolve({ seq: 1, stored: [] }))),
       commitBlock: () => Promise.reject(new Error('no blocks here')),
       commitGap: () => Promise.reject(new Error('no gaps here')),
+      commitIncident: () => Promise.reject(new Error('no incidents here')),
+      commitIncidentEvidence: () => Promise.reject(new Error('no evidence here')),
     },
     clock: new ManualClock(),
     heartbeatMs: 10_000,

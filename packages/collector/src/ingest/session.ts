@@ -9,6 +9,7 @@
 import type { Clock } from '@relight/shared/clock';
 import { errorMessage, type RelightError } from '@relight/shared/errors';
 import { decodeBlock, type Block } from '@relight/shared/log-block';
+import type { Incident } from '@relight/shared/incident';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import {
   agentMessageSchema,
@@ -21,6 +22,7 @@ import {
   type Gap,
   type Heartbeat,
   type Hello,
+  type IncidentEvidence,
 } from '@relight/shared/protocol';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Lane } from './lane.ts';
@@ -50,6 +52,8 @@ export interface SessionOwner {
   actionResult(session: Session, result: Extract<AgentMessage, { type: 'action-result' }>): void;
   eventsStored(events: readonly StoredEvent[]): void;
   pieceStored(piece: StoredLogPiece): void;
+  /** A revision that was new. */
+  incidentStored(host: string, incident: Incident): void;
 }
 
 export interface SessionEnd {
@@ -63,7 +67,10 @@ export interface SessionDeps {
   readonly token: TokenRecord;
   readonly socket: AgentSocket;
   readonly owner: SessionOwner;
-  readonly store: Pick<Store, 'lastEventSeq' | 'committedOffset' | 'commitEvents' | 'commitBlock' | 'commitGap'>;
+  readonly store: Pick<
+    Store,
+    'lastEventSeq' | 'committedOffset' | 'commitEvents' | 'commitBlock' | 'commitGap' | 'commitIncident' | 'commitIncidentEvidence'
+  >;
   readonly clock: Clock;
   readonly heartbeatMs: number;
   /** Said hello, or gone. */
@@ -80,6 +87,7 @@ const pendingMax = 4 * inFlightMax;
 
 type Piece = { readonly block: Block } | { readonly gap: Gap };
 type Events = Extract<AgentMessage, { type: 'events' }>;
+type IncidentPiece = Extract<AgentMessage, { type: 'incident' }> | IncidentEvidence;
 const segmentOf = (piece: Piece): SegmentKey => ('block' in piece ? piece.block.header.segment : piece.gap.segment);
 
 export class Session {
@@ -88,6 +96,7 @@ export class Session {
   readonly #deps: SessionDeps;
   readonly #events: Lane<Events, { readonly seq: number; readonly stored: readonly StoredEvent[] }>;
   readonly #pieces: Lane<Piece, LogCommit>;
+  readonly #incidents: Lane<IncidentPiece, boolean>;
   #state: 'awaiting-hello' | 'open' | 'closed' = 'awaiting-hello';
   #hello: Hello | null = null;
   #openedAt: number;
@@ -129,6 +138,17 @@ export class Session {
           : store.commitGap(this.agentId, this.host, piece.gap, clock.now()),
       committed: (piece, result) => this.#pieceCommitted(piece, result),
     });
+    this.#incidents = new Lane({
+      window: 1,
+      retryMs,
+      clock,
+      failed,
+      commit: (piece) =>
+        piece.type === 'incident'
+          ? store.commitIncident(this.host, piece.incident, clock.now())
+          : store.commitIncidentEvidence(this.host, piece),
+      committed: (piece, stored) => this.#incidentCommitted(piece, stored),
+    });
   }
 
   /** Valid once the hello was accepted. */
@@ -144,7 +164,7 @@ export class Session {
 
   /** Messages received and not committed yet. */
   get pending(): number {
-    return this.#events.pending + this.#pieces.pending;
+    return this.#events.pending + this.#pieces.pending + this.#incidents.pending;
   }
 
   receive(data: Buffer, binary: boolean): void {
@@ -204,6 +224,7 @@ export class Session {
     this.#state = 'closed';
     this.#events.close();
     this.#pieces.close();
+    this.#incidents.close();
     this.#deps.handshakeDone();
     if (wasOpen) this.#deps.owner.closed(this, this.#end ?? { why, silence: false });
   }
@@ -221,6 +242,10 @@ export class Session {
       case 'gap':
         if (message.to <= message.from) throw new Error('gap: empty byte range');
         return this.#receivePiece({ gap: message });
+      case 'incident':
+      case 'incident-evidence':
+        this.#incidents.push(message);
+        return this.#hold();
       case 'heartbeat':
         return this.#deps.owner.heartbeat(this, message);
       case 'action-result':
@@ -247,6 +272,7 @@ export class Session {
       lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),
       segments: hello.segments.map((segment) => ({ segment, offset: store.committedOffset(hello.agentId, segment) })),
       watch: [...claim.watch],
+      incidents: true,
     });
   }
 
@@ -264,6 +290,16 @@ export class Session {
       );
     }
     this.send({ type: 'ack', segments: [{ segment: segmentOf(piece), offset: committed, rewind }] });
+    this.#relieve();
+  }
+
+  #incidentCommitted(piece: IncidentPiece, stored: boolean): void {
+    const known = piece.type === 'incident';
+    if (known && stored) this.#deps.owner.incidentStored(this.host, piece.incident);
+    const incident = known
+      ? { id: piece.incident.id, revision: piece.incident.revision }
+      : { id: piece.incident, evidence: piece.item.name };
+    this.send({ type: 'ack', segments: [], incident });
     this.#relieve();
   }
 

@@ -7,7 +7,10 @@ import { isoTime } from '@relight/shared/api';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Store } from '../store/store.ts';
 
-type WrittenStore = Pick<Store, 'commitEvents' | 'commitBlock' | 'commitGap' | 'commitOwnEvent' | 'putHost'>;
+type WrittenStore = Pick<
+  Store,
+  'commitEvents' | 'commitBlock' | 'commitGap' | 'commitIncident' | 'commitIncidentEvidence' | 'commitOwnEvent' | 'putHost'
+>;
 
 /**
  * What waits to be written is tried again every second. Without a failure for this long nothing waits any more (its agents
@@ -48,6 +51,8 @@ export class StoreHealth {
       commitEvents: (...args) => this.#see(store.commitEvents(...args)),
       commitBlock: (...args) => this.#see(store.commitBlock(...args)),
       commitGap: (...args) => this.#see(store.commitGap(...args)),
+      commitIncident: (...args) => this.#see(store.commitIncident(...args)),
+      commitIncidentEvidence: (...args) => this.#see(store.commitIncidentEvidence(...args)),
       commitOwnEvent: (...args) => this.#see(store.commitOwnEvent(...args)),
       putHost: (...args) => this.#see(store.putHost(...args)),
     };

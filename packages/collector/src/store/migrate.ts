@@ -6,6 +6,7 @@ import type { Database } from 'better-sqlite3';
 import { copyFileSync, constants } from 'node:fs';
 import { RelightError } from '@relight/shared/errors';
 import { initial } from './migrations/0001-initial.ts';
+import { incidents } from './migrations/0002-incidents.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without holes. */
@@ -13,7 +14,7 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [initial];
+export const migrations: readonly Migration[] = [initial, incidents];
 
 /** The version of the schema, 0 for an empty database. */
 export function schemaVersion(db: Database): number {

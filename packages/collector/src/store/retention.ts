@@ -27,6 +27,11 @@ export function retentionWrites(db: Database) {
   const total = db.prepare<[], { bytes: number }>('SELECT bytes FROM log_totals');
   const addBytes = db.prepare('UPDATE log_totals SET bytes = bytes + ?');
   const removePiece = db.prepare('DELETE FROM log_pieces WHERE id = ?');
+  const oldIncidents = db.prepare('DELETE FROM incidents WHERE opened_at < ? AND received_at < ?');
+  const strayEvidence = db.prepare(
+    `DELETE FROM incident_evidence WHERE position IN (SELECT evidence.position FROM incident_evidence AS evidence
+     LEFT JOIN incidents ON incidents.host = evidence.host AND incidents.id = evidence.incident WHERE incidents.id IS NULL)`,
+  );
   const oldAlerts = db.prepare(`DELETE FROM alerts WHERE state = 'resolved' AND json_extract(record, '$.endsAt') < ?`);
   // A high-water mark must outlive everything that could still arrive for it: only a newer epoch or generation frees it.
   const oldEpochs = db.prepare(
@@ -60,6 +65,8 @@ export function retentionWrites(db: Database) {
     },
     pruneMarks(limits: RetentionLimits): void {
       oldAlerts.run(limits.eventsBefore);
+      oldIncidents.run(limits.eventsBefore, limits.eventsBefore);
+      strayEvidence.run();
       oldEpochs.run(limits.eventsBefore);
       oldSegments.run(Math.min(limits.eventsBefore, limits.logsBefore));
     },

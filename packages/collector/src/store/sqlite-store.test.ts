@@ -246,7 +246,8 @@ describe('the data directory', () => {
 });
 
 describe('migrations', () => {
-  const next = { version: 2, sql: 'CREATE TABLE more (x)' };
+  const newest = migrations.length;
+  const next = { version: newest + 1, sql: 'CREATE TABLE more (x)' };
 
   it('copies a database before changing it, runs each step once, refuses a newer one', async () => {
     await store.commitEvents('a', 'h', 'e', [event(1)], 5);
@@ -255,10 +256,10 @@ describe('migrations', () => {
     migrate(db, 1, [...migrations, next]);
     migrate(db, 2, [...migrations, next]);
     db.close();
-    const backup = new SqliteDatabase(`${databasePath(dataDir)}.before-2`);
+    const backup = new SqliteDatabase(`${databasePath(dataDir)}.before-${newest + 1}`);
     expect(backup.prepare('SELECT count(*) AS n FROM events').get()).toEqual({ n: 1 });
     backup.close();
-    await expect(openStore({ dataDir, clock })).rejects.toThrow(/has schema 2; this program knows only up to 1/);
+    await expect(openStore({ dataDir, clock })).rejects.toThrow(`has schema ${newest + 1}; this program knows only up to ${newest}`);
     rmSync(dataDir, { recursive: true });
     store = await openStore({ dataDir, clock });
     expect(existsSync(`${databasePath(dataDir)}.before-1`)).toBe(false);

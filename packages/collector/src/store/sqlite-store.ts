@@ -6,6 +6,7 @@ import { alertReads } from './alert-store.ts';
 import { lockDataDir, openForReading, openForWriting } from './database.ts';
 import { eventReads } from './events-store.ts';
 import { hostReads } from './hosts-store.ts';
+import { incidentReads } from './incident-store.ts';
 import { logReads } from './log-store.ts';
 import { migrate } from './migrate.ts';
 import { notificationReads } from './notification-store.ts';
@@ -52,7 +53,15 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
 
 function createStore(options: StoreOptions, db: Database, writer: WriterClient, lock: { release(): void }): SqliteStore {
   const { clock } = options;
-  const reads = { ...hostReads(db), ...eventReads(db), ...logReads(db), ...alertReads(db), ...notificationReads(db), ...tokenReads(db) };
+  const reads = {
+    ...hostReads(db),
+    ...eventReads(db),
+    ...logReads(db),
+    ...incidentReads(db),
+    ...alertReads(db),
+    ...notificationReads(db),
+    ...tokenReads(db),
+  };
   const touch = tokenToucher(options, writer);
   return {
     ...reads,
@@ -67,6 +76,9 @@ function createStore(options: StoreOptions, db: Database, writer: WriterClient, 
       return writer.call('commitBlock', [agentId, host, { header, body: own }, receivedAt], [own.buffer]);
     },
     commitGap: (...args) => writer.call('commitGap', args),
+    commitIncident: (...args) => writer.call('commitIncident', args),
+    commitIncidentEvidence: (host, { incident, item, body }) =>
+      writer.call('commitIncidentEvidence', [{ incident, item }, host, Buffer.from(body, 'base64')]),
     putAlert: (...args) => writer.call('putAlert', args),
     notificationDelivered: (id) => writer.call('notificationDelivered', [id]),
     notificationFailed: (id, nextAttemptAt) => writer.call('notificationFailed', [id, nextAttemptAt]),

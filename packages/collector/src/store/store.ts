@@ -5,10 +5,11 @@
  */
 import type { AgentEvent, EventKind, Severity } from '@relight/shared/event';
 import type { Block } from '@relight/shared/log-block';
+import type { Incident } from '@relight/shared/incident';
 import type { OutputStream, SegmentKey } from '@relight/shared/log-stream';
-import type { Gap } from '@relight/shared/protocol';
-import type { HostState } from '@relight/shared/phase';
-import type { HostFacts, HostMetrics, WorkloadStatus } from '@relight/shared/status';
+import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
+import type { HostState, Level } from '@relight/shared/phase';
+import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, WorkloadStatus } from '@relight/shared/status';
 
 /** Everything known of a host that outlives the process. */
 export interface HostRecord {
@@ -29,6 +30,12 @@ export interface HostRecord {
   readonly workloads: readonly WorkloadStatus[];
   /** What the agent says of its container engine; `since` by this collector's clock. Absent before its first heartbeat. */
   readonly engine?: { readonly state: 'up' | 'down'; readonly since: number } | null;
+  /** What was wrong with it at its last heartbeat. Absent in records older than this field. */
+  readonly conditions?: readonly HostCondition[];
+  /** Its GPUs and TPUs at its last heartbeat. Absent in records older than this field. */
+  readonly accelerators?: readonly Accelerator[];
+  /** Its gate at its last heartbeat. Null: its agent does not say. Absent in records older than this field. */
+  readonly gate?: HostGateStatus | null;
   /** Pre-registered hosts must have arrived by then. */
   readonly expectedBy: number | null;
 }
@@ -97,6 +104,28 @@ export interface LogCommit {
   readonly id?: number;
 }
 
+export interface StoredIncident {
+  readonly host: string;
+  readonly receivedAt: number;
+  readonly incident: Incident;
+}
+
+/** Newest first. `since` and `until`: open at some moment between. */
+export interface IncidentFilter {
+  readonly host?: string;
+  readonly workload?: string;
+  readonly codes?: readonly string[];
+  readonly levels?: readonly Level[];
+  /** Of the worst in its timeline. */
+  readonly severities?: readonly Severity[];
+  readonly open?: boolean;
+  readonly since?: number;
+  readonly until?: number;
+  /** `HOST/ID` of the last one of the page before; one that is gone gives an empty page. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
 export interface AlertRecord {
   readonly id: string;
   readonly rule: string;
@@ -162,6 +191,17 @@ export interface Store {
     filter: LogFilter,
     page: { readonly afterId?: number; readonly beforeId?: number; readonly limit: number; readonly newestFirst?: boolean },
   ): readonly StoredLogPiece[];
+
+  // incidents
+  /** False: this revision, or a later one, is known already. */
+  commitIncident(host: string, incident: Incident, receivedAt: number): Promise<boolean>;
+  /** False: this piece is known already. Its body stays as it came. */
+  commitIncidentEvidence(host: string, evidence: IncidentEvidence): Promise<boolean>;
+  incidents(filter: IncidentFilter): readonly StoredIncident[];
+  /** Those whose id begins so, newest first. */
+  incidentsById(prefix: string, limit: number): readonly StoredIncident[];
+  /** zstd; null: it has not come, or there is none. */
+  incidentEvidence(host: string, id: string, name: string): Buffer | null;
 
   // alerts and notifications
   alerts(filter: {

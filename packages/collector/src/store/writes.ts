@@ -7,6 +7,7 @@ import { errorMessage, type ErrorCode } from '@relight/shared/errors';
 import { alertWrites } from './alert-store.ts';
 import { eventWrites } from './events-store.ts';
 import { hostWrites } from './hosts-store.ts';
+import { incidentWrites } from './incident-store.ts';
 import { logWrites } from './log-store.ts';
 import { notificationWrites } from './notification-store.ts';
 import { retentionWrites } from './retention.ts';
@@ -17,6 +18,7 @@ export function createWrites(db: Database) {
     ...hostWrites(db),
     ...eventWrites(db),
     ...logWrites(db),
+    ...incidentWrites(db),
     ...alertWrites(db),
     ...notificationWrites(db),
     ...tokenWrites(db),

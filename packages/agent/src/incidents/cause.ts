@@ -1,0 +1,301 @@
+/**
+ * Pure: the root cause of an incident out of its timeline, in one sentence that needs no context. What is reported first is
+ * rarely what came first: a process exits because its mount died, the mount died because the kernel killed its daemon. So the
+ * rules go from the machine inwards, and the first that applies wins:
+ *
+ *   reboot ▸ preemption ▸ engine gone ▸ out of memory ▸ accelerator ▸ disk ▸ somebody's hand ▸ mount ▸ dependency
+ *          ▸ a failure that no retry mends ▸ the first failure itself
+ */
+import { catalogue, type ErrorCode } from '@relight/shared/errors';
+import type { TimelineEntry } from '@relight/shared/incident';
+import type { Level } from '@relight/shared/phase';
+import { formatBytes } from '@relight/shared/units';
+import { isFailure, numberOf, textOf } from './timeline.ts';
+
+export interface Verdict {
+  readonly cause: string;
+  readonly code: string;
+  readonly level: Level;
+  readonly advice: string;
+}
+
+interface Scene {
+  /** The first failure. */
+  readonly first: TimelineEntry;
+  /** What was seen shortly before it, and what explains it shortly after. */
+  readonly near: readonly TimelineEntry[];
+  readonly all: readonly TimelineEntry[];
+}
+
+type Rule = (scene: Scene) => Verdict | null;
+
+/** Ray's workers give up about a minute after their head is gone. */
+const beforeMs = 75_000;
+/** The kernel log and the engine are read with a small delay. */
+const afterMs = 6_000;
+/** A restart finds its dependency missing as soon as it asks, back-off aside. */
+const dependencyMs = 20_000;
+
+const rules: readonly Rule[] = [
+  rebooted,
+  leaving,
+  engineGone,
+  outOfMemory,
+  accelerator,
+  disk,
+  otherHands,
+  mount,
+  dependency,
+  hopeless,
+  firstFailure,
+];
+
+/** `timeline`: in order of time. Without any failure in it: what its last entry says. */
+export function causeOf(timeline: readonly TimelineEntry[]): Verdict {
+  const first =
+    timeline.find(isFailure) ?? timeline.find(({ kind }) => kind === 'engine.lost' || kind === 'host.booted') ?? timeline.at(-1);
+  if (first === undefined) return { cause: 'nothing is known', code: '', level: 'container', advice: '' };
+  const near = timeline.filter(({ at }) => at >= first.at - beforeMs && at <= first.at + afterMs);
+  const scene = { first, near, all: timeline };
+  for (const rule of rules) {
+    const verdict = rule(scene);
+    if (verdict !== null) return verdict;
+  }
+  return verdictOf(first.message, codeOf(first) ?? '', 'container');
+}
+
+function rebooted({ near, first }: Scene): Verdict | null {
+  const booted = near.find(({ kind }) => kind === 'host.booted');
+  if (booted === undefined) return null;
+  const why = textOf(booted.data, 'reason');
+  const fell = first.kind === 'host.booted' ? '' : '; what ran on it fell with it';
+  return verdictOf(`the machine was rebooted${why === null ? '' : ` (${why})`}${fell}`, 'host-rebooted', 'host');
+}
+
+const leavingConditions = /^(?:preempt|maintenance|spot|cloud|shutdown|drain)/;
+
+function leaving({ near }: Scene): Verdict | null {
+  const notice = raised(near).find(({ data }) => leavingConditions.test(String(data['condition'])));
+  return notice === undefined ? null : conditionVerdict(notice, 'host');
+}
+
+function engineGone({ near, first }: Scene): Verdict | null {
+  const lost = near.findLast(({ kind }) => kind === 'engine.lost');
+  if (first.kind === 'engine.lost')
+    return verdictOf(afterColon(first.message, 'the container engine does not answer'), 'engine-unreachable', 'host');
+  const fell = near.find(({ kind, data }) => kind === 'container.died' && data['code'] === 'engine-restarted');
+  if (fell === undefined) return null;
+  const said = lost === undefined ? '' : ` (${lost.message})`;
+  return verdictOf(`the container engine was restarted or crashed, and the container fell with it${said}`, 'engine-restarted', 'host');
+}
+
+function outOfMemory({ near, first }: Scene): Verdict | null {
+  const killings = near.filter(({ kind }) => kind === 'container.oom');
+  const died = near.find(({ kind, data }) => (kind === 'container.died' || kind === 'process.exited') && isOom(data));
+  if (killings.length === 0 && died === undefined && !isOom(first.data)) return null;
+  const killing = killings.find(({ data }) => textOf(data, 'process') !== null) ?? killings[0];
+  const facts = killing?.data ?? {};
+  const process = textOf(facts, 'process');
+  const pid = numberOf(facts, 'pid');
+  const who = process === null ? 'a process of the container' : `${process}${pid === null ? '' : ` (pid ${pid})`}`;
+  const limit = numberOf(facts, 'limitBytes') ?? numberOf(died?.data ?? {}, 'memoryLimitBytes');
+  const whose =
+    facts['constraint'] === 'host' ? ', the host had none left' : `, container limit ${limit === null ? 'reached' : formatBytes(limit)}`;
+  const victims = new Set(killings.map(({ data }) => numberOf(data, 'pid')).filter((value) => value !== null));
+  const more = victims.size > 1 ? ` (and ${victims.size - 1} more)` : '';
+  return verdictOf(`the kernel killed ${who}${more} for want of memory${whose}${consequence(near)}`, 'process-oom', levelOf(first), {
+    advice:
+      'Raise the memory limit of the container, or lower what the program uses; the evidence "processes" and "kernel" show who used it.',
+  });
+}
+
+const isOom = (data: TimelineEntry['data']): boolean => data['oomKilled'] === true || /(?:^|-)oom$/.test(textOf(data, 'code') ?? '');
+
+function accelerator({ near, first }: Scene): Verdict | null {
+  const own = acceleratorCode(codeOf(first)) ? first : undefined;
+  const found = own ?? near.find((entry) => acceleratorCode(codeOf(entry)) || acceleratorCode(textOf(entry.data, 'condition')));
+  if (found === undefined || (found !== own && found.data['state'] === 'cleared')) return null;
+  return verdictOf(plain(found), codeOf(found) ?? textOf(found.data, 'condition') ?? '', levelOf(found), found.data);
+}
+
+const acceleratorCode = (code: string | null): boolean => code !== null && /^(?:gpu|tpu|xid|nvidia|accelerator)(?:-|$)/.test(code);
+
+function disk({ near, first }: Scene): Verdict | null {
+  const own = codeOf(first) === 'disk-full' ? first : near.find((entry) => isFailure(entry) && codeOf(entry) === 'disk-full');
+  const notice = raised(near).find(
+    ({ data, severity }) => severity !== 'warning' && /read-?only|disk-full|inodes/.test(String(data['condition'])),
+  );
+  if (notice !== undefined) return conditionVerdict(notice, 'host');
+  return own === undefined ? null : verdictOf(plain(own), 'disk-full', 'host', own.data);
+}
+
+/** Somebody stopped, killed or removed it through the engine, or by an order to Relight. */
+function otherHands({ near, first }: Scene): Verdict | null {
+  if (first.kind === 'container.removed') {
+    return verdictOf(
+      'somebody removed the container (docker rm), or another program did; Relight did not',
+      'container-removed',
+      'container',
+    );
+  }
+  if (codeOf(first) === 'container-restarted') {
+    return verdictOf(
+      'somebody else restarted the container (docker restart), or another program did; Relight did not',
+      'container-restarted',
+      'container',
+    );
+  }
+  if (first.kind !== 'container.died' && first.kind !== 'process.exited') return null;
+  const hand = near.findLast(
+    ({ kind, at, data }) => kind === 'observed' && data['hand'] === true && at >= first.at - 30_000 && at <= first.at + 2_000,
+  );
+  if (hand === undefined) return null;
+  return verdictOf(`${hand.message}; Relight did not${consequence(near)}`, 'stopped-by-hand', 'container');
+}
+
+function mount({ near, first }: Scene): Verdict | null {
+  const lost = near.find(({ kind }) => kind === 'mount.lost' || kind === 'mount.hung');
+  if (lost === undefined || (lost.at > first.at && first.kind === 'container.died')) return null;
+  const hung = lost.kind === 'mount.hung';
+  const name = textOf(lost.data, 'mount') ?? '';
+  const target = textOf(lost.data, 'target');
+  const what = `the mount ${name}${target === null ? '' : ` (${target})`} ${hung ? 'stopped answering' : 'died'}`;
+  const died = near.some(({ kind, at }) => kind === 'process.exited' && at >= lost.at) ? '; the process ended with it' : '';
+  return verdictOf(`${what}: ${lastPart(lost.message)}${died}`, hung ? 'mount-hung' : 'mount-lost', 'process', lost.data);
+}
+
+/** What a restart waits for at once was gone before: the process ended because of it. */
+function dependency({ first, all }: Scene): Verdict | null {
+  const ended = first.kind === 'process.exited' || codeOf(first) === 'live-failed' || codeOf(first) === 'ready-timeout';
+  const missing = all.find((entry) => entry.at >= first.at - beforeMs && entry.at <= first.at + dependencyMs && isDependency(entry));
+  if (missing === undefined || !ended) return null;
+  const what = textOf(missing.data, 'dependency') ?? lastPart(missing.message);
+  const exit = numberOf(first.data, 'exitCode');
+  const symptom =
+    first.kind === 'process.exited' ? `the process ended${exit === null ? '' : ` (exit code ${exit})`}` : lastPart(first.message);
+  return verdictOf(`the dependency ${what} does not answer; ${symptom}`, 'dependency-down', 'process', {
+    advice: 'Nothing on this host: look at what it depends on; it goes on within a second of its return.',
+  });
+}
+
+const isDependency = ({ kind, data, message }: TimelineEntry): boolean =>
+  textOf(data, 'code') === 'dependency-down' ||
+  (kind === 'workload.phase-changed' && data['to'] === 'waiting' && /^waiting: (?:tcp|http) /.test(message));
+
+/** Held at once: the words of what cannot be mended by trying again are better than "exited with code 1". */
+function hopeless({ near, first }: Scene): Verdict | null {
+  const held = near.find(({ kind }) => kind === 'workload.held');
+  if (held === undefined || (first.kind === 'container.died' && held !== first)) return null;
+  const advice = textOf(held.data, 'advice');
+  const message = advice === null ? held.message : held.message.replace(`. ${advice}`, '');
+  return verdictOf(message, codeOf(held) ?? '', levelOf(held), held.data);
+}
+
+function firstFailure({ first, near }: Scene): Verdict | null {
+  const { kind, data } = first;
+  const code = codeOf(first) ?? codeOf(near.find((entry) => entry.at >= first.at && isFailure(entry) && codeOf(entry) !== null)) ?? '';
+  if (kind === 'container.died')
+    return verdictOf(`${containerExit(data)}${lastWords(first, near)}`, code || 'container-exited', 'container', data);
+  if (kind === 'process.exited') {
+    const specific = near.find((entry) => isFailure(entry) && entry.at >= first.at && ownWords(codeOf(entry)));
+    if (specific !== undefined) return verdictOf(plain(specific), codeOf(specific) ?? '', 'process', specific.data);
+    return verdictOf(`${processExit(data)}${lastWords(first, near)}`, code || 'process-exited', 'process', data);
+  }
+  return verdictOf(plain(first), code, levelOf(first), data);
+}
+
+/** Codes that say more than that something ended. */
+const ownWords = (code: string | null): boolean =>
+  code !== null && !['process-exited', 'container-exited', 'ready-timeout', 'start-deadline', 'live-failed'].includes(code);
+
+/** Exit codes above 128 are signals, by the shell's and the engine's convention (128 + number). */
+const signalNames: Readonly<Record<number, string>> = {
+  1: 'SIGHUP',
+  2: 'SIGINT',
+  3: 'SIGQUIT',
+  4: 'SIGILL',
+  6: 'SIGABRT',
+  7: 'SIGBUS',
+  8: 'SIGFPE',
+  9: 'SIGKILL',
+  11: 'SIGSEGV',
+  13: 'SIGPIPE',
+  15: 'SIGTERM',
+};
+
+function containerExit(data: TimelineEntry['data']): string {
+  const code = numberOf(data, 'exitCode');
+  const error = textOf(data, 'error');
+  if (error !== null) return `the container ended: ${error}`;
+  if (code === null) return 'the container ended, with an exit code that the engine does not know';
+  if (code === 0) return 'the command of the container ended by itself (exit code 0)';
+  const signal = signalNames[code - 128];
+  if (signal === 'SIGKILL')
+    return 'the main process of the container was killed with SIGKILL from outside, not for want of memory (exit code 137)';
+  if (signal === 'SIGTERM') return 'the container was asked to end with SIGTERM (exit code 143)';
+  if (signal !== undefined) return `the main process of the container crashed with ${signal} (exit code ${code})`;
+  return `the command of the container failed with exit code ${code}`;
+}
+
+function processExit(data: TimelineEntry['data']): string {
+  const code = numberOf(data, 'exitCode');
+  const signal = textOf(data, 'signal') ?? (code === null ? null : (signalNames[code - 128] ?? null));
+  const exit = code === null ? '' : ` (exit code ${code})`;
+  if (signal === 'SIGKILL') return `the process was killed with SIGKILL from outside, not for want of memory${exit}`;
+  if (signal === 'SIGTERM' || signal === 'SIGINT' || signal === 'SIGHUP') return `somebody asked the process to end with ${signal}${exit}`;
+  if (signal !== null) return `the process crashed with ${signal}${exit}`;
+  if (code === null) return 'the process was killed together with its watcher, so its exit code is not known';
+  if (code === 0) return 'the process ended by itself with exit code 0, and nobody asked it to';
+  return `the process failed with exit code ${code}`;
+}
+
+/** What it said last, where the agent has found it telling. */
+function lastWords(first: TimelineEntry, near: readonly TimelineEntry[]): string {
+  const words =
+    textOf(first.data, 'lastLine') ??
+    textOf(near.find(({ at, data }) => at >= first.at && textOf(data, 'lastLine') !== null)?.data ?? {}, 'lastLine');
+  return words === null ? '' : `; its last words: ${words.slice(0, 200)}`;
+}
+
+function consequence(near: readonly TimelineEntry[]): string {
+  const lost = near.find(({ kind }) => kind === 'mount.lost' || kind === 'mount.hung');
+  const ended = near.find(
+    ({ kind, data }) => (kind === 'container.died' || kind === 'process.exited') && numberOf(data, 'exitCode') !== null,
+  );
+  const mountDied = lost === undefined ? '' : `; the mount ${textOf(lost.data, 'mount') ?? ''} died with it`;
+  return `${mountDied}${ended === undefined ? '' : `; exit code ${String(numberOf(ended.data, 'exitCode'))}`}`;
+}
+
+const raised = (entries: readonly TimelineEntry[]): readonly TimelineEntry[] =>
+  entries.filter(({ kind, data }) => kind === 'host.notice' && typeof data['condition'] === 'string' && data['state'] !== 'cleared');
+
+function conditionVerdict(notice: TimelineEntry, level: Level): Verdict {
+  return verdictOf(plain(notice), textOf(notice.data, 'code') ?? String(notice.data['condition']), level, notice.data);
+}
+
+const codeOf = (entry: TimelineEntry | undefined): string | null => (entry === undefined ? null : textOf(entry.data, 'code'));
+
+function levelOf({ kind, data }: TimelineEntry): Level {
+  const { level } = data;
+  if (level === 'process' || level === 'container' || level === 'host') return level;
+  if (kind.startsWith('container.')) return 'container';
+  if (kind.startsWith('host.') || kind.startsWith('engine.')) return 'host';
+  return kind === 'workload.held' ? 'container' : 'process';
+}
+
+/** What failed, without when it is tried again. */
+const plain = ({ data, message }: TimelineEntry): string => textOf(data, 'cause') ?? message;
+
+function lastPart(message: string): string {
+  return message.includes(': ') ? message.slice(message.indexOf(': ') + 2) : message;
+}
+
+function afterColon(message: string, start: string): string {
+  return message.includes(': ') ? `${start}: ${lastPart(message)}` : start;
+}
+
+function verdictOf(cause: string, code: string, level: Level, data: Readonly<Record<string, unknown>> = {}): Verdict {
+  const given = data['advice'];
+  const known = Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode].advice : '';
+  return { cause, code, level, advice: typeof given === 'string' && given !== '' ? given : known };
+}

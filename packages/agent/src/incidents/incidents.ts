@@ -1,0 +1,202 @@
+/**
+ * The incidents of this host: every event the agent emits passes through here on its way out. What it means is book.ts's
+ * word; this file writes it down, has the evidence gathered beside the recovery, and keeps what the collector does not have.
+ */
+import type { Clock, Timer } from '@relight/shared/clock';
+import type { NewAgentEvent } from '@relight/shared/event';
+import type { Incident } from '@relight/shared/incident';
+import type { IncidentAck } from '@relight/shared/protocol';
+import { formatDurationMs } from '@relight/shared/units';
+import { abandon, hostKey, take, type Book, type Turn } from './book.ts';
+import { Delivery, type IncidentLane, type IncidentMessage } from './delivery.ts';
+import type { IncidentStore } from './store.ts';
+import type { BookEvent } from './timeline.ts';
+
+export interface IncidentsOptions {
+  readonly clock: Clock;
+  readonly store: IncidentStore;
+  readonly workloads: readonly string[];
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** False: there is no collector, and what is closed need not be kept for one. */
+  readonly delivering: boolean;
+  /** Looks for evidence, without anybody waiting for it. `why` is what has just happened. */
+  readonly gather: (incident: Incident, why: BookEvent) => void;
+}
+
+type Emitted = NewAgentEvent & { readonly at: number };
+
+/** Revisions that are no news to anybody are written and sent together. */
+const gatherMs = 250;
+/** As long as the book lets late facts in, and evidence may be under way. */
+const settledMs = 20_000;
+
+export class Incidents implements IncidentLane {
+  readonly #options: IncidentsOptions;
+  readonly #delivery: Delivery;
+  readonly #listeners = new Set<() => void>();
+  readonly #dirty = new Map<string, Incident>();
+  /** Closed, but something may still be learnt about them. */
+  readonly #settling = new Map<string, Timer>();
+  #book: Book;
+  #flush: Timer | null = null;
+
+  constructor(options: IncidentsOptions) {
+    this.#options = options;
+    const { book, changed } = abandon(options.store.loadBook(), options.workloads, options.clock.now());
+    this.#book = book;
+    this.#delivery = new Delivery(options.store, (id) => this.#mayChange(id));
+    for (const incident of changed) this.#changed(incident);
+    this.#save();
+  }
+
+  /** The event as it is to be stored, and those that follow from it. */
+  take(event: Emitted): { readonly event: Emitted; readonly follow: readonly Emitted[] } {
+    const turn = this.#turn(event);
+    const annotated = turn.incident === null ? event : { ...event, data: { ...event.data, incident: turn.incident } };
+    const opened = turn.opened === null ? [] : [openedEvent(turn.opened, event.at)];
+    return { event: annotated, follow: [...opened, ...turn.closed.map((incident) => closedEvent(incident, event.at))] };
+  }
+
+  /** Something that is no event of its own but belongs into the timeline. */
+  observe(event: Omit<BookEvent, 'kind' | 'at'>): void {
+    this.#turn({ ...event, kind: 'observed', at: this.#options.clock.now() });
+  }
+
+  /**
+   * After a restart of the agent: a workload that is ready since `readyAt`, or an engine that answers, whose event an
+   * earlier life could not tell any more. Gives the events that are missing.
+   */
+  catchUp(state: { readonly workload: string; readonly readyAt: number } | { readonly engine: 'up' }): readonly Emitted[] {
+    const now = this.#options.clock.now();
+    const common = { severity: 'info', data: {}, message: 'found so when the agent started' } as const;
+    if ('engine' in state) {
+      if (!this.#book.engineLost) return [];
+      return this.#turn({ ...common, kind: 'engine.recovered', at: now }).closed.map((incident) => closedEvent(incident, now));
+    }
+    const open = this.#book.open[state.workload];
+    if (open === undefined || state.readyAt < open.openedAt) return [];
+    const turn = this.#turn({ ...common, kind: 'workload.ready', workload: state.workload, at: Math.min(now, state.readyAt) });
+    return turn.closed.map((incident) => closedEvent(incident, now));
+  }
+
+  /** Null: nothing has ever happened to it. */
+  lastOf(workload: string): string | null {
+    return this.#book.last[workload] ?? null;
+  }
+
+  next(): IncidentMessage | null {
+    return this.#delivery.next();
+  }
+
+  acknowledged(ack: IncidentAck): void {
+    this.#delivery.acknowledged(ack);
+  }
+
+  onReady(listener: () => void): { dispose(): void } {
+    this.#listeners.add(listener);
+    return { dispose: () => void this.#listeners.delete(listener) };
+  }
+
+  /** The store has more of this incident than before. */
+  evidenceFound(id: string): void {
+    this.#delivery.changed(id);
+    this.#notify();
+  }
+
+  stop(): void {
+    this.#save();
+    for (const timer of this.#settling.values()) timer.cancel();
+    this.#listeners.clear();
+  }
+
+  #turn(event: BookEvent): Turn {
+    const { workloads, gather } = this.#options;
+    const turn = take(this.#book, event, { freshId: this.#freshId(event.at), workloads });
+    this.#book = turn.book;
+    for (const incident of turn.changed) this.#changed(incident);
+    if (turn.opened !== null || turn.closed.length > 0) this.#save();
+    else if (turn.changed.length > 0) this.#flush ??= this.#options.clock.after(gatherMs, () => this.#save());
+    const own = this.#book.open[event.workload ?? hostKey];
+    if (own !== undefined) gather(own, event);
+    return turn;
+  }
+
+  #changed(incident: Incident): void {
+    this.#dirty.set(incident.id, incident);
+    if (incident.closedAt === null) return;
+    this.#settling.get(incident.id)?.cancel();
+    this.#settling.set(
+      incident.id,
+      this.#options.clock.after(settledMs, () => this.#settled(incident.id)),
+    );
+  }
+
+  #settled(id: string): void {
+    this.#settling.delete(id);
+    if (this.#options.delivering) this.#delivery.settle(id);
+    else this.#options.store.release(id);
+    this.#options.store.prune();
+  }
+
+  #mayChange(id: string): boolean {
+    return this.#settling.has(id) || this.#dirty.has(id) || Object.values(this.#book.open).some((incident) => incident.id === id);
+  }
+
+  #save(): void {
+    this.#flush?.cancel();
+    this.#flush = null;
+    if (this.#dirty.size === 0) return;
+    const dirty = [...this.#dirty.values()];
+    this.#dirty.clear();
+    for (const incident of dirty) {
+      this.#options.store.put(incident);
+      this.#delivery.changed(incident.id);
+    }
+    this.#options.store.saveBook(this.#book);
+    this.#notify();
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** `20260131-120000-x7k2m9`: sorts by time, can be read, and two hosts hardly ever make the same. */
+  #freshId(at: number): string {
+    const time = new Date(at)
+      .toISOString()
+      .replaceAll(/[-:]|\..*/g, '')
+      .replace('T', '-');
+    const letters = Array.from({ length: 6 }, () => alphabet[Math.floor(this.#options.random() * alphabet.length)]);
+    return `${time}-${letters.join('')}`;
+  }
+}
+
+/** Without those that look alike. */
+const alphabet = 'abcdefghjkmnpqrstvwxyz0123456789';
+
+function openedEvent({ id, workload, generation, cause, code, level, timeToDetectMs }: Incident, at: number): Emitted {
+  return {
+    at,
+    kind: 'incident.opened',
+    severity: 'warning',
+    ...(workload === null ? {} : { workload }),
+    ...(generation === null ? {} : { generation }),
+    message: `incident ${id}: ${cause}`.slice(0, 4096),
+    data: { incident: id, cause, code, level, timeToDetectMs },
+  };
+}
+
+function closedEvent(incident: Incident, at: number): Emitted {
+  const { id, workload, generation, cause, code, level, timeToDetectMs, timeToRecoverMs, attempts, escalations, byHand } = incident;
+  const took = timeToRecoverMs === null ? '' : ` after ${formatDurationMs(timeToRecoverMs)}`;
+  return {
+    at,
+    kind: 'incident.closed',
+    severity: 'info',
+    ...(workload === null ? {} : { workload }),
+    ...(generation === null ? {} : { generation }),
+    message: `incident ${id} is over${took}: ${cause}`.slice(0, 4096),
+    data: { incident: id, cause, code, level, timeToDetectMs, timeToRecoverMs, attempts, escalations, byHand },
+  };
+}

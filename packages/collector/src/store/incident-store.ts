@@ -1,0 +1,93 @@
+/** Incidents by host and id: the newest revision of each document, and the pieces of its evidence. */
+import { severities, type Severity } from '@relight/shared/event';
+import type { Incident } from '@relight/shared/incident';
+import type { IncidentEvidence } from '@relight/shared/protocol';
+import type { Database } from 'better-sqlite3';
+import { Statements, Where } from './statements.ts';
+import type { IncidentFilter, StoredIncident } from './store.ts';
+
+interface Row {
+  readonly host: string;
+  readonly received_at: number;
+  readonly record: string;
+}
+
+const toIncident = ({ host, received_at, record }: Row): StoredIncident => ({
+  host,
+  receivedAt: received_at,
+  incident: JSON.parse(record) as Incident,
+});
+
+export function incidentReads(db: Database) {
+  const statements = new Statements(db);
+  const body = db.prepare<[string, string, string], { body: Buffer }>(
+    'SELECT body FROM incident_evidence WHERE host = ? AND incident = ? AND name = ?',
+  );
+  // GLOB is case-sensitive and uses the index; ids hold none of its special characters.
+  const byPrefix = db.prepare<[string, number], Row>(
+    'SELECT host, received_at, record FROM incidents WHERE id GLOB ? ORDER BY opened_at DESC, position DESC LIMIT ?',
+  );
+  return {
+    /** Newest first, by the time of opening. */
+    incidents(filter: IncidentFilter): StoredIncident[] {
+      const where = new Where()
+        .add('host = ?', filter.host)
+        .add('workload = ?', filter.workload)
+        .oneOf('code', filter.codes)
+        .oneOf('level', filter.levels)
+        .oneOf('severity', filter.severities)
+        .add('opened_at <= ?', filter.until)
+        .add('(closed_at IS NULL OR closed_at >= ?)', filter.since);
+      if (filter.open !== undefined) where.add(filter.open ? 'closed_at IS NULL AND ? = 1' : 'closed_at IS NOT NULL AND ? = 1', 1);
+      where.add("(opened_at, position) < (SELECT opened_at, position FROM incidents WHERE host || '/' || id = ?)", filter.after);
+      const sql = `SELECT host, received_at, record FROM incidents ${where.sql} ORDER BY opened_at DESC, position DESC LIMIT ?`;
+      return statements.all<Row>(sql, [...where.parameters, filter.limit]).map(toIncident);
+    },
+    /** Those whose id begins so, newest first. */
+    incidentsById: (prefix: string, limit: number): StoredIncident[] =>
+      /^[\w-]+$/.test(prefix) ? byPrefix.all(`${prefix}*`, limit).map(toIncident) : [],
+    /** zstd; null: it has not come, or there is none. */
+    incidentEvidence: (host: string, id: string, name: string): Buffer | null => body.get(host, id, name)?.body ?? null,
+  };
+}
+
+export function incidentWrites(db: Database) {
+  const known = db.prepare<[string, string], { revision: number }>('SELECT revision FROM incidents WHERE host = ? AND id = ?');
+  const put = db.prepare(
+    `INSERT INTO incidents (host, id, revision, opened_at, closed_at, received_at, workload, code, level, severity, record)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (host, id) DO UPDATE SET revision = excluded.revision, opened_at = excluded.opened_at, closed_at = excluded.closed_at,
+       received_at = excluded.received_at, workload = excluded.workload, code = excluded.code, level = excluded.level, severity = excluded.severity, record = excluded.record`,
+  );
+  const stillOpen = db.prepare<[string, string | null, string, number], { id: string; record: string }>(
+    'SELECT id, record FROM incidents WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? AND opened_at <= ?',
+  );
+  const putEvidence = db.prepare(
+    'INSERT INTO incident_evidence (host, incident, name, body) VALUES (?, ?, ?, ?) ON CONFLICT (host, incident, name) DO NOTHING',
+  );
+  const store = (host: string, incident: Incident, receivedAt: number): void => {
+    const { id, revision, openedAt, closedAt, workload, code, level } = incident;
+    put.run(host, id, revision, openedAt, closedAt, receivedAt, workload, code, level, worst(incident), JSON.stringify(incident));
+  };
+  return {
+    /** False: this revision, or a later one, is known already. */
+    commitIncident(host: string, incident: Incident, receivedAt: number): boolean {
+      if ((known.get(host, incident.id)?.revision ?? 0) >= incident.revision) return false;
+      store(host, incident, receivedAt);
+      // An agent that lost its state directory cannot close what it does not know any more; only one is ever open.
+      for (const row of stillOpen.all(host, incident.workload, incident.id, incident.openedAt)) {
+        const before = JSON.parse(row.record) as Incident;
+        store(host, { ...before, closedAt: incident.openedAt, timeToRecoverMs: null }, receivedAt);
+      }
+      return true;
+    },
+    commitIncidentEvidence({ incident, item }: Pick<IncidentEvidence, 'incident' | 'item'>, host: string, body: Uint8Array): boolean {
+      return putEvidence.run(host, incident, item.name, body).changes > 0;
+    },
+  };
+}
+
+/** Of anything in its timeline. */
+export function worst({ timeline }: Pick<Incident, 'timeline'>): Severity {
+  return severities[Math.max(0, ...timeline.map(({ severity }) => severities.indexOf(severity)))] ?? 'info';
+}
