@@ -33,7 +33,12 @@ export const workloadStatusSchema = z.object({
   containerId: z.string().nullable(),
   image: z.string(),
   readyAt: z.number().nullable(),
+  /** Counted failures by level; restarts by hand are none. */
   restarts: restartCountsSchema,
+  /** Starts of the container by somebody else. */
+  foreignRestarts: z.number().int().optional(),
+  /** Ways to ready that were begun, and those that came to ready: their quotient is the success rate. */
+  recoveries: z.object({ attempted: z.number().int(), succeeded: z.number().int() }).optional(),
   lastIncidentId: z.string().nullable(),
   metrics: workloadMetricsSchema.nullable(),
 });
@@ -79,7 +84,12 @@ export const hostConditionSchema = z.object({
   advice: z.string().max(2048),
 });
 export type HostCondition = z.infer<typeof hostConditionSchema>;
-/** More than this in one heartbeat is cut off by the agent, the worst first. */
+/**
+ * Conditions that announce the host's silence, and the state that silence then means: a preempted machine is not awaited, one
+ * under maintenance is.
+ */
+export const departureConditions = { preemption: 'stopped', maintenance: 'rebooting' } as const;
+/** More than this in one heartbeat is cut off by the agent, the least bad first. */
 export const hostConditionsMax = 100;
 
 /** One GPU or TPU of a host and how it is. */
@@ -102,6 +112,28 @@ export const acceleratorSchema = z.object({
 export type Accelerator = z.infer<typeof acceleratorSchema>;
 /** More than this in one heartbeat is cut off by the agent. */
 export const acceleratorsMax = 128;
+
+/** Whether anything may be recovered on a host now, and what it waits for. Wire form: times in epoch milliseconds, by the agent's clock. */
+export const hostGateSchema = z.object({
+  state: z.enum(['open', 'waiting']),
+  since: z.number(),
+  /** For a person. */
+  reason: z.string().max(4096),
+  /** When it stops waiting for what can be waived; null: nothing of that kind is awaited. */
+  deadlineAt: z.number().nullable(),
+  conditions: z
+    .array(
+      z.object({
+        name: z.string().max(300),
+        ok: z.boolean(),
+        message: z.string().max(4096),
+        /** It was waited for up to the deadline, and holds nothing back until it was satisfied once. */
+        waived: z.boolean().optional(),
+      }),
+    )
+    .max(100),
+});
+export type HostGateStatus = z.infer<typeof hostGateSchema>;
 
 export const hostFactsSchema = z.object({
   os: z.string().optional(),

@@ -1,4 +1,6 @@
 /** The agent's status for people. Pure: status and time in, lines out. */
+import { acceleratorText } from '@relight/shared/accelerator-text';
+import { gateText } from '@relight/shared/gate-text';
 import type { WorkloadStatus } from '@relight/shared/status';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import type { AgentStatus } from './status.ts';
@@ -10,14 +12,26 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
     ...aligned([
       ['host', `${status.host}, agent ${status.version} for ${since(status.startedAt, now)}, id ${status.agentId}`],
       ['engine', engineText(status)],
+      ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
       ['collector', collectorText(status.collector, now)],
       ['load', metricsText(status.metrics)],
+      ...status.accelerators.map(acceleratorText).map(([name, text]) => [name, text]),
     ]),
+    ...conditionLines(status, now),
     '',
     ...(status.workloads.length === 0
       ? ['No workloads are configured.']
       : aligned([headers, ...status.workloads.map((workload) => workloadRow(workload, now))])),
   ].map(printable);
+}
+
+function conditionLines({ conditions }: AgentStatus, now: number): string[] {
+  if (conditions.length === 0) return [];
+  const lines = conditions.flatMap(({ name, subject, severity, since: at, reason, advice }) => {
+    const line = `  ${severity}  ${subject === '' ? name : `${name} ${subject}`} for ${since(at, now)}: ${reason}`;
+    return advice === '' ? [line] : [line, `    ${advice}`];
+  });
+  return ['', 'conditions', ...lines];
 }
 
 function engineText({ engine }: AgentStatus): string {

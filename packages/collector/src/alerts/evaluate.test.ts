@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { HostCondition } from '@relight/shared/status';
 import { describe, expect, test } from 'vitest';
 import { epoch, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
 import type { AlertsConfig } from '../config.ts';
@@ -236,6 +237,56 @@ describe('hosts', () => {
     world.put(hostRecord('new'));
     world.step();
     expect(world.brief).toEqual(['HostMissing new firing critical', 'HostMissing new resolved critical']);
+  });
+
+  const low: HostCondition = { name: 'disk-low', subject: '/', severity: 'warning', since: epoch, reason: '4 % free', advice: 'Free space.' };
+
+  test('conditions: one alert each while it lasts, worse is told, words are not; silence resolves nothing', () => {
+    const world = worldOf('a');
+    const gpu: HostCondition = { ...low, name: 'gpu-xid', subject: 'GPU 0', severity: 'critical' };
+    world.put(hostRecord('a', { conditions: [low, gpu, { ...low, name: 'note', severity: 'info' }] }));
+    world.step();
+    world.put(hostRecord('a', { conditions: [{ ...low, reason: '3 % free' }, gpu] }));
+    world.step();
+    world.put(hostRecord('a', { state: 'disconnected', conditions: [{ ...low, severity: 'error' }] }));
+    world.step();
+    world.put(hostRecord('a', { conditions: [] }));
+    world.step();
+    expect(world.brief).toEqual([
+      'HostCondition a firing warning',
+      'HostCondition a firing critical',
+      'HostCondition a firing error',
+      'HostCondition a resolved critical',
+      'HostCondition a resolved error',
+    ]);
+    expect(world.changes[0]?.alert).toMatchObject({
+      summary: 'a: disk-low /: 4 % free. Free space.',
+      labels: { alertname: 'HostCondition', host: 'a', subject: 'disk-low /' },
+    });
+  });
+
+  test('a dead host keeps its conditions quiet', () => {
+    const world = worldOf('a');
+    world.put(silent('a', world, { conditions: [low] }));
+    world.step();
+    expect(world.brief).toEqual(['HostDead a firing critical']);
+    world.put(hostRecord('a', { conditions: [low] }));
+    world.step();
+    expect(world.brief.slice(1)).toEqual(['HostCondition a firing warning', 'HostDead a resolved critical']);
+  });
+
+  test('an announced departure is news until it has happened', () => {
+    const world = worldOf('a');
+    const preempted: HostCondition = { ...low, name: 'preemption', subject: '' };
+    world.put(hostRecord('a', { conditions: [preempted, low] }));
+    world.step();
+    world.put(hostRecord('a', { state: 'stopped', conditions: [preempted, low] }));
+    world.step();
+    expect(world.changes.map(({ alert }) => `${alert.labels['subject']} ${alert.state}`)).toEqual([
+      'preemption firing',
+      'disk-low / firing',
+      'preemption resolved',
+    ]);
   });
 
   test('a held workload', () => {

@@ -13,6 +13,7 @@ import type { AlertsConfig } from '../config.ts';
 import { dependencyDown, waitsForDown } from './dependency-down.ts';
 import { engineDown } from './engine-down.ts';
 import { fleetDisconnected, fleetDisconnectedKey, fleetMembers } from './fleet-disconnected.ts';
+import { hostCondition } from './host-condition.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
 import { countRestarts, repeatedRestarts, settleTracks, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
@@ -49,6 +50,7 @@ export function evaluate(
     ...fleetDisconnected(hosts, state.firing, now),
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
     ...hostMissing(hosts.values(), now),
+    ...hostCondition(hosts.values()),
     ...engineDown(hosts.values(), state.firing, now),
     ...dependencyDown(hosts.values(), state.firing, now),
     ...workloadHeld(hosts.values()),
@@ -124,7 +126,7 @@ function isInhibited(alert: AlertRecord, present: Firing, hosts: Observed['hosts
   const ofHost = (rule: RuleName): boolean => present.has(alertKey({ rule, host: alert.host, workload: null }));
   if (alert.workload !== null)
     return ofHost('HostDead') || ofHost('EngineDown') || waitsForDown(hosts.get(alert.host), alert.workload, present);
-  if (alert.rule === 'EngineDown') return ofHost('HostDead');
+  if (alert.rule === 'EngineDown' || alert.rule === 'HostCondition') return ofHost('HostDead');
   return alert.rule === 'HostDead' && present.has(fleetDisconnectedKey) && fleetMembers(present).has(alert.host);
 }
 

@@ -3,6 +3,7 @@ import { ruleNames } from '../alerts/condition.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Store } from '../store/store.ts';
 import { hostStates, levels, phases } from '@relight/shared/phase';
+import { acceleratorMetrics } from './accelerator-metrics.ts';
 import type { MetricFamily, MetricSample } from './metrics-text.ts';
 
 const alertsMax = 100_000;
@@ -31,6 +32,14 @@ export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
         hosts.map((host) => host.state),
       ),
     },
+    {
+      name: 'relight_host_condition',
+      help: '1 for everything that is wrong with a host.',
+      type: 'gauge',
+      samples: hosts.flatMap(({ name: host, conditions = [] }) =>
+        conditions.map(({ name, subject, severity }) => ({ labels: { host, condition: name, subject, severity }, value: 1 })),
+      ),
+    },
     { name: 'relight_workloads', help: 'Workloads by phase.', type: 'gauge', samples: countBy('phase', phases, phasesNow) },
     {
       name: 'relight_workload_ready',
@@ -46,6 +55,7 @@ export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
         levels.map((level) => ({ labels: { ...labels, level }, value: status.restarts[level] })),
       ),
     },
+    ...acceleratorMetrics(fleet),
     { name: 'relight_alerts', help: 'Firing alerts by rule and severity.', type: 'gauge', samples: alertSamples(store) },
   ];
 }

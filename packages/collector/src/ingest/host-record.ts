@@ -1,5 +1,6 @@
 /** Host records as plain data. Pure. */
-import type { WorkloadStatus } from '@relight/shared/status';
+import type { Accelerator, HostCondition, WorkloadStatus } from '@relight/shared/status';
+import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
 import type { HostRecord } from '../store/store.ts';
 
 export function blankRecord(
@@ -31,4 +32,24 @@ export function blankRecord(
 /** Changes exactly when a heartbeat brings more than numbers: what must reach the disk at once. */
 export function workloadsKey(workloads: readonly WorkloadStatus[]): string {
   return workloads.map(({ name, phase, generation, attempt }) => `${name} ${phase} ${generation} ${attempt}`).join('\n');
+}
+
+export function conditionsKey(conditions: readonly HostCondition[] = []): string {
+  return conditions.map(({ name, subject, severity }) => `${name} ${subject} ${severity}`).join('\n');
+}
+
+export function acceleratorsKey(accelerators: readonly Accelerator[] = []): string {
+  return accelerators.map(({ id, health }) => `${id} ${health}`).join('\n');
+}
+
+/** What the agent says is wrong with its host, and what only both clocks together can tell. */
+export function withClock(
+  before: Pick<HostRecord, 'conditions' | 'clockSkewMs'>,
+  reported: readonly HostCondition[],
+  skewMs: number,
+  now: number,
+): readonly HostCondition[] {
+  const known = before.conditions?.find(({ name }) => name === clockSkewName);
+  const skew = clockSkew(known, [skewMs, before.clockSkewMs], now);
+  return skew === undefined ? reported : [...reported, skew];
 }

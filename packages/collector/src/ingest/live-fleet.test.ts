@@ -140,6 +140,38 @@ describe('the living fleet', () => {
     expect(states()).toEqual(['suspect']);
   });
 
+  it('shows what is wrong with a host, a wrong clock included', () => {
+    const { session } = connect('h');
+    const low = { name: 'disk-low', subject: '/', severity: 'warning', since: 1, reason: '4 % free', advice: '' };
+    const say = (skewMs: number, conditions?: readonly unknown[]) =>
+      session.receive(
+        Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now() + skewMs, workloads: [], engine: 'up', conditions })),
+        false,
+      );
+    say(0, [low]);
+    expect(fleet.host('h')?.conditions).toEqual([low]);
+    say(8_000, [low]);
+    say(8_000);
+    expect(fleet.host('h')?.conditions).toMatchObject([{ name: 'clock-skew', reason: expect.stringContaining('8.0 s ahead') }]);
+    say(0);
+    expect(fleet.host('h')?.conditions).toEqual([]);
+  });
+
+  it('does not miss a host that said it would be preempted', async () => {
+    const { session } = connect('h');
+    const preemption = { name: 'preemption', subject: '', severity: 'warning', since: 1, reason: 'spot VM', advice: '' };
+    session.receive(
+      Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now(), workloads: [], engine: 'up', conditions: [preemption] })),
+      false,
+    );
+    session.socketClosed('gone');
+    expect(fleet.host('h')).toMatchObject({ state: 'stopped', reason: 'preemption was announced: spot VM' });
+    pass(config.bootGraceMs);
+    expect(states()).toEqual(['stopped']);
+    await settle();
+    expect(store.events.map(({ kind }) => kind)).toEqual(['agent.connected', 'agent.disconnected']);
+  });
+
   it('blames nobody for its own standstill', () => {
     pass(config.restartGraceMs);
     const sessions = ['a', 'b'].map((host) => connect(host));

@@ -154,12 +154,13 @@ export class LiveFleet implements Fleet, SessionOwner {
     const clockSkewMs = Math.round(heartbeat.at - now);
     const conditions = withClock(entry.record, heartbeat.conditions, clockSkewMs, now);
     const engine = entry.record.engine?.state === heartbeat.engine ? entry.record.engine : { state: heartbeat.engine, since: now };
+    const { workloads, metrics = entry.record.metrics, accelerators, gate = null } = heartbeat;
     const urgent =
       workloadsKey(entry.record.workloads) !== workloadsKey(heartbeat.workloads) ||
       conditionsKey(entry.record.conditions) !== conditionsKey(conditions) ||
       acceleratorsKey(entry.record.accelerators) !== acceleratorsKey(accelerators) ||
+      gate?.state !== entry.record.gate?.state ||
       engine !== entry.record.engine;
-    const { workloads, metrics = entry.record.metrics, accelerators, gate = null } = heartbeat;
     entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate };
     this.#book.changed(entry, urgent);
   }

@@ -1,5 +1,7 @@
+import type { HostCondition } from '@relight/shared/status';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { announcedDeparture } from './announced.ts';
 import { lastKnown } from './last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type HostLiveness, type LivenessContext, type LivenessEvent } from './liveness.ts';
 
@@ -7,7 +9,7 @@ const config = { suspectAfterMs: 25_000, deadAfterMs: 60_000, restartGraceMs: 12
 const longAgo = -1_000_000;
 const at = (nowMono: number, startedMono = longAgo): LivenessContext => ({ nowMono, startedMono, config });
 const hello: LivenessEvent = { type: 'hello', agent: 'agent 1.0' };
-const tick: LivenessEvent = { type: 'tick', lastKnown: 'ready, load 0.3' };
+const tick: Extract<LivenessEvent, { type: 'tick' }> = { type: 'tick', lastKnown: 'ready, load 0.3' };
 const connected = transition(newHost('unknown', 'new', 0), hello, at(0)).state;
 const apply = (host: HostLiveness, event: LivenessEvent, now: number, started?: number) => transition(host, event, at(now, started));
 
@@ -54,6 +56,40 @@ describe('liveness', () => {
       reason: expect.stringMatching(/^did not come back from its reboot/),
     });
     expect(apply(rebooting.state, hello, 300_000).state.state).toBe('connected');
+  });
+
+  it('awaits no host whose preemption was announced, and one under maintenance for the time of a boot', () => {
+    const notice = (name: string): HostCondition => ({
+      name,
+      subject: '',
+      severity: 'warning',
+      since: 0,
+      reason: 'the cloud said so',
+      advice: '',
+    });
+    const announced = announcedDeparture([notice('maintenance'), notice('preemption')]);
+    expect(announced).toEqual({ state: 'stopped', reason: 'preemption was announced: the cloud said so' });
+    expect(announcedDeparture([notice('disk-low'), notice('maintenance-scheduled')])).toBeNull();
+
+    const broken = apply(connected, { type: 'closed', why: 'reset', silence: false, announced }, 1_000);
+    expect(broken).toMatchObject({ state: { state: 'stopped', reason: announced?.reason }, nextDeadline: null });
+    expect(broken.changes).toMatchObject([{ kind: 'agent.disconnected', severity: 'info' }]);
+
+    const suspect = apply(connected, { ...tick, announced }, 25_000).state;
+    expect(suspect.state).toBe('suspect');
+    expect(apply(suspect, { type: 'heard' }, 30_000).state.state).toBe('connected');
+    expect(apply(suspect, { ...tick, announced }, 60_000).state).toMatchObject({
+      state: 'stopped',
+      reason: 'preemption was announced: the cloud said so; silent for 60 s; last known: ready, load 0.3',
+    });
+
+    const maintained = announcedDeparture([notice('maintenance')]);
+    const away = apply(suspect, { ...tick, announced: maintained }, 60_000);
+    expect(away).toMatchObject({ state: { state: 'rebooting' }, nextDeadline: 960_000 });
+    expect(apply(away.state, { ...tick, announced: maintained }, 960_000).state.state).toBe('dead');
+
+    const goodbye = apply(connected, { type: 'goodbye', reason: 'stopped', announced }, 1_000);
+    expect(goodbye.state.reason).toBe('the agent was stopped; preemption was announced: the cloud said so');
   });
 
   it.each(['connected', 'suspect', 'dead', 'disconnected'] as const)('knows nothing of a host that was %s before the start', (state) => {

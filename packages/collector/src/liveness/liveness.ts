@@ -7,10 +7,12 @@
  *      └─silent─▶ dead   ├─ goodbye, rebooting ─▶ rebooting ─boot grace─▶ dead or disconnected
  *                        └─ goodbye, stopped ───▶ stopped (for as long as it likes)
  *
- * Dead means silence, no more: the reason says for how long and what was last known.
+ * Dead means silence, no more: the reason says for how long and what was last known. A host whose departure was announced
+ * (`announced`: preemption, maintenance) is `stopped` or `rebooting` instead of disconnected or dead.
  */
 import type { EventKind, Severity } from '@relight/shared/event';
 import type { HostState } from '@relight/shared/phase';
+import type { Announced } from './announced.ts';
 
 export interface HostLiveness {
   readonly state: HostState;
@@ -37,10 +39,10 @@ export type LivenessEvent =
   /** Any frame of the agent. */
   | { readonly type: 'heard' }
   /** The connection is gone. `silence`: this side gave it up because nothing came any more. */
-  | { readonly type: 'closed'; readonly why: string; readonly silence: boolean }
-  | { readonly type: 'goodbye'; readonly reason: 'stopped' | 'rebooting' }
+  | { readonly type: 'closed'; readonly why: string; readonly silence: boolean; readonly announced?: Announced | null }
+  | { readonly type: 'goodbye'; readonly reason: 'stopped' | 'rebooting'; readonly announced?: Announced | null }
   /** A deadline may have passed. `lastKnown`: what the host last said of itself, for the reason. */
-  | { readonly type: 'tick'; readonly lastKnown: string }
+  | { readonly type: 'tick'; readonly lastKnown: string; readonly announced?: Announced | null }
   /** This process itself stood still for `byMs`: that was nobody's silence. */
   | { readonly type: 'stalled'; readonly byMs: number };
 
@@ -82,9 +84,9 @@ export function transition(host: HostLiveness, event: LivenessEvent, ctx: Livene
     case 'closed':
       return closed(host, event, ctx);
     case 'goodbye':
-      return goodbye(host, event.reason, ctx);
+      return goodbye(event.reason, event.announced?.reason, ctx);
     case 'tick':
-      return tick(host, event.lastKnown, ctx);
+      return tick(host, event, ctx);
     case 'stalled': {
       const bootDeadline = host.bootDeadline === null ? null : host.bootDeadline + event.byMs;
       // Never into the future: what was heard during the stall was heard now.
@@ -143,26 +145,28 @@ function heard(host: HostLiveness, ctx: LivenessContext): LivenessStep {
   return reason === undefined ? step(host, [], ctx) : step(alive(host, ctx.nowMono, reason), changes, ctx);
 }
 
-function closed(host: HostLiveness, event: { why: string; silence: boolean }, ctx: LivenessContext): LivenessStep {
+function closed(host: HostLiveness, event: Extract<LivenessEvent, { type: 'closed' }>, ctx: LivenessContext): LivenessStep {
   const was = host.state;
   if (was !== 'connected' && was !== 'suspect') return step(host, [], ctx);
+  if (event.announced) return leave(event.announced.state, event.announced.reason, ctx);
   const change: LivenessChange = { kind: 'agent.disconnected', severity: 'warning', message: `disconnected: ${event.why}` };
   // Giving up a silent connection is no news about the host: it stays suspect until it is heard or dead.
   if (event.silence && was === 'suspect') return step(host, [change], ctx);
   return step({ ...host, state: 'disconnected', reason: event.why }, [change], ctx);
 }
 
-function goodbye(host: HostLiveness, reason: 'stopped' | 'rebooting', ctx: LivenessContext): LivenessStep {
-  if (reason === 'stopped') {
-    const change: LivenessChange = { kind: 'agent.disconnected', severity: 'info', message: 'the agent was stopped' };
-    return step({ state: 'stopped', reason: change.message, silentSince: ctx.nowMono, bootDeadline: null }, [change], ctx);
-  }
-  const bootDeadline = ctx.nowMono + ctx.config.bootGraceMs;
-  const change: LivenessChange = { kind: 'agent.disconnected', severity: 'info', message: 'the host goes down for a reboot' };
-  return step({ state: 'rebooting', reason: change.message, silentSince: ctx.nowMono, bootDeadline }, [change], ctx);
+function goodbye(reason: 'stopped' | 'rebooting', announced: string | undefined, ctx: LivenessContext): LivenessStep {
+  const said = reason === 'stopped' ? 'the agent was stopped' : 'the host goes down for a reboot';
+  return leave(reason, announced === undefined ? said : `${said}; ${announced}`, ctx);
 }
 
-function tick(host: HostLiveness, lastKnown: string, ctx: LivenessContext): LivenessStep {
+function leave(state: Announced['state'], reason: string, ctx: LivenessContext): LivenessStep {
+  const bootDeadline = state === 'rebooting' ? ctx.nowMono + ctx.config.bootGraceMs : null;
+  const change: LivenessChange = { kind: 'agent.disconnected', severity: 'info', message: reason };
+  return step({ state, reason, silentSince: ctx.nowMono, bootDeadline }, [change], ctx);
+}
+
+function tick(host: HostLiveness, { lastKnown, announced }: Extract<LivenessEvent, { type: 'tick' }>, ctx: LivenessContext): LivenessStep {
   const due = nextDeadline(host, ctx);
   if (due === null || ctx.nowMono < due) return step(host, [], ctx);
   const silence = `silent for ${seconds(ctx.nowMono - host.silentSince)}; last known: ${lastKnown}`;
@@ -181,5 +185,6 @@ function tick(host: HostLiveness, lastKnown: string, ctx: LivenessContext): Live
   if (host.state === 'connected') {
     return step({ ...host, state: 'suspect', reason: silence }, [{ kind: 'host.suspect', severity: 'warning', message: silence }], ctx);
   }
+  if (announced) return leave(announced.state, `${announced.reason}; ${silence}`, ctx);
   return step({ ...host, state: 'dead', reason: silence }, [{ kind: 'host.dead', severity: 'critical', message: silence }], ctx);
 }

@@ -1,6 +1,9 @@
 /** Everything known of one host. Pure. */
+import { acceleratorText } from '@relight/shared/accelerator-text';
 import type { ApiEvent, ApiHost, ApiWorkload } from '@relight/shared/api';
+import { gateText } from '@relight/shared/gate-text';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
+import { conditionLines } from './condition-view.ts';
 import { eventLine } from './event-view.ts';
 import { paintHostState, paintPhase } from './paint.ts';
 import { sanitize } from './sanitize.ts';
@@ -19,10 +22,14 @@ export function hostText(host: ApiHost, events: readonly ApiEvent[], context: Vi
       ['agent', host.agentVersion === null ? 'unknown' : `${host.agentVersion}, id ${host.id ?? 'unknown'}`],
       ['boot', host.bootId ?? 'unknown'],
       ['clock', clockText(host.clockSkewMs)],
+      ...gatePairs(host, now),
       ...factPairs(host),
       ...metricPairs(host),
+      ...(host.accelerators ?? []).map(acceleratorText).map(([name, text]): [string, string] => [name, sanitize(text)]),
     ]),
   ];
+  const conditions = conditionLines(host, context);
+  if (conditions.length > 0) lines.push('', color.bold('conditions'), ...conditions);
   for (const workload of host.workloads) lines.push('', ...workloadLines(workload, context));
   if (events.length > 0) lines.push('', color.dim('last events'), ...events.map((event) => eventLine(event, context)));
   return `${lines.join('\n')}\n`;
@@ -51,6 +58,12 @@ function workloadLines(workload: ApiWorkload, { color, now }: ViewContext): stri
       ['uses', usage.length === 0 ? '-' : usage.join(', ')],
     ]),
   ];
+}
+
+function gatePairs({ gate }: ApiHost, now: number): [string, string][] {
+  if (gate === undefined || gate === null) return [];
+  const deadlineAt = gate.deadlineAt === null ? null : Date.parse(gate.deadlineAt);
+  return gateText({ ...gate, since: Date.parse(gate.since), deadlineAt }, now).map(([name, text]) => [sanitize(name), sanitize(text)]);
 }
 
 function factPairs({ facts = {} }: ApiHost): [string, string][] {

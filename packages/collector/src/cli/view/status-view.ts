@@ -2,6 +2,7 @@
 import type { ApiAlert, ApiHost, ApiWorkload } from '@relight/shared/api';
 import type { HostState, Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
+import { troubleRank, troubles, troubleText } from './condition-view.ts';
 import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { table } from './table.ts';
@@ -42,7 +43,10 @@ const byName = new Intl.Collator('en', { numeric: true });
 
 export function sortPicture(picture: Picture): Picture {
   return {
-    hosts: picture.hosts.toSorted((a, b) => hostOrder.indexOf(a.state) - hostOrder.indexOf(b.state) || byName.compare(a.name, b.name)),
+    hosts: picture.hosts.toSorted(
+      (a, b) =>
+        hostOrder.indexOf(a.state) - hostOrder.indexOf(b.state) || troubleRank(b) - troubleRank(a) || byName.compare(a.name, b.name),
+    ),
     workloads: picture.workloads.toSorted(
       (a, b) => phaseOrder.indexOf(a.phase) - phaseOrder.indexOf(b.phase) || byName.compare(`${a.host}/${a.name}`, `${b.host}/${b.name}`),
     ),
@@ -72,6 +76,8 @@ function summary(picture: Picture, color: Colors): string {
     const phases = tally(phaseOrder, (phase) => picture.workloads.filter((workload) => workload.phase === phase).length);
     parts.push(`${counted(picture.workloads.length, 'workload')}: ${phases}`);
   }
+  const troubled = picture.hosts.filter((host) => troubles(host).length > 0).length;
+  if (troubled > 0) parts.push(color.yellow(`${counted(troubled, 'host')} with conditions`));
   if (picture.alerts.length > 0) parts.push(color.red(`${counted(picture.alerts.length, 'alert')} firing`));
   return parts.join(' · ');
 }
@@ -97,9 +103,15 @@ function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewConte
       { text: elapsed(host.stateSince, now) },
       { text: host.metrics?.load1?.toFixed(2) ?? '-' },
       { text: memoryUse(host) },
-      { text: sanitize(host.reason) },
+      { text: hostReason(host) },
     ]),
   });
+}
+
+/** That a host is connected says its state already. */
+function hostReason(host: ApiHost): string {
+  const trouble = host.state === 'connected' ? troubleText(host) : null;
+  return trouble ?? sanitize(host.reason);
 }
 
 export function workloadTable(workloads: readonly ApiWorkload[], { color, columns, now }: ViewContext): string[] {

@@ -53,6 +53,37 @@ test('status: worst first, with stage, attempt, restarts and reasons', () => {
   );
 });
 
+test('status: a connected host with something wrong shows it, before those without', () => {
+  const since = '2026-01-31T12:00:05.000Z';
+  const low = { name: 'disk-low', subject: '/', severity: 'warning', since, reason: '3 % free\u001b', advice: 'Free space.' } as const;
+  const text = statusText(
+    {
+      hosts: [
+        apiHost({ name: 'a' }),
+        apiHost({ name: 'b', conditions: [low, { ...low, subject: '/data' }] }),
+        apiHost({ name: 'c', conditions: [{ ...low, severity: 'critical', name: 'gpu-xid', subject: '' }] }),
+        apiHost({ name: 'd', conditions: [{ ...low, severity: 'info' }] }),
+      ],
+      workloads: [],
+      alerts: [],
+    },
+    plain,
+  );
+  expect(text.split('\n')).toEqual([
+    '4 hosts: 4 connected · 2 hosts with conditions',
+    '',
+    'HOST  STATE      SINCE     LOAD  MEM  REASON',
+    'c     connected  1 m 05 s  -     -    gpu-xid: 3 % free\\x1b',
+    'b     connected  1 m 05 s  -     -    disk-low /: 3 % free\\x1b (and 1 more)',
+    'a     connected  1 m 05 s  -     -    heartbeats arrive',
+    'd     connected  1 m 05 s  -     -    heartbeats arrive',
+    '',
+  ]);
+  expect(hostText(apiHost({ conditions: [low] }), [], plain)).toContain(
+    'conditions\n  warning  disk-low / for 1 m 00 s: 3 % free\\x1b\n    Free space.\n',
+  );
+});
+
 test('the picture is sorted the same for programs', () => {
   const sorted = sortPicture({ hosts: [], alerts: [], workloads: [apiWorkload(), apiWorkload({ name: 'x', phase: 'held' })] });
   expect(sorted.workloads.map(({ name }) => name)).toEqual(['x', 'ray']);

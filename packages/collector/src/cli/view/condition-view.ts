@@ -1,0 +1,29 @@
+/** Conditions of a host, worst first as the agent sends them. Pure. */
+import type { ApiHost, ApiHostCondition } from '@relight/shared/api';
+import { severities } from '@relight/shared/event';
+import { paintSeverity } from './paint.ts';
+import { sanitize } from './sanitize.ts';
+import { elapsed, type ViewContext } from './status-view.ts';
+
+/** Worth a look in the picture of a whole fleet. */
+export const troubles = (host: ApiHost): readonly ApiHostCondition[] => (host.conditions ?? []).filter(({ severity }) => severity !== 'info');
+
+/** 0 without troubles; the larger the worse. */
+export const troubleRank = (host: ApiHost): number => Math.max(0, ...troubles(host).map(({ severity }) => severities.indexOf(severity)));
+
+/** `disk-low /: 3 % free (and 2 more)`; null without troubles. */
+export function troubleText(host: ApiHost): string | null {
+  const [worst, ...others] = troubles(host);
+  if (worst === undefined) return null;
+  return `${named(worst)}: ${sanitize(worst.reason)}${others.length === 0 ? '' : ` (and ${others.length} more)`}`;
+}
+
+export function conditionLines(host: ApiHost, { color, now }: ViewContext): string[] {
+  return (host.conditions ?? []).flatMap((condition) => {
+    const { severity, since, reason, advice } = condition;
+    const line = `  ${paintSeverity(color, severity)(severity)}  ${named(condition)} for ${elapsed(since, now)}: ${sanitize(reason)}`;
+    return advice === '' ? [line] : [line, color.dim(`    ${sanitize(advice)}`)];
+  });
+}
+
+const named = ({ name, subject }: ApiHostCondition): string => sanitize(subject === '' ? name : `${name} ${subject}`);
