@@ -24,15 +24,24 @@ async function inProcess(args: readonly string[]): Promise<{ code: number; out: 
 }
 
 describe('command line', () => {
-  test.each(['run', 'check', 'plan', 'status', 'pause', 'resume', 'restart', 'import ray', 'import container', 'import docker-run'])(
-    '%s --help explains itself with an example',
-    async (command) => {
-      const { code, out, err } = await inProcess([...command.split(' '), '--help']);
-      expect({ code, err }).toEqual({ code: 0, err: '' });
-      expect(out).toContain(`Usage: relight-agent ${command}`);
-      expect(out).toContain(`  $ relight-agent ${command}`);
-    },
-  );
+  test.each([
+    'run',
+    'check',
+    'plan',
+    'status',
+    'pause',
+    'resume',
+    'restart',
+    'replay',
+    'import ray',
+    'import container',
+    'import docker-run',
+  ])('%s --help explains itself with an example', async (command) => {
+    const { code, out, err } = await inProcess([...command.split(' '), '--help']);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain(`Usage: relight-agent ${command}`);
+    expect(out).toContain(`  $ relight-agent ${command}`);
+  });
 
   test.each([
     [['statsu'], "unknown command 'statsu'\n(Did you mean status?)"],

@@ -39,7 +39,8 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const run = async (handler: Handler): Promise<void> => {
     exitCode = await handler();
   };
-  for (const add of [addRun, addCheck, addPlan, addStatus, addPause, addResume, addRestart, addImport, addFacts]) add(program, io, run);
+  for (const add of [addRun, addCheck, addPlan, addStatus, addPause, addResume, addRestart, addReplay, addImport, addFacts])
+    add(program, io, run);
   try {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
@@ -164,6 +165,36 @@ const addRestart: Add = (program, io, run) => {
     );
 };
 
+interface ReplayFlags {
+  readonly workload?: string;
+  readonly config?: string;
+  readonly since?: number;
+  readonly until?: number;
+  readonly stateDir?: string;
+  readonly json?: true;
+}
+
+const addReplay: Add = (program, io, run) => {
+  program
+    .command('replay')
+    .summary('decides again what was decided, step by step; what another configuration would have done')
+    .description(
+      'Makes every decision of an incident again from the recorded inputs, with its reason, and proves that it is the same. With --config, ' +
+        'shows what another restart policy would have decided for the same failures. Touches nothing.',
+    )
+    .argument('[incident]', 'id of an incident of this host; without it: all that is recorded', notEmpty)
+    .addOption(new Option('--workload <name>', 'of this workload only').argParser(notEmpty))
+    .addOption(new Option('-c, --config <file>', 'another configuration, to compare with').argParser(notEmpty))
+    .addOption(new Option('--since <time>', 'not before: how long ago (10m), or a time (2026-01-31T12:00:00Z)').argParser(time(io)))
+    .addOption(new Option('--until <time>', 'not after').argParser(time(io)))
+    .addOption(stateDirOption('/var/lib/relight'))
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['relight-agent replay 20260131-120000-x7k2m9', 'relight-agent replay --since 1h --config new.yaml']))
+    .action((incident: string | undefined, flags: ReplayFlags) =>
+      run(async () => (await import('./replay-command.ts')).replayCommand(incident, flags, io)),
+    );
+};
+
 const addImport: Add = (program, io, run) => {
   const group = program
     .command('import')
@@ -229,6 +260,17 @@ function duration(text: string): number {
   if (ms === undefined || ms === 0) throw new InvalidArgumentError('Expected a duration with a unit, like 30m or 2h.');
   return ms;
 }
+
+/** `10m` (ago), or an ISO-8601 time → epoch milliseconds. */
+const time =
+  ({ clock }: Io) =>
+  (text: string): number => {
+    const ago = parseDurationMs(text);
+    if (ago !== undefined) return clock.now() - ago;
+    const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+    if (Number.isNaN(at)) throw new InvalidArgumentError('Expected how long ago (10m) or a time (2026-01-31T12:00:00Z).');
+    return at;
+  };
 
 function examples(lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}\n`).join('')}`;

@@ -1,0 +1,359 @@
+/**
+ * The same failures under another policy: the supervisor itself, against a tape of what the outside did (tape.ts). Pure.
+ *
+ * It is an estimate, and says what it assumes. A process that is started lives as long as the recorded one of the same number, an operation
+ * takes what the same one took then, and behind the end of the tape everything works.
+ */
+import type { ContainerFacts } from '../engine/engine.ts';
+import type { WorkloadSpec } from '../config/spec.ts';
+import { wantedProbes } from './desired-probes.ts';
+import type { Effect, EmittedEvent, SupervisorEvent } from './event.ts';
+import type { Op, OpResult, OpValue, RunRef } from './op.ts';
+import type { ReplayedStep } from './replay.ts';
+import type { WorkloadState } from './state.ts';
+import { type Look, opKey, type Tape, tapeOf, type Timed } from './tape.ts';
+import { transition, wakeAt } from './transition.ts';
+
+export interface Decision {
+  /** From the beginning of the record. */
+  readonly ms: number;
+  readonly event: EmittedEvent;
+}
+
+export interface WhatIf {
+  readonly decisions: readonly Decision[];
+  /** First time of being ready behind the last failure; null: not within `horizonMs`. */
+  readonly readyAfterMs: number | null;
+  readonly phase: string;
+  readonly reason: string;
+}
+
+/** A policy that never gets there is told so, not waited for. */
+export const horizonMs = 24 * 3_600_000;
+const stepsMax = 20_000;
+
+/** What a person wants to compare: when it was tried again, at which level, and when not any more. */
+const deciding: ReadonlySet<EmittedEvent['kind']> = new Set([
+  'restart.scheduled',
+  'restart.escalated',
+  'restart.budget-exhausted',
+  'workload.held',
+  'workload.ready',
+]);
+
+export const decisionsOf = (events: readonly Decision[]): readonly Decision[] => events.filter(({ event }) => deciding.has(event.kind));
+
+/** What was decided then, in the same form. */
+export function recordedDecisions(steps: readonly ReplayedStep[]): readonly Decision[] {
+  const start = steps[0]?.input.now ?? 0;
+  return decisionsOf(
+    steps.flatMap(({ input, effects }) =>
+      effects.flatMap((effect) => (effect.kind === 'emit' ? [{ ms: input.now - start, event: effect.event }] : [])),
+    ),
+  );
+}
+
+/** @param steps not empty, without a gap */
+export function whatIf(steps: readonly ReplayedStep[], spec: WorkloadSpec): WhatIf {
+  return new Simulation(steps, spec).run();
+}
+
+interface Due {
+  readonly at: number;
+  readonly order: number;
+  readonly act: () => void;
+}
+
+class Simulation {
+  readonly #tape: Tape;
+  readonly #spec: WorkloadSpec;
+  readonly #ownerId: string;
+  readonly #start: number;
+  readonly #events: Decision[] = [];
+  readonly #used = new Map<string, number>();
+  #state: WorkloadState;
+  #now: number;
+  #due: Due[] = [];
+  #order = 0;
+  #containers: ContainerFacts[];
+  #model: ContainerFacts | null;
+  #processes = 0;
+  #lives = 0;
+  #verifying = 0;
+  #ready = 0;
+
+  constructor(steps: readonly ReplayedStep[], spec: WorkloadSpec) {
+    const [first] = steps;
+    if (first === undefined) throw new RangeError('a simulation needs a record');
+    this.#tape = tapeOf(steps);
+    this.#spec = spec;
+    this.#ownerId = first.snapshot.ownerId;
+    this.#start = first.input.now;
+    this.#now = this.#start;
+    this.#state = first.before;
+    const seen = steps.flatMap(({ input }) => (input.event.type === 'observed' ? [input.event.containers] : []));
+    this.#model = seen.flat().find(({ labels }) => labels['relight.workload'] === spec.name) ?? null;
+    this.#containers = this.#present();
+    for (const { ms, what } of this.#tape.outside) this.#after(ms, () => this.#outside(what));
+    // The operation that was under way ends as it ended.
+    const { op } = this.#state;
+    if (op !== null) this.#begin(op.id, op.op);
+    if (this.#state.process !== null) this.#processLives(this.#state.process);
+    if (this.#state.container?.running === true) this.#containerLives(this.#state.container.id);
+    if (this.#state.verifyingSince !== null) this.#playVerifying();
+    if (this.#state.readyAt !== null) this.#playReady();
+  }
+
+  run(): WhatIf {
+    let lastFailure = 0;
+    let readyAfterMs: number | null = this.#state.readyAt === null ? null : 0;
+    this.#send({ type: 'tick' });
+    for (let step = 0; step < stepsMax; step += 1) {
+      const tick = wakeAt(this.#state, { spec: this.#spec });
+      const due = this.#nextDue();
+      const idle = due === undefined && this.#state.op === null && (this.#state.readyAt !== null || tick === null);
+      if (idle || (due?.at ?? tick ?? 0) > this.#start + horizonMs) break;
+      if (due !== undefined && (tick === null || due.at <= tick)) {
+        this.#due = this.#due.filter((other) => other !== due);
+        this.#now = Math.max(this.#now, due.at);
+        due.act();
+      } else {
+        this.#now = Math.max(this.#now + 1, tick ?? 0);
+        this.#send({ type: 'tick' });
+      }
+      if (this.#state.readyAt === null) {
+        lastFailure = this.#now;
+        readyAfterMs = null;
+      } else readyAfterMs ??= this.#now - this.#start;
+    }
+    return {
+      decisions: decisionsOf(this.#events),
+      readyAfterMs: this.#state.readyAt === null || lastFailure > this.#now ? null : readyAfterMs,
+      phase: this.#state.phase,
+      reason: this.#state.reason,
+    };
+  }
+
+  #nextDue(): Due | undefined {
+    return this.#due.toSorted((a, b) => a.at - b.at || a.order - b.order)[0];
+  }
+
+  #after(ms: number, act: () => void): void {
+    this.#at(this.#now + ms, act);
+  }
+
+  #at(at: number, act: () => void): void {
+    this.#order += 1;
+    this.#due.push({ at: Math.max(this.#now, at), order: this.#order, act });
+  }
+
+  #send(event: SupervisorEvent): void {
+    const before = this.#state;
+    const context = { now: this.#now, random: 0.5, spec: this.#spec, ownerId: this.#ownerId };
+    const { state, effects } = transition(before, event, context);
+    this.#state = state;
+    for (const effect of effects) this.#carryOut(effect);
+    if (before.verifyingSince === null && state.verifyingSince !== null) this.#playVerifying();
+    if (before.readyAt === null && state.readyAt !== null) this.#playReady();
+  }
+
+  #carryOut(effect: Effect): void {
+    if (effect.kind === 'run') this.#begin(effect.opId, effect.op);
+    else if (effect.kind === 'emit') this.#events.push({ ms: this.#now - this.#start, event: effect.event });
+    else if (effect.kind === 'observe') this.#after(1, () => this.#observe(false));
+    else if (effect.kind === 'cancel') this.#after(0, () => this.#opDone(effect.opId, cancelled));
+  }
+
+  #outside(event: SupervisorEvent): void {
+    if (event.type !== 'observed') {
+      this.#send(event);
+      return;
+    }
+    const [fallen] = event.containers;
+    if (fallen !== undefined && this.#state.container !== null) this.#dies(this.#state.container.id, fallen);
+    this.#observe(event.afterOutage);
+  }
+
+  #observe(afterOutage: boolean): void {
+    this.#send({ type: 'observed', containers: this.#containers, afterOutage });
+  }
+
+  #begin(opId: number, op: Op): void {
+    const { ms, result } = this.#ending(op);
+    this.#after(ms, () => this.#opDone(opId, result.ok ? { ok: true, value: this.#done(op) } : result));
+  }
+
+  #opDone(opId: number, result: OpResult): void {
+    if (this.#state.op?.id !== opId) return;
+    const { op } = this.#state.op;
+    this.#send({ type: 'op-done', opId, result });
+    if (!result.ok) return;
+    if (op.kind === 'process' && this.#state.process !== null) this.#processLives(this.#state.process);
+    if (op.kind === 'start') this.#containerLives(op.containerId);
+  }
+
+  /** As the same operation ended then; behind the last one, it works and takes what it took on average. */
+  #ending(op: Op): { readonly ms: number; readonly result: OpResult } {
+    const key = opKey(op);
+    const endings = this.#tape.ops.get(key) ?? [];
+    const works: OpResult = { ok: true, value: { kind: 'pull' } };
+    const typical = { ms: mean(endings.filter(({ result }) => result.ok).map(({ ms }) => ms)), result: works };
+    if (op.kind === 'prepare') {
+      const ms = this.#now - this.#start;
+      const down = this.#tape.unprepared.find(({ from, to }) => ms >= from && ms < to && to !== Number.POSITIVE_INFINITY);
+      return down === undefined ? typical : { ms: typical.ms, result: down.result };
+    }
+    const used = this.#used.get(key) ?? 0;
+    this.#used.set(key, used + 1);
+    return endings[used] ?? typical;
+  }
+
+  /** What a success brings, with the engine's side of it. */
+  #done(op: Op): OpValue {
+    if (op.kind === 'create') {
+      const id = `simulated-${op.generation}`;
+      this.#containers = [...this.#containers, this.#facts(id, op.generation)];
+      return { kind: 'create', containerId: id, warnings: [] };
+    }
+    if (op.kind === 'start') {
+      this.#change(op.containerId, { status: 'running', pid: 1, startedAt: this.#now, finishedAt: null, exitCode: null });
+      return { kind: 'start', pid: 1, startedAt: this.#now };
+    }
+    if (op.kind === 'retire')
+      this.#change(op.containerId, { name: op.asName, status: 'exited', pid: 0, startedAt: this.#now, exitCode: 0 });
+    if (op.kind === 'adopt') return { kind: 'adopt', runs: [] };
+    if (op.kind === 'setup') return { kind: 'setup', skipped: false, failedOptional: null };
+    if (op.kind === 'mount' || op.kind === 'process') return { kind: op.kind, run: { ...op.run, pid: 1, startTicks: 1 } };
+    return { kind: op.kind };
+  }
+
+  #processLives({ runId }: RunRef): void {
+    const life = this.#tape.processes[this.#processes];
+    this.#processes += 1;
+    if (life === null || life === undefined) return;
+    this.#after(life.ms, () => {
+      if (this.#state.process?.runId === runId) this.#send({ ...life.what, runId });
+    });
+  }
+
+  #containerLives(id: string): void {
+    const life = this.#tape.containers[this.#lives];
+    this.#lives += 1;
+    if (life === null || life === undefined) return;
+    this.#after(life.ms, () => {
+      if (this.#state.container?.id !== id || !this.#state.container.running) return;
+      if (life.what === null) this.#containers = this.#containers.filter((facts) => facts.id !== id);
+      else this.#dies(id, life.what);
+      this.#observe(false);
+    });
+  }
+
+  #dies(id: string, { status, exitCode, oomKilled, error }: ContainerFacts): void {
+    this.#change(id, { status, exitCode, oomKilled, error, pid: 0, finishedAt: this.#now });
+  }
+
+  /** What the checks said in the verifying time of the same number; behind the tape they pass as they did the last time. */
+  #playVerifying(): void {
+    const period = this.#tape.verifying[this.#verifying] ?? this.#tape.verifying.findLast(({ passedMs }) => passedMs !== null);
+    this.#verifying += 1;
+    const since = this.#state.verifyingSince ?? this.#now;
+    for (const { ms, what } of period?.said ?? []) this.#at(since + ms, () => this.#say(what, 'verifying', since));
+    const passedMs = period === undefined ? 0 : period.passedMs;
+    if (passedMs !== null) this.#at(since + passedMs, () => this.#pass(since));
+  }
+
+  /** Whatever is still asked has passed by then; what the new configuration asks beyond the old is taken to pass with the rest. */
+  #pass(since: number): void {
+    for (const probe of wantedProbes(this.#state, this.#spec)) {
+      if (probe.kind === 'ready')
+        this.#say({ type: 'check', list: 'ready', name: probe.spec.name, ok: true, message: 'assumed to pass' }, 'verifying', since);
+    }
+  }
+
+  #playReady(): void {
+    const said = this.#tape.ready[this.#ready]?.said ?? [];
+    this.#ready += 1;
+    const since = this.#state.readyAt ?? this.#now;
+    for (const { ms, what } of said) this.#at(since + ms, () => this.#say(what, 'ready', since));
+    const last = new Map(said.map((look) => [lookedAt(look), look]));
+    for (const look of last.values()) if (!passes(look)) this.#goOn(look, since);
+  }
+
+  /** A failing check was cut short by what was decided then; under another threshold it goes on failing. */
+  #goOn({ ms, what }: Timed<Look>, since: number): void {
+    const { intervalMs } = this.#intervalOf(what);
+    const again = (at: number): void =>
+      this.#at(at, () => {
+        if (this.#say(what, 'ready', since)) again(at + intervalMs);
+      });
+    again(since + ms + intervalMs);
+  }
+
+  #intervalOf(what: Look): { readonly intervalMs: number } {
+    if (what.type === 'check') return this.#spec.live.find(({ name }) => name === what.name) ?? { intervalMs: 10_000 };
+    return this.#spec.mounts.find(({ name }) => name === what.mount)?.check ?? { intervalMs: 10_000 };
+  }
+
+  /** Nothing, once the time that it belongs to is over. */
+  #say(event: Look, list: 'verifying' | 'ready', since: number): boolean {
+    const { verifyingSince, readyAt } = this.#state;
+    if ((list === 'verifying' ? verifyingSince : readyAt) !== since) return false;
+    this.#send(event);
+    return true;
+  }
+
+  #present(): ContainerFacts[] {
+    const { container, generation } = this.#state;
+    if (container === null) return [];
+    const facts = this.#facts(container.id, generation);
+    const { running, frozen, pid, startedAt } = container;
+    const status = running ? (frozen ? 'paused' : 'running') : startedAt === null ? 'created' : 'exited';
+    return [{ ...facts, name: container.renamedTo ?? facts.name, status, pid, startedAt }];
+  }
+
+  #facts(id: string, generation: number): ContainerFacts {
+    const labels = { 'relight.agent': this.#ownerId, 'relight.workload': this.#spec.name, 'relight.generation': String(generation) };
+    const { name, image } = this.#spec.container;
+    const fresh = { status: 'created', pid: 0, createdAt: this.#now, startedAt: null, finishedAt: null, exitCode: null } as const;
+    return { ...(this.#model ?? bareFacts), ...fresh, id, name, image, labels, oomKilled: false, error: '' };
+  }
+
+  #change(id: string, patch: Partial<ContainerFacts>): void {
+    this.#containers = this.#containers.map((facts) => (facts.id === id ? { ...facts, ...patch } : facts));
+  }
+}
+
+const lookedAt = ({ what }: Timed<Look>): string => (what.type === 'check' ? `check ${what.name}` : `mount ${what.mount}`);
+const passes = ({ what }: Timed<Look>): boolean => (what.type === 'check' ? what.ok : what.condition === 'ok');
+
+const mean = (values: readonly number[]): number =>
+  values.length === 0 ? 0 : Math.round(values.reduce((sum, value) => sum + value, 0) / values.length);
+
+const cancelled: OpResult = {
+  ok: false,
+  failure: { code: 'cancelled', message: 'overtaken by events', recoverable: true, advice: '', data: {} },
+};
+
+/** Where the record has not one look at a container of ours. */
+const bareFacts: ContainerFacts = {
+  id: '',
+  name: '',
+  image: '',
+  imageId: '',
+  labels: {},
+  status: 'created',
+  pid: 0,
+  createdAt: 0,
+  startedAt: null,
+  finishedAt: null,
+  exitCode: null,
+  oomKilled: false,
+  error: '',
+  restartPolicy: 'no',
+  restartCount: 0,
+  logDriver: 'json-file',
+  logPath: '',
+  tty: false,
+  user: '',
+  runDirectory: '',
+};
