@@ -1,6 +1,7 @@
 /** Probes against real listeners on the host, in a container, and in a container's own network. */
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
+import { RayNodeMemory } from '@relight/agent/checks/ray-node';
 import { runProbe } from '@relight/agent/checks/run-probe';
 import { Prober, type DesiredProbe } from '@relight/agent/checks/prober';
 import type { ProbeResult, MountProbeResult } from '@relight/agent/checks/probe';
@@ -33,6 +34,7 @@ const ask = (spec: ProbeSpec, timeoutMs = 5_000): Promise<ProbeResult> =>
     shell: null,
     vars,
     timeoutMs,
+    ray: new RayNodeMemory(systemClock),
     signal: bench.signal,
   });
 

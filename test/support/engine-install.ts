@@ -13,6 +13,8 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   bindfs: ['bindfs'],
   fusermount3: ['fuse3'],
   gcc: ['gcc', 'libc6-dev'],
+  debootstrap: ['debootstrap', 'debian-archive-keyring'],
+  pip3: ['python3-pip'],
 };
 export const enginePrograms: readonly string[] = ['dockerd', 'busybox'];
 export const imagePrograms: readonly string[] = ['busybox', 'bindfs', 'fusermount3'];

@@ -91,7 +91,8 @@ async function writeTar(tar: string, files: readonly string[], withMute: boolean
   }
 }
 
-function importTar(socketPath: string, name: string, tar: string): Promise<void> {
+/** Makes an image of a root file system. `name` is REPOSITORY:TAG. */
+export function importTar(socketPath: string, name: string, tar: string): Promise<void> {
   const [repo = '', tag = ''] = name.split(':');
   const query = new URLSearchParams({ fromSrc: '-', repo, tag, changes: 'ENV PATH=/usr/local/bin:/usr/bin:/bin' });
   return new Promise((resolve, reject) => {

@@ -1,7 +1,11 @@
 /** Probes: one question to the outside, one answer, never a decision. One at a time per check, killed at its deadline. */
 import type { Clock } from '@relight/shared/clock';
+import type { ErrorCode } from '@relight/shared/errors';
 import type { ProbeSpec } from '../config/spec.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { HostGpus } from './gpu.ts';
+import type { RayNodeMemory } from './ray-node.ts';
+import type { Pace } from './ray-pace.ts';
 
 export interface ProbeResult {
   readonly ok: boolean;
@@ -10,6 +14,12 @@ export interface ProbeResult {
   readonly durationMs: number;
   /** Set when the engine failed and not the check: that says nothing about the workload until the engine has been asked anew. */
   readonly unanswered?: true;
+  /** Set when whoever would know could not be asked: neither a pass nor a failure. */
+  readonly unknown?: true;
+  /** Failed, but nothing is to be done about it for the moment: it is told and not counted. */
+  readonly reportOnly?: true;
+  /** What the failure is called; default: live-failed. */
+  readonly code?: ErrorCode;
 }
 
 export interface ProbeContext {
@@ -22,6 +32,11 @@ export interface ProbeContext {
   readonly vars: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  readonly ray: RayNodeMemory;
+  /** Absent: nobody watches the GPUs of this host. */
+  readonly gpus?: HostGpus;
+  /** Of a readiness check that is called more often than others may be asked; absent: every call asks. */
+  readonly pace?: Pace;
 }
 
 /** Never throws for a failing probe. */

@@ -1,10 +1,12 @@
 import type { ProbeSpec } from '../config/spec.ts';
 import { exec } from './exec.ts';
+import { gpu } from './gpu.ts';
 import { http } from './http.ts';
 import type { Probe, ProbeContext, ProbeResult } from './probe.ts';
+import { rayNode } from './ray-node.ts';
 import { tcp } from './tcp.ts';
 
-const probes: { readonly [K in ProbeSpec['kind']]: Probe<K> } = { exec, http, tcp };
+const probes: { readonly [K in ProbeSpec['kind']]: Probe<K> } = { exec, gpu, http, tcp, 'ray-node': rayNode };
 
 /** Never rejects. */
 export function runProbe(spec: ProbeSpec, context: ProbeContext): Promise<ProbeResult> {

@@ -1,11 +1,12 @@
 /** `ready`, `live` and `depends_on`. */
+import { isIP } from 'node:net';
 import { command, commandTitle } from './commands.ts';
 import { defaults } from './defaults.ts';
 import { list, object, oneOrMore, type Fields, type Reader } from './fields.ts';
 import { choice, duration, integer, isAddress, isUrl, template, text } from './scalars.ts';
 import type { CheckSpec, DependencySpec, LiveCheckSpec, ProbeSpec } from './spec.ts';
 
-const kinds = ['tcp', 'http', 'exec'] as const;
+const kinds = ['tcp', 'http', 'exec', 'ray_node', 'gpu'] as const;
 
 const addressTemplate = (vars: ReadonlySet<string>): Reader<string> => template(vars, 'an address such as 10.0.0.1:6379', isAddress);
 const urlTemplate = (vars: ReadonlySet<string>): Reader<string> =>
@@ -21,25 +22,54 @@ export function dependency(vars: ReadonlySet<string>): Reader<DependencySpec> {
   });
 }
 
+const rayNode = (vars: ReadonlySet<string>) =>
+  object((fields) => {
+    const dashboard = fields.required('dashboard', urlTemplate(vars));
+    const nodeIp = fields.optional('node_ip', template(vars, 'an IP address', (value) => isIP(value) !== 0), null);
+    const graceMs = fields.optional('grace', duration(0), undefined);
+    return () => ({ probe: { kind: 'ray-node' as const, dashboard, nodeIp }, graceMs });
+  });
+
+const gpuCheck: Reader<Extract<ProbeSpec, { kind: 'gpu' }>> = object(() => () => ({ kind: 'gpu', automatic: false }));
+
+/** What every container with `gpus` gets, unless it has a check of its own. */
+export const automaticGpuCheck: LiveCheckSpec = {
+  name: 'gpu',
+  probe: { kind: 'gpu', automatic: true },
+  ...defaults.gpu,
+  restarts: 'container',
+};
+
 type Named<T extends CheckSpec> = Omit<T, 'name'> & { readonly name: string | undefined };
+/** `graceMs`: of a ray_node, where it is given. */
+type Common = Named<CheckSpec> & { readonly graceMs?: number | undefined };
 
 export function readyChecks(vars: ReadonlySet<string>): Reader<readonly CheckSpec[]> {
-  const check = object((fields) => common(fields, vars, defaults.ready));
+  const check = object((fields) => {
+    const build = common(fields, vars, defaults.ready);
+    return () => {
+      // What readiness may take is bounded by ready_window.
+      const { graceMs: _grace, ...rest } = build();
+      return rest;
+    };
+  });
   return (node) => withNames(list(check)(node));
 }
 
 export function liveChecks(vars: ReadonlySet<string>, hasProcess: boolean): Reader<readonly LiveCheckSpec[]> {
   const check = object<Named<LiveCheckSpec>>((fields) => {
     const build = common(fields, vars, defaults.live);
-    const failures = fields.optional('failures', integer(1), defaults.live.failures);
-    const restarts = fields.optional(
-      'restarts',
-      choice('process', 'container', 'none'),
-      hasProcess ? ('process' as const) : ('container' as const),
-    );
+    const failures = fields.optional('failures', integer(1), undefined);
+    const chosen = fields.optional('restarts', choice('process', 'container', 'none'), undefined);
     return () => {
+      const { graceMs, ...rest } = build();
+      const isGpu = rest.probe.kind === 'gpu';
+      const restarts = chosen ?? (hasProcess && !isGpu ? 'process' : 'container');
       if (restarts === 'process' && !hasProcess) fields.fail('restarts', 'the workload has no process; allowed: container, none');
-      return { ...build(), failures, restarts };
+      if (restarts === 'process' && isGpu) fields.fail('restarts', 'only a new container gets its GPUs back; allowed: container, none');
+      if (graceMs !== undefined && failures !== undefined) fields.fail('failures', 'says the same as ray_node.grace; keep one of them');
+      const ofGrace = graceMs === undefined ? undefined : 1 + Math.ceil(graceMs / rest.intervalMs);
+      return { ...rest, failures: failures ?? ofGrace ?? (isGpu ? defaults.gpu : defaults.live).failures, restarts };
     };
   });
   return (node) => withNames(list(check)(node));
@@ -49,20 +79,25 @@ function common(
   fields: Fields,
   vars: ReadonlySet<string>,
   fallback: { readonly intervalMs: number; readonly timeoutMs: number },
-): () => Named<CheckSpec> {
+): () => Common {
   const name = fields.optional('name', text, undefined);
   const address = fields.optional('tcp', addressTemplate(vars), undefined);
   const url = fields.optional('http', urlTemplate(vars), undefined);
   const run = fields.optional('exec', command, undefined);
+  const ray = fields.optional('ray_node', rayNode(vars), undefined);
+  const gpu = fields.optional('gpu', gpuCheck, undefined);
   const from = fields.optional('from', choice('host', 'container'), undefined);
   const status = fields.optional('status', oneOrMore(integer(100, 599)), null);
-  const intervalMs = fields.optional('interval', duration(), fallback.intervalMs);
-  const timeoutMs = fields.optional('timeout', duration(), fallback.timeoutMs);
-  fields.refuse({ ray_node: 'not supported yet (not-supported-yet); use tcp, http or exec' });
-  if (!fields.node.entries.some(({ key }) => key === 'ray_node')) exactlyOne(fields, kinds);
+  const intervalMs = fields.optional('interval', duration(), (ray ? defaults.rayNode : gpu && fallback === defaults.live ? defaults.gpu : fallback).intervalMs);
+  const timeoutMs = fields.optional('timeout', duration(), (gpu ? defaults.gpu : fallback).timeoutMs);
+  exactlyOne(fields, kinds);
   return () => {
     if (run !== undefined && from !== undefined) fields.fail('from', 'is for tcp and http; exec always runs in the container');
+    if (ray !== undefined && from !== undefined) fields.fail('from', 'is for tcp and http; the head is asked from the host');
     if (url === undefined && status !== null) fields.fail('status', 'is for http only');
+    if (gpu !== undefined && from !== undefined) fields.fail('from', 'is for tcp and http; the GPUs are looked at in the container');
+    if (gpu !== undefined) return { name, probe: gpu, intervalMs, timeoutMs };
+    if (ray !== undefined) return { name, probe: ray.probe, intervalMs, timeoutMs, graceMs: ray.graceMs };
     const probe: ProbeSpec =
       run !== undefined
         ? { kind: 'exec', run }
@@ -94,6 +129,8 @@ function withNames<T extends CheckSpec>(checks: readonly Named<T>[]): readonly T
 }
 
 function probeTitle(probe: ProbeSpec): string {
+  if (probe.kind === 'gpu') return 'gpu';
+  if (probe.kind === 'ray-node') return `ray_node ${probe.dashboard}`;
   if (probe.kind === 'exec') return `exec ${commandTitle(probe.run)}`;
   return probe.kind === 'tcp' ? `tcp ${probe.address}` : `http ${probe.url}`;
 }

@@ -2,7 +2,7 @@
  * Every default of the agent's configuration, in one table, each with the observation behind the number.
  * docs/configuration.md shows them; its test loads each as if it had been written out.
  */
-import type { LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
+import type { GateSpec, HostSpec, LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
 
 const second = 1_000;
 const minute = 60 * second;
@@ -12,6 +12,12 @@ export const defaults = {
   engineSocket: '/var/run/docker.sock',
   /** Three verbs only (restart, pause, resume), and only with an operator's token. */
   remoteActions: true,
+  /** Hosts that reboot while they are set up: everything quiet for 5 s; 15 min is the longest boot that the field waits for. */
+  gate: { quietForMs: 5 * second, timeoutMs: 15 * minute, packageManagerIdle: true, pendingReboot: 'wait', tcp: [], lockFiles: [] } satisfies GateSpec,
+  /** Longer than a repair by hand, shorter than a night. */
+  guard: { file: null, maxAgeMs: 120 * minute } satisfies HostSpec['guard'],
+  /** What runs may be of use to somebody; what is dead only fills the disk. */
+  orphans: 'remove-stopped' satisfies HostSpec['orphans'],
   /** A metadata or cloud CLI call takes seconds, not minutes. */
   variableTimeoutMs: 20 * second,
   /** As for checks: a dependency that needs longer to accept a connection is not up. */
@@ -33,6 +39,10 @@ export const defaults = {
   ready: { intervalMs: 1 * second, timeoutMs: 5 * second },
   /** Probes every 2 s restarted healthy nodes 8 times a day (gonka PR 1421). */
   live: { intervalMs: 10 * second, timeoutMs: 5 * second, failures: 3 },
+  /** Every host of a cluster asks the same head; the first answers come sooner (checks/ray-pace.ts). */
+  rayNode: { intervalMs: 10 * second },
+  /** nvidia-smi takes up to seconds on a host without persistence mode; a GPU is lost by reloads, which are rare. */
+  gpu: { intervalMs: 30 * second, timeoutMs: 10 * second, failures: 2 },
   restart: {
     /** Three failures of a process in one container: suspect the container. */
     process: {

@@ -39,6 +39,12 @@ const section = (whole: Whole, needs: Values, path: RegExp, impact: string | nul
 const top = (key: string, needs: Values = {}): Section =>
   section((part) => ({ version: 1, workloads: [], [key]: part }), needs, new RegExp(`^${key}$`));
 const step: Values = { run: 'x' };
+const hostPart = (
+  key: string,
+  needs: Values = {},
+  form: (part: unknown) => unknown = (part) => part,
+  path = new RegExp(`^host\\.${key}$`),
+): Section => section((part) => ({ version: 1, workloads: [], host: { [key]: form(part) } }), needs, path);
 const mountOf = (check: unknown): unknown => [{ name: 'm', type: 'command', run: 'x', target: '/m', check }];
 const policy = (level: string): Section =>
   section(
@@ -50,6 +56,9 @@ const policy = (level: string): Section =>
 const sections: Readonly<Record<string, Section>> = {
   'Top level': section((part) => part, { version: 1, workloads: [] }, /^$/),
   host: top('host'),
+  'host.gate': hostPart('gate'),
+  'host.guard': hostPart('guard'),
+  'host.setup[]': hostPart('setup', step, listed, /^host\.setup\[0\]$/),
   collector: top('collector', { url: 'http://c:1' }),
   engine: top('engine'),
   'vars.NAME': section((part) => ({ version: 1, workloads: [], vars: { V: part } }), { run: 'x' }, /^vars\.V$/),
@@ -65,6 +74,11 @@ const sections: Readonly<Record<string, Section>> = {
   'workloads[].process': section(inside('process'), { run: 'x' }, /process$/, 'process.'),
   'workloads[].depends_on[]': section(inside('depends_on', listed), { tcp: 'a:1' }, /depends_on\[0\]$/),
   'workloads[].ready[]': section(inside('ready', listed), { tcp: 'a:1' }, /ready\[0\]$/),
+  'workloads[].ready[].ray_node': section(
+    inside('ready', (node) => [{ ray_node: node }]),
+    { dashboard: 'http://h:8265' },
+    /ready\[0\]\.ray_node$/,
+  ),
   'workloads[].live[]': section(inside('live', listed), { tcp: 'a:1' }, /live\[0\]$/),
   'workloads[].restart.process': policy('process'),
   'workloads[].restart.container': policy('container'),

@@ -23,6 +23,26 @@ export interface HostSpec {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly remoteActions: boolean;
+  readonly gate: GateSpec;
+  /** Commands on the host, before any workload, once per boot. */
+  readonly setup: readonly SetupStep[];
+  /** The do-not-touch guard. File null: `hands-off` in the state directory. */
+  readonly guard: { readonly file: string | null; readonly maxAgeMs: number };
+  /** What becomes of containers of ours that no workload wants any more. They are always reported. */
+  readonly orphans: 'report' | 'remove-stopped' | 'remove';
+}
+
+/** What must be so before anything is recovered on this host. */
+export interface GateSpec {
+  readonly quietForMs: number;
+  /** Whatever is not satisfied after this is waived, with a warning. */
+  readonly timeoutMs: number;
+  readonly packageManagerIdle: boolean;
+  readonly pendingReboot: 'wait' | 'report';
+  /** HOST:PORT each. */
+  readonly tcp: readonly string[];
+  /** Further files on whose lock is waited, as for the package manager's. */
+  readonly lockFiles: readonly string[];
 }
 
 export interface CollectorSpec {
@@ -65,6 +85,10 @@ export interface ContainerSpec {
   readonly name: string;
   readonly image: string;
   readonly pullPolicy: 'always' | 'missing' | 'never';
+  /** Name of an existing container to take over; then the other fields but image, pullPolicy and onDeath say nothing. */
+  readonly adopt?: string;
+  /** Its id, when it was taken over (never read from the file): it is supervised as it was found. */
+  readonly adoptedId?: string;
   readonly onDeath: 'recreate' | 'start';
   readonly command?: readonly string[];
   readonly entrypoint?: readonly string[];
@@ -181,12 +205,18 @@ export interface ProcessSpec {
   readonly before: Command | null;
   /** Between SIGTERM and SIGKILL. */
   readonly stopTimeoutMs: number;
+  /** After this it is stopped in order and not started again by itself. Null: no end. */
+  readonly maxRuntimeMs: number | null;
 }
 
 export type ProbeSpec =
   | { readonly kind: 'exec'; readonly run: Command }
   | { readonly kind: 'tcp'; readonly address: Template; readonly from: 'host' | 'container' }
-  | { readonly kind: 'http'; readonly url: Template; readonly from: 'host' | 'container'; readonly status: readonly number[] | null };
+  | { readonly kind: 'http'; readonly url: Template; readonly from: 'host' | 'container'; readonly status: readonly number[] | null }
+  /** `nodeIp` null: the address that the container has towards the dashboard. */
+  | { readonly kind: 'ray-node'; readonly dashboard: Template; readonly nodeIp: Template | null }
+  /** `automatic`: added by us to a container with gpus; one that cannot be asked is then no failure. */
+  | { readonly kind: 'gpu'; readonly automatic: boolean };
 
 export interface CheckSpec {
   /** For people: `tcp 10.0.0.1:6379`, unique within its list. */
@@ -206,6 +236,10 @@ export interface RestartPolicy {
   readonly initialMs: number;
   readonly maxMs: number;
   readonly factor: number;
+  /** In place of initial and factor: the delays one after the other, the last one again and again. */
+  readonly delaysMs?: readonly number[];
+  /** After every `after` failures without a stable run the delay is at least `ms`. */
+  readonly cooldown?: { readonly after: number; readonly ms: number };
   /** 0.25: each delay varies by ±25 %. */
   readonly jitter: number;
   /** Healthy for this long: the count starts anew. */

@@ -219,8 +219,23 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   ['workload', 'process: [ray, start]', '5:14: workloads[0].process: must be a map (key: value), not a list'],
   [
     'workload',
-    'ready: [{ray_node: {dashboard: "http://x"}}]',
-    '5:14: workloads[0].ready[0].ray_node: not supported yet (not-supported-yet); use tcp, http or exec',
+    'ready: [{ray_node: {dashboard: "10.0.0.1:8265"}}]',
+    '5:36: workloads[0].ready[0].ray_node.dashboard: must be a URL that begins with http:// or https://, not "10.0.0.1:8265"',
+  ],
+  [
+    'workload',
+    'ready: [{ray_node: {dashboard: "http://h", node_ip: here}}]',
+    '5:57: workloads[0].ready[0].ray_node.node_ip: must be an IP address, not "here"',
+  ],
+  [
+    'workload',
+    'ready: [{ray_node: {dashboard: "http://h"}, from: container}]',
+    '5:49: workloads[0].ready[0].from: is for tcp and http; the head is asked from the host',
+  ],
+  [
+    'workload',
+    'live: [{ray_node: {dashboard: "http://h", grace: 1m}, failures: 3}]',
+    '5:59: workloads[0].live[0].failures: says the same as ray_node.grace; keep one of them',
   ],
   [
     'workload',
@@ -252,7 +267,7 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   [
     'workload',
     'live: [{ray_node: {}}]',
-    '5:13: workloads[0].live[0].ray_node: not supported yet (not-supported-yet); use tcp, http or exec',
+    '5:23: workloads[0].live[0].ray_node.dashboard: is required',
   ],
   ['workload', 'restart: {process: {initial: 10s, max: 1s}}', '5:39: workloads[0].restart.process.max: must not be below initial'],
   ['workload', 'restart: {process: {factor: 0.5}}', '5:33: workloads[0].restart.process.factor: must be a number from 1 to 1000, not 0.5'],
