@@ -2,13 +2,13 @@
 import { RelightError } from '@relight/shared/errors';
 import { severities } from '@relight/shared/event';
 import { evidenceUnpackedBytesMax } from '@relight/shared/incident';
+import { incidentResource } from '@relight/shared/incident-resource';
 import { levels } from '@relight/shared/phase';
 import { zstdDecompress } from 'node:zlib';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { Store, StoredIncident } from '../store/store.ts';
 import { after, host, limit, page, resolveWhen, since, until, workload } from './fields.ts';
-import { presentIncident } from './present.ts';
 import { incidentResourceSchema, listOf } from './resources.ts';
 import { route, type ApiDeps, type Route } from './route.ts';
 
@@ -52,7 +52,7 @@ export function incidentRoutes({ store, clock }: ApiDeps): readonly Route[] {
           ...(query.after === undefined ? {} : { after: query.after }),
         });
         const { items, next } = page(found, query.limit, ({ host, incident }) => `${host}/${incident.id}`);
-        return { body: { items: items.map((one) => presentIncident(one)), next } };
+        return { body: { items: items.map(({ host, incident }) => incidentResource(host, incident)), next } };
       },
     }),
     route({
@@ -65,7 +65,7 @@ export function incidentRoutes({ store, clock }: ApiDeps): readonly Route[] {
       async handle({ params, query }) {
         const found = theOne(store, params.id, query.host);
         const texts = await evidenceTexts(store, found);
-        return { body: presentIncident(found, texts) };
+        return { body: incidentResource(found.host, found.incident, texts) };
       },
     }),
   ];

@@ -1,7 +1,7 @@
 /** Records of the store as resources of the API. */
-import { isoTime, isoTimeOrNull, type ApiAlert, type ApiEvent, type ApiHost, type ApiIncident, type ApiWorkload } from '@relight/shared/api';
+import { isoTime, isoTimeOrNull, type ApiAlert, type ApiEvent, type ApiHost, type ApiWorkload } from '@relight/shared/api';
 import type { WorkloadStatus } from '@relight/shared/status';
-import type { AlertRecord, HostRecord, StoredEvent, StoredIncident } from '../store/store.ts';
+import type { AlertRecord, HostRecord, StoredEvent } from '../store/store.ts';
 
 export function presentWorkload(host: string, status: WorkloadStatus): ApiWorkload {
   const { phaseSince, stageSince, nextAttemptAt, readyAt } = status;
@@ -58,24 +58,4 @@ export function presentEvent({ id, at, receivedAt, ...rest }: StoredEvent): ApiE
 
 export function presentAlert({ data: _, startsAt, endsAt, ...rest }: AlertRecord): ApiAlert {
   return { ...rest, startsAt: isoTime(startsAt), endsAt: isoTimeOrNull(endsAt) };
-}
-
-/** `texts`: what the evidence says, by name; without it, it is a list's. */
-export function presentIncident({ host, incident }: StoredIncident, texts: ReadonlyMap<string, string> | null = null): ApiIncident {
-  const { openedAt, closedAt, failedAt, timeline, evidence, ...rest } = incident;
-  return {
-    ...rest,
-    host,
-    openedAt: isoTime(openedAt),
-    closedAt: isoTimeOrNull(closedAt),
-    failedAt: isoTime(failedAt),
-    timeline: timeline.map(({ at, generation, ...entry }) => ({ ...entry, at: isoTime(at), generation: generation ?? null })),
-    evidence: evidence.map(({ at, truncatedBytes, error, ...item }) => ({
-      ...item,
-      at: isoTime(at),
-      truncatedBytes: truncatedBytes ?? null,
-      error: error ?? null,
-      ...(texts === null ? {} : { text: texts.get(item.name) ?? null }),
-    })),
-  };
 }

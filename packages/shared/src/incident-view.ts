@@ -1,0 +1,136 @@
+/**
+ * One incident for a reader who knows nothing else: the cause first, then what was done and what is left to do, the way it
+ * went, and the lines that tell most. Pure; the same on the operator's terminal and on the host.
+ */
+import type { ApiEvidence, ApiIncident, ApiIncidentEntry } from './api.ts';
+import { formatBytes, formatDurationMs } from './units.ts';
+
+type Paint = (text: string) => string;
+
+export interface IncidentViewContext {
+  readonly bold: Paint;
+  readonly dim: Paint;
+  readonly bad: Paint;
+  readonly good: Paint;
+  /** Makes other people's text harmless on a terminal: one line in, one line out. */
+  readonly clean: Paint;
+  /** Wall time, epoch milliseconds. */
+  readonly now: number;
+  /** Evidence in full instead of its most telling lines. */
+  readonly full: boolean;
+}
+
+const tellingLogLines = 6;
+const tellingKernelLines = 8;
+const lineCharactersMax = 300;
+
+export function incidentLines(incident: ApiIncident, context: IncidentViewContext): string[] {
+  return [
+    ...header(incident, context),
+    '',
+    context.bold('TIMELINE') + context.dim(' (seconds from the failure)'),
+    ...timeline(incident, context),
+    '',
+    context.bold('EVIDENCE') + context.dim(` (in full: --full, one piece: --evidence NAME)`),
+    ...(incident.evidence.length === 0 ? ['  none was gathered'] : incident.evidence.flatMap((piece) => evidenceLines(piece, context))),
+  ];
+}
+
+/** The text of one piece, line by line; undefined: there is no piece of this name. */
+export function evidenceText(incident: ApiIncident, name: string, clean: Paint): string[] | undefined {
+  const piece = incident.evidence.find((candidate) => candidate.name === name);
+  if (piece === undefined) return undefined;
+  const text = piece.text ?? '';
+  return text === '' ? [piece.error ?? 'there is nothing in it'] : text.replace(/\n$/, '').split('\n').map(clean);
+}
+
+function header(incident: ApiIncident, { bold, bad, good, clean, now }: IncidentViewContext): string[] {
+  const { id, host, workload, cause, code, level, exitCode, signal, advice, closedAt, timeToDetectMs, timeToRecoverMs } = incident;
+  const subject = clean(workload === null ? host : `${host}/${workload}`);
+  const openMs = Math.max(0, now - Date.parse(incident.failedAt));
+  const state =
+    closedAt === null
+      ? bad(`OPEN for ${formatDurationMs(openMs)}`)
+      : good(`over${timeToRecoverMs === null ? '' : ` after ${formatDurationMs(timeToRecoverMs)}`}`);
+  const exit = exitCode === null ? [] : [`exit code ${exitCode}${signal === null ? '' : ` (${clean(signal)})`}`];
+  const times = [
+    `failed ${incident.failedAt}`,
+    `noticed after ${formatDurationMs(timeToDetectMs)}`,
+    ...(closedAt === null ? ['not ready yet'] : timeToRecoverMs === null ? [] : [`ready again after ${formatDurationMs(timeToRecoverMs)}`]),
+  ];
+  const stages = incident.stages.map(({ stage, ms }) => `${clean(stage)} ${formatDurationMs(ms)}`).join(', ');
+  return [
+    `${bold(`${subject}`)}  incident ${id}  ${state}`,
+    '',
+    `${bold('CAUSE')}    ${bold(clean(cause))}`,
+    `level    ${[level, clean(code), ...exit].filter((part) => part !== '').join(', ')}`,
+    `times    ${times.join(', ')}`,
+    `Relight  ${doings(incident)}`,
+    ...(closedAt === null
+      ? [
+          `now      ${clean(incident.timeline.findLast(({ kind }) => kind.startsWith('workload.') || kind.startsWith('restart.'))?.message ?? 'waiting')}`,
+        ]
+      : []),
+    ...(stages === '' ? [] : [`stages   ${stages}`]),
+    `you      ${advice === '' ? 'nothing to do' : clean(advice)}`,
+  ];
+}
+
+function doings({ attempts, escalations, byHand, closedAt, workload }: ApiIncident): string {
+  const restarts = (['process', 'container', 'host'] as const)
+    .filter((level) => attempts[level] > 0)
+    .map((level) => `${attempts[level]} × ${level} restart`);
+  const done = [
+    ...restarts,
+    ...(escalations > 0 ? [`${escalations} × escalated to a new container`] : []),
+    ...(byHand ? ['a person helped'] : []),
+  ];
+  if (done.length > 0) return done.join(', ');
+  if (workload === null) return 'waited';
+  return closedAt === null ? 'nothing yet' : 'no restart was needed';
+}
+
+function timeline({ timeline: entries, omitted, failedAt }: ApiIncident, { dim, bad, clean }: IncidentViewContext): string[] {
+  const shown = shownEntries(entries);
+  const zero = Date.parse(failedAt);
+  const kinds = Math.max(...shown.map(({ kind }) => kind.length), 0);
+  const lines = shown.map((entry) => {
+    const seconds = ((Date.parse(entry.at) - zero) / 1_000).toFixed(3);
+    const when = `${Number(seconds) < 0 ? '' : '+'}${seconds}`.padStart(10);
+    const paint = entry.severity === 'error' || entry.severity === 'critical' ? bad : String;
+    return `  ${dim(when)}  ${clean(entry.kind).padEnd(kinds)}  ${paint(cut(clean(entry.message)))}`;
+  });
+  if (omitted > 0) lines.splice(Math.min(headShown, lines.length), 0, dim(`              … ${omitted} more of the same kind …`));
+  return lines;
+}
+
+/** As in the agent's book: so many from the beginning are kept. */
+const headShown = 50;
+
+/** A change of phase says nothing that the events beside it do not say. */
+const shownEntries = (entries: readonly ApiIncidentEntry[]): readonly ApiIncidentEntry[] =>
+  entries.filter(({ kind, data }) => kind !== 'workload.phase-changed' || data['to'] === 'waiting' || data['to'] === 'back-off');
+
+function evidenceLines(piece: ApiEvidence, { bold, dim, clean, full }: IncidentViewContext): string[] {
+  const size =
+    piece.bytes === 0
+      ? ''
+      : `, ${formatBytes(piece.bytes)}${piece.truncatedBytes === null ? '' : ` of ${formatBytes(piece.bytes + piece.truncatedBytes)}`}`;
+  const head = `  ${bold(clean(piece.name))}  ${clean(piece.title)}${size}`;
+  if (piece.error !== null) return [`${head}: ${dim(cut(clean(piece.error)))}`];
+  if (piece.text === undefined || piece.text === null) return [`${head}${piece.bytes > 0 ? dim(' (still on the host)') : ''}`];
+  const lines = piece.text.replace(/\n+$/, '').split('\n');
+  return [head, ...(full ? lines : telling(piece.name, lines)).map((line) => `      ${cut(clean(line), full)}`)];
+}
+
+const kernelNews = /oom|out of memory|killed process|xid|remount|read-only|i\/o error|segfault|hung task|mce:|hardware error/i;
+
+/** Of a log its end; of the kernel's what is rarely harmless; the rest is for `--evidence`. */
+function telling(name: string, lines: readonly string[]): readonly string[] {
+  if (name.startsWith('log:')) return lines.filter((line) => line.trim() !== '').slice(-tellingLogLines);
+  if (name === 'kernel') return lines.filter((line) => kernelNews.test(line)).slice(-tellingKernelLines);
+  return name === 'note' || name === 'disks' ? lines.slice(0, tellingLogLines) : [];
+}
+
+const cut = (text: string, full = false): string =>
+  full || text.length <= lineCharactersMax ? text : `${text.slice(0, lineCharactersMax - 1)}…`;
