@@ -39,6 +39,8 @@ export const exampleStatus = (): AgentStatus => ({
     lagBytes: 2048,
   },
   conditions: [],
+  gate: null,
+  accelerators: [],
   metrics: { at: exampleNow, load1: 0.5, cpuUsed: 0.123, memoryTotalBytes: 2 ** 34, memoryAvailableBytes: 2 ** 33, disks: [] },
   workloads: [
     workload,

@@ -6,6 +6,7 @@
  *   await bench.op({ kind: 'mount', mount: 'data', run: bench.run('mount', 'data') });
  */
 import { MountProbes } from '@relight/agent/checks/mount';
+import { defaultHost } from '@relight/agent/config/host';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from '@relight/agent/config/spec';
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
 import type { LogShipper } from '@relight/agent/logs/log-shipper';
@@ -168,7 +169,7 @@ function workloadSpec(name: string, container: Partial<ContainerSpec> & { image:
 
 const agentSpec = (stateDir: string, socket: string, more: Partial<AgentSpec> = {}): AgentSpec => ({
   file: 'agent.yaml',
-  host: { name: 'bench', labels: {}, remoteActions: true },
+  host: defaultHost('bench'),
   collector: null,
   stateDir,
   engine: { socket },

@@ -23,7 +23,8 @@ import type { AgentStatus } from './control/status.ts';
 import { Systemd } from './control/systemd.ts';
 import { ContainerSecrets } from './engine/container-secrets.ts';
 import { managedLabels } from './engine/create-options.ts';
-import { DockerEngine } from './engine/docker-engine.ts';
+import { Adopter } from './engine/adopter.ts';
+import { AdoptingEngine } from './engine/adopting-engine.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
 import { EngineObserver } from './engine/observer.ts';
 import { readBootId, rememberBootId } from './host/boot-id.ts';
@@ -121,6 +122,8 @@ class Agent {
   readonly #hostMetrics: MetricsSampler;
   readonly #workloadMetrics: WorkloadMetricsSampler;
   readonly #lock: StateLock;
+  readonly #adopter: Adopter;
+  readonly #adopting = new Set<string>();
   #engineUp: boolean | null = null;
   #engineReason = 'not asked yet';
   #engineInfo: EngineInfo | null = null;
@@ -146,7 +149,8 @@ class Agent {
     this.#machineId = readMachineId({ stateDir });
     this.#identity = loadIdentity({ stateDir, machineId: this.#machineId });
     this.#facts = readHostFacts();
-    this.#engine = new DockerEngine({ socketPath: spec.engine.socket });
+    const engine = new AdoptingEngine({ socketPath: spec.engine.socket });
+    this.#engine = engine;
     const directory = join(stateDir, 'outbox');
     this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
     this.#incidents = new Incidents({
@@ -169,8 +173,11 @@ class Agent {
       spec,
       stateDir,
       bootId: this.#bootId,
+      ownerId: this.#identity.agentId,
+      engine: this.#engine,
       path: process.env['PATH'] ?? '',
       report: (source, list) => this.#conditions.set(source, list),
+      workloads: () => new Map([...this.#loops].map(([name, loop]) => [name, acceleratorUser(loop)])),
     });
     const rebooted = this.#rebooted();
     this.#gate = makeGate({
@@ -187,6 +194,14 @@ class Agent {
       onChange: () => this.#uplink?.statusChanged(),
     });
     this.#secrets = new Map(spec.workloads.map((workload) => [workload.name, new SecretValues(workload.container.envFile)]));
+    this.#adopter = new Adopter({
+      engine,
+      stateDir,
+      ownerId: this.#identity.agentId,
+      clock,
+      notice: (workload, severity, message, data) => this.#emit({ kind: 'host.notice', workload, severity, message, data }),
+      secrets: (workload, values) => this.#secretsOf(workload).learn(values),
+    });
     this.#containerSecrets = new ContainerSecrets({ engine: this.#engine, secrets: this.#secrets });
     this.#shipper = new FollowingShipper({
       clock,
@@ -213,7 +228,9 @@ class Agent {
     this.#earlierLogs = new EarlierLogs({ runRoot: runRootOf(stateDir), shipper: this.#shipper, runs: this.#runs, logger });
     const mounts = new MountProbes({ clock });
     const store = new WorkloadStore(stateDir);
-    for (const workload of spec.workloads) {
+    for (const given of spec.workloads) {
+      const adopted = this.#adopter.remembered(given);
+      const workload = adopted === null ? given : { ...given, container: adopted };
       this.#loops.set(
         workload.name,
         new WorkloadLoop({
@@ -235,6 +252,7 @@ class Agent {
           random: Math.random,
           logger,
           emit: (event) => this.#emit(event),
+          whyNotAdopted: () => this.#adopter.why(workload),
           observe: () => this.#observer.observe(),
           onChange: () => this.#uplink?.statusChanged(),
         }),
@@ -305,7 +323,7 @@ class Agent {
         engine: this.#engineUp === true ? 'up' : 'down',
         conditions: this.#conditions.list(),
         gate: this.#gate.status(),
-        accelerators: [...this.#accelerators.list()],
+        accelerators: this.#accelerators.list(),
       }),
       onAction: (action) => {
         if (!host.remoteActions) {
@@ -344,6 +362,7 @@ class Agent {
     for (const [workload, { state }] of this.#loops) {
       if (state.readyAt !== null) for (const event of this.#incidents.catchUp({ workload, readyAt: state.readyAt })) this.#store(event);
     }
+    await this.#adopt([...this.#loops.values()]);
     this.#observer.start();
     await looked;
     this.#uplink?.start();
@@ -397,8 +416,26 @@ class Agent {
     for (const facts of own) this.#containerLogs.seen(facts);
     void this.#earlierLogs.observed(own);
     for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
+    const awaited = [...this.#loops.values()].filter(({ spec: { container } }) => container.adopt !== undefined && container.image === '');
+    const come = awaited.filter(({ spec }) => containers.some(({ name }) => name === spec.container.name));
+    if (come.length > 0) void this.#adopt(come).then((adopted) => (adopted ? this.#observer.observe() : undefined));
     // No line leaves before: the uplink starts after the first look.
     void this.#containerSecrets.learn(own).then(this.#onFirstLook);
+  }
+
+  /** Workloads that take over a container of somebody else: who holds its name now? True: at least one was taken over. */
+  async #adopt(loops: readonly WorkloadLoop[]): Promise<boolean> {
+    const free = loops.filter(({ spec }) => spec.container.adopt !== undefined && !this.#adopting.has(spec.name));
+    const taken = await Promise.all(
+      free.map(async (loop) => {
+        this.#adopting.add(loop.spec.name);
+        const container = await this.#adopter.look(loop.spec, loop.state.generation + 1);
+        this.#adopting.delete(loop.spec.name);
+        if (container !== null) loop.setContainer(container);
+        return container !== null;
+      }),
+    );
+    return taken.includes(true);
   }
 
   #engineFound(): void {
@@ -488,7 +525,7 @@ class Agent {
       metrics: this.#metrics,
       conditions: this.#conditions.list(),
       gate: this.#gate.status(),
-      accelerators: [...this.#accelerators.list()],
+      accelerators: this.#accelerators.list(),
       workloads: this.#workloads(),
     };
   }

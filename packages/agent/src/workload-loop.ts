@@ -11,7 +11,7 @@ import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
 import type { DesiredProbe, Prober } from './checks/prober.ts';
 import { compareFingerprints, compareWorkload, specFingerprint, type Change } from './config/impact.ts';
 import type { SecretValues } from './config/secret-values.ts';
-import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
+import type { AgentSpec, ContainerSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
 import { runOp } from './stages/run-op.ts';
 import { isExecuting } from './stages/proc.ts';
@@ -23,7 +23,7 @@ import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
 import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
 import { parseRunId } from './supervisor/run-id.ts';
-import { durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
+import { afterReboot, durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
 import { withoutSecrets } from './supervisor/journal.ts';
@@ -48,6 +48,10 @@ export interface LoopOptions {
   /** Resolves the variables of one attempt, for probes after an adoption. */
   readonly resolveVars: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
   readonly secrets: SecretValues;
+  /** The host's gate: glanced at before anything may begin, and asked in full before an attempt does. */
+  readonly gate: { glance(): void; confirm(): Promise<void> };
+  /** The machine has booted since this workload was last supervised. */
+  readonly rebooted: boolean;
   readonly store: WorkloadStore;
   readonly journal: WorkloadJournal;
   readonly clock: Clock;
@@ -57,6 +61,8 @@ export interface LoopOptions {
   readonly logger: Logger;
   /** `at`: when it was seen or decided, by the wall clock. */
   readonly emit: (event: EmittedEvent & { readonly workload: string; readonly at: number }) => void;
+  /** Why a container that is to be adopted was not. */
+  readonly whyNotAdopted?: () => RelightError;
   readonly observe: () => void;
   readonly onChange: () => void;
 }
@@ -64,7 +70,7 @@ export interface LoopOptions {
 export type ProbeCallback = (key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult) => void;
 
 export class WorkloadLoop {
-  readonly #options: LoopOptions;
+  #options: LoopOptions;
   readonly #prober: Prober;
   readonly #queue: SupervisorEvent[] = [];
   readonly #watches: RunWatches;
@@ -85,7 +91,8 @@ export class WorkloadLoop {
     const saved = options.store.load(options.spec.name);
     const now = options.now();
     this.#savedSpec = saved?.spec ?? null;
-    this.#state = saved === null ? initialState(now) : restore(saved.state, now, options.spec.restart.container.maxMs);
+    const restored = saved === null ? null : restore(saved.state, now, options.spec.restart.container.maxMs);
+    this.#state = restored === null ? initialState(now) : options.rebooted ? afterReboot(restored) : restored;
     this.#prober = options.prober((key, kind, result) => this.#onProbe(key, kind, result));
     this.#watches = new RunWatches({
       runs: options.runs,
@@ -98,8 +105,19 @@ export class WorkloadLoop {
     return this.#state;
   }
 
+  get spec(): WorkloadSpec {
+    return this.#options.spec;
+  }
+
+  /** What is supervised is known at last: a container was adopted. Before anything is compared with it. */
+  setContainer(container: ContainerSpec): void {
+    this.#options = { ...this.#options, spec: { ...this.#options.spec, container } };
+    this.#options.journal.specChanged(this.#options.spec);
+  }
+
   send(event: SupervisorEvent): void {
     if (this.#stop.signal.aborted) return;
+    if (mayBeginSomething(event)) this.#options.gate.glance();
     this.#queue.push(withoutSecrets(event, (value) => this.#options.secrets.data(value)));
     if (this.#draining) return;
     this.#draining = true;
@@ -226,6 +244,7 @@ export class WorkloadLoop {
   async #perform(op: Op, signal: AbortSignal): Promise<OpResult> {
     try {
       if (op.kind === 'create') await this.#options.secrets.load();
+      if (op.kind === 'prepare') await this.#options.gate.confirm();
       const work = runOp(op, this.#context(signal));
       return { ok: true, value: await Promise.race([work, this.#givenUp(signal)]) };
     } catch (thrown) {
@@ -246,7 +265,7 @@ export class WorkloadLoop {
   }
 
   #context(signal: AbortSignal): StageContext {
-    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets } = this.#options;
+    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets, whyNotAdopted } = this.#options;
     return {
       engine,
       clock,
@@ -262,6 +281,7 @@ export class WorkloadLoop {
       },
       runs,
       mountProbes,
+      ...(whyNotAdopted === undefined ? {} : { whyNotAdopted }),
       progress: (stage) => {
         this.#progress = secrets.text(stage);
         this.#options.onChange();
@@ -362,6 +382,13 @@ export class WorkloadLoop {
 }
 
 const variableRetryMs = 5_000;
+
+/** Checks that pass change nothing, and they are most of what happens. What the gate itself says must not ask it again. */
+function mayBeginSomething(event: SupervisorEvent): boolean {
+  if (event.type === 'check') return !event.ok;
+  if (event.type === 'mount-check') return event.condition !== 'ok';
+  return event.type !== 'gate' && event.type !== 'pause' && event.type !== 'resume';
+}
 
 /** Without saved state: the newest running container of ours carries the fingerprint of what it was made from. */
 function changesByLabel(containers: readonly ContainerFacts[], spec: WorkloadSpec, ownerId: string): readonly Change[] {

@@ -40,9 +40,12 @@ export const catalogue = {
   'name-conflict': entry('Another owner holds the container name', 'Remove the other container or choose another name.', {
     recoverable: false,
   }),
+  'cannot-adopt': entry('The container cannot be adopted', 'Read what is in the way, or write its settings under container:.', {
+    recoverable: false,
+  }),
   'port-taken': entry('A host port is already taken', 'Stop the holder of the port or choose another one.'),
   'device-missing': entry('A device or path of the container is missing', 'Check devices and volumes on this host.'),
-  'disk-full': entry('No space left on the device', 'Free disk space on this host.'),
+  'disk-full': entry('No space left on the device', 'Free disk space on this host.', { recoverable: false }),
   'start-failed': entry('The container could not be started', 'Read the message of the engine.'),
 
   // Container
@@ -58,6 +61,13 @@ export const catalogue = {
   'dependency-down': entry('A dependency does not answer', 'Nothing: the workload waits for it without cost to its budget.'),
   'stage-timeout': entry('A stage exceeded its deadline', 'Raise its timeout or find out why it hangs.'),
   'mount-failed': entry('The mount program failed', 'Read its output: relight tail --source mount.'),
+  'credentials-rejected': entry('The credentials of a mount are rejected', 'Check the credentials inside the container.', {
+    recoverable: false,
+  }),
+  'bucket-unknown': entry('The bucket does not exist', 'Correct the name of the bucket.', { recoverable: false }),
+  'fuse-missing': entry('FUSE cannot be used in the container', 'Give it /dev/fuse, cap_add: [SYS_ADMIN] and fusermount.', {
+    recoverable: false,
+  }),
   'mount-lost': entry('A mount is gone', 'Nothing, unless it repeats: then look for its daemon being killed.'),
   'mount-hung': entry('A mount does not answer', 'Nothing, unless it repeats: then look at its network and its daemon.'),
   'mount-stuck': entry('A dead mount cannot be removed', 'Recreate the container: relight restart HOST/WORKLOAD --level container.'),
@@ -66,6 +76,14 @@ export const catalogue = {
   'exec-failed': entry('A command could not be started in the container', 'Check that the image has the program and a shell.'),
   'run-directory-lost': entry('The run directory of the container is gone', 'Nothing: the container is recreated.'),
   'process-exited': entry('The process exited', 'Read its last lines: relight tail --source process.'),
+  'version-mismatch': entry(
+    'The process has another version than the cluster',
+    'Use the same image, with the same versions of Ray and Python, as the head.',
+    { recoverable: false },
+  ),
+  'auth-failed': entry('The process was refused: its credentials are wrong', 'Correct the token or secret that it is given.'),
+  'address-in-use': entry('A port of the process is already taken', 'Stop the holder of the port, or choose another one.'),
+  'stale-session': entry('The session directory is from another cluster', 'Nothing: it is set aside once. Then look at /tmp/ray.'),
   'process-stuck': entry('Processes survive SIGKILL', 'Look for processes in D state: a hung mount or device.'),
   'ready-timeout': entry('The readiness checks did not pass in time', 'Run the failing check by hand.'),
   'live-failed': entry('A liveness check failed', 'Run the failing check by hand.'),

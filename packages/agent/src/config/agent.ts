@@ -2,14 +2,13 @@
 import { command } from './commands.ts';
 import { defaults } from './defaults.ts';
 import { list, object, record, type Reader } from './fields.ts';
+import { defaultHost, host } from './host.ts';
 import { child, describe, type Located } from './located.ts';
 import { fail } from './problems.ts';
-import { boolean, duration, hostPath, isUrl, looseText, name, plain, trimSlashes, variableName } from './scalars.ts';
-import type { AgentSpec, CollectorSpec, HostSpec, VarSpec } from './spec.ts';
+import { duration, hostPath, isUrl, looseText, plain, trimSlashes, variableName } from './scalars.ts';
+import type { AgentSpec, CollectorSpec, VarSpec } from './spec.ts';
 import { stateDirProblem } from './state-dir.ts';
 import { workload, workloadDuplicates } from './workload.ts';
-
-const later = 'not supported yet (not-supported-yet); remove it';
 
 export interface AgentContext {
   readonly file: string;
@@ -25,7 +24,7 @@ export function agent({ file, directory, hostname }: AgentContext): Reader<Agent
     const vars = new Set(variableNames(child(fields.node, 'vars')));
     const spec: AgentSpec = {
       file,
-      host: fields.optional('host', host(hostname), { name: hostname, labels: {}, remoteActions: defaults.remoteActions }),
+      host: fields.optional('host', host({ directory, hostname }), defaultHost(hostname)),
       collector: fields.optional('collector', collector(directory), null),
       stateDir: fields.optional('state_dir', stateDir(directory), defaults.stateDir),
       engine: fields.optional('engine', engine(directory), { socket: defaults.engineSocket }),
@@ -48,17 +47,6 @@ const version: Reader<1> = (node) =>
   node.kind === 'scalar' && node.value === 1
     ? 1
     : fail(node, `must be 1, the only version that this agent understands, not ${describe(node)}`);
-
-const host = (hostname: string): Reader<HostSpec> =>
-  object((fields) => {
-    const spec: HostSpec = {
-      name: fields.optional('name', name, hostname),
-      labels: fields.optional('labels', record(looseText), {}),
-      remoteActions: fields.optional('remote_actions', boolean, defaults.remoteActions),
-    };
-    fields.refuse({ gate: later, setup: later });
-    return () => spec;
-  });
 
 const collector = (directory: string): Reader<CollectorSpec> =>
   object((fields) => {

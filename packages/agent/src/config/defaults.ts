@@ -18,6 +18,7 @@ export const defaults = {
   guard: { file: null, maxAgeMs: 120 * minute } satisfies HostSpec['guard'],
   /** What runs may be of use to somebody; what is dead only fills the disk. */
   orphans: 'remove-stopped' satisfies HostSpec['orphans'],
+  accelerators: { gpus: null } satisfies HostSpec['accelerators'],
   /** A metadata or cloud CLI call takes seconds, not minutes. */
   variableTimeoutMs: 20 * second,
   /** As for checks: a dependency that needs longer to accept a connection is not up. */

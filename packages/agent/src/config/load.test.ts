@@ -21,7 +21,15 @@ describe('the smallest configuration', () => {
   it('has every default', () => {
     expect(parse('version: 1\nworkloads: []')).toEqual({
       file: '/etc/relight/agent.yaml',
-      host: { name: 'host-a', labels: {}, remoteActions: true },
+      host: {
+        name: 'host-a',
+        labels: {},
+        remoteActions: true,
+        gate: { quietForMs: 5_000, timeoutMs: 900_000, packageManagerIdle: true, pendingReboot: 'wait', tcp: [], lockFiles: [] },
+        setup: [],
+        guard: { file: null, maxAgeMs: 7_200_000 },
+        orphans: 'remove-stopped',
+      },
       collector: null,
       stateDir: '/var/lib/relight',
       engine: { socket: '/var/run/docker.sock' },

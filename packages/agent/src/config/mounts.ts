@@ -7,7 +7,7 @@ import { boolean, choice, containerPath, duration, integer, looseTemplate, name,
 import type { Located } from './located.ts';
 import { suggest } from '@relight/shared/suggest';
 import { runDirectoryTarget } from '../stages/runs.ts';
-import type { MountSpec, SetupItem } from './spec.ts';
+import type { MountSpec, SetupItem, SetupStep } from './spec.ts';
 
 export function mount(vars: ReadonlySet<string>): Reader<MountSpec> {
   return object<MountSpec>((fields) => {
@@ -69,7 +69,8 @@ const mountItem = (mounts: readonly string[]): Reader<SetupItem> =>
 /** `index` counts from 0. */
 export const defaultStepName = (index: number): string => `step ${index + 1}`;
 
-const setupStep = (index: number): Reader<SetupItem> =>
+/** `index` counts from 0. */
+export const setupStep = (index: number): Reader<SetupStep> =>
   object((fields) => {
     const step = {
       name: fields.optional('name', stepName, defaultStepName(index)),

@@ -30,6 +30,8 @@ export interface HostSpec {
   readonly guard: { readonly file: string | null; readonly maxAgeMs: number };
   /** What becomes of containers of ours that no workload wants any more. They are always reported. */
   readonly orphans: 'report' | 'remove-stopped' | 'remove';
+  /** How many GPUs this host has to have; null: as many as were seen since it booted. */
+  readonly accelerators: { readonly gpus: number | null };
 }
 
 /** What must be so before anything is recovered on this host. */

@@ -1,6 +1,6 @@
 /** What the local socket answers: everything a person on the host may want to know, times in epoch milliseconds. */
 import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
-import { hostConditionSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
+import { acceleratorSchema, hostConditionSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
 export const agentStatusSchema = z.object({
@@ -31,18 +31,23 @@ export const agentStatusSchema = z.object({
   metrics: hostMetricsSchema.nullable(),
   /** What is wrong with the host, the worst first. */
   conditions: z.array(hostConditionSchema).default([]),
+  /** GPUs and TPUs. */
+  accelerators: z.array(acceleratorSchema).default([]),
+  /** Whether anything may be recovered on this host now. */
+  gate: hostGateSchema.nullable().default(null),
   workloads: z.array(workloadStatusSchema),
 });
 export type AgentStatus = z.infer<typeof agentStatusSchema>;
 
 /** For `status --json`: workloads exactly as the collector's API has them, times in ISO-8601. */
 export function statusDocument(status: AgentStatus): Record<string, unknown> {
-  const { collector, metrics } = status;
+  const { collector, metrics, gate } = status;
   return {
     ...status,
     startedAt: isoTime(status.startedAt),
     collector: collector === null ? null : { ...collector, since: isoTime(collector.since) },
     metrics: metrics === null ? null : { ...metrics, at: isoTime(metrics.at) },
+    gate: gate === null ? null : { ...gate, since: isoTime(gate.since), deadlineAt: isoTimeOrNull(gate.deadlineAt) },
     conditions: status.conditions.map((condition) => ({ ...condition, since: isoTime(condition.since) })),
     workloads: status.workloads.map((workload): ApiWorkload => ({
       host: status.host,

@@ -15,6 +15,10 @@ export interface ChildRequest {
   readonly env?: NodeJS.ProcessEnv;
   /** Per stream; what exceeds it is read and dropped. */
   readonly outputBytesMax?: number;
+  /** As soon as it runs; `pid` is its process group as well. */
+  readonly onStart?: (pid: number) => void;
+  /** Of both streams, as it comes, beyond `outputBytesMax` as well. */
+  readonly onOutput?: (chunk: Buffer) => void;
 }
 
 export interface ChildResult {
@@ -44,8 +48,9 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
       resolve({ exitCode: null, signal: null, stdout: '', stderr: '', timedOut: false, spawnError: child, survivor: null });
       return;
     }
-    const stdout = collect(child.stdout, outputBytesMax);
-    const stderr = collect(child.stderr, outputBytesMax);
+    const stdout = collect(child.stdout, outputBytesMax, request.onOutput);
+    const stderr = collect(child.stderr, outputBytesMax, request.onOutput);
+    if (child.pid !== undefined) request.onStart?.(child.pid);
     let timedOut = false;
     let spawnError: string | null = null;
     const ended = new Promise<void>((done) => {
@@ -110,10 +115,11 @@ function killGroup(pid: number): void {
 }
 
 /** Without descriptors to spare there is no stream, and the error event follows. */
-function collect(stream: NodeJS.ReadableStream | null | undefined, bytesMax: number): () => string {
+function collect(stream: NodeJS.ReadableStream | null | undefined, bytesMax: number, onOutput?: (chunk: Buffer) => void): () => string {
   const chunks: Buffer[] = [];
   let room = bytesMax;
   stream?.on('data', (chunk: Buffer) => {
+    onOutput?.(chunk);
     if (room <= 0) return;
     const part = chunk.subarray(0, room);
     room -= part.length;

@@ -6,12 +6,16 @@
  *   wishes    replace, stop                            what must go before the way to ready begins
  *   attempt   op, backOff, held, pause, engine         why nothing, or what, is being done now
  */
+import type { ErrorCode } from '@relight/shared/errors';
 import type { Phase } from '@relight/shared/phase';
 import type { Failure, Op, RunHandle, RunRef } from './op.ts';
 import type { RestartHistory } from './restart-policy.ts';
 import { noRestarts } from './restart-policy.ts';
 
 export type ActiveLevel = 'process' | 'container';
+
+/** How far a workload has escalated since it was last stable; a person is what comes after the last one. */
+export type Rung = 'process' | 'container-start' | 'container-recreate';
 
 export interface KnownContainer {
   readonly id: string;
@@ -43,6 +47,12 @@ export interface CheckReport {
   readonly message: string;
   /** The engine failed and not the check. */
   readonly unanswered?: true;
+  /** Whoever would know could not be asked. */
+  readonly unknown?: true;
+  /** It has failed, and nothing is to be done about it for the moment. */
+  readonly reportOnly?: true;
+  /** What its failure is called; default: live-failed. */
+  readonly code?: ErrorCode;
 }
 
 export interface StageTiming {
@@ -73,8 +83,13 @@ export interface WorkloadState {
   /** The next run's number. */
   readonly nextRun: number;
 
+  /** When the present process was started; null without one. */
+  readonly processStartedAt: number | null;
+
   /** The present container must make way for a new one. */
   readonly replace: boolean;
+  /** The present container must be stopped and started, with all that it holds. */
+  readonly again: boolean;
   /** The process must be stopped: at once, or when the mounts are back (a remount must not wait for a slow stop). */
   readonly stop: 'no' | 'now' | 'after-mounts';
 
@@ -84,11 +99,18 @@ export interface WorkloadState {
     readonly cause: string;
     readonly prepared: boolean;
     readonly pulled: boolean;
+    /** It is one of `recoveries.attempted`. */
+    readonly counted: boolean;
     readonly timeline: readonly StageTiming[];
   } | null;
   readonly needsPull: boolean;
   readonly backOff: { readonly until: number; readonly reason: string; readonly waiting: boolean } | null;
-  readonly held: { readonly failure: Failure; readonly retryAt: number } | null;
+  /** `looks`: how often it has been tried since, in vain. */
+  readonly held: { readonly failure: Failure; readonly retryAt: number; readonly looks: number } | null;
+  /** The dependency or variable that is missing. */
+  readonly waitingFor: string | null;
+  /** It has run for as long as it may: nothing is started until somebody says so. */
+  readonly finished: { readonly at: number; readonly reason: string } | null;
   readonly pause: { readonly since: number; readonly until: number | null; readonly reason: string } | null;
   readonly verifyingSince: number | null;
   /** When it ceased to be ready; null while ready, and before it was ready for the first time. */
@@ -97,12 +119,31 @@ export interface WorkloadState {
   /** Ready without interruption since; null while not. */
   readonly healthySince: number | null;
   readonly history: { readonly process: RestartHistory; readonly container: RestartHistory };
+  readonly rung: Rung;
+  /** Failures since the last stable run, of those codes that are not tried for ever. */
+  readonly tries: Readonly<Record<string, number>>;
+  /** What the next start has to put right first. */
+  readonly remedy: ErrorCode | null;
+  /** Counted failures. Restarts by hand are none. */
   readonly restarts: { readonly process: number; readonly container: number; readonly host: number };
+  /** Starts of the container by somebody else. */
+  readonly foreignRestarts: number;
+  /** Ways to ready that were begun with everything they depend on there, and those that came to their end. */
+  readonly recoveries: { readonly attempted: number; readonly succeeded: number };
 
   // Not durable: known anew after every start of the agent.
   readonly op: { readonly id: number; readonly op: Op; readonly startedAt: number; readonly cancelled: boolean } | null;
   readonly opCount: number;
   readonly engine: { readonly up: boolean; readonly reason: string; readonly since: number };
+  /** A failure that a missing dependency would explain; it is asked before anything is counted. `act`: what follows when it answers. */
+  readonly suspect: {
+    readonly failure: Failure;
+    readonly level: ActiveLevel;
+    readonly act: 'none' | 'stop' | 'replace';
+    readonly wasStable: boolean;
+  } | null;
+  /** Agents of this fleet, as the collector says; they share what they depend on. */
+  readonly fleetSize: number;
   /** The host's gate, as last heard. */
   readonly gate: { readonly open: boolean; readonly reason: string };
   /** The machine is about to go away; nothing is restarted. */
@@ -137,19 +178,28 @@ export function initialState(now: number): WorkloadState {
     leftovers: [],
     lostMounts: [],
     nextRun: 1,
+    processStartedAt: null,
     replace: false,
+    again: false,
     stop: 'no',
     attempt: null,
     needsPull: false,
     backOff: null,
     held: null,
+    waitingFor: null,
+    finished: null,
     pause: null,
     verifyingSince: null,
     downSince: null,
     readyAt: null,
     healthySince: null,
     history: { process: noRestarts, container: noRestarts },
+    rung: 'process',
+    tries: {},
+    remedy: null,
     restarts: { process: 0, container: 0, host: 0 },
+    foreignRestarts: 0,
+    recoveries: { attempted: 0, succeeded: 0 },
     ...volatile(now),
   };
 }
@@ -158,6 +208,8 @@ type VolatileKey =
   | 'op'
   | 'opCount'
   | 'engine'
+  | 'suspect'
+  | 'fleetSize'
   | 'gate'
   | 'drain'
   | 'oom'
@@ -174,6 +226,8 @@ function volatile(now: number): Pick<WorkloadState, VolatileKey> {
     op: null,
     opCount: 0,
     engine: { up: false, reason: 'not asked yet', since: now },
+    suspect: null,
+    fleetSize: 1,
     gate: { open: true, reason: '' },
     drain: null,
     oom: null,
@@ -187,11 +241,16 @@ function volatile(now: number): Pick<WorkloadState, VolatileKey> {
   };
 }
 
+/** A reboot of the machine is nobody's failure: it is counted apart. */
+export function afterReboot(state: WorkloadState): WorkloadState {
+  return { ...state, restarts: { ...state.restarts, host: state.restarts.host + 1 } };
+}
+
 /** What is written to disk. */
 export type DurableState = Omit<WorkloadState, VolatileKey>;
 
 export function durable(state: WorkloadState): DurableState {
-  const { op, opCount, engine, gate, drain, oom, adopted, suspectedDeath, pendingFailure, unanswered, ...more } = state;
+  const { op, opCount, engine, suspect, fleetSize, gate, drain, oom, adopted, suspectedDeath, pendingFailure, unanswered, ...more } = state;
   const { ready, live, mountChecks, ...rest } = more;
   return rest;
 }
@@ -203,9 +262,12 @@ export function durable(state: WorkloadState): DurableState {
 export function restore(saved: DurableState, now: number, waitMsMax: number): WorkloadState {
   const soon = now + waitMsMax;
   return {
+    // What an earlier version did not know has its first value.
+    ...initialState(now),
     ...saved,
     backOff: saved.backOff === null ? null : { ...saved.backOff, until: Math.min(saved.backOff.until, soon) },
-    held: saved.held === null ? null : { ...saved.held, retryAt: Math.min(saved.held.retryAt, soon) },
+    // Whoever starts the agent anew may have mended what was held.
+    held: saved.held === null ? null : { ...saved.held, retryAt: Math.min(saved.held.retryAt, now), looks: 0 },
     healthySince: saved.healthySince === null ? null : Math.min(saved.healthySince, now),
     verifyingSince: saved.verifyingSince === null ? null : now,
     attempt: saved.attempt === null ? null : { ...saved.attempt, startedAt: now, prepared: false },
