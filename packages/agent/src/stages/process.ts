@@ -4,6 +4,7 @@ import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
 import { formatRunId, parseRunId } from '../supervisor/run-id.ts';
 import { containerOf } from './context.ts';
 import { describeExit, lastLines, tailBytes, withOutput } from './output.ts';
+import { freeTpus } from './free-tpus.ts';
 import type { StageContext } from './stage.ts';
 
 export async function startProcess(
@@ -30,6 +31,7 @@ export async function startProcess(
       });
     }
   }
+  await freeTpus(op, context);
   context.progress('start the process');
   return { kind: 'process', run: await runs.start({ ...request, run: op.run, command: spec.process.run }, signal) };
 }

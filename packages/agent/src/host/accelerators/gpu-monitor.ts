@@ -43,6 +43,7 @@ export class GpuMonitor {
   #xids: readonly KnownXid[];
   #throttled: ReadonlyMap<string, number> = new Map();
   #last: GpuLook | null = null;
+  #asked = false;
   #health: GpuHealth = nothing;
   #looking: Promise<GpuHealth> | null = null;
   #timer: Timer | null = null;
@@ -74,10 +75,17 @@ export class GpuMonitor {
     return this.#last?.kind === 'report' ? this.#last.report : null;
   }
 
-  /** Of this host's driver; null: unknown, or there is no nvidia-smi. */
-  get driverVersion(): string | null {
-    const version = this.report?.driverVersion ?? '';
-    return version === '' ? null : version;
+  /** Has the driver been asked at all? */
+  get looked(): boolean {
+    return this.#asked;
+  }
+
+  /** For people: what there is to ask. Undefined before the first look. */
+  get tools(): string | undefined {
+    if (!this.#asked) return undefined;
+    if (this.#last === null) return 'no nvidia-smi on this host';
+    const { report } = this;
+    return report === null ? 'nvidia-smi, without a report' : `nvidia-smi, driver ${report.driverVersion}, CUDA ${report.cudaVersion}`;
   }
 
   /** A fresh look, or the one under way. Settles within the probe's deadline; never rejects. */
@@ -103,6 +111,7 @@ export class GpuMonitor {
     if (this.#disposed) return this.#health;
     this.#timer = this.#options.clock.after(look === null ? absentIntervalMs : intervalMs, () => void this.look());
     this.#last = look;
+    this.#asked = true;
     if (look === null) this.#tell(nothing);
     else {
       if (look.kind === 'report') this.#learn(look.report);

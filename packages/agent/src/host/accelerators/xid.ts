@@ -3,6 +3,7 @@
  * classifies them; here is decided, purely, which of them still matter.
  */
 import { z } from 'zod';
+import type { SupervisorEvent } from '../../supervisor/event.ts';
 import type { GpuReport } from './gpu-report.ts';
 
 export const knownXidSchema = z.object({
@@ -36,4 +37,43 @@ export function stillMatter(xids: readonly KnownXid[], { gpus, complete }: GpuRe
     if (gpu === undefined || !complete || gpu.recovery !== null || gpu.unreadable.length > 0) return true;
     return now - at < (gpu.saysRecovery ? driverDecidesMs : believedMs);
   });
+}
+
+/** An Xid line of the kernel log, classified by its watcher. */
+export interface SeenXid {
+  readonly code: number;
+  readonly address: string;
+  readonly at: number;
+  /** The process that the line names, by its host pid. */
+  readonly pid: number | null;
+  readonly action: XidAction;
+  readonly reason: string;
+  readonly advice: string;
+}
+
+/**
+ * `app`: the program on it is to be started anew. `reset`, `replace`: of the GPU, of the host. `workflow`: NVIDIA's own list of
+ * steps. `ignore`: nothing.
+ */
+export type XidAction = 'app' | 'reset' | 'replace' | 'workflow' | 'ignore';
+
+export type XidFault =
+  | { readonly kind: 'ignore' }
+  /** `event`: for the workloads that use the card. */
+  | { readonly kind: 'app'; readonly event: AcceleratorEvent }
+  | { readonly kind: 'known'; readonly xid: KnownXid; readonly event: AcceleratorEvent | null };
+
+type AcceleratorEvent = Extract<SupervisorEvent, { type: 'accelerator' }>;
+
+/** Pure. */
+export function xidFault({ code, address, at, action, reason, advice }: SeenXid): XidFault {
+  if (action === 'ignore') return { kind: 'ignore' };
+  const message = `Xid ${code} on the GPU at ${address}: ${reason}`;
+  const data = { xid: code, address, advice };
+  if (action === 'app') {
+    return { kind: 'app', event: { type: 'accelerator', code: 'gpu-xid', message, level: 'process', recoverable: true, data } };
+  }
+  const held = action === 'reset' || action === 'replace';
+  const event: AcceleratorEvent = { type: 'accelerator', code: 'gpu-failed', message, level: 'host', recoverable: false, data };
+  return { kind: 'known', xid: { code, address, at, reason, advice, held }, event: held ? event : null };
 }
