@@ -224,7 +224,7 @@ describe('setup', () => {
 
 describe('process', () => {
   const process = (text: string, before: string | null = null): Partial<BenchOptions> => ({
-    process: { run: { text }, before: before === null ? null : { text: before }, stopTimeoutMs: 2_000 },
+    process: { run: { text }, before: before === null ? null : { text: before }, stopTimeoutMs: 2_000, maxRuntimeMs: null },
   });
 
   it('purges what the last run left, runs before, then starts', async () => {
@@ -233,7 +233,7 @@ describe('process', () => {
     const earlier = bench.run('process');
     await bench.exited(await bench.start(earlier, 'echo earlier > /tmp/order; setsid sleep 7001 & sleep 0.1'));
     expect(alive('sleep 7001')).toBe(1);
-    const { run } = await bench.op({ kind: 'process', run: bench.run('process'), leftovers: [earlier] });
+    const { run } = await bench.op({ kind: 'process', run: bench.run('process'), leftovers: [earlier], remedy: null });
     expect(alive('sleep 7001')).toBe(0);
     expect(await inside('cat', '/tmp/order')).toBe('earlier\nbefore\n');
     await waitFor(() => alive('sleep 7002') === 1, { what: 'the process' });
@@ -247,7 +247,7 @@ describe('process', () => {
   it('is not started when before fails', async () => {
     await start({ ...process('touch /tmp/started', 'echo "cannot stop ray" >&2; exit 5') });
     await bench.up();
-    await expect(bench.op({ kind: 'process', run: bench.run('process'), leftovers: [] })).rejects.toMatchObject({
+    await expect(bench.op({ kind: 'process', run: bench.run('process'), leftovers: [], remedy: null })).rejects.toMatchObject({
       code: 'process-exited',
       message: '"before" failed: exit code 5: cannot stop ray',
     });
@@ -259,7 +259,7 @@ describe('process', () => {
     await bench.up();
     await bench.op({ kind: 'prepare' });
     const run = bench.run('process');
-    await bench.op({ kind: 'process', run, leftovers: [] });
+    await bench.op({ kind: 'process', run, leftovers: [], remedy: null });
     await waitFor(() => alive('sleep 7003') === 1, { what: 'the process' });
     const environment = await inside('cat', '/tmp/env');
     expect(environment).toContain('HEAD=a b\n$c\n');

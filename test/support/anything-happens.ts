@@ -3,6 +3,21 @@ import type { SupervisorEvent } from '@relight/agent/supervisor/event';
 import type { Failure } from '@relight/agent/supervisor/op';
 import { failureOf, type SimulatedWorld } from './simulated-world.ts';
 
+const lastWords = [
+  'RuntimeError: Version mismatch: The cluster was started with Ray 2.9.3',
+  'OSError: [Errno 98] Address already in use: 0.0.0.0:6379',
+  'HTTP Error 401: Unauthorized',
+  'No space left on device',
+  'The TPU is already in use by process with pid 12',
+  'Failed to initialize NVML: Unknown Error',
+];
+
+function diesSaying(world: SimulatedWorld, line: string): void {
+  world.lastLines = [line];
+  world.killProcess(1);
+  world.lastLines = [];
+}
+
 export const steps: Record<string, (world: SimulatedWorld) => void> = {
   finishOp: (world) => world.finishOp(),
   failOp: (world) => world.finishOp(failureOf('setup-failed')),
@@ -20,6 +35,12 @@ export const steps: Record<string, (world: SimulatedWorld) => void> = {
   startRetired: (world) => world.startRetired(),
   dyingStarts: (world) => void (world.diesAtStart = !world.diesAtStart),
   killProcess: (world) => world.killProcess(),
+  ...Object.fromEntries(lastWords.map((line) => [`dies saying ${line}`, (world: SimulatedWorld) => diesSaying(world, line)])),
+  mountDaemonEnds: (world) => world.endMountRun(1),
+  inputsChange: (world) => world.send({ type: 'inputs-changed', what: ['/etc/secrets.env'], container: true }),
+  variableChanges: (world) => world.send({ type: 'inputs-changed', what: ['variable HEAD'], container: false }),
+  imageAppears: (world) => world.send({ type: 'image-changed' }),
+  fleetGrows: (world) => world.send({ type: 'fleet', size: 10_000 }),
   loseMount: (world) => world.loseMount(),
   stopEngine: (world) => world.stopEngine(),
   engineBackAlone: (world) => world.startEngine(false),

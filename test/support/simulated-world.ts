@@ -210,6 +210,15 @@ export class SimulatedWorld {
         if (this.diesAtStart) return failureOf('container-exited');
         return { kind: 'start', pid: 50 + container.generation, startedAt: this.now };
       }
+      case 'halt': {
+        const container = this.containers.find((candidate) => candidate.id === op.containerId);
+        if (container === undefined) return failureOf('engine-error');
+        container.running = false;
+        container.exitCode = 137;
+        container.runs = [];
+        container.mounts.clear();
+        return { kind: 'halt' };
+      }
       case 'mount':
       case 'setup':
       case 'process':
@@ -300,6 +309,17 @@ export class SimulatedWorld {
     this.#observeWanted = true;
   }
 
+  /** Somebody's `docker restart`. */
+  restartedByOthers(): void {
+    const current = this.#supervised;
+    if (current?.running !== true) return;
+    this.now += 1;
+    current.startedAt = this.now;
+    current.runs = [];
+    current.mounts.clear();
+    this.#observeWanted = true;
+  }
+
   renameContainer(): void {
     if (this.current === undefined) return;
     this.current.name = 'somebody-elses-idea';
@@ -322,6 +342,15 @@ export class SimulatedWorld {
     this.send({ type: 'oom', process: null, constraint: 'container' });
     if (!survives) this.killContainer();
     this.#observeWanted = true;
+  }
+
+  /** A mount's daemon ends, and its mount with it. */
+  endMountRun(exitCode: number): void {
+    const run = this.#supervised?.runs.find(({ kind }) => kind === 'mount');
+    if (run === undefined) return;
+    this.loseMount();
+    if (Object.values(this.state.mounts).some((mount) => mount.run?.runId === run.runId))
+      this.send({ type: 'run-exited', runId: run.runId, exitCode, signal: null, containerAlive: true, lastLines: [] });
   }
 
   loseMount(): void {

@@ -44,6 +44,8 @@ const containerTable: Table<ContainerSpec> = {
   image: ['image', 'container'],
   pullPolicy: ['pull_policy', 'none'],
   onDeath: ['on_death', 'none'],
+  adopt: ['adopt', 'none', 'optional'],
+  adoptedId: ['adopt.id', 'none', 'optional'],
   command: ['command', 'container', 'optional'],
   entrypoint: ['entrypoint', 'container', 'optional'],
   environment: ['environment', 'container'],
@@ -116,6 +118,7 @@ const processTable: Table<ProcessSpec> = {
   run: ['run', 'process'],
   before: ['before', 'process'],
   stopTimeoutMs: ['stop_timeout', 'none'],
+  maxRuntimeMs: ['max_runtime', 'none'],
 };
 
 /** Changed fields, in the order of the specification; an added or removed mount or step is one change. */
@@ -164,7 +167,7 @@ function impactByField(): ReadonlyMap<string, Impact> {
   ]);
 }
 
-const noProcess: Readonly<Record<keyof ProcessSpec, null>> = { run: null, before: null, stopTimeoutMs: null };
+const noProcess: Readonly<Record<keyof ProcessSpec, null>> = { run: null, before: null, stopTimeoutMs: null, maxRuntimeMs: null };
 
 function digests(spec: WorkloadSpec, digest: (text: string) => string): Readonly<Record<string, string>> {
   const steps = spec.setup.filter((item) => item.kind === 'step');

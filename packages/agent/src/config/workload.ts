@@ -1,5 +1,5 @@
 /** One entry of `workloads`. */
-import { liveChecks, readyChecks, dependency } from './checks.ts';
+import { automaticGpuCheck, liveChecks, readyChecks, dependency } from './checks.ts';
 import { command } from './commands.ts';
 import { container } from './container/container.ts';
 import { defaults } from './defaults.ts';
@@ -39,8 +39,14 @@ export function workload({ directory, vars }: WorkloadContext): Reader<WorkloadS
       restart: fields.optional('restart', restart, defaults.restart),
       logs: fields.optional('logs', logs, defaults.logs),
     };
-    return () => spec;
+    return () => withGpuCheck(spec);
   });
+}
+
+/** A GPU that is lost inside the container is otherwise noticed by nobody. */
+function withGpuCheck(spec: WorkloadSpec): WorkloadSpec {
+  const wanted = spec.container.gpus !== undefined && spec.live.every(({ probe }) => probe.kind !== 'gpu');
+  return wanted ? { ...spec, live: [...spec.live, automaticGpuCheck] } : spec;
 }
 
 const items = (node: Located | undefined): readonly Located[] => (node?.kind === 'list' ? node.items : []);
@@ -89,8 +95,8 @@ const processSpec: Reader<ProcessSpec> = object((fields) => {
     run: fields.required('run', command),
     before: fields.optional('before', command, null),
     stopTimeoutMs: fields.optional('stop_timeout', duration(0), defaults.stopTimeoutMs),
+    maxRuntimeMs: fields.nullable('max_runtime', duration(), null),
   };
-  fields.refuse({ max_runtime: later });
   return () => spec;
 });
 

@@ -28,19 +28,20 @@ it('knows the wanted mount by its source', () => {
 });
 
 it.each([
-  ["fuse: device not found, try 'modprobe fuse' first", false],
-  ['fusermount3: fuse device not found | /dev/fuse: No such file or directory', false],
-  ['Error: exec: "fusermount3": executable file not found in $PATH', false],
-  ['fusermount3: mount failed: Operation not permitted', false],
-  ['google: could not find default credentials', false],
-  ["storage: bucket doesn't exist", false],
-  ['does not have storage.objects.list access to the bucket', false],
-  ['dial tcp: lookup storage.googleapis.com: i/o timeout', true],
-  ['sh: gcsfuse: not found', true],
-])('is it worth another try? %s', (output, recoverable) => {
-  const error = mountFailure(gcsfuse('x'), 'exit code 1', output);
-  expect([error.code, error.recoverable]).toEqual(['mount-failed', recoverable]);
-  expect(error.message).toBe(`mount data: exit code 1: ${output}`);
+  ["fuse: device not found, try 'modprobe fuse' first", 'fuse-missing'],
+  ['fusermount3: fuse device not found | /dev/fuse: No such file or directory', 'fuse-missing'],
+  ['Error: exec: "fusermount3": executable file not found in $PATH', 'fuse-missing'],
+  ['fusermount3: mount failed: Operation not permitted', 'fuse-missing'],
+  ['google: could not find default credentials', 'credentials-rejected'],
+  ["storage: bucket doesn't exist", 'bucket-unknown'],
+  ['does not have storage.objects.list access to the bucket', 'credentials-rejected'],
+  ['write /tmp/gcsfuse123: no space left on device', 'disk-full'],
+  ['dial tcp: lookup storage.googleapis.com: i/o timeout', 'mount-failed'],
+  ['sh: gcsfuse: not found', 'mount-failed'],
+])('is it worth another try? %s', (output, code) => {
+  const error = mountFailure(gcsfuse('x'), 'exit code 1', ['Starting gcsfuse', output, 'bye'], 1);
+  expect([error.code, error.recoverable]).toEqual([code, code === 'mount-failed']);
+  expect(error.message).toBe(`mount data: exit code 1: Starting gcsfuse | ${output} | bye`);
 });
 
 it('reads what stat says of a mount', () => {

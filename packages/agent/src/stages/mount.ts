@@ -9,7 +9,7 @@ import type { Op, OpValue, RunHandle, RunRef } from '../supervisor/op.ts';
 import { containerOf, runningContainer, throwIfAborted } from './context.ts';
 import { clearMount } from './mount-clear.ts';
 import { isWanted, mountCommand, mountFailure } from './mount-program.ts';
-import { describeExit, lastLines, tailBytes } from './output.ts';
+import { describeExit, splitLines, tailBytes } from './output.ts';
 import { fuseOnTop, normalPath, readMountinfo } from './proc.ts';
 import type { RunExit } from './runs.ts';
 import type { StageContext } from './stage.ts';
@@ -72,7 +72,7 @@ async function place(spec: MountSpec, run: RunRef, pid: number, probe: MountProb
     (exit) => (ended.exit = exit),
     () => null,
   );
-  const output = async (): Promise<string> => lastLines(await runs.tail(run, context.spec.name, generation, tailBytes), 3);
+  const output = async (): Promise<readonly string[]> => splitLines(await runs.tail(run, context.spec.name, generation, tailBytes));
   try {
     const deadline = clock.monotonic() + spec.timeoutMs;
     for (let pause = pollMs.first; ; pause = Math.min(pause * 2, pollMs.last)) {
@@ -80,7 +80,7 @@ async function place(spec: MountSpec, run: RunRef, pid: number, probe: MountProb
       const { exit } = ended;
       if (fuseMounts(pid).includes(normalPath(spec.target)) && (await probe(probeTimeoutMs)).condition === 'ok') return handle;
       throwIfAborted(context.signal);
-      if (exit !== null && exit.exitCode !== 0) throw mountFailure(spec, describeExit(exit), await output());
+      if (exit !== null && exit.exitCode !== 0) throw mountFailure(spec, describeExit(exit), await output(), exit.exitCode);
       if (clock.monotonic() >= deadline) throw await missing(spec, handle, before, fuseMounts(pid), await output(), context);
       await delay(clock, pause, context.signal).catch(() => throwIfAborted(context.signal));
     }
@@ -94,13 +94,13 @@ async function missing(
   handle: RunHandle,
   before: readonly string[],
   after: readonly string[],
-  output: string,
+  output: readonly string[],
   context: StageContext,
 ): Promise<RelightError> {
   await context.runs.stop([handle], containerOf(context), 0, context.signal);
   const elsewhere = after.find((mountPoint) => !before.includes(mountPoint));
   if (elsewhere === undefined || elsewhere === normalPath(spec.target)) {
-    return mountFailure(spec, `no answering mount at ${spec.target} within ${formatDurationMs(spec.timeoutMs)}`, output);
+    return mountFailure(spec, `no answering mount at ${spec.target} within ${formatDurationMs(spec.timeoutMs)}`, output, null);
   }
   return new RelightError('mount-failed', `mount ${spec.name}: it appeared at ${elsewhere} instead of ${spec.target}`, {
     recoverable: false,

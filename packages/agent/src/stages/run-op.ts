@@ -1,6 +1,7 @@
 /** From an operation to the stage that carries it out. */
 import type { Op, OpKind, OpValue } from '../supervisor/op.ts';
 import { create } from './create.ts';
+import { halt } from './halt.ts';
 import { mount } from './mount.ts';
 import { prepare } from './prepare.ts';
 import { startProcess } from './process.ts';
@@ -23,6 +24,7 @@ const stages: { readonly [K in OpKind]: Stage<K> } = {
   rename,
   create,
   start,
+  halt,
   mount,
   setup,
   process: startProcess,

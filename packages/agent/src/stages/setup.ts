@@ -5,7 +5,8 @@ import { formatDurationMs } from '@relight/shared/units';
 import type { Command, SetupStep } from '../config/spec.ts';
 import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
 import { containerOf, endedWithin, throwIfAborted } from './context.ts';
-import { describeExit, lastLines, tailBytes, withOutput } from './output.ts';
+import { classify } from '../supervisor/classify.ts';
+import { describeExit, lastLines, splitLines, tailBytes, withOutput } from './output.ts';
 import { namedRun } from './process.ts';
 import type { StageContext } from './stage.ts';
 
@@ -54,7 +55,8 @@ async function attempts(step: SetupStep, run: RunRef, context: StageContext): Pr
       message: `${failure.message} (attempt ${attempt} of ${total}${step.optional ? ', optional' : ''})`,
       data: { ...facts, ...failure.data, code: failure.code, optional: step.optional, durationMs },
     });
-    if (last) return failure;
+    // What no repetition mends is not repeated here either.
+    if (last || !failure.recoverable) return failure;
     context.progress(`setup: ${step.name}, attempt ${attempt + 1}/${total} in ${formatDurationMs(step.retry.delayMs)}`);
     await delay(clock, step.retry.delayMs, signal).catch(() => throwIfAborted(signal));
   }
@@ -63,8 +65,10 @@ async function attempts(step: SetupStep, run: RunRef, context: StageContext): Pr
 async function oneAttempt(step: SetupStep, run: RunRef, context: StageContext): Promise<RelightError | null> {
   const ran = await execute(step.run, run, step.timeoutMs, context);
   if (ran.failure !== null) {
-    return new RelightError('setup-failed', withOutput(`setup "${step.name}": ${ran.failure}`, ran.output), {
+    const known = classify('setup', ran.lines, ran.exitCode);
+    return new RelightError(known?.code ?? 'setup-failed', withOutput(`setup "${step.name}": ${ran.failure}`, ran.output), {
       data: { step: step.name, exitCode: ran.exitCode, lastLine: lastLines(ran.output, 1) },
+      ...(known === null ? {} : { recoverable: known.recoverable, advice: known.advice }),
     });
   }
   if (step.verify === null) return null;
@@ -85,6 +89,7 @@ interface Execution {
   readonly exitCode: number | null;
   /** Its last lines; '' after success. */
   readonly output: string;
+  readonly lines: readonly string[];
 }
 
 /** A deadline ends the whole run, with everything it has started. */
@@ -93,9 +98,9 @@ async function execute(command: Command, run: RunRef, timeoutMs: number, context
   const containerId = containerOf(context);
   const handle = await runs.start({ run, containerId, generation, workload: spec.name, command, shell: spec.shell, env: vars }, signal);
   const exit = await endedWithin(context, timeoutMs, (within) => runs.exited(handle, containerId, within));
-  if (exit?.exitCode === 0) return { failure: null, exitCode: 0, output: '' };
+  if (exit?.exitCode === 0) return { failure: null, exitCode: 0, output: '', lines: [] };
   if (exit === null) await runs.stop([run], containerId, 0, signal);
-  const output = lastLines(await runs.tail(run, spec.name, generation, tailBytes), 3);
+  const text = await runs.tail(run, spec.name, generation, tailBytes);
   const failure = exit === null ? `not done within ${formatDurationMs(timeoutMs)}` : describeExit(exit);
-  return { failure, exitCode: exit?.exitCode ?? null, output };
+  return { failure, exitCode: exit?.exitCode ?? null, output: lastLines(text, 3), lines: splitLines(text) };
 }

@@ -7,7 +7,8 @@
 import type { Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
 import type { SetupItem, WorkloadSpec } from '../config/spec.ts';
-import { beginAttempt, fail } from './failure.ts';
+import { dependenciesBack, suspectDependency } from './dependency.ts';
+import { beginAttempt, fail, failureWith } from './failure.ts';
 import type { Op } from './op.ts';
 import { blocked } from './host-word.ts';
 import { retiredName } from './retired-name.ts';
@@ -37,6 +38,14 @@ export function advance(work: Work): void {
     work.run(op);
     return;
   }
+  if (state.finished !== null) {
+    work.enter('stopped', state.finished.reason);
+    return;
+  }
+  if (state.suspect !== null) {
+    ask(work, state.suspect.failure.message);
+    return;
+  }
   if (container?.frozen === true) {
     work.enter('degraded', 'the container is paused (docker pause)');
     return;
@@ -56,7 +65,7 @@ export function advance(work: Work): void {
   }
   const why = blocked(state);
   if (why !== null && waitsBeforeAttempt(state)) {
-    if (container?.running === true && !state.replace && inPlace(state, work.spec)) verify(work);
+    if (isComplete(state, work.spec)) verify(work);
     else work.enter('waiting', why);
     return;
   }
@@ -71,6 +80,15 @@ const waitsBeforeAttempt = ({ attempt, drain }: WorkloadState): boolean => drain
 /** Somebody renamed it: whoever looks for it by its name does not find it. */
 const isMisnamed = ({ container, replace }: WorkloadState): boolean =>
   container?.running === true && !replace && container.renamedTo !== null;
+
+/** Is what it depends on there? What still runs goes on meanwhile. */
+function ask(work: Work, cause: string): void {
+  if (work.state.process === null) work.enter('waiting', cause, stageOf({ kind: 'prepare' }, work.spec));
+  work.run({ kind: 'prepare' });
+}
+
+const isComplete = (state: WorkloadState, spec: WorkloadSpec): boolean =>
+  state.container?.running === true && !state.replace && !state.again && inPlace(state, spec);
 
 function begin(work: Work, op: Op): void {
   const { backOff } = work.state;
@@ -87,14 +105,15 @@ function nextOp(work: Work): Op | null {
   const { state, spec } = work;
   const { container } = state;
   const running = container?.running === true;
-  if (running && !state.replace && inPlace(state, spec)) return null;
+  if (isComplete(state, spec)) return null;
   if (state.attempt?.prepared !== true) return { kind: 'prepare' };
   if (container !== null && state.replace) return retire(work, container.id, running);
   if (container === null) {
     const wantsPull = state.needsPull || (spec.container.pullPolicy === 'always' && !state.attempt.pulled);
     return wantsPull ? { kind: 'pull' } : { kind: 'create', generation: state.generation + 1 };
   }
-  if (!running) return { kind: 'start', containerId: container.id };
+  if (running && state.again) return halt(work, container.id);
+  if (!running) return startAgain(work, container.id);
   // What of them still runs would work against what comes next: a dead mount's daemon, a step cut off in the middle.
   const stale = [...state.lostMounts, ...state.leftovers.filter((run) => run.kind === 'setup')];
   if (stale.length > 0) return { kind: 'stop-runs', runs: stale, graceful: false };
@@ -107,6 +126,18 @@ function retire(work: Work, containerId: string, running: boolean): Op {
   // With a process of ours, the container's own command only holds it open: no grace is owed to it.
   const graceful = running && spec.process === null;
   return { kind: 'retire', containerId, asName: retiredName(spec.container.name, state.generation), graceful };
+}
+
+function halt(work: Work, containerId: string): Op {
+  const { process, leftovers } = work.state;
+  return process === null ? { kind: 'halt', containerId } : { kind: 'stop-runs', runs: [process, ...leftovers], graceful: true };
+}
+
+function startAgain(work: Work, containerId: string): Op {
+  const { container } = work.state;
+  // Killed in the middle, the next agent must not take its own start for somebody else's.
+  if (container !== null) work.set({ again: false, container: { ...container, startedAt: null } });
+  return { kind: 'start', containerId };
 }
 
 function nextInside(work: Work): Op | null {
@@ -124,7 +155,7 @@ function nextInside(work: Work): Op | null {
     return { kind: 'stop-runs', runs: [state.process, ...state.leftovers], graceful: true };
   }
   if (spec.process !== null && state.process === null) {
-    return { kind: 'process', run: work.newRun('process', ''), leftovers: state.leftovers };
+    return { kind: 'process', run: work.newRun('process', ''), leftovers: state.leftovers, remedy: state.remedy };
   }
   return null;
 }
@@ -160,6 +191,8 @@ function describe(op: Op, spec: WorkloadSpec): readonly [Phase, string] {
       return ['creating', 'create the container'];
     case 'start':
       return ['creating', 'start the container'];
+    case 'halt':
+      return ['creating', 'stop the container'];
     case 'mount':
       return ['mounting', `mount ${op.mount}`];
     case 'setup': {
@@ -195,13 +228,13 @@ function verify(work: Work): void {
   if (work.now - since >= spec.readyWindowMs) {
     const first = failing[0]?.name ?? '';
     const why = work.state.ready[first]?.message ?? 'no answer yet';
-    work.set(spec.process === null ? { replace: true } : { stop: 'now' });
     const message = `not ready within ${formatDurationMs(spec.readyWindowMs)}: ${first}: ${why}`;
-    fail(
-      work,
-      { code: 'ready-timeout', message, recoverable: true, advice: '', data: { check: first } },
-      spec.process === null ? 'container' : 'process',
-    );
+    const failure = failureWith('ready-timeout', message, { check: first });
+    const level = spec.process === null ? 'container' : 'process';
+    if (!suspectDependency(work, failure, level, level === 'process' ? 'stop' : 'replace')) {
+      work.set(level === 'container' ? { replace: true } : { stop: 'now' });
+      fail(work, failure, level);
+    }
     advance(work);
     return;
   }
@@ -213,6 +246,8 @@ function becomeReady(work: Work, verifyingSince: number): void {
   const startedAt = attempt?.startedAt ?? verifyingSince;
   const stages = [...(attempt?.timeline ?? []), { stage: 'verify', ms: work.now - verifyingSince }];
   const timeToReadyMs = work.now - startedAt;
+  const { attempted, succeeded } = work.state.recoveries;
+  if (attempt?.counted === true) work.set({ recoveries: { attempted, succeeded: succeeded + 1 } });
   work.set({
     readyAt: work.now,
     healthySince: work.now,
@@ -246,6 +281,7 @@ function stayReady(work: Work): void {
     work.set({ healthySince: null });
     return;
   }
+  dependenciesBack(work);
   if (work.state.healthySince === null) work.set({ healthySince: work.now });
   work.enter('ready', 'every readiness check has passed');
 }

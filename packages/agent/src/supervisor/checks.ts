@@ -1,18 +1,20 @@
 /** Results of probes: counted here, acted on at their thresholds. */
 import type { MountCondition } from '../checks/probe.ts';
 import type { CheckReport } from './state.ts';
-import { fail } from './failure.ts';
+import { suspectDependency } from './dependency.ts';
+import { fail, failureWith as failure } from './failure.ts';
 import type { Failure } from './op.ts';
 import type { CheckState } from './state.ts';
 import type { Work } from './work.ts';
 
-export function onCheck(work: Work, { list, name, ok, message, unanswered }: CheckReport): void {
+export function onCheck(work: Work, { list, name, ok, message, unanswered, unknown, reportOnly, code }: CheckReport): void {
   if (unanswered === true) {
     const others = work.state.unanswered.filter((report) => report.list !== list || report.name !== name);
     work.set({ unanswered: [...others, { list, name, ok, message, unanswered }] });
     work.effect({ kind: 'observe' });
   } else if (list === 'ready') onReadyCheck(work, name, ok, message);
-  else onLiveCheck(work, name, ok, message);
+  else if (unknown === true) onUnknown(work, name, message);
+  else onLiveCheck(work, name, ok, message, { reportOnly: reportOnly === true, code: code ?? 'live-failed' });
 }
 
 /** The engine answers and the container runs: what failed through it meanwhile has failed. */
@@ -31,23 +33,40 @@ function onReadyCheck(work: Work, name: string, ok: boolean, message: string): v
   work.set({ ready: { ...work.state.ready, [name]: next(work.state.ready[name], ok, message) } });
 }
 
-function onLiveCheck(work: Work, name: string, ok: boolean, message: string): void {
+/** Neither counts nor clears what has been counted: the one who could tell is away. */
+function onUnknown(work: Work, name: string, message: string): void {
+  if (work.state.readyAt === null || work.spec.live.every((check) => check.name !== name)) return;
+  const before = work.state.live[name];
+  work.set({ live: { ...work.state.live, [name]: { ok: before?.ok ?? true, failures: before?.failures ?? 0, message } } });
+}
+
+function onLiveCheck(
+  work: Work,
+  name: string,
+  ok: boolean,
+  message: string,
+  { reportOnly, code }: { readonly reportOnly: boolean; readonly code: Failure['code'] },
+): void {
   const check = work.spec.live.find((candidate) => candidate.name === name);
   if (check === undefined || work.state.readyAt === null) return;
   const before = work.state.live[name];
-  const now = next(before, ok, message);
+  // What is only told is not counted either: when it becomes a failure, it begins with the first.
+  const now = reportOnly ? { ok, failures: 0, message } : next(before, ok, message);
   work.set({ live: { ...work.state.live, [name]: now } });
   if (ok) {
     if (before?.ok === false) work.emit('check.recovered', 'info', `live check ${name}: ${message}`, { check: name });
     return;
   }
   if (before?.ok !== false) {
-    work.emit('check.failed', 'warning', `live check ${name}: ${message} (1 of ${check.failures})`, { check: name, failures: 1 });
+    const counted = reportOnly ? '' : ` (1 of ${check.failures})`;
+    work.emit('check.failed', 'warning', `live check ${name}: ${message}${counted}`, { check: name, failures: now.failures, code });
   }
-  if (now.failures < check.failures || check.restarts === 'none') return;
-  work.set(check.restarts === 'process' && work.spec.process !== null ? { stop: 'now' } : { replace: true });
+  if (reportOnly || now.failures < check.failures || check.restarts === 'none') return;
   const level = check.restarts === 'process' && work.spec.process !== null ? 'process' : 'container';
-  fail(work, failure('live-failed', `live check ${name} failed ${now.failures} times: ${message}`), level);
+  const failed = failure(code, `live check ${name} failed ${now.failures} times: ${message}`, { check: name });
+  if (suspectDependency(work, failed, level, level === 'process' ? 'stop' : 'replace')) return;
+  work.set(level === 'process' ? { stop: 'now' } : { replace: true });
+  fail(work, failed, level);
 }
 
 export function onMountCheck(work: Work, mount: string, condition: MountCondition, message: string): void {
@@ -78,7 +97,7 @@ export function onMountCheck(work: Work, mount: string, condition: MountConditio
   fail(work, failure(hung ? 'mount-hung' : 'mount-lost', `mount ${mount}: ${message}`), 'process');
 }
 
-function loseMount(work: Work, mount: string): void {
+export function loseMount(work: Work, mount: string): void {
   const { [mount]: lost, ...mounts } = work.state.mounts;
   const lostMounts = lost?.run === null || lost === undefined ? work.state.lostMounts : [...work.state.lostMounts, lost.run];
   work.cancelOp();
@@ -88,8 +107,4 @@ function loseMount(work: Work, mount: string): void {
 
 function next(before: CheckState | undefined, ok: boolean, message: string): CheckState {
   return { ok, failures: ok ? 0 : (before?.failures ?? 0) + 1, message };
-}
-
-function failure(code: Failure['code'], message: string): Failure {
-  return { code, message, recoverable: true, advice: '', data: {} };
 }

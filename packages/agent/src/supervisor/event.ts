@@ -39,6 +39,10 @@ export type SupervisorEvent =
       readonly recoverable: boolean;
       readonly data: Readonly<Record<string, unknown>>;
     }
+  /** How many agents share what this workload depends on. */
+  | { readonly type: 'fleet'; readonly size: number }
+  /** While held: something that the attempt was made from is different now. `container`: only a new one reads it. */
+  | { readonly type: 'inputs-changed'; readonly what: readonly string[]; readonly container: boolean }
   /** An image appeared on the engine. */
   | { readonly type: 'image-changed' }
   | { readonly type: 'op-done'; readonly opId: number; readonly result: OpResult }
@@ -53,6 +57,8 @@ export type SupervisorEvent =
       readonly signal: string | null;
       readonly containerAlive: boolean;
       readonly lastLines: readonly string[];
+      /** Who has the port that the last lines complain of, when somebody has: `python3 (pid 1234)`. */
+      readonly portHolder?: string;
     }
   | ({ readonly type: 'check' } & CheckReport)
   | { readonly type: 'mount-check'; readonly mount: string; readonly condition: MountCondition; readonly message: string }

@@ -1,15 +1,14 @@
 /** What a failure leads to: at which level it is mended, when, and when trying again is useless. */
 import { isoTime } from '@relight/shared/api';
-import type { ErrorCode } from '@relight/shared/errors';
+import { catalogue, type ErrorCode } from '@relight/shared/errors';
 import { formatDurationMs } from '@relight/shared/units';
+import { remedied, retryLimit } from './classify.ts';
+import { escalate, tellPerson } from './escalation.ts';
+import { hold } from './hold.ts';
 import type { Failure } from './op.ts';
 import { decideRestart, type RestartDecision, type RestartHistory } from './restart-policy.ts';
 import type { ActiveLevel } from './state.ts';
 import type { Work } from './work.ts';
-
-/** How often a dependency that is down is asked again, ± 25 %. Its return must lead to an attempt within a second, the asking included. */
-const dependencyRetryMs = 640;
-const variableRetryMs = 5_000;
 
 /** Failures of the container itself; everything else is mended inside it first. */
 const containerCodes: ReadonlySet<ErrorCode> = new Set([
@@ -30,6 +29,7 @@ const containerCodes: ReadonlySet<ErrorCode> = new Set([
   'container-exited',
   'container-oom',
   'container-removed',
+  'gpu-lost',
 ]);
 
 export const levelOf = (code: ErrorCode): ActiveLevel => (containerCodes.has(code) ? 'container' : 'process');
@@ -45,45 +45,68 @@ const replacingCodes: ReadonlySet<ErrorCode> = new Set([
   'start-failed',
   'device-missing',
   'port-taken',
+  'gpu-lost',
 ]);
 
-/** A counted failure at `level`: back-off, escalation, or held. */
-export function fail(work: Work, failure: Failure, level: ActiveLevel = levelOf(failure.code)): void {
+/** A failure with what the catalogue says of its code. */
+export function failureWith(code: ErrorCode, message: string, data: Readonly<Record<string, unknown>> = {}): Failure {
+  const { recoverable, advice } = catalogue[code];
+  return { code, message, recoverable, advice, data };
+}
+
+/** A counted failure at `level`: back-off, escalation, or held. `wasStable`: it was ready when it failed. */
+export function fail(
+  work: Work,
+  given: Failure,
+  level: ActiveLevel = levelOf(given.code),
+  wasStable: boolean = work.state.readyAt !== null,
+): void {
   const { readyAt } = work.state;
-  const wasStable = readyAt !== null;
   const workedMs = readyAt === null ? 0 : work.now - readyAt;
   leaveReady(work);
-  if (work.state.pause !== null || work.state.drain !== null) {
+  if (work.state.pause !== null || work.state.drain !== null || work.state.finished !== null) {
     // Maintenance, or the machine goes away: what breaks now is somebody's doing, and is put right after it.
     work.set({ attempt: null });
     return;
   }
+  const failure = limited(work, given);
   if (replacingCodes.has(failure.code) && work.state.container !== null) work.set({ replace: true });
+  // A secret in an env file is read when the container is made.
+  if (failure.code === 'auth-failed' && work.spec.container.envFile.length > 0) work.set({ replace: work.state.container !== null });
+  if (remedied.has(failure.code)) work.set({ remedy: failure.code });
   if (!failure.recoverable) {
-    hold(work, failure);
+    hold(work, failure, level);
     return;
   }
   work.set({ held: null });
   const policy = work.spec.restart[level];
   const decided = decideRestart(policy, work.state.history[level], work.now, wasStable, work.context.random);
   const decision = mountCodes.has(failure.code) ? ofMount(decided, work.state.history[level], workedMs) : decided;
-  count(work, level, decision.history);
-  const facts = { code: failure.code, countsAsFailure: true, budget: policy.budget.count };
-
-  if (decision.escalate && level === 'process') {
-    work.emit(
-      'restart.escalated',
-      'warning',
-      `${policy.escalateAfter} failures of the process in a row: a new container (last: ${failure.message})`,
-      { ...facts, level: 'container', failures: policy.escalateAfter },
-    );
-    work.set({ replace: true });
+  count(work, level, decision.history, failure.code);
+  if (decision.escalate && level === 'process' && !work.state.replace) {
+    escalate(work, failure, policy.escalateAfter ?? 0);
     const above = decideRestart(work.spec.restart.container, work.state.history.container, work.now, false, work.context.random);
-    count(work, 'container', above.history);
-    schedule(work, failure, 'container', above.delayMs, above.why, above.budgetJustExhausted, facts);
+    count(work, 'container', above.history, failure.code);
+    schedule(work, failure, 'container', above);
     return;
   }
-  schedule(work, failure, level, decision.delayMs, decision.why, decision.budgetJustExhausted, facts);
+  schedule(work, failure, level, decision);
+}
+
+/** What has been tried as often as it is worth is no longer recoverable. */
+function limited(work: Work, failure: Failure): Failure {
+  const limit = retryLimit[failure.code];
+  if (limit === undefined || !failure.recoverable) return failure;
+  const tries = (work.state.tries[failure.code] ?? 0) + 1;
+  work.set({ tries: { ...work.state.tries, [failure.code]: tries } });
+  if (tries <= limit) return failure;
+  const again = limit === 1 ? 'once more' : `${limit} times`;
+  return {
+    ...failure,
+    recoverable: false,
+    message: `${failure.message} (tried ${again} already)`,
+    data: { ...failure.data, retries: limit },
+  };
 }
 
 /**
@@ -99,29 +122,27 @@ function ofMount(decision: RestartDecision, before: RestartHistory, workedMs: nu
   };
 }
 
-/** Something that is nobody's failure (an operator, the engine's restart, a new configuration): done at once, nothing counted. */
+/**
+ * Something that is nobody's failure (an operator, the engine's restart, a new configuration, changed inputs): done at once,
+ * nothing counted. What was held, or over, begins anew.
+ */
 export function restartUncounted(work: Work, cause: string, code: string, level: ActiveLevel): void {
   leaveReady(work);
   work.emit('restart.scheduled', 'info', `${level} restart at once: ${cause}`, { level, code, delayMs: 0, countsAsFailure: false });
-  work.set({ backOff: null, held: null, attempt: null });
+  work.set({ backOff: null, held: null, attempt: null, finished: null, tries: {} });
   beginAttempt(work, cause);
-}
-
-/** A dependency or variable is missing: wait, spend nothing. */
-export function waitFor(work: Work, failure: Failure): void {
-  const base = failure.code === 'dependency-down' ? dependencyRetryMs : variableRetryMs;
-  const until = work.now + Math.round(base * (0.75 + 0.5 * work.context.random));
-  work.set({ backOff: { until, reason: failure.message, waiting: true } });
-  work.enter('waiting', failure.message);
 }
 
 export function beginAttempt(work: Work, cause: string): void {
   if (work.state.attempt !== null) return;
-  work.set({ attempt: { startedAt: work.now, cause, prepared: false, pulled: false, timeline: [] }, verifyingSince: null });
+  work.set({
+    attempt: { startedAt: work.now, cause, prepared: false, pulled: false, counted: false, timeline: [] },
+    verifyingSince: null,
+  });
 }
 
 /** No longer ready: what readiness was built on is judged anew. */
-function leaveReady(work: Work): void {
+export function leaveReady(work: Work): void {
   const { readyAt, downSince } = work.state;
   work.set({
     readyAt: null,
@@ -132,44 +153,45 @@ function leaveReady(work: Work): void {
     live: {},
     mountChecks: {},
     suspectedDeath: null,
+    suspect: null,
     pendingFailure: null,
     unanswered: [],
+    waitingFor: null,
   });
 }
 
-function hold(work: Work, failure: Failure): void {
-  const known = work.state.held?.failure;
-  const retryAt = work.now + work.spec.restart.container.maxMs;
-  work.set({ held: { failure, retryAt }, backOff: null, attempt: null });
-  if (known?.code !== failure.code || known.message !== failure.message) {
-    work.emit('workload.held', 'error', `${failure.message}. ${failure.advice}`, { code: failure.code, ...failure.data });
-  }
-  work.enter('held', `${failure.message}. ${failure.advice}`);
+/** Somebody else's starts cost what ours cost, and are told apart in the counts. */
+function count(work: Work, level: ActiveLevel, history: RestartHistory, code: ErrorCode): void {
+  const { history: all, restarts, foreignRestarts } = work.state;
+  work.set({ history: { ...all, [level]: history } });
+  if (code === 'container-restarted') work.set({ foreignRestarts: foreignRestarts + 1 });
+  else work.set({ restarts: { ...restarts, [level]: restarts[level] + 1 } });
 }
 
-function count(work: Work, level: ActiveLevel, history: Work['state']['history'][ActiveLevel]): void {
-  const { history: all, restarts } = work.state;
-  work.set({ history: { ...all, [level]: history }, restarts: { ...restarts, [level]: restarts[level] + 1 } });
-}
-
-function schedule(
-  work: Work,
-  failure: Failure,
-  level: ActiveLevel,
-  delayMs: number,
-  why: string,
-  exhausted: boolean,
-  facts: Record<string, unknown>,
-): void {
+function schedule(work: Work, failure: Failure, level: ActiveLevel, { delayMs, why, budgetJustExhausted }: RestartDecision): void {
   const attempt = work.state.history[level].failures;
-  if (exhausted) {
-    work.emit('restart.budget-exhausted', 'critical', `${level} restarts: ${why}; ${failure.message}`, { ...facts, level, attempt });
+  const attempts = work.spec.restart[level].budget.count;
+  const facts = {
+    ...failure.data,
+    code: failure.code,
+    countsAsFailure: true,
+    level,
+    attempt,
+    attempts,
+    budget: attempts,
+    recoverable: true,
+  };
+  if (budgetJustExhausted) {
+    work.emit('restart.budget-exhausted', 'critical', `${level} restarts: ${why}; ${failure.message}`, {
+      ...facts,
+      advice: failure.advice,
+    });
+    if (level === 'container') tellPerson(work, failure);
   }
   const when = delayMs === 0 ? 'at once' : `in ${formatDurationMs(delayMs)}`;
   work.emit('restart.scheduled', 'warning', `${level} restart ${when} (${why}): ${failure.message}`, {
     ...facts,
-    level,
-    attempt,
+    failure: failure.message,
     delayMs,
     nextAttemptAt: isoTime(work.now + delayMs),
   });

@@ -1,7 +1,6 @@
 /** What the host has to say: its gate, its coming end, memory that ran out, a faulty accelerator. */
 import type { SupervisorEvent } from './event.ts';
-import { fail } from './failure.ts';
-import type { Failure } from './op.ts';
+import { fail, failureWith as failure } from './failure.ts';
 import type { WorkloadState } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -43,12 +42,14 @@ export function onOom(work: Work, { process, constraint }: EventOf<'oom'>): void
     return;
   }
   const who = process === null ? 'a process' : `${process.name} (pid ${process.pid})`;
+  const { memoryBytes } = work.spec.container;
   const whose = constraint === 'host' ? 'the host ran out of memory' : 'the container reached its memory limit';
   const message = `the kernel killed ${who}: ${whose}`;
   work.emit('container.oom', 'warning', message, {
     code: 'process-oom',
     level: 'process',
     constraint,
+    ...(constraint === 'container' && memoryBytes !== undefined ? { limitBytes: memoryBytes } : {}),
     ...(process === null ? {} : { pid: process.pid, process: process.name }),
   });
   work.set({ oom: { at: work.now, pid, message, pending: work.state.container?.running === true } });
@@ -90,11 +91,11 @@ export function onAccelerator(work: Work, event: EventOf<'accelerator'>): void {
   }
   fail(
     work,
-    { code, message, recoverable: recoverable && level !== 'host', advice: String(data['advice'] ?? ''), data },
+    {
+      ...failure(code, message, { ...data, level }),
+      recoverable: recoverable && level !== 'host',
+      ...(typeof data['advice'] === 'string' ? { advice: data['advice'] } : {}),
+    },
     level === 'process' && work.spec.process !== null ? 'process' : 'container',
   );
-}
-
-function failure(code: Failure['code'], message: string): Failure {
-  return { code, message, recoverable: true, advice: '', data: {} };
 }

@@ -1,10 +1,12 @@
 /** What the engine's word about our containers means. List + inspect decides; events only led here. */
 import type { ContainerFacts } from '../engine/engine.ts';
 import { countUnanswered } from './checks.ts';
-import { fail, restartUncounted } from './failure.ts';
+import { doubtContainer } from './escalation.ts';
+import { fail, failureWith as failure, restartUncounted } from './failure.ts';
 import { describeHolder } from './holder.ts';
 import { afterOom, takeOom } from './host-word.ts';
-import type { Failure, OpKind } from './op.ts';
+import { clearInside } from './inside.ts';
+import type { OpKind } from './op.ts';
 import { failed } from './operations.ts';
 import type { KnownContainer } from './state.ts';
 import type { Work } from './work.ts';
@@ -13,7 +15,7 @@ import type { Work } from './work.ts';
 const othersMax = 4;
 
 /** While one of these is under way the container changes by our own hand. */
-const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'start']);
+const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'start', 'halt']);
 
 /** How long the engine may go on calling a container running whose first process is gone before the process level acts alone. */
 const suspectedDeathMsMax = 5_000;
@@ -77,11 +79,14 @@ function isOurs(facts: ContainerFacts, work: Work): boolean {
 
 /** With nothing remembered, the labels tell which container is the present one: the newest that runs, else the one with the name. */
 function adoptFound(work: Work, ours: readonly ContainerFacts[]): void {
-  if (work.state.adopted) return;
+  // A container to be adopted has come at last.
+  const awaited = work.state.held?.failure.code === 'cannot-adopt';
+  if (work.state.adopted && !awaited) return;
   const newestFirst = ours.toSorted((a, b) => generationOf(b) - generationOf(a) || b.createdAt - a.createdAt);
   const found =
     newestFirst.find((facts) => facts.status === 'running') ?? newestFirst.find((facts) => facts.name === work.spec.container.name);
   if (found === undefined) return;
+  if (awaited) work.set({ adopted: false, held: null });
   work.set({
     generation: Math.max(work.state.generation, generationOf(found)),
     container: known(found),
@@ -130,20 +135,6 @@ function stillRunning(work: Work, facts: ContainerFacts): void {
   fail(work, failure('process-exited', suspectedDeath.message));
 }
 
-/** Its inside is new: nothing that was placed there holds any more. */
-function clearInside(work: Work): void {
-  const { setup, setupEarlier } = work.state;
-  work.set({
-    mounts: {},
-    setup: [],
-    setupEarlier: [...new Set([...setupEarlier, ...setup])],
-    process: null,
-    leftovers: [],
-    lostMounts: [],
-    stop: 'no',
-  });
-}
-
 function startedByOthers(work: Work): void {
   work.cancelOp();
   clearInside(work);
@@ -158,6 +149,7 @@ function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
   const message = afterOutage ? `the container fell with the engine (${exit})` : `container ${exit}`;
   work.emit('container.died', afterOutage ? 'warning' : 'error', message, {
     code,
+    level: 'container',
     containerId: facts.id,
     exitCode: facts.exitCode,
     oomKilled: facts.oomKilled,
@@ -165,21 +157,35 @@ function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
     detectedAfterMs,
     error: facts.error,
   });
-  if (facts.oomKilled) work.emit('container.oom', 'error', 'the kernel killed it for want of memory', { containerId: facts.id });
+  if (facts.oomKilled)
+    work.emit('container.oom', 'error', 'the kernel killed it for want of memory', {
+      code: 'container-oom',
+      level: 'container',
+      containerId: facts.id,
+    });
   work.cancelOp();
   work.set({ container: known(facts) });
   clearInside(work);
-  if (work.spec.container.onDeath === 'recreate') work.set({ replace: true });
-  if (afterOutage) restartUncounted(work, message, code, 'container');
-  else fail(work, failure(code, message, { exitCode: facts.exitCode }), 'container');
+  if (afterOutage) {
+    if (work.spec.container.onDeath === 'recreate') work.set({ replace: true });
+    restartUncounted(work, message, code, 'container');
+    return;
+  }
+  const death = failure(code, message, { exitCode: facts.exitCode });
+  doubtContainer(work, death);
+  fail(work, death, 'container');
 }
 
 function gone(work: Work): void {
   const { id, running } = work.state.container ?? { running: false };
-  work.emit('container.removed', 'error', 'the container was removed by somebody else', { containerId: id });
+  work.emit('container.removed', 'error', 'the container was removed by somebody else', {
+    code: 'container-removed',
+    level: 'container',
+    containerId: id,
+  });
   work.cancelOp();
   clearInside(work);
-  work.set({ container: null, setupEarlier: [], replace: false });
+  work.set({ container: null, setupEarlier: [], replace: false, again: false });
   // One that did not run yet: the start that missed it has failed or will fail by itself.
   if (running) fail(work, failure('container-removed', 'the container was removed by somebody else'), 'container');
 }
@@ -200,8 +206,4 @@ function sweep(work: Work, ours: readonly ContainerFacts[]): void {
   const kept = others.find((facts) => facts.startedAt !== null && facts.status !== 'running');
   const ids = others.filter((facts) => facts !== kept && !back.includes(facts.id)).map((facts) => facts.id);
   if (ids.length > 0) work.effect({ kind: 'sweep', containerIds: ids });
-}
-
-function failure(code: Failure['code'], message: string, data: Record<string, unknown> = {}): Failure {
-  return { code, message, recoverable: true, advice: '', data };
 }

@@ -36,12 +36,14 @@ export type Op =
   /** Takes over a container of ours that already has this name and generation (a crash between create and record). */
   | { readonly kind: 'create'; readonly generation: number }
   | { readonly kind: 'start'; readonly containerId: string }
+  /** Stops the container, to be started again with everything it holds. */
+  | { readonly kind: 'halt'; readonly containerId: string }
   /** Adopts what is mounted already and alive; otherwise clears the target (abort, lazy unmount), runs the program and waits for the mount. */
   | { readonly kind: 'mount'; readonly mount: string; readonly run: RunRef }
   /** `verifyFirst`: the step ran in this container before; when its verify passes it is not run again. */
   | { readonly kind: 'setup'; readonly index: number; readonly run: RunRef; readonly verifyFirst: boolean }
-  /** Purges leftovers of `leftovers`, runs `before`, starts `run`. */
-  | { readonly kind: 'process'; readonly run: RunRef; readonly leftovers: readonly RunRef[] };
+  /** Purges leftovers of `leftovers`, puts right what `remedy` names, runs `before`, starts `run`. */
+  | { readonly kind: 'process'; readonly run: RunRef; readonly leftovers: readonly RunRef[]; readonly remedy: ErrorCode | null };
 
 export type OpKind = Op['kind'];
 
@@ -49,7 +51,9 @@ export type OpKind = Op['kind'];
 export type OpValue =
   | { readonly kind: 'adopt'; readonly runs: readonly RunHandle[] }
   | { readonly kind: 'prepare' }
-  | { readonly kind: 'pull' }
+  /** `fallback`: why the image could not be pulled, while the one on this host will do. */
+  | { readonly kind: 'pull'; readonly fallback?: string }
+  | { readonly kind: 'halt' }
   | { readonly kind: 'stop-runs' }
   | { readonly kind: 'retire' }
   | { readonly kind: 'rename' }

@@ -1,5 +1,7 @@
 /** What became of the operation in flight: facts are taken over, failures judged. */
-import { fail, levelOf, waitFor } from './failure.ts';
+import { dependenciesBack, excused, notExcused, waitFor } from './dependency.ts';
+import { fail, levelOf } from './failure.ts';
+import { clearInside } from './inside.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
 import { parseRunId } from './run-id.ts';
 import { stageOf } from './advance.ts';
@@ -12,11 +14,13 @@ export function onOpDone(work: Work, opId: number, result: OpResult): void {
   work.set({ op: null });
   const ms = work.now - current.startedAt;
   if (result.ok) {
-    succeeded(work, current.op, result.value, ms);
-    if (current.op.kind === 'prepare' && work.state.attempt !== null) {
-      // Waiting for a dependency is not part of the time to ready.
-      work.set({ attempt: { ...work.state.attempt, startedAt: current.startedAt } });
+    if (current.op.kind === 'prepare') dependenciesBack(work);
+    if (current.op.kind === 'prepare' && work.state.suspect !== null) {
+      // What has been found out for the question serves an attempt that begins now, and no later one.
+      if (notExcused(work)) prepared(work, current.startedAt);
+      return;
     }
+    succeeded(work, current.op, result.value, ms);
     return;
   }
   // Started or not, nobody knows: whatever lives of it goes before the next start.
@@ -46,7 +50,8 @@ export function failed(work: Work, op: Op, failure: Failure): void {
     return;
   }
   if (failure.code === 'dependency-down' || failure.code === 'variable-failed') {
-    waitFor(work, failure);
+    if (work.state.suspect === null) waitFor(work, failure);
+    else excused(work, failure);
     return;
   }
   const { container } = work.state;
@@ -72,7 +77,7 @@ export function failed(work: Work, op: Op, failure: Failure): void {
   }
   // What our own hand could not do, somebody else's may have undone.
   if (!insideOps.has(op.kind)) work.effect({ kind: 'observe' });
-  if (op.kind === 'stop-runs' || op.kind === 'retire') work.set({ replace: work.state.container !== null });
+  if (op.kind === 'stop-runs' || op.kind === 'retire' || op.kind === 'halt') work.set({ replace: work.state.container !== null });
   fail(work, failure, levelOf(failure.code));
 }
 
@@ -87,10 +92,12 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
       if (!insideGone) adopt(work, value.runs);
       return;
     case 'prepare':
-      if (work.state.attempt !== null) work.set({ attempt: { ...work.state.attempt, prepared: true } });
+      prepared(work, work.now - ms);
       return;
     case 'pull':
       work.set({ needsPull: false });
+      if (value.fallback !== undefined)
+        work.emit('host.notice', 'warning', `the image of this host is used: ${value.fallback}`, { code: 'image-pull-failed' });
       if (work.state.attempt !== null) work.set({ attempt: { ...work.state.attempt, pulled: true } });
       return;
     case 'stop-runs':
@@ -100,14 +107,20 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
       work.set({
         container: null,
         replace: false,
+        again: false,
         mounts: {},
         setup: [],
         setupEarlier: [],
         process: null,
+        processStartedAt: null,
         leftovers: [],
         lostMounts: [],
         stop: 'no',
       });
+      return;
+    case 'halt':
+      clearInside(work);
+      if (work.state.container !== null) work.set({ container: { ...work.state.container, running: false, pid: 0 } });
       return;
     case 'rename':
       if (work.state.container !== null) work.set({ container: { ...work.state.container, renamedTo: null } });
@@ -129,13 +142,26 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
       return;
     case 'process':
       if (insideGone) return;
-      work.set({ process: value.run, leftovers: [] });
+      work.set({ process: value.run, processStartedAt: work.now, leftovers: [], remedy: null });
       work.emit('process.started', 'info', `process started, pid ${value.run.pid}`, {
         runId: value.run.runId,
         pid: value.run.pid,
         durationMs: ms,
+        attempt: Math.max(1, work.state.history.process.failures + 1),
+        attempts: work.spec.restart.process.budget.count,
       });
   }
+}
+
+/**
+ * From here on it is a way to ready that may succeed or fail; until here it only waited, and waiting for a dependency is not
+ * part of the time to ready.
+ */
+function prepared(work: Work, startedAt: number): void {
+  const { attempt, recoveries } = work.state;
+  if (attempt === null) return;
+  work.set({ attempt: { ...attempt, startedAt, prepared: true, counted: true } });
+  if (!attempt.counted) work.set({ recoveries: { ...recoveries, attempted: recoveries.attempted + 1 } });
 }
 
 const notStarted = (id: string): KnownContainer => ({
@@ -174,7 +200,7 @@ function stopped(work: Work, runs: readonly RunRef[]): void {
   const { process, leftovers, lostMounts } = work.state;
   if (process !== null && ids.has(process.runId)) {
     work.emit('process.killed', 'info', 'process stopped', { runId: process.runId, pid: process.pid });
-    work.set({ process: null, stop: 'no' });
+    work.set({ process: null, processStartedAt: null, stop: 'no' });
   }
   work.set({ leftovers: leftovers.filter((run) => !ids.has(run.runId)), lostMounts: lostMounts.filter((run) => !ids.has(run.runId)) });
 }
@@ -201,6 +227,8 @@ function adopt(work: Work, alive: readonly RunHandle[]): void {
     setup,
     setupEarlier: forgotten ? steps : state.setupEarlier,
     process: own ?? state.process,
+    // Without memory nobody knows since when; it has its whole time from now.
+    processStartedAt: own === undefined ? state.processStartedAt : (state.processStartedAt ?? work.now),
     leftovers,
     nextRun: Math.max(state.nextRun, ...byAge.map((run) => numberOf(run) + 1)),
   });

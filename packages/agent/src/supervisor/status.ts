@@ -27,6 +27,9 @@ export function workloadStatus(
     image: spec.container.image,
     readyAt: state.readyAt,
     restarts: state.restarts,
+    foreignRestarts: state.foreignRestarts,
+    recoveries: state.recoveries,
+    waitingFor: state.phase === 'waiting' ? state.waitingFor : null,
     lastIncidentId: null,
     metrics,
   };

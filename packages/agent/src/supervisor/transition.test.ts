@@ -64,7 +64,8 @@ describe('the way to ready', () => {
     }
     expect(world.state.phase).toBe('waiting');
     expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
-    expect(kinds(world)).toEqual([]);
+    expect(kinds(world)).toEqual(['check.failed']);
+    expect(world.events[0]?.data).toMatchObject({ code: 'dependency-down', countsAsFailure: false });
     expect(opKinds(world)).not.toContain('create');
     world.dependencyUp = true;
     world.finishOp();
@@ -186,7 +187,12 @@ describe('failures', () => {
     }
     expect(delays.slice(0, 3)).toEqual([0, 1_000, 1_000]);
     expect(world.state.restarts.container).toBe(10);
-    expect(world.events.filter((event) => event.kind === 'restart.escalated')).toHaveLength(10);
+    const escalated = world.events
+      .filter((event) => event.kind === 'restart.escalated')
+      .map(({ data }) => `${String(data['from'])} ${String(data['to'])}`);
+    expect(escalated.slice(0, 2)).toEqual(['process container-start', 'container-start container-recreate']);
+    expect(escalated.filter((step) => step.endsWith('person'))).toEqual(['container-recreate person']);
+    expect(escalated).toHaveLength(11);
     expect(Math.max(...delays)).toBe(60_000);
     expect(world.settle()).toBe(true);
   });
@@ -571,6 +577,8 @@ describe('whatever happens', () => {
     workloadFixture({}, { onDeath: 'start' }),
     workloadFixture({ process: null, live: [] }),
     workloadFixture({ mounts: [], setup: [], ready: [] }),
+    workloadFixture({ dependsOn: [{ kind: 'tcp', address: 'head:6379', timeoutMs: 1_000 }] }),
+    workloadFixture({ process: { ...workloadFixture().process!, maxRuntimeMs: 900_000 } }, { envFile: ['/etc/secrets.env'] }),
   );
 
   test('one operation at a time, never two processes, and in the end it is useful again', () => {

@@ -3,15 +3,19 @@
  * known; what is to be done follows from that (advance.ts), one operation at a time.
  */
 import { isoTimeOrNull } from '@relight/shared/api';
+import { formatDurationMs } from '@relight/shared/units';
 import { advance } from './advance.ts';
-import { onCheck, onMountCheck } from './checks.ts';
+import { loseMount, onCheck, onMountCheck } from './checks.ts';
 import type { Context, SupervisorEvent, Transition } from './event.ts';
-import { fail, restartUncounted } from './failure.ts';
+import { classify, portOf } from './classify.ts';
+import { suspectDependency } from './dependency.ts';
+import { fail, failureWith, leaveReady, restartUncounted } from './failure.ts';
 import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } from './host-word.ts';
 import { onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
 import type { ActiveLevel, WorkloadState } from './state.ts';
+import type { WorkloadSpec } from '../config/spec.ts';
 import { Work } from './work.ts';
 
 type Handlers = { readonly [T in SupervisorEvent['type']]: (work: Work, event: Extract<SupervisorEvent, { type: T }>) => void };
@@ -25,6 +29,8 @@ const handlers: Handlers = {
   drain: onDrain,
   'drain-over': onDrainOver,
   accelerator: onAccelerator,
+  fleet: (work, { size }) => work.set({ fleetSize: Math.max(1, size) }),
+  'inputs-changed': onInputsChanged,
   'image-changed': onImageChanged,
   'op-done': (work, event) => onOpDone(work, event.opId, event.result),
   'run-exited': onRunExited,
@@ -44,6 +50,7 @@ export function transition(state: WorkloadState, event: SupervisorEvent, context
   if (drain !== null && drain.until !== null && work.now >= drain.until) onDrainOver(work);
   if (pause !== null && pause.until !== null && work.now >= pause.until) resume(work, 'the pause is over');
   startDeadline(work);
+  maxRuntime(work);
   advance(work);
   return { state: work.state, effects: work.effects };
 }
@@ -61,6 +68,7 @@ export function wakeAt(state: WorkloadState, context: Pick<Context, 'spec'>): nu
     mayBegin && state.phase === 'held' ? (held?.retryAt ?? null) : null,
     idle && verifyingSince !== null ? verifyingSince + context.spec.readyWindowMs : null,
     onTheWay(state) ? (state.attempt?.startedAt ?? 0) + context.spec.startDeadlineMs : null,
+    pause === null && drain === null ? runtimeOver(state, context.spec) : null,
     healthySince === null || history.process.failures === 0 ? null : healthySince + process.resetAfterMs,
     healthySince === null || history.container.failures === 0 ? null : healthySince + container.resetAfterMs,
   ].filter((at) => at !== null);
@@ -79,6 +87,27 @@ function forgetOldFailures(work: Work): void {
   if (history.container !== noRestarts && healthyMs >= container.resetAfterMs) {
     work.set({ history: { ...work.state.history, container: noRestarts } });
   }
+  if (healthyMs < Math.max(process.resetAfterMs, container.resetAfterMs)) return;
+  if (work.state.rung !== 'process') work.set({ rung: 'process' });
+  if (Object.keys(work.state.tries).length > 0) work.set({ tries: {} });
+}
+
+/** When the process has run for as long as it may; null: no end is set. */
+function runtimeOver({ process, processStartedAt, finished, stop }: WorkloadState, spec: WorkloadSpec): number | null {
+  const max = spec.process?.maxRuntimeMs ?? null;
+  if (max === null || process === null || processStartedAt === null || finished !== null || stop === 'now') return null;
+  return processStartedAt + max;
+}
+
+/** Its time is over: stopped in order, and nothing is started until somebody says so. */
+function maxRuntime(work: Work): void {
+  const over = runtimeOver(work.state, work.spec);
+  const { pause, drain } = work.state;
+  if (over === null || work.now < over || pause !== null || drain !== null) return;
+  const reason = `it has run for max_runtime (${formatDurationMs(work.spec.process?.maxRuntimeMs ?? 0)})`;
+  work.cancelOp();
+  leaveReady(work);
+  work.set({ finished: { at: work.now, reason }, stop: 'now', attempt: null, backOff: null, held: null, downSince: null });
 }
 
 function onTheWay(state: WorkloadState): boolean {
@@ -92,7 +121,7 @@ function startDeadline(work: Work): void {
   if (attempt === null || !onTheWay(work.state) || work.now - attempt.startedAt < work.spec.startDeadlineMs) return;
   work.cancelOp();
   const message = `not ready before the start deadline; it was ${work.state.phase}: ${work.state.reason}`;
-  fail(work, { code: 'start-deadline', message, recoverable: true, advice: '', data: {} });
+  fail(work, failureWith('start-deadline', message));
 }
 
 function onEngineLost(work: Work, event: { readonly reason: string }): void {
@@ -100,6 +129,14 @@ function onEngineLost(work: Work, event: { readonly reason: string }): void {
   work.set({ engine: { up: false, reason: event.reason, since: work.now }, pendingFailure: null, unanswered: [] });
   // Silence of the engine says nothing about the container: whatever is under way goes on or fails by itself.
   if (work.state.pause === null) work.enter('unknown', `the engine does not answer: ${event.reason}`);
+}
+
+/** What held it may be different now: tried at once. */
+function onInputsChanged(work: Work, { what, container }: Extract<SupervisorEvent, { type: 'inputs-changed' }>): void {
+  if (work.state.held === null || work.state.op !== null) return;
+  if (container && work.state.container !== null) work.set({ replace: true });
+  const cause = `${what.join(', ')} changed, it is worth another try`;
+  restartUncounted(work, cause, 'inputs-changed', container ? 'container' : 'process');
 }
 
 function onImageChanged(work: Work): void {
@@ -112,35 +149,46 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   const { process, mounts } = work.state;
   const mount = Object.entries(mounts).find(([, placed]) => placed.run?.runId === event.runId);
   if (mount !== undefined && event.containerAlive) {
-    // Daemonising programs end at once and leave the mount: only a look decides.
-    work.effect({ kind: 'probe-mount', mount: mount[0] });
+    const looked = work.state.readyAt !== null || work.state.verifyingSince !== null;
+    // Daemonising programs end at once and leave the mount: only a look decides. On the way to ready nobody looks; placing it
+    // again does, and finds what is there.
+    if (looked || event.exitCode === 0) work.effect({ kind: 'probe-mount', mount: mount[0] });
+    else if (work.state.op?.op.kind !== 'mount') loseMount(work, mount[0]);
     return;
   }
   if (process?.runId !== event.runId || stoppedByUs(work, event.runId)) return;
   const withContainer = !event.containerAlive && event.exitCode === null;
   const oom = withContainer || event.exitCode === 0 ? null : takeOom(work);
+  const known = oom === null ? classify('process', event.lastLines, event.exitCode) : null;
   const exit =
     event.exitCode === null
       ? 'process was killed'
       : `process exited with code ${event.exitCode}${event.signal === null ? '' : ` (${event.signal})`}`;
-  const message = oom === null ? exit : `${exit}: ${oom}`;
-  const code = oom === null ? 'process-exited' : 'process-oom';
+  const why = oom ?? (known === null ? null : `${known.cause}${heldBy(known.cause, event.portHolder)}`);
+  const message = why === null ? exit : `${exit}: ${why}`;
+  const code = oom === null ? (known?.code ?? 'process-exited') : 'process-oom';
+  const facts = { exitCode: event.exitCode, signal: event.signal, ...(event.portHolder === undefined ? {} : { holder: event.portHolder }) };
   work.emit('process.exited', 'error', message, {
     code,
-    level: 'process',
+    level: known?.level ?? 'process',
     runId: process.runId,
     pid: process.pid,
-    exitCode: event.exitCode,
-    signal: event.signal,
+    ...facts,
   });
-  work.set({ process: null, leftovers: [...work.state.leftovers, process], stop: 'no' });
+  work.set({ process: null, processStartedAt: null, leftovers: [...work.state.leftovers, process], stop: 'no' });
   if (withContainer) {
     work.set({ suspectedDeath: { since: null, message } });
     work.effect({ kind: 'observe' });
     return;
   }
   work.cancelOp();
-  fail(work, { code, message, recoverable: true, advice: '', data: { exitCode: event.exitCode, signal: event.signal } });
+  const failure = { ...failureWith(code, message, facts), ...(known === null ? {} : { advice: known.advice }) };
+  const level = known?.level === 'container' ? 'container' : 'process';
+  if (!suspectDependency(work, failure, level, 'none')) fail(work, failure, level);
+}
+
+function heldBy(cause: string, holder: string | undefined): string {
+  return holder === undefined ? '' : ` (port ${portOf(cause) ?? ''} is held by ${holder})`;
 }
 
 /** Its end is what the operation under way is for; the operation's own end says so. */
@@ -161,7 +209,13 @@ function onPause(work: Work, event: { readonly reason: string; readonly until: n
 /** Ends a pause; and whoever says so wants to see it tried now, not when a wait is over. */
 function resume(work: Work, why: string): void {
   const { pause, held, attempt } = work.state;
-  work.set({ pause: null, backOff: null, held: held === null ? null : { ...held, retryAt: work.now } });
+  work.set({
+    pause: null,
+    backOff: null,
+    held: held === null ? null : { ...held, retryAt: work.now, looks: 0 },
+    tries: {},
+    finished: null,
+  });
   if (pause === null) return;
   work.emit('workload.resumed', 'info', why);
   work.effect({ kind: 'observe' });
