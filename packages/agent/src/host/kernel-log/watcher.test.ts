@@ -1,0 +1,125 @@
+import { ManualClock } from '@relight/shared/manual-clock';
+import { describe, expect, test } from 'vitest';
+import type { ReportedCondition } from '../condition-diff.ts';
+import { parseMountinfo } from '../../stages/proc.ts';
+import type { OomFact } from './oom.ts';
+import { openKernelLog, type KernelLogReader } from './reader.ts';
+import { KernelLog } from './watcher.ts';
+import { writableOf } from './writable-devices.ts';
+
+const oomLine = (pid: number) =>
+  `Out of memory: Killed process ${pid} (hog) total-vm:1kB, anon-rss:2048kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:1kB oom_score_adj:0`;
+const xid = (code: number) => `NVRM: Xid (PCI:0000:3b:00): ${code}, pid=9, name=python, words`;
+
+/** A kernel log in memory, and its watcher. */
+function bench(before: readonly string[] = []) {
+  const clock = new ManualClock();
+  const bootMs = 1_000_000;
+  const pending: (string | 'lost')[] = [];
+  let seq = 0;
+  const record = (text: string) => `4,${(seq += 1)},${Math.round((bootMs + clock.monotonic()) * 1_000)},-;${text}\n`;
+  const say = (...texts: string[]) => void pending.push(...texts.map(record));
+  const reader: KernelLogReader = { next: () => pending.shift() ?? null, close: () => void pending.splice(0) };
+  const seen = { ooms: [] as OomFact[], xids: [] as [number, boolean][], unreadable: [] as string[] };
+  let conditions: readonly ReportedCondition[] = [];
+  let writable: ReadonlySet<string> = new Set();
+  const log = new KernelLog({
+    clock,
+    open: () => reader,
+    bootUs: () => (bootMs + clock.monotonic()) * 1_000,
+    writableDevices: () => writable,
+    onOom: (fact) => void seen.ooms.push(fact),
+    onXid: ({ code }, _at, history) => void seen.xids.push([code, history]),
+    report: (list) => (conditions = list),
+    onUnreadable: (reason) => void seen.unreadable.push(reason),
+  });
+  say(...before);
+  clock.advance(before.length === 0 ? 0 : 5_000);
+  log.start();
+  return {
+    clock,
+    log,
+    seen,
+    pending,
+    say,
+    names: () => conditions.map(({ name }) => name),
+    remounted: (name: string) => (writable = new Set([name])),
+  };
+}
+
+describe('the watcher', () => {
+  test('tells a killing within a second, and that the host was short of memory for a while', () => {
+    const { clock, seen, say, names } = bench();
+    say(oomLine(7));
+    clock.advance(1_000);
+    expect(seen.ooms).toMatchObject([{ pid: 7, name: 'hog', constraint: 'host' }]);
+    expect(names()).toEqual(['out-of-memory']);
+    clock.advance(14 * 60_000);
+    expect(names()).toEqual(['out-of-memory']);
+    clock.advance(61_000);
+    expect(names()).toEqual([]);
+  });
+
+  test('what was before it is history: true of the host, but nobody is killed again', () => {
+    const { clock, log, seen, names } = bench([oomLine(7), xid(79), 'EXT4-fs (sda1): Remounting filesystem read-only']);
+    expect(seen.ooms).toEqual([]);
+    expect(seen.xids).toEqual([[79, true]]);
+    expect(names().toSorted()).toEqual(['out-of-memory', 'read-only-filesystem']);
+    expect(log.lines().map(({ at }) => at)).toEqual([clock.now() - 5_000, clock.now() - 5_000, clock.now() - 5_000]);
+    expect(log.lines(clock.now() - 4_000)).toEqual([]);
+  });
+
+  test('a file system that is writable again', () => {
+    const { clock, say, names, remounted } = bench();
+    say('EXT4-fs (dm-0): Remounting filesystem read-only', 'BTRFS info (device sdb1): forced readonly');
+    clock.advance(1_000);
+    expect(names()).toHaveLength(2);
+    remounted('dm-0');
+    clock.advance(10_000);
+    expect(names()).toHaveLength(1);
+  });
+
+  test('asked at once, it need not wait; a storm and lost records are survived', () => {
+    const { log, seen, say, pending } = bench();
+    say(...Array.from({ length: 5_000 }, (_, i) => `noise ${i}`), xid(31));
+    pending.splice(3, 0, 'lost');
+    for (let i = 0; i < 3; i += 1) log.look();
+    expect(seen.xids).toEqual([[31, false]]);
+    expect(log.lost).toBe(1);
+    expect(log.lines().length).toBeLessThanOrEqual(1_000);
+    expect(log.lines().at(-1)?.text).toBe(xid(31));
+  });
+
+  test('a log that cannot be read is said once, and costs nothing', () => {
+    const clock = new ManualClock();
+    const said: string[] = [];
+    const log = new KernelLog({
+      clock,
+      open: () => openKernelLog('/nonexistent/kmsg'),
+      bootUs: () => 0,
+      writableDevices: () => new Set(),
+      onOom: () => undefined,
+      onXid: () => undefined,
+      report: () => undefined,
+      onUnreadable: (reason) => void said.push(reason),
+    });
+    log.start();
+    log.look();
+    expect(said).toEqual([expect.stringContaining('ENOENT')]);
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+test('which devices are mounted writable', () => {
+  const mounts = parseMountinfo(
+    [
+      '22 1 253:0 / / rw,relatime - ext4 /dev/mapper/vg-root rw,errors=remount-ro',
+      '23 1 8:1 / /a rw - ext4 /dev/sda1 ro',
+      '24 1 8:2 / /b rw - ext4 /dev/sda2 rw,emergency_ro',
+      '25 1 8:3 / /c rw - xfs /dev/sda3 rw',
+      '26 1 0:40 / /d rw - btrfs /dev/sdb1 rw',
+      '27 1 0:41 / /e rw - tmpfs tmpfs rw',
+    ].join('\n'),
+  );
+  expect([...writableOf(mounts, (device) => (device === '253:0' ? 'dm-0' : null))]).toEqual(['dm-0', 'vg-root', 'sdb1']);
+});
