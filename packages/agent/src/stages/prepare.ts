@@ -1,4 +1,4 @@
-/** Variables, in order, then every dependency once. Nothing here touches the container. */
+/** Variables, in order, the accelerators of the host, then every dependency once. Nothing here touches the container. */
 import type { Clock } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import { formatDurationMs } from '@relight/shared/units';
@@ -18,6 +18,7 @@ const valueBytesMax = 64 * 1024;
 export async function prepare(context: StageContext): Promise<{ readonly kind: 'prepare' }> {
   const vars = await resolveVars(context.agent.vars, context);
   context.setVars(vars);
+  await context.accelerators?.mayStart(context.spec.container);
   for (const dependency of context.spec.dependsOn) await checkDependency(dependency, vars, context.signal);
   return { kind: 'prepare' };
 }

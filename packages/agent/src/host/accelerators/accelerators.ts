@@ -12,13 +12,14 @@ import { readCgroup } from '../../stages/proc.ts';
 import type { AcceleratorPort, TpuRequest } from '../../stages/stage.ts';
 import type { SupervisorEvent } from '../../supervisor/event.ts';
 import type { ReportedCondition } from '../condition-diff.ts';
+import type { XidFact } from '../kernel-log/xid.ts';
 import { type GpuBlock, type GpuHealth } from './gpu-health.ts';
 import { GpuMonitor } from './gpu-monitor.ts';
 import type { GpuReport } from './gpu-report.ts';
 import { Smi } from './smi.ts';
 import { Tpus } from './tpus.ts';
 import { usesGpus, usesTpus } from './wants.ts';
-import { type SeenXid, xidFault } from './xid.ts';
+import { meaningOf } from './xid.ts';
 
 const surveyMs = 300_000;
 
@@ -122,19 +123,17 @@ export class Accelerators implements AcceleratorPort, HostGpus {
     if (kind === 'workload.held' && data['code'] === 'tpu-busy' && data['holders'] === undefined) void this.#quarantine(workload);
   }
 
-  /** From the kernel log. */
-  xid(seen: SeenXid): void {
-    const fault = xidFault(seen);
-    if (fault.kind === 'ignore') return;
-    if (fault.kind === 'known') this.#gpus.xid(fault.xid);
-    const { event } = fault;
-    if (event !== null) for (const handle of this.#usersOf(seen)) handle.send(event);
+  /** From the kernel log, whose watcher raises the condition. `history`: said before this agent came. */
+  xid(fact: XidFact, at: number, history: boolean): void {
+    const { known, event } = meaningOf(fact, at);
+    if (known !== null) this.#gpus.xid(known);
+    if (event !== null && !history) for (const handle of this.#usersOf(fact)) handle.send(event);
   }
 
   /** The workload whose process it was, or every one that uses GPUs when nobody can tell. */
-  #usersOf({ pid }: SeenXid): readonly WorkloadHandle[] {
+  #usersOf({ process }: XidFact): readonly WorkloadHandle[] {
     const users = [...this.#options.workloads().values()].filter(({ container }) => usesGpus(container));
-    const cgroup = pid === null ? null : readCgroup('/proc', pid);
+    const cgroup = process === null ? null : readCgroup('/proc', process.pid);
     const own = users.filter(({ containerId }) => containerId !== null && cgroup?.includes(containerId) === true);
     return own.length > 0 ? own : users;
   }

@@ -73,7 +73,8 @@ export function gpuHealth(look: GpuLook, context: GpuContext): GpuHealth {
   const block = findings.find(({ blocks }) => blocks !== undefined);
   return {
     accelerators: gpus.map((gpu) => accelerator(gpu, findings)),
-    conditions: findings.map(condition),
+    // The watcher of the kernel log raises Xids itself.
+    conditions: findings.filter(({ condition: name }) => name !== 'gpu-xid').map(condition),
     block: block?.blocks === undefined ? null : { code: block.blocks, message: block.reason, advice: block.action },
   };
 }

@@ -134,7 +134,7 @@ describe('the monitor', () => {
     const second = watching({ file });
     second.answers.look = saying(nvidiaSmi({ gpus: [gpu(0)] }));
     const { conditions, block } = await second.monitor.look();
-    expect(conditions.map(({ name, subject }) => `${name} ${subject}`)).toEqual(['gpu-missing ', 'gpu-missing GPU-1', 'gpu-xid GPU-1']);
+    expect(conditions.map(({ name, subject }) => `${name} ${subject}`)).toEqual(['gpu-missing ', 'gpu-missing GPU-1']);
     expect(block?.code).toBe('gpu-failed');
 
     const rebooted = watching({ file, bootId: 'boot-2' });
@@ -147,7 +147,10 @@ describe('the monitor', () => {
     answers.look = saying(nvidiaSmi({ gpus: [gpu(0)] }));
     await monitor.look();
     monitor.xid({ code: 48, address: '0000:00:00.0', at: 5, reason: 'double bit ECC error', advice: 'Follow the workflow.', held: false });
-    expect(told.at(-1)).toMatchObject({ conditions: [{ name: 'gpu-xid', severity: 'warning' }], block: null });
+    expect(told.at(-1)).toMatchObject({
+      accelerators: [{ health: 'degraded', reason: 'GPU 0: Xid 48, double bit ECC error' }],
+      block: null,
+    });
     expect(answers.count).toBe(2);
   });
 });

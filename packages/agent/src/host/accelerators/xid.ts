@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { SupervisorEvent } from '../../supervisor/event.ts';
+import { type XidFact, xidVerdict } from '../kernel-log/xid.ts';
 import type { GpuReport } from './gpu-report.ts';
 
 export const knownXidSchema = z.object({
@@ -39,41 +40,33 @@ export function stillMatter(xids: readonly KnownXid[], { gpus, complete }: GpuRe
   });
 }
 
-/** An Xid line of the kernel log, classified by its watcher. */
-export interface SeenXid {
-  readonly code: number;
-  readonly address: string;
-  readonly at: number;
-  /** The process that the line names, by its host pid. */
-  readonly pid: number | null;
-  readonly action: XidAction;
-  readonly reason: string;
-  readonly advice: string;
+export type AcceleratorEvent = Extract<SupervisorEvent, { type: 'accelerator' }>;
+
+/** What an Xid means here. `known`: to be remembered with the card. `event`: for the workloads that use it. */
+export interface XidMeaning {
+  readonly known: KnownXid | null;
+  readonly event: AcceleratorEvent | null;
 }
 
-/**
- * `app`: the program on it is to be started anew. `reset`, `replace`: of the GPU, of the host. `workflow`: NVIDIA's own list of
- * steps. `ignore`: nothing.
- */
-export type XidAction = 'app' | 'reset' | 'replace' | 'workflow' | 'ignore';
-
-export type XidFault =
-  | { readonly kind: 'ignore' }
-  /** `event`: for the workloads that use the card. */
-  | { readonly kind: 'app'; readonly event: AcceleratorEvent }
-  | { readonly kind: 'known'; readonly xid: KnownXid; readonly event: AcceleratorEvent | null };
-
-type AcceleratorEvent = Extract<SupervisorEvent, { type: 'accelerator' }>;
-
-/** Pure. */
-export function xidFault({ code, address, at, action, reason, advice }: SeenXid): XidFault {
-  if (action === 'ignore') return { kind: 'ignore' };
-  const message = `Xid ${code} on the GPU at ${address}: ${reason}`;
+/** `app` is the program's fault and ends with it. `reset` and `replace` hold every start; for the rest a person decides. */
+export function meaningOf(fact: XidFact, at: number): XidMeaning {
+  const { code, address } = fact;
+  const { action, advice } = xidVerdict(fact);
+  const text = fact.text === '' ? 'no text' : fact.text.slice(0, 300);
+  const message = `Xid ${code} on the GPU at ${address}: ${text}`;
   const data = { xid: code, address, advice };
-  if (action === 'app') {
-    return { kind: 'app', event: { type: 'accelerator', code: 'gpu-xid', message, level: 'process', recoverable: true, data } };
+  switch (action) {
+    case 'ignore':
+      return { known: null, event: null };
+    case 'app':
+      return { known: null, event: { type: 'accelerator', code: 'gpu-xid', message, level: 'process', recoverable: true, data } };
+    case 'workflow':
+      return { known: { code, address, at, reason: text, advice, held: false }, event: null };
+    case 'reset':
+    case 'replace':
+      return {
+        known: { code, address, at, reason: text, advice, held: true },
+        event: { type: 'accelerator', code: 'gpu-failed', message, level: 'host', recoverable: false, data },
+      };
   }
-  const held = action === 'reset' || action === 'replace';
-  const event: AcceleratorEvent = { type: 'accelerator', code: 'gpu-failed', message, level: 'host', recoverable: false, data };
-  return { kind: 'known', xid: { code, address, at, reason, advice, held }, event: held ? event : null };
 }
