@@ -48,6 +48,14 @@ export class Bystander {
     return new Bystander(lab, agent, name, containerName);
   }
 
+  /** The workload adopts the container of this name, whether it is there already or not. */
+  static async adopting(lab: Lab, name: string, document: WorkloadDocument = {}): Promise<Bystander> {
+    const containerName = `e2e-${name}-${process.pid}`;
+    const workload = { name, container: { adopt: containerName }, restart: { process: soon, container: soon }, ...document };
+    const agent = await lab.addAgent({ host: name, workloads: [workload] });
+    return new Bystander(lab, agent, name, containerName);
+  }
+
   static async ready(lab: Lab, name: string, image: string, document: WorkloadDocument = {}): Promise<Bystander> {
     const bystander = await Bystander.start(lab, name, image, document);
     await bystander.phase('ready');

@@ -2,6 +2,11 @@
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
 
+export interface CreateBody {
+  readonly HostConfig?: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
 export interface DockerApi {
   /** `docker rm -f` */
   remove(container: string): Promise<void>;
@@ -11,8 +16,10 @@ export interface DockerApi {
   stop(container: string, graceSeconds: number): Promise<void>;
   restart(container: string, graceSeconds: number): Promise<void>;
   kill(container: string, signal?: string): Promise<void>;
-  /** A container that Relight knows nothing of, running; returns its id. */
-  run(name: string, image: string, command: readonly string[]): Promise<string>;
+  /** A container that Relight knows nothing of, running; returns its id. `more`: of the body of the create call. */
+  run(name: string, image: string, command: readonly string[], more?: CreateBody): Promise<string>;
+  /** The engine's own document. Null: there is no such container. */
+  inspect(container: string): Promise<Record<string, unknown> | null>;
   tag(image: string, repository: string, tag: string): Promise<void>;
   /** `docker rmi -f` */
   removeImage(image: string): Promise<void>;
@@ -41,11 +48,19 @@ export function dockerApi(socketPath: string): DockerApi {
     stop: (container, graceSeconds) => act(container, `stop?t=${graceSeconds}`),
     restart: (container, graceSeconds) => act(container, `restart?t=${graceSeconds}`),
     kill: (container, signal = 'KILL') => act(container, `kill?signal=${signal}`),
-    run: async (name, image, command) => {
-      const created = await call('POST', `/containers/create?name=${name}`, { Image: image, Cmd: command, HostConfig: { Init: true } });
+    run: async (name, image, command, { HostConfig, ...more } = {}) => {
+      const body = { Image: image, Cmd: command, ...more, HostConfig: { Init: true, ...HostConfig } };
+      const created = await call('POST', `/containers/create?name=${name}`, body);
       const { Id: id } = JSON.parse(created) as { Id: string };
       await act(id, 'start');
       return id;
+    },
+    inspect: async (container) => {
+      const answer = await call('GET', `/containers/${container}/json`).catch((error: Error) => {
+        if (error.message.includes(': 404 ')) return null;
+        throw error;
+      });
+      return answer === null ? null : (JSON.parse(answer) as Record<string, unknown>);
     },
     tag: async (image, repository, tag) => void (await call('POST', `/images/${image}/tag?repo=${repository}&tag=${tag}`)),
     removeImage: async (image) => void (await call('DELETE', `/images/${image}?force=1`)),

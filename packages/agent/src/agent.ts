@@ -177,7 +177,7 @@ class Agent {
       engine: this.#engine,
       path: process.env['PATH'] ?? '',
       report: (source, list) => this.#conditions.set(source, list),
-      workloads: () => new Map([...this.#loops].map(([name, loop]) => [name, acceleratorUser(loop)])),
+      workloads: () => new Map([...this.#loops].map(([name, loop]) => [name, loop.acceleratorUser()])),
     });
     const rebooted = this.#rebooted();
     this.#gate = makeGate({
@@ -240,10 +240,11 @@ class Agent {
           engine: this.#engine,
           runs: this.#runs,
           mountProbes: mounts,
-          prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, shell: workload.shell, onResult }),
+          prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, gpus: this.#accelerators, shell: workload.shell, onResult }),
           resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
           secrets: this.#secretsOf(workload.name),
           gate: this.#gate,
+          accelerators: this.#accelerators,
           rebooted,
           store,
           journal: this.#journalOf(workload),
@@ -251,7 +252,10 @@ class Agent {
           now: () => this.#steadyNow(),
           random: Math.random,
           logger,
-          emit: (event) => this.#emit(event),
+          emit: (event) => {
+            this.#emit(event);
+            this.#accelerators.heard(event);
+          },
           whyNotAdopted: () => this.#adopter.why(workload),
           observe: () => this.#observer.observe(),
           onChange: () => this.#uplink?.statusChanged(),
@@ -325,6 +329,9 @@ class Agent {
         gate: this.#gate.status(),
         accelerators: this.#accelerators.list(),
       }),
+      onFleetSize: (size) => {
+        for (const loop of this.#loops.values()) loop.send({ type: 'fleet', size });
+      },
       onAction: (action) => {
         if (!host.remoteActions) {
           return Promise.resolve({

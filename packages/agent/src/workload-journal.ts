@@ -37,6 +37,7 @@ export interface JournalStep {
 
 export class WorkloadJournal {
   readonly #options: JournalOptions;
+  #spec: WorkloadSpec;
   readonly #limits: { readonly segmentBytes: number; readonly segments: number };
   readonly #directory: string;
   #pending: string[] = [];
@@ -47,8 +48,15 @@ export class WorkloadJournal {
 
   constructor(options: JournalOptions) {
     this.#options = options;
+    this.#spec = options.spec;
     this.#limits = options.limits ?? journalLimits;
     this.#directory = journalDirectory(options.stateDir, options.spec.name);
+  }
+
+  /** From now on decisions follow this one: an adopted container has told what it is. */
+  specChanged(spec: WorkloadSpec): void {
+    this.#spec = spec;
+    this.#needs = 'start';
   }
 
   /** Keeps a step in memory until `flush`. */
@@ -82,7 +90,8 @@ export class WorkloadJournal {
   }
 
   #snapshot(state: WorkloadState, why: JournalSnapshot['why'], at: number): void {
-    const { version, ownerId, spec } = this.#options;
+    const { version, ownerId } = this.#options;
+    const spec = this.#spec;
     this.#pending.push(encodeRecord({ kind: 'snapshot', at, why, version, ownerId, spec, state }));
   }
 

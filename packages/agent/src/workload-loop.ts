@@ -13,12 +13,16 @@ import { compareFingerprints, compareWorkload, specFingerprint, type Change } fr
 import type { SecretValues } from './config/secret-values.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
+import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { runOp } from './stages/run-op.ts';
 import { isExecuting } from './stages/proc.ts';
+import { HeldInputs } from './held-inputs.ts';
+import { inputFiles } from './input-files.ts';
 import { RunWatches } from './stages/run-watches.ts';
+import { holderOfTakenPort } from './stages/taken-port.ts';
 import type { RunExit, Runs } from './stages/runs.ts';
 import { splitLines } from './stages/output.ts';
-import type { StageContext } from './stages/stage.ts';
+import type { AcceleratorPort, StageContext } from './stages/stage.ts';
 import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
 import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
@@ -50,6 +54,8 @@ export interface LoopOptions {
   readonly secrets: SecretValues;
   /** The host's gate: glanced at before anything may begin, and asked in full before an attempt does. */
   readonly gate: { glance(): void; confirm(): Promise<void> };
+  /** What stages may ask of the host's GPUs and TPUs. */
+  readonly accelerators?: AcceleratorPort;
   /** The machine has booted since this workload was last supervised. */
   readonly rebooted: boolean;
   readonly store: WorkloadStore;
@@ -74,6 +80,7 @@ export class WorkloadLoop {
   readonly #prober: Prober;
   readonly #queue: SupervisorEvent[] = [];
   readonly #watches: RunWatches;
+  readonly #inputs: HeldInputs;
   readonly #stop = new AbortController();
   #state: WorkloadState;
   #draining = false;
@@ -98,6 +105,13 @@ export class WorkloadLoop {
       runs: options.runs,
       logger: options.logger,
       onExit: (run, exit, containerAlive) => void this.#runExited(run, exit, containerAlive),
+    });
+    this.#inputs = new HeldInputs({
+      clock: options.clock,
+      files: () => inputFiles(options.agent.file, this.#options.spec),
+      disks: [options.agent.stateDir, '/'],
+      resolveVars: options.agent.vars.some((variable) => 'run' in variable) ? options.resolveVars : null,
+      onChanged: (what, container) => this.send({ type: 'inputs-changed', what, container }),
     });
   }
 
@@ -148,6 +162,13 @@ export class WorkloadLoop {
     this.send({ type: 'spec-changed', impact, fields });
   }
 
+  /** Of the accelerators: whom a fault of theirs concerns. */
+  acceleratorUser(): WorkloadHandle {
+    const { container, generation, nextRun } = this.#state;
+    const send = (event: SupervisorEvent): void => this.send(event);
+    return { container: this.#options.spec.container, containerId: container?.id ?? null, generation, nextRun, send };
+  }
+
   status(metrics: WorkloadMetrics | null): WorkloadStatus {
     return workloadStatus(this.#state, this.#options.spec, this.#progress, metrics);
   }
@@ -159,14 +180,15 @@ export class WorkloadLoop {
     this.#prober.dispose();
     this.#op?.abort.abort(new RelightError('cancelled', 'the agent stops'));
     this.#watches.dispose();
+    this.#inputs.dispose();
   }
 
   #step(event: SupervisorEvent): void {
     const { spec, ownerId, clock, journal } = this.#options;
     const before = this.#state;
     // Before the state is written: a slow disk is not when it happened.
-    const at = clock.now();
-    const [now, random] = [this.#options.now(), this.#options.random()];
+    const { at, now } = sameMoment(clock, this.#options.now);
+    const random = this.#options.random();
     const { state, effects } = transition(before, event, { now, random, spec, ownerId });
     this.#state = state;
     journal.record({ at, now, random, event, before, after: state, effects });
@@ -234,7 +256,8 @@ export class WorkloadLoop {
     const abort = new AbortController();
     this.#op = { id: opId, abort };
     this.#progress = null;
-    if (op.kind === 'prepare') this.#vars = null;
+    // Before they are read: what changes while it is tried counts as a change, too.
+    if (op.kind === 'prepare') this.#inputs.remember();
     void this.#perform(op, abort.signal).then((result) => {
       if (this.#op?.id === opId) this.#op = null;
       this.send({ type: 'op-done', opId, result });
@@ -265,7 +288,7 @@ export class WorkloadLoop {
   }
 
   #context(signal: AbortSignal): StageContext {
-    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets, whyNotAdopted } = this.#options;
+    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets, whyNotAdopted, accelerators } = this.#options;
     return {
       engine,
       clock,
@@ -282,6 +305,7 @@ export class WorkloadLoop {
       runs,
       mountProbes,
       ...(whyNotAdopted === undefined ? {} : { whyNotAdopted }),
+      ...(accelerators === undefined ? {} : { accelerators }),
       progress: (stage) => {
         this.#progress = secrets.text(stage);
         this.#options.onChange();
@@ -295,6 +319,7 @@ export class WorkloadLoop {
     this.#options.journal.flush(this.#state);
     this.#setProbes();
     this.#setWatches();
+    this.#inputs.set(this.#state.phase === 'held' ? (this.#state.held?.failure.code ?? null) : null, this.#vars);
     const { now, spec, clock } = this.#options;
     this.#tick?.cancel();
     const at = wakeAt(this.#state, { spec });
@@ -346,12 +371,15 @@ export class WorkloadLoop {
     const { runs, spec, secrets, logger } = this.#options;
     const generation = parseRunId(run.runId)?.generation ?? this.#state.generation;
     let lastLines: readonly string[] = [];
+    let portHolder: string | null = null;
     try {
       lastLines = splitLines(secrets.text(await runs.tail(run, spec.name, generation, lastLinesBytes)));
+      if (run.kind === 'process') portHolder = await holderOfTakenPort(lastLines, exitCode);
     } catch (thrown) {
       logger.warn({ run: run.runId, reason: errorMessage(thrown) }, 'the last lines of a run cannot be read');
     }
-    this.send({ type: 'run-exited', runId: run.runId, exitCode, signal, containerAlive, lastLines });
+    const holder = portHolder === null ? {} : { portHolder };
+    this.send({ type: 'run-exited', runId: run.runId, exitCode, signal, containerAlive, lastLines, ...holder });
   }
 
   #onProbe(key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult): void {
@@ -382,6 +410,18 @@ export class WorkloadLoop {
 }
 
 const variableRetryMs = 5_000;
+
+/**
+ * One moment by both clocks: an agent that is put aside by the kernel between the two readings would tell times that
+ * contradict its decisions.
+ */
+function sameMoment(clock: Clock, steady: () => number): { readonly at: number; readonly now: number } {
+  for (let tries = 0; ; tries += 1) {
+    const at = clock.now();
+    const now = steady();
+    if (tries === 3 || clock.now() - at <= 1) return { at, now };
+  }
+}
 
 /** Checks that pass change nothing, and they are most of what happens. What the gate itself says must not ask it again. */
 function mayBeginSomething(event: SupervisorEvent): boolean {

@@ -317,7 +317,11 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
     'auto_remove: true',
     '6:7: workloads[0].container.auto_remove: Relight removes containers itself, after it has kept the evidence; remove it',
   ],
-  ['container', 'adopt: old', '6:7: workloads[0].container.adopt: not supported yet (not-supported-yet); remove it'],
+  [
+    'container',
+    'adopt: old',
+    '5:7: workloads[0].container.image: comes from the adopted container; remove it here, or write the whole section without adopt: (relight-agent import container)',
+  ],
   ['container', 'container_name: x', '6:7: workloads[0].container.container_name: is called "name" here'],
   [
     'container',

@@ -34,6 +34,8 @@ const fields: { readonly [K in keyof Required<ContainerSpec>]: readonly Row<K>[]
   name: [['other', {}]],
   pullPolicy: [['always', {}]],
   onDeath: [['start', {}]],
+  adopt: [['ray_docker', {}]],
+  adoptedId: [['0123', {}]],
   envFile: [[['/etc/secrets.env'], {}]],
 
   image: [['ray:2.9', { Image: 'ray:2.9' }]],

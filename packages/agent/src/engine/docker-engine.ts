@@ -125,6 +125,12 @@ export class DockerEngine implements Engine {
     await this.#unless([404, 409], undefined, 'other', options, (connection) => post(connection, `/containers/${id}/kill`, { signal }));
   }
 
+  async stopRestarting(id: string, options: CallOptions = {}): Promise<void> {
+    await this.#client.call('other', options, (connection) =>
+      post(connection, `/containers/${id}/update`, {}, { RestartPolicy: { Name: 'no' } }),
+    );
+  }
+
   async rename(id: string, name: string, options: CallOptions = {}): Promise<void> {
     await this.#client.call('other', options, (connection) => post(connection, `/containers/${id}/rename`, { name }));
   }

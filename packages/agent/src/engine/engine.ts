@@ -120,6 +120,8 @@ export interface Engine {
   stop(id: string, graceMs: number, options?: CallOptions): Promise<void>;
   /** Killing a stopped or absent one succeeds. */
   kill(id: string, signal: string, options?: CallOptions): Promise<void>;
+  /** Sets the engine's restart policy of a container to `no`. */
+  stopRestarting?(id: string, options?: CallOptions): Promise<void>;
   /** Fails with name-conflict. */
   rename(id: string, name: string, options?: CallOptions): Promise<void>;
   /** Forced, with its anonymous volumes. Removing an absent one succeeds. */

@@ -2,26 +2,23 @@
 import { RelightError } from '@relight/shared/errors';
 import { specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
-import { createOptions, managedLabels } from '../engine/create-options.ts';
+import { adoptedCreateOptions } from '../engine/adoption.ts';
+import { labelsOfAdopted, readAdoption } from '../engine/adoptions.ts';
+import { ownerFromLabels, ownerFromProcesses, type ContainerOwner } from '../engine/container-owner.ts';
+import { createOptions, managedLabels, type CreateOptions } from '../engine/create-options.ts';
+import { hostCommands } from '../host/commands.ts';
 import { describeHolder } from '../supervisor/holder.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
 import { makeRunDirectory, runRootOf } from './run-files.ts';
+import { runDirectoryTarget } from './runs.ts';
 import type { StageContext } from './stage.ts';
 
 type CreateOp = Extract<Op, { kind: 'create' }>;
 type CreateValue = Extract<OpValue, { kind: 'create' }>;
 
 export async function create({ generation }: CreateOp, context: StageContext): Promise<CreateValue> {
-  const { engine, spec, agent, ownerId, signal } = context;
-  const body = createOptions({
-    spec: spec.container,
-    workload: spec.name,
-    generation,
-    ownerId,
-    fingerprint: specFingerprint(spec),
-    runDirectory: makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation),
-    secrets: await readEnvFiles(spec.container.envFile),
-  });
+  const { engine, spec, signal } = context;
+  const body = await bodyOf(generation, context);
   const make = async (): Promise<CreateValue> => {
     const { id, warnings } = await engine.create(spec.container.name, body, { signal });
     return { kind: 'create', containerId: id, warnings };
@@ -37,6 +34,25 @@ export async function create({ generation }: CreateOp, context: StageContext): P
     if (thrown.code === 'image-not-found') throw imageMissing(thrown, context);
     throw thrown;
   }
+}
+
+async function bodyOf(generation: number, { spec, agent, ownerId, whyNotAdopted }: StageContext): Promise<CreateOptions> {
+  const { adopt } = spec.container;
+  const adoption = adopt === undefined ? null : readAdoption(agent.stateDir, spec.name, adopt);
+  if (adopt !== undefined && adoption === null) {
+    throw whyNotAdopted?.() ?? new RelightError('cannot-adopt', `no container named "${adopt}" was adopted yet`);
+  }
+  const fingerprint = specFingerprint(spec);
+  const runDirectory = makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation);
+  if (adoption !== null) {
+    const labels = {
+      ...labelsOfAdopted({ ...adoption, generation }, ownerId),
+      [managedLabels.spec]: JSON.stringify(fingerprint),
+    };
+    return adoptedCreateOptions({ document: adoption.document, labels, runDirectory, runDirectoryTarget });
+  }
+  const secrets = await readEnvFiles(spec.container.envFile);
+  return createOptions({ spec: spec.container, workload: spec.name, generation, ownerId, fingerprint, runDirectory, secrets });
 }
 
 /** Null: the name is free now. */
@@ -55,11 +71,19 @@ async function takeOver(generation: number, context: StageContext): Promise<stri
     return null;
   }
   if (own && holder.labels[managedLabels.generation] === String(generation)) return holder.id;
-  throw new RelightError('name-conflict', `the name "${name}" is held by ${describeHolder(holder, ownerId)}`, {
+  const owner = own ? null : await findOwner(name, holder.labels);
+  const madeBy = owner === null ? '' : `, made by ${owner.who}`;
+  throw new RelightError('name-conflict', `the name "${name}" is held by ${describeHolder(holder, ownerId)}${madeBy}`, {
     // One of our own is about to be set aside; a foreign one stays until a person acts.
     recoverable: own,
-    data: { holderId: holder.id },
+    data: { holderId: holder.id, ...(owner === null ? {} : { owner: owner.who }) },
+    ...(owner === null ? {} : { advice: owner.advice }),
   });
+}
+
+/** Whoever makes it again and again: its labels tell, or a client that waits for it. */
+async function findOwner(name: string, labels: Readonly<Record<string, string>>): Promise<ContainerOwner | null> {
+  return ownerFromLabels(labels) ?? ownerFromProcesses(name, await hostCommands().catch(() => []));
 }
 
 function imageMissing(error: RelightError, { spec }: StageContext): RelightError {

@@ -2,6 +2,7 @@
 import type { EventKind, Severity } from '@relight/shared/event';
 import type { Phase } from '@relight/shared/phase';
 import type { WorkloadSpec } from '../config/spec.ts';
+import { specFor } from './adopted.ts';
 import type { Context, Effect } from './event.ts';
 import type { Op, RunRef } from './op.ts';
 import { formatRunId } from './run-id.ts';
@@ -22,7 +23,7 @@ export class Work {
   }
 
   get spec(): WorkloadSpec {
-    return this.context.spec;
+    return specFor(this.context.spec, this.state);
   }
 
   set(patch: Partial<WorkloadState>): void {

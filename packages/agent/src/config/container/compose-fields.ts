@@ -2,7 +2,6 @@
 const later = 'not supported yet (not-supported-yet); remove it';
 
 export const refusedFields: Readonly<Record<string, string>> = {
-  adopt: later,
   spare: later,
   restart: 'Relight is the only restarter; remove it (see restart: of the workload)',
   restart_policy: 'Relight is the only restarter; remove it (see restart: of the workload)',

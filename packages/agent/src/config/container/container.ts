@@ -1,11 +1,12 @@
 /** The `container` section: Compose's fields into ContainerSpec. */
 import { defaults } from '../defaults.ts';
 import { list, object, oneOrMore, record, type Fields, type Reader } from '../fields.ts';
-import { describe, type Located } from '../located.ts';
+import { child, describe, type Located } from '../located.ts';
 import { fail } from '../problems.ts';
 import { boolean, choice, containerPath, duration, hostPath, integer, looseText, name, number, plain, size } from '../scalars.ts';
 import type { ContainerSpec } from '../spec.ts';
 import { runDirectoryTarget } from '../../stages/runs.ts';
+import { adoptedContainer } from './adopt.ts';
 import { refusedFields } from './compose-fields.ts';
 import { devices, gpus } from './devices.ts';
 import { argv, command, environment, extraHosts, labels, networks, sysctls, ulimits } from './forms.ts';
@@ -21,9 +22,13 @@ export interface ContainerContext {
 }
 
 /** Every field of ContainerSpec, undefined where it was not given: a new field does not compile until it is read here. */
-type Given = { readonly [K in keyof Required<ContainerSpec>]: ContainerSpec[K] };
+type Given = { readonly [K in Exclude<keyof Required<ContainerSpec>, 'adopt' | 'adoptedId'>]: ContainerSpec[K] };
 
 export function container(context: ContainerContext): Reader<ContainerSpec> {
+  return (node) => (child(node, 'adopt') === undefined ? describedContainer(context)(node) : adoptedContainer(node));
+}
+
+function describedContainer(context: ContainerContext): Reader<ContainerSpec> {
   return object((fields) => {
     fields.refuse(refusedFields);
     const given: Given = {

@@ -181,7 +181,7 @@ describe('a file as SkyPilot makes it', () => {
     );
     expect(text(sky.workload.process?.before)).toBe('(ray stop\n) && (pgrep -f skylet || true\n)');
     expect(sky.workload.dependsOn).toMatchObject([{ address: '${RAY_HEAD_IP}:6380' }]);
-    expect(sky.workload.live).toMatchObject([{ probe: { url: 'http://127.0.0.1:52400/api/local_raylet_healthz' } }]);
+    expect(sky.workload.live[0]).toMatchObject({ probe: { url: 'http://127.0.0.1:52400/api/local_raylet_healthz' } });
   });
 });
 
