@@ -11,10 +11,6 @@ const fixture = (name: string): string => readFileSync(join(import.meta.dirname,
 const noAnswers = { memoryAvailableBytes: null, nvidia: null };
 const options = (more: Partial<RayImportOptions> = {}): RayImportOptions => ({ file: 'cluster.yaml', host: noAnswers, ...more });
 
-/** Until the reader knows host.setup and ray_node. */
-const supportedPart = (yaml: string): string =>
-  yaml.replace(/^    # The head says[^]*?(?=^    # The raylet)/m, '').replace(/^# initialization[^]*?(?=^# In the env)/m, '');
-
 interface Result {
   readonly yaml: string;
   readonly notes: readonly RayNote[];
@@ -24,7 +20,7 @@ interface Result {
 }
 function imported(text: string, more: Partial<RayImportOptions> = {}): Result {
   const { yaml, notes } = importRay(text, options(more));
-  const spec = parseConfig(supportedPart(yaml), '/etc/relight/agent.yaml', { hostname: 'h' });
+  const spec = parseConfig(yaml, '/etc/relight/agent.yaml', { hostname: 'h' });
   const workload = spec.workloads[0];
   if (workload === undefined) throw new Error('no workload');
   return { yaml, notes, spec, workload, steps: workload.setup.filter((item) => item.kind === 'step') };
