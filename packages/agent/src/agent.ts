@@ -36,9 +36,10 @@ import type { HostGate } from './host/gate/host-gate.ts';
 import { makeGate } from './host/gate/make-gate.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
 import { readMachineId, type MachineId } from './host/machine-id.ts';
-import { Incidents } from './incidents/incidents.ts';
-import { IncidentStore } from './incidents/store.ts';
+import { makeIncidents, type HostIncidents } from './incidents/make-incidents.ts';
+import { otherHands } from './incidents/other-hands.ts';
 import { MetricsSampler } from './host/metrics.ts';
+import { Orphans } from './host/orphans.ts';
 import { machineGoesDown } from './host/shutdown.ts';
 import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
 import { ContainerLogs } from './logs/container-logs.ts';
@@ -104,9 +105,10 @@ class Agent {
   readonly #monotonicEpoch: number;
   readonly #engine: Engine;
   readonly #outbox: FileOutbox;
-  readonly #incidents: Incidents;
+  readonly #incidents: HostIncidents;
   readonly #conditions: HostConditions;
   readonly #gate: HostGate;
+  readonly #orphans: Orphans;
   readonly #accelerators: Accelerators;
   readonly #shipper: FollowingShipper;
   readonly #containerLogs: ContainerLogs;
@@ -153,13 +155,16 @@ class Agent {
     this.#engine = engine;
     const directory = join(stateDir, 'outbox');
     this.#outbox = FileOutbox.open({ directory, newEpoch: randomUUID, clock, logger });
-    this.#incidents = new Incidents({
+    this.#incidents = makeIncidents({
       clock,
-      store: new IncidentStore({ stateDir, warn: (message) => logger.warn(message) }),
-      workloads: spec.workloads.map(({ name }) => name),
       random: Math.random,
-      delivering: spec.collector !== null,
-      gather: () => {},
+      spec,
+      stateDir,
+      engine,
+      secrets: () => this.#secrets.values(),
+      containerOf: (workload) => this.#loops.get(workload)?.state.container ?? null,
+      kernelLines: () => null,
+      warn: (message) => logger.warn(message),
     });
     this.#conditions = new HostConditions({
       clock,
@@ -192,6 +197,22 @@ class Agent {
       report: (source, list) => this.#conditions.set(source, list),
       workloads: () => this.#loops.values(),
       onChange: () => this.#uplink?.statusChanged(),
+    });
+    this.#orphans = new Orphans({
+      workloads: new Set(spec.workloads.map(({ name }) => name)),
+      mode: spec.host.orphans,
+      wallNow: () => clock.now(),
+      report: (list) => this.#conditions.set('orphans', list),
+      remove: (id) => this.#engine.remove(id, { timeoutMs: 60_000 }),
+      onRemoved: ({ name, labels }) =>
+        this.#emit({
+          kind: 'host.notice',
+          severity: 'info',
+          message: `the container ${name} was removed: no workload "${labels[managedLabels.workload]}" is configured any more`,
+          data: { container: name },
+        }),
+      warn: (containerId, thrown) =>
+        logger.warn({ containerId, reason: toRelightError(thrown).message }, 'an orphan container could not be removed'),
     });
     this.#secrets = new Map(spec.workloads.map((workload) => [workload.name, new SecretValues(workload.container.envFile)]));
     this.#adopter = new Adopter({
@@ -310,7 +331,7 @@ class Agent {
       logger: this.#logger,
       outbox: this.#outbox,
       logs: this.#shipper,
-      incidents: this.#incidents,
+      incidents: this.#incidents.incidents,
       hello: () => ({
         agentId: this.#identity.agentId,
         machineId: this.#machineId,
@@ -367,7 +388,8 @@ class Agent {
       this.#onFirstLook = resolve;
     });
     for (const [workload, { state }] of this.#loops) {
-      if (state.readyAt !== null) for (const event of this.#incidents.catchUp({ workload, readyAt: state.readyAt })) this.#store(event);
+      if (state.readyAt === null) continue;
+      for (const event of this.#incidents.incidents.catchUp({ workload, readyAt: state.readyAt })) this.#store(event);
     }
     await this.#adopt([...this.#loops.values()]);
     this.#observer.start();
@@ -400,13 +422,13 @@ class Agent {
     for (const loop of this.#loops.values()) loop.stop();
     await this.#control.close();
     await this.#uplink?.stop(reason);
-    this.#incidents.stop();
+    this.#incidents.incidents.stop();
     this.#shipper.close();
     this.#outbox.close();
   }
 
   #emit(event: Omit<NewAgentEvent, 'at'> & { readonly at?: number }): void {
-    const { event: emitted, follow } = this.#incidents.take({ ...event, at: event.at ?? this.#clock.now() });
+    const { event: emitted, follow } = this.#incidents.incidents.take({ ...event, at: event.at ?? this.#clock.now() });
     for (const one of [emitted, ...follow]) this.#store(one);
   }
 
@@ -421,6 +443,7 @@ class Agent {
     this.#gate.engineIs(true, this.#engineReason);
     const own = containers.filter((facts) => facts.labels[managedLabels.agent] === this.#identity.agentId);
     for (const facts of own) this.#containerLogs.seen(facts);
+    this.#orphans.observed(own);
     void this.#earlierLogs.observed(own);
     for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
     const awaited = [...this.#loops.values()].filter(({ spec: { container } }) => container.adopt !== undefined && container.image === '');
@@ -449,7 +472,7 @@ class Agent {
     const first = this.#engineUp === null;
     this.#engineUp = true;
     this.#engineReason = 'answers';
-    if (first) for (const event of this.#incidents.catchUp({ engine: 'up' })) this.#store(event);
+    if (first) for (const event of this.#incidents.incidents.catchUp({ engine: 'up' })) this.#store(event);
     else this.#emit({ kind: 'engine.recovered', severity: 'info', message: 'the engine answers again', data: {} });
     void this.#engine.info().then(
       (info) => {
@@ -480,6 +503,7 @@ class Agent {
 
   async #sampled(metrics: HostMetrics): Promise<void> {
     this.#metrics = metrics;
+    this.#incidents.measured(metrics);
     this.#checkStateDirectory();
     const containers = new Map(
       [...this.#loops].flatMap(([name, { state }]) =>
@@ -500,7 +524,7 @@ class Agent {
   #workloads(): WorkloadStatus[] {
     return [...this.#loops].map(([name, loop]) => ({
       ...loop.status(this.#measured.get(name) ?? null),
-      lastIncidentId: this.#incidents.lastOf(name),
+      lastIncidentId: this.#incidents.incidents.lastOf(name),
     }));
   }
 

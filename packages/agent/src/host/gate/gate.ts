@@ -110,11 +110,11 @@ export function look(before: GateState, readings: readonly Reading[], policy: Ga
 }
 
 /** When a look is due by time alone: a quiet time or the deadline ends. Null: only the host can change anything. */
-export function gateDueAt({ open, deadlineAt, conditions }: GateState, { quietForMs }: GatePolicy): number | null {
+export function gateDueAt({ open, deadlineAt, conditions }: GateState, { quietForMs }: GatePolicy, now: number): number | null {
   if (open) return null;
-  const pending = conditions.filter((condition) => condition.hold === 'settles' && condition.ok && !condition.waived);
-  const quietAt = Math.max(...pending.map(({ since }) => since + quietForMs));
-  const due = [quietAt, deadlineAt].filter((at) => at !== null && Number.isFinite(at)) as number[];
+  const quietAt = Math.max(...conditions.filter(({ hold, waived }) => hold === 'settles' && !waived).map(({ since }) => since + quietForMs));
+  // While one is unsatisfied its quiet time is not the end of anything, and a look too early only looks again.
+  const due = [quietAt, deadlineAt ?? Infinity].filter((at) => at > now && Number.isFinite(at));
   return due.length === 0 ? null : Math.min(...due);
 }
 

@@ -167,7 +167,7 @@ export class HostGate {
     if (state.open !== before.open || state.reason !== before.reason || before.conditions.length === 0) onGate(state.open, state.reason);
     if (shown(state) !== shown(before)) onChange();
     this.#timer?.cancel();
-    const dueAt = gateDueAt(state, spec);
+    const dueAt = gateDueAt(state, spec, now);
     this.#timer = clock.after(Math.max(1, Math.min(state.open ? restMs : waitingMs, (dueAt ?? Infinity) - now)), () => this.look());
     if (clearOf(state, (name) => beforeSetup.has(name), spec, now)) queueMicrotask(() => setup.nudge());
   }

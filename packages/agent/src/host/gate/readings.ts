@@ -109,7 +109,8 @@ export function seeScheduledShutdown({ spec, root }: ReadingsOptions, wallNow: n
   // One in the past was carried out or has failed.
   if (scheduled === null || wallNow - scheduled.at > 60_000) return { reading: settles(name, true, 'none') };
   const reason = `${isReboot(scheduled.mode) ? 'a reboot' : `a shutdown (${scheduled.mode})`} is scheduled for ${isoTime(scheduled.at)}`;
-  const awaited = scheduled.at - wallNow < spec.timeoutMs;
+  // Tomorrow's is no news; what falls silent today falls silent for another reason.
+  if (scheduled.at - wallNow >= spec.timeoutMs) return { reading: settles(name, true, `${reason}; not waited for`) };
   const condition: ReportedCondition = {
     name: isReboot(scheduled.mode) ? 'reboot-scheduled' : 'shutdown-scheduled',
     subject: '',
@@ -117,5 +118,5 @@ export function seeScheduledShutdown({ spec, root }: ReadingsOptions, wallNow: n
     reason,
     advice: 'Nothing; shutdown -c cancels it.',
   };
-  return { reading: settles(name, !awaited, reason), condition };
+  return { reading: settles(name, false, reason), condition };
 }

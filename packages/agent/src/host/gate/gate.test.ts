@@ -1,0 +1,169 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { clearOf, gateDueAt, initialGate, look, type GateNews, type GateState, type Reading } from './gate.ts';
+
+const policy = { quietForMs: 5_000, timeoutMs: 60_000 };
+const settles = (name: string, ok: boolean, message = `${name} is ${ok ? 'fine' : 'not'}`): Reading => ({ name, hold: 'settles', ok, message });
+const firm = (name: string, ok: boolean, more: Partial<Reading> = {}): Reading => ({ ...settles(name, ok), hold: 'firm', ...more });
+
+/** A gate that is looked at again and again. */
+function bench(settled = true) {
+  let state = initialGate(0);
+  const told: string[] = [];
+  return {
+    told,
+    state: () => state,
+    at(now: number, ...readings: readonly Reading[]): GateState {
+      const step = look(state, readings, policy, now, settled);
+      state = step.state;
+      told.push(...step.news.map(words));
+      return state;
+    },
+  };
+}
+
+const words = (news: GateNews): string =>
+  news.kind === 'opened' ? `opened after ${news.waitedMs}` : news.kind === 'waived' ? `waived ${news.conditions.map(({ name }) => name).join()}` : 'waiting';
+
+describe('the gate', () => {
+  test('before the first look nothing may begin', () => {
+    expect(initialGate(0)).toMatchObject({ open: false });
+  });
+
+  test('a machine that has been up for a while is open at the first look', () => {
+    const gate = bench();
+    expect(gate.at(100, settles('apt', true), firm('engine', true))).toMatchObject({ open: true, since: 100, deadlineAt: null });
+    expect(gate.told).toEqual([]);
+  });
+
+  test('after a boot everything must have been quiet', () => {
+    const gate = bench(false);
+    expect(gate.at(0, settles('apt', true))).toMatchObject({ open: false, reason: "the host's gate: everything must be quiet for 5.0 s" });
+    expect(gateDueAt(gate.state(), policy, 0)).toBe(5_000);
+    expect(gate.at(4_999, settles('apt', true)).open).toBe(false);
+    expect(gate.at(5_000, settles('apt', true))).toMatchObject({ open: true, since: 5_000 });
+  });
+
+  test('closes at once, opens after the quiet time, and says why once', () => {
+    const gate = bench();
+    gate.at(0, settles('apt', true));
+    const closed = gate.at(10_000, settles('apt', false, 'apt-get (pid 812) holds the lock'));
+    expect(closed).toMatchObject({ open: false, since: 10_000, deadlineAt: 70_000, reason: "the host's gate: apt-get (pid 812) holds the lock" });
+    gate.at(10_500, settles('apt', false, 'apt-get (pid 812) holds the lock'));
+    gate.at(11_000, settles('apt', true));
+    expect(gate.at(15_999, settles('apt', true)).open).toBe(false);
+    expect(gate.at(16_000, settles('apt', true))).toMatchObject({ open: true, since: 16_000, deadlineAt: null });
+    expect(gate.told).toEqual(['waiting', 'opened after 6000']);
+  });
+
+  test('one event a cause and wait, whatever number stands in the message, however often it comes and goes', () => {
+    const gate = bench();
+    gate.at(0, settles('apt', true), settles('tcp', true));
+    for (let n = 1; n < 20; n += 1) {
+      gate.at(n * 1_000, { ...settles('apt', n % 2 === 0, `dpkg (pid ${n})`), cause: 'dpkg' }, settles('tcp', n < 10));
+    }
+    expect(gate.told).toEqual(['waiting', 'waiting']);
+  });
+
+  test('at the deadline it opens without what is not satisfied, and each cause costs one wait only', () => {
+    const gate = bench();
+    gate.at(0, settles('apt', false), settles('tcp', true));
+    expect(gate.at(59_999, settles('apt', false), settles('tcp', true)).open).toBe(false);
+    const open = gate.at(60_000, settles('apt', false), settles('tcp', true));
+    expect(open).toMatchObject({ open: true, reason: 'open although apt is not', deadlineAt: null });
+    expect(gate.at(90_000, settles('apt', false), settles('tcp', true)).open).toBe(true);
+    // Another cause has a wait of its own, and the waived one still costs nothing.
+    expect(gate.at(100_000, settles('apt', false), settles('tcp', false))).toMatchObject({ open: false, deadlineAt: 160_000 });
+    gate.at(101_000, settles('apt', false), settles('tcp', true));
+    expect(gate.at(106_000, settles('apt', false), settles('tcp', true)).open).toBe(true);
+    // Satisfied for a moment only: the same cause. For the quiet time: another one.
+    gate.at(107_000, settles('apt', true), settles('tcp', true));
+    expect(gate.at(109_000, settles('apt', false), settles('tcp', true)).open).toBe(true);
+    gate.at(110_000, settles('apt', true), settles('tcp', true));
+    gate.at(115_000, settles('apt', true), settles('tcp', true));
+    expect(gate.at(116_000, settles('apt', false), settles('tcp', true)).open).toBe(false);
+    expect(gate.told).toEqual(['waiting', 'waived apt', 'opened after 60000', 'waiting', 'opened after 6000', 'waiting']);
+  });
+
+  test('a firm condition is never waived, needs no quiet time, and has no deadline', () => {
+    const gate = bench();
+    gate.at(0, settles('apt', true), firm('setup', false));
+    expect(gate.at(1e9, settles('apt', true), firm('setup', false))).toMatchObject({ open: false, deadlineAt: null });
+    expect(gate.at(1e9 + 1, settles('apt', true), firm('setup', true)).open).toBe(true);
+  });
+
+  test('what others tell of is not told again', () => {
+    const gate = bench();
+    gate.at(0, firm('engine', false, { toldElsewhere: true }));
+    expect(gate.at(1, firm('engine', true)).open).toBe(true);
+    expect(gate.told).toEqual([]);
+  });
+
+  test('some conditions can be asked about alone', () => {
+    const gate = bench();
+    const name = (asked: string): boolean => asked === 'apt';
+    expect(clearOf(gate.state(), name, policy, 0)).toBe(false);
+    gate.at(0, settles('apt', true), settles('tcp', false), firm('engine', false));
+    expect(clearOf(gate.state(), name, policy, 0)).toBe(true);
+    gate.at(1, settles('apt', false), settles('tcp', false));
+    expect(clearOf(gate.state(), name, policy, 1)).toBe(false);
+  });
+});
+
+const names = ['apt', 'reboot', 'tcp'] as const;
+const history = fc.array(
+  fc.record({
+    afterMs: fc.integer({ min: 1, max: 20_000 }),
+    ok: fc.record({ apt: fc.boolean(), reboot: fc.boolean(), tcp: fc.boolean() }),
+    setup: fc.boolean(),
+  }),
+  { maxLength: 60 },
+);
+
+test('whatever happens: never open over a firm condition, never waiting beyond the deadline, always open when quiet', () => {
+  fc.assert(
+    fc.property(history, fc.boolean(), (looks, settled) => {
+      let state = initialGate(0);
+      let now = 0;
+      /** Since when nothing firm has held it, and how long each has been as it is. */
+      let freeSince = 0;
+      const since = new Map<string, { ok: boolean; at: number }>();
+      const waived = new Set<string>();
+      let tellings = 0;
+      for (const { afterMs, ok, setup } of looks) {
+        const before = now;
+        now += afterMs;
+        const readings = [...names.map((name) => settles(name, ok[name])), firm('setup', setup)];
+        const first = since.size === 0;
+        for (const name of names) {
+          if (since.get(name)?.ok !== ok[name]) since.set(name, { ok: ok[name], at: first && settled && ok[name] ? -Infinity : now });
+        }
+        const step = look(state, readings, policy, now, settled);
+        const wasOpen = state.open;
+        state = step.state;
+        if (!setup) freeSince = now;
+
+        if (!setup) expect(state.open).toBe(false);
+        const quiet = names.every((name) => ok[name] && now - (since.get(name)?.at ?? now) >= policy.quietForMs);
+        if (setup && quiet) expect(state.open).toBe(true);
+        // The last look before this one was still before the deadline.
+        if (!state.open && setup) expect(before - Math.max(freeSince, state.since)).toBeLessThan(policy.timeoutMs);
+        for (const name of names) if (ok[name] && now - (since.get(name)?.at ?? now) >= policy.quietForMs) waived.delete(name);
+        const bad = names.filter((name) => !ok[name] && !waived.has(name));
+        if (bad.length > 0 && !step.news.some(({ kind }) => kind === 'waived')) expect(state.open).toBe(false);
+        for (const condition of state.conditions) if (condition.waived) waived.add(condition.name);
+        // What is waived closes nothing.
+        if (wasOpen && setup && bad.length === 0 && names.every((name) => waived.has(name) || (since.get(name)?.at ?? now) <= now - policy.quietForMs))
+          expect(state.open).toBe(true);
+        if (state.open) tellings = 0;
+        tellings += step.news.filter(({ kind }) => kind === 'waiting').length;
+        expect(tellings).toBeLessThanOrEqual(names.length + 1);
+        if (state.open) tellings = 0;
+        const due = gateDueAt(state, policy, now);
+        if (due !== null) expect(due).toBeGreaterThan(now);
+        if (state.open) expect([state.deadlineAt, due]).toEqual([null, null]);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
