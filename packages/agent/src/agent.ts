@@ -268,6 +268,7 @@ class Agent {
           accelerators: this.#accelerators,
           rebooted,
           store,
+          beforeRemoval: (containerId) => this.#incidents.gatherer.captured(containerId),
           journal: this.#journalOf(workload),
           clock,
           now: () => this.#steadyNow(),
@@ -493,11 +494,14 @@ class Agent {
   }
 
   #engineEvent(event: EngineEvent): void {
+    const loop = this.#loops.get(event.attributes['relight.workload'] ?? '');
+    const order = loop === undefined ? null : otherHands(event, loop.state);
+    if (order !== null) this.#incidents.incidents.observe(order);
     if (event.type === 'image') {
       if (event.action === 'delete' || event.action === 'untag') return;
       for (const loop of this.#loops.values()) loop.send({ type: 'image-changed' });
     } else if (event.action === 'oom') {
-      this.#loops.get(event.attributes['relight.workload'] ?? '')?.send({ type: 'oom', process: null, constraint: 'container' });
+      loop?.send({ type: 'oom', process: null, constraint: 'container' });
     }
   }
 

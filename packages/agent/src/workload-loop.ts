@@ -69,6 +69,8 @@ export interface LoopOptions {
   readonly emit: (event: EmittedEvent & { readonly workload: string; readonly at: number }) => void;
   /** Why a container that is to be adopted was not. */
   readonly whyNotAdopted?: () => RelightError;
+  /** Resolves when nobody reads this container any more: it may be evidence. */
+  readonly beforeRemoval: (containerId: string) => Promise<void>;
   readonly observe: () => void;
   readonly onChange: () => void;
 }
@@ -108,7 +110,7 @@ export class WorkloadLoop {
     });
     this.#inputs = new HeldInputs({
       clock: options.clock,
-      files: () => inputFiles(options.agent.file, this.#options.spec),
+      files: () => inputFiles(this.#options.spec),
       disks: [options.agent.stateDir, '/'],
       resolveVars: options.agent.vars.some((variable) => 'run' in variable) ? options.resolveVars : null,
       onChanged: (what, container) => this.send({ type: 'inputs-changed', what, container }),
@@ -257,7 +259,7 @@ export class WorkloadLoop {
     this.#op = { id: opId, abort };
     this.#progress = null;
     // Before they are read: what changes while it is tried counts as a change, too.
-    if (op.kind === 'prepare') this.#inputs.remember();
+    if (op.kind === 'prepare') void this.#inputs.remember();
     void this.#perform(op, abort.signal).then((result) => {
       if (this.#op?.id === opId) this.#op = null;
       this.send({ type: 'op-done', opId, result });
@@ -396,9 +398,10 @@ export class WorkloadLoop {
   }
 
   async #sweep(containerIds: readonly string[]): Promise<void> {
-    const { engine, logger } = this.#options;
+    const { beforeRemoval, engine, logger } = this.#options;
     for (const id of containerIds) {
       try {
+        await beforeRemoval(id);
         // Removing a container with many files takes the engine seconds.
         await engine.remove(id, { timeoutMs: 60_000, signal: this.#stop.signal });
       } catch (thrown) {

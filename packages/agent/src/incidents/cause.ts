@@ -284,7 +284,7 @@ function levelOf({ kind, data }: TimelineEntry): Level {
 }
 
 /** What failed, without when it is tried again. */
-const plain = ({ data, message }: TimelineEntry): string => textOf(data, 'cause') ?? message;
+const plain = ({ data, message }: TimelineEntry): string => textOf(data, 'failure') ?? message;
 
 function lastPart(message: string): string {
   return message.includes(': ') ? message.slice(message.indexOf(': ') + 2) : message;

@@ -19,6 +19,8 @@ import { emptyBook, type Book } from './book.ts';
 
 export interface IncidentStoreOptions {
   readonly stateDir: string;
+  /** The name of this host, for whoever reads the directory. */
+  readonly host: string;
   /** Of all incidents on disk together. Default 64 MiB. */
   readonly bytesMax?: number;
   /** Default 500. */
@@ -66,14 +68,15 @@ export class IncidentStore {
         const newer = document !== null && bookRevision(document) > incident.revision;
         return [key, newer ? { ...document, revision: bookRevision(document), evidence: [] } : incident];
       });
-      return { ...emptyBook, ...book, open: Object.fromEntries(open) };
+      const { settling, recent, paused, last, engineLost, rebooting } = { ...emptyBook, ...book };
+      return { version: 1, open: Object.fromEntries(open), settling, recent, paused, last, engineLost, rebooting };
     } catch {
       return emptyBook;
     }
   }
 
   saveBook(book: Book): void {
-    this.#write(() => replaceFile(join(this.#directory, 'book.json'), JSON.stringify(book)));
+    this.#write(() => replaceFile(join(this.#directory, 'book.json'), JSON.stringify({ host: this.#options.host, ...book })));
   }
 
   /** Takes over the book's word; the list of evidence is the store's own. */
@@ -84,9 +87,10 @@ export class IncidentStore {
 
   /** Adds one piece; a name that is there already, or one too many, is left out. `text` null: only its `error` is known. */
   addEvidence(id: string, item: Omit<EvidenceItem, 'bytes'>, text: string | null): void {
-    const held = this.#held.get(id);
-    if (held === undefined) return;
-    const { evidence, revision } = held.document;
+    const document = this.load(id);
+    if (document === null) return;
+    const held = this.#hold(id, document);
+    const { evidence, revision } = document;
     if (evidence.length >= evidencePiecesMax || evidence.some(({ name }) => name === item.name)) return;
     let kept: EvidenceItem = { ...item, bytes: text === null ? 0 : Buffer.byteLength(text) };
     if (text !== null && !this.#writeEvidence(held, item.name, zstdCompressSync(Buffer.from(text)))) {

@@ -145,7 +145,7 @@ function startAgent(): Agent {
   const shipper = new FollowingShipper({ directory: join(directory, 'logs'), clock: systemClock, logger, delivering: true, rateLimit });
   shipper.follow({ key: run, path: join(directory, 'run'), format: 'raw' });
   shipper.follow({ key: container, path: join(directory, 'c.log'), format: 'json-file' });
-  const store = new IncidentStore({ stateDir: directory, warn: assert.fail });
+  const store = new IncidentStore({ stateDir: directory, host: 'h', warn: assert.fail });
   const incidents = new Incidents({ clock: systemClock, store, workloads: ['worker'], random, delivering: true, gather: () => undefined });
   const uplink = new Uplink({
     spec: { url: server.url, tokenFile: join(directory, 'token'), caFile: null },

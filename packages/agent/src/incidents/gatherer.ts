@@ -1,0 +1,108 @@
+/**
+ * Decides when evidence is gathered, and how much of it: everything for the first failures, the last lines only for those
+ * that come close behind them, and nothing for the thirtieth of a crash loop. Nobody waits for it, except whoever wants to
+ * remove what it still reads.
+ */
+import type { Clock } from '@relight/shared/clock';
+import type { EvidenceItem, Incident } from '@relight/shared/incident';
+import { gatherEvidence, type EvidenceSource, type Subject } from './evidence.ts';
+import type { BookEvent } from './timeline.ts';
+
+export interface GathererOptions {
+  readonly clock: Clock;
+  readonly sources: readonly EvidenceSource[];
+  readonly redact: (text: string) => string;
+  /** The workload's container as it is known now; null: there is none. */
+  readonly containerOf: (workload: string) => Subject['container'];
+  readonly found: (incident: string, item: Omit<EvidenceItem, 'bytes'>, text: string | null) => void;
+}
+
+/** Failures of one workload within `windowMs`: so many with everything, so many more with their last lines. */
+const windowMs = 10 * 60_000;
+const completeMax = 3;
+const lightMax = 10;
+const lines = 500;
+const lightLines = 50;
+const bytesMax = 512 * 1024;
+const lightBytesMax = 32 * 1024;
+/** Later in the same incident: what another failure has to say is worth its last lines. */
+const againMs = 5_000;
+const startsAgain: ReadonlySet<BookEvent['kind']> = new Set(['container.died', 'process.exited', 'workload.held']);
+
+type Amount = 'complete' | 'light' | 'none';
+
+export class Gatherer {
+  readonly #options: GathererOptions;
+  /** When evidence was gathered, by workload; monotonic. */
+  readonly #past = new Map<string, number[]>();
+  /** The last gathering of an incident, and how many there were. */
+  readonly #seen = new Map<string, { readonly at: number; readonly count: number }>();
+  readonly #busy = new Map<string, { readonly containerId: string | null; readonly done: Promise<void> }>();
+
+  constructor(options: GathererOptions) {
+    this.#options = options;
+  }
+
+  /** For every event of an open incident. Returns at once. */
+  consider(incident: Incident, event: BookEvent): void {
+    const key = incident.workload ?? '';
+    const now = this.#options.clock.monotonic();
+    const seen = this.#seen.get(incident.id);
+    if (seen !== undefined && (seen.count >= 2 || now - seen.at < againMs || !startsAgain.has(event.kind))) return;
+    if (this.#busy.has(key)) return;
+    this.#remember(incident.id, now, (seen?.count ?? 0) + 1);
+    const amount = seen === undefined ? this.#amount(key, now) : 'light';
+    const suffix = seen === undefined ? '' : '@later';
+    if (amount !== 'complete' && seen === undefined) this.#leaveNote(incident.id, key, amount);
+    if (amount === 'none') return;
+    const subject = this.#subject(incident, event, amount);
+    const done = this.#gather(incident.id, subject, amount, suffix).finally(() => this.#busy.delete(key));
+    this.#busy.set(key, { containerId: subject.container?.id ?? null, done });
+  }
+
+  /** Resolves when nothing of this container is being read any more. */
+  async captured(containerId: string): Promise<void> {
+    await Promise.all([...this.#busy.values()].filter((busy) => busy.containerId === containerId).map(({ done }) => done));
+  }
+
+  #subject({ workload, generation }: Incident, event: BookEvent, amount: Amount): Subject {
+    const named = event.data['containerId'];
+    const known = workload === null ? null : this.#options.containerOf(workload);
+    const container = typeof named === 'string' && named !== known?.id ? { id: named, pid: 0 } : known;
+    return { workload, generation: event.generation ?? generation, container, lines: amount === 'complete' ? lines : lightLines };
+  }
+
+  #gather(id: string, subject: Subject, amount: Amount, suffix: string): Promise<void> {
+    const { clock, sources, redact, found } = this.#options;
+    return gatherEvidence(subject, {
+      clock,
+      redact,
+      sources: amount === 'complete' ? sources : sources.filter(({ light }) => light),
+      bytesMax: amount === 'complete' ? bytesMax : lightBytesMax,
+      found: (item, text) => found(id, { ...item, name: item.name + suffix }, text),
+    });
+  }
+
+  #amount(key: string, now: number): Amount {
+    const past = (this.#past.get(key) ?? []).filter((at) => now - at < windowMs);
+    this.#past.set(key, [...past, now].slice(-lightMax - 1));
+    if (past.length < completeMax) return 'complete';
+    return past.length < lightMax ? 'light' : 'none';
+  }
+
+  #leaveNote(id: string, key: string, amount: Amount): void {
+    const failures = this.#past.get(key)?.length ?? 0;
+    const many = failures > lightMax ? `more than ${lightMax}` : String(failures);
+    const left = amount === 'light' ? 'only the last lines were kept' : 'nothing was gathered';
+    this.#options.found(
+      id,
+      { name: 'note', title: 'why there is little evidence', at: this.#options.clock.now() },
+      `${left}: ${many} failures within ${windowMs / 60_000} minutes; those before it have everything`,
+    );
+  }
+
+  #remember(id: string, at: number, count: number): void {
+    this.#seen.set(id, { at, count });
+    for (const [old] of [...this.#seen].slice(0, -100)) this.#seen.delete(old);
+  }
+}
