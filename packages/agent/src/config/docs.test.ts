@@ -57,6 +57,7 @@ const sections: Readonly<Record<string, Section>> = {
   'Top level': section((part) => part, { version: 1, workloads: [] }, /^$/),
   host: top('host'),
   'host.gate': hostPart('gate'),
+  'host.accelerators': hostPart('accelerators'),
   'host.guard': hostPart('guard'),
   'host.setup[]': hostPart('setup', step, listed, /^host\.setup\[0\]$/),
   collector: top('collector', { url: 'http://c:1' }),

@@ -29,6 +29,7 @@ describe('the smallest configuration', () => {
         setup: [],
         guard: { file: null, maxAgeMs: 7_200_000 },
         orphans: 'remove-stopped',
+        accelerators: { gpus: null },
       },
       collector: null,
       stateDir: '/var/lib/relight',
@@ -65,6 +66,15 @@ describe('the smallest configuration', () => {
 });
 
 describe('workloads', () => {
+  it('looks after the GPUs of a container that has some, unless it has a check of its own', () => {
+    const container = { image: 'b', gpus: 'all' };
+    const own = { name: 'gpu', probe: { kind: 'gpu', automatic: false }, intervalMs: 30_000, timeoutMs: 10_000, failures: 2, restarts: 'container' };
+    expect(workload({ container }).live).toEqual([{ ...own, probe: { kind: 'gpu', automatic: true } }]);
+    expect(workload({ container, process: { run: 'x' }, live: [{ gpu: {} }] }).live).toEqual([own]);
+    expect(workload({ container, live: [{ gpu: {}, interval: '5m', restarts: 'none' }] }).live).toEqual([{ ...own, intervalMs: 300_000, restarts: 'none' }]);
+    expect(workload({ ready: [{ gpu: {} }] })).toMatchObject({ ready: [{ name: 'gpu', intervalMs: 1_000, timeoutMs: 10_000 }], live: [] });
+  });
+
   it('takes text for a shell and lists as argv', () => {
     expect(workload({ process: { run: 'ray start --address=$HEAD', before: ['ray', 'stop'] } }).process).toEqual({
       run: { text: 'ray start --address=$HEAD' },
