@@ -71,7 +71,7 @@ export function workloadFixture(overrides: Partial<WorkloadSpec> = {}, container
       },
     ],
     setup: [step('keys'), step('caches')],
-    process: { run: { text: 'ray start --block' }, before: null, stopTimeoutMs: 10_000 },
+    process: { run: { text: 'ray start --block' }, before: null, stopTimeoutMs: 10_000, maxRuntimeMs: null },
     readyWindowMs: 180_000,
     ready: [{ name: 'tcp', probe: { kind: 'tcp', address: 'localhost:1', from: 'host' }, intervalMs: 1_000, timeoutMs: 1_000 }],
     live: [

@@ -21,7 +21,16 @@ import { z } from 'zod';
 import { agentEventSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';
 import { segmentKeySchema } from './log-stream.ts';
-import { acceleratorSchema, acceleratorsMax, hostConditionSchema, hostConditionsMax, hostFactsSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from './status.ts';
+import {
+  acceleratorSchema,
+  acceleratorsMax,
+  hostConditionSchema,
+  hostConditionsMax,
+  hostFactsSchema,
+  hostGateSchema,
+  hostMetricsSchema,
+  workloadStatusSchema,
+} from './status.ts';
 
 export const agentPath = '/agent/v1';
 export const subprotocol = 'relight.v1';
@@ -147,6 +156,8 @@ export const welcomeSchema = z.object({
   protocol: z.number().int(),
   sessionId: z.string(),
   heartbeatMs: z.number().int().positive(),
+  /** How many hosts this collector knows: agents ask what they share the more slowly, the more they are. */
+  fleetSize: z.number().int().positive().optional(),
   /** Highest committed sequence of the agent's present epoch; 0 when none. */
   lastEventSeq: z.number().int().nonnegative(),
   /** One per segment named in hello. */

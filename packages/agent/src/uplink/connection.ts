@@ -40,6 +40,7 @@ export interface ConnectionOptions {
   readonly openSocket: OpenSocket;
   readonly onWelcome: (sessionId: string) => void;
   readonly onAction: (action: Action) => void;
+  readonly onFleetSize?: (size: number) => void;
   /** Exactly once, unless the constructor throws. */
   readonly onEnd: (end: ConnectionEnd) => void;
 }
@@ -223,7 +224,7 @@ export class Connection {
   }
 
   #effect(effect: SessionEffect): void {
-    const { incidents, logs, outbox, onAction, onWelcome } = this.#options;
+    const { incidents, logs, outbox, onAction, onFleetSize, onWelcome } = this.#options;
     switch (effect.kind) {
       case 'welcomed':
         this.#welcomed(effect.heartbeatMs);
@@ -244,6 +245,9 @@ export class Connection {
         break;
       case 'act':
         onAction(effect.action);
+        break;
+      case 'fleet-size':
+        onFleetSize?.(effect.size);
         break;
       case 'drain':
         this.#ending = { kind: 'told', ms: effect.reconnectAfterMs };

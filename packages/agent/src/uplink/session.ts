@@ -33,6 +33,7 @@ export type SessionEffect =
   | { readonly kind: 'log-committed'; readonly segment: SegmentKey; readonly offset: number; readonly rewind: boolean }
   | { readonly kind: 'incident-committed'; readonly ack: IncidentAck }
   | { readonly kind: 'watch'; readonly watch: Welcome['watch'] }
+  | { readonly kind: 'fleet-size'; readonly size: number }
   | { readonly kind: 'act'; readonly action: Action }
   | { readonly kind: 'drain'; readonly reconnectAfterMs: number }
   | { readonly kind: 'protocol-error'; readonly reason: string };
@@ -93,13 +94,14 @@ function onMessage(session: Session, message: CollectorMessage): SessionStep {
 
 function onWelcome(session: Session, welcome: Welcome): SessionStep {
   if (session.phase !== 'greeting') return { session, effects: [{ kind: 'protocol-error', reason: 'a second welcome' }] };
-  const { heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents } = welcome;
+  const { heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents, fleetSize } = welcome;
   return {
     session: { ...session, phase: 'live', sentSeq: lastEventSeq, incidents: incidents === true ? 'idle' : 'refused' },
     effects: [
       { kind: 'acknowledge', seq: lastEventSeq },
       { kind: 'welcomed', heartbeatMs, sessionId, committed: segments },
       { kind: 'watch', watch },
+      ...(fleetSize === undefined ? [] : [{ kind: 'fleet-size' as const, size: fleetSize }]),
     ],
   };
 }

@@ -13,7 +13,7 @@ import { openWebSocket, type Closing, type OpenSocket } from './socket.ts';
 
 export interface UplinkOptions extends Pick<
   ConnectionOptions,
-  'spec' | 'clock' | 'random' | 'outbox' | 'incidents' | 'logs' | 'hello' | 'status'
+  'spec' | 'clock' | 'random' | 'outbox' | 'incidents' | 'logs' | 'hello' | 'status' | 'onFleetSize'
 > {
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly onAction: (action: Action) => Promise<ActionResult>;

@@ -133,7 +133,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     });
     if (verdict.accepted) {
       this.#arrive(session, hello, verdict);
-      return { accepted: true, watch: this.#watches.of(hello.host) };
+      return { accepted: true, watch: this.#watches.of(hello.host), fleetSize: [...this.#book.entries()].length };
     }
     if (verdict.notice !== undefined && byId !== undefined)
       this.#notice(byId, verdict.notice, { agentId: hello.agentId, machineId: hello.machineId });

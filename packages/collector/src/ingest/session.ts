@@ -39,7 +39,7 @@ export interface AgentSocket {
 
 export type Watch = readonly { readonly workload?: string; readonly source?: string }[];
 export type Claim =
-  | { readonly accepted: true; readonly watch: Watch }
+  | { readonly accepted: true; readonly watch: Watch; readonly fleetSize?: number }
   | { readonly accepted: false; readonly code: number; readonly reason: string };
 
 /** What a session tells the fleet. */
@@ -272,6 +272,7 @@ export class Session {
       lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),
       segments: hello.segments.map((segment) => ({ segment, offset: store.committedOffset(hello.agentId, segment) })),
       watch: [...claim.watch],
+      ...(claim.fleetSize === undefined ? {} : { fleetSize: claim.fleetSize }),
       incidents: true,
     });
   }
