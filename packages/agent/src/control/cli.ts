@@ -39,7 +39,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const run = async (handler: Handler): Promise<void> => {
     exitCode = await handler();
   };
-  for (const add of [addRun, addCheck, addPlan, addStatus, addPause, addResume, addRestart, addReplay, addImport, addFacts])
+  for (const add of [addRun, addCheck, addPlan, addStatus, addIncidents, addPause, addResume, addRestart, addReplay, addImport, addFacts])
     add(program, io, run);
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -104,6 +104,22 @@ const addStatus: Add = (program, io, run) => {
     .addHelpText('after', examples(['relight-agent status', 'relight-agent status --json | jq .workloads[].phase']))
     .action((options: { stateDir?: string; json?: true }) =>
       run(async () => (await import('./status-command.ts')).statusCommand(options, io)),
+    );
+};
+
+const addIncidents: Add = (program, io, run) => {
+  program
+    .command('incidents')
+    .summary('what has failed on this host, why, and what became of it')
+    .description('Failures and their recovery, newest first; with an ID: one of them, its cause first. Needs neither collector nor agent.')
+    .argument('[id]', 'one incident; the beginning of its id is enough', notEmpty)
+    .option('--full', 'of one: all of its evidence')
+    .addOption(new Option('--evidence <name>', 'of one: this piece of its evidence, nothing else').argParser(notEmpty))
+    .addOption(stateDirOption('/var/lib/relight'))
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['relight-agent incidents', 'relight-agent incidents 20260131-1200 --evidence log:process']))
+    .action((id: string | undefined, options: { stateDir?: string; json?: true; full?: true; evidence?: string }) =>
+      run(async () => (await import('./incidents-command.ts')).incidentsCommand(id, options, io)),
     );
 };
 

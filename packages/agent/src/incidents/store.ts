@@ -122,9 +122,19 @@ export class IncidentStore {
     return body === null ? null : zstdDecompressSync(body, { maxOutputLength: evidenceUnpackedBytesMax }).toString('utf8');
   }
 
+  /** Null: no agent has written here. */
+  readHost(): string | null {
+    try {
+      const { host } = JSON.parse(read(join(this.#directory, 'book.json'))?.toString('utf8') ?? '{}') as { host?: unknown };
+      return typeof host === 'string' ? host : null;
+    } catch {
+      return null;
+    }
+  }
+
   /** Newest first. */
   ids(): string[] {
-    const onDisk = list(this.#directory).filter((name) => idPattern.test(name) && name !== 'book.json');
+    const onDisk = list(this.#directory).filter((name) => idPattern.test(name));
     return [...new Set([...onDisk, ...this.#held.keys()])].toSorted().toReversed();
   }
 

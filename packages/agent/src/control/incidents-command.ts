@@ -1,0 +1,80 @@
+/** `relight-agent incidents`: what has failed on this host, out of the state directory: with no collector, and with no agent. */
+import { hostname } from 'node:os';
+import type { ApiIncident } from '@relight/shared/api';
+import { RelightError } from '@relight/shared/errors';
+import { incidentResource } from '@relight/shared/incident-resource';
+import { evidenceText, incidentLines } from '@relight/shared/incident-view';
+import { formatDurationMs } from '@relight/shared/units';
+import { IncidentStore } from '../incidents/store.ts';
+import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
+
+export interface IncidentsOptions {
+  readonly stateDir?: string;
+  readonly json?: boolean;
+  readonly full?: boolean;
+  readonly evidence?: string;
+}
+
+const shownMax = 50;
+const plain = (text: string): string => text;
+/** Nothing that a program has printed may drive the terminal. */
+const printable = (text: string): string => text.replaceAll(/[\p{Cc}\u202A-\u202E\u2066-\u2069]+/gu, ' ').trimEnd();
+
+export async function incidentsCommand(id: string | undefined, options: IncidentsOptions, io: Io): Promise<ExitCode> {
+  const stateDir = stateDirOrDefault(options.stateDir, io.env);
+  const store = new IncidentStore({ stateDir, host: '', warn: plain });
+  const host = store.readHost() ?? hostname();
+  if (id === undefined) listAll(store, host, options, io);
+  else showOne(store, host, theOne(store, id), options, io);
+  return 0;
+}
+
+function listAll(store: IncidentStore, host: string, { json }: IncidentsOptions, io: Io): void {
+  const items = store
+    .ids()
+    .slice(0, shownMax)
+    .flatMap((id) => {
+      const incident = store.load(id);
+      return incident === null ? [] : [incidentResource(host, incident)];
+    });
+  if (json === true) io.write(`${JSON.stringify({ items, next: null }, null, 2)}\n`);
+  else io.write(items.length === 0 ? 'no incidents\n' : `${items.map((item) => `${lineOf(item, io.clock.now())}\n`).join('')}`);
+}
+
+/** `20260131-120000-x7k2m9  ray-worker  open      3 m 10 s ago  the mount data died` */
+function lineOf({ id, workload, openedAt, closedAt, timeToRecoverMs, cause }: ApiIncident, now: number): string {
+  const lasted = closedAt === null ? 'open' : timeToRecoverMs === null ? 'over' : `over after ${formatDurationMs(timeToRecoverMs)}`;
+  const ago = `${formatDurationMs(Math.max(0, now - Date.parse(openedAt)))} ago`;
+  return [id, workload ?? 'the host', lasted.padEnd(20), ago, printable(cause)].join('  ');
+}
+
+function showOne(store: IncidentStore, host: string, id: string, { json, full, evidence }: IncidentsOptions, io: Io): void {
+  const incident = store.load(id);
+  if (incident === null) throw new RelightError('not-found', `incident ${id} cannot be read`);
+  const texts = new Map(incident.evidence.flatMap(({ name }) => textOf(store, id, name)));
+  const resource = incidentResource(host, incident, texts);
+  if (evidence !== undefined) {
+    const lines = evidenceText(resource, evidence, printable);
+    const names = incident.evidence.map(({ name }) => name).join(', ');
+    if (lines === undefined)
+      throw new RelightError('not-found', `incident ${id} has no evidence "${evidence}"; it has: ${names || 'none'}`);
+    io.write(`${lines.join('\n')}\n`);
+    return;
+  }
+  const view = { bold: plain, dim: plain, bad: plain, good: plain, clean: printable, now: io.clock.now(), full: full === true };
+  io.write(json === true ? `${JSON.stringify(resource, null, 2)}\n` : `${incidentLines(resource, view).join('\n')}\n`);
+}
+
+function textOf(store: IncidentStore, id: string, name: string): [string, string][] {
+  const text = store.evidenceText(id, name);
+  return text === null ? [] : [[name, text]];
+}
+
+function theOne(store: IncidentStore, given: string): string {
+  const found = store.ids().filter((id) => id.startsWith(given));
+  const [only, another] = found.includes(given) ? [given] : found;
+  if (only === undefined) throw new RelightError('not-found', `there is no incident ${given} on this host`);
+  if (another !== undefined)
+    throw new RelightError('conflict', `more than one incident begins with ${given}: ${found.slice(0, 6).join(', ')}`);
+  return only;
+}
