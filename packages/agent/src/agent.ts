@@ -41,6 +41,7 @@ import { otherHands } from './incidents/other-hands.ts';
 import { MetricsSampler } from './host/metrics.ts';
 import { Orphans } from './host/orphans.ts';
 import { machineGoesDown } from './host/shutdown.ts';
+import { HostWatch } from './host/watch.ts';
 import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
 import { ContainerLogs } from './logs/container-logs.ts';
 import { EarlierLogs } from './logs/earlier-logs.ts';
@@ -110,6 +111,7 @@ class Agent {
   readonly #gate: HostGate;
   readonly #orphans: Orphans;
   readonly #accelerators: Accelerators;
+  readonly #watch: HostWatch;
   readonly #shipper: FollowingShipper;
   readonly #containerLogs: ContainerLogs;
   readonly #observer: EngineObserver;
@@ -183,6 +185,20 @@ class Agent {
       path: process.env['PATH'] ?? '',
       report: (source, list) => this.#conditions.set(source, list),
       workloads: () => new Map([...this.#loops].map(([name, loop]) => [name, loop.acceleratorUser()])),
+    });
+    this.#watch = new HostWatch({
+      clock,
+      logger,
+      stateDir,
+      ownerId: this.#identity.agentId,
+      engine: this.#engine,
+      conditions: this.#conditions,
+      workloads: () =>
+        [...this.#loops.values()].map((loop) => ({
+          containerId: loop.state.container?.id ?? null,
+          send: (event) => loop.send(event),
+        })),
+      onXid: (xid, at, history) => this.#accelerators.xid(xid, at, history),
     });
     const rebooted = this.#rebooted();
     this.#gate = makeGate({
@@ -382,6 +398,7 @@ class Agent {
     this.#earlierLogs.follow();
     await this.#control.listen();
     this.#accelerators.start();
+    this.#watch.start();
     this.#hostMetrics.start((metrics) => void this.#sampled(metrics));
     // Before anybody could begin anything.
     await this.#gate.start();
@@ -419,6 +436,7 @@ class Agent {
     this.#observer.stop();
     this.#hostMetrics.dispose();
     this.#accelerators.dispose();
+    this.#watch.dispose();
     this.#conditions.dispose();
     for (const loop of this.#loops.values()) loop.stop();
     await this.#control.close();
@@ -478,6 +496,7 @@ class Agent {
     void this.#engine.info().then(
       (info) => {
         this.#engineInfo = info;
+        this.#hostMetrics.watchDisk(info.rootDirectory);
       },
       (thrown: unknown) => this.#logger.warn({ reason: toRelightError(thrown).message }, 'the engine does not tell its version'),
     );
@@ -501,12 +520,15 @@ class Agent {
       if (event.action === 'delete' || event.action === 'untag') return;
       for (const loop of this.#loops.values()) loop.send({ type: 'image-changed' });
     } else if (event.action === 'oom') {
+      // First the kernel's word, which names the process.
+      this.#watch.lookAtKernelLog();
       loop?.send({ type: 'oom', process: null, constraint: 'container' });
     }
   }
 
   async #sampled(metrics: HostMetrics): Promise<void> {
     this.#metrics = metrics;
+    this.#watch.sampled(metrics);
     this.#incidents.measured(metrics);
     this.#checkStateDirectory();
     const containers = new Map(

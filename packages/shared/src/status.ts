@@ -49,6 +49,7 @@ export const diskMetricsSchema = z.object({
   totalBytes: z.number(),
   freeBytes: z.number(),
   inodesFree: z.number().optional(),
+  inodesTotal: z.number().optional(),
 });
 
 export const hostMetricsSchema = z.object({
@@ -58,6 +59,8 @@ export const hostMetricsSchema = z.object({
   cpuUsed: z.number().optional(),
   memoryTotalBytes: z.number().optional(),
   memoryAvailableBytes: z.number().optional(),
+  /** Share of the last minute in which nothing could run for want of memory, 0…1; absent where the kernel does not count it. */
+  memoryStalled: z.number().optional(),
   disks: z.array(diskMetricsSchema).default([]),
   /** Since the last sample, interfaces that lead out of the host: no loopback, no bridges and veths of containers. */
   networkReceiveBytesPerSecond: z.number().optional(),

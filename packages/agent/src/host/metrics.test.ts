@@ -45,7 +45,7 @@ describe('host metrics', () => {
       networkReceiveBytesPerSecond: 2_000,
       networkTransmitBytesPerSecond: 1_000,
       agentResidentBytes: 7,
-      disks: [{ path: '/data', totalBytes: 4_096_000, freeBytes: 1_638_400, inodesFree: 60 }],
+      disks: [{ path: '/data', totalBytes: 4_096_000, freeBytes: 1_638_400, inodesFree: 60, inodesTotal: 100 }],
     });
   });
 

@@ -1,5 +1,5 @@
 /**
- * The host's metrics, every 10 s. Five small files of /proc, read at once, and statfs on disks that are named; a sample costs
+ * The host's metrics, every 10 s. Six small files of /proc, read at once, and statfs on disks that are named; a sample costs
  * well under a millisecond of CPU. What cannot be read is absent from the sample.
  *
  * statfs on a dead FUSE or network file system never returns. So only file systems known to be local are asked (the mount
@@ -10,6 +10,7 @@ import type { HostMetrics } from '@relight/shared/status';
 import { readFileSync, type StatsFs } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { parseMemoryStalled } from './resources.ts';
 import { type CpuTicks, mountOf, parseCpuTicks, parseLoad1, parseMemory, parseNetworkBytes } from './proc.ts';
 import { parseMountinfo } from '../stages/proc.ts';
 
@@ -39,7 +40,7 @@ interface Counters {
 
 export class MetricsSampler {
   readonly #clock: Clock;
-  readonly #disks: readonly string[];
+  #disks: readonly string[];
   readonly #procRoot: string;
   readonly #residentBytes: () => number;
   readonly #statfs: (path: string) => Promise<StatsFs>;
@@ -54,6 +55,11 @@ export class MetricsSampler {
     this.#residentBytes = options.residentBytes ?? (() => process.memoryUsage.rss());
     this.#statfs = options.statfs ?? ((path) => statfs(path));
     this.#last = this.#readCounters();
+  }
+
+  /** One more disk of interest, known only now: the engine's root. */
+  watchDisk(path: string): void {
+    this.#disks = [...new Set([...this.#disks, resolve(path)])];
   }
 
   /** Samples at once and then every 10 s, until disposed. */
@@ -86,6 +92,7 @@ export class MetricsSampler {
         cpuUsed: elapsed < windowMsMin ? undefined : cpuShare(before.cpu, now.cpu),
         memoryTotalBytes: memory.totalBytes,
         memoryAvailableBytes: memory.availableBytes,
+        memoryStalled: parseMemoryStalled(this.#read('pressure/memory')),
         networkReceiveBytesPerSecond: rate(before.network?.receive, now.network?.receive, elapsed),
         networkTransmitBytesPerSecond: rate(before.network?.transmit, now.network?.transmit, elapsed),
         agentResidentBytes: this.#residentBytes(),
@@ -135,7 +142,7 @@ export class MetricsSampler {
         totalBytes: stats.blocks * stats.bsize,
         freeBytes: stats.bavail * stats.bsize,
         // Btrfs and some others have no inodes to run out of, and say 0 of 0.
-        ...(stats.files > 0 ? { inodesFree: stats.ffree } : {}),
+        ...(stats.files > 0 ? { inodesFree: stats.ffree, inodesTotal: stats.files } : {}),
       }),
       () => null,
     );
