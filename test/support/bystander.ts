@@ -7,7 +7,7 @@ import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { ApiEvent, ApiWorkload } from '@relight/shared/api';
 import type { EventKind } from '@relight/shared/event';
 import type { Phase } from '@relight/shared/phase';
-import type { Lab, LabAgent } from './lab.ts';
+import type { AgentOptions, Lab, LabAgent } from './lab.ts';
 import { waitFor } from './wait.ts';
 
 /** In the form of the agent's YAML. Restarts at once, and after that soon: what is tested here is not the waiting. */
@@ -36,7 +36,14 @@ export class Bystander {
   }
 
   /** An agent of its own on a host named like the workload. Returns at once: the workload may never become ready. */
-  static async start(lab: Lab, name: string, image: string, { container, ...rest }: WorkloadDocument = {}): Promise<Bystander> {
+  static async start(
+    lab: Lab,
+    name: string,
+    image: string,
+    { container, ...rest }: WorkloadDocument = {},
+    service: AgentOptions['service'] = {},
+    hostFields: Fields = {},
+  ): Promise<Bystander> {
     const containerName = `e2e-${name}-${process.pid}`;
     const workload = {
       name,
@@ -44,7 +51,7 @@ export class Bystander {
       restart: { process: soon, container: soon },
       ...rest,
     };
-    const agent = await lab.addAgent({ host: name, workloads: [workload] });
+    const agent = await lab.addAgent({ host: name, workloads: [workload], service, hostFields });
     return new Bystander(lab, agent, name, containerName);
   }
 
@@ -56,8 +63,8 @@ export class Bystander {
     return new Bystander(lab, agent, name, containerName);
   }
 
-  static async ready(lab: Lab, name: string, image: string, document: WorkloadDocument = {}): Promise<Bystander> {
-    const bystander = await Bystander.start(lab, name, image, document);
+  static async ready(lab: Lab, name: string, image: string, document: WorkloadDocument = {}, hostFields: Fields = {}): Promise<Bystander> {
+    const bystander = await Bystander.start(lab, name, image, document, {}, hostFields);
     await bystander.phase('ready');
     // The phase may arrive before the events that led to it: a mark comes behind them.
     await bystander.next(0, 'workload.ready');

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FleetClient } from './fleet-client.ts';
 import { startTicks } from './processes.ts';
-import { cleanEnvironment, Service } from './service.ts';
+import { cleanEnvironment, Service, type ServiceOptions } from './service.ts';
 import { startWebhook, type Webhook } from './webhook.ts';
 
 const packages = join(import.meta.dirname, '../../packages');
@@ -37,13 +37,17 @@ export interface LabOptions {
   readonly collector?: { readonly alerts?: Readonly<Record<string, unknown>> } & Readonly<Record<string, unknown>>;
 }
 
-interface AgentOptions {
+export interface AgentOptions {
   readonly host: string;
   readonly labels?: Readonly<Record<string, string>>;
   /** As in the agent's YAML. */
   readonly workloads: readonly Readonly<Record<string, unknown>>[];
+  /** Further fields of the section `host`: gate, setup … */
+  readonly hostFields?: Readonly<Record<string, unknown>>;
   /** Further top-level fields of the agent's YAML: vars, engine … */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Of the agent's process, and what executes it: for a host that looks different. */
+  readonly service?: Pick<ServiceOptions, 'env' | 'through'>;
   /** Default true. */
   readonly start?: boolean;
 }
@@ -162,7 +166,7 @@ class ProcessLab implements Lab {
     await this.collector.start();
   }
 
-  async addAgent({ host, labels = {}, workloads, config = {}, start = true }: AgentOptions): Promise<LabAgent> {
+  async addAgent({ host, labels = {}, workloads, hostFields = {}, config = {}, service: process = {}, start = true }: AgentOptions): Promise<LabAgent> {
     const home = join(this.directory, 'hosts', host);
     const stateDir = join(home, 'state');
     const configFile = join(home, 'agent.yaml');
@@ -173,7 +177,7 @@ class ProcessLab implements Lab {
       const document = {
         version: 1,
         // Whoever installs a package beside the tests, on a machine that has just booted, must not hold them up.
-        host: { name: host, labels, gate: { quiet_for: '0s', package_manager_idle: false, pending_reboot: 'report' } },
+        host: { name: host, labels, gate: { quiet_for: '0s', package_manager_idle: false, pending_reboot: 'report' }, ...hostFields },
         collector: { url: this.url, token_file: tokenFile },
         state_dir: stateDir,
         engine: { socket: this.#engineSocket },
@@ -187,6 +191,7 @@ class ProcessLab implements Lab {
       name: `agent of ${host}`,
       args: [programs.agent, 'run', '--config', configFile],
       logFile: join(home, 'agent.log'),
+      ...process,
     });
     const agent = { host, service, configFile, stateDir, configure };
     if (this.#disposed) throw new Error('the lab is gone');

@@ -11,6 +11,8 @@ export interface ServiceOptions {
   /** Script and its arguments; executed by the Node that runs us. */
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A program that executes the rest of its arguments: `['unshare', '--mount', 'sh', '-c', '… exec "$@"', 'sh']`. */
+  readonly through?: readonly string[];
   /** Everything it prints is appended here. */
   readonly logFile: string;
   /** Whether it serves already; asked until it says yes. Default: as soon as it runs. */
@@ -23,9 +25,10 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 }
 
 /** Where util-linux is, a service does not outlive whoever started it, even when that one is killed with -9. */
-function dyingWithUs(): readonly [string, ...string[]] {
+function dyingWithUs(through: readonly string[]): readonly [string, ...string[]] {
   const setpriv = findProgram('setpriv');
-  return setpriv === undefined ? [process.execPath] : [setpriv, '--pdeathsig', 'KILL', process.execPath];
+  const [first = process.execPath, ...rest] = [...through, process.execPath];
+  return setpriv === undefined ? [first, ...rest] : [setpriv, '--pdeathsig', 'KILL', first, ...rest];
 }
 
 const startTimeoutMs = 30_000;
@@ -50,11 +53,11 @@ export class Service {
 
   /** Resolves when it is up; fails with its last output when it ends before. */
   async start(): Promise<void> {
-    const { name, args, env, logFile, isUp } = this.#options;
+    const { name, args, env, through = [], logFile, isUp } = this.#options;
     if (this.#child !== undefined) throw new Error(`${name} runs already`);
     const log = openSync(logFile, 'a');
     // A process group of its own: Ctrl-C at the terminal is for whoever runs the lab, and that one stops us in order.
-    const [program, ...before] = dyingWithUs();
+    const [program, ...before] = dyingWithUs(through);
     const options = { stdio: ['ignore', log, log], detached: true, env: { ...cleanEnvironment(), ...env } } satisfies SpawnOptions;
     const child = spawn(program, [...before, ...args], options);
     closeSync(log);

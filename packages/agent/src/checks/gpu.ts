@@ -44,7 +44,7 @@ async function judge(lost: boolean, why: string, { gpus, containerId }: ProbeCon
   const working = host.gpus
     .flatMap(({ processes }) => processes)
     .filter(({ pid, compute }) => compute && readCgroup('/proc', pid)?.includes(containerId) === true);
-  if (working.length === 0) return { ok: false, message: `${why} (the host's nvidia-smi works)` };
+  if (working.length === 0) return { ok: false, message: `${why} (the host's nvidia-smi works)`, code: 'gpu-lost' };
   const names = working.map(({ pid, name }) => `${name} (pid ${pid})`);
   return report(`${why}; ${names.join(', ')} still runs on a GPU, so the container is left alone`);
 }

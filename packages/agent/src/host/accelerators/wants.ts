@@ -9,4 +9,4 @@ const tpuPath = /^\/dev\/(?:accel\d+|vfio(?:\/.*)?|)$/;
 
 /** By name, or with all devices of the host. Says nothing about whether the host has TPUs. */
 export const usesTpus = ({ privileged, devices, volumes }: Pick<ContainerSpec, 'privileged' | 'devices' | 'volumes'>): boolean =>
-  privileged || [...devices, ...volumes].some(({ source }) => tpuPath.test(source));
+  privileged || [...devices, ...volumes].some(({ source, target }) => tpuPath.test(source) || tpuPath.test(target));
