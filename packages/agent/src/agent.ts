@@ -12,6 +12,7 @@ import { toRelightError } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { HostFacts, HostMetrics, WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import type { Logger } from 'pino';
+import type { ActionOutcome, ControlAction } from './control/action.ts';
 import { carryOut } from './control/carry-out.ts';
 import { MountProbes } from './checks/mount.ts';
 import { Prober } from './checks/prober.ts';
@@ -128,6 +129,8 @@ class Agent {
   readonly #lock: StateLock;
   readonly #adopter: Adopter;
   readonly #adopting = new Set<string>();
+  /** Until the first look: what fell, fell with the machine. */
+  #afterBoot = false;
   #engineUp: boolean | null = null;
   #engineReason = 'not asked yet';
   #engineInfo: EngineInfo | null = null;
@@ -199,8 +202,10 @@ class Agent {
           send: (event) => loop.send(event),
         })),
       onXid: (xid, at, history) => this.#accelerators.xid(xid, at, history),
+      metadataUrl: process.env['RELIGHT_METADATA_URL'],
     });
     const rebooted = this.#rebooted();
+    this.#afterBoot = rebooted;
     this.#gate = makeGate({
       spec,
       bootId: this.#bootId,
@@ -312,7 +317,7 @@ class Agent {
       path: join(stateDir, 'control.sock'),
       handlers: {
         status: () => this.#status(),
-        act: (action) => Promise.resolve(carryOut(action, this.#loops, 'by hand on the host', this.#steadyNow())),
+        act: (action) => Promise.resolve(this.#carryOut(action, 'by hand on the host')),
       },
       onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
     });
@@ -378,7 +383,7 @@ class Agent {
             message: `host ${host.name} refuses remote actions (host.remote_actions)`,
           });
         }
-        return Promise.resolve(carryOut(action, this.#loops, 'by an operator', this.#steadyNow()));
+        return Promise.resolve(this.#carryOut(action, 'by an operator'));
       },
     });
   }
@@ -420,7 +425,9 @@ class Agent {
   async stop(why: 'signal' | 'state-lost' = 'signal'): Promise<void> {
     const lost = why === 'state-lost';
     if (!lost) await this.#systemd.stopping();
-    const reason = (await machineGoesDown()) ? 'rebooting' : 'stopped';
+    // A preempted machine does not come back by itself, whatever systemd calls it.
+    const preempted = this.#watch.departure?.kind === 'preemption';
+    const reason = !preempted && (await machineGoesDown()) ? 'rebooting' : 'stopped';
     const because = lost
       ? ': its state directory was deleted or taken over, it starts over'
       : reason === 'rebooting'
@@ -446,6 +453,12 @@ class Agent {
     this.#outbox.close();
   }
 
+  #carryOut(action: Omit<ControlAction, 'type'>, by: string): ActionOutcome {
+    // Whoever resumes the host wants to see it tried now: its commands, too.
+    if (action.action === 'resume' && action.workload === undefined) this.#gate.retrySetup();
+    return carryOut(action, this.#loops, by, this.#steadyNow());
+  }
+
   #emit(event: Omit<NewAgentEvent, 'at'> & { readonly at?: number }): void {
     const { event: emitted, follow } = this.#incidents.incidents.take({ ...event, at: event.at ?? this.#clock.now() });
     for (const one of [emitted, ...follow]) this.#store(one);
@@ -464,7 +477,8 @@ class Agent {
     for (const facts of own) this.#containerLogs.seen(facts);
     this.#orphans.observed(own);
     void this.#earlierLogs.observed(own);
-    for (const loop of this.#loops.values()) loop.observed(containers, afterOutage);
+    for (const loop of this.#loops.values()) loop.observed(containers, afterOutage, this.#afterBoot);
+    this.#afterBoot = false;
     const awaited = [...this.#loops.values()].filter(({ spec: { container } }) => container.adopt !== undefined && container.image === '');
     const come = awaited.filter(({ spec }) => containers.some(({ name }) => name === spec.container.name));
     if (come.length > 0) void this.#adopt(come).then((adopted) => (adopted ? this.#observer.observe() : undefined));

@@ -31,6 +31,8 @@ import { afterReboot, durable, initialState, restore, type WorkloadState } from 
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
 import { withoutSecrets } from './supervisor/journal.ts';
+import { isSpare } from './supervisor/spare-state.ts';
+import { SpareLoop } from './spare-loop.ts';
 import type { WorkloadJournal } from './workload-journal.ts';
 import type { WorkloadStore } from './workload-store.ts';
 
@@ -83,6 +85,7 @@ export class WorkloadLoop {
   readonly #queue: SupervisorEvent[] = [];
   readonly #watches: RunWatches;
   readonly #inputs: HeldInputs;
+  readonly #spare: SpareLoop | null;
   readonly #stop = new AbortController();
   #state: WorkloadState;
   #draining = false;
@@ -108,6 +111,7 @@ export class WorkloadLoop {
       logger: options.logger,
       onExit: (run, exit, containerAlive) => void this.#runExited(run, exit, containerAlive),
     });
+    this.#spare = options.spec.spare === null ? null : new SpareLoop(options, (event) => this.send(event));
     this.#inputs = new HeldInputs({
       clock: options.clock,
       files: () => inputFiles(this.#options.spec),
@@ -145,11 +149,12 @@ export class WorkloadLoop {
     this.#settle();
   }
 
-  observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
+  observed(containers: readonly ContainerFacts[], afterOutage: boolean, afterBoot = false): void {
     const { spec } = this.#options;
     const own = containers.filter((facts) => facts.labels['relight.workload'] === spec.name || facts.name === spec.container.name);
     this.#compareSpec(own);
-    this.send({ type: 'observed', containers: own, afterOutage });
+    this.send({ type: 'observed', containers: own, afterOutage, ...(afterBoot ? { afterBoot } : {}) });
+    this.#spare?.observed(own, afterOutage);
   }
 
   /** Once: does what runs come from another configuration than the present one? The saved one tells, or else the label. */
@@ -172,7 +177,8 @@ export class WorkloadLoop {
   }
 
   status(metrics: WorkloadMetrics | null): WorkloadStatus {
-    return workloadStatus(this.#state, this.#options.spec, this.#progress, metrics);
+    const status = workloadStatus(this.#state, this.#options.spec, this.#progress, metrics);
+    return this.#spare === null ? status : { ...status, spare: this.#spare.status() };
   }
 
   /** Lets go of everything; containers, mounts and processes go on as they are. */
@@ -180,6 +186,7 @@ export class WorkloadLoop {
     this.#stop.abort();
     this.#tick?.cancel();
     this.#prober.dispose();
+    this.#spare?.stop();
     this.#op?.abort.abort(new RelightError('cancelled', 'the agent stops'));
     this.#watches.dispose();
     this.#inputs.dispose();
@@ -323,6 +330,7 @@ export class WorkloadLoop {
     this.#setWatches();
     this.#inputs.set(this.#state.phase === 'held' ? (this.#state.held?.failure.code ?? null) : null, this.#vars);
     const { now, spec, clock } = this.#options;
+    this.#spare?.main(this.#state);
     this.#tick?.cancel();
     const at = wakeAt(this.#state, { spec });
     this.#tick = at === null ? null : clock.after(Math.max(tickMsMin, at - now()), () => this.send({ type: 'tick' }));
@@ -435,7 +443,7 @@ function mayBeginSomething(event: SupervisorEvent): boolean {
 
 /** Without saved state: the newest running container of ours carries the fingerprint of what it was made from. */
 function changesByLabel(containers: readonly ContainerFacts[], spec: WorkloadSpec, ownerId: string): readonly Change[] {
-  const running = containers.filter((facts) => facts.labels['relight.agent'] === ownerId && facts.status === 'running');
+  const running = containers.filter((facts) => facts.labels['relight.agent'] === ownerId && facts.status === 'running' && !isSpare(facts));
   const label = running.toSorted((a, b) => b.createdAt - a.createdAt)[0]?.labels['relight.spec'];
   if (label === undefined) return [];
   return compareFingerprints(JSON.parse(label) as Record<string, string>, specFingerprint(spec));

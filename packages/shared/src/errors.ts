@@ -50,10 +50,13 @@ export const catalogue = {
 
   // Container
   'container-exited': entry('The container exited', 'Read its last lines: relight tail --previous.'),
+  'spare-unusable': entry('The prepared spare could not take over', 'Nothing to do: a container was made without it, and a new spare follows.'),
   'container-removed': entry('The container was removed', 'Find out who removes it; use pause for maintenance.'),
+  'stopped-by-hand': entry('Somebody stopped the container through the engine', 'Find out who did it; use pause for maintenance.'),
   'container-restarted': entry('Somebody else restarted the container', 'Leave restarting to Relight; use pause for maintenance.'),
   'container-oom': entry('The container ran out of memory', 'Raise its memory limit or lower its use.'),
   'process-oom': entry('The kernel killed a process for want of memory', 'Raise the memory limit or lower the use of memory.'),
+  'host-rebooted': entry('The container fell with the machine', 'Nothing: it is brought back without cost to its budget.'),
   'engine-restarted': entry('The container fell with the engine', 'Nothing: it is brought back without cost to its budget.'),
 
   // Stages

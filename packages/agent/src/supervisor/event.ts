@@ -2,6 +2,7 @@
 import type { ContainerFacts } from '../engine/engine.ts';
 import type { MountCondition } from '../checks/probe.ts';
 import type { OpResult } from './op.ts';
+import type { SpareOffer } from './spare-state.ts';
 import type { CheckReport, WorkloadState } from './state.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import type { ErrorCode } from '@relight/shared/errors';
@@ -12,7 +13,13 @@ export type SupervisorEvent =
   /** The clock has reached what `wakeAt` said, or any other moment: waits are judged anew. */
   | { readonly type: 'tick' }
   /** List + inspect: all our containers of this workload, and whoever holds its name. */
-  | { readonly type: 'observed'; readonly containers: readonly ContainerFacts[]; readonly afterOutage: boolean }
+  | {
+      readonly type: 'observed';
+      readonly containers: readonly ContainerFacts[];
+      readonly afterOutage: boolean;
+      /** The first look since the machine has booted: what fell, fell with it. */
+      readonly afterBoot?: true;
+    }
   | { readonly type: 'engine-lost'; readonly reason: string }
   /**
    * The kernel killed a process of the container for want of memory; the container may live on. Told by the kernel log (which
@@ -45,6 +52,8 @@ export type SupervisorEvent =
   | { readonly type: 'inputs-changed'; readonly what: readonly string[]; readonly container: boolean }
   /** An image appeared on the engine. */
   | { readonly type: 'image-changed' }
+  /** The prepared spare: `generation` is the highest that one was given, `offer` what may be taken (see spare.ts). */
+  | { readonly type: 'spare'; readonly generation: number; readonly offer: SpareOffer | null }
   | { readonly type: 'op-done'; readonly opId: number; readonly result: OpResult }
   /**
    * `containerAlive`: the container's first process is alive, as the kernel sees it. `lastLines`: at most the last 200 lines

@@ -8,6 +8,7 @@ import { afterOom, takeOom } from './host-word.ts';
 import { clearInside } from './inside.ts';
 import type { OpKind } from './op.ts';
 import { failed } from './operations.ts';
+import { isSpare } from './spare-state.ts';
 import type { KnownContainer } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -15,12 +16,16 @@ import type { Work } from './work.ts';
 const othersMax = 4;
 
 /** While one of these is under way the container changes by our own hand. */
-const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'start', 'halt']);
+const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'take-spare', 'start', 'halt']);
 
 /** How long the engine may go on calling a container running whose first process is gone before the process level acts alone. */
 const suspectedDeathMsMax = 5_000;
 
-export function onObserved(work: Work, containers: readonly ContainerFacts[], afterOutage: boolean): void {
+/** What a container fell with, so that its death is nobody's failure. */
+type FellWith = 'host-rebooted' | 'engine-restarted' | null;
+
+export function onObserved(work: Work, containers: readonly ContainerFacts[], afterOutage: boolean, afterBoot = false): void {
+  const fellWith: FellWith = afterBoot ? 'host-rebooted' : afterOutage ? 'engine-restarted' : null;
   const { engine, op } = work.state;
   if (!engine.up) {
     work.set({ engine: { up: true, reason: 'answers', since: work.now } });
@@ -29,12 +34,18 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   }
   if (op !== null && ownHand.has(op.op.kind)) return;
 
-  const ours = containers.filter((facts) => isOurs(facts, work));
-  if (work.state.container === null) adoptFound(work, ours);
+  // A spare in waiting has a supervisor of its own; without one it is only in the way.
+  const all = containers.filter((facts) => isOurs(facts, work));
+  const ours = work.spec.spare === null ? all : all.filter((facts) => !isSpare(facts));
+  if (work.state.container === null)
+    adoptFound(
+      work,
+      ours.filter((facts) => !isSpare(facts)),
+    );
   const presentId = work.state.container?.id;
   const present = ours.find((facts) => facts.id === presentId);
   const nameHolder = containers.find((facts) => facts.name === work.spec.container.name && facts.id !== presentId);
-  if (presentId !== undefined) compare(work, present, afterOutage);
+  if (presentId !== undefined) compare(work, present, fellWith);
   if (present !== undefined) noteName(work, present, nameHolder);
   const { held } = work.state;
   if (held?.failure.code === 'name-conflict' && nameHolder === undefined) work.set({ held: { ...held, retryAt: work.now } });
@@ -91,7 +102,7 @@ function adoptFound(work: Work, ours: readonly ContainerFacts[]): void {
     generation: Math.max(work.state.generation, generationOf(found)),
     container: known(found),
   });
-  if (found.status !== 'running' && found.startedAt !== null) died(work, found, false);
+  if (found.status !== 'running' && found.startedAt !== null) died(work, found, null);
 }
 
 function generationOf(facts: ContainerFacts): number {
@@ -99,12 +110,12 @@ function generationOf(facts: ContainerFacts): number {
   return Number.isSafeInteger(value) ? value : 0;
 }
 
-function compare(work: Work, facts: ContainerFacts | undefined, afterOutage: boolean): void {
+function compare(work: Work, facts: ContainerFacts | undefined, fellWith: FellWith): void {
   const before = work.state.container;
   if (before === null) return;
   // `removing` is what the engine says from the beginning of a forced removal, before it kills.
   if (facts === undefined || facts.status === 'removing' || facts.status === 'dead') {
-    gone(work);
+    gone(work, fellWith);
     return;
   }
   if (facts.status === 'running' || facts.status === 'paused') {
@@ -117,7 +128,7 @@ function compare(work: Work, facts: ContainerFacts | undefined, afterOutage: boo
     if (!ownStart) startedByOthers(work);
     return;
   }
-  if (before.running) died(work, facts, afterOutage);
+  if (before.running) died(work, facts, fellWith);
 }
 
 function stillRunning(work: Work, facts: ContainerFacts): void {
@@ -141,13 +152,14 @@ function startedByOthers(work: Work): void {
   fail(work, failure('container-restarted', 'somebody else started the container again'), 'container');
 }
 
-function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
+function died(work: Work, facts: ContainerFacts, fellWith: FellWith): void {
   const exit = describeExit(facts);
   const detectedAfterMs = facts.finishedAt === null ? null : Math.max(0, work.now - facts.finishedAt);
   const killed = takeOom(work) !== null && facts.exitCode === 137;
-  const code = afterOutage ? 'engine-restarted' : facts.oomKilled || killed ? 'container-oom' : 'container-exited';
-  const message = afterOutage ? `the container fell with the engine (${exit})` : `container ${exit}`;
-  work.emit('container.died', afterOutage ? 'warning' : 'error', message, {
+  const code = fellWith ?? (facts.oomKilled || killed ? 'container-oom' : 'container-exited');
+  const message =
+    fellWith === null ? `container ${exit}` : `the container fell with the ${fellWith === 'host-rebooted' ? 'machine' : 'engine'} (${exit})`;
+  work.emit('container.died', fellWith === null ? 'error' : 'warning', message, {
     code,
     level: 'container',
     containerId: facts.id,
@@ -166,7 +178,7 @@ function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
   work.cancelOp();
   work.set({ container: known(facts) });
   clearInside(work);
-  if (afterOutage) {
+  if (fellWith !== null) {
     if (work.spec.container.onDeath === 'recreate') work.set({ replace: true });
     restartUncounted(work, message, code, 'container');
     return;
@@ -176,18 +188,20 @@ function died(work: Work, facts: ContainerFacts, afterOutage: boolean): void {
   fail(work, death, 'container');
 }
 
-function gone(work: Work): void {
+function gone(work: Work, fellWith: FellWith): void {
   const { id, running } = work.state.container ?? { running: false };
-  work.emit('container.removed', 'error', 'the container was removed by somebody else', {
-    code: 'container-removed',
-    level: 'container',
-    containerId: id,
-  });
+  // The engine's directory of many cloud machines is on a disk that a reboot empties.
+  const rebooted = fellWith === 'host-rebooted';
+  const [code, message] = rebooted
+    ? (['host-rebooted', 'the container is gone since the reboot'] as const)
+    : (['container-removed', 'the container was removed by somebody else'] as const);
+  work.emit('container.removed', rebooted ? 'warning' : 'error', message, { code, level: 'container', containerId: id });
   work.cancelOp();
   clearInside(work);
   work.set({ container: null, setupEarlier: [], replace: false, again: false });
   // One that did not run yet: the start that missed it has failed or will fail by itself.
-  if (running) fail(work, failure('container-removed', 'the container was removed by somebody else'), 'container');
+  if (running && rebooted) restartUncounted(work, message, code, 'container');
+  else if (running) fail(work, failure('container-removed', message), 'container');
 }
 
 function describeExit(facts: ContainerFacts): string {

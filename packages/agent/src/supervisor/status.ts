@@ -2,6 +2,7 @@
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import type { WorkloadSpec } from '../config/spec.ts';
 import { stageOf } from './advance.ts';
+import { blocked } from './host-word.ts';
 import type { WorkloadState } from './state.ts';
 
 /** @param progress what the stage under way last said of itself */
@@ -21,7 +22,8 @@ export function workloadStatus(
     stage: state.op === null ? verifying : (progress ?? stageOf(state.op.op, spec)),
     stageSince: state.op?.startedAt ?? state.verifyingSince,
     attempt: Math.max(state.history.process.failures, state.history.container.failures) + (state.readyAt === null ? 1 : 0),
-    nextAttemptAt: state.op === null && state.pause === null ? waitingUntil : null,
+    // A closed gate says when it opens, not we.
+    nextAttemptAt: state.op === null && state.pause === null && blocked(state) === null ? waitingUntil : null,
     generation: state.generation,
     containerId: state.container?.id ?? null,
     image: spec.container.image,

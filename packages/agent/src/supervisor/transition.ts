@@ -14,6 +14,7 @@ import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } 
 import { onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
+import { onSpare } from './take-spare.ts';
 import type { ActiveLevel, WorkloadState } from './state.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import { Work } from './work.ts';
@@ -22,7 +23,7 @@ type Handlers = { readonly [T in SupervisorEvent['type']]: (work: Work, event: E
 
 const handlers: Handlers = {
   tick: () => {},
-  observed: (work, event) => onObserved(work, event.containers, event.afterOutage),
+  observed: (work, event) => onObserved(work, event.containers, event.afterOutage, event.afterBoot),
   'engine-lost': onEngineLost,
   oom: onOom,
   gate: onGate,
@@ -32,6 +33,7 @@ const handlers: Handlers = {
   fleet: (work, { size }) => work.set({ fleetSize: Math.max(1, size) }),
   'inputs-changed': onInputsChanged,
   'image-changed': onImageChanged,
+  spare: onSpare,
   'op-done': (work, event) => onOpDone(work, event.opId, event.result),
   'run-exited': onRunExited,
   check: onCheck,

@@ -100,6 +100,11 @@ export class HostGate {
     this.#options.setup.stop();
   }
 
+  /** Host commands that wait for their next try are tried at once. */
+  retrySetup(): void {
+    this.#options.setup.retryNow();
+  }
+
   engineIs(up: boolean, reason: string): void {
     if (this.#engine.up === up && this.#engine.reason === reason) return;
     this.#engine = { up, reason };
