@@ -13,7 +13,14 @@ export const defaults = {
   /** Three verbs only (restart, pause, resume), and only with an operator's token. */
   remoteActions: true,
   /** Hosts that reboot while they are set up: everything quiet for 5 s; 15 min is the longest boot that the field waits for. */
-  gate: { quietForMs: 5 * second, timeoutMs: 15 * minute, packageManagerIdle: true, pendingReboot: 'wait', tcp: [], lockFiles: [] } satisfies GateSpec,
+  gate: {
+    quietForMs: 5 * second,
+    timeoutMs: 15 * minute,
+    packageManagerIdle: true,
+    pendingReboot: 'wait',
+    tcp: [],
+    lockFiles: [],
+  } satisfies GateSpec,
   /** Longer than a repair by hand, shorter than a night. */
   guard: { file: null, maxAgeMs: 120 * minute } satisfies HostSpec['guard'],
   /** What runs may be of use to somebody; what is dead only fills the disk. */
@@ -65,6 +72,23 @@ export const defaults = {
       escalateAfter: null,
     },
   } satisfies { process: RestartPolicy; container: RestartPolicy },
+  /** What operators asked for by their own numbers; each field that is written out wins over its preset. */
+  restartPresets: {
+    /** HTTP servers that load a model for minutes: ten tries within about five minutes, where 2, 4 and 8 s had been too few. */
+    'http-startup': {
+      delaysMs: [5, 5, 10, 20, 40, 60].map((seconds) => seconds * second),
+      maxMs: 60 * second,
+      budget: { count: 10, windowMs: 10 * minute },
+    },
+    /** Hosts that reboot while they are set up: five tries, 30 s apart, and a longer pause after every third failure. */
+    'slow-host': {
+      initialMs: 30 * second,
+      factor: 1,
+      maxMs: 5 * minute,
+      cooldown: { after: 3, ms: 5 * minute },
+      budget: { count: 5, windowMs: 30 * minute },
+    },
+  } satisfies Record<string, Partial<RestartPolicy>>,
   /** Protects the collector from one runaway loop, far above honest logging. */
   logs: { rateLimit: { lines: 50_000, windowMs: 1 * second } } satisfies LogSpec,
   /** Core dumps of accelerator jobs (tens of GB each) fill the disk. */

@@ -68,10 +68,19 @@ describe('the smallest configuration', () => {
 describe('workloads', () => {
   it('looks after the GPUs of a container that has some, unless it has a check of its own', () => {
     const container = { image: 'b', gpus: 'all' };
-    const own = { name: 'gpu', probe: { kind: 'gpu', automatic: false }, intervalMs: 30_000, timeoutMs: 10_000, failures: 2, restarts: 'container' };
+    const own = {
+      name: 'gpu',
+      probe: { kind: 'gpu', automatic: false },
+      intervalMs: 30_000,
+      timeoutMs: 10_000,
+      failures: 2,
+      restarts: 'container',
+    };
     expect(workload({ container }).live).toEqual([{ ...own, probe: { kind: 'gpu', automatic: true } }]);
     expect(workload({ container, process: { run: 'x' }, live: [{ gpu: {} }] }).live).toEqual([own]);
-    expect(workload({ container, live: [{ gpu: {}, interval: '5m', restarts: 'none' }] }).live).toEqual([{ ...own, intervalMs: 300_000, restarts: 'none' }]);
+    expect(workload({ container, live: [{ gpu: {}, interval: '5m', restarts: 'none' }] }).live).toEqual([
+      { ...own, intervalMs: 300_000, restarts: 'none' },
+    ]);
     expect(workload({ ready: [{ gpu: {} }] })).toMatchObject({ ready: [{ name: 'gpu', intervalMs: 1_000, timeoutMs: 10_000 }], live: [] });
   });
 
@@ -80,7 +89,22 @@ describe('workloads', () => {
       run: { text: 'ray start --address=$HEAD' },
       before: { argv: ['ray', 'stop'] },
       stopTimeoutMs: 10_000,
+      maxRuntimeMs: null,
     });
+    expect(workload({ process: { run: 'x', max_runtime: '1h' } }).process?.maxRuntimeMs).toBe(3_600_000);
+  });
+
+  it('takes a schedule of retries by name, by each delay, or both', () => {
+    const policy = (process: unknown) => workload({ restart: { process } }).restart.process;
+    expect(policy({ preset: 'http-startup' })).toMatchObject({ delaysMs: [5_000, 5_000, 10_000, 20_000, 40_000, 60_000], maxMs: 60_000 });
+    expect(policy({ preset: 'slow-host', budget: '9 per 1h', cooldown: '2m after 4' })).toMatchObject({
+      initialMs: 30_000,
+      factor: 1,
+      budget: { count: 9, windowMs: 3_600_000 },
+      cooldown: { after: 4, ms: 120_000 },
+    });
+    expect(policy({ preset: 'http-startup', initial: '2s' }).delaysMs).toBeUndefined();
+    expect(policy({ delays: ['1s', '5m'] })).toMatchObject({ delaysMs: [1_000, 300_000], maxMs: 300_000 });
   });
 
   it('does not touch what a shell reads', () => {

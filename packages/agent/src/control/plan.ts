@@ -5,7 +5,7 @@ import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
 import type { AgentSpec, CheckSpec, Command, MountSpec, RestartPolicy, SetupItem, WorkloadSpec } from '../config/spec.ts';
 import { templateNames } from '../config/interpolate.ts';
 import { mountCommand } from '../stages/mount-program.ts';
-import { delayMs } from '../supervisor/restart-policy.ts';
+import { retrySchedule } from '../supervisor/restart-policy.ts';
 
 export interface Plan {
   readonly config: string;
@@ -188,14 +188,11 @@ const hostArgv = (command: Command): readonly string[] => argvOf(command, null);
 
 /** The first failure after a stable run is answered at once; then the delays grow until they reach `max`. */
 function plannedRestart(policy: RestartPolicy): PlannedRestart {
-  const schedule = [{ attempt: 1, waitMs: 0, afterMs: 0 }];
-  let afterMs = 0;
-  for (let used = 0; used < 9; used += 1) {
-    const waitMs = delayMs(policy, used);
-    afterMs += waitMs;
-    schedule.push({ attempt: used + 2, waitMs, afterMs });
-    if (waitMs >= policy.maxMs) break;
-  }
+  const retries = retrySchedule(policy, 10);
+  const slowest = retries.findIndex(({ waitMs, slow }) => slow || waitMs >= policy.maxMs);
+  const schedule = retries
+    .slice(0, slowest < 0 ? undefined : slowest + 1)
+    .map(({ attempt, waitMs, afterMs }) => ({ attempt, waitMs, afterMs }));
   const { jitter, resetAfterMs, budget, maxMs: slowRetryMs, escalateAfter } = policy;
   return { schedule, jitter, resetAfterMs, budget, slowRetryMs, escalateAfter };
 }

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { restartPolicy as policy } from '../../../../test/support/specs.ts';
 import type { RestartPolicy } from '../config/spec.ts';
-import { decideRestart, noRestarts, type RestartHistory } from './restart-policy.ts';
+import { defaults } from '../config/defaults.ts';
+import { decideRestart, noRestarts, retrySchedule, type RestartHistory } from './restart-policy.ts';
 
 function delays(count: number, options: { stable: boolean; policy?: RestartPolicy; everyMs?: number }): number[] {
   let history: RestartHistory = noRestarts;
@@ -75,6 +76,46 @@ describe('delays', () => {
         expect(history.failures).toBe(list.length);
       }),
       { numRuns: 200 },
+    );
+  });
+});
+
+describe('a schedule', () => {
+  const preset = (name: keyof typeof defaults.restartPresets): RestartPolicy => ({
+    ...defaults.restart.process,
+    ...defaults.restartPresets[name],
+  });
+
+  test('of the field: 5, 5, 10, 20, 40, 60 s and on, ten tries in about five minutes', () => {
+    const retries = retrySchedule(preset('http-startup'), 10, false);
+    expect(retries.map(({ waitMs }) => waitMs / 1_000)).toEqual([5, 5, 10, 20, 40, 60, 60, 60, 60, 60]);
+    expect(retries.at(-1)).toEqual({ attempt: 10, waitMs: 60_000, afterMs: 380_000, slow: false });
+    expect(retrySchedule(preset('http-startup'), 2)[0]?.waitMs).toBe(0);
+  });
+
+  test('of hosts that reboot while they are set up: 30 s apart, longer after every third failure in a row', () => {
+    const waits = retrySchedule(preset('slow-host'), 7, false).map(({ waitMs, slow }) => `${waitMs / 1_000}${slow ? ' slow' : ''}`);
+    expect(waits).toEqual(['30', '30', '300', '30', '30', '300 slow', '300 slow']);
+  });
+
+  test('says what the decisions are, whatever the policy', () => {
+    const policies = fc.record({
+      delaysMs: fc.array(fc.integer({ min: 0, max: 60_000 }), { minLength: 1, maxLength: 8 }),
+      after: fc.integer({ min: 2, max: 5 }),
+      count: fc.integer({ min: 1, max: 12 }),
+    });
+    fc.assert(
+      fc.property(policies, ({ delaysMs, after, count }) => {
+        const given = { ...policy, delaysMs, cooldown: { after, ms: 50_000 }, budget: { count, windowMs: 3_600_000 } };
+        const retries = retrySchedule(given, 12, false);
+        let sum = 0;
+        for (const [index, { attempt, waitMs, afterMs, slow }] of retries.entries()) {
+          sum += waitMs;
+          expect([attempt, afterMs, slow]).toEqual([index + 1, sum, index >= count]);
+          const own = delaysMs[Math.min(index, delaysMs.length - 1)] ?? 0;
+          expect(waitMs).toBe(slow ? given.maxMs : attempt % after === 0 ? Math.max(own, 50_000) : own);
+        }
+      }),
     );
   });
 });

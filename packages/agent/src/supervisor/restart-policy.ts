@@ -63,17 +63,44 @@ export function decideRestart(
   }
   return {
     history: { ...next, delays: history.delays + 1 },
-    delayMs: jittered(delayMs(policy, history.delays), policy.jitter, random),
+    delayMs: jittered(delayMs(policy, history.delays, failures), policy.jitter, random),
     budgetJustExhausted: false,
     escalate,
     why: `attempt ${failures} of ${policy.budget.count}`,
   };
 }
 
-/** The delay after `used` earlier ones, before jitter: initial · factorⁿ, at most max. */
-export function delayMs(policy: RestartPolicy, used: number): number {
+/** The delay after `used` earlier ones, before jitter: the next of `delaysMs`, or initial · factorⁿ, at most max; longer for a cooldown. */
+function delayMs({ initialMs, maxMs, factor, delaysMs, cooldown }: RestartPolicy, used: number, failures: number): number {
+  const given = delaysMs?.[Math.min(used, delaysMs.length - 1)];
   // A factor above 1 overflows to Infinity after some hundred failures; min() brings that back to max.
-  return Math.min(policy.maxMs, policy.initialMs * policy.factor ** used);
+  const ms = given ?? Math.min(maxMs, initialMs * factor ** used);
+  return cooldown !== undefined && failures % cooldown.after === 0 ? Math.max(ms, cooldown.ms) : ms;
+}
+
+export interface PlannedRetry {
+  /** 1, 2, 3 … */
+  readonly attempt: number;
+  /** After the failure before it, milliseconds before jitter. */
+  readonly waitMs: number;
+  /** After the first failure, if every attempt fails at once. */
+  readonly afterMs: number;
+  /** The budget is used up: from here on it goes slowly, and a person is told. */
+  readonly slow: boolean;
+}
+
+/** What a policy means: its first `count` retries, if every attempt fails at once. The same decisions as at work, without jitter. */
+export function retrySchedule(policy: RestartPolicy, count: number, afterStableRun = true): readonly PlannedRetry[] {
+  const retries: PlannedRetry[] = [];
+  let history = noRestarts;
+  let afterMs = 0;
+  for (let attempt = 1; attempt <= count; attempt += 1) {
+    const decision = decideRestart(policy, history, afterMs, afterStableRun && attempt === 1, 0.5);
+    afterMs += decision.delayMs;
+    history = decision.history;
+    retries.push({ attempt, waitMs: decision.delayMs, afterMs, slow: history.budgetExhausted });
+  }
+  return retries;
 }
 
 function jittered(ms: number, jitter: number, random: number): number {
