@@ -19,7 +19,7 @@ export interface TpuRequest {
   /** The last start failed because the TPU was busy. */
   readonly afterBusy: boolean;
   /** `rm -f` there. */
-  removeInContainer(path: string): Promise<void>;
+  readonly removeInContainer: (path: string) => Promise<void>;
 }
 
 export interface AcceleratorPort {

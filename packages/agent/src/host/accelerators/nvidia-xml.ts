@@ -2,7 +2,7 @@
  * `nvidia-smi -q -x` → GpuReport. Pure; never throws, whatever the text is. Between the driver generations (nvsmi_device v9 to
  * v13) elements were renamed; both names are read.
  */
-import sax from 'sax';
+import sax, { type SAXParser } from 'sax';
 import type { EccCounts, GpuProcess, GpuReading, GpuReport } from './gpu-report.ts';
 
 /** No host has more; a document that says so is not to be kept. */
@@ -60,34 +60,39 @@ function read(text: string): Document {
   let content = '';
 
   const parser = sax.parser(false, { lowercase: true, trim: true, normalize: true });
-  // What cannot be read is skipped: a broken element must not hide the others.
-  parser.onerror = () => parser.resume();
-  parser.onopentag = ({ name, attributes }) => {
-    path.push(name);
-    content = '';
-    if (name === 'gpu' && path.length === 2) gpu = { id: String(attributes['id'] ?? ''), fields: new Map(), processes: [], migDevices: 0 };
-    else if (name === 'process_info' && gpu !== null) process = new Map();
-    else if (name === 'mig_device' && gpu !== null) gpu.migDevices += 1;
+  const handlers: Partial<SAXParser> = {
+    // What cannot be read is skipped: a broken element must not hide the others.
+    onerror: () => parser.resume(),
+    onopentag: ({ name, attributes: { id } }) => {
+      path.push(name);
+      content = '';
+      if (name === 'gpu' && path.length === 2)
+        gpu = { id: typeof id === 'string' ? id : '', fields: new Map(), processes: [], migDevices: 0 };
+      else if (name === 'process_info' && gpu !== null) process = new Map();
+      else if (name === 'mig_device' && gpu !== null) gpu.migDevices += 1;
+    },
+    ontext: (part) => {
+      content = part.slice(0, textMax);
+    },
+    onclosetag: (name) => {
+      const inGpu = path.slice(2).join('/');
+      const target: Fields | null = process ?? (path.includes('mig_device') ? null : gpu === null ? found.head : gpu.fields);
+      if (target !== null && content !== '' && target.size < fieldsMax)
+        target.set(process !== null || gpu === null ? name : inGpu, content);
+      content = '';
+      path.pop();
+      if (name === 'process_info' && gpu !== null && process !== null) {
+        if (gpu.processes.length < processesMax) gpu.processes.push(process);
+        process = null;
+      }
+      if (name === 'gpu' && path.length === 1 && gpu !== null) {
+        if (found.gpus.length < gpusMax) found.gpus.push(gpu);
+        gpu = null;
+      }
+      if (name === 'nvidia_smi_log' && path.length === 0) found.closed = text.includes('</nvidia_smi_log>');
+    },
   };
-  parser.ontext = (part) => {
-    content = part.slice(0, textMax);
-  };
-  parser.onclosetag = (name) => {
-    const inGpu = path.slice(2).join('/');
-    const target: Fields | null = process ?? (path.includes('mig_device') ? null : gpu === null ? found.head : gpu.fields);
-    if (target !== null && content !== '' && target.size < fieldsMax) target.set(process !== null || gpu === null ? name : inGpu, content);
-    content = '';
-    path.pop();
-    if (name === 'process_info' && gpu !== null && process !== null) {
-      if (gpu.processes.length < processesMax) gpu.processes.push(process);
-      process = null;
-    }
-    if (name === 'gpu' && path.length === 1 && gpu !== null) {
-      if (found.gpus.length < gpusMax) found.gpus.push(gpu);
-      gpu = null;
-    }
-    if (name === 'nvidia_smi_log' && path.length === 0) found.closed = text.includes('</nvidia_smi_log>');
-  };
+  Object.assign(parser, handlers);
   try {
     parser.write(text).close();
   } catch {
