@@ -168,7 +168,7 @@ class Agent {
       engine,
       secrets: () => this.#secrets.values(),
       containerOf: (workload) => this.#loops.get(workload)?.state.container ?? null,
-      kernelLines: () => null,
+      kernelLines: (since) => this.#watch.kernelLines(since),
       warn: (message) => logger.warn(message),
     });
     this.#conditions = new HostConditions({

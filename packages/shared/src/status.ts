@@ -16,6 +16,14 @@ export const workloadMetricsSchema = z.object({
 export type WorkloadMetrics = z.infer<typeof workloadMetricsSchema>;
 
 /** Wire form: times are epoch milliseconds. The API turns them into ISO-8601. */
+export const spareStatusSchema = z.object({
+  /** `ready`: it could take over now. */
+  state: z.enum(['waiting', 'preparing', 'ready', 'back-off']),
+  since: z.number(),
+  reason: z.string(),
+});
+export type SpareStatus = z.infer<typeof spareStatusSchema>;
+
 export const workloadStatusSchema = z.object({
   name: z.string(),
   phase: z.enum(phases),
@@ -40,6 +48,8 @@ export const workloadStatusSchema = z.object({
   /** Ways to ready that were begun, and those that came to ready: their quotient is the success rate. */
   recoveries: z.object({ attempted: z.number().int(), succeeded: z.number().int() }).optional(),
   lastIncidentId: z.string().nullable(),
+  /** Of the prepared spare; null where none is kept. */
+  spare: spareStatusSchema.nullable().optional(),
   metrics: workloadMetricsSchema.nullable(),
 });
 export type WorkloadStatus = z.infer<typeof workloadStatusSchema>;
@@ -152,6 +162,8 @@ export const hostFactsSchema = z.object({
   model: z.string().optional(),
   /** `KVM`, `VMware` …; `yes` when it is known to be a virtual machine, but not of whom. */
   virtualization: z.string().optional(),
+  /** Whose metadata server is asked: `gcp`, `aws`, `azure`; `none`: nobody's. */
+  cloud: z.string().max(32).optional(),
   physicalCores: z.number().optional(),
   /** One name a graphics controller. */
   gpus: z.array(z.string()).optional(),

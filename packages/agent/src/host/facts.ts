@@ -4,6 +4,7 @@
  */
 import type { HostFacts } from '@relight/shared/status';
 import { readFileSync } from 'node:fs';
+import { providerOf, readDmi } from './cloud/detect.ts';
 import { arch, availableParallelism, cpus, release, totalmem } from 'node:os';
 
 /** Engine version and API version are added by who asks the engine. */
@@ -15,6 +16,7 @@ export function readHostFacts(root = '/'): HostFacts {
     kernel: release(),
     arch: arch(),
     ...(model === undefined || model === '' ? {} : { cpuModel: model }),
+    cloud: providerOf(readDmi(`${root}/sys/class/dmi/id`)) ?? 'none',
     cpuCores: availableParallelism(),
     memoryTotalBytes: totalmem(),
   };

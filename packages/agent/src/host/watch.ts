@@ -5,6 +5,9 @@ import type { Logger } from 'pino';
 import { managedLabels } from '../engine/create-options.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { SupervisorEvent } from '../supervisor/event.ts';
+import { metadataFromEnvironment, providerOf, readDmi } from './cloud/detect.ts';
+import type { CloudNotice } from './cloud/notice.ts';
+import { CloudWatch } from './cloud/watcher.ts';
 import type { HostConditions } from './conditions.ts';
 import { ContainerSurvey } from './container-survey.ts';
 import { cgroupOfContainer, type OomFact } from './kernel-log/oom.ts';
@@ -29,15 +32,26 @@ export interface HostWatchOptions {
   readonly engine: Pick<Engine, 'list' | 'inspectRaw'>;
   readonly conditions: Pick<HostConditions, 'set' | 'of'>;
   readonly workloads: () => Iterable<WatchedWorkload>;
+  /** RELIGHT_METADATA_URL; a bad one fails with config-invalid. */
+  readonly metadataUrl: string | undefined;
   /** `at`: epoch milliseconds. `history`: said before the agent came. */
   readonly onXid: (xid: XidFact, at: number, history: boolean) => void;
 }
+
+const words: Readonly<Record<CloudNotice['kind'], string>> = {
+  preemption: 'this machine is preempted',
+  maintenance: 'maintenance of this machine',
+  reboot: 'this machine is rebooted by the cloud',
+  freeze: 'this machine is paused by the cloud',
+};
 
 export class HostWatch {
   readonly #options: HostWatchOptions;
   readonly #kernel: KernelLog;
   readonly #probe: StateProbe;
   readonly #survey: ContainerSurvey;
+  /** Null off the clouds that are known. */
+  readonly #cloud: CloudWatch | null;
 
   constructor(options: HostWatchOptions) {
     this.#options = options;
@@ -53,6 +67,7 @@ export class HostWatch {
       report: (list) => conditions.set('kernel-log', list),
       onUnreadable: (reason) => this.#unreadable(reason),
     });
+    this.#cloud = this.#cloudWatch(options.metadataUrl);
     this.#probe = new StateProbe({ clock, stateDir, report: (list) => conditions.set('state-directory', list) });
     this.#survey = new ContainerSurvey({
       clock,
@@ -67,12 +82,14 @@ export class HostWatch {
     this.#kernel.start();
     this.#probe.start();
     this.#survey.start();
+    this.#cloud?.start();
   }
 
   dispose(): void {
     this.#kernel.dispose();
     this.#probe.dispose();
     this.#survey.dispose();
+    this.#cloud?.dispose();
   }
 
   sampled(metrics: HostMetrics): void {
@@ -88,6 +105,34 @@ export class HostWatch {
   /** The last records of the kernel log, oldest first. `since`: epoch milliseconds. */
   kernelLines(since?: number): readonly KernelLine[] {
     return this.#kernel.lines(since);
+  }
+
+  /** The machine is announced to go: what the cloud said last; null when nothing was. */
+  get departure(): CloudNotice | null {
+    return this.#cloud?.departure ?? null;
+  }
+
+  #cloudWatch(metadataUrl: string | undefined): CloudWatch | null {
+    const { clock, conditions, workloads, logger } = this.#options;
+    const told = metadataFromEnvironment(metadataUrl);
+    const provider = told?.provider ?? providerOf(readDmi());
+    if (provider === null) {
+      logger.info('no cloud that Relight knows: nobody is asked for preemption and maintenance');
+      return null;
+    }
+    logger.info({ provider }, 'the metadata server of the cloud is asked for preemption and maintenance');
+    return new CloudWatch({
+      clock,
+      provider,
+      ...(told === null ? {} : { base: told.base }),
+      report: (list) => conditions.set('cloud', list),
+      onDeparture: (notice) => {
+        for (const { send } of workloads()) {
+          if (notice === null) send({ type: 'drain-over' });
+          else send({ type: 'drain', reason: `${words[notice.kind]}: ${notice.text}`, until: null });
+        }
+      },
+    });
   }
 
   #oom({ pid, name, constraint, cgroup }: OomFact): void {

@@ -2,6 +2,7 @@
 import { formatBytes } from '@relight/shared/units';
 import type { ReportedCondition } from '../condition-diff.ts';
 import type { KernelFact } from './facts.ts';
+import { xidVerdict } from './xid.ts';
 
 /** A condition with the time at which it was said last, epoch milliseconds. */
 export interface TimedCondition {
@@ -21,9 +22,8 @@ export function timedCondition(fact: KernelFact, at: number): TimedCondition | n
       const { name, subject, severity, reason, advice, lastsMs } = fact;
       return { condition: { name, subject, severity, reason, advice }, at, lastsMs };
     }
-    // The accelerators' own: which of them still matter, only the cards can tell.
     case 'xid':
-      return null;
+      return xidCondition(fact, at);
     case 'oom': {
       if (fact.constraint !== 'host') return null;
       const size = fact.residentBytes === null ? '' : `, which held ${formatBytes(fact.residentBytes)}`;
@@ -32,6 +32,15 @@ export function timedCondition(fact: KernelFact, at: number): TimedCondition | n
       return { condition: { name: 'out-of-memory', subject: '', severity: 'error', reason, advice }, at, lastsMs: 15 * minute };
     }
   }
+}
+
+/** A card that has left the bus stays away until a boot; whether any other was reset, an hour of quiet tells. */
+function xidCondition(fact: Extract<KernelFact, { kind: 'xid' }>, at: number): TimedCondition | null {
+  const { severity, action, advice } = xidVerdict(fact);
+  if (action === 'ignore') return null;
+  const reason = `Xid ${fact.code}: ${fact.text === '' ? 'no text' : fact.text.slice(0, 300)}`;
+  const subject = `${fact.address} ${fact.code}`;
+  return { condition: { name: 'gpu-xid', subject, severity, reason, advice }, at, lastsMs: action === 'replace' ? 'boot' : 60 * minute };
 }
 
 /** One a name and subject, the newest; what is over is gone. */

@@ -64,7 +64,7 @@ describe('the watcher', () => {
     const { clock, log, seen, names } = bench([oomLine(7), xid(79), 'EXT4-fs (sda1): Remounting filesystem read-only']);
     expect(seen.ooms).toEqual([]);
     expect(seen.xids).toEqual([[79, true]]);
-    expect(names().toSorted()).toEqual(['out-of-memory', 'read-only-filesystem']);
+    expect(names().toSorted()).toEqual(['gpu-xid', 'out-of-memory', 'read-only-filesystem']);
     expect(log.lines().map(({ at }) => at)).toEqual([clock.now() - 5_000, clock.now() - 5_000, clock.now() - 5_000]);
     expect(log.lines(clock.now() - 4_000)).toEqual([]);
   });

@@ -67,9 +67,10 @@ function gatePairs({ gate }: ApiHost, now: number): [string, string][] {
 }
 
 function factPairs({ facts = {} }: ApiHost): [string, string][] {
-  const { virtualization, physicalCores, cpuCores, engineVersion, gpus = [] } = facts;
+  const { cloud, virtualization, physicalCores, cpuCores, engineVersion, gpus = [] } = facts;
   return [
     ['machine', said([facts.manufacturer, facts.model, virtualization && `(virtual: ${virtualization})`], ' ')],
+    ['cloud', cloud === 'none' ? '' : said([cloud])],
     ['processor', said([facts.cpuModel, physicalCores && `${physicalCores} cores`, cpuCores && `${cpuCores} threads`])],
     ['gpus', said([...new Set(gpus)].map((gpu) => countedGpu(gpu, gpus)))],
     ['system', said([facts.os, facts.kernel, facts.arch])],
