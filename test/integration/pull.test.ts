@@ -1,5 +1,8 @@
 /** Pulls through a real engine from a registry that gives, refuses or hangs. */
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 
@@ -42,6 +45,29 @@ describe('pull', () => {
     ['team/broken', 'image-pull-failed'],
   ])('%s: %s', async (repository, code) => {
     await expect(pull(repository)).rejects.toMatchObject({ code });
+  });
+
+  it('logs in with what docker login has left on this host', async () => {
+    const closed = await startRegistry({ 'team/good': 'ok' }, 'me:pa:ss');
+    const directory = mkdtempSync(join(tmpdir(), 'relight-pull-'));
+    vi.stubEnv('DOCKER_CONFIG', directory);
+    const image = `${closed.address}/team/good`;
+    const config = (content: object): void => writeFileSync(join(directory, 'config.json'), JSON.stringify(content));
+    try {
+      await expect(engine.pull(image, () => undefined)).rejects.toMatchObject({ code: 'image-unauthorized' });
+      config({ credHelpers: { [closed.address]: 'not-there' } });
+      await expect(engine.pull(image, () => undefined)).rejects.toMatchObject({
+        code: 'image-unauthorized',
+        message: expect.stringContaining('docker-credential-not-there'),
+      });
+      config({ auths: { [closed.address]: { auth: Buffer.from('me:pa:ss').toString('base64') } } });
+      await engine.pull(image, () => undefined);
+      expect(await engine.hasImage(image)).toBe(true);
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(directory, { recursive: true });
+      await closed.close();
+    }
   });
 
   it('ends at its deadline, and with its signal', async () => {

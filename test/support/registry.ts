@@ -20,10 +20,21 @@ interface Blob {
   readonly bytes: Buffer;
 }
 
-/** `images`: repository → `ok` (an image without content), a failure, or `silent` (never answers). */
-export async function startRegistry(images: Readonly<Record<string, 'ok' | 'silent' | RegistryFailure>>): Promise<TestRegistry> {
+/**
+ * `images`: repository → `ok` (an image without content), a failure, or `silent` (never answers).
+ * @param login `user:password` without which nobody gets anything
+ */
+export async function startRegistry(
+  images: Readonly<Record<string, 'ok' | 'silent' | RegistryFailure>>,
+  login?: string,
+): Promise<TestRegistry> {
   const { manifest, blobs } = emptyImage();
   const server = createServer((request, response) => {
+    if (login !== undefined && request.headers.authorization !== `Basic ${Buffer.from(login).toString('base64')}`) {
+      response.writeHead(401, { 'content-type': 'application/json', 'www-authenticate': 'Basic realm="test"' });
+      response.end(JSON.stringify({ errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] }));
+      return;
+    }
     const [, repository = '', kind, reference = ''] = /^\/v2\/(.+)\/(manifests|blobs)\/(.+)$/.exec(request.url ?? '') ?? [];
     const image = images[repository];
     if (kind === undefined) response.end('{}');

@@ -19,6 +19,8 @@ export interface EngineRequest {
   readonly path: string;
   readonly query?: Readonly<Record<string, unknown>>;
   readonly body?: object;
+  /** Credentials for a registry. */
+  readonly registry?: object;
 }
 
 export interface Connection {
@@ -140,6 +142,7 @@ function dial(modem: Modem, request: EngineRequest, signal: AbortSignal, isStrea
         options: { _query: request.query ?? {}, _body: request.body ?? {} },
         abortSignal: signal,
         isStream,
+        ...(request.registry === undefined ? {} : { authconfig: request.registry }),
         statusCodes: { 200: true, 201: true, 204: true },
       },
       (error, data) => (error === null || error === undefined ? resolve(data) : reject(error)),

@@ -2,13 +2,14 @@
 import type { CallOptions } from './engine.ts';
 import type { DockerClient } from './docker-client.ts';
 import { pullFailure } from './errors.ts';
+import { registryLogin, type RegistryLogin } from './registry-auth.ts';
 import { jsonLines } from './json-lines.ts';
 import { RelightError } from '@relight/shared/errors';
 
 /** A registry that sends nothing for so long will not send anything. */
 const stallMs = 5 * 60_000;
 
-/** `timeoutMs` bounds the whole pull; without it only a stall of five minutes ends it. The engine's own credentials are used. */
+/** `timeoutMs` bounds the whole pull; without it only a stall of five minutes ends it. The host's own login is used. */
 export async function pullImage(
   client: DockerClient,
   image: string,
@@ -26,11 +27,14 @@ export async function pullImage(
   const arm = () =>
     client.clock.after(stallMs, () => fail(`nothing came from the registry for ${stallMs / 60_000} minutes while pulling ${image}`));
   let stall = arm();
+  let login: RegistryLogin | null = null;
   try {
     // The engine sends nothing before the registry does, so only this tells an engine that hangs from a slow registry.
     await client.call('other', { signal: controller.signal }, (connection) => connection.send({ method: 'GET', path: '/_ping' }));
     const query = pullQuery(image);
-    const body = await client.open('pull', controller.signal, { method: 'POST', path: '/images/create', query }, 2 * stallMs);
+    login = await registryLogin(image);
+    const registry = login.kind === 'known' ? { registry: login.credentials } : {};
+    const body = await client.open('pull', controller.signal, { method: 'POST', path: '/images/create', query, ...registry }, 2 * stallMs);
     const seen = new Map<string, string>();
     for await (const message of jsonLines(body)) {
       stall.cancel();
@@ -38,12 +42,18 @@ export async function pullImage(
       report(message, seen, progress);
     }
   } catch (error) {
-    throw client.streamFailure('pull', controller.signal, error);
+    throw withLogin(client.streamFailure('pull', controller.signal, error), login);
   } finally {
     stall.cancel();
     deadline?.cancel();
     options.signal?.removeEventListener('abort', follow);
   }
+}
+
+/** Refused as nobody, because the login that there is does not work: that is the cause. */
+function withLogin(error: RelightError, login: RegistryLogin | null): RelightError {
+  if (error.code !== 'image-unauthorized' || login?.kind !== 'broken') return error;
+  return new RelightError('image-unauthorized', `${error.message}; ${login.why}`, { cause: error, data: error.data });
 }
 
 /** One line per layer and status, not one per megabyte. */
