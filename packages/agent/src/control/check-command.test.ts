@@ -102,7 +102,7 @@ describe('check', () => {
       {},
       'error the engine 19.03 speaks API 1.40; at least 1.41 is needed',
     ],
-    ['a missing runtime', {}, { container: { ...container, runtime: 'nvidia' } }, 'error w: the engine has no runtime nvidia; it has runc'],
+    ['a missing runtime', {}, { container: { ...container, runtime: 'kata' } }, 'error w: the engine has no runtime kata; it has runc'],
     ['a foreign container of that name', held({}), {}, "error w: the name w is held by a container that is not Relight's (other, running)"],
     [
       'another workload’s container',

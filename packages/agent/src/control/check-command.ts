@@ -5,6 +5,7 @@ import type { AgentSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
+import { checkAccelerators } from './preflight/accelerators.ts';
 import { suspiciousCommands } from './preflight/commands.ts';
 import { checkEngine } from './preflight/engine.ts';
 import { checkCredentials, checkHostPaths, checkHostPrograms, checkStateDir } from './preflight/files.ts';
@@ -39,6 +40,7 @@ async function preflight(spec: AgentSpec, io: Io, engine: Engine): Promise<reado
     ...(await checkStateDir(stateDir)),
     ...(await checkCredentials(spec)),
     ...(await checkHostPrograms(spec, io.env['PATH'] ?? '')),
+    ...(await checkAccelerators(spec, { engine, path: io.env['PATH'] ?? '', running })),
     ...(spec.collector === null ? [] : [await checkCollector(spec.collector)]),
   ];
   for (const workload of spec.workloads) {
