@@ -427,12 +427,11 @@ class Agent {
     if (!lost) await this.#systemd.stopping();
     // A preempted machine does not come back by itself, whatever systemd calls it.
     const preempted = this.#watch.departure?.kind === 'preemption';
-    const reason = !preempted && (await machineGoesDown()) ? 'rebooting' : 'stopped';
+    const down = await machineGoesDown({ clock: this.#clock });
+    const reason = !preempted && down === 'reboot' ? 'rebooting' : 'stopped';
     const because = lost
       ? ': its state directory was deleted or taken over, it starts over'
-      : reason === 'rebooting'
-        ? ': the machine goes down'
-        : '';
+      : { no: '', reboot: ': the machine goes down for a reboot', poweroff: ': the machine is switched off' }[down];
     this.#emit({
       kind: 'agent.stopped',
       severity: lost ? 'error' : 'info',
@@ -534,9 +533,7 @@ class Agent {
       if (event.action === 'delete' || event.action === 'untag') return;
       for (const loop of this.#loops.values()) loop.send({ type: 'image-changed' });
     } else if (event.action === 'oom') {
-      // First the kernel's word, which names the process.
-      this.#watch.lookAtKernelLog();
-      loop?.send({ type: 'oom', process: null, constraint: 'container' });
+      this.#watch.oomSeen(event.id, () => loop?.send({ type: 'oom', process: null, constraint: 'container' }));
     }
   }
 

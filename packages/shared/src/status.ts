@@ -98,10 +98,15 @@ export const hostConditionSchema = z.object({
 });
 export type HostCondition = z.infer<typeof hostConditionSchema>;
 /**
- * Conditions that announce the host's silence, and the state that silence then means: a preempted machine is not awaited, one
- * under maintenance is.
+ * Conditions that announce the host's silence, and the state that silence then means: a machine that is preempted or switched
+ * off is not awaited, one that reboots or is under maintenance is.
  */
-export const departureConditions = { preemption: 'stopped', maintenance: 'rebooting' } as const;
+export const departureConditions = {
+  preemption: 'stopped',
+  maintenance: 'rebooting',
+  'shutdown-scheduled': 'stopped',
+  'reboot-scheduled': 'rebooting',
+} as const;
 /** More than this in one heartbeat is cut off by the agent, the least bad first. */
 export const hostConditionsMax = 100;
 

@@ -167,7 +167,7 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   goodbye(session: Session, reason: 'stopped' | 'rebooting'): void {
     const entry = this.#entryOf(session);
-    if (entry !== undefined) this.#apply(entry, { type: 'goodbye', reason, announced: announcedDeparture(entry.record.conditions ?? []) });
+    if (entry !== undefined) this.#apply(entry, { type: 'goodbye', reason, announced: announcedDeparture(entry.record) });
   }
 
   closed(session: Session, end: SessionEnd): void {
@@ -176,7 +176,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     const entry = this.#entryOf(session);
     if (entry === undefined || this.#stopped) return;
     entry.session = null;
-    this.#apply(entry, { type: 'closed', ...end, announced: announcedDeparture(entry.record.conditions ?? []) });
+    this.#apply(entry, { type: 'closed', ...end, announced: announcedDeparture(entry.record) });
   }
 
   actionResult(session: Session, result: Parameters<SessionOwner['actionResult']>[1]): void {
@@ -284,8 +284,8 @@ export class LiveFleet implements Fleet, SessionOwner {
     for (const entry of this.#book.entries()) {
       if (late > lateMs) this.#apply(entry, { type: 'stalled', byMs: late });
       if (entry.deadline !== null && now >= entry.deadline) {
-        const { workloads, metrics, conditions = [] } = entry.record;
-        this.#apply(entry, { type: 'tick', lastKnown: lastKnown(workloads, metrics), announced: announcedDeparture(conditions) });
+        const { workloads, metrics } = entry.record;
+        this.#apply(entry, { type: 'tick', lastKnown: lastKnown(workloads, metrics), announced: announcedDeparture(entry.record) });
       }
     }
     for (const session of this.#sessions) {

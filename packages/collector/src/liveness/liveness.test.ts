@@ -67,9 +67,9 @@ describe('liveness', () => {
       reason: 'the cloud said so',
       advice: '',
     });
-    const announced = announcedDeparture([notice('maintenance'), notice('preemption')]);
+    const announced = announcedDeparture({ conditions: [notice('maintenance'), notice('preemption')] });
     expect(announced).toEqual({ state: 'stopped', reason: 'preemption was announced: the cloud said so' });
-    expect(announcedDeparture([notice('disk-low'), notice('maintenance-scheduled')])).toBeNull();
+    expect(announcedDeparture({ conditions: [notice('disk-low'), notice('maintenance-scheduled')] })).toBeNull();
 
     const broken = apply(connected, { type: 'closed', why: 'reset', silence: false, announced }, 1_000);
     expect(broken).toMatchObject({ state: { state: 'stopped', reason: announced?.reason }, nextDeadline: null });
@@ -83,7 +83,7 @@ describe('liveness', () => {
       reason: 'preemption was announced: the cloud said so; silent for 60 s; last known: ready, load 0.3',
     });
 
-    const maintained = announcedDeparture([notice('maintenance')]);
+    const maintained = announcedDeparture({ conditions: [notice('maintenance')] });
     const away = apply(suspect, { ...tick, announced: maintained }, 60_000);
     expect(away).toMatchObject({ state: { state: 'rebooting' }, nextDeadline: 960_000 });
     expect(apply(away.state, { ...tick, announced: maintained }, 960_000).state.state).toBe('dead');
