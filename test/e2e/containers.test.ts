@@ -178,7 +178,7 @@ test('the name is held by a foreign container: held with whose it is, back by it
 });
 
 describe('by itself', () => {
-  test('a child runs out of memory while the container lives: said, and nothing else', () =>
+  test('a child runs out of memory while the container lives: said, and the container stays', () =>
     withWorker('oom', { ...steps, container: { mem_limit: '64mb', memswap_limit: '64mb' } }, async (worker) => {
       const { id, pid } = await worker.container();
       const mark = await worker.mark();
