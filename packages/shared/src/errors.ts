@@ -96,6 +96,7 @@ export const catalogue = {
 
   // Accelerators
   'tpu-busy': entry('The TPU is held by another process', 'Find the holder (relight host); replace the VM when nobody holds it.'),
+  'slice-peer-failed': entry('Another host of the slice has failed', 'Look for the host of the slice that failed first.'),
   'gpu-lost': entry('The GPU is lost inside the container', 'Nothing: the container is recreated.'),
   'gpu-driver-mismatch': entry('The GPU driver and its library differ', 'Reboot the host, or reload the driver.', { recoverable: false }),
   'gpu-failed': entry('A GPU of this host has failed', 'Reset the GPU, reboot or replace the host, as the message says.', {

@@ -54,6 +54,13 @@ const rules: readonly Rule[] = [
     within: farBack,
     when: /open\(\/dev\/(?:vfio|accel)|Couldn't open iommu group|Failed to initialize TPU system|The TPU is already in use by process|No accelerator found|libtpu_lockfile/,
   },
+  {
+    // After the busy TPU: of the two, that one is this host's own. Ray says "Socket closed" of its head, with these words before it.
+    code: 'slice-peer-failed',
+    kinds: ['process'],
+    within: farBack,
+    when: /PollForError|(?<!RPC Error message: )\bSocket closed\b/,
+  },
   // Before the full disk: gcsfuse stages writes in --temp-dir, and says so.
   {
     code: 'disk-full',

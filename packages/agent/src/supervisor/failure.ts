@@ -7,6 +7,7 @@ import { escalate, tellPerson } from './escalation.ts';
 import { hold } from './hold.ts';
 import type { Failure } from './op.ts';
 import { decideRestart, type RestartDecision, type RestartHistory } from './restart-policy.ts';
+import { waitForSlice } from './slice.ts';
 import type { ActiveLevel } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -67,6 +68,10 @@ export function fail(
   if (work.state.pause !== null || work.state.drain !== null || work.state.finished !== null) {
     // Maintenance, or the machine goes away: what breaks now is somebody's doing, and is put right after it.
     work.set({ attempt: null });
+    return;
+  }
+  if (given.code === 'slice-peer-failed') {
+    waitForSlice(work, given);
     return;
   }
   const failure = limited(work, given);
