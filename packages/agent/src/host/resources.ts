@@ -30,7 +30,7 @@ function diskConditions({ path, totalBytes, freeBytes, inodesFree, inodesTotal }
   const found: ReportedCondition[] = [];
   const reason = `${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free (${percent(freeBytes, totalBytes)})`;
   // A disk that is small altogether is not full because little is free.
-  const fullAt = Math.min(limitOf(limits.diskFull, isRaised('disk-full', path)), totalBytes * limits.diskLow.raise);
+  const fullAt = Math.min(limitOf(limits.diskFull, isRaised('disk-full', path)), totalBytes * 0.01);
   if (totalBytes > 0 && freeBytes < fullAt) found.push({ name: 'disk-full', subject: path, severity: 'critical', reason, advice: diskAdvice });
   else if (totalBytes > 0 && freeBytes <= totalBytes * limitOf(limits.diskLow, isRaised('disk-low', path) || isRaised('disk-full', path))) {
     found.push({ name: 'disk-low', subject: path, severity: 'warning', reason, advice: diskAdvice });

@@ -38,6 +38,9 @@ export interface HostWatchOptions {
   readonly onXid: (xid: XidFact, at: number, history: boolean) => void;
 }
 
+/** Between two looks: the kernel needs milliseconds from the warning to the killing, more under load. */
+const oomLooksMs = [5, 10, 20, 40, 80, 160];
+
 const words: Readonly<Record<CloudNotice['kind'], string>> = {
   preemption: 'this machine is preempted',
   maintenance: 'maintenance of this machine',
@@ -50,6 +53,8 @@ export class HostWatch {
   readonly #kernel: KernelLog;
   readonly #probe: StateProbe;
   readonly #survey: ContainerSurvey;
+  /** Containers of which the kernel log has told a killing since the engine did. */
+  readonly #namedOom = new Set<string>();
   /** Null off the clouds that are known. */
   readonly #cloud: CloudWatch | null;
 
@@ -97,9 +102,19 @@ export class HostWatch {
     conditions.set('resources', resourceConditions(metrics, conditions.of('resources')));
   }
 
-  /** The engine has seen a killing: the kernel log says who it was. */
-  lookAtKernelLog(): void {
-    this.#kernel.look();
+  /**
+   * The engine says that something in a container is killed for want of memory. It may say so before the kernel has chosen whom:
+   * the kernel log is looked at until it names the process, for a moment at most; then `unnamed` is called.
+   */
+  oomSeen(containerId: string, unnamed: () => void): void {
+    this.#namedOom.delete(containerId);
+    const look = ([wait, ...later]: readonly number[]): void => {
+      this.#kernel.look();
+      if (this.#namedOom.delete(containerId)) return;
+      if (wait === undefined || !this.#kernel.readable) unnamed();
+      else this.#options.clock.after(wait, () => look(later));
+    };
+    look(oomLooksMs);
   }
 
   /** The last records of the kernel log, oldest first. `since`: epoch milliseconds. */
@@ -137,7 +152,9 @@ export class HostWatch {
 
   #oom({ pid, name, constraint, cgroup }: OomFact): void {
     for (const { containerId, send } of this.#options.workloads()) {
-      if (containerId !== null && cgroupOfContainer(cgroup, containerId)) send({ type: 'oom', process: { pid, name }, constraint });
+      if (containerId === null || !cgroupOfContainer(cgroup, containerId)) continue;
+      this.#namedOom.add(containerId);
+      send({ type: 'oom', process: { pid, name }, constraint });
     }
   }
 

@@ -97,6 +97,10 @@ export class KernelLog {
     return this.#lines.filter(({ at }) => at >= since);
   }
 
+  get readable(): boolean {
+    return this.#reader !== null;
+  }
+
   /** How often records were overwritten before they could be read. */
   get lost(): number {
     return this.#lost;
