@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: pure and model-based, beside the sources, no engine. integration: contract and end-to-end tests on a private
- * Docker Engine that the suite starts itself (test/support). Two cores: integration files run one after the other.
+ * Docker Engine that the suite starts itself (test/support). real: Ray and gcsfuse themselves in containers of such an engine.
+ * Two cores: files of integration and real run one after the other.
  */
 export default defineConfig({
   test: {
@@ -23,6 +24,16 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'real',
+          include: ['test/real/**/*.test.ts'],
+          globalSetup: ['test/support/real/global-setup.ts'],
+          fileParallelism: false,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
         },
       },
     ],

@@ -43,6 +43,7 @@ export class Bystander {
     { container, ...rest }: WorkloadDocument = {},
     service: AgentOptions['service'] = {},
     hostFields: Fields = {},
+    config: Fields = {},
   ): Promise<Bystander> {
     const containerName = `e2e-${name}-${process.pid}`;
     const workload = {
@@ -51,7 +52,7 @@ export class Bystander {
       restart: { process: soon, container: soon },
       ...rest,
     };
-    const agent = await lab.addAgent({ host: name, workloads: [workload], service, hostFields });
+    const agent = await lab.addAgent({ host: name, workloads: [workload], service, hostFields, config });
     return new Bystander(lab, agent, name, containerName);
   }
 

@@ -6,6 +6,7 @@
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { findProgram } from './engine-install.ts';
 
 const run = promisify(execFile);
 const firstOctets = '10.231';
@@ -32,6 +33,7 @@ export async function createEngineNetwork(): Promise<EngineNetwork> {
     if (!created) continue;
     await ip('addr', 'add', `${firstOctets}.${number}.1/24`, 'dev', bridge);
     await ip('link', 'set', bridge, 'up');
+    await packetFilter('-I', bridge);
     return {
       bridge,
       flags: [`--bridge=${bridge}`, '--iptables=false', '--ip6tables=false', '--ip-masq=false', '--ip-forward=false'],
@@ -42,9 +44,22 @@ export async function createEngineNetwork(): Promise<EngineNetwork> {
 }
 
 export async function deleteBridge(bridge: string): Promise<void> {
+  await packetFilter('-D', bridge);
   await ip('link', 'del', bridge).catch((error: unknown) => {
     if (!/cannot find|can't find|does not exist|no such device/i.test(String(error))) throw error;
   });
+}
+
+/**
+ * Where another engine has set the machine's filter to drop what it forwards, packets between containers of one bridge are
+ * dropped, too. One rule of our own, gone with the bridge; a machine without iptables has no such filter.
+ */
+async function packetFilter(change: '-I' | '-D', bridge: string): Promise<void> {
+  const iptables = findProgram('iptables');
+  if (iptables === undefined) return;
+  const rule = ['FORWARD', '-i', bridge, '-o', bridge, '-j', 'ACCEPT'];
+  // Adding fails where the kernel has no such table, deleting where the rule is gone: both are as good as done.
+  await run(iptables, ['-w', '5', change, ...rule]).catch(() => {});
 }
 
 /** busybox-static is installed anyway, iproute2 may not be. */

@@ -8,6 +8,7 @@ import type { MountSpec } from '../config/spec.ts';
 import type { Op, OpValue, RunHandle, RunRef } from '../supervisor/op.ts';
 import { containerOf, runningContainer, throwIfAborted } from './context.ts';
 import { clearMount } from './mount-clear.ts';
+import { unreachableBucket } from './mount-proof.ts';
 import { isWanted, mountCommand, mountFailure } from './mount-program.ts';
 import { describeExit, splitLines, tailBytes } from './output.ts';
 import { fuseOnTop, normalPath, readMountinfo } from './proc.ts';
@@ -78,7 +79,13 @@ async function place(spec: MountSpec, run: RunRef, pid: number, probe: MountProb
     for (let pause = pollMs.first; ; pause = Math.min(pause * 2, pollMs.last)) {
       // Exit code 0: it went into the background and the mount may still come.
       const { exit } = ended;
-      if (fuseMounts(pid).includes(normalPath(spec.target)) && (await probe(probeTimeoutMs)).condition === 'ok') return handle;
+      if (fuseMounts(pid).includes(normalPath(spec.target)) && (await probe(probeTimeoutMs)).condition === 'ok') {
+        if ((await unreachableBucket(spec, pid, output, context)) === null) return handle;
+        const lines = await output();
+        await runs.stop([handle], containerId, 0, context.signal);
+        await clearMount(spec.target, pid, true, context);
+        throw mountFailure(spec, 'it is there, but does not reach its bucket', lines, null);
+      }
       throwIfAborted(context.signal);
       if (exit !== null && exit.exitCode !== 0) throw mountFailure(spec, describeExit(exit), await output(), exit.exitCode);
       if (clock.monotonic() >= deadline) throw await missing(spec, handle, before, fuseMounts(pid), await output(), context);

@@ -95,7 +95,7 @@ const rules: readonly Rule[] = [
   {
     code: 'fuse-missing',
     kinds: ['mount'],
-    when: /\/dev\/fuse: (?:No such file|Operation not permitted|Permission denied)|fuse: device not found|failed to open \/dev\/fuse/i,
+    when: /\/dev\/fuse: (?:No such file|Operation not permitted|Permission denied)|fuse:? device not found|failed to open \/dev\/fuse/i,
     advice: 'Give the container the device /dev/fuse (devices: [/dev/fuse]) or privileged: true; on the host: modprobe fuse.',
   },
   {
@@ -118,7 +118,7 @@ const rules: readonly Rule[] = [
   {
     code: 'credentials-rejected',
     kinds: ['mount'],
-    when: /could not find default credentials|invalid_grant|invalid_client|unable to (?:parse|read) (?:the )?(?:key|credentials)|NewTokenSource|no such file.*(?:key-file|\.json)|(?:key-file|\.json).*no such file/i,
+    when: /could not find default credentials|(?:detect|fetching) credentials|\bError 401: |invalid_grant|invalid_client|unable to (?:parse|read) (?:the )?(?:key|credentials)|NewTokenSource|no such file.*(?:key-file|\.json)|(?:key-file|\.json).*no such file/i,
     advice: 'Check the credentials inside the container: service account, key file, scopes.',
   },
   {
@@ -131,6 +131,9 @@ const rules: readonly Rule[] = [
 
 const causeMax = 300;
 
+/** gcsfuse 3.13 complains about the credentials of its metrics and traces at every mount outside of Google's cloud. */
+const telemetry = /gcpexporter|setting up tracing/;
+
 /** Killed from outside, the last words explain nothing: SIGKILL, SIGTERM, and ends that nobody could read. */
 const fromOutside: ReadonlySet<number | null> = new Set([null, 0, 137, 143]);
 
@@ -141,9 +144,10 @@ const fromOutside: ReadonlySet<number | null> = new Set([null, 0, 137, 143]);
  */
 export function classify(kind: RunKind, lines: readonly string[], exitCode: number | null): Classification | null {
   if (kind === 'process' && fromOutside.has(exitCode)) return null;
+  const said = kind === 'mount' ? lines.filter((line) => !telemetry.test(line)) : lines;
   for (const rule of rules) {
     if (!rule.kinds.includes(kind)) continue;
-    const cause = lines.slice(-(rule.within ?? nearEnd)).findLast((line) => rule.when.test(line));
+    const cause = said.slice(-(rule.within ?? nearEnd)).findLast((line) => rule.when.test(line));
     if (cause === undefined) continue;
     const { recoverable, advice } = catalogue[rule.code];
     return {

@@ -1,0 +1,152 @@
+/** Real Ray in real containers: what falls comes back, in the head's own eyes. */
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { at } from '../support/bystander.ts';
+import { type Lab, startLab } from '../support/lab.ts';
+import { listProcesses, signalProcess } from '../support/processes.ts';
+import { mountPoint, RayCluster, type RayWorker } from '../support/real/ray-cluster.ts';
+import { waitFor } from '../support/wait.ts';
+
+let lab: Lab;
+let cluster: RayCluster;
+let one: RayWorker;
+let two: RayWorker;
+beforeAll(async () => {
+  lab = await startLab({ engineSocket: inject('engineSocket') });
+  cluster = await RayCluster.start(lab, inject('engineSocket'), inject('realParts'));
+  [one, two] = await Promise.all([cluster.startWorker('one'), cluster.startWorker('two')]);
+  await Promise.all([one.ready(), two.ready()]);
+});
+afterAll(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+  await lab?.dispose();
+});
+
+/** Host pid of a process of the worker's container. */
+async function pidOf(worker: RayWorker, program: RegExp): Promise<number> {
+  const { id } = await worker.bystander.container();
+  const found = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && program.test(cmdline.join(' ')));
+  if (found === undefined) throw new Error(`no ${String(program)} in ${worker.bystander.containerName}`);
+  return found.pid;
+}
+const raylet = /^\S*\/raylet /;
+const gcsfuse = /^gcsfuse /;
+
+/** Breaks something, and expects the worker to be of use again, as the head and the bucket say. */
+async function recovers(worker: RayWorker, fault: () => unknown, timeoutMs = 90_000): Promise<{ readonly ms: number; readonly kinds: readonly string[] }> {
+  const mark = await worker.bystander.mark();
+  const before = await worker.alive();
+  const began = Date.now();
+  await fault();
+  const ready = await worker.bystander.next(mark, 'workload.ready', undefined, timeoutMs);
+  const running = await runningNode(worker);
+  expect(before).not.toContain(running);
+  expect(await worker.alive()).toContain(running);
+  expect(await worker.bystander.exec('cat', `${mountPoint}/marker`)).toBe('content\n');
+  await worker.bystander.phase('ready');
+  return { ms: at(ready) - began, kinds: await worker.bystander.kindsSince(mark) };
+}
+
+/** The id under which the raylet of the worker's container runs. */
+async function runningNode(worker: RayWorker): Promise<string> {
+  const pid = await pidOf(worker, raylet);
+  const cmdline = listProcesses().find((found) => found.pid === pid)?.cmdline ?? [];
+  return cmdline.find((word) => word.startsWith('--node_id='))?.slice('--node_id='.length) ?? '';
+}
+
+test('two workers have joined, each with its bucket, and the head has both ALIVE', async () => {
+  for (const worker of [one, two]) {
+    expect(await worker.alive()).toEqual([await runningNode(worker)]);
+    expect(await worker.bystander.exec('cat', `${mountPoint}/marker`)).toBe('content\n');
+  }
+});
+
+describe('a worker comes back', () => {
+  test('when its container is killed', async () => {
+    const { generation } = await one.bystander.status();
+    const { kinds } = await recovers(one, () => cluster.docker.kill(one.bystander.containerName));
+    expect(kinds).toContain('container.died');
+    expect((await one.bystander.status()).generation).toBe(generation + 1);
+  });
+
+  test('when its container is removed', async () => {
+    await recovers(one, () => cluster.docker.remove(one.bystander.containerName));
+  });
+
+  test('when its raylet is killed with -9, and orphans that cannot end by themselves are gone', async () => {
+    const container = await one.bystander.container();
+    const agent = await pidOf(one, /ray::DashboardAgent/);
+    await recovers(one, async () => {
+      // Stopped, it does not notice that its raylet is gone: it would hold its port, or an accelerator, for ever.
+      signalProcess(agent, 'SIGSTOP');
+      signalProcess(await pidOf(one, raylet), 'SIGKILL');
+    });
+    expect(listProcesses().some(({ pid, cgroup }) => pid === agent && cgroup.includes(container.id))).toBe(false);
+    expect((await one.bystander.container()).id).toBe(container.id);
+  });
+
+  test('when its raylet has ended and `ray start --block` sees nothing wrong', async () => {
+    const container = await one.bystander.container();
+    const launcher = await pidOf(one, /ray start/);
+    const { kinds } = await recovers(one, async () => signalProcess(await pidOf(one, raylet), 'SIGTERM'));
+    expect(kinds).toContain('process.started');
+    expect(await pidOf(one, /ray start/)).not.toBe(launcher);
+    expect((await one.bystander.container()).id).toBe(container.id);
+  });
+
+  test('when its raylet hangs', async () => {
+    const { kinds } = await recovers(one, async () => signalProcess(await pidOf(one, raylet), 'SIGSTOP'));
+    expect(kinds).toContain('check.failed');
+  });
+
+  test('when its gcsfuse is killed', async () => {
+    const { kinds } = await recovers(one, async () => signalProcess(await pidOf(one, gcsfuse), 'SIGKILL'));
+    expect(kinds).toContain('mount.lost');
+    expect(kinds).not.toContain('container.died');
+  });
+
+  test('when its gcsfuse hangs', async () => {
+    const { kinds } = await recovers(one, async () => signalProcess(await pidOf(one, gcsfuse), 'SIGSTOP'));
+    expect(kinds).toContain('mount.hung');
+    expect(kinds).not.toContain('container.died');
+  });
+});
+
+describe('a head that is lost', () => {
+  test('and comes back elsewhere: both workers wait without spending their budget, and join it', async () => {
+    const marks = await Promise.all([one, two].map((worker) => worker.bystander.mark()));
+    const elsewhere = await cluster.newMachine('second-head');
+    await cluster.loseHead();
+    await waitFor(async () => (await Promise.all([one, two].map((worker) => worker.bystander.status()))).every(({ phase }) => phase === 'waiting'), {
+      timeoutMs: 120_000,
+      everyMs: 200,
+      what: 'both workers to wait for the head',
+    });
+    const waiting = await Promise.all([one, two].map((worker) => worker.bystander.status()));
+    const backAt = Date.now();
+    await cluster.startHead(elsewhere);
+    for (const [i, worker] of [one, two].entries()) {
+      const ready = await worker.bystander.next(marks[i] ?? 0, 'workload.ready', undefined, 120_000);
+      expect(await worker.alive()).toEqual([await runningNode(worker)]);
+      expect((await worker.bystander.status()).restarts).toEqual(waiting[i]?.restarts);
+      expect(at(ready)).toBeGreaterThan(backAt);
+    }
+  });
+});
+
+describe('a worker is held', () => {
+  test('when its version of Ray is not the cluster\'s, and let go when its image is', async () => {
+    const worker = await cluster.startWorker('other-version', { image: cluster.parts.otherImage });
+    const held = await worker.bystander.next(0, 'workload.held', undefined, 90_000);
+    expect(held.data).toMatchObject({ code: 'version-mismatch' });
+    expect(held.message).toMatch(/Version mismatch: The cluster was started with/);
+    const { agent, workload } = worker.bystander;
+    await agent.service.stop();
+    const container = { name: worker.bystander.containerName, image: cluster.parts.image, pull_policy: 'never' };
+    agent.configure([{ name: workload, ...cluster.workerDocument(worker.machine, { container }) }]);
+    await agent.service.start();
+    await worker.ready();
+    expect(await worker.alive()).toEqual([await runningNode(worker)]);
+    await agent.service.stop();
+    await cluster.docker.remove(worker.bystander.containerName);
+  });
+});

@@ -1,0 +1,182 @@
+/**
+ * A cluster of real Ray: a head that can be lost and come back elsewhere, and workers that agents keep, each on "a machine" with
+ * an address of its own. What a worker needs of a bucket comes through real gcsfuse from an emulator.
+ */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodesUrl, parseNodes, type RayNode } from '@relight/agent/checks/ray-nodes';
+import { Bystander, type WorkloadDocument } from '../bystander.ts';
+import { dockerApi, type DockerApi } from '../docker-api.ts';
+import type { Lab } from '../lab.ts';
+import { waitFor } from '../wait.ts';
+import { bucket, type Emulator, onlyDir, startEmulator } from './emulator.ts';
+import { type NetworkHolder, startNetworkHolder } from './network-holder.ts';
+import type { RealParts } from './ray-image.ts';
+
+/** Small enough for three raylets on a machine for tests. */
+const small = '--object-store-memory=80000000 --disable-usage-stats';
+export const mountPoint = '/opt/gcsfuse_mount';
+export const joinCommand = `exec ray start --address=$HEAD:6379 --num-cpus=1 ${small} --block`;
+export const containerOptions = {
+  command: ['sleep', 'infinity'],
+  init: true,
+  shm_size: '128mb',
+  cap_add: ['SYS_ADMIN'],
+  devices: ['/dev/fuse'],
+  security_opt: ['apparmor=unconfined'],
+} as const;
+
+/** `any`: every field of the workload may be replaced. */
+export interface WorkerOptions {
+  readonly document?: WorkloadDocument;
+  readonly image?: string;
+}
+
+export class RayCluster implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly docker: DockerApi;
+  readonly parts: RealParts;
+  readonly emulator: Emulator;
+  readonly #headFile: string;
+  readonly #holders: NetworkHolder[] = [];
+  #head: NetworkHolder | undefined;
+  #count = 0;
+
+  private constructor(lab: Lab, docker: DockerApi, parts: RealParts, emulator: Emulator) {
+    this.lab = lab;
+    this.docker = docker;
+    this.parts = parts;
+    this.emulator = emulator;
+    const directory = join(lab.directory, 'ray');
+    mkdirSync(directory, { recursive: true });
+    this.#headFile = join(directory, 'head');
+  }
+
+  /** With a head that answers, and no worker. */
+  static async start(lab: Lab, engineSocket: string, parts: RealParts): Promise<RayCluster> {
+    const docker = dockerApi(engineSocket);
+    const first = await startNetworkHolder(docker, `ray-first-${process.pid}`, parts.image);
+    const emulator = await startEmulator(parts.emulator, first.address.replace(/\d+$/, '1'));
+    const cluster = new RayCluster(lab, docker, parts, emulator);
+    cluster.#holders.push(first);
+    await cluster.startHead(first);
+    return cluster;
+  }
+
+  get headAddress(): string {
+    if (this.#head === undefined) throw new Error('there is no head');
+    return this.#head.address;
+  }
+
+  get dashboard(): string {
+    return `http://${this.headAddress}:8265`;
+  }
+
+  async newMachine(what: string): Promise<NetworkHolder> {
+    this.#count += 1;
+    const holder = await startNetworkHolder(this.docker, `ray-${what}-${this.#count}-${process.pid}`, this.parts.image);
+    this.#holders.push(holder);
+    return holder;
+  }
+
+  /** A head of a new cluster, at `where` or where the last one was; resolves when its dashboard answers. */
+  async startHead(where: NetworkHolder | undefined = this.#head): Promise<void> {
+    if (where === undefined) throw new Error('where?');
+    this.#head = where;
+    const command = `exec ray start --head --port=6379 --dashboard-host=0.0.0.0 --num-cpus=0 ${small} --block`;
+    const HostConfig = { NetworkMode: where.mode, ShmSize: 128 << 20 };
+    await this.docker.run(this.#headName, this.parts.image, ['sh', '-c', command], { HostConfig });
+    // Renamed into place: a half written address is none.
+    writeFileSync(`${this.#headFile}.new`, where.address);
+    renameSync(`${this.#headFile}.new`, this.#headFile);
+    await waitFor(async () => (await this.nodes()) !== null, { timeoutMs: 90_000, everyMs: 100, what: 'the head of the cluster to answer' });
+  }
+
+  /** As by a crash of its machine, without a word to the workers. */
+  loseHead(): Promise<void> {
+    return this.docker.remove(this.#headName);
+  }
+
+  /** What the head says of one address; null: nothing. */
+  async nodes(address = this.headAddress): Promise<readonly RayNode[] | null> {
+    const signal = AbortSignal.timeout(5_000);
+    const body = await fetch(nodesUrl(this.dashboard, address), { signal }).then((answer) => (answer.ok ? answer.text() : ''), () => '');
+    return parseNodes(body);
+  }
+
+  /** Ids of the nodes that the head has ALIVE at an address. */
+  async alive(address: string): Promise<readonly string[]> {
+    return ((await this.nodes(address)) ?? []).filter((node) => node.alive).map(({ id }) => id);
+  }
+
+  gcsfuse(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
+    return {
+      name: 'bucket',
+      type: 'gcsfuse',
+      bucket,
+      target: mountPoint,
+      only_dir: onlyDir,
+      implicit_dirs: true,
+      options: this.emulator.options,
+      check: { interval: '2s', timeout: '1s', failures: 2 },
+      ...more,
+    };
+  }
+
+  /** A worker as a fleet has it: bucket, Ray, and the proof by the head. */
+  workerDocument(machine: NetworkHolder, { container, ...more }: WorkloadDocument = {}): WorkloadDocument {
+    return {
+      depends_on: [{ tcp: '${HEAD}:6379', timeout: '2s' }],
+      container: { ...containerOptions, network_mode: machine.mode, ...container },
+      mounts: [this.gcsfuse()],
+      process: { before: 'ray stop --force', run: joinCommand, stop_timeout: '5s' },
+      ready: [{ ray_node: { dashboard: 'http://${HEAD}:8265' } }, { exec: `test -e ${mountPoint}/marker` }],
+      live: [
+        { http: `http://127.0.0.1:52365/api/local_raylet_healthz`, from: 'container', interval: '2s', timeout: '2s', failures: 2 },
+        { ray_node: { dashboard: 'http://${HEAD}:8265' }, interval: '5s' },
+      ],
+      ...more,
+    };
+  }
+
+  async startWorker(name: string, { document, image }: WorkerOptions = {}): Promise<RayWorker> {
+    const machine = await this.newMachine(name);
+    const wanted = this.workerDocument(machine, document);
+    const vars = { HEAD: { run: ['cat', this.#headFile] } };
+    const bystander = await Bystander.start(this.lab, name, image ?? this.parts.image, wanted, {}, {}, { vars });
+    return new RayWorker(this, bystander, machine);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.emulator[Symbol.asyncDispose]();
+    await this.loseHead().catch(() => {});
+    for (const holder of this.#holders) await this.docker.remove(holder.name).catch(() => {});
+  }
+
+  get #headName(): string {
+    return `ray-head-${process.pid}`;
+  }
+}
+
+export class RayWorker {
+  readonly cluster: RayCluster;
+  readonly bystander: Bystander;
+  readonly machine: NetworkHolder;
+
+  constructor(cluster: RayCluster, bystander: Bystander, machine: NetworkHolder) {
+    this.cluster = cluster;
+    this.bystander = bystander;
+    this.machine = machine;
+  }
+
+  /** Resolves when it is ready, for the first time. */
+  async ready(timeoutMs = 120_000): Promise<this> {
+    await this.bystander.next(0, 'workload.ready', undefined, timeoutMs);
+    await this.bystander.phase('ready', timeoutMs);
+    return this;
+  }
+
+  alive(): Promise<readonly string[]> {
+    return this.cluster.alive(this.machine.address);
+  }
+}
