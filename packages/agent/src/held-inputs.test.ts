@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ManualClock } from '@relight/shared/manual-clock';
@@ -52,7 +53,7 @@ function world(given: Partial<HeldInputsOptions> = {}) {
 test('a changed, a replaced and a removed file are noticed, each once; a busy directory is not', async () => {
   const { env, key, busy, told, inputs, next, looks } = world();
   await inputs.remember();
-  inputs.set('auth-failed', null);
+  inputs.set({ code: 'auth-failed', port: null }, null);
   writeFileSync(join(busy, 'x'), '');
   await looks(2);
   expect(told).toEqual([]);
@@ -76,7 +77,7 @@ test('what changes while it is tried counts, and nothing is looked at while noth
   const { env, clock, told, inputs, next } = world();
   await inputs.remember();
   expect(clock.pendingTimers).toBe(0);
-  inputs.set('version-mismatch', null);
+  inputs.set({ code: 'version-mismatch', port: null }, null);
   writeFileSync(env, 'TOKEN=c');
   await next(1);
   inputs.set(null, null);
@@ -93,7 +94,7 @@ test('a variable with a new value is noticed, and is asked for seldom', async ()
   };
   const { told, inputs, next, looks } = world({ resolveVars });
   await inputs.remember();
-  inputs.set('version-mismatch', { HEAD: 'a', ZONE: 'z' });
+  inputs.set({ code: 'version-mismatch', port: null }, { HEAD: 'a', ZONE: 'z' });
   await looks(10);
   expect(asked).toBe(0);
   await looks(30);
@@ -101,6 +102,20 @@ test('a variable with a new value is noticed, and is asked for seldom', async ()
   head = 'b';
   await next(1);
   expect(told).toEqual([[['variable HEAD'], false]]);
+  inputs.dispose();
+});
+
+test('a port that its holder gives back is noticed', async () => {
+  const { told, inputs, next, looks } = world({ files: () => [] });
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+  const { port } = holder.address() as AddressInfo;
+  inputs.set({ code: 'port-taken', port }, null);
+  await looks(3);
+  expect(told).toEqual([]);
+  await new Promise((resolve) => holder.close(resolve));
+  await next(1);
+  expect(told).toEqual([[[`port ${port}`], false]]);
   inputs.dispose();
 });
 

@@ -2,10 +2,11 @@
  * While a workload is held: are the files and variables it was made from different now? A cheap look (stat) every two seconds,
  * variables every thirty, and nothing at all while nothing is held. Directories and sockets do not count: they change all the time.
  */
-import { type BigIntStats } from 'node:fs';
+import { type BigIntStats, readFileSync } from 'node:fs';
 import { lstat, stat, statfs } from 'node:fs/promises';
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { ErrorCode } from '@relight/shared/errors';
+import { inodesOf } from './control/preflight/port-holder.ts';
 import { isFuse, readMountinfo } from './stages/proc.ts';
 import type { InputFile } from './input-files.ts';
 
@@ -32,6 +33,7 @@ export class HeldInputs {
   readonly #options: HeldInputsOptions;
   readonly #abort = new AbortController();
   #held: ErrorCode | null = null;
+  #port: number | null = null;
   #vars: Readonly<Record<string, string>> | null = null;
   #before: Promise<Seen> | null = null;
   #looking = false;
@@ -48,9 +50,17 @@ export class HeldInputs {
     await this.#before;
   }
 
-  /** @param held why it is held; null: it is not, and nothing is looked at. @param vars of the attempt that failed */
-  set(held: ErrorCode | null, vars: Readonly<Record<string, string>> | null): void {
+  /**
+   * @param held why it is held, and the port that somebody else has; null: it is not, and nothing is looked at
+   * @param vars of the attempt that failed
+   */
+  set(held: { readonly code: ErrorCode; readonly port: number | null } | null, vars: Readonly<Record<string, string>> | null): void {
     this.#vars = vars;
+    this.#port = held?.port ?? null;
+    this.#setCode(held?.code ?? null);
+  }
+
+  #setCode(held: ErrorCode | null): void {
     if (held === this.#held) return;
     this.#held = held;
     this.#timer?.cancel();
@@ -100,6 +110,7 @@ export class HeldInputs {
       if (facts === null) seen.set(path, 'absent');
       else if (facts.isFile() || facts.isSymbolicLink()) seen.set(path, identityOf(facts));
     }
+    if (this.#port !== null) seen.set(`port ${this.#port}`, isListening(this.#port) ? taken : 'free');
     if (this.#held !== 'disk-full') return seen;
     for (const disk of this.#options.disks) {
       const facts = await statfs(disk).catch(() => null);
@@ -122,7 +133,20 @@ export class HeldInputs {
 }
 
 const short = 'short';
-/** What is looked at for the first time tells nothing, and neither does space that has gone. */
-const isChange = (before: string | undefined, now: string): boolean => before !== undefined && before !== now && now !== short;
+const taken = 'taken';
+/** What is looked at for the first time tells nothing, and neither does what has become worse. */
+const isChange = (before: string | undefined, now: string): boolean =>
+  before !== undefined && before !== now && now !== short && now !== taken;
+
+/** In the host's network; never throws. */
+function isListening(port: number): boolean {
+  return ['tcp', 'tcp6'].some((table) => {
+    try {
+      return inodesOf(readFileSync(`/proc/net/${table}`, 'utf8'), port, 'tcp').length > 0;
+    } catch {
+      return false;
+    }
+  });
+}
 
 const identityOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string => [dev, ino, size, mtimeNs, ctimeNs].join(' ');

@@ -3,7 +3,7 @@
  * carries out the effects. Decides nothing itself.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
-import { errorMessage, RelightError, toRelightError } from '@relight/shared/errors';
+import { type ErrorCode, errorMessage, RelightError, toRelightError } from '@relight/shared/errors';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import type { Logger } from 'pino';
 import type { MountProbes } from './checks/mount.ts';
@@ -328,7 +328,7 @@ export class WorkloadLoop {
     this.#options.journal.flush(this.#state);
     this.#setProbes();
     this.#setWatches();
-    this.#inputs.set(this.#state.phase === 'held' ? (this.#state.held?.failure.code ?? null) : null, this.#vars);
+    this.#inputs.set(heldBy(this.#state), this.#vars);
     const { now, spec, clock } = this.#options;
     this.#spare?.main(this.#state);
     this.#tick?.cancel();
@@ -421,6 +421,12 @@ export class WorkloadLoop {
 }
 
 const variableRetryMs = 5_000;
+
+function heldBy({ phase, held }: WorkloadState): { readonly code: ErrorCode; readonly port: number | null } | null {
+  if (phase !== 'held' || held === null) return null;
+  const { code, data } = held.failure;
+  return { code, port: typeof data['port'] === 'number' ? data['port'] : null };
+}
 
 /**
  * One moment by both clocks: an agent that is put aside by the kernel between the two readings would tell times that

@@ -3,8 +3,10 @@ import { RelightError } from '@relight/shared/errors';
 import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
 import { formatRunId, parseRunId } from '../supervisor/run-id.ts';
 import { containerOf } from './context.ts';
-import { describeExit, lastLines, tailBytes, withOutput } from './output.ts';
+import { classify } from '../supervisor/classify.ts';
+import { describeExit, lastLines, splitLines, tailBytes, withOutput } from './output.ts';
 import { freeTpus } from './free-tpus.ts';
+import { setSessionAside } from './stale-session.ts';
 import type { StageContext } from './stage.ts';
 
 export async function startProcess(
@@ -18,6 +20,7 @@ export async function startProcess(
     context.progress('purge what the last run left');
     await runs.stop(op.leftovers, containerId, 0, signal);
   }
+  if (op.remedy === 'stale-session') await setSessionAside(op, context);
   const request = { containerId, generation: context.generation, workload: spec.name, shell: spec.shell, env: vars };
   if (spec.process.before !== null) {
     context.progress('process: before');
@@ -25,9 +28,11 @@ export async function startProcess(
     const handle = await runs.start({ ...request, run, command: spec.process.before }, signal);
     const exit = await runs.exited(handle, containerId, signal);
     if (exit.exitCode !== 0) {
-      const output = lastLines(await runs.tail(run, spec.name, context.generation, tailBytes), 3);
-      throw new RelightError('process-exited', withOutput(`"before" failed: ${describeExit(exit)}`, output), {
+      const text = await runs.tail(run, spec.name, context.generation, tailBytes);
+      const known = classify('process', splitLines(text), exit.exitCode);
+      throw new RelightError(known?.code ?? 'process-exited', withOutput(`"before" failed: ${describeExit(exit)}`, lastLines(text, 3)), {
         data: { exitCode: exit.exitCode, signal: exit.signal, command: 'before' },
+        ...(known === null ? {} : { recoverable: known.recoverable, advice: known.advice }),
       });
     }
   }

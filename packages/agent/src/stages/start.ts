@@ -1,3 +1,6 @@
+import { RelightError } from '@relight/shared/errors';
+import { holderOfPort } from '../control/preflight/port-holder.ts';
+import { portOf } from '../supervisor/classify.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
 import { runningContainer } from './context.ts';
 import type { StageContext } from './stage.ts';
@@ -7,7 +10,21 @@ export async function start(
   { containerId }: Extract<Op, { kind: 'start' }>,
   context: StageContext,
 ): Promise<Extract<OpValue, { kind: 'start' }>> {
-  await context.engine.start(containerId, { signal: context.signal });
+  try {
+    await context.engine.start(containerId, { signal: context.signal });
+  } catch (thrown) {
+    throw await withPortHolder(thrown);
+  }
   const facts = await runningContainer({ ...context, containerId });
   return { kind: 'start', pid: facts.pid, startedAt: facts.startedAt ?? context.clock.now() };
+}
+
+/** A port that is taken has a holder, and whoever reads of it wants to know whom to ask. */
+async function withPortHolder(thrown: unknown): Promise<unknown> {
+  if (!(thrown instanceof RelightError) || thrown.code !== 'port-taken') return thrown;
+  const port = portOf(thrown.message);
+  const holder = port === null ? null : await holderOfPort(port, 'tcp');
+  if (port === null) return thrown;
+  const who = holder === null ? thrown.message : `${thrown.message} (port ${port} is held by ${holder})`;
+  return new RelightError('port-taken', who, { cause: thrown, data: { ...thrown.data, port, ...(holder === null ? {} : { holder }) } });
 }

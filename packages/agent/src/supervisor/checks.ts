@@ -83,18 +83,24 @@ export function onMountCheck(work: Work, mount: string, condition: MountConditio
   const certain = condition === 'disconnected' || condition === 'absent';
   if (!certain && now.failures < spec.check.failures) {
     if (before?.ok !== false) {
-      work.emit('check.failed', 'warning', `mount ${mount}: ${message} (1 of ${spec.check.failures})`, { mount, condition });
+      work.emit('check.failed', 'warning', `mount ${mount}: ${message} (1 of ${spec.check.failures})`, {
+        code: condition === 'hung' ? 'mount-hung' : 'mount-lost',
+        mount,
+        condition,
+      });
     }
     return;
   }
   const hung = condition === 'hung';
   work.emit(hung ? 'mount.hung' : 'mount.lost', 'error', `mount ${mount} (${spec.target}): ${message}`, {
+    code: hung ? 'mount-hung' : 'mount-lost',
+    level: 'process',
     mount,
     target: spec.target,
     condition,
   });
   loseMount(work, mount);
-  fail(work, failure(hung ? 'mount-hung' : 'mount-lost', `mount ${mount}: ${message}`), 'process');
+  fail(work, failure(hung ? 'mount-hung' : 'mount-lost', `mount ${mount}: ${message}`, { mount }), 'process');
 }
 
 export function loseMount(work: Work, mount: string): void {

@@ -76,6 +76,7 @@ it.each([
   ['bind: Address already in use: 127.0.0.1:6379', 6379],
   ['listen tcp :52365: bind: address already in use', 52_365],
   ['Address already in use', null],
+  ['driver failed programming external connectivity on endpoint a (0b07): Bind for 0.0.0.0:8080 failed: port is already allocated', 8080],
   ['Error: listen EADDRINUSE: address already in use 0.0.0.0:3000', 3000],
 ])('the port of %s', (line, port) => {
   expect(portOf(line)).toBe(port);

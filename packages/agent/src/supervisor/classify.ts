@@ -163,7 +163,8 @@ export function classify(kind: RunKind, lines: readonly string[], exitCode: numb
 
 /** The port of an `address-in-use` line; null when it names none. */
 export function portOf(cause: string): number | null {
-  const match = /(?:[:'"\s(,]|port )(\d{2,5})(?=\D*$)/.exec(cause.replaceAll(/\[?errno[ =]*\d+\]?/gi, ''));
+  const bind = /(?:Bind for|bind|listen \w+4?6?) [^\s]*:(\d{1,5})\b/.exec(cause);
+  const match = bind ?? /(?:[:'"\s(,]|port )(\d{2,5})(?=\D*$)/.exec(cause.replaceAll(/\[?errno[ =]*\d+\]?/gi, ''));
   const port = Number(match?.[1]);
   return Number.isInteger(port) && port > 0 && port <= 65_535 ? port : null;
 }
@@ -177,6 +178,8 @@ export const retryLimit: Readonly<Partial<Record<ErrorCode, number>>> = {
   'auth-failed': 1,
   // With everything purged that earlier runs left.
   'address-in-use': 1,
+  // With the container made anew.
+  'port-taken': 1,
   // With the stale session set aside.
   'stale-session': 1,
   // With orphans of our own dead container killed, and the lock file gone.

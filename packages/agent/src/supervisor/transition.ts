@@ -169,7 +169,15 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   const why = oom ?? (known === null ? null : `${known.cause}${heldBy(known.cause, event.portHolder)}`);
   const message = why === null ? exit : `${exit}: ${why}`;
   const code = oom === null ? (known?.code ?? 'process-exited') : 'process-oom';
-  const facts = { exitCode: event.exitCode, signal: event.signal, ...(event.portHolder === undefined ? {} : { holder: event.portHolder }) };
+  const lastLine = known === null ? event.lastLines.at(-1)?.trim().slice(0, 200) : undefined;
+  const port = known?.code === 'address-in-use' ? portOf(known.cause) : null;
+  const facts = {
+    ...(port === null ? {} : { port }),
+    exitCode: event.exitCode,
+    signal: event.signal,
+    ...(lastLine === undefined ? {} : { lastLine }),
+    ...(event.portHolder === undefined ? {} : { holder: event.portHolder }),
+  };
   work.emit('process.exited', 'error', message, {
     code,
     level: known?.level ?? 'process',
