@@ -7,6 +7,7 @@ import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { WorkloadSpec } from '@relight/agent/config/spec';
 import type { Effect, EmittedEvent, SupervisorEvent } from '@relight/agent/supervisor/event';
 import type { Failure, Op, OpValue, RunHandle, RunRef } from '@relight/agent/supervisor/op';
+import { spareLabel, type SpareOffer } from '@relight/agent/supervisor/spare-state';
 import { durable, initialState, restore, type WorkloadState } from '@relight/agent/supervisor/state';
 import { transition, wakeAt } from '@relight/agent/supervisor/transition';
 import { wantedProbes } from '@relight/agent/supervisor/desired-probes';
@@ -20,6 +21,8 @@ interface SimulatedContainer {
   running: boolean;
   startedAt: number | null;
   exitCode: number | null;
+  /** It was made as a spare. */
+  readonly spare?: true;
   runs: RunHandle[];
   mounts: Set<string>;
 }
@@ -46,6 +49,8 @@ export class SimulatedWorld {
   #pids = 100;
   /** Told of every transition, as the journal is. */
   onStep: (step: JournalStep) => void = () => {};
+  /** Told of every look at the engine. */
+  onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean) => void = () => {};
 
   constructor(spec: WorkloadSpec) {
     this.spec = spec;
@@ -134,6 +139,7 @@ export class SimulatedWorld {
     this.#afterOutage = false;
     const containers = this.containers.map((container) => this.#facts(container));
     this.send({ type: 'observed', containers: this.#stranger ? [...containers, this.#strangerFacts()] : containers, afterOutage });
+    this.onObserved(containers, afterOutage);
   }
 
   #strangerFacts(): ContainerFacts {
@@ -148,7 +154,12 @@ export class SimulatedWorld {
       name,
       image: this.spec.container.image,
       imageId: 'sha256:1',
-      labels: { 'relight.agent': 'owner', 'relight.workload': this.spec.name, 'relight.generation': String(generation) },
+      labels: {
+        'relight.agent': 'owner',
+        'relight.workload': this.spec.name,
+        'relight.generation': String(generation),
+        ...(container.spare === true ? { [spareLabel]: 'true' } : {}),
+      },
       status: running ? 'running' : startedAt === null ? 'created' : 'exited',
       pid: running ? 50 + generation : 0,
       createdAt,
@@ -200,6 +211,8 @@ export class SimulatedWorld {
         return { kind: 'rename' };
       case 'create':
         return this.#create(op.generation);
+      case 'take-spare':
+        return this.#takeSpare(op.offer);
       case 'start': {
         const container = this.containers.find((candidate) => candidate.id === op.containerId);
         if (container === undefined) return failureOf('engine-error');
@@ -242,6 +255,14 @@ export class SimulatedWorld {
     container.runs = [];
     container.mounts.clear();
     container.name = name;
+  }
+
+  #takeSpare(offer: SpareOffer): OpValue | Failure {
+    const spare = this.containers.find((container) => container.id === offer.containerId);
+    if (spare?.running !== true || spare.startedAt !== offer.startedAt) return failureOf('spare-unusable');
+    if (this.#stranger || (this.current !== undefined && this.current !== spare)) return failureOf('name-conflict', false);
+    spare.name = this.spec.container.name;
+    return { kind: 'take-spare', pid: 50 + spare.generation };
   }
 
   #create(generation: number): OpValue | Failure {

@@ -148,6 +148,7 @@ function workloadSpec(name: string, container: Partial<ContainerSpec> & { image:
     startDeadlineMs: 60_000,
     shell: null,
     mounts: [],
+    spare: null,
     setup: [],
     process: null,
     readyWindowMs: 10_000,

@@ -37,6 +37,7 @@ const workloadTable: Table<Omit<WorkloadSpec, 'container' | 'mounts' | 'setup' |
   live: ['live', 'none'],
   restart: ['restart', 'none'],
   logs: ['logs', 'none'],
+  spare: ['spare', 'none'],
 };
 
 const containerTable: Table<ContainerSpec> = {

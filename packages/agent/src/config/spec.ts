@@ -75,6 +75,8 @@ export interface WorkloadSpec {
   readonly live: readonly LiveCheckSpec[];
   readonly restart: { readonly process: RestartPolicy; readonly container: RestartPolicy };
   readonly logs: LogSpec;
+  /** `prepared`: a second container is kept mounted and set up, without its process. */
+  readonly spare: 'prepared' | null;
 }
 
 export type DependencySpec =

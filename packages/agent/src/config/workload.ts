@@ -8,7 +8,8 @@ import { child, type Located } from './located.ts';
 import { defaultStepName, mount, setupItem } from './mounts.ts';
 import { fail, type Problem } from './problems.ts';
 import { restart } from './restart.ts';
-import { duration, name, perWindow, text, trimSlashes } from './scalars.ts';
+import { choice, duration, name, perWindow, text, trimSlashes } from './scalars.ts';
+import { whyNoSpare } from './spare.ts';
 import type { LogSpec, ProcessSpec, SetupItem, WorkloadSpec } from './spec.ts';
 
 const later = 'not supported yet (not-supported-yet); remove it';
@@ -20,7 +21,6 @@ export interface WorkloadContext {
 
 export function workload({ directory, vars }: WorkloadContext): Reader<WorkloadSpec> {
   return object((fields) => {
-    fields.refuse({ spare: later });
     reportDuplicates(fields);
     const workloadName = fields.required('name', name);
     const hasProcess = fields.has('process');
@@ -38,8 +38,12 @@ export function workload({ directory, vars }: WorkloadContext): Reader<WorkloadS
       live: fields.optional('live', liveChecks(vars, hasProcess), []),
       restart: fields.optional('restart', restart, defaults.restart),
       logs: fields.optional('logs', logs, defaults.logs),
+      spare: fields.optional('spare', choice('prepared'), null),
     };
-    return () => withGpuCheck(spec);
+    return () => {
+      const whyNot = spec.spare === null ? null : whyNoSpare(spec);
+      return whyNot === null ? withGpuCheck(spec) : fields.fail('spare', whyNot);
+    };
   });
 }
 

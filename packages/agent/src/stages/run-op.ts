@@ -10,6 +10,7 @@ import { rename } from './rename.ts';
 import { retire } from './retire.ts';
 import { setup } from './setup.ts';
 import type { StageContext } from './stage.ts';
+import { takeSpare } from './spare.ts';
 import { start } from './start.ts';
 import { stopRuns } from './stop-runs.ts';
 
@@ -23,6 +24,7 @@ const stages: { readonly [K in OpKind]: Stage<K> } = {
   retire,
   rename,
   create,
+  'take-spare': takeSpare,
   start,
   halt,
   mount,

@@ -3,6 +3,8 @@
  * loss on the way is mended by the same path.
  *
  *   stop ▸ prepare ▸ retire ▸ pull ▸ create ▸ start ▸ mounts and setup in order ▸ process ▸ verify ▸ ready
+ *
+ * A prepared spare (spare.ts) stands for everything from pull to setup.
  */
 import type { Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
@@ -13,6 +15,7 @@ import type { Op } from './op.ts';
 import { blocked } from './host-word.ts';
 import { retiredName } from './retired-name.ts';
 import type { WorkloadState } from './state.ts';
+import { nextGeneration, spareToTake } from './take-spare.ts';
 import type { Work } from './work.ts';
 
 export function advance(work: Work): void {
@@ -109,8 +112,10 @@ function nextOp(work: Work): Op | null {
   if (state.attempt?.prepared !== true) return { kind: 'prepare' };
   if (container !== null && state.replace) return retire(work, container.id, running);
   if (container === null) {
+    const spare = spareToTake(state);
+    if (spare !== null) return { kind: 'take-spare', offer: spare };
     const wantsPull = state.needsPull || (spec.container.pullPolicy === 'always' && !state.attempt.pulled);
-    return wantsPull ? { kind: 'pull' } : { kind: 'create', generation: state.generation + 1 };
+    return wantsPull ? { kind: 'pull' } : { kind: 'create', generation: nextGeneration(state) };
   }
   if (running && state.again) return halt(work, container.id);
   if (!running) return startAgain(work, container.id);
@@ -189,6 +194,8 @@ function describe(op: Op, spec: WorkloadSpec): readonly [Phase, string] {
       return ['creating', 'give the container its name back'];
     case 'create':
       return ['creating', 'create the container'];
+    case 'take-spare':
+      return ['creating', 'take the prepared spare'];
     case 'start':
       return ['creating', 'start the container'];
     case 'halt':
@@ -244,7 +251,7 @@ function verify(work: Work): void {
 function becomeReady(work: Work, verifyingSince: number): void {
   const { attempt, downSince } = work.state;
   const startedAt = attempt?.startedAt ?? verifyingSince;
-  const stages = [...(attempt?.timeline ?? []), { stage: 'verify', ms: work.now - verifyingSince }];
+  const stages = [...(attempt?.timeline ?? []), { stage: 'verify', kind: 'verify', ms: work.now - verifyingSince }];
   const timeToReadyMs = work.now - startedAt;
   const { attempted, succeeded } = work.state.recoveries;
   if (attempt?.counted === true) work.set({ recoveries: { attempted, succeeded: succeeded + 1 } });

@@ -37,6 +37,7 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   // A spare in waiting has a supervisor of its own; without one it is only in the way.
   const all = containers.filter((facts) => isOurs(facts, work));
   const ours = work.spec.spare === null ? all : all.filter((facts) => !isSpare(facts));
+  if (!work.state.adopted) noteNumbers(work, all);
   if (work.state.container === null)
     adoptFound(
       work,
@@ -103,6 +104,13 @@ function adoptFound(work: Work, ours: readonly ContainerFacts[]): void {
     container: known(found),
   });
   if (found.status !== 'running' && found.startedAt !== null) died(work, found, null);
+}
+
+/** Where nothing is remembered, the labels of the dead and of spares tell which numbers are used. */
+function noteNumbers(work: Work, all: readonly ContainerFacts[]): void {
+  const { spareGeneration } = work.state;
+  const highest = Math.max(spareGeneration, ...all.map(generationOf));
+  if (highest > spareGeneration) work.set({ spareGeneration: highest });
 }
 
 function generationOf(facts: ContainerFacts): number {

@@ -3,6 +3,7 @@
  * idempotent: done again after a crash in the middle it leads to the same end.
  */
 import type { ErrorCode } from '@relight/shared/errors';
+import type { SpareOffer } from './spare-state.ts';
 
 /** One start of something in a container: its id is in RELIGHT_RUN of every process that belongs to it. */
 export interface RunRef {
@@ -35,6 +36,8 @@ export type Op =
   | { readonly kind: 'rename'; readonly containerId: string }
   /** Takes over a container of ours that already has this name and generation (a crash between create and record). */
   | { readonly kind: 'create'; readonly generation: number }
+  /** The prepared spare becomes the container, if all of it still holds. Fails with spare-unusable. */
+  | { readonly kind: 'take-spare'; readonly offer: SpareOffer }
   | { readonly kind: 'start'; readonly containerId: string }
   /** Stops the container, to be started again with everything it holds. */
   | { readonly kind: 'halt'; readonly containerId: string }
@@ -58,6 +61,7 @@ export type OpValue =
   | { readonly kind: 'retire' }
   | { readonly kind: 'rename' }
   | { readonly kind: 'create'; readonly containerId: string; readonly warnings: readonly string[] }
+  | { readonly kind: 'take-spare'; readonly pid: number }
   | { readonly kind: 'start'; readonly pid: number; readonly startedAt: number }
   /** `run` is null when the mount was there already. */
   | { readonly kind: 'mount'; readonly run: RunHandle | null }

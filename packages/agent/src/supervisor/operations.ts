@@ -6,6 +6,7 @@ import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts'
 import { parseRunId } from './run-id.ts';
 import { stageOf } from './advance.ts';
 import type { KnownContainer } from './state.ts';
+import { spareRefused, spareTaken } from './take-spare.ts';
 import type { Work } from './work.ts';
 
 export function onOpDone(work: Work, opId: number, result: OpResult): void {
@@ -66,6 +67,10 @@ export function failed(work: Work, op: Op, failure: Failure): void {
     work.effect({ kind: 'observe' });
     return;
   }
+  if (op.kind === 'take-spare') {
+    spareRefused(work, op, failure.message);
+    return;
+  }
   if (
     op.kind === 'create' &&
     failure.code === 'image-not-found' &&
@@ -84,7 +89,7 @@ export function failed(work: Work, op: Op, failure: Failure): void {
 function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
   const { attempt } = work.state;
   if (attempt !== null)
-    work.set({ attempt: { ...attempt, timeline: [...attempt.timeline, { stage: stageOf(op, work.spec), ms }].slice(-50) } });
+    work.set({ attempt: { ...attempt, timeline: [...attempt.timeline, { stage: stageOf(op, work.spec), kind: op.kind, ms }].slice(-50) } });
   // A container that died meanwhile took with it whatever was placed inside.
   const insideGone = work.state.container?.running !== true;
   switch (value.kind) {
@@ -129,6 +134,9 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
       return;
     case 'create':
       created(work, op, value.containerId, value.warnings);
+      return;
+    case 'take-spare':
+      if (op.kind === 'take-spare') spareTaken(work, op, value.pid);
       return;
     case 'start':
       if (work.state.container !== null)

@@ -8,8 +8,9 @@
  */
 import type { ErrorCode } from '@relight/shared/errors';
 import type { Phase } from '@relight/shared/phase';
-import type { Failure, Op, RunHandle, RunRef } from './op.ts';
+import type { Failure, Op, OpKind, RunHandle, RunRef } from './op.ts';
 import type { RestartHistory } from './restart-policy.ts';
+import type { SpareOffer } from './spare-state.ts';
 import { noRestarts } from './restart-policy.ts';
 
 export type ActiveLevel = 'process' | 'container';
@@ -57,6 +58,8 @@ export interface CheckReport {
 
 export interface StageTiming {
   readonly stage: string;
+  /** The kind of operation, for statistics over many workloads. */
+  readonly kind: OpKind | 'verify';
   readonly ms: number;
 }
 
@@ -68,6 +71,8 @@ export interface WorkloadState {
 
   /** Of the present container, or of the last one; 0 before the first. */
   readonly generation: number;
+  /** The highest that was ever given to another container, such as a spare. No number is used twice: logs are kept by it. */
+  readonly spareGeneration: number;
   readonly container: KnownContainer | null;
   /** Placed mounts by name; `run` null: it was there without a run of ours. */
   readonly mounts: Readonly<Record<string, { readonly run: RunHandle | null }>>;
@@ -132,6 +137,10 @@ export interface WorkloadState {
   readonly recoveries: { readonly attempted: number; readonly succeeded: number };
 
   // Not durable: known anew after every start of the agent.
+  /** The prepared spare, as long as it may be taken. */
+  readonly spare: SpareOffer | null;
+  /** The last one that could not be taken, and why. */
+  readonly spareRefused: { readonly containerId: string; readonly reason: string } | null;
   readonly op: { readonly id: number; readonly op: Op; readonly startedAt: number; readonly cancelled: boolean } | null;
   readonly opCount: number;
   readonly engine: { readonly up: boolean; readonly reason: string; readonly since: number };
@@ -170,6 +179,7 @@ export function initialState(now: number): WorkloadState {
     phaseSince: now,
     reason: 'the agent has just started',
     generation: 0,
+    spareGeneration: 0,
     container: null,
     mounts: {},
     setup: [],
@@ -205,6 +215,8 @@ export function initialState(now: number): WorkloadState {
 }
 
 type VolatileKey =
+  | 'spare'
+  | 'spareRefused'
   | 'op'
   | 'opCount'
   | 'engine'
@@ -223,6 +235,8 @@ type VolatileKey =
 
 function volatile(now: number): Pick<WorkloadState, VolatileKey> {
   return {
+    spare: null,
+    spareRefused: null,
     op: null,
     opCount: 0,
     engine: { up: false, reason: 'not asked yet', since: now },
@@ -250,7 +264,7 @@ export function afterReboot(state: WorkloadState): WorkloadState {
 export type DurableState = Omit<WorkloadState, VolatileKey>;
 
 export function durable(state: WorkloadState): DurableState {
-  const { op, opCount, engine, suspect, fleetSize, gate, drain, oom, adopted, suspectedDeath, pendingFailure, unanswered, ...more } = state;
+  const { spare, spareRefused, op, opCount, engine, suspect, fleetSize, gate, drain, oom, adopted, suspectedDeath, pendingFailure, unanswered, ...more } = state;
   const { ready, live, mountChecks, ...rest } = more;
   return rest;
 }

@@ -64,6 +64,9 @@ const outsideTypes: ReadonlySet<SupervisorEvent['type']> = new Set([
   'drain-over',
   'accelerator',
   'oom',
+  'fleet',
+  'inputs-changed',
+  'spare',
 ]);
 
 export function tapeOf(steps: readonly ReplayedStep[]): Tape {
@@ -119,7 +122,7 @@ class TapeRecorder {
     if (op.op.kind === 'process') {
       this.#processes.push(null);
       this.#processSince = input.now;
-    } else if (op.op.kind === 'start') {
+    } else if (op.op.kind === 'start' || op.op.kind === 'take-spare') {
       this.#containers.push(null);
       this.#containerSince = input.now;
     }

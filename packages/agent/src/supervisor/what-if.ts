@@ -190,6 +190,7 @@ class Simulation {
     if (!result.ok) return;
     if (op.kind === 'process' && this.#state.process !== null) this.#processLives(this.#state.process);
     if (op.kind === 'start') this.#containerLives(op.containerId);
+    if (op.kind === 'take-spare') this.#containerLives(op.offer.containerId);
   }
 
   /** As the same operation ended then; behind the last one, it works and takes what it took on average. */
@@ -221,6 +222,11 @@ class Simulation {
     }
     if (op.kind === 'retire')
       this.#change(op.containerId, { name: op.asName, status: 'exited', pid: 0, startedAt: this.#now, exitCode: 0 });
+    if (op.kind === 'take-spare') {
+      const { containerId, generation, startedAt } = op.offer;
+      this.#containers = [...this.#containers, { ...this.#facts(containerId, generation), status: 'running', pid: 1, startedAt }];
+      return { kind: 'take-spare', pid: 1 };
+    }
     if (op.kind === 'adopt') return { kind: 'adopt', runs: [] };
     if (op.kind === 'setup') return { kind: 'setup', skipped: false, failedOptional: null };
     if (op.kind === 'mount' || op.kind === 'process') return { kind: op.kind, run: { ...op.run, pid: 1, startTicks: 1 } };

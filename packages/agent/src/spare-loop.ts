@@ -1,0 +1,254 @@
+/**
+ * The prepared spare of one workload, alive: feeds its machine (supervisor/spare.ts), carries out what that wants, writes down what a later
+ * agent needs to adopt it. It has a lane of its own: nothing here waits for the workload, and the workload never waits for it.
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Timer } from '@relight/shared/clock';
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import type { SpareStatus } from '@relight/shared/status';
+import type { Prober } from './checks/prober.ts';
+import { compareFingerprints, specFingerprint } from './config/impact.ts';
+import type { ContainerFacts } from './engine/engine.ts';
+import { replaceFile } from './host/atomic-file.ts';
+import { resolveVars } from './stages/prepare.ts';
+import { runOp } from './stages/run-op.ts';
+import { createSpare, spareInputs } from './stages/spare.ts';
+import type { StageContext } from './stages/stage.ts';
+import type { SupervisorEvent } from './supervisor/event.ts';
+import {
+  durableSpare,
+  type DurableSpare,
+  initialSpare,
+  offerOf,
+  restoreSpare,
+  type SpareEffect,
+  type SpareEvent,
+  type SpareOp,
+  type SpareResult,
+  type SpareState,
+  type SpareValue,
+} from './supervisor/spare-state.ts';
+import { spareTransition, spareWakeAt } from './supervisor/spare.ts';
+import type { WorkloadState } from './supervisor/state.ts';
+import { wordForSpare } from './supervisor/take-spare.ts';
+import type { LoopOptions } from './workload-loop.ts';
+
+/** A tick that changes nothing must not become a busy loop. */
+const tickMsMin = 20;
+/** Removing a container with many files takes the engine seconds. */
+const removeTimeoutMs = 60_000;
+
+interface SavedSpare {
+  readonly state: DurableSpare;
+  readonly fingerprint: Readonly<Record<string, string>>;
+}
+
+export class SpareLoop {
+  readonly #options: LoopOptions;
+  readonly #send: (event: SupervisorEvent) => void;
+  readonly #prober: Prober;
+  readonly #stop = new AbortController();
+  readonly #queue: SpareEvent[] = [];
+  #state: SpareState;
+  #draining = false;
+  #vars: Readonly<Record<string, string>> = {};
+  #tick: Timer | null = null;
+  #main = '';
+  #offered = '';
+  #written = '';
+
+  constructor(options: LoopOptions, send: (event: SupervisorEvent) => void) {
+    this.#options = options;
+    this.#send = send;
+    this.#state = this.#restored();
+    this.#prober = options.prober((key, _kind, result) => {
+      if (!('condition' in result)) return;
+      const message = options.secrets.text(result.message);
+      this.#feed({ type: 'mount-check', mount: key.slice('mount/'.length), condition: result.condition, message });
+    });
+  }
+
+  /** After every step of the workload's supervisor. */
+  main(state: WorkloadState): void {
+    const word = wordForSpare(state);
+    const text = JSON.stringify(word);
+    if (this.#main === text) return;
+    this.#main = text;
+    this.#feed({ type: 'main', main: word });
+  }
+
+  observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
+    this.#feed({ type: 'observed', containers, afterOutage });
+  }
+
+  status(): SpareStatus {
+    const { phase: state, since, reason } = this.#state;
+    return { state, since, reason };
+  }
+
+  /** Lets go of it; it stays as it is, for the next agent. */
+  stop(): void {
+    this.#stop.abort(new RelightError('cancelled', 'the agent stops'));
+    this.#tick?.cancel();
+    this.#prober.dispose();
+  }
+
+  #restored(): SpareState {
+    const now = this.#options.now();
+    try {
+      const saved = JSON.parse(readFileSync(this.#file, 'utf8')) as SavedSpare;
+      if (saved.state.version !== 1) return initialSpare(now);
+      const changed = compareFingerprints(saved.fingerprint, specFingerprint(this.#options.spec)).filter(
+        ({ impact }) => impact === 'container',
+      );
+      const outdated = changed.length === 0 ? null : `the configuration changed: ${changed.map(({ field }) => field).join(', ')}`;
+      return restoreSpare(saved.state, now, outdated);
+    } catch {
+      // Lost or unreadable: what there is of it is found by its label, and made anew.
+      return initialSpare(now);
+    }
+  }
+
+  get #file(): string {
+    return join(this.#options.agent.stateDir, 'spares', `${this.#options.spec.name}.json`);
+  }
+
+  #feed(event: SpareEvent): void {
+    if (this.#stop.signal.aborted) return;
+    this.#queue.push(event);
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#step(next);
+    } finally {
+      this.#draining = false;
+    }
+    this.#settle();
+  }
+
+  #step(event: SpareEvent): void {
+    const { now, random, spec, ownerId } = this.#options;
+    const before = this.#state;
+    const { state, effects } = spareTransition(before, event, { now: now(), random: random(), spec, ownerId });
+    this.#state = state;
+    this.#save();
+    for (const effect of effects) this.#carryOut(effect);
+    if (state.phase !== before.phase || state.reason !== before.reason) this.#options.onChange();
+  }
+
+  /** A disk that takes nothing costs a spare, no recovery: the next agent throws away what it does not know. */
+  #save(): void {
+    const saved: SavedSpare = { state: durableSpare(this.#state), fingerprint: specFingerprint(this.#options.spec) };
+    const text = JSON.stringify(saved);
+    if (text === this.#written) return;
+    try {
+      mkdirSync(join(this.#options.agent.stateDir, 'spares'), { recursive: true, mode: 0o700 });
+      replaceFile(this.#file, text);
+      this.#written = text;
+    } catch (thrown) {
+      this.#options.logger.warn(
+        { workload: this.#options.spec.name, reason: toRelightError(thrown).message },
+        'the spare cannot be written down',
+      );
+    }
+  }
+
+  #settle(): void {
+    const { spec, clock, now } = this.#options;
+    const offer = offerOf(this.#state);
+    const { generation } = this.#state;
+    const event: SupervisorEvent = { type: 'spare', generation, offer };
+    const text = JSON.stringify(event);
+    const probes = offer === null ? [] : spec.mounts;
+    this.#prober.set(
+      probes.map((mount) => ({
+        key: `mount/${mount.name}`,
+        kind: 'mount',
+        spec: mount,
+        containerId: offer?.containerId ?? '',
+        containerPid: offer?.pid ?? 0,
+        vars: this.#vars,
+      })),
+    );
+    this.#tick?.cancel();
+    const at = spareWakeAt(this.#state);
+    this.#tick = at === null ? null : clock.after(Math.max(tickMsMin, at - now()), () => this.#feed({ type: 'tick' }));
+    if (text === this.#offered) return;
+    this.#offered = text;
+    this.#send(event);
+  }
+
+  #carryOut(effect: SpareEffect): void {
+    const { emit, secrets, spec, clock } = this.#options;
+    if (effect.kind === 'run') {
+      void this.#perform(effect.op).then((result) => this.#feed({ type: 'op-done', opId: effect.opId, result }));
+      return;
+    }
+    const { event } = effect;
+    emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at: clock.now() });
+  }
+
+  async #perform(op: SpareOp): Promise<SpareResult> {
+    try {
+      return { ok: true, value: await this.#carry(op) };
+    } catch (thrown) {
+      const { code, message, recoverable, advice, data } = toRelightError(thrown);
+      return { ok: false, failure: this.#options.secrets.data({ code, message, recoverable, advice, data }) };
+    }
+  }
+
+  async #carry(op: SpareOp): Promise<SpareValue> {
+    const context = this.#context();
+    if (op.kind === 'inputs') {
+      this.#vars = await resolveVars(context.agent.vars, context);
+      return { kind: 'inputs', inputs: await spareInputs({ ...context, vars: this.#vars }) };
+    }
+    if (op.kind === 'create') {
+      await this.#options.secrets.load();
+      return { kind: 'create', ...(await createSpare(op.generation, context)) };
+    }
+    if (op.kind === 'remove') {
+      await this.#remove(op.containerId, context);
+      return { kind: 'remove' };
+    }
+    const value = await runOp(op, context);
+    if (value.kind === 'start') return { kind: 'start', pid: value.pid, startedAt: value.startedAt };
+    if (value.kind === 'mount') return { kind: 'mount', run: value.run };
+    return { kind: 'setup' };
+  }
+
+  /** Its runs first: their logs end with them. */
+  async #remove(containerId: string, { engine, runs, signal }: StageContext): Promise<void> {
+    const facts = await engine.inspect(containerId, { signal });
+    if (facts === null) return;
+    if (facts.pid > 0) await runs.stop(await runs.list(containerId), containerId, 0, signal);
+    await this.#options.beforeRemoval(containerId);
+    await engine.remove(containerId, { timeoutMs: removeTimeoutMs, signal });
+  }
+
+  #context(): StageContext {
+    const { agent, spec, ownerId, engine, runs, mountProbes, clock, accelerators } = this.#options;
+    const { container } = this.#state;
+    return {
+      engine,
+      clock,
+      spec,
+      agent,
+      ownerId,
+      generation: container?.generation ?? this.#state.generation,
+      containerId: container?.id ?? null,
+      signal: this.#stop.signal,
+      vars: this.#vars,
+      setVars: (vars) => {
+        this.#vars = vars;
+      },
+      runs,
+      mountProbes,
+      ...(accelerators === undefined ? {} : { accelerators }),
+      progress: () => {},
+      // What a step of the spare does is no event of the workload; its failure is told once, as the spare's.
+      emit: () => {},
+    };
+  }
+}

@@ -1,0 +1,117 @@
+/** What is done for a prepared spare, and its taking over. Mounts and steps in it are placed by the stages of the workload itself. */
+import { createHash } from 'node:crypto';
+import { RelightError } from '@relight/shared/errors';
+import { specFingerprint } from '../config/impact.ts';
+import { readEnvFiles } from '../config/secrets.ts';
+import type { Command, MountSpec, SetupStep, WorkloadSpec } from '../config/spec.ts';
+import { MountProbes } from '../checks/mount.ts';
+import { createOptions, managedLabels } from '../engine/create-options.ts';
+import type { ContainerFacts } from '../engine/engine.ts';
+import type { Op, OpValue } from '../supervisor/op.ts';
+import { type SpareInputs, spareLabel, spareName } from '../supervisor/spare-state.ts';
+import { throwIfAborted } from './context.ts';
+import { isWanted } from './mount-program.ts';
+import { fuseOnTop, readMountinfo } from './proc.ts';
+import { makeRunDirectory, runRootOf } from './run-files.ts';
+import { commandArgv } from './run-wrapper.ts';
+import type { StageContext } from './stage.ts';
+
+/** A daemon answers statfs without its network. */
+const mountTimeoutMs = 1_000;
+/** Recovery waits for it: a step's verify that takes longer is no proof in time. */
+const verifyTimeoutMs = 5_000;
+
+/** What a container would be made from at this moment, with the variables of `context`. */
+export async function spareInputs({ engine, spec, vars, signal }: StageContext): Promise<SpareInputs> {
+  const { image, envFile } = spec.container;
+  const [document, secrets] = await Promise.all([engine.inspectImage?.(image, { signal }), readEnvFiles(envFile)]);
+  const used = Object.entries(vars).filter(([name]) => usedInside(name, spec));
+  return { image: String(document?.['Id'] ?? ''), secrets: digest(secrets), vars: digest(Object.fromEntries(used)) };
+}
+
+/** A token that is new at every look must not make a spare outdated to which it does not matter. */
+function usedInside(variable: string, { mounts, setup }: WorkloadSpec): boolean {
+  return new RegExp(`\\$\\{?${variable}\\b`).test(JSON.stringify([mounts, setup]));
+}
+
+const digest = (value: Readonly<Record<string, string>>): string =>
+  createHash('sha256')
+    .update(JSON.stringify(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))))
+    .digest('base64url')
+    .slice(0, 16);
+
+/** A container like the workload's own, under another name. One that a crash has left under it goes first. */
+export async function createSpare(generation: number, context: StageContext): Promise<{ readonly containerId: string }> {
+  const { engine, spec, agent, ownerId, signal } = context;
+  const { container } = spec;
+  const body = createOptions({
+    spec: container,
+    workload: spec.name,
+    generation,
+    ownerId,
+    fingerprint: specFingerprint(spec),
+    runDirectory: makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation),
+    secrets: await readEnvFiles(container.envFile),
+  });
+  const name = spareName(container.name);
+  const holder = await engine.inspect(name, { signal });
+  if (holder !== null) {
+    if (holder.labels[managedLabels.agent] !== ownerId)
+      throw new RelightError('name-conflict', `the name "${name}" of the spare is held by a container of somebody else`);
+    await engine.remove(holder.id, { signal });
+  }
+  const { id } = await engine.create(name, { ...body, Labels: { ...body.Labels, [spareLabel]: 'true' } }, { signal });
+  return { containerId: id };
+}
+
+type TakeOp = Extract<Op, { kind: 'take-spare' }>;
+type TakeValue = Extract<OpValue, { kind: 'take-spare' }>;
+
+/** The spare becomes the workload's container. Nothing is taken on trust. Fails with spare-unusable. */
+export async function takeSpare({ offer }: TakeOp, context: StageContext): Promise<TakeValue> {
+  const { engine, spec, signal } = context;
+  const facts = await engine.inspect(offer.containerId, { signal });
+  if (facts === null) throw unusable('it is gone');
+  try {
+    if (facts.status !== 'running' || facts.startedAt !== offer.startedAt)
+      throw unusable(`it is ${facts.status}, and not as it was prepared`);
+    const steps = spec.setup.filter((item) => item.kind === 'step');
+    await Promise.all([
+      sameInputs(offer.inputs, context),
+      ...spec.mounts.map((mount) => mountAnswers(mount, facts.pid, context)),
+      ...steps.map((step) => stepHolds(step, facts, context)),
+    ]);
+  } catch (thrown) {
+    throwIfAborted(signal);
+    // Renamed by a call whose answer was lost: its name is needed by the one that is made instead.
+    if (facts.name === spec.container.name) await engine.rename(facts.id, spareName(spec.container.name), { signal });
+    throw thrown;
+  }
+  if (facts.name !== spec.container.name) await engine.rename(facts.id, spec.container.name, { signal });
+  return { kind: 'take-spare', pid: facts.pid };
+}
+
+async function sameInputs(made: SpareInputs, context: StageContext): Promise<void> {
+  const now = await spareInputs(context);
+  if (now.image !== made.image) throw unusable('the image has changed');
+  if (now.secrets !== made.secrets) throw unusable('an env file has changed');
+  if (now.vars !== made.vars) throw unusable('a variable has changed');
+}
+
+async function mountAnswers(mount: MountSpec, pid: number, { clock, signal, vars, ...context }: StageContext): Promise<void> {
+  const probes = context.mountProbes ?? new MountProbes({ clock });
+  const timeoutMs = Math.min(mountTimeoutMs, mount.check.timeoutMs);
+  const { condition, message } = await probes.probe({ containerPid: pid, target: mount.target, timeoutMs, signal });
+  if (condition !== 'ok') throw unusable(`mount ${mount.name}: ${message}`);
+  const present = fuseOnTop(readMountinfo('/proc', pid) ?? [], mount.target);
+  if (present === null || !isWanted(present, mount, vars)) throw unusable(`mount ${mount.name}: it is not the one that is wanted`);
+}
+
+async function stepHolds({ name, verify }: SetupStep, { id }: ContainerFacts, { engine, spec, vars, signal }: StageContext): Promise<void> {
+  if (verify === null) return;
+  const argv = commandArgv(verify satisfies Command, spec.shell);
+  const { exitCode } = await engine.exec(id, { argv, env: vars }, { signal, timeoutMs: verifyTimeoutMs });
+  if (exitCode !== 0) throw unusable(`setup "${name}": verify says exit code ${exitCode}`);
+}
+
+const unusable = (why: string): RelightError => new RelightError('spare-unusable', `the prepared spare cannot take over: ${why}`);
