@@ -32,7 +32,9 @@ export function incidentLines(incident: ApiIncident, context: IncidentViewContex
     ...timeline(incident, context),
     '',
     context.bold('EVIDENCE') + context.dim(` (in full: --full, one piece: --evidence NAME)`),
-    ...(incident.evidence.length === 0 ? ['  none was gathered'] : incident.evidence.flatMap((piece) => evidenceLines(piece, context))),
+    ...(incident.evidence.length === 0
+      ? ['  none was gathered']
+      : inOrder(incident.evidence).flatMap((piece) => evidenceLines(piece, Date.parse(incident.failedAt), context))),
   ];
 }
 
@@ -107,29 +109,54 @@ function timeline({ timeline: entries, omitted, failedAt }: ApiIncident, { dim, 
 /** As in the agent's book: so many from the beginning are kept. */
 const headShown = 50;
 
-/** A change of phase says nothing that the events beside it do not say. */
-const shownEntries = (entries: readonly ApiIncidentEntry[]): readonly ApiIncidentEntry[] =>
-  entries.filter(({ kind, data }) => kind !== 'workload.phase-changed' || data['to'] === 'waiting' || data['to'] === 'back-off');
+/** A change of phase is shown where it says something that nobody has said yet: what is waited for. */
+function shownEntries(entries: readonly ApiIncidentEntry[]): readonly ApiIncidentEntry[] {
+  let said = '';
+  return entries.filter(({ kind, data, message }) => {
+    const reason = message.replace(/^[a-z-]+: /, '');
+    const shown = kind !== 'workload.phase-changed' || (data['to'] === 'waiting' && !said.includes(reason));
+    if (shown) said = message;
+    return shown;
+  });
+}
 
-function evidenceLines(piece: ApiEvidence, { bold, dim, clean, full }: IncidentViewContext): string[] {
+/** What tells most comes first. */
+const order = ['note', 'log:process', 'log:', 'kernel', 'disks', 'processes', 'inspect'];
+function inOrder(evidence: readonly ApiEvidence[]): readonly ApiEvidence[] {
+  const rank = ({ name, error }: ApiEvidence): number => {
+    const place = order.findIndex((start) => name.startsWith(start));
+    return (error === null ? 0 : 100) + (place < 0 ? order.length : place);
+  };
+  return evidence.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function evidenceLines(piece: ApiEvidence, failedAt: number, { bold, dim, clean, full }: IncidentViewContext): string[] {
   const size =
     piece.bytes === 0
-      ? ''
+      ? piece.error === null
+        ? ', empty'
+        : ''
       : `, ${formatBytes(piece.bytes)}${piece.truncatedBytes === null ? '' : ` of ${formatBytes(piece.bytes + piece.truncatedBytes)}`}`;
   const head = `  ${bold(clean(piece.name))}  ${clean(piece.title)}${size}`;
   if (piece.error !== null) return [`${head}: ${dim(cut(clean(piece.error)))}`];
   if (piece.text === undefined || piece.text === null) return [`${head}${piece.bytes > 0 ? dim(' (still on the host)') : ''}`];
   const lines = piece.text.replace(/\n+$/, '').split('\n');
-  return [head, ...(full ? lines : telling(piece.name, lines)).map((line) => `      ${cut(clean(line), full)}`)];
+  return [head, ...(full ? lines : telling(piece.name, lines, failedAt)).map((line) => `      ${cut(clean(line), full)}`)];
 }
 
 const kernelNews = /oom|out of memory|killed process|xid|remount|read-only|i\/o error|segfault|hung task|mce:|hardware error/i;
 
-/** Of a log its end; of the kernel's what is rarely harmless; the rest is for `--evidence`. */
-function telling(name: string, lines: readonly string[]): readonly string[] {
+/** Of a log its end; of the kernel's what is rarely harmless and was said around the failure; the rest is for `--evidence`. */
+function telling(name: string, lines: readonly string[], failedAt: number): readonly string[] {
   if (name.startsWith('log:')) return lines.filter((line) => line.trim() !== '').slice(-tellingLogLines);
-  if (name === 'kernel') return lines.filter((line) => kernelNews.test(line)).slice(-tellingKernelLines);
+  if (name === 'kernel') return lines.filter((line) => kernelNews.test(line) && isNear(line, failedAt)).slice(-tellingKernelLines);
   return name === 'note' || name === 'disks' ? lines.slice(0, tellingLogLines) : [];
+}
+
+/** Lines of the kernel log begin with their time. */
+function isNear(line: string, failedAt: number): boolean {
+  const at = Date.parse(line.slice(0, 24));
+  return at > failedAt - 60_000 && at < failedAt + 10_000;
 }
 
 const cut = (text: string, full = false): string =>

@@ -108,6 +108,19 @@ describe('one failure and its recovery', () => {
   });
 });
 
+test('a dependency that goes while the workload is ready is its incident; one that is not there yet is not', () => {
+  const told = new Told();
+  const missing = { kind: 'check.failed', data: { code: 'dependency-down', dependency: 'head:6379' } } as const;
+  expect(told.tell(missing).changed).toEqual([]);
+  told.tell({ kind: 'workload.ready' }, 1_000);
+  expect(told.tell(missing, 5_000).opened).toMatchObject({ code: 'dependency-down' });
+  expect(told.tell({ kind: 'workload.ready' }, 9_000).closed).toMatchObject([
+    { timeToDetectMs: 0, timeToRecoverMs: 4_000, attempts: { process: 0 } },
+  ]);
+  told.tell({ kind: 'workload.paused' }, 10_000);
+  expect(told.tell(missing, 11_000).opened).toBeNull();
+});
+
 describe('is no incident', () => {
   test('a first start, an order to restart, a check that recovers', () => {
     const told = new Told();

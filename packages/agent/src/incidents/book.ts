@@ -19,6 +19,8 @@ export interface Book {
   /** What was seen lately and belongs to no incident yet, by workload. */
   readonly recent: Readonly<Record<string, readonly TimelineEntry[]>>;
   readonly paused: readonly string[];
+  /** Were ready when last heard of: what they wait for now was there before. */
+  readonly ready: readonly string[];
   /** Newest incident by workload. */
   readonly last: Readonly<Record<string, string>>;
   readonly engineLost: boolean;
@@ -26,7 +28,17 @@ export interface Book {
   readonly rebooting: readonly string[];
 }
 
-export const emptyBook: Book = { version: 1, open: {}, settling: [], recent: {}, paused: [], last: {}, engineLost: false, rebooting: [] };
+export const emptyBook: Book = {
+  version: 1,
+  open: {},
+  settling: [],
+  recent: {},
+  paused: [],
+  ready: [],
+  last: {},
+  engineLost: false,
+  rebooting: [],
+};
 
 export interface Turn {
   readonly book: Book;
@@ -86,8 +98,8 @@ function takeWorkload(book: Book, event: BookEvent, workload: string, { freshId 
   }
   const late = explains(entry) ? book.settling.find((incident) => incident.workload === workload) : undefined;
   const paused = book.paused.includes(workload);
-  if (isFailure(entry) && !paused) return begin(book, workload, entry, freshId);
-  const remembered = { ...book, ...pausing(book, event), ...remember(book, workload, entry) };
+  if ((isFailure(entry) || (isMissing(entry) && book.ready.includes(workload))) && !paused) return begin(book, workload, entry, freshId);
+  const remembered = { ...book, ...pausing(book, event), ...readiness(book, event), ...remember(book, workload, entry) };
   if (event.kind === 'workload.ready') return backAfterBoot(withoutRecent(remembered, workload), workload, entry.at);
   if (late === undefined) return turn(remembered, null, []);
   const next = revise(late, entry);
@@ -99,7 +111,13 @@ function begin(book: Book, workload: string, entry: TimelineEntry, id: string): 
   const host = (book.recent[hostKey] ?? []).filter(({ at }) => at <= entry.at);
   const timeline = [...host, ...(book.recent[workload] ?? []), entry].toSorted((a, b) => a.at - b.at).slice(-timelineMax);
   const incident = judge(blank(id, workload, entry, timeline));
-  const opened = { ...withoutRecent(book, workload), open: { ...book.open, [workload]: incident }, last: { ...book.last, [workload]: id } };
+  const ready = book.ready.filter((name) => name !== workload);
+  const opened = {
+    ...withoutRecent(book, workload),
+    ready,
+    open: { ...book.open, [workload]: incident },
+    last: { ...book.last, [workload]: id },
+  };
   return { book: opened, incident: id, opened: incident, closed: [], changed: [incident] };
 }
 
@@ -107,7 +125,12 @@ function close(book: Book, workload: string, incident: Incident, ready: Timeline
   const { [workload]: _, ...open } = book.open;
   const stages = Array.isArray(ready.data['stages']) ? (ready.data['stages'] as Incident['stages']).slice(0, 60) : [];
   const closed = judge({ ...incident, closedAt: ready.at, stages });
-  const settled = { ...withoutRecent(book, workload), open, settling: [...book.settling, closed].slice(-20) };
+  const settled = {
+    ...withoutRecent(book, workload),
+    ready: [...book.ready, workload],
+    open,
+    settling: [...book.settling, closed].slice(-20),
+  };
   const host = backAfterBoot(settled, workload, ready.at);
   return { ...host, incident: closed.id, closed: [closed, ...host.closed], changed: [closed, ...host.changed] };
 }
@@ -226,7 +249,7 @@ function judge(incident: Incident): Incident {
   const exit = timeline.find(
     ({ kind, data }) => (kind === 'container.died' || kind === 'process.exited') && numberOf(data, 'exitCode') !== null,
   );
-  const verdict = causeOf(timeline);
+  const verdict = causeOf(timeline, openedAt);
   const failedAt = Math.min(openedAt, failureTime(timeline, openedAt));
   return {
     ...incident,
@@ -249,9 +272,14 @@ function failureTime(timeline: readonly TimelineEntry[], openedAt: number): numb
   if (first.kind === 'container.died' || first.kind === 'container.removed') return first.at;
   const before = timeline.slice(0, timeline.indexOf(first));
   const good = before.findLastIndex(({ kind }) => kind === 'check.recovered');
-  const sign = before.slice(good + 1).find(({ kind }) => kind === 'check.failed' || kind === 'container.oom');
+  const sign = before
+    .slice(good + 1)
+    .find((entry) => (entry.kind === 'check.failed' && !isMissing(entry)) || entry.kind === 'container.oom');
   return sign?.at ?? first.at;
 }
+
+/** A dependency that was there does not answer any more. */
+const isMissing = ({ kind, data }: TimelineEntry): boolean => kind === 'check.failed' && data['code'] === 'dependency-down';
 
 const explains = ({ kind }: TimelineEntry): boolean => kind === 'container.oom' || kind === 'observed';
 
@@ -261,7 +289,14 @@ function pausing(book: Book, { kind, workload }: BookEvent): Pick<Book, 'paused'
   return kind === 'workload.resumed' ? { paused: others } : { paused: book.paused };
 }
 
+function readiness(book: Book, { kind, workload }: BookEvent): Pick<Book, 'ready'> {
+  if (workload === undefined || (kind !== 'workload.ready' && kind !== 'workload.paused')) return { ready: book.ready };
+  const others = book.ready.filter((name) => name !== workload);
+  return { ready: kind === 'workload.ready' ? [...others, workload] : others };
+}
+
 function remember(book: Book, key: string, entry: TimelineEntry): Pick<Book, 'recent'> {
+  if (entry.kind.startsWith('agent.')) return { recent: book.recent };
   if (entry.kind === 'workload.phase-changed' && entry.data['to'] !== 'waiting') return { recent: book.recent };
   const kept = [...(book.recent[key] ?? []), entry].slice(-recentMax);
   return { recent: { ...book.recent, [key]: kept } };

@@ -50,10 +50,9 @@ const rules: readonly Rule[] = [
   firstFailure,
 ];
 
-/** `timeline`: in order of time. Without any failure in it: what its last entry says. */
-export function causeOf(timeline: readonly TimelineEntry[]): Verdict {
-  const first =
-    timeline.find(isFailure) ?? timeline.find(({ kind }) => kind === 'engine.lost' || kind === 'host.booted') ?? timeline.at(-1);
+/** `timeline`: in order of time; `openedAt`: when the incident was opened, what lies before it was seen shortly before. */
+export function causeOf(timeline: readonly TimelineEntry[], openedAt: number): Verdict {
+  const first = timeline.find((entry) => entry.at >= openedAt && opens(entry)) ?? timeline.find(isFailure) ?? timeline.at(-1);
   if (first === undefined) return { cause: 'nothing is known', code: '', level: 'container', advice: '' };
   const near = timeline.filter(({ at }) => at >= first.at - beforeMs && at <= first.at + afterMs);
   const scene = { first, near, all: timeline };
@@ -65,14 +64,14 @@ export function causeOf(timeline: readonly TimelineEntry[]): Verdict {
 }
 
 function rebooted({ near, first }: Scene): Verdict | null {
-  const booted = near.find(({ kind }) => kind === 'host.booted');
-  if (booted === undefined) return null;
-  const why = textOf(booted.data, 'reason');
-  const fell = first.kind === 'host.booted' ? '' : '; what ran on it fell with it';
-  return verdictOf(`the machine was rebooted${why === null ? '' : ` (${why})`}${fell}`, 'host-rebooted', 'host');
+  const fell = near.some(({ data }) => data['code'] === 'host-rebooted');
+  if (!fell && !near.some(({ kind }) => kind === 'host.booted')) return null;
+  const what = first.kind === 'host.booted' ? '' : '; what ran on it fell with it';
+  return verdictOf(`the machine was rebooted, or crashed${what}`, 'host-rebooted', 'host');
 }
 
-const leavingConditions = /^(?:preempt|maintenance|spot|cloud|shutdown|drain)/;
+/** Of the cloud: the machine is taken away now, or soon. What is merely scheduled explains nothing yet. */
+const leavingConditions = /^(?:preemption|maintenance)$/;
 
 function leaving({ near }: Scene): Verdict | null {
   const notice = raised(near).find(({ data }) => leavingConditions.test(String(data['condition'])));
@@ -132,25 +131,17 @@ function disk({ near, first }: Scene): Verdict | null {
 /** Somebody stopped, killed or removed it through the engine, or by an order to Relight. */
 function otherHands({ near, first }: Scene): Verdict | null {
   if (first.kind === 'container.removed') {
-    return verdictOf(
-      'somebody removed the container (docker rm), or another program did; Relight did not',
-      'container-removed',
-      'container',
-    );
+    return verdictOf('somebody removed the container (docker rm), or another program did', 'container-removed', 'container');
   }
   if (codeOf(first) === 'container-restarted') {
-    return verdictOf(
-      'somebody else restarted the container (docker restart), or another program did; Relight did not',
-      'container-restarted',
-      'container',
-    );
+    return verdictOf('somebody else restarted the container (docker restart), or another program did', 'container-restarted', 'container');
   }
   if (first.kind !== 'container.died' && first.kind !== 'process.exited') return null;
-  const hand = near.findLast(
+  const hand = near.find(
     ({ kind, at, data }) => kind === 'observed' && data['hand'] === true && at >= first.at - 30_000 && at <= first.at + 2_000,
   );
   if (hand === undefined) return null;
-  return verdictOf(`${hand.message}; Relight did not${consequence(near)}`, 'stopped-by-hand', 'container');
+  return verdictOf(`${hand.message}${consequence(near)}`, 'stopped-by-hand', 'container');
 }
 
 function mount({ near, first }: Scene): Verdict | null {
@@ -166,18 +157,23 @@ function mount({ near, first }: Scene): Verdict | null {
 
 /** What a restart waits for at once was gone before: the process ended because of it. */
 function dependency({ first, all }: Scene): Verdict | null {
-  const ended = first.kind === 'process.exited' || codeOf(first) === 'live-failed' || codeOf(first) === 'ready-timeout';
+  const ended =
+    first.kind === 'process.exited' || isDependency(first) || codeOf(first) === 'live-failed' || codeOf(first) === 'ready-timeout';
   const missing = all.find((entry) => entry.at >= first.at - beforeMs && entry.at <= first.at + dependencyMs && isDependency(entry));
   if (missing === undefined || !ended) return null;
   const what = textOf(missing.data, 'dependency') ?? lastPart(missing.message);
   const exit = numberOf(first.data, 'exitCode');
-  const symptom =
-    first.kind === 'process.exited' ? `the process ended${exit === null ? '' : ` (exit code ${exit})`}` : lastPart(first.message);
+  const processEnded = `the process ended${exit === null ? '' : ` (exit code ${exit})`}`;
+  const symptom = isDependency(first) ? 'the workload waits for it' : first.kind === 'process.exited' ? processEnded : plain(first);
   return verdictOf(`the dependency ${what} does not answer; ${symptom}`, 'dependency-down', 'process', {
     advice: 'Nothing on this host: look at what it depends on; it goes on within a second of its return.',
   });
 }
 
+const opens = (entry: TimelineEntry): boolean =>
+  isFailure(entry) || isDependency(entry) || entry.kind === 'engine.lost' || entry.kind === 'host.booted';
+
+/** What the workload waits for has gone. */
 const isDependency = ({ kind, data, message }: TimelineEntry): boolean =>
   textOf(data, 'code') === 'dependency-down' ||
   (kind === 'workload.phase-changed' && data['to'] === 'waiting' && /^waiting: (?:tcp|http) /.test(message));
@@ -231,7 +227,7 @@ function containerExit(data: TimelineEntry['data']): string {
   if (code === 0) return 'the command of the container ended by itself (exit code 0)';
   const signal = signalNames[code - 128];
   if (signal === 'SIGKILL')
-    return 'the main process of the container was killed with SIGKILL from outside, not for want of memory (exit code 137)';
+    return 'the main process of the container was killed with SIGKILL from outside (exit code 137); neither the kernel nor the engine tells of a want of memory';
   if (signal === 'SIGTERM') return 'the container was asked to end with SIGTERM (exit code 143)';
   if (signal !== undefined) return `the main process of the container crashed with ${signal} (exit code ${code})`;
   return `the command of the container failed with exit code ${code}`;
@@ -241,7 +237,7 @@ function processExit(data: TimelineEntry['data']): string {
   const code = numberOf(data, 'exitCode');
   const signal = textOf(data, 'signal') ?? (code === null ? null : (signalNames[code - 128] ?? null));
   const exit = code === null ? '' : ` (exit code ${code})`;
-  if (signal === 'SIGKILL') return `the process was killed with SIGKILL from outside, not for want of memory${exit}`;
+  if (signal === 'SIGKILL') return `the process was killed with SIGKILL from outside${exit}; the kernel tells of no want of memory`;
   if (signal === 'SIGTERM' || signal === 'SIGINT' || signal === 'SIGHUP') return `somebody asked the process to end with ${signal}${exit}`;
   if (signal !== null) return `the process crashed with ${signal}${exit}`;
   if (code === null) return 'the process was killed together with its watcher, so its exit code is not known';

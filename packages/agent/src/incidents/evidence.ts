@@ -70,7 +70,10 @@ export async function gatherEvidence(subject: Subject, options: GatherOptions): 
           for (const finding of await withDeadline(clock, (signal) => source.read(subject, signal))) take(source, finding);
         } catch (thrown) {
           const { name, title } = source;
-          options.found({ name, title, at: clock.now(), error: redact(errorMessage(thrown)).slice(0, 500) }, null);
+          options.found(
+            { name: redact(name), title: redact(title), at: clock.now(), error: redact(errorMessage(thrown)).slice(0, 500) },
+            null,
+          );
         }
       }),
   );

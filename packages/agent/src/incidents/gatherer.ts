@@ -31,12 +31,19 @@ const startsAgain: ReadonlySet<BookEvent['kind']> = new Set(['container.died', '
 
 type Amount = 'complete' | 'light' | 'none';
 
+/** The last gathering for an incident, and how many there were. */
+interface Seen {
+  readonly at: number;
+  readonly count: number;
+  readonly kind: BookEvent['kind'];
+}
+
 export class Gatherer {
   readonly #options: GathererOptions;
   /** When evidence was gathered, by workload; monotonic. */
   readonly #past = new Map<string, number[]>();
-  /** The last gathering of an incident, and how many there were. */
-  readonly #seen = new Map<string, { readonly at: number; readonly count: number }>();
+  /** By incident. */
+  readonly #seen = new Map<string, Seen>();
   readonly #busy = new Map<string, { readonly containerId: string | null; readonly done: Promise<void> }>();
 
   constructor(options: GathererOptions) {
@@ -45,19 +52,37 @@ export class Gatherer {
 
   /** For every event of an open incident. Returns at once. */
   consider(incident: Incident, event: BookEvent): void {
-    const key = incident.workload ?? '';
     const now = this.#options.clock.monotonic();
     const seen = this.#seen.get(incident.id);
-    if (seen !== undefined && (seen.count >= 2 || now - seen.at < againMs || !startsAgain.has(event.kind))) return;
-    if (this.#busy.has(key)) return;
-    this.#remember(incident.id, now, (seen?.count ?? 0) + 1);
-    const amount = seen === undefined ? this.#amount(key, now) : 'light';
-    const suffix = seen === undefined ? '' : '@later';
-    if (amount !== 'complete' && seen === undefined) this.#leaveNote(incident.id, key, amount);
-    if (amount === 'none') return;
+    if (seen === undefined) {
+      this.#remember(incident.id, { at: now, count: 1, kind: event.kind });
+      this.#first(incident, event, now);
+      return;
+    }
+    // Another failure on the way: once, with its last lines.
+    const news = startsAgain.has(event.kind) && (event.kind !== seen.kind || now - seen.at >= againMs);
+    if (seen.count > 1 || !news) return;
+    if ((this.#past.get(incident.workload ?? '')?.length ?? 0) > completeMax) return;
+    this.#remember(incident.id, { ...seen, at: now, count: 2 });
+    this.#start(incident, event, 'light', '@later');
+  }
+
+  #first(incident: Incident, event: BookEvent, now: number): void {
+    const key = incident.workload ?? '';
+    const amount = this.#amount(key, now);
+    if (amount !== 'complete') this.#leaveNote(incident.id, key, amount);
+    if (amount !== 'none') this.#start(incident, event, amount, '');
+  }
+
+  /** One at a time for each workload. */
+  #start(incident: Incident, event: BookEvent, amount: Amount, suffix: string): void {
+    const key = incident.workload ?? '';
     const subject = this.#subject(incident, event, amount);
-    const done = this.#gather(incident.id, subject, amount, suffix).finally(() => this.#busy.delete(key));
-    this.#busy.set(key, { containerId: subject.container?.id ?? null, done });
+    const before = this.#busy.get(key)?.done ?? Promise.resolve();
+    const done = before.then(() => this.#gather(incident.id, subject, amount, suffix));
+    const entry = { containerId: subject.container?.id ?? null, done };
+    this.#busy.set(key, entry);
+    void done.then(() => (this.#busy.get(key) === entry ? this.#busy.delete(key) : false));
   }
 
   /** Resolves when nothing of this container is being read any more. */
@@ -101,8 +126,8 @@ export class Gatherer {
     );
   }
 
-  #remember(id: string, at: number, count: number): void {
-    this.#seen.set(id, { at, count });
+  #remember(id: string, seen: Seen): void {
+    this.#seen.set(id, seen);
     for (const [old] of [...this.#seen].slice(0, -100)) this.#seen.delete(old);
   }
 }

@@ -1,5 +1,5 @@
 /** What the host itself has to say about a failure. */
-import type { Clock } from '@relight/shared/clock';
+import { delay, type Clock } from '@relight/shared/clock';
 import type { HostMetrics } from '@relight/shared/status';
 import { formatBytes } from '@relight/shared/units';
 import { existsSync } from 'node:fs';
@@ -11,8 +11,8 @@ import type { EvidenceSource, Finding } from './evidence.ts';
 
 export interface HostEvidenceOptions {
   readonly clock: Clock;
-  /** The newest lines of the kernel log, oldest first; null: nobody keeps them, and dmesg is asked. */
-  readonly kernelLines: () => readonly string[] | null;
+  /** The kernel log since then (epoch milliseconds), oldest first. */
+  readonly kernelLines: (since: number) => readonly { readonly at: number; readonly text: string }[];
   /** Paths on the disks of interest. */
   readonly disks: readonly string[];
   /** Samples of the last ten minutes, oldest first. */
@@ -24,6 +24,8 @@ export interface HostEvidenceOptions {
 
 const childTimeoutMs = 5_000;
 const kernelLinesMax = 300;
+const kernelMs = 10 * 60_000;
+const kernelDelayMs = 2_000;
 const outputBytesMax = 512 * 1024;
 
 export function hostEvidence(options: HostEvidenceOptions): readonly EvidenceSource[] {
@@ -37,7 +39,7 @@ export function hostEvidence(options: HostEvidenceOptions): readonly EvidenceSou
   });
   const gpus = new GpuReport(options.clock);
   return [
-    source('kernel', 'the kernel log', (_, signal) => kernel(options, signal)),
+    source('kernel', 'the kernel log of the last ten minutes', (_, signal) => kernel(options, signal)),
     source('disks', 'space and inodes of the disks', () => disks(options)),
     source('memory', 'memory of the host', () => memory(procRoot)),
     source('mounts', 'mounts, as the container saw them', async ({ container }) => [await mounts(procRoot, container?.pid ?? 0)]),
@@ -48,10 +50,11 @@ export function hostEvidence(options: HostEvidenceOptions): readonly EvidenceSou
 }
 
 async function kernel({ clock, kernelLines }: HostEvidenceOptions, signal: AbortSignal): Promise<Finding[]> {
-  const kept = kernelLines();
-  if (kept !== null) return [{ text: kept.slice(-kernelLinesMax).join('\n'), keep: 'end' }];
-  const argv = ['sh', '-c', `dmesg -T | tail -n ${kernelLinesMax}`] as const;
-  return [{ text: await said(argv, clock, signal), keep: 'end' }];
+  // It is read with a small delay, and often has the last word.
+  await delay(clock, kernelDelayMs, signal);
+  const found = kernelLines(clock.now() - kernelMs).slice(-kernelLinesMax);
+  if (found.length === 0) throw new Error('it says nothing of the last ten minutes');
+  return [{ text: found.map(({ at, text }) => `${new Date(at).toISOString()}  ${text}`).join('\n'), keep: 'end' }];
 }
 
 async function disks({ clock, disks: paths }: HostEvidenceOptions): Promise<Finding[]> {

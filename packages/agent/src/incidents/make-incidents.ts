@@ -8,7 +8,7 @@ import { runRootOf } from '../stages/run-files.ts';
 import { containerEvidence } from './container-evidence.ts';
 import type { Subject } from './evidence.ts';
 import { Gatherer } from './gatherer.ts';
-import { hostEvidence } from './host-evidence.ts';
+import { hostEvidence, type HostEvidenceOptions } from './host-evidence.ts';
 import { Incidents } from './incidents.ts';
 import { IncidentStore } from './store.ts';
 
@@ -20,8 +20,7 @@ export interface MakeIncidentsOptions {
   readonly engine: Engine;
   readonly secrets: () => Iterable<SecretValues>;
   readonly containerOf: (workload: string) => Subject['container'];
-  /** The newest lines of the kernel log; null: nobody keeps them. */
-  readonly kernelLines: () => readonly string[] | null;
+  readonly kernelLines: HostEvidenceOptions['kernelLines'];
   readonly warn: (message: string) => void;
 }
 

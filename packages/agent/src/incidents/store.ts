@@ -68,8 +68,8 @@ export class IncidentStore {
         const newer = document !== null && bookRevision(document) > incident.revision;
         return [key, newer ? { ...document, revision: bookRevision(document), evidence: [] } : incident];
       });
-      const { settling, recent, paused, last, engineLost, rebooting } = { ...emptyBook, ...book };
-      return { version: 1, open: Object.fromEntries(open), settling, recent, paused, last, engineLost, rebooting };
+      const { settling, recent, paused, ready, last, engineLost, rebooting } = { ...emptyBook, ...book };
+      return { version: 1, open: Object.fromEntries(open), settling, recent, paused, ready, last, engineLost, rebooting };
     } catch {
       return emptyBook;
     }

@@ -1,0 +1,229 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { catalogue } from '@relight/shared/errors';
+import { eventKinds, severities } from '@relight/shared/event';
+import type { TimelineEntry } from '@relight/shared/incident';
+import { causeOf } from './cause.ts';
+
+const start = 1_700_000_000_000;
+
+function entry(
+  atMs: number,
+  kind: string,
+  data: Record<string, unknown> = {},
+  message = kind,
+  severity: TimelineEntry['severity'] = 'error',
+): TimelineEntry {
+  return { at: start + atMs, kind, severity, message, data };
+}
+
+const died = (exitCode: number, more: object = {}, atMs = 0): TimelineEntry =>
+  entry(atMs, 'container.died', { code: 'container-exited', exitCode, oomKilled: false, error: '', ...more });
+const exited = (exitCode: number | null, more: object = {}, atMs = 0, message?: string): TimelineEntry =>
+  entry(atMs, 'process.exited', { code: 'process-exited', level: 'process', exitCode, signal: null, ...more }, message);
+const scheduled = (code: string, failure: string, atMs = 0, level = 'process'): TimelineEntry =>
+  entry(
+    atMs,
+    'restart.scheduled',
+    { countsAsFailure: true, code, level, failure },
+    `${level} restart at once (x (y) z): ${failure}`,
+    'warning',
+  );
+const oom = (atMs: number, more: object = {}): TimelineEntry =>
+  entry(
+    atMs,
+    'container.oom',
+    { code: 'process-oom', constraint: 'container', pid: 812, process: 'python', ...more },
+    'the kernel killed it',
+    'warning',
+  );
+const lost = (atMs: number): TimelineEntry =>
+  entry(
+    atMs,
+    'mount.lost',
+    { mount: 'data', target: '/data', code: 'mount-lost' },
+    'mount data (/data): Transport endpoint is not connected',
+  );
+const missing = (atMs: number): TimelineEntry =>
+  entry(
+    atMs,
+    'check.failed',
+    { code: 'dependency-down', dependency: '10.0.0.1:6379' },
+    'waits, without cost: tcp 10.0.0.1:6379: refused',
+    'warning',
+  );
+const notice = (atMs: number, condition: string, reason: string, severity: TimelineEntry['severity'] = 'error'): TimelineEntry =>
+  entry(atMs, 'host.notice', { condition, subject: '', state: 'raised', advice: 'Do this.' }, `${condition}: ${reason}`, severity);
+
+/** What happened; the code, level and words of its root cause. */
+const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[], code: string, level: string, words: RegExp])[] = [
+  [
+    'the kernel killed the process of a container with a limit',
+    [oom(-40, { limitBytes: 512 * 1024 ** 2 }), died(137, { oomKilled: true, code: 'container-oom' })],
+    'process-oom',
+    'container',
+    /^the kernel killed python \(pid 812\) for want of memory, container limit 512\.0 MiB; exit code 137$/,
+  ],
+  [
+    'the same, the kernel log being late',
+    [died(137), scheduled('container-exited', 'x', 1), oom(2_000)],
+    'process-oom',
+    'container',
+    /python \(pid 812\)/,
+  ],
+  ['a killing long afterwards explains nothing', [died(1), oom(30_000)], 'container-exited', 'container', /failed with exit code 1/],
+  ['the engine alone knows', [died(137, { oomKilled: true })], 'process-oom', 'container', /^the kernel killed a process of the container/],
+  ['the host had none left', [oom(-10, { constraint: 'host' }), exited(137)], 'process-oom', 'process', /the host had none left/],
+  [
+    'the daemon of a mount was killed',
+    [oom(-900, { process: 'gcsfuse' }), lost(0), exited(1, {}, 300)],
+    'process-oom',
+    'process',
+    /gcsfuse.*the mount data died with it/,
+  ],
+  [
+    'a mount died before the process',
+    [lost(0), scheduled('mount-lost', 'mount data: gone', 0), exited(3, {}, 60)],
+    'mount-lost',
+    'process',
+    /^the mount data \(\/data\) died: Transport .*; the process ended with it$/,
+  ],
+  ['a mount that died with its container is a symptom', [died(1), lost(50)], 'container-exited', 'container', /exit code 1/],
+  [
+    'the dependency went down before the process',
+    [exited(1), missing(300)],
+    'dependency-down',
+    'process',
+    /^the dependency 10\.0\.0\.1:6379 does not answer; the process ended \(exit code 1\)$/,
+  ],
+  ['the dependency was there, and a live check says so', [missing(0)], 'dependency-down', 'process', /the workload waits for it/],
+  ['a dependency that goes much later', [exited(1), missing(60_000)], 'process-exited', 'process', /failed with exit code 1/],
+  [
+    'the engine was restarted',
+    [entry(-900, 'engine.lost', {}, 'the engine does not answer: refused'), died(255, { code: 'engine-restarted' })],
+    'engine-restarted',
+    'host',
+    /^the container engine was restarted or crashed, and the container fell with it/,
+  ],
+  ['the machine was rebooted', [entry(-10, 'host.booted'), died(255, { code: 'engine-restarted' })], 'host-rebooted', 'host', /rebooted/],
+  ['the container fell with the machine', [died(255, { code: 'host-rebooted' })], 'host-rebooted', 'host', /rebooted/],
+  [
+    'the cloud takes the machine',
+    [notice(-3_000, 'preemption', 'preempted by the cloud', 'warning'), died(143)],
+    'preemption',
+    'host',
+    /preempted/,
+  ],
+  [
+    'what is scheduled for next week explains nothing',
+    [notice(-3_000, 'maintenance-scheduled', 'next week', 'warning'), died(1)],
+    'container-exited',
+    'container',
+    /exit code 1/,
+  ],
+  ['a GPU fell off the bus', [notice(-500, 'gpu-xid', 'Xid 79 on GPU 3'), exited(1)], 'gpu-xid', 'host', /Xid 79/],
+  [
+    'a file system became read-only',
+    [notice(-500, 'read-only-filesystem', '/dev/sda1 is read-only'), exited(5)],
+    'read-only-filesystem',
+    'host',
+    /read-only/,
+  ],
+  [
+    'somebody used docker kill',
+    [entry(-5, 'observed', { hand: true }, 'somebody ended the container through the engine (docker kill, SIGKILL)', 'warning'), died(137)],
+    'stopped-by-hand',
+    'container',
+    /^somebody ended the container through the engine/,
+  ],
+  ['somebody removed it', [entry(0, 'container.removed', { code: 'container-removed' })], 'container-removed', 'container', /docker rm/],
+  ['killed from outside', [died(137)], 'container-exited', 'container', /SIGKILL from outside/],
+  ['crashed', [died(139)], 'container-exited', 'container', /crashed with SIGSEGV/],
+  ['ended by itself', [died(0)], 'container-exited', 'container', /ended by itself \(exit code 0\)/],
+  ['its last words', [exited(7, { lastLine: 'the sky fell' })], 'process-exited', 'process', /exit code 7; its last words: the sky fell$/],
+  [
+    'classified',
+    [
+      exited(1, { code: 'version-mismatch' }, 0, 'process exited with code 1: Version mismatch'),
+      entry(
+        0,
+        'workload.held',
+        { code: 'version-mismatch', advice: 'Use one image.', level: 'process' },
+        'process exited with code 1: Version mismatch. Use one image.',
+      ),
+    ],
+    'version-mismatch',
+    'process',
+    /Version mismatch$/,
+  ],
+  [
+    'held from the start',
+    [entry(0, 'workload.held', { code: 'image-not-found', advice: 'Correct it.' }, 'no image x. Correct it.')],
+    'image-not-found',
+    'container',
+    /^no image x$/,
+  ],
+  [
+    'killed, and then held: the killing',
+    [died(137), entry(900, 'workload.held', { code: 'image-not-found' }, 'no image x')],
+    'container-exited',
+    'container',
+    /SIGKILL/,
+  ],
+  ['a step failed', [scheduled('setup-failed', 'setup keys: exit code 4')], 'setup-failed', 'process', /^setup keys: exit code 4$/],
+  [
+    'a live check failed',
+    [entry(-900, 'check.failed', { check: 'health' }), scheduled('live-failed', 'live check health failed 3 times: 500')],
+    'live-failed',
+    'process',
+    /^live check health failed 3 times: 500$/,
+  ],
+  [
+    'the engine is gone',
+    [entry(0, 'engine.lost', {}, 'the engine does not answer: ECONNREFUSED')],
+    'engine-unreachable',
+    'host',
+    /does not answer: ECONNREFUSED/,
+  ],
+];
+
+describe('the root cause, not the last symptom', () => {
+  test.each(cases)('%s', (_, timeline, code, level, words) => {
+    const later = [...timeline, scheduled('ready-timeout', 'not ready within 180 s', 200_000), died(1, {}, 300_000)];
+    for (const told of [timeline, later]) {
+      const verdict = causeOf(told, start);
+      expect(verdict).toMatchObject({ code, level });
+      expect(verdict.cause).toMatch(words);
+    }
+  });
+
+  test('its code has a row in the catalogue, or is a condition of the host; then its advice is there', () => {
+    for (const [, timeline, code] of cases) {
+      if (!timeline.some(({ data }) => data['condition'] === code)) expect(catalogue).toHaveProperty(code);
+      expect(causeOf(timeline, start).advice).not.toBe('');
+    }
+  });
+
+  test('out of anything a sentence comes, of one line', () => {
+    const any = fc.record({
+      at: fc.integer({ min: start, max: start + 100_000 }),
+      kind: fc.constantFrom(...eventKinds, 'observed'),
+      severity: fc.constantFrom(...severities),
+      message: fc.string(),
+      data: fc.dictionary(
+        fc.constantFrom('code', 'exitCode', 'signal', 'pid', 'process', 'hand', 'level', 'mount', 'condition', 'state', 'failure'),
+        fc.jsonValue(),
+      ),
+    });
+    fc.assert(
+      fc.property(fc.array(any, { maxLength: 12 }), (timeline) => {
+        const { cause, level } = causeOf(
+          timeline.toSorted((a, b) => a.at - b.at),
+          start + 50_000,
+        );
+        expect(typeof cause).toBe('string');
+        expect(['process', 'container', 'host']).toContain(level);
+      }),
+    );
+  });
+});
