@@ -103,8 +103,10 @@ async function startFloor(socketPath: string, image: string): Promise<{ round():
   };
 }
 
+type Timing = Pick<StageTiming, 'stage' | 'ms'>;
+
 /** From just before the kill to the agent's `workload.ready`, both on this machine's clock. */
-async function relightRound(lab: Lab): Promise<{ readonly took: number; readonly stages: readonly StageTiming[] }> {
+async function relightRound(lab: Lab): Promise<{ readonly took: number; readonly stages: readonly Timing[] }> {
   const before = await lab.fleet.workload(host, name);
   const id = before?.containerId ?? '';
   const began = Date.now();

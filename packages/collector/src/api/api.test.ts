@@ -168,7 +168,9 @@ describe('hosts and workloads', () => {
     const reply = await get('hosts/a');
     expect(Object.keys(reply.json)).toEqual(
       expect.arrayContaining(
-        'name id state stateSince reason labels bootId agentVersion lastSeenAt clockSkewMs metrics facts engine conditions workloads'.split(' '),
+        'name id state stateSince reason labels bootId agentVersion lastSeenAt clockSkewMs metrics facts engine conditions workloads'.split(
+          ' ',
+        ),
       ),
     );
     expect(reply.json).toMatchObject({
@@ -322,7 +324,10 @@ test('logs: one JSON object a line, in pages', async () => {
 test('metrics in the text format', async () => {
   fleet.put(
     hostRecord('a"\\', { workloads: [workloadStatus('w', { restarts: { process: 3, container: 1, host: 0 } })] }),
-    hostRecord('b', { state: 'dead', conditions: [{ name: 'disk-low', subject: '/', severity: 'error', since: 0, reason: '', advice: '' }] }),
+    hostRecord('b', {
+      state: 'dead',
+      conditions: [{ name: 'disk-low', subject: '/', severity: 'error', since: 0, reason: '', advice: '' }],
+    }),
   );
   const reply = await call('GET', '/metrics');
   expect(reply.type).toBe('text/plain; version=0.0.4; charset=utf-8');

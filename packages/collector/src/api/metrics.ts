@@ -56,6 +56,19 @@ export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
       ),
     },
     ...acceleratorMetrics(fleet),
+    {
+      name: 'relight_workload_starts_total',
+      help: 'Attempts to become ready, and how many of them did; their ratio is the success rate.',
+      type: 'counter',
+      samples: workloads.flatMap(({ status: { recoveries }, labels }) =>
+        recoveries === undefined
+          ? []
+          : [
+              { labels: { ...labels, outcome: 'attempted' }, value: recoveries.attempted },
+              { labels: { ...labels, outcome: 'ready' }, value: recoveries.succeeded },
+            ],
+      ),
+    },
     { name: 'relight_alerts', help: 'Firing alerts by rule and severity.', type: 'gauge', samples: alertSamples(store) },
   ];
 }

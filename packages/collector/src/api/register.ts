@@ -10,6 +10,7 @@ import { metricsText } from './metrics-text.ts';
 import { fleetMetrics, processMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
 import { registerProblems } from './problem.ts';
+import { ReadyMetrics } from './ready-metrics.ts';
 import { mount, type ApiDeps } from './route.ts';
 import { OpenStreams } from './sse.ts';
 import { streamRoutes } from './stream.ts';
@@ -25,6 +26,7 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
     ...streamRoutes(deps, streams),
   ];
   const incidents = new IncidentMetrics(deps.store, deps.bus);
+  const ready = new ReadyMetrics(deps.bus);
   const description = openapi(routes, deps.version);
 
   registerProblems(app);
@@ -35,6 +37,7 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
     const families = [
       ...fleetMetrics(deps.fleet, deps.store),
       ...incidents.families(deps.clock.now()),
+      ...ready.families(),
       ...(deps.metrics?.() ?? []),
       ...processMetrics(deps.version),
     ];
