@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
@@ -33,6 +33,7 @@ function fakeEngine(given: Partial<Engine> = {}): Engine {
     info: async () => engineInfo,
     hasImage: async () => true,
     inspect: async () => null,
+    list: async () => [],
     ...given,
   };
   return engine as Engine;
@@ -56,11 +57,23 @@ describe('check', () => {
     engine: Engine = fakeEngine(),
     io = recordedIo(),
   ): Promise<{ code: number; findings: readonly Finding[] }> {
-    const code = await checkCommand({ config: file, json: true }, io, () => engine);
+    const code = await checkCommand({ config: file, json: true }, io, () => engine, host);
     const { ok, findings } = JSON.parse(io.out.join('')) as { ok: boolean; findings: readonly Finding[] };
     expect(ok).toBe(code === 0);
     return { code, findings };
   }
+  /** A host on which nothing is wrong, but for the files that a test puts there. */
+  const host = { root: '', uid: 0 };
+  beforeEach(() => {
+    host.root = join(directory, 'root');
+    host.uid = 0;
+    mkdirSync(host.root);
+  });
+  const put = (path: string, content: string): void => {
+    mkdirSync(join(host.root, path, '..'), { recursive: true });
+    writeFileSync(join(host.root, path), content);
+  };
+
   /** What is wrong, apart from the free space of the machine that runs this. */
   const wrong = (findings: readonly Finding[]): readonly string[] =>
     findings.filter(({ level, what }) => level !== 'ok' && !what.startsWith('state_dir')).map(({ level, what }) => `${level} ${what}`);
@@ -143,11 +156,173 @@ describe('check', () => {
     ['| tee', {}, { process: { run: 'serve 2>&1 | tee log' } }, 'warning w: process.run ends in "| tee", which hides its exit code'],
     ['|| true', {}, { setup: [{ run: 'gcsfuse x /y || true' }] }, 'warning w: setup "step 1" has "|| true", so its failure is never seen'],
     ['-it', {}, { setup: [{ run: 'docker exec -it x sh' }] }, 'warning w: setup "step 1" asks for a terminal (-t), and there is none'],
+    ['a blind wait', {}, { setup: [{ run: 'sleep 30' }] }, 'warning w: setup "step 1" only waits (sleep 30)'],
     ['nothing to prove it useful', {}, { process: null }, 'warning w: nothing proves that it is useful'],
   ])('sees %s', async (_, engine, workload, expected) => {
     const { code, findings } = await check(config({}, workload), fakeEngine(engine));
     expect(wrong(findings)).toEqual([expected]);
     expect(code).toBe(expected.startsWith('error') ? 1 : 0);
+  });
+
+  describe('of this host', () => {
+    it('says what its gate would wait for', async () => {
+      put('var/run/reboot-required', '');
+      put('var/run/reboot-required.pkgs', 'linux-image-6.8\n');
+      const { code, findings } = await check(config());
+      expect(wrong(findings)).toEqual([expect.stringMatching(/^warning the gate waits: .*reboot.*linux-image-6.8/)]);
+      expect(code).toBe(0);
+    });
+
+    it.each<[string, string, string, string]>([
+      [
+        'unattended upgrades',
+        'etc/apt/apt.conf.d/20auto-upgrades',
+        'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n',
+        'warning unattended-upgrades is on: it may replace the driver, the kernel or the engine under running workloads',
+      ],
+      [
+        'a limit above the kernel’s',
+        'proc/sys/fs/nr_open',
+        '1000000\n',
+        'error w: the limit nofile 1048576 is above what the kernel allows (1000000)',
+      ],
+    ])('sees %s', async (_, path, content, expected) => {
+      put(path, content);
+      const { findings } = await check(config({}, { container: { ...container, ulimits: { nofile: 1048576 } } }));
+      expect(wrong(findings)).toEqual([expected]);
+    });
+
+    it('is content with upgrades that are switched off, by the last file', async () => {
+      put('etc/apt/apt.conf.d/20auto', 'APT::Periodic::Unattended-Upgrade "1";');
+      put('etc/apt/apt.conf.d/99off', '// APT::Periodic::Unattended-Upgrade "1";\nAPT::Periodic::Unattended-Upgrade "0";');
+      expect(wrong((await check(config())).findings)).toEqual([]);
+    });
+
+    it('says who asks, when it is not root', async () => {
+      host.uid = 1000;
+      expect(wrong((await check(config())).findings)).toEqual(['warning this check runs as user 1000; the agent has to run as root']);
+    });
+
+    it('looks for the programs of host commands, and at what they say', async () => {
+      const setup = [{ name: 'fix', run: 'relight-none --all' }, { run: 'true | tee log' }];
+      expect(wrong((await check(config({ host: { name: 'h', setup } }))).findings)).toEqual([
+        expect.stringMatching(/^error host.setup "fix": the program relight-none is not on this host/),
+        'warning host.setup "step 2" ends in "| tee", which hides its exit code',
+      ]);
+    });
+  });
+
+  it.each<[string, object, object, readonly string[]]>([
+    ['vfs', { storageDriver: 'vfs' }, {}, ['warning the engine stores containers with vfs, which copies the whole image for each of them']],
+    ['overlay2', { storageDriver: 'overlay2', cgroupDriver: 'systemd' }, {}, []],
+    [
+      'the systemd cgroup driver beside GPUs',
+      { cgroupDriver: 'systemd', runtimes: ['nvidia'] },
+      { container: { ...container, runtime: 'nvidia' } },
+      ['warning a systemctl daemon-reload can take the GPUs from w (cgroup driver systemd)'],
+    ],
+  ])('judges the settings of the engine: %s', async (_, info, workload, expected) => {
+    const { findings } = await check(config({}, workload), fakeEngine({ info: async () => ({ ...engineInfo, ...info }) }));
+    expect(wrong(findings).filter((line) => line.includes('engine stores') || line.includes('daemon-reload'))).toEqual(expected);
+  });
+
+  it('measures the room where the engine keeps its images', async () => {
+    const { findings } = await check(config(), fakeEngine({ info: async () => ({ ...engineInfo, rootDirectory: directory }) }));
+    expect(findings.map(({ what }) => what)).toContainEqual(
+      expect.stringMatching(`the engine keeps images and containers in ${directory}, .* free`),
+    );
+  });
+
+  it('sees whoever replaces containers by itself', async () => {
+    const watchtower = { name: 'wt', image: 'containrrr/watchtower:latest', status: 'running', labels: {} } as unknown as ContainerFacts;
+    const engine = fakeEngine({ list: async () => ['1'], inspect: async (id) => (id === '1' ? watchtower : null) });
+    expect(wrong((await check(config(), engine)).findings)).toEqual([
+      'warning the container wt (containrrr/watchtower:latest) replaces other containers by itself when their images change',
+    ]);
+  });
+
+  it('names who made the container that holds the name', async () => {
+    const labels = { 'com.docker.compose.project': 'p', 'com.docker.compose.service': 's' };
+    const { findings } = await check(config(), fakeEngine(held(labels)));
+    expect(wrong(findings)).toEqual([
+      "error w: the name w is held by a container that is not Relight's (other, running), made by Docker Compose (project p, service s)",
+    ]);
+    expect(findings.find(({ level }) => level === 'error')?.fix).toContain('Take the service s out of the Compose file');
+  });
+
+  describe('of a container to be adopted', () => {
+    const document = (HostConfig: object = {}, Labels: object = {}) => ({
+      Id: '1',
+      Name: '/old',
+      Config: { Image: 'x', Labels },
+      HostConfig,
+    });
+    const adopted = (found: object | null): Promise<{ readonly findings: readonly Finding[] }> =>
+      check(config({}, { container: { adopt: 'old' } }), fakeEngine({ inspectRaw: async () => found as Record<string, unknown> | null }));
+
+    it.each<[string, object | null, readonly string[]]>([
+      ['there', document(), []],
+      ['absent', null, ['error w: there is no container old to adopt']],
+      [
+        '--rm',
+        document({ AutoRemove: true }),
+        ['error w: the container old was started with --rm: the engine deletes it when it ends, so nothing can be set aside and looked at'],
+      ],
+      ['a restart policy', document({ RestartPolicy: { Name: 'always' } }), ['warning w: the restart policy always of old will become no']],
+      [
+        'an owner',
+        document({}, { 'com.docker.compose.project': 'p' }),
+        ['warning w: old was made by Docker Compose (project p, service ), which may replace it'],
+      ],
+    ])('%s', async (_, found, expected) => {
+      expect(wrong((await adopted(found)).findings)).toEqual(expected);
+    });
+  });
+
+  describe('of a bucket', () => {
+    const rights = { ...container, privileged: true };
+    const gcsfuse = async (mount: object, more: object = {}): Promise<readonly string[]> => {
+      const mounts = [{ name: 'm', type: 'gcsfuse', bucket: 'b-1', target: '/m', ...mount }];
+      return wrong((await check(config({}, { mounts, container: { ...rights, ...more } }))).findings).filter((line) =>
+        line.includes('mount m:'),
+      );
+    };
+    const google = (): void => put('sys/class/dmi/id/product_name', 'Google Compute Engine\n');
+
+    it.each<[string, string]>([
+      ['gs://b', 'write it without gs://'],
+      ['b/dir', 'a directory of it goes into only_dir'],
+      ['Bucket', 'lower-case letters, digits, "-", "_" and "." only'],
+      ['-b-', 'it begins and ends with a letter or digit'],
+      ['b', 'it has 3 to 63 characters'],
+      ['10.0.0.1', 'it is no IP address'],
+      ['goog-b', 'no name begins with goog or contains google'],
+    ])('%s', async (bucket, fault) => {
+      google();
+      // One letter begins and ends alike, and is too short.
+      const expected = bucket === 'b' ? /cannot be the name of a bucket/ : new RegExp(fault.replaceAll(/[/"().]/g, '.'));
+      expect(await gcsfuse({ bucket })).toEqual([expect.stringMatching(expected)]);
+    });
+
+    it('wants credentials where no machine of Google gives them', async () => {
+      expect(await gcsfuse({})).toEqual(['warning w: mount m: this is no machine of Google Cloud, and gcsfuse is given no credentials']);
+      expect(await gcsfuse({ options: ['--anonymous-access'] })).toEqual([]);
+      google();
+      expect(await gcsfuse({})).toEqual([]);
+    });
+
+    it('reads the key file through the volume that brings it, and shows nothing of it', async () => {
+      const volumes = ['/keys:/etc/keys:ro'];
+      const key = { environment: { GOOGLE_APPLICATION_CREDENTIALS: '/etc/keys/sa.json' }, volumes };
+      expect(await gcsfuse({}, key)).toEqual([expect.stringMatching(/^error w: mount m: the key file \/keys\/sa.json: ENOENT/)]);
+      put('keys/sa.json', 'secret {');
+      expect(await gcsfuse({}, key)).toEqual(['error w: mount m: the key file /keys/sa.json: it is no JSON']);
+      put('keys/sa.json', '{"type": "service_account"}');
+      expect(await gcsfuse({}, key)).toEqual([]);
+      expect(await gcsfuse({ options: ['--key-file', '/etc/keys/none.json'] }, { volumes })).toEqual([
+        expect.stringContaining('/keys/none.json'),
+      ]);
+    });
   });
 
   it('sees another agent’s container by the identity in the state directory', async () => {
@@ -214,6 +389,43 @@ describe('check', () => {
       ]);
       const own = fakeEngine(held({ 'relight.agent': 'a', 'relight.workload': 'w' }));
       expect(wrong((await check(file, own)).findings)).toEqual([]);
+    });
+
+    it('knocks at the registry of an image that has to be pulled, and reads who this host is there', async () => {
+      const port = await listen(createServer());
+      const pulled = (registry: string): string => config({}, { container: { image: `${registry}/team/image` } });
+      const absent = fakeEngine({ hasImage: async () => false });
+      const nobody = recordedIo({ PATH: process.env['PATH'], DOCKER_CONFIG: directory });
+      expect(wrong((await check(pulled(`127.0.0.1:${port}`), absent, nobody)).findings)).toEqual([]);
+      const closed = await check(pulled('127.0.0.1:9'), absent, recordedIo({ DOCKER_CONFIG: directory, PATH: process.env['PATH'] }));
+      expect(wrong(closed.findings)).toEqual(['error w: the registry 127.0.0.1:9 cannot be reached from here: connection refused']);
+      write('config.json', JSON.stringify({ credHelpers: { [`127.0.0.1:${port}`]: 'relight-none' } }));
+      const broken = await check(pulled(`127.0.0.1:${port}`), absent, recordedIo({ DOCKER_CONFIG: directory, PATH: process.env['PATH'] }));
+      expect(wrong(broken.findings)).toEqual([
+        expect.stringMatching(/^error w: the login for .* does not work: docker-credential-relight-none/),
+      ]);
+    });
+
+    it('asks what is depended on, and says only that it is down', async () => {
+      const port = await listen(createServer());
+      const vars = { HEAD: { run: 'echo 127.0.0.1' } };
+      const up = await check(config({ vars }, { depends_on: [{ tcp: `\${HEAD}:${port}` }] }));
+      expect(wrong(up.findings)).toEqual([]);
+      const down = await check(config({ vars }, { depends_on: [{ tcp: '${HEAD}:9' }] }));
+      expect(wrong(down.findings)).toEqual(['warning w: depends_on ${HEAD}:9 does not answer: connection refused']);
+      expect(down.code).toBe(0);
+      const unknown = await check(config({ vars: { HEAD: { run: 'exit 3' } } }, { depends_on: [{ tcp: '${HEAD}:9' }] }));
+      expect(wrong(unknown.findings)).toEqual(['warning vars: variable HEAD: exit code 3']);
+    });
+
+    it('compares the clock with the collector’s', async () => {
+      const ahead = (ms: number) =>
+        createHttpServer((_request, response) => response.writeHead(200, { date: new Date(Date.now() - ms).toUTCString() }).end());
+      const url = async (ms: number): Promise<string> => `ws://127.0.0.1:${await listen(ahead(ms))}`;
+      expect(wrong((await check(config({ collector: { url: await url(1_000) } }))).findings)).toEqual([]);
+      expect(wrong((await check(config({ collector: { url: await url(120_000) } }))).findings)).toEqual([
+        expect.stringMatching(/^warning the clock of this host is 12\d s ahead of the collector's$/),
+      ]);
     });
 
     it('asks the collector whether it is one', async () => {

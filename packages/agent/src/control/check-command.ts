@@ -6,10 +6,14 @@ import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { checkAccelerators } from './preflight/accelerators.ts';
-import { suspiciousCommands } from './preflight/commands.ts';
+import { suspiciousCommands, suspiciousHostCommands } from './preflight/commands.ts';
+import { checkDependencies } from './preflight/dependencies.ts';
 import { checkEngine } from './preflight/engine.ts';
 import { checkCredentials, checkHostPaths, checkHostPrograms, checkStateDir } from './preflight/files.ts';
 import { ok, type Finding } from './preflight/finding.ts';
+import { checkGate } from './preflight/gate.ts';
+import { checkMachine, thisHost, type PreflightHost } from './preflight/machine.ts';
+import { checkBuckets } from './preflight/mounts.ts';
 import { checkCollector, checkPorts } from './preflight/network.ts';
 
 export interface CheckOptions {
@@ -22,9 +26,13 @@ export async function checkCommand(
   options: CheckOptions,
   io: Io,
   openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
+  host: PreflightHost = thisHost,
 ): Promise<ExitCode> {
   const spec = await loadConfig(options.config, { hostname: hostname() });
-  const findings = [ok(`the configuration ${options.config} is valid`), ...(await preflight(spec, io, openEngine(spec.engine.socket)))];
+  const findings = [
+    ok(`the configuration ${options.config} is valid`),
+    ...(await preflight(spec, io, openEngine(spec.engine.socket), host)),
+  ];
   const errors = findings.filter(({ level }) => level === 'error').length;
   const warnings = findings.filter(({ level }) => level === 'warning').length;
   if (options.json === true) io.write(`${JSON.stringify({ ok: errors === 0, findings }, null, 2)}\n`);
@@ -32,19 +40,25 @@ export async function checkCommand(
   return errors === 0 ? 0 : 1;
 }
 
-async function preflight(spec: AgentSpec, io: Io, engine: Engine): Promise<readonly Finding[]> {
+async function preflight(spec: AgentSpec, io: Io, engine: Engine, host: PreflightHost): Promise<readonly Finding[]> {
   const stateDir = chosenStateDir(undefined, io.env) ?? spec.stateDir;
-  const { findings, running } = await checkEngine(spec, stateDir, engine);
+  const { findings, running } = await checkEngine(spec, stateDir, engine, io.env);
+  const programs = await checkHostPrograms(spec, io.env['PATH'] ?? '');
   const all = [
     ...findings,
     ...(await checkStateDir(stateDir)),
     ...(await checkCredentials(spec)),
-    ...(await checkHostPrograms(spec, io.env['PATH'] ?? '')),
+    ...(await checkMachine(spec, host)),
+    ...(await checkGate(spec, stateDir, Date.now(), host.root)),
+    ...programs,
+    ...suspiciousHostCommands(spec),
+    // A program that is missing is said once.
+    ...(programs.some(({ level }) => level === 'error') ? [] : await checkDependencies(spec)),
     ...(await checkAccelerators(spec, { engine, path: io.env['PATH'] ?? '', running })),
-    ...(spec.collector === null ? [] : [await checkCollector(spec.collector)]),
+    ...(spec.collector === null ? [] : await checkCollector(spec.collector)),
   ];
   for (const workload of spec.workloads) {
-    all.push(...(await checkHostPaths(workload)), ...suspiciousCommands(workload));
+    all.push(...(await checkHostPaths(workload)), ...(await checkBuckets(workload, host.root)), ...suspiciousCommands(workload));
     if (!running.has(workload.name)) all.push(...(await checkPorts(workload)));
   }
   return all;

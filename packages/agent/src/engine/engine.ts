@@ -48,6 +48,10 @@ export interface EngineInfo {
   readonly runtimes: readonly string[];
   readonly cgroupVersion: string;
   readonly rootDirectory: string;
+  /** overlay2, vfs … */
+  readonly storageDriver?: string;
+  /** systemd or cgroupfs. */
+  readonly cgroupDriver?: string;
 }
 
 export interface EngineEvent {

@@ -89,6 +89,8 @@ export interface InfoDocument {
   readonly Runtimes?: Readonly<Record<string, unknown>>;
   readonly CgroupVersion?: string;
   readonly DockerRootDir: string;
+  readonly Driver?: string;
+  readonly CgroupDriver?: string;
 }
 
 export function engineInfo(document: InfoDocument, apiVersion: string): EngineInfo {
@@ -100,6 +102,8 @@ export function engineInfo(document: InfoDocument, apiVersion: string): EngineIn
     runtimes: Object.keys(document.Runtimes ?? {}),
     cgroupVersion: document.CgroupVersion ?? '1',
     rootDirectory: document.DockerRootDir,
+    ...(document.Driver === undefined ? {} : { storageDriver: document.Driver }),
+    ...(document.CgroupDriver === undefined ? {} : { cgroupDriver: document.CgroupDriver }),
   };
 }
 

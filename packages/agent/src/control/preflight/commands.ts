@@ -16,6 +16,7 @@ export function suspiciousCommands(workload: WorkloadSpec): readonly Finding[] {
   ];
   return [
     ...finiteSleep(name, container.command ?? container.entrypoint ?? []),
+    ...commands.flatMap(([where, command]) => (command === null ? [] : blindWait(`${name}: ${where}`, textOf(command)))),
     ...commands.flatMap(([where, command]) => (command === null ? [] : suspicious(`${name}: ${where}`, textOf(command)))),
     ...(process === null && workload.ready.length + workload.mounts.length === 0
       ? [warning(`${name}: nothing proves that it is useful`, 'Add a check under ready:, or a process:.')]
@@ -30,6 +31,14 @@ function finiteSleep(workload: string, argv: readonly string[]): readonly Findin
   const match = /(?:^|[\s;&/])sleep\s+(\d[\d.]*[smhd]?)\s*$/.exec(argv.join(' '));
   if (match === null) return [];
   return [warning(`${workload}: the container ends by itself after "sleep ${match[1]}"`, 'Write: command: [sleep, infinity].')];
+}
+
+/** `sleep 30` alone: it waits too long on a good day and not long enough on a bad one. */
+function blindWait(where: string, text: string): readonly Finding[] {
+  const seconds = /^\s*sleep\s+(\d+)s?\s*$/.exec(text)?.[1];
+  return seconds === undefined
+    ? []
+    : [warning(`${where} only waits (sleep ${seconds})`, 'Replace it by a check or by verify: of the step that it waits for.')];
 }
 
 function suspicious(where: string, text: string): readonly Finding[] {
@@ -63,9 +72,21 @@ export function programOf(command: Command): string | null {
   return first;
 }
 
-export function hostPrograms(spec: AgentSpec): readonly { readonly variable: string; readonly program: string }[] {
-  return spec.vars.flatMap((variable) => {
-    const program = 'run' in variable ? programOf(variable.run) : null;
-    return program === null ? [] : [{ variable: variable.name, program }];
+/** `where`: the field that needs it. */
+export function hostPrograms(spec: AgentSpec): readonly { readonly where: string; readonly program: string }[] {
+  const commands: readonly (readonly [string, Command])[] = [
+    ...spec.vars.flatMap((variable) => ('run' in variable ? [[`vars.${variable.name}`, variable.run] as const] : [])),
+    ...spec.host.setup.flatMap(({ name, run, verify }) => [
+      [`host.setup "${name}"`, run] as const,
+      ...(verify === null ? [] : [[`host.setup "${name}" verify`, verify] as const]),
+    ]),
+  ];
+  return commands.flatMap(([where, command]) => {
+    const program = programOf(command);
+    return program === null ? [] : [{ where, program }];
   });
 }
+
+/** Of the host, as `suspiciousCommands` for workloads. */
+export const suspiciousHostCommands = (spec: AgentSpec): readonly Finding[] =>
+  spec.host.setup.flatMap(({ name, run }) => suspicious(`host.setup "${name}"`, textOf(run)));

@@ -5,7 +5,10 @@ import { errorMessage, RelightError } from '@relight/shared/errors';
 import type { AgentSpec, WorkloadSpec } from '../../config/spec.ts';
 import { managedLabels } from '../../engine/create-options.ts';
 import type { ContainerFacts, Engine, EngineInfo } from '../../engine/engine.ts';
+import { checkAdoption, checkUpdaters, ownerOf } from './adoption.ts';
+import { checkRoom } from './disk.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
+import { checkRegistry } from './registry.ts';
 
 const callMs = 10_000;
 
@@ -15,7 +18,7 @@ export interface EngineFindings {
   readonly running: ReadonlySet<string>;
 }
 
-export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Engine): Promise<EngineFindings> {
+export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Engine, env: NodeJS.ProcessEnv): Promise<EngineFindings> {
   let info: EngineInfo;
   try {
     info = await engine.info({ timeoutMs: callMs });
@@ -23,14 +26,19 @@ export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Eng
     const advice = thrown instanceof RelightError ? thrown.advice : 'systemctl status docker';
     return { findings: [error(`the engine at ${spec.engine.socket}: ${errorMessage(thrown)}`, advice)], running: new Set() };
   }
-  const findings = [...versionOf(info)];
+  const findings = [...versionOf(info), ...settings(spec, info), ...(await room(info))];
   const running = new Set<string>();
   const ownId = await ownAgentId(stateDir);
   for (const workload of spec.workloads) {
     try {
-      findings.push(await checkImage(workload, engine), ...checkRuntime(workload, info), ...checkLogging(workload));
+      if (workload.container.adopt !== undefined) {
+        findings.push(...(await checkAdoption(workload, stateDir, engine)));
+        running.add(workload.name);
+        continue;
+      }
+      findings.push(...(await checkImage(workload, engine, env)), ...checkRuntime(workload, info), ...checkLogging(workload));
       const holder = await engine.inspect(workload.container.name, { timeoutMs: callMs });
-      findings.push(...checkHolder(workload, holder, ownId));
+      findings.push(...(await checkHolder(workload, holder, ownId)));
       if (holder?.status === 'running') running.add(workload.name);
     } catch (thrown) {
       findings.push(
@@ -38,7 +46,40 @@ export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Eng
       );
     }
   }
+  findings.push(...(await checkUpdaters(engine).catch(() => [])));
   return { findings, running };
+}
+
+/** Settings of the engine that make recoveries slow, or take devices away. */
+function settings(spec: AgentSpec, { storageDriver, cgroupDriver }: EngineInfo): readonly Finding[] {
+  const gpus = spec.workloads.filter(({ container }) => container.gpus !== undefined || container.runtime === 'nvidia');
+  return [
+    ...(storageDriver === 'vfs'
+      ? [
+          warning(
+            'the engine stores containers with vfs, which copies the whole image for each of them',
+            'Use overlay2: "storage-driver" in /etc/docker/daemon.json.',
+          ),
+        ]
+      : []),
+    ...(cgroupDriver === 'systemd' && gpus.length > 0
+      ? [
+          warning(
+            `a systemctl daemon-reload can take the GPUs from ${gpus.map(({ name }) => name).join(', ')} (cgroup driver systemd)`,
+            'nvidia-ctk system create-dev-char-symlinks --create-all, or "exec-opts": ["native.cgroupdriver=cgroupfs"]. Relight recreates a container that lost its GPU.',
+          ),
+        ]
+      : []),
+  ];
+}
+
+/** The engine may be on another file system namespace (a remote socket, a snap): then its directory is not ours to see. */
+async function room({ rootDirectory }: EngineInfo): Promise<readonly Finding[]> {
+  try {
+    return [await checkRoom(`the engine keeps images and containers in ${rootDirectory}`, rootDirectory)];
+  } catch {
+    return [];
+  }
 }
 
 /** Floor of the API: Docker 20.10. */
@@ -65,15 +106,21 @@ function versionOf({ version, apiVersion, liveRestore }: EngineInfo): readonly F
   return [ok(`the engine ${version} (API ${apiVersion}) answers`), ...restore];
 }
 
-async function checkImage({ name, container: { image, pullPolicy } }: WorkloadSpec, engine: Engine): Promise<Finding> {
-  if (await engine.hasImage(image, { timeoutMs: callMs })) return ok(`${name}: the image ${image} is here`);
+async function checkImage(workload: WorkloadSpec, engine: Engine, env: NodeJS.ProcessEnv): Promise<readonly Finding[]> {
+  const { name, container } = workload;
+  const { image, pullPolicy } = container;
+  const here = await engine.hasImage(image, { timeoutMs: callMs });
+  if (here)
+    return [ok(`${name}: the image ${image} is here`), ...(pullPolicy === 'always' ? await checkRegistry(workload, here, env) : [])];
   if (pullPolicy === 'never') {
-    return error(
-      `${name}: the image ${image} is not here, and pull_policy is never`,
-      'docker pull or docker load it, or set pull_policy: missing.',
-    );
+    return [
+      error(
+        `${name}: the image ${image} is not here, and pull_policy is never`,
+        'docker pull or docker load it, or set pull_policy: missing.',
+      ),
+    ];
   }
-  return ok(`${name}: the image ${image} will be pulled`);
+  return [ok(`${name}: the image ${image} will be pulled`), ...(await checkRegistry(workload, here, env))];
 }
 
 function checkRuntime({ name, container: { runtime } }: WorkloadSpec, { runtimes }: EngineInfo): readonly Finding[] {
@@ -97,14 +144,22 @@ function checkLogging({ name, container: { logging } }: WorkloadSpec): readonly 
   return [warning(`${name}: the container's log grows without limit`, 'Add options: {max-size: 64m, max-file: "3"}, or remove logging.')];
 }
 
-function checkHolder({ name, container }: WorkloadSpec, holder: ContainerFacts | null, ownId: string | null): readonly Finding[] {
+async function checkHolder(
+  { name, container }: WorkloadSpec,
+  holder: ContainerFacts | null,
+  ownId: string | null,
+): Promise<readonly Finding[]> {
   if (holder === null) return [];
   const agent = holder.labels[managedLabels.agent];
   const workload = holder.labels[managedLabels.workload];
   const title = `${name}: the name ${container.name} is held by`;
   if (agent === undefined) {
-    const fix = `docker rm -f ${container.name} (its settings: relight-agent import container ${container.name}), or choose another name.`;
-    return [error(`${title} a container that is not Relight's (${holder.image}, ${holder.status})`, fix)];
+    const owner = await ownerOf(container.name, holder.labels);
+    const fix =
+      owner?.advice ??
+      `Take it over: container: {adopt: ${container.name}}; or docker rm -f ${container.name} (its settings: relight-agent import container ${container.name}); or choose another name.`;
+    const madeBy = owner === null ? '' : `, made by ${owner.who}`;
+    return [error(`${title} a container that is not Relight's (${holder.image}, ${holder.status})${madeBy}`, fix)];
   }
   if (ownId !== null && agent !== ownId)
     return [error(`${title} another agent, ${agent}`, 'Stop that agent and remove its container, or choose another name.')];

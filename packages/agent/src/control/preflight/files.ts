@@ -1,13 +1,13 @@
 /** Files, devices and directories of this host that the configuration relies on. Nothing is written. */
 import { X509Certificate } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { access, constants, readFile, stat, statfs } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
-import { formatBytes } from '@relight/shared/units';
 import { readEnvFiles } from '../../config/secrets.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from '../../config/spec.ts';
 import { hostPrograms } from './commands.ts';
+import { checkRoom } from './disk.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
 
 const lookMs = 3_000;
@@ -58,10 +58,6 @@ async function envFile(file: string): Promise<void> {
   await readEnvFiles([file]);
 }
 
-/** Below this an image pull or a day of logs fills the disk. */
-const freeShareMin = 0.05;
-const freeBytesMin = 1024 ** 3;
-
 export async function checkStateDir(stateDir: string): Promise<readonly Finding[]> {
   let directory = stateDir;
   for (;;) {
@@ -81,12 +77,7 @@ export async function checkStateDir(stateDir: string): Promise<readonly Finding[
       error(`state_dir ${stateDir} cannot be written: ${errorMessage(thrown)}`, 'Run the agent as root, or choose another state_dir.'),
     ];
   }
-  const { bavail, blocks, bsize } = await statfs(directory);
-  const free = bavail * bsize;
-  const text = `state_dir ${stateDir} is writable, ${formatBytes(free)} free`;
-  return free < freeBytesMin || bavail < blocks * freeShareMin
-    ? [warning(text, 'Free disk space: the engine and the logs need it.')]
-    : [ok(text)];
+  return [await checkRoom(`state_dir ${stateDir} is writable`, directory)];
 }
 
 export async function checkHostPaths(workload: WorkloadSpec): Promise<readonly Finding[]> {
@@ -172,16 +163,16 @@ async function checkGpus({ name, container }: WorkloadSpec): Promise<readonly Fi
 
 export async function checkHostPrograms(spec: AgentSpec, path: string): Promise<readonly Finding[]> {
   return Promise.all(
-    hostPrograms(spec).map(async ({ variable, program }) => {
+    hostPrograms(spec).map(async ({ where, program }) => {
       const candidates = program.includes('/') ? [program] : path.split(delimiter).map((directory) => join(directory, program));
       for (const candidate of candidates) {
         const runs = await access(candidate, constants.X_OK).then(
           () => true,
           () => false,
         );
-        if (runs) return ok(`vars.${variable}: ${program} is ${candidate}`);
+        if (runs) return ok(`${where}: ${program} is ${candidate}`);
       }
-      return error(`vars.${variable}: the program ${program} is not on this host (PATH ${path})`, `Install ${program}, or write its path.`);
+      return error(`${where}: the program ${program} is not on this host (PATH ${path})`, `Install ${program}, or write its path.`);
     }),
   );
 }

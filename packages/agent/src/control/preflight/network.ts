@@ -8,25 +8,42 @@ import { errorMessage } from '@relight/shared/errors';
 import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
 import { openWebSocket } from '../../uplink/socket.ts';
-import { error, ok, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from './finding.ts';
 import { holderOfPort } from './port-holder.ts';
 
 const collectorMs = 5_000;
 
 /** Any answer of `/healthz` but 200 is an error: then no event of this host would arrive. */
-export async function checkCollector(collector: CollectorSpec): Promise<Finding> {
+export async function checkCollector(collector: CollectorSpec): Promise<readonly Finding[]> {
   const url = new URL(`${collector.url.replace(/^ws/, 'http')}/healthz`);
   try {
-    const status = await get(url, collector.caFile);
-    if (status === 200) return await checkAdmission(collector);
-    return error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?');
+    const { status, skewMs } = await get(url, collector.caFile);
+    if (status === 200) return [await checkAdmission(collector), ...checkClock(skewMs)];
+    return [error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?')];
   } catch (thrown) {
     const message = errorMessage(thrown) || (thrown as NodeJS.ErrnoException).code || 'no answer';
-    return error(
-      `the collector at ${collector.url} cannot be reached: ${message}`,
-      'Check its address, the network and ca_file. Workloads run without it.',
-    );
+    return [
+      error(
+        `the collector at ${collector.url} cannot be reached: ${message}`,
+        'Check its address, the network and ca_file. Workloads run without it.',
+      ),
+    ];
   }
+}
+
+/** As the alert on a wrong clock has it. The header counts whole seconds. */
+const skewMsMax = 5_000;
+
+/** By the collector's Date header; null: it sent none. */
+function checkClock(skewMs: number | null): readonly Finding[] {
+  if (skewMs === null || Math.abs(skewMs) <= skewMsMax) return [];
+  const seconds = Math.round(Math.abs(skewMs) / 1_000);
+  return [
+    warning(
+      `the clock of this host is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} the collector's`,
+      'Let it be set: timedatectl set-ntp true, or chronyd.',
+    ),
+  ];
 }
 
 /** Knocks at the agents' door with the token and leaves: only what is refused there is an error. */
@@ -56,17 +73,24 @@ function checkAdmission(collector: CollectorSpec): Promise<Finding> {
   return promise;
 }
 
-async function get(url: URL, caFile: string | null): Promise<number> {
+interface Answer {
+  readonly status: number;
+  /** Positive: this host is ahead. */
+  readonly skewMs: number | null;
+}
+
+async function get(url: URL, caFile: string | null): Promise<Answer> {
   // A missing ca_file is a finding of its own; the collector may still be reached without it.
   const ca = caFile === null ? undefined : await readFile(caFile).catch(() => undefined);
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const request = url.protocol === 'https:' ? httpsRequest(url, ca === undefined ? {} : { ca }) : httpRequest(url);
   request
     .setTimeout(collectorMs, () => request.destroy(new Error(`no answer within ${collectorMs / 1_000} s`)))
     .on('error', reject)
     .on('response', (response) => {
       response.resume();
-      resolve(response.statusCode ?? 0);
+      const date = Date.parse(response.headers.date ?? '');
+      resolve({ status: response.statusCode ?? 0, skewMs: Number.isNaN(date) ? null : Date.now() - date });
     })
     .end();
   return promise;

@@ -1,0 +1,37 @@
+/** The host as such: what its gate would wait for now, and the commands of its setup. */
+import { join } from 'node:path';
+import { connects } from '../../checks/tcp.ts';
+import type { AgentSpec, GateSpec } from '../../config/spec.ts';
+import { seeHandsOff, seePackageManager, seePendingReboot, seeScheduledShutdown, type ReadingsOptions } from '../../host/gate/readings.ts';
+import { ok, warning, type Finding } from './finding.ts';
+
+const tcpTimeoutMs = 5_000;
+
+/** Warnings only: whatever the gate waits for now may be over when the agent starts. `root`: another one than '/', for tests. */
+export async function checkGate(spec: AgentSpec, stateDir: string, wallNow: number, root?: string): Promise<readonly Finding[]> {
+  const { gate, guard } = spec.host;
+  const options: ReadingsOptions = {
+    spec: gate,
+    guard: { file: guard.file ?? join(stateDir, 'hands-off'), maxAgeMs: guard.maxAgeMs },
+    ...(root === undefined ? {} : { root }),
+  };
+  const seen = [
+    seeHandsOff(options, wallNow),
+    ...[seePackageManager(options)].filter((item) => item !== null),
+    seePendingReboot(options, wallNow),
+    seeScheduledShutdown(options, wallNow),
+  ];
+  const waits = seen.flatMap(({ reading, condition }): Finding[] => {
+    const advice = condition?.advice ?? '';
+    if (!reading.ok) return [warning(`the gate waits: ${reading.message}`, advice)];
+    return condition === undefined || condition.severity === 'info' ? [] : [warning(reading.message, advice)];
+  });
+  const all = [...waits, ...(await Promise.all(gate.tcp.map((address) => checkTarget(address, gate))))];
+  return all.some(({ level }) => level !== 'ok') ? all : [ok('the gate of this host would be open'), ...all];
+}
+
+async function checkTarget(address: string, { timeoutMs }: GateSpec): Promise<Finding> {
+  const outcome = await connects(address, Math.min(tcpTimeoutMs, timeoutMs), new AbortController().signal);
+  if (outcome.ok) return ok(`host.gate.tcp: ${address} accepts connections`);
+  return warning(`the gate waits: ${address}: ${outcome.message}`, 'Correct the address, or bring up what should answer there.');
+}
