@@ -577,7 +577,12 @@ class Agent {
 
   #hostFacts(): HostFacts {
     const info = this.#engineInfo;
-    return info === null ? this.#facts : { ...this.#facts, engineVersion: info.version, engineApiVersion: info.apiVersion };
+    const gpuTools = this.#accelerators.tools;
+    return {
+      ...this.#facts,
+      ...(gpuTools === undefined ? {} : { gpuTools }),
+      ...(info === null ? {} : { engineVersion: info.version, engineApiVersion: info.apiVersion }),
+    };
   }
 
   #status(): AgentStatus {

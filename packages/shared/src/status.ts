@@ -172,5 +172,7 @@ export const hostFactsSchema = z.object({
   physicalCores: z.number().optional(),
   /** One name a graphics controller. */
   gpus: z.array(z.string()).optional(),
+  /** What there is to watch GPUs with: `nvidia-smi, driver 550.90.07, CUDA 12.4`, `no nvidia-smi on this host`. */
+  gpuTools: z.string().optional(),
 });
 export type HostFacts = z.infer<typeof hostFactsSchema>;
