@@ -72,7 +72,12 @@ describe('disk', () => {
     writeFileSync(ballast, Buffer.alloc(62 * mib, 1));
     const low = await hostWith('disk', has('disk-low'), 'disk-low');
     expect(low.conditions).toContainEqual(
-      expect.objectContaining({ name: 'disk-low', subject: agent.stateDir, severity: 'warning', reason: expect.stringContaining('of 64.0 MiB free') }),
+      expect.objectContaining({
+        name: 'disk-low',
+        subject: agent.stateDir,
+        severity: 'warning',
+        reason: expect.stringContaining('of 64.0 MiB free'),
+      }),
     );
     const { stdout } = await lab.relight('status');
     expect(stdout).toContain(`disk-low ${agent.stateDir}`);
@@ -97,14 +102,18 @@ describe('disk', () => {
 
 describe('cloud', () => {
   test('a spot instance that is taken away: nothing is restarted any more, and nobody is woken for the silence', async () => {
-    const metadata = await startMetadataServer((headers, path) => path === '/latest/api/token' || headers['x-aws-ec2-metadata-token'] === 'T');
+    const metadata = await startMetadataServer(
+      (headers, path) => path === '/latest/api/token' || headers['x-aws-ec2-metadata-token'] === 'T',
+    );
     metadata.answers.set('/latest/api/token', { body: 'T' });
     const worker = await Bystander.start(lab, 'spot', image, {}, { env: { RELIGHT_METADATA_URL: `aws+${metadata.base}` } });
     await worker.phase('ready');
     const time = new Date(Date.now() + 120_000).toISOString();
     metadata.answers.set('/latest/meta-data/spot/instance-action', { body: JSON.stringify({ action: 'terminate', time }) });
     const host = await hostWith('spot', has('preemption'), 'the notice');
-    expect(host.conditions).toContainEqual(expect.objectContaining({ name: 'preemption', reason: expect.stringContaining(`terminate at ${time}`) }));
+    expect(host.conditions).toContainEqual(
+      expect.objectContaining({ name: 'preemption', reason: expect.stringContaining(`terminate at ${time}`) }),
+    );
 
     await lab.engine.kill((await worker.container()).id, 'SIGKILL');
     const waiting = await worker.phase('waiting');

@@ -50,7 +50,7 @@ export class ContainerSurvey {
       const ids = await engine.list({}, { timeoutMs: callMs });
       for (const id of ids.slice(0, containersMax)) {
         const document = await engine.inspectRaw(id, { timeoutMs: callMs });
-        if (document !== null) found.push(...containerConditions(document as SurveyedContainer, { ownerId, ownerLabel, dumps }));
+        if (document !== null) found.push(...containerConditions(document, { ownerId, ownerLabel, dumps }));
       }
     } catch {
       return;
@@ -98,7 +98,8 @@ export function containerConditions(
       name: 'core-dumps',
       subject,
       severity,
-      reason: 'a crashing program may write core files of the size of its memory (no `ulimits: {core: 0}`, and kernel.core_pattern names files)',
+      reason:
+        'a crashing program may write core files of the size of its memory (no `ulimits: {core: 0}`, and kernel.core_pattern names files)',
       advice: 'Leave ulimits.core out or set it to 0, or let kernel.core_pattern pipe into systemd-coredump, which has a bound.',
     });
   }

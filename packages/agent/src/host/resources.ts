@@ -17,21 +17,26 @@ export const limits = {
 } as const;
 
 /** `raised`: the names and subjects of this source that are raised now. */
-export function resourceConditions(metrics: HostMetrics, raised: readonly Pick<ReportedCondition, 'name' | 'subject'>[]): ReportedCondition[] {
+export function resourceConditions(
+  metrics: HostMetrics,
+  raised: readonly Pick<ReportedCondition, 'name' | 'subject'>[],
+): ReportedCondition[] {
   const isRaised = (name: string, subject: string): boolean => raised.some((one) => one.name === name && one.subject === subject);
   return [...metrics.disks.flatMap((disk) => diskConditions(disk, isRaised)), ...memoryConditions(metrics, isRaised)];
 }
 
 type IsRaised = (name: string, subject: string) => boolean;
 
-const limitOf = ({ raise, clear }: { readonly raise: number; readonly clear: number }, isRaised: boolean): number => (isRaised ? clear : raise);
+const limitOf = ({ raise, clear }: { readonly raise: number; readonly clear: number }, isRaised: boolean): number =>
+  isRaised ? clear : raise;
 
 function diskConditions({ path, totalBytes, freeBytes, inodesFree, inodesTotal }: Disk, isRaised: IsRaised): ReportedCondition[] {
   const found: ReportedCondition[] = [];
   const reason = `${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free (${percent(freeBytes, totalBytes)})`;
   // A disk that is small altogether is not full because little is free.
   const fullAt = Math.min(limitOf(limits.diskFull, isRaised('disk-full', path)), totalBytes * 0.01);
-  if (totalBytes > 0 && freeBytes < fullAt) found.push({ name: 'disk-full', subject: path, severity: 'critical', reason, advice: diskAdvice });
+  if (totalBytes > 0 && freeBytes < fullAt)
+    found.push({ name: 'disk-full', subject: path, severity: 'critical', reason, advice: diskAdvice });
   else if (totalBytes > 0 && freeBytes <= totalBytes * limitOf(limits.diskLow, isRaised('disk-low', path) || isRaised('disk-full', path))) {
     found.push({ name: 'disk-low', subject: path, severity: 'warning', reason, advice: diskAdvice });
   }

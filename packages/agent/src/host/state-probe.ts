@@ -45,7 +45,8 @@ export class StateProbe {
     const { clock, stateDir, report } = this.#options;
     const now = clock.monotonic();
     if (this.#asked !== null) {
-      if (now - this.#asked >= slowMs) report([unwritable(stateDir, 'ETIMEDOUT', `a small file was not written within ${Math.round((now - this.#asked) / 1_000)} s`)]);
+      if (now - this.#asked >= slowMs)
+        report([unwritable(stateDir, 'ETIMEDOUT', `a small file was not written within ${Math.round((now - this.#asked) / 1_000)} s`)]);
       return;
     }
     this.#asked = now;
@@ -71,8 +72,15 @@ export function unwritable(stateDir: string, code: string, message: string): Rep
   const subject = stateDir;
   const reason = `the state directory takes no file: ${message}`;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return { name: 'disk-full', subject, severity: 'critical', reason, advice: 'Free disk space on this host; supervision goes on without its memory.' };
+    return {
+      name: 'disk-full',
+      subject,
+      severity: 'critical',
+      reason,
+      advice: 'Free disk space on this host; supervision goes on without its memory.',
+    };
   }
-  const advice = 'Look at the disk (dmesg, mount): a file system that went read-only stays so until a reboot or a repair. Supervision goes on without its memory.';
+  const advice =
+    'Look at the disk (dmesg, mount): a file system that went read-only stays so until a reboot or a repair. Supervision goes on without its memory.';
   return { name: 'read-only-filesystem', subject, severity: 'critical', reason, advice };
 }

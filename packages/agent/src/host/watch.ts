@@ -142,26 +142,30 @@ export class HostWatch {
       ...(told === null ? {} : { base: told.base }),
       report: (list) => conditions.set('cloud', list),
       onDeparture: (notice) => {
-        for (const { send } of workloads()) {
-          if (notice === null) send({ type: 'drain-over' });
-          else send({ type: 'drain', reason: `${words[notice.kind]}: ${notice.text}`, until: null });
+        for (const workload of workloads()) {
+          if (notice === null) workload.send({ type: 'drain-over' });
+          else workload.send({ type: 'drain', reason: `${words[notice.kind]}: ${notice.text}`, until: null });
         }
       },
     });
   }
 
   #oom({ pid, name, constraint, cgroup }: OomFact): void {
-    for (const { containerId, send } of this.#options.workloads()) {
+    for (const workload of this.#options.workloads()) {
+      const { containerId } = workload;
       if (containerId === null || !cgroupOfContainer(cgroup, containerId)) continue;
       this.#namedOom.add(containerId);
-      send({ type: 'oom', process: { pid, name }, constraint });
+      workload.send({ type: 'oom', process: { pid, name }, constraint });
     }
   }
 
   #unreadable(reason: string): void {
-    const advice = 'Run the agent as root on the host itself, or with CAP_SYSLOG; without it, who was killed for want of memory, Xids and disk errors stay unknown.';
+    const advice =
+      'Run the agent as root on the host itself, or with CAP_SYSLOG; without it, who was killed for want of memory, Xids and disk errors stay unknown.';
     this.#options.logger.warn({ reason, advice }, 'the kernel log cannot be read');
     const subject = '/dev/kmsg';
-    this.#options.conditions.set('kernel-log', [{ name: 'kernel-log', subject, severity: 'info', reason: `cannot be read: ${reason}`, advice }]);
+    this.#options.conditions.set('kernel-log', [
+      { name: 'kernel-log', subject, severity: 'info', reason: `cannot be read: ${reason}`, advice },
+    ]);
   }
 }

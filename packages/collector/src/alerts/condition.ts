@@ -2,7 +2,16 @@
 import type { Severity } from '@relight/shared/event';
 import type { AlertRecord, HostRecord } from '../store/store.ts';
 
-export const ruleNames = ['RepeatedRestarts', 'HostDead', 'HostMissing', 'FleetDisconnected', 'WorkloadHeld', 'EngineDown', 'DependencyDown', 'HostCondition'] as const;
+export const ruleNames = [
+  'RepeatedRestarts',
+  'HostDead',
+  'HostMissing',
+  'FleetDisconnected',
+  'WorkloadHeld',
+  'EngineDown',
+  'DependencyDown',
+  'HostCondition',
+] as const;
 export type RuleName = (typeof ruleNames)[number];
 
 /** What a rule holds to be wrong at this moment. A firing alert whose condition is no longer named is resolved. */

@@ -239,7 +239,14 @@ describe('hosts', () => {
     expect(world.brief).toEqual(['HostMissing new firing critical', 'HostMissing new resolved critical']);
   });
 
-  const low: HostCondition = { name: 'disk-low', subject: '/', severity: 'warning', since: epoch, reason: '4 % free', advice: 'Free space.' };
+  const low: HostCondition = {
+    name: 'disk-low',
+    subject: '/',
+    severity: 'warning',
+    since: epoch,
+    reason: '4 % free',
+    advice: 'Free space.',
+  };
 
   test('conditions: one alert each while it lasts, worse is told, words are not; silence resolves nothing', () => {
     const world = worldOf('a');

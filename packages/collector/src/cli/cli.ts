@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { ApiClient } from './client.ts';
 import type { ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
-import type { ViewContext } from './view/status-view.ts';
+import type { ViewContext } from './view/view-context.ts';
 
 export interface Cli {
   readonly io: Io;

@@ -13,7 +13,11 @@ const overMs = 4_000;
  * `skews`: this and the previous measurement, the agent's stamp minus our receipt. A message that was long on its way looks like
  * a clock behind, so both must say the same.
  */
-export function clockSkew(before: HostCondition | undefined, skews: readonly [number, number | null], now: number): HostCondition | undefined {
+export function clockSkew(
+  before: HostCondition | undefined,
+  skews: readonly [number, number | null],
+  now: number,
+): HostCondition | undefined {
   const [present, former] = skews;
   const limit = before === undefined ? skewMsMax : overMs;
   const same = former !== null && Math.sign(former) === Math.sign(present) && Math.abs(former) > limit;

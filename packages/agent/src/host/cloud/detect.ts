@@ -42,6 +42,7 @@ export function readDmi(directory = '/sys/class/dmi/id'): Dmi {
 export function metadataFromEnvironment(value: string | undefined): { readonly provider: CloudProvider; readonly base: string } | null {
   if (value === undefined || value === '') return null;
   const match = /^(gcp|aws|azure)\+(http:\/\/[^/]+)\/?$/.exec(value);
-  if (match === null) throw new RelightError('config-invalid', `RELIGHT_METADATA_URL: ${value} is not of the form gcp+http://HOST:PORT (or aws+, azure+)`);
+  if (match === null)
+    throw new RelightError('config-invalid', `RELIGHT_METADATA_URL: ${value} is not of the form gcp+http://HOST:PORT (or aws+, azure+)`);
   return { provider: match[1] as CloudProvider, base: match[2] ?? '' };
 }

@@ -12,7 +12,11 @@ const root = '/computeMetadata/v1/instance';
 /** Null: the server does not answer. */
 export async function gcpNotices(ask: AskMetadata): Promise<readonly CloudNotice[] | null> {
   const get = (path: string): Promise<string | null> => ask({ path: `${root}/${path}`, headers });
-  const [preempted, event, upcoming] = await Promise.all([get('preempted'), get('maintenance-event'), get('upcoming-maintenance?alt=json')]);
+  const [preempted, event, upcoming] = await Promise.all([
+    get('preempted'),
+    get('maintenance-event'),
+    get('upcoming-maintenance?alt=json'),
+  ]);
   if (preempted === null && event === null && upcoming === null) return null;
   return [...parsePreempted(preempted), ...parseMaintenanceEvent(event), ...parseUpcoming(parseJson(upcoming))];
 }
@@ -23,7 +27,7 @@ export function parsePreempted(text: string | null): CloudNotice[] {
 }
 
 export function parseMaintenanceEvent(text: string | null): CloudNotice[] {
-  switch (text?.trim()) {
+  switch (text?.trim() ?? '') {
     case 'MIGRATE_ON_HOST_MAINTENANCE':
       return [{ kind: 'freeze', at: null, text: 'a live migration, it pauses for a moment' }];
     case 'TERMINATE_ON_HOST_MAINTENANCE':
@@ -45,7 +49,13 @@ const upcomingSchema = z.object({
 export function parseUpcoming(json: unknown): CloudNotice[] {
   const parsed = upcomingSchema.safeParse(json);
   if (!parsed.success) return [];
-  const { type, maintenance_status, maintenanceStatus = maintenance_status, window_start_time, windowStartTime = window_start_time } = parsed.data;
+  const {
+    type,
+    maintenance_status,
+    maintenanceStatus = maintenance_status,
+    window_start_time,
+    windowStartTime = window_start_time,
+  } = parsed.data;
   const at = timeOf(windowStartTime);
   if (maintenanceStatus === 'ONGOING') return [{ kind: 'maintenance', at: null, text: `${type ?? 'maintenance'} is under way` }];
   if (at === null || maintenanceStatus !== 'PENDING') return [];

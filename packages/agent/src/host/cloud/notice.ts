@@ -34,7 +34,8 @@ export function noticeCondition(notice: CloudNotice, provider: CloudProvider, no
     return { name: 'maintenance-scheduled', subject: kind, severity: 'warning', reason, advice };
   }
   const name = kind === 'preemption' ? 'preemption' : 'maintenance';
-  const advice = kind === 'preemption' ? 'Nothing: create another machine if you still need it.' : 'Nothing: the workloads come back with the machine.';
+  const advice =
+    kind === 'preemption' ? 'Nothing: create another machine if you still need it.' : 'Nothing: the workloads come back with the machine.';
   return { name, subject: '', severity: 'warning', reason, advice };
 }
 

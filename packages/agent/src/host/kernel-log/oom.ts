@@ -70,7 +70,8 @@ export function oomStep(before: OomContext, text: string): { readonly context: O
   };
 }
 
-const constraintOf = (words: string | undefined): 'container' | 'host' => (words?.startsWith('Memory cgroup') === true ? 'container' : 'host');
+const constraintOf = (words: string | undefined): 'container' | 'host' =>
+  words?.startsWith('Memory cgroup') === true ? 'container' : 'host';
 
 /** A task's name may hold commas and equals signs, and stands behind the groups: the groups are read from the front. */
 function ofSummary(constraint: string, text: string): OomContext {

@@ -1,9 +1,11 @@
 /** /dev/kmsg, read without ever waiting: every read() is one record. */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 
+export const lost = Symbol('lost');
+
 export interface KernelLogReader {
-  /** The next record as the kernel hands it out; null: there is none yet. `'lost'`: records were overwritten before they were read. */
-  next(): string | 'lost' | null;
+  /** The next record as the kernel hands it out; null: there is none yet. `lost`: records were overwritten before they were read. */
+  next(): string | typeof lost | null;
   close(): void;
 }
 
@@ -14,21 +16,21 @@ const recordBytesMax = 16_384;
 export function openKernelLog(path = '/dev/kmsg'): KernelLogReader {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const buffer = Buffer.allocUnsafe(recordBytesMax);
-  const next = (): string | 'lost' | null => {
+  const next = (): string | typeof lost | null => {
     try {
       const length = readSync(fd, buffer, 0, recordBytesMax, null);
       return length === 0 ? null : buffer.toString('utf8', 0, length);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EAGAIN') return null;
-      if (code === 'EPIPE' || code === 'EINVAL') return 'lost';
+      if (code === 'EPIPE' || code === 'EINVAL') return lost;
       throw error;
     }
   };
   try {
     // Opening is allowed to everybody on some kernels, reading is not: better told now.
     const first = next();
-    let pending: string | 'lost' | null = first;
+    let pending: string | typeof lost | null = first;
     return {
       next: () => {
         const record = pending ?? next();

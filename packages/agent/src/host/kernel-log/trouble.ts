@@ -52,7 +52,8 @@ const rules: readonly Rule[] = [
     advice: advice.disk,
   },
   {
-    pattern: /^nvme (?<subject>nvme\d+): (?:Removing after probe failure|Disabling device after reset failure|Device not ready; aborting (?:reset|initialisation))/,
+    pattern:
+      /^nvme (?<subject>nvme\d+): (?:Removing after probe failure|Disabling device after reset failure|Device not ready; aborting (?:reset|initialisation))/,
     name: 'nvme-lost',
     severity: 'critical',
     lastsMs: 'boot',

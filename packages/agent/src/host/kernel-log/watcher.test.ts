@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ReportedCondition } from '../condition-diff.ts';
 import { parseMountinfo } from '../../stages/proc.ts';
 import type { OomFact } from './oom.ts';
-import { openKernelLog, type KernelLogReader } from './reader.ts';
+import { lost, openKernelLog, type KernelLogReader } from './reader.ts';
 import { KernelLog } from './watcher.ts';
 import { writableOf } from './writable-devices.ts';
 
@@ -15,7 +15,7 @@ const xid = (code: number) => `NVRM: Xid (PCI:0000:3b:00): ${code}, pid=9, name=
 function bench(before: readonly string[] = []) {
   const clock = new ManualClock();
   const bootMs = 1_000_000;
-  const pending: (string | 'lost')[] = [];
+  const pending: (string | typeof lost)[] = [];
   let seq = 0;
   const record = (text: string) => `4,${(seq += 1)},${Math.round((bootMs + clock.monotonic()) * 1_000)},-;${text}\n`;
   const say = (...texts: string[]) => void pending.push(...texts.map(record));
@@ -82,7 +82,7 @@ describe('the watcher', () => {
   test('asked at once, it need not wait; a storm and lost records are survived', () => {
     const { log, seen, say, pending } = bench();
     say(...Array.from({ length: 5_000 }, (_, i) => `noise ${i}`), xid(31));
-    pending.splice(3, 0, 'lost');
+    pending.splice(3, 0, lost);
     for (let i = 0; i < 3; i += 1) log.look();
     expect(seen.xids).toEqual([[31, false]]);
     expect(log.lost).toBe(1);

@@ -8,7 +8,7 @@ import type { ReportedCondition } from '../condition-diff.ts';
 import { interpret, noContext, type KernelContext } from './facts.ts';
 import { remember, timedCondition, withoutRemounted, type TimedCondition } from './host-facts.ts';
 import type { OomFact } from './oom.ts';
-import type { KernelLogReader } from './reader.ts';
+import { lost, type KernelLogReader } from './reader.ts';
 import { parseKernelRecord } from './record.ts';
 import type { XidFact } from './xid.ts';
 
@@ -85,7 +85,7 @@ export class KernelLog {
     for (let i = 0; i < perLookMax && !drained; i += 1) {
       const raw = reader.next();
       if (raw === null) drained = true;
-      else if (raw === 'lost') this.#lost += 1;
+      else if (raw === lost) this.#lost += 1;
       else this.#record(raw, found);
     }
     if (drained) this.#history = false;

@@ -3,10 +3,11 @@ import type { ApiHost, ApiHostCondition } from '@relight/shared/api';
 import { severities } from '@relight/shared/event';
 import { paintSeverity } from './paint.ts';
 import { sanitize } from './sanitize.ts';
-import { elapsed, type ViewContext } from './status-view.ts';
+import { elapsed, type ViewContext } from './view-context.ts';
 
 /** Worth a look in the picture of a whole fleet. */
-export const troubles = (host: ApiHost): readonly ApiHostCondition[] => (host.conditions ?? []).filter(({ severity }) => severity !== 'info');
+export const troubles = (host: ApiHost): readonly ApiHostCondition[] =>
+  (host.conditions ?? []).filter(({ severity }) => severity !== 'info');
 
 /** 0 without troubles; the larger the worse. */
 export const troubleRank = (host: ApiHost): number => Math.max(0, ...troubles(host).map(({ severity }) => severities.indexOf(severity)));

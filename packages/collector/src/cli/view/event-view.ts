@@ -2,7 +2,7 @@
 import type { ApiAlert, ApiEvent } from '@relight/shared/api';
 import { paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
-import { elapsed, type ViewContext } from './status-view.ts';
+import { elapsed, type ViewContext } from './view-context.ts';
 import { table } from './table.ts';
 import { clockTime } from './time-text.ts';
 

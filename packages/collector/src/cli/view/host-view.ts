@@ -7,7 +7,8 @@ import { conditionLines } from './condition-view.ts';
 import { eventLine } from './event-view.ts';
 import { paintHostState, paintPhase } from './paint.ts';
 import { sanitize } from './sanitize.ts';
-import { attemptText, elapsed, stageText, type ViewContext } from './status-view.ts';
+import { attemptText, stageText } from './status-view.ts';
+import { elapsed, type ViewContext } from './view-context.ts';
 
 /** `events`: the newest last. */
 export function hostText(host: ApiHost, events: readonly ApiEvent[], context: ViewContext): string {
@@ -72,7 +73,7 @@ function factPairs({ facts = {} }: ApiHost): [string, string][] {
     ['machine', said([facts.manufacturer, facts.model, virtualization && `(virtual: ${virtualization})`], ' ')],
     ['cloud', cloud === 'none' ? '' : said([cloud])],
     ['processor', said([facts.cpuModel, physicalCores && `${physicalCores} cores`, cpuCores && `${cpuCores} threads`])],
-    ['gpus', said([...new Set(gpus)].map((gpu) => countedGpu(gpu, gpus)))],
+    ['gpus', said([...[...new Set(gpus)].map((gpu) => countedGpu(gpu, gpus)), facts.gpuTools])],
     ['system', said([facts.os, facts.kernel, facts.arch])],
     ['engine', said([engineVersion, facts.engineApiVersion && `API ${facts.engineApiVersion}`])],
   ];

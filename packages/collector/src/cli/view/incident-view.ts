@@ -3,7 +3,7 @@ import type { ApiIncident } from '@relight/shared/api';
 import { incidentLines } from '@relight/shared/incident-view';
 import { formatDurationMs } from '@relight/shared/units';
 import { sanitize } from './sanitize.ts';
-import { elapsed, type ViewContext } from './status-view.ts';
+import { elapsed, type ViewContext } from './view-context.ts';
 import { table } from './table.ts';
 
 const subject = (incident: ApiIncident): string =>

@@ -6,19 +6,13 @@ import { troubleRank, troubles, troubleText } from './condition-view.ts';
 import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { table } from './table.ts';
+import { elapsed, type ViewContext } from './view-context.ts';
 
 export interface Picture {
   readonly hosts: readonly ApiHost[];
   readonly workloads: readonly ApiWorkload[];
   /** Firing ones. */
   readonly alerts: readonly ApiAlert[];
-}
-
-export interface ViewContext {
-  readonly color: Colors;
-  readonly columns: number | null;
-  /** Wall time, milliseconds. */
-  readonly now: number;
 }
 
 const hostOrder: readonly HostState[] = ['dead', 'suspect', 'disconnected', 'rebooting', 'unknown', 'expected', 'stopped', 'connected'];
@@ -130,9 +124,6 @@ export function workloadTable(workloads: readonly ApiWorkload[], { color, column
     ]),
   });
 }
-
-/** Clocks differ: what seems to lie in the future has just happened. */
-export const elapsed = (since: string, now: number): string => formatDurationMs(Math.max(0, now - Date.parse(since)));
 
 export function stageText(workload: ApiWorkload, now: number): string {
   if (workload.stage === null) return '-';
