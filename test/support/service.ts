@@ -27,7 +27,7 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 /** Where util-linux is, a service does not outlive whoever started it, even when that one is killed with -9. */
 function dyingWithUs(through: readonly string[]): readonly [string, ...string[]] {
   const setpriv = findProgram('setpriv');
-  const [first = process.execPath, ...rest] = [...through, process.execPath];
+  const [first, ...rest] = [...through, process.execPath];
   return setpriv === undefined ? [first, ...rest] : [setpriv, '--pdeathsig', 'KILL', first, ...rest];
 }
 
