@@ -1,0 +1,100 @@
+import pc from 'picocolors';
+import { describe, expect, test } from 'vitest';
+import type { ApiIncident } from '@relight/shared/api';
+import { incidentResource } from '@relight/shared/incident-resource';
+import { evidenceText } from '@relight/shared/incident-view';
+import { exampleIncident, incidentStart } from '../../../../../test/support/incidents.ts';
+import { incidentsText, incidentText } from './incident-view.ts';
+import { sanitize } from './sanitize.ts';
+
+const context = { color: pc.createColors(false), columns: null, now: incidentStart + 180_000 };
+const example = (over: Parameters<typeof exampleIncident>[0] = {}, texts: Record<string, string> = {}): ApiIncident =>
+  incidentResource('tpu-0', exampleIncident(over), new Map(Object.entries(texts)));
+const shown = (incident: ApiIncident, full = false): string => incidentText(incident, context, full);
+
+const logLines = Array.from({ length: 40 }, (_, index) => `log line ${index}`).join('\n');
+const kernel = [
+  '2026-01-31T11:50:00.000Z  Out of memory: Killed process 1 (another)',
+  '2026-01-31T11:59:59.400Z  Memory cgroup out of memory: Killed process 812 (python3)',
+  '2026-01-31T11:59:59.900Z  eth0: link up',
+].join('\n');
+const evidence = [
+  { name: 'gpus', title: 'nvidia-smi', at: 1, bytes: 0, error: 'no NVIDIA driver is loaded on this host' },
+  { name: 'kernel', title: 'the kernel log', at: 1, bytes: kernel.length, truncatedBytes: 900 },
+  { name: 'log:process', title: 'last lines of process', at: 1, bytes: logLines.length },
+];
+
+describe('one incident, for somebody who knows nothing else', () => {
+  test('the cause comes before everything but its name; then what was done, and what is left to do', () => {
+    const lines = shown(example()).split('\n');
+    expect(lines[0]).toBe('tpu-0/ray  incident 20260131-120000-x7k2m9  over after 1.7 s');
+    expect(lines[2]).toBe(`CAUSE    ${exampleIncident().cause}`);
+    expect(lines.slice(3, 8)).toEqual([
+      'level    container, process-oom, exit code 137',
+      'times    failed 2026-01-31T11:59:59.500Z, noticed after 500 ms, ready again after 1.7 s',
+      'Relight  1 × container restart',
+      'stages   create the container 300 ms',
+      'you      Raise the memory limit.',
+    ]);
+  });
+
+  test('the timeline counts from the failure; changes of phase that say nothing new are left out', () => {
+    const text = shown(example());
+    expect(text).toMatch(/^ {6}\+0\.000 {2}container\.oom {3}the kernel killed python3 \(pid 812\)$/m);
+    expect(text).toMatch(/^ {6}\+1\.700 {2}workload\.ready {2}ready after 1\.2 s$/m);
+    expect(text).not.toContain('phase-changed');
+    expect(shown(example({ omitted: 44 }))).toContain('44 more of the same kind');
+  });
+
+  test('evidence: the last lines of the process, what the kernel said around it, and why a piece is missing', () => {
+    const text = shown(example({ evidence }, { kernel, 'log:process': logLines }));
+    expect(text).toContain('log line 39');
+    expect(text).not.toContain('log line 30');
+    expect(text).toContain('Killed process 812');
+    expect(text).not.toContain('another');
+    expect(text).not.toContain('link up');
+    expect(text).toContain('gpus  nvidia-smi: no NVIDIA driver is loaded on this host');
+    expect(text.indexOf('log:process')).toBeLessThan(text.indexOf('the kernel log'));
+    const full = shown(example({ evidence }, { kernel, 'log:process': logLines }), true);
+    expect(full).toContain('log line 0');
+    expect(full).toContain('link up');
+    expect(evidenceText(example({ evidence }, { kernel }), 'kernel', sanitize)).toHaveLength(3);
+    expect(evidenceText(example({ evidence }), 'gpus', sanitize)).toEqual(['no NVIDIA driver is loaded on this host']);
+    expect(evidenceText(example(), 'nothing', sanitize)).toBeUndefined();
+  });
+
+  test('an open one says since when, what it waits for, and what a person must do', () => {
+    const held = { at: incidentStart, kind: 'workload.held', severity: 'error' as const, message: 'no image x. Correct it.', data: {} };
+    const text = shown(
+      example({ closedAt: null, timeToRecoverMs: null, timeline: [held], attempts: { process: 0, container: 0, host: 0 }, stages: [] }),
+    );
+    expect(text).toContain('OPEN for 3 m 00 s');
+    expect(text).toContain('now      no image x. Correct it.');
+    expect(text).toContain('not ready yet');
+    expect(text).toContain('Relight  nothing yet');
+  });
+
+  test('what others wrote never drives the terminal', () => {
+    const evil = 'a\u001b]0;title\u0007\u001b[2Jb\u202e';
+    const timeline = [{ at: incidentStart, kind: evil, severity: 'error' as const, message: evil, data: {} }];
+    const item = { name: evil, title: evil, at: 1, bytes: 9 };
+    const incident = example(
+      { cause: evil, advice: evil, workload: evil, code: evil, signal: evil, timeline, evidence: [item], stages: [{ stage: evil, ms: 1 }] },
+      { [evil]: `${evil}\n${evil}` },
+    );
+    // oxlint-disable-next-line eslint/no-control-regex -- control characters are what this is about.
+    for (const text of [shown(incident, true), incidentsText([incident], context)])
+      expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/);
+  });
+});
+
+test('the list: one line each, the cause last', () => {
+  const open = example({ id: '20260131-130000-aaaaaa', closedAt: null, timeToRecoverMs: null, workload: null });
+  expect(incidentsText([open, example()], context).split('\n')).toEqual([
+    'ID                      SUBJECT    OPENED        LASTED  LEVEL      CAUSE',
+    `20260131-130000-aaaaaa  tpu-0      3 m 00 s ago  open    container  ${exampleIncident().cause}`,
+    `20260131-120000-x7k2m9  tpu-0/ray  3 m 00 s ago  1.7 s   container  ${exampleIncident().cause}`,
+    '',
+  ]);
+  expect(incidentsText([], context)).toBe('no incidents\n');
+});

@@ -1,0 +1,98 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { IncidentEvidence } from '@relight/shared/protocol';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { exampleIncident, incidentStart } from '../../../../test/support/incidents.ts';
+import { openStore, type SqliteStore } from './sqlite-store.ts';
+import type { IncidentFilter } from './store.ts';
+
+let dataDir: string;
+let store: SqliteStore;
+beforeEach(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'relight-incidents-'));
+  store = await openStore({ dataDir, clock: new ManualClock() });
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+const idOf = (n: number): string => `2026013${n}-120000-abcdef`;
+const evidence = (incident: string, name: string, body: string): IncidentEvidence => ({
+  type: 'incident-evidence',
+  incident,
+  item: { name, title: name, at: 1, bytes: 1 },
+  body: Buffer.from(body).toString('base64'),
+});
+const ids = (filter: Partial<IncidentFilter> = {}): string[] =>
+  store.incidents({ limit: 100, ...filter }).map(({ incident }) => incident.id);
+
+describe('documents', () => {
+  it('keeps the highest revision, whatever comes in which order', async () => {
+    expect(await store.commitIncident('h', exampleIncident({ revision: 2, closedAt: null }), 5)).toBe(true);
+    expect(await store.commitIncident('h', exampleIncident({ revision: 4 }), 6)).toBe(true);
+    expect(await store.commitIncident('h', exampleIncident({ revision: 3, cause: 'older' }), 7)).toBe(false);
+    expect(await store.commitIncident('h', exampleIncident({ revision: 4, cause: 'again' }), 8)).toBe(false);
+    expect(store.incidents({ limit: 9 })).toEqual([{ host: 'h', receivedAt: 6, incident: exampleIncident({ revision: 4 }) }]);
+  });
+
+  it('closes what an agent that has lost its memory left open, for that workload alone', async () => {
+    const open = { closedAt: null, timeToRecoverMs: null };
+    await store.commitIncident('h', exampleIncident({ id: idOf(0), ...open }), 1);
+    await store.commitIncident('h', exampleIncident({ id: idOf(1), ...open, workload: 'other' }), 1);
+    await store.commitIncident('g', exampleIncident({ id: idOf(2), ...open }), 1);
+    await store.commitIncident('h', exampleIncident({ id: idOf(3), ...open, openedAt: incidentStart + 60_000 }), 2);
+    expect(ids({ open: true }).toSorted()).toEqual([idOf(1), idOf(2), idOf(3)]);
+    expect(ids({ open: false })).toEqual([idOf(0)]);
+    expect(store.incidentsById(idOf(0), 1)[0]?.incident).toMatchObject({ closedAt: incidentStart + 60_000, timeToRecoverMs: null });
+  });
+
+  it('filters, and pages from the newest', async () => {
+    for (let n = 0; n < 5; n += 1) {
+      const openedAt = incidentStart + n * 1_000;
+      const workload = n % 2 === 0 ? 'even' : 'odd';
+      await store.commitIncident('h', exampleIncident({ id: idOf(n), openedAt, closedAt: openedAt + 10, workload, code: `code-${n}` }), 1);
+    }
+    expect(ids()).toEqual([4, 3, 2, 1, 0].map(idOf));
+    expect(ids({ workload: 'odd' })).toEqual([3, 1].map(idOf));
+    expect(ids({ codes: ['code-1', 'code-2'] })).toEqual([2, 1].map(idOf));
+    expect(ids({ levels: ['host'] })).toEqual([]);
+    expect(ids({ severities: ['error'] })).toHaveLength(5);
+    expect(ids({ severities: ['critical'] })).toEqual([]);
+    expect(ids({ host: 'g' })).toEqual([]);
+    expect(ids({ since: incidentStart + 2_005, until: incidentStart + 3_000 })).toEqual([3, 2].map(idOf));
+    expect(ids({ limit: 2 })).toEqual([4, 3].map(idOf));
+    expect(ids({ limit: 2, after: `h/${idOf(3)}` })).toEqual([2, 1].map(idOf));
+    expect(ids({ after: 'h/gone' })).toEqual([]);
+  });
+
+  it('finds by the beginning of an id; nothing in it is a pattern', async () => {
+    await store.commitIncident('h', exampleIncident({ id: idOf(0) }), 1);
+    await store.commitIncident('g', exampleIncident({ id: idOf(0) }), 1);
+    expect(store.incidentsById('20260130', 9)).toHaveLength(2);
+    expect(store.incidentsById('*', 9)).toEqual([]);
+    expect(store.incidentsById('2026?', 9)).toEqual([]);
+  });
+});
+
+describe('evidence', () => {
+  it('is kept once, by host, incident and name, as it came', async () => {
+    expect(await store.commitIncidentEvidence('h', evidence(idOf(0), 'kernel', 'first'))).toBe(true);
+    expect(await store.commitIncidentEvidence('h', evidence(idOf(0), 'kernel', 'second'))).toBe(false);
+    expect(await store.commitIncidentEvidence('g', evidence(idOf(0), 'kernel', 'other host'))).toBe(true);
+    expect(store.incidentEvidence('h', idOf(0), 'kernel')?.toString()).toBe('first');
+    expect(store.incidentEvidence('h', idOf(0), 'disks')).toBeNull();
+  });
+
+  it('goes with its incident when that is too old', async () => {
+    await store.commitIncident('h', exampleIncident({ id: idOf(0) }), incidentStart);
+    await store.commitIncident('h', exampleIncident({ id: idOf(1), openedAt: incidentStart + 5_000 }), incidentStart + 5_000);
+    for (const n of [0, 1]) await store.commitIncidentEvidence('h', evidence(idOf(n), 'kernel', 'x'));
+    await store.prune({ eventsBefore: incidentStart + 1_000, logsBefore: 0, logsBytesMax: Number.MAX_SAFE_INTEGER });
+    expect(ids()).toEqual([idOf(1)]);
+    expect(store.incidentEvidence('h', idOf(0), 'kernel')).toBeNull();
+    expect(store.incidentEvidence('h', idOf(1), 'kernel')).not.toBeNull();
+  });
+});
