@@ -19,6 +19,10 @@ describe('plan', () => {
     write('agent.yaml', {
       version: 1,
       state_dir: join(directory, 'state'),
+      host: {
+        gate: { quiet_for: '3s', tcp: ['10.0.0.1:22'] },
+        setup: [{ name: 'driver', run: 'modprobe nvidia', timeout: '1m', retry: { attempts: 3, delay: '2s' }, verify: 'nvidia-smi' }],
+      },
       vars: { HEAD: { run: 'find-head', timeout: '20s' }, SECRET: 'hf_secret' },
       workloads: [
         {
@@ -43,6 +47,27 @@ describe('plan', () => {
     return { plan: JSON.parse(io.out.join('')) as Plan, io };
   }
 
+  it('shows what the host must be like, and its commands', async () => {
+    const { plan: found } = await plan();
+    expect(found.gate).toEqual({
+      conditions: ['package manager idle', 'no reboot pending', 'no shutdown due', 'tcp 10.0.0.1:22', 'engine answers'],
+      quietForMs: 3_000,
+      timeoutMs: 900_000,
+    });
+    expect(found.hostSetup).toMatchObject([
+      {
+        phase: 'setting-up',
+        what: 'driver',
+        deadlineMs: 60_000,
+        notes: ['up to 3 attempts, 2.0 s apart', expect.stringMatching(/^verified by: .*nvidia-smi/)],
+      },
+    ]);
+    const io = recordedIo();
+    await planCommand({ config: config() }, io);
+    expect(io.out.join('')).toContain('quiet for 3.0 s, waits at most 15 m 00 s');
+    expect(io.out.join('')).toContain('Host commands, once per boot, before any workload');
+  });
+
   it('shows the stages in their order, with deadlines and argv', async () => {
     const { plan: found } = await plan();
     expect(found.workloads[0]?.stages.map(({ phase, what, deadlineMs, argv }) => [phase, what, deadlineMs, argv])).toEqual([
@@ -60,18 +85,46 @@ describe('plan', () => {
     ]);
   });
 
-  it('shows when each attempt comes', async () => {
+  it('shows when each attempt comes, and from when on slowly', async () => {
     const { plan: found } = await plan();
-    expect(found.workloads[0]?.restart.process).toMatchObject({
-      schedule: [
-        { attempt: 1, waitMs: 0, afterMs: 0 },
-        { attempt: 2, waitMs: 1_000, afterMs: 1_000 },
-        { attempt: 3, waitMs: 2_000, afterMs: 3_000 },
-        { attempt: 4, waitMs: 4_000, afterMs: 7_000 },
-      ],
-      escalateAfter: 2,
-      slowRetryMs: 4_000,
-    });
+    const { process } = found.workloads[0]?.restart ?? {};
+    expect(process).toMatchObject({ escalateAfter: 2, slowRetryMs: 4_000 });
+    expect(process?.schedule.map(({ waitMs }) => waitMs)).toEqual([0, 1_000, 2_000, ...Array.from({ length: 8 }, () => 4_000)]);
+    expect(process?.schedule.at(3)).toEqual({ attempt: 4, waitMs: 4_000, afterMs: 7_000, slow: false });
+    expect(process?.schedule.at(-1)).toEqual({ attempt: 11, waitMs: 4_000, afterMs: 35_000, slow: true });
+    expect(found.workloads[0]?.escalation).toEqual([
+      'the process started again in its container',
+      'after 2 failures in a row: the same container started again; of its steps 0 are verified, the others are run again',
+      'after 2 more: a new container',
+      'more than 5 new containers in 10 m 00 s: a person is called; slow retries go on',
+    ]);
+  });
+
+  it("shows the field's schedule, 5, 5, 10, 20, 40, 60 …, with absolute waits", async () => {
+    const io = recordedIo();
+    const workloads = [
+      { name: 'w', container: { image: 'busybox' }, process: { run: 'serve' }, restart: { process: { preset: 'http-startup' } } },
+    ];
+    await planCommand({ config: write('preset.yaml', { version: 1, state_dir: join(directory, 'state'), workloads }) }, io);
+    expect(io.out.join('')).toContain(
+      'attempt 1 at once, 2 after 5.0 s (at +5.0 s), 3 after 5.0 s (at +10.0 s), 4 after 10.0 s (at +20.0 s), 5 after 20.0 s (at +40.0 s), 6 after 40.0 s (at +1 m 20 s), 7 after 1 m 00 s (at +2 m 20 s)',
+    );
+  });
+
+  it('shows what becomes of an adopted container, and no change where it was taken over', async () => {
+    const workloads = [{ name: 'w', container: { adopt: 'old' } }];
+    const file = write('adopt.yaml', { version: 1, state_dir: join(directory, 'state'), workloads });
+    const spec = parseConfig(readFileSync(file, 'utf8'), '/a.yaml', { hostname: 'h' }).workloads[0];
+    mkdirSync(join(directory, 'state', 'workloads'), { recursive: true });
+    write(
+      'state/workloads/w.json',
+      JSON.stringify({ spec: { ...spec, container: { ...spec?.container, image: 'ray:1', adoptedId: 'abc' } } }),
+    );
+    const io = recordedIo();
+    await planCommand({ config: file, json: true }, io);
+    const found = JSON.parse(io.out.join('')) as Plan;
+    expect(found.workloads[0]).toMatchObject({ container: 'old', image: 'ray:1', change: { against: 'stored', changes: [] } });
+    expect(found.workloads[0]?.stages.map(({ what }) => what)).toEqual(['ray:1', 'take over container old as it runs']);
   });
 
   it('compares with what the running agent works with', async () => {
@@ -105,7 +158,9 @@ describe('plan', () => {
     await planCommand({ config: config() }, io);
     await planCommand({ config: config(), json: true }, io);
     expect(io.out[0]).toContain("      $ bash -c 'serve $HEAD'\n");
-    expect(io.out[0]).toContain('  When the process fails: at once, +1.0 s = 1.0 s, +2.0 s = 3.0 s, +4.0 s = 7.0 s, …');
+    expect(io.out[0]).toContain(
+      '  When the process fails: attempt 1 at once, 2 after 1.0 s (at +1.0 s), 3 after 2.0 s (at +3.0 s), 4 after 4.0 s (at +7.0 s), ',
+    );
     expect(io.out.join('')).not.toContain('hf_secret');
   });
 });

@@ -14,6 +14,9 @@ export function planLines(plan: Plan): readonly string[] {
         ? `  variable   ${name}: a literal`
         : `  variable   ${name}: within ${formatDurationMs(timeoutMs ?? 0)}: ${quoteShellWords(argv)}`,
     ),
+    `  gate       ${plan.gate.conditions.join(', ')}; quiet for ${formatDurationMs(plan.gate.quietForMs)}, waits at most ${formatDurationMs(plan.gate.timeoutMs)}`,
+    ...(plan.hostSetup.length === 0 ? [] : ['', 'Host commands, once per boot, before any workload']),
+    ...plan.hostSetup.flatMap((stage, index) => stageLines(stage, index + 1)),
     ...plan.workloads.flatMap(workloadLines),
     ...(plan.workloads.length === 0 ? ['', 'No workloads are configured.'] : []),
   ];
@@ -31,6 +34,8 @@ function workloadLines(workload: PlannedWorkload): readonly string[] {
     ),
     ...restartLines('process', workload.restart.process),
     ...restartLines('container', workload.restart.container),
+    '  Escalation:',
+    ...workload.escalation.map((rung, index) => `      ${index + 1}. ${rung}`),
     ...changeLines(workload.change),
   ];
 }
@@ -43,13 +48,13 @@ function stageLines(stage: PlannedStage, number: number): readonly string[] {
 }
 
 function restartLines(level: string, restart: PlannedRestart): readonly string[] {
-  const waits = restart.schedule.map(({ waitMs, afterMs }) =>
-    waitMs === 0 ? 'at once' : `+${formatDurationMs(waitMs)} = ${formatDurationMs(afterMs)}`,
-  );
-  const escalation = restart.escalateAfter === null ? '' : `; after ${restart.escalateAfter} failures in a row: a new container`;
+  const attempts = restart.schedule.map(({ attempt, waitMs, afterMs, slow }) => {
+    const when = waitMs === 0 ? 'at once' : `after ${formatDurationMs(waitMs)} (at +${formatDurationMs(afterMs)})`;
+    return `${attempt} ${when}${slow ? ', slowly from here on' : ''}`;
+  });
   return [
-    `  When the ${level} fails: ${waits.join(', ')}, … (each ± ${Math.round(restart.jitter * 100)} %)`,
-    `      at most ${restart.budget.count} in ${formatDurationMs(restart.budget.windowMs)}, then every ${formatDurationMs(restart.slowRetryMs)}, never given up${escalation}; forgotten after ${formatDurationMs(restart.resetAfterMs)} of health`,
+    `  When the ${level} fails: attempt ${attempts.join(', ')} (each ± ${Math.round(restart.jitter * 100)} %)`,
+    `      at most ${restart.budget.count} in ${formatDurationMs(restart.budget.windowMs)}, then every ${formatDurationMs(restart.slowRetryMs)}, never given up; forgotten after ${formatDurationMs(restart.resetAfterMs)} of health`,
   ];
 }
 

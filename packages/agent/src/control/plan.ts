@@ -2,10 +2,20 @@
 import { formatDurationMs } from '@relight/shared/units';
 import { quoteShellWords } from '../config/shell-words.ts';
 import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
-import type { AgentSpec, CheckSpec, Command, MountSpec, RestartPolicy, SetupItem, WorkloadSpec } from '../config/spec.ts';
+import type {
+  AgentSpec,
+  CheckSpec,
+  Command,
+  GateSpec,
+  MountSpec,
+  RestartPolicy,
+  SetupItem,
+  SetupStep,
+  WorkloadSpec,
+} from '../config/spec.ts';
 import { templateNames } from '../config/interpolate.ts';
 import { mountCommand } from '../stages/mount-program.ts';
-import { retrySchedule } from '../supervisor/restart-policy.ts';
+import { retrySchedule, type PlannedRetry } from '../supervisor/restart-policy.ts';
 
 export interface Plan {
   readonly config: string;
@@ -19,6 +29,9 @@ export interface Plan {
     readonly argv?: readonly string[];
     readonly timeoutMs?: number;
   }[];
+  readonly gate: { readonly conditions: readonly string[]; readonly quietForMs: number; readonly timeoutMs: number };
+  /** Once per boot, before any workload. */
+  readonly hostSetup: readonly PlannedStage[];
   readonly workloads: readonly PlannedWorkload[];
 }
 
@@ -30,6 +43,8 @@ export interface PlannedWorkload {
   readonly stages: readonly PlannedStage[];
   readonly live: readonly PlannedWatch[];
   readonly restart: { readonly process: PlannedRestart; readonly container: PlannedRestart };
+  /** Rung by rung, for a person. */
+  readonly escalation: readonly string[];
   readonly change: PlannedChange;
 }
 
@@ -52,8 +67,8 @@ export interface PlannedWatch {
 }
 
 export interface PlannedRestart {
-  /** One entry a failure after a stable run, until the delays no longer grow. Times before jitter. */
-  readonly schedule: readonly { readonly attempt: number; readonly waitMs: number; readonly afterMs: number }[];
+  /** One entry a failure after a stable run, if every attempt fails at once, until it goes slowly. Times before jitter. */
+  readonly schedule: readonly PlannedRetry[];
   readonly jitter: number;
   readonly resetAfterMs: number;
   readonly budget: RestartPolicy['budget'];
@@ -81,17 +96,46 @@ export function planOf(spec: AgentSpec, stateDir: string, stored: (workload: str
         ? { name: variable.name, from: 'command', argv: hostArgv(variable.run), timeoutMs: variable.timeoutMs }
         : { name: variable.name, from: 'literal' },
     ),
-    workloads: spec.workloads.map((workload) => ({
-      name: workload.name,
-      container: workload.container.name,
-      image: workload.container.image,
-      startDeadlineMs: workload.startDeadlineMs,
-      stages: stages(spec, workload),
-      live: watches(workload),
-      restart: { process: plannedRestart(workload.restart.process), container: plannedRestart(workload.restart.container) },
-      change: plannedChange(stored(workload.name), workload),
-    })),
+    gate: plannedGate(spec.host.gate),
+    hostSetup: spec.host.setup.map((step) =>
+      stage('setting-up', step.name, step.timeoutMs, { argv: hostArgv(step.run), notes: stepNotes(step, hostArgv) }),
+    ),
+    workloads: spec.workloads
+      .map((given) => resolved(given, stored(given.name)))
+      .map((workload) => ({
+        name: workload.name,
+        container: workload.container.name,
+        image: workload.container.image,
+        startDeadlineMs: workload.startDeadlineMs,
+        stages: stages(spec, workload),
+        live: watches(workload),
+        restart: { process: plannedRestart(workload.restart.process), container: plannedRestart(workload.restart.container) },
+        escalation: rungs(workload),
+        change: plannedChange(stored(workload.name), workload),
+      })),
   };
+}
+
+/** What an adopted container is was written down when it was taken over; the configuration has its name alone. */
+function resolved(given: WorkloadSpec, stored: WorkloadSpec | null): WorkloadSpec {
+  const { adopt, pullPolicy } = given.container;
+  if (adopt === undefined || stored?.container.adopt !== adopt) return given;
+  return { ...given, container: { ...stored.container, pullPolicy } };
+}
+
+/** As supervisor/escalation.ts has it. */
+function rungs({ process, restart, container, setup }: WorkloadSpec): readonly string[] {
+  const { escalateAfter } = restart.process;
+  const verified = setup.filter((item) => item.kind === 'step' && item.verify !== null).length;
+  const again = `the same container started again${setup.length === 0 ? '' : `; of its steps ${verified} are verified, the others are run again`}`;
+  return [
+    ...(process === null ? [] : ['the process started again in its container']),
+    ...(process === null || escalateAfter === null
+      ? []
+      : [`after ${escalateAfter} failures in a row: ${again}`, `after ${escalateAfter} more: a new container`]),
+    ...(process === null ? [container.onDeath === 'start' ? `${again}; after 3 deaths in a row a new one` : 'a new container'] : []),
+    `more than ${restart.container.budget.count} new containers in ${formatDurationMs(restart.container.budget.windowMs)}: a person is called; slow retries go on`,
+  ];
 }
 
 function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[] {
@@ -106,17 +150,33 @@ function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[
       }),
     ),
     ...pull(workload),
-    stage('creating', `container ${container.name} from ${container.image}`, null, {
-      notes: [`when it dies: ${onDeath[container.onDeath]}`],
-    }),
+    creation(container),
     ...first.map((mount) => mountStage(mount, workload.shell)),
     ...workload.setup.map((item) => setupStage(item, workload)),
     ...(process === null || process.before === null
       ? []
       : [stage('starting', 'before the process', null, { argv: argvOf(process.before, workload.shell) })]),
-    ...(process === null ? [] : [stage('starting', 'the process', null, { argv: argvOf(process.run, workload.shell) })]),
+    ...(process === null
+      ? []
+      : [
+          stage('starting', 'the process', null, {
+            argv: argvOf(process.run, workload.shell),
+            notes: process.maxRuntimeMs === null ? [] : [`at most for ${formatDurationMs(process.maxRuntimeMs)}`],
+          }),
+        ]),
     ...workload.ready.map((check) => readyStage(check, workload)),
   ];
+}
+
+function creation({ name, image, adopt, onDeath: answer }: WorkloadSpec['container']): PlannedStage {
+  if (adopt === undefined)
+    return stage('creating', `container ${name} from ${image}`, null, { notes: [`when it dies: ${onDeath[answer]}`] });
+  return stage('creating', `take over container ${adopt} as it runs`, null, {
+    notes: [
+      'nothing is restarted; its restart policy becomes no; what it is made of is remembered',
+      'when it dies: the same again, and what follows here begins with that one',
+    ],
+  });
 }
 
 const onDeath = {
@@ -134,7 +194,7 @@ function stage(
 }
 
 function pull({ container }: WorkloadSpec): readonly PlannedStage[] {
-  if (container.pullPolicy === 'never') return [];
+  if (container.pullPolicy === 'never' || container.image === '') return [];
   return [stage('pulling', container.image, null, { notes: [container.pullPolicy === 'always' ? 'always' : 'only where it is missing'] })];
 }
 
@@ -153,12 +213,28 @@ function setupStage(item: SetupItem, { mounts, shell }: WorkloadSpec): PlannedSt
     if (mount !== undefined) return mountStage(mount, shell);
     return stage('mounting', item.mount, null);
   }
-  const notes = [
-    item.optional ? 'optional: a failure is reported and skipped' : '',
-    item.retry.attempts > 1 ? `up to ${item.retry.attempts} attempts, ${formatDurationMs(item.retry.delayMs)} apart` : '',
-    item.verify === null ? '' : `verified by: ${quoteShellWords(argvOf(item.verify, shell))}`,
+  const argv = (command: Command): readonly string[] => argvOf(command, shell);
+  return stage('setting-up', item.name, item.timeoutMs, { argv: argv(item.run), notes: stepNotes(item, argv) });
+}
+
+function stepNotes({ optional, retry, verify }: SetupStep, argv: (command: Command) => readonly string[]): readonly string[] {
+  return [
+    optional ? 'optional: a failure is reported and skipped' : '',
+    retry.attempts > 1 ? `up to ${retry.attempts} attempts, ${formatDurationMs(retry.delayMs)} apart` : '',
+    verify === null ? '' : `verified by: ${quoteShellWords(argv(verify))}`,
+  ].filter((note) => note !== '');
+}
+
+function plannedGate({ quietForMs, timeoutMs, packageManagerIdle, pendingReboot, tcp, lockFiles }: GateSpec): Plan['gate'] {
+  const conditions = [
+    ...(packageManagerIdle ? ['package manager idle'] : []),
+    ...lockFiles.map((file) => `${file} not locked`),
+    ...(pendingReboot === 'wait' ? ['no reboot pending'] : []),
+    'no shutdown due',
+    ...tcp.map((address) => `tcp ${address}`),
+    'engine answers',
   ];
-  return stage('setting-up', item.name, item.timeoutMs, { argv: argvOf(item.run, shell), notes: notes.filter((note) => note !== '') });
+  return { conditions, quietForMs, timeoutMs };
 }
 
 function readyStage(check: CheckSpec, { readyWindowMs, shell }: WorkloadSpec): PlannedStage {
@@ -186,13 +262,13 @@ const argvOf = (command: Command, shell: WorkloadSpec['shell']): readonly string
   'argv' in command ? command.argv : [...(shell ?? ['bash', '-c']), command.text];
 const hostArgv = (command: Command): readonly string[] => argvOf(command, null);
 
+const shownMax = 12;
+
 /** The first failure after a stable run is answered at once; then the delays grow until they reach `max`. */
 function plannedRestart(policy: RestartPolicy): PlannedRestart {
-  const retries = retrySchedule(policy, 10);
-  const slowest = retries.findIndex(({ waitMs, slow }) => slow || waitMs >= policy.maxMs);
-  const schedule = retries
-    .slice(0, slowest < 0 ? undefined : slowest + 1)
-    .map(({ attempt, waitMs, afterMs }) => ({ attempt, waitMs, afterMs }));
+  const retries = retrySchedule(policy, shownMax);
+  const slow = retries.findIndex((retry) => retry.slow);
+  const schedule = retries.slice(0, slow < 0 ? undefined : slow + 1);
   const { jitter, resetAfterMs, budget, maxMs: slowRetryMs, escalateAfter } = policy;
   return { schedule, jitter, resetAfterMs, budget, slowRetryMs, escalateAfter };
 }

@@ -35,6 +35,8 @@ const youngMs = 2 * 60_000;
 /** Nobody's start waits longer than this for the first answers of TCP targets. */
 const firstAnswersMs = 1_000;
 const freshAnswerMs = 1_000;
+/** Shorter waits are told by events alone. */
+const toldAfterMs = 60_000;
 
 export interface HostGateOptions {
   readonly spec: GateSpec;
@@ -203,7 +205,7 @@ export class HostGate {
     const setup = this.#options.setup.condition();
     const onlyEngine = conditions.every(({ name, ok, waived: without }) => ok || without || name === 'engine') && deadlineAt === null;
     const gate: ReportedCondition[] =
-      open || onlyEngine || since === this.#lookedAt
+      open || onlyEngine || this.#lookedAt - since < toldAfterMs
         ? []
         : [{ name: 'gate', subject: '', severity: 'info', reason, advice: 'Nothing: it opens by itself, at its deadline at the latest.' }];
     return [...own, ...(setup === null ? [] : [setup]), ...gate];
