@@ -1,7 +1,7 @@
 /** Host records as plain data. Pure. */
 import type { Accelerator, HostCondition, WorkloadStatus } from '@relight/shared/status';
 import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
-import type { HostRecord } from '../store/store.ts';
+import type { CollectorEvent, HostRecord } from '../store/store.ts';
 
 export function blankRecord(
   name: string,
@@ -52,4 +52,19 @@ export function withClock(
   const known = before.conditions?.find(({ name }) => name === clockSkewName);
   const skew = clockSkew(known, [skewMs, before.clockSkewMs], now);
   return skew === undefined ? reported : [...reported, skew];
+}
+
+/** As the agent tells of its own conditions. Null: nothing was raised, and nothing is over. */
+export function clockNews(
+  before: readonly HostCondition[] = [],
+  after: readonly HostCondition[],
+): Pick<CollectorEvent, 'kind' | 'severity' | 'message' | 'data'> | null {
+  const find = (list: readonly HostCondition[]): HostCondition | undefined => list.find(({ name }) => name === clockSkewName);
+  const was = find(before);
+  const is = find(after);
+  if ((was === undefined) === (is === undefined)) return null;
+  const data = { condition: clockSkewName, subject: '', state: is === undefined ? 'cleared' : 'raised' };
+  if (is === undefined)
+    return { kind: 'host.notice', severity: 'info', message: `${clockSkewName} is over; it was: ${was?.reason ?? ''}`, data };
+  return { kind: 'host.notice', severity: is.severity, message: `${clockSkewName}: ${is.reason}`, data: { ...data, advice: is.advice } };
 }

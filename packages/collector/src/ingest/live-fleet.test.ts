@@ -140,7 +140,7 @@ describe('the living fleet', () => {
     expect(states()).toEqual(['suspect']);
   });
 
-  it('shows what is wrong with a host, a wrong clock included', () => {
+  it('shows what is wrong with a host, a wrong clock included', async () => {
     const { session } = connect('h');
     const low = { name: 'disk-low', subject: '/', severity: 'warning', since: 1, reason: '4 % free', advice: '' };
     const say = (skewMs: number, conditions?: readonly unknown[]) =>
@@ -155,6 +155,11 @@ describe('the living fleet', () => {
     expect(fleet.host('h')?.conditions).toMatchObject([{ name: 'clock-skew', reason: expect.stringContaining('8.0 s ahead') }]);
     say(0);
     expect(fleet.host('h')?.conditions).toEqual([]);
+    await settle();
+    expect(store.events.slice(1)).toMatchObject([
+      { kind: 'host.notice', severity: 'warning', data: { condition: 'clock-skew', state: 'raised' } },
+      { kind: 'host.notice', severity: 'info', data: { condition: 'clock-skew', state: 'cleared' } },
+    ]);
   });
 
   it('does not miss a host that said it would be preempted', async () => {

@@ -16,7 +16,7 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece } from '../store/store.ts';
 import { Actions } from './actions.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
-import { acceleratorsKey, blankRecord, conditionsKey, withClock, workloadsKey } from './host-record.ts';
+import { acceleratorsKey, blankRecord, clockNews, conditionsKey, withClock, workloadsKey } from './host-record.ts';
 import { judgeClaim, type Standing, type Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
@@ -161,8 +161,10 @@ export class LiveFleet implements Fleet, SessionOwner {
       acceleratorsKey(entry.record.accelerators) !== acceleratorsKey(accelerators) ||
       gate?.state !== entry.record.gate?.state ||
       engine !== entry.record.engine;
+    const news = clockNews(entry.record.conditions, conditions);
     entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate };
     this.#book.changed(entry, urgent);
+    if (news !== null) this.#emit(entry, news, news.data);
   }
 
   goodbye(session: Session, reason: 'stopped' | 'rebooting'): void {
