@@ -1,13 +1,15 @@
 /**
- * `npm test`: builds the bundles and runs every tier the machine can have. Arguments go to vitest
- * (`npm test -- --project unit`). Ends with `N passed, N failed`.
+ * `npm test`: builds the bundles and runs every tier the machine can have, and says in one line each what it leaves out and
+ * why; in CI nothing is left out. Arguments go to vitest (`npm test -- --project unit`). Ends with `N passed, N failed`.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { errorMessage } from '@relight/shared/errors';
 import { removeAbandonedEngines } from '../test/support/engine.ts';
 import { enginePrograms, ensurePrograms, MachineError, ownEngine, testImagePrograms } from '../test/support/engine-install.ts';
 import { removeAbandonedLabs } from '../test/support/lab.ts';
+import { prepareRealParts } from '../test/support/real/ray-image.ts';
 import { buildAll } from './build.ts';
 import { runTool } from './run.ts';
 
@@ -26,6 +28,26 @@ async function readReport(file: string): Promise<Report | undefined> {
     throw error;
   }
 }
+
+/** Tiers that need what not every machine can have: the project's name, what it is, and what makes it ready. */
+const optional = [{ project: 'real', what: 'real Ray and gcsfuse (npm run test:real)', prepare: prepareRealParts }] as const;
+
+/** The projects of a whole run. Fails in CI where one of them cannot be had. */
+async function wholeRun(): Promise<readonly string[]> {
+  const projects = ['unit', 'integration'];
+  for (const { project, what, prepare } of optional) {
+    try {
+      await prepare();
+      projects.push(project);
+    } catch (error) {
+      if (isCi) throw error;
+      console.error(`test: left out: ${what}: ${errorMessage(error).split('\n')[0]}`);
+    }
+  }
+  return projects.map((project) => `--project=${project}`);
+}
+
+const isCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
 
 /** Runs vitest and prints the closing line; resolves with the exit code. */
 async function runTests(args: readonly string[], file: string): Promise<number> {
@@ -50,7 +72,7 @@ async function main(args: readonly string[]): Promise<number> {
   await buildAll();
   const directory = await mkdtemp(join(tmpdir(), 'relight-test-'));
   try {
-    return await runTests(args, join(directory, 'report.json'));
+    return await runTests(isWhole ? await wholeRun() : args, join(directory, 'report.json'));
   } finally {
     await rm(directory, { recursive: true, force: true });
     // Of a run that was stopped.

@@ -38,10 +38,32 @@ function bucketOf(mount: Extract<MountSpec, { type: 'gcsfuse' }>, vars: Readonly
 
 /** `what`: how the program ended. `lines`: the last ones that it wrote. */
 export function mountFailure(mount: MountSpec, what: string, lines: readonly string[], exitCode: number | null): RelightError {
-  const known = classify('mount', lines, exitCode);
-  const output = lastLines(lines.join('\n'), 3);
+  const said = sentences(lines);
+  const known = classify('mount', said, exitCode);
+  // After the line that tells, gcsfuse says in two more that mounting has failed.
+  const output = known?.cause ?? lastLines(said.join('\n'), 3);
   return new RelightError(known?.code ?? 'mount-failed', withOutput(`mount ${mount.name}: ${what}`, output), {
     data: { mount: mount.name, target: mount.target, exitCode },
     ...(known === null ? {} : { recoverable: known.recoverable, advice: known.advice }),
   });
+}
+
+/** gcsfuse logs JSON; what is no more than information explains no failure. Other programs' lines stay as they are. */
+export function sentences(lines: readonly string[]): readonly string[] {
+  return lines.flatMap((line) => {
+    const entry = logEntry(line);
+    if (entry === null) return [line];
+    return /^(?:TRACE|DEBUG|INFO)$/.test(entry.severity) ? [] : [entry.message.trim()];
+  });
+}
+
+function logEntry(line: string): { readonly severity: string; readonly message: string } | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    const { severity, message } = JSON.parse(line) as Record<string, unknown>;
+    return typeof severity === 'string' && typeof message === 'string' ? { severity, message } : null;
+  } catch {
+    // The first line of a tail may be half a line.
+    return null;
+  }
 }

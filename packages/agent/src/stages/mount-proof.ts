@@ -6,6 +6,7 @@
 import type { MountSpec } from '../config/spec.ts';
 import { classify, type Classification } from '../supervisor/classify.ts';
 import { runChild } from './child.ts';
+import { sentences } from './mount-program.ts';
 import { normalPath } from './proc.ts';
 import type { StageContext } from './stage.ts';
 
@@ -28,6 +29,6 @@ export async function unreachableBucket(
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   });
   if (child.exitCode === 0) return null;
-  const known = classify('mount', await output(), null);
+  const known = classify('mount', sentences(await output()), null);
   return known?.recoverable === false ? known : null;
 }

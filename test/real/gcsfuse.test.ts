@@ -1,0 +1,130 @@
+/** Real gcsfuse: what it says when it cannot work, and what Relight makes of it. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
+import { dockerApi } from '../support/docker-api.ts';
+import { type Lab, startLab } from '../support/lab.ts';
+import { bucket, type Emulator, onlyDir, startEmulator } from '../support/real/emulator.ts';
+import { type NetworkHolder, startNetworkHolder } from '../support/real/network-holder.ts';
+import { containerOptions, mountPoint } from '../support/real/ray-cluster.ts';
+import { listProcesses } from '../support/processes.ts';
+
+const { image, emulator: program } = inject('realParts');
+const docker = dockerApi(inject('engineSocket'));
+let lab: Lab;
+let machine: NetworkHolder;
+let emulator: Emulator;
+beforeAll(async () => {
+  lab = await startLab({ engineSocket: inject('engineSocket') });
+  machine = await startNetworkHolder(docker, `gcs-${process.pid}`, image);
+  emulator = await startEmulator(program, gateway());
+});
+afterAll(async () => {
+  await emulator?.[Symbol.asyncDispose]();
+  await lab?.dispose();
+  if (machine !== undefined) await docker.remove(machine.name);
+});
+
+/** Where containers reach this machine. */
+const gateway = (): string => machine.address.replace(/\d+$/, '1');
+
+const document = (mount: Readonly<Record<string, unknown>>, { container, ...more }: WorkloadDocument = {}): WorkloadDocument => ({
+  container: { ...containerOptions, network_mode: machine.mode, ...container },
+  mounts: [{ name: 'bucket', type: 'gcsfuse', bucket, target: mountPoint, options: emulator.options, timeout: '20s', ...mount }],
+  process: { run: 'exec sleep infinity' },
+  ready: [{ exec: `test -e ${mountPoint}/marker`, interval: '200ms' }],
+  ...more,
+});
+
+async function withWorker(name: string, wanted: WorkloadDocument, body: (worker: Bystander) => Promise<void>): Promise<void> {
+  const worker = await Bystander.start(lab, name, image, wanted);
+  try {
+    await body(worker);
+  } finally {
+    await worker.agent.service.stop();
+    await docker.remove(worker.containerName).catch(() => {});
+  }
+}
+
+/** Held with this code, at its first attempt, the words of gcsfuse in the reason. */
+async function held(worker: Bystander, code: string, words: RegExp): Promise<void> {
+  const event = await worker.next(0, 'workload.held', undefined, 60_000);
+  expect(event.data).toMatchObject({ code });
+  expect(event.message).toMatch(words);
+  expect((await worker.events()).filter(({ kind }) => kind === 'restart.scheduled')).toEqual([]);
+}
+
+test('runs in the foreground with its flags, and shows the directory of the bucket', () =>
+  withWorker('gcs-flags', document({ only_dir: onlyDir, implicit_dirs: true }), async (worker) => {
+    await worker.phase('ready');
+    const { id } = await worker.container();
+    const daemon = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && cmdline[0] === 'gcsfuse');
+    expect(daemon?.cmdline.slice(1, 5)).toEqual(['--foreground', '--implicit-dirs', '--only-dir', onlyDir]);
+    expect(await worker.exec('cat', `${mountPoint}/marker`)).toBe('content\n');
+  }));
+
+describe('what only a person can mend is held at once', () => {
+  test.each([true, false])('an unknown bucket, which it mounts all the same (implicit_dirs: %s)', (implicit) =>
+    withWorker(`gcs-unknown-${implicit}`, document({ bucket: 'nosuch', implicit_dirs: implicit }), (worker) =>
+      held(worker, 'bucket-unknown', /bucket doesn't exist/),
+    ),
+  );
+
+  test('a key file that is not there', () =>
+    withWorker('gcs-no-key', document({ options: ['--key-file', '/etc/gcs/key.json'] }), (worker) =>
+      held(worker, 'credentials-rejected', /key\.json: no such file/),
+    ));
+
+  test('no credentials at all', () =>
+    withWorker('gcs-no-credentials', document({ options: emulator.options.slice(1) }), (worker) =>
+      held(worker, 'credentials-rejected', /could not find default credentials/),
+    ));
+
+  test.each([
+    [403, "worker@project.iam.gserviceaccount.com does not have storage.objects.list access to the Google Cloud Storage bucket. Permission 'storage.objects.list' denied on resource (or it may not exist)."],
+    [401, 'Invalid Credentials'],
+  ])('credentials that the bucket refuses with %s, after it was mounted', async (code, message) => {
+    const server = createServer((request, response) => {
+      request.resume();
+      response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify({ error: { code, message, errors: [{ message, domain: 'global', reason: 'forbidden' }] } }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, gateway(), resolve));
+    const endpoint = `http://${gateway()}:${(server.address() as AddressInfo).port}/storage/v1/`;
+    try {
+      await withWorker(`gcs-${code}`, document({ options: ['--anonymous-access', '--custom-endpoint', endpoint] }), (worker) =>
+        held(worker, 'credentials-rejected', new RegExp(`Error ${code}`)),
+      );
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  test('no /dev/fuse in the container', () =>
+    withWorker('gcs-no-device', document({}, { container: { devices: [] } }), (worker) =>
+      held(worker, 'fuse-missing', /fuse device not found/),
+    ));
+
+  test('no right to mount', () =>
+    withWorker('gcs-no-right', document({}, { container: { cap_add: [] } }), (worker) =>
+      held(worker, 'fuse-missing', /mount failed: Operation not permitted/),
+    ));
+});
+
+test('a bucket that is silent for a while is nobody\'s mistake: it is waited for', () =>
+  withWorker('gcs-silent', document({ only_dir: onlyDir }, { ready: [{ exec: `test -e ${mountPoint}/marker`, interval: '200ms', timeout: '1s' }] }), async (worker) => {
+    await worker.phase('ready');
+    emulator.freeze();
+    try {
+      const mark = await worker.mark();
+      await docker.kill(worker.containerName);
+      await worker.next(mark, 'mount.mounted');
+      expect(await worker.kindsSince(mark)).not.toContain('workload.held');
+      emulator.thaw();
+      await worker.next(mark, 'workload.ready', undefined, 60_000);
+      expect(await worker.kindsSince(mark)).not.toContain('workload.held');
+    } finally {
+      emulator.thaw();
+    }
+  }));
