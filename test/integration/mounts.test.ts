@@ -79,7 +79,7 @@ describe('placing', () => {
   it('says with the last output why it failed, and when a person is needed', async () => {
     await up(bindfs, { ...fuseContainer, devices: [] });
     await expect(place()).rejects.toMatchObject({
-      code: 'mount-failed',
+      code: 'fuse-missing',
       recoverable: false,
       message: expect.stringContaining('fuse') as string,
     });

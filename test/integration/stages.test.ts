@@ -244,6 +244,22 @@ describe('process', () => {
     expect(await bench.exited(run)).toMatchObject({ exitCode: 143, signal: 'SIGTERM' });
   });
 
+  it('after a stale session: it is set aside with what it holds, others are left alone, then it starts', async () => {
+    await start({ ...process('exec sleep 7004') });
+    await bench.up();
+    const made =
+      'mkdir -p /tmp/ray/session_old /tmp/ray/session_other; echo log > /tmp/ray/session_old/x; ln -s /tmp/ray/session_old /tmp/ray/session_latest';
+    await bench.exited(await bench.start(bench.run('setup', 'make'), made));
+    const run = bench.run('process');
+    await bench.op({ kind: 'process', run, leftovers: [], remedy: 'stale-session' });
+    await waitFor(() => alive('sleep 7004') === 1, { what: 'the process' });
+    expect(await inside('ls', '/tmp/ray')).toBe('session_other\nstale_session\n');
+    expect(await inside('cat', '/tmp/ray/stale_session/x')).toBe('log\n');
+    await bench.op({ kind: 'stop-runs', runs: [run], graceful: false });
+    // Nothing is there to set aside: no failure.
+    await bench.op({ kind: 'process', run: bench.run('process'), leftovers: [], remedy: 'stale-session' });
+  });
+
   it('is not started when before fails', async () => {
     await start({ ...process('touch /tmp/started', 'echo "cannot stop ray" >&2; exit 5') });
     await bench.up();

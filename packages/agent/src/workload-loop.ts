@@ -92,6 +92,7 @@ export class WorkloadLoop {
   #op: { readonly id: number; readonly abort: AbortController } | null = null;
   #progress: string | null = null;
   #vars: Readonly<Record<string, string>> | null = null;
+  #resolved: { readonly at: number; readonly tookMs: number } | null = null;
   #resolving = false;
   #tick: Timer | null = null;
   #savedSpec: WorkloadSpec | null;
@@ -308,8 +309,10 @@ export class WorkloadLoop {
       containerId: this.#state.container?.id ?? null,
       signal,
       vars: this.#vars ?? {},
-      setVars: (vars) => {
+      ...(this.#resolved !== null && this.#state.waitingFor !== null ? { earlier: this.#resolved } : {}),
+      setVars: (vars, tookMs) => {
         this.#vars = vars;
+        this.#resolved = { at: clock.monotonic(), tookMs };
       },
       runs,
       mountProbes,

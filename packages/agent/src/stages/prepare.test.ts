@@ -47,6 +47,30 @@ it('ends with its signal', async () => {
   await expect(pending).rejects.toMatchObject({ code: 'cancelled' });
 });
 
+it('asks what is down with the values it has, as long as resolving anew would take too much; what answers gets fresh ones', async () => {
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  let resolved = 0;
+  const ask = (known: string, at: number) =>
+    prepare({
+      clock: { monotonic: () => at, now: () => at, after: systemClock.after.bind(systemClock) },
+      signal: new AbortController().signal,
+      earlier: { at: 0, tookMs: 1_000 },
+      vars: { HEAD: known },
+      agent: { vars: [{ name: 'HEAD', value: `127.0.0.1:${port}` }] },
+      spec: { dependsOn: [{ kind: 'tcp', address: '${HEAD}', timeoutMs: 1_000 }] },
+      setVars: () => (resolved += 1),
+      progress: () => null,
+    } as unknown as StageContext);
+  await expect(ask('127.0.0.1:1', 8_999)).rejects.toMatchObject({ code: 'dependency-down' });
+  expect(resolved).toBe(0);
+  expect(await ask('127.0.0.1:1', 9_000)).toEqual({ kind: 'prepare' });
+  expect(await ask(`127.0.0.1:${port}`, 100)).toEqual({ kind: 'prepare' });
+  expect(resolved).toBe(2);
+  await new Promise((resolve) => void server.close(resolve));
+});
+
 it('asks every dependency once and says which one is down, and why', async () => {
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));

@@ -43,7 +43,9 @@ export interface StageContext {
   readonly signal: AbortSignal;
   /** Values of the variables of this attempt. `prepare` sets them through `setVars`. Never logged. */
   readonly vars: Readonly<Record<string, string>>;
-  setVars(vars: Readonly<Record<string, string>>): void;
+  setVars(vars: Readonly<Record<string, string>>, tookMs: number): void;
+  /** While a dependency is waited for: when `vars` were resolved, on the monotonic clock, and how long that took. */
+  readonly earlier?: { readonly at: number; readonly tookMs: number };
   readonly runs: Runs;
   /** Why nothing was adopted yet, for a workload that adopts its container. */
   readonly whyNotAdopted?: () => RelightError;
