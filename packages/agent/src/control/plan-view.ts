@@ -1,7 +1,8 @@
 /** The plan for people. Pure: plan in, lines out. */
 import { formatDurationMs } from '@relight/shared/units';
 import { quoteShellWords } from '../config/shell-words.ts';
-import type { Plan, PlannedChange, PlannedRestart, PlannedStage, PlannedWorkload } from './plan.ts';
+import type { PlannedRestart } from './plan-restart.ts';
+import type { Plan, PlannedChange, PlannedStage, PlannedWorkload } from './plan.ts';
 
 export function planLines(plan: Plan): readonly string[] {
   return [

@@ -2,20 +2,10 @@
 import { formatDurationMs } from '@relight/shared/units';
 import { quoteShellWords } from '../config/shell-words.ts';
 import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
-import type {
-  AgentSpec,
-  CheckSpec,
-  Command,
-  GateSpec,
-  MountSpec,
-  RestartPolicy,
-  SetupItem,
-  SetupStep,
-  WorkloadSpec,
-} from '../config/spec.ts';
+import type { AgentSpec, CheckSpec, Command, GateSpec, MountSpec, SetupItem, SetupStep, WorkloadSpec } from '../config/spec.ts';
 import { templateNames } from '../config/interpolate.ts';
 import { mountCommand } from '../stages/mount-program.ts';
-import { retrySchedule, type PlannedRetry } from '../supervisor/restart-policy.ts';
+import { plannedRestart, rungs, type PlannedRestart } from './plan-restart.ts';
 
 export interface Plan {
   readonly config: string;
@@ -66,16 +56,6 @@ export interface PlannedWatch {
   readonly restarts: string;
 }
 
-export interface PlannedRestart {
-  /** One entry a failure after a stable run, if every attempt fails at once, until it goes slowly. Times before jitter. */
-  readonly schedule: readonly PlannedRetry[];
-  readonly jitter: number;
-  readonly resetAfterMs: number;
-  readonly budget: RestartPolicy['budget'];
-  readonly slowRetryMs: number;
-  readonly escalateAfter: number | null;
-}
-
 export interface PlannedChange {
   /** `unknown`: nothing is stored, so it will be created, or adopted where it runs already. */
   readonly against: 'stored' | 'unknown';
@@ -121,21 +101,6 @@ function resolved(given: WorkloadSpec, stored: WorkloadSpec | null): WorkloadSpe
   const { adopt, pullPolicy } = given.container;
   if (adopt === undefined || stored?.container.adopt !== adopt) return given;
   return { ...given, container: { ...stored.container, pullPolicy } };
-}
-
-/** As supervisor/escalation.ts has it. */
-function rungs({ process, restart, container, setup }: WorkloadSpec): readonly string[] {
-  const { escalateAfter } = restart.process;
-  const verified = setup.filter((item) => item.kind === 'step' && item.verify !== null).length;
-  const again = `the same container started again${setup.length === 0 ? '' : `; of its steps ${verified} are verified, the others are run again`}`;
-  return [
-    ...(process === null ? [] : ['the process started again in its container']),
-    ...(process === null || escalateAfter === null
-      ? []
-      : [`after ${escalateAfter} failures in a row: ${again}`, `after ${escalateAfter} more: a new container`]),
-    ...(process === null ? [container.onDeath === 'start' ? `${again}; after 3 deaths in a row a new one` : 'a new container'] : []),
-    `more than ${restart.container.budget.count} new containers in ${formatDurationMs(restart.container.budget.windowMs)}: a person is called; slow retries go on`,
-  ];
 }
 
 function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[] {
@@ -261,17 +226,6 @@ function watches(workload: WorkloadSpec): readonly PlannedWatch[] {
 const argvOf = (command: Command, shell: WorkloadSpec['shell']): readonly string[] =>
   'argv' in command ? command.argv : [...(shell ?? ['bash', '-c']), command.text];
 const hostArgv = (command: Command): readonly string[] => argvOf(command, null);
-
-const shownMax = 12;
-
-/** The first failure after a stable run is answered at once; then the delays grow until they reach `max`. */
-function plannedRestart(policy: RestartPolicy): PlannedRestart {
-  const retries = retrySchedule(policy, shownMax);
-  const slow = retries.findIndex((retry) => retry.slow);
-  const schedule = retries.slice(0, slow < 0 ? undefined : slow + 1);
-  const { jitter, resetAfterMs, budget, maxMs: slowRetryMs, escalateAfter } = policy;
-  return { schedule, jitter, resetAfterMs, budget, slowRetryMs, escalateAfter };
-}
 
 function plannedChange(before: WorkloadSpec | null, after: WorkloadSpec): PlannedChange {
   if (before === null) return { against: 'unknown', restarts: 'none', changes: [] };
