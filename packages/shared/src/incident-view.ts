@@ -62,7 +62,7 @@ function header(incident: ApiIncident, { bold, bad, good, clean, now }: Incident
   ];
   const stages = incident.stages.map(({ stage, ms }) => `${clean(stage)} ${formatDurationMs(ms)}`).join(', ');
   return [
-    `${bold(`${subject}`)}  incident ${id}  ${state}`,
+    `${bold(subject)}  incident ${id}  ${state}`,
     '',
     `${bold('CAUSE')}    ${bold(clean(cause))}`,
     `level    ${[level, clean(code), ...exit].filter((part) => part !== '').join(', ')}`,

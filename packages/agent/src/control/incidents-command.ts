@@ -38,7 +38,7 @@ function listAll(store: IncidentStore, host: string, { json }: IncidentsOptions,
       return incident === null ? [] : [incidentResource(host, incident)];
     });
   if (json === true) io.write(`${JSON.stringify({ items, next: null }, null, 2)}\n`);
-  else io.write(items.length === 0 ? 'no incidents\n' : `${items.map((item) => `${lineOf(item, io.clock.now())}\n`).join('')}`);
+  else io.write(items.length === 0 ? 'no incidents\n' : items.map((item) => `${lineOf(item, io.clock.now())}\n`).join(''));
 }
 
 /** `20260131-120000-x7k2m9  ray-worker  open      3 m 10 s ago  the mount data died` */

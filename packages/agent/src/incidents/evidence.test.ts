@@ -300,11 +300,11 @@ describe('the store', () => {
     store.addEvidence(first.id, item('large'), randomBytes(10_000).toString('hex'));
     expect(warnings).toHaveLength(1);
     expect(store.evidenceText(first.id, 'small')).toBe('last words');
-    expect(store.load(first.id)?.evidence).toMatchObject(
-      [{ name: 'small' }, { name: 'large', bytes: 0, error: /full/ }].map((one) =>
-        'error' in one ? { ...one, error: expect.stringMatching(one.error) as string } : one,
-      ),
-    );
+    expect(store.load(first.id)?.evidence.map(({ name, bytes }) => ({ name, bytes }))).toEqual([
+      { name: 'small', bytes: 10 },
+      { name: 'large', bytes: 0 },
+    ]);
+    expect(store.load(first.id)?.evidence[1]?.error).toContain('full');
     expect(existsSync(join(stateDir, 'incidents', first.id))).toBe(false);
   });
 
