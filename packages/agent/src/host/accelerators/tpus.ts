@@ -21,6 +21,7 @@ const releaseMs = 4_500;
 /** What survives SIGKILL for so long is in D state. */
 const afterKillMs = 5_000;
 const pollMs = 25;
+const rememberedMs = 60_000;
 const removeMs = 5_000;
 
 export interface TpusOptions extends DeviceRoots {
@@ -51,6 +52,7 @@ export class Tpus {
   /** By workload: why its TPU is busy. */
   readonly #busy = new Map<string, string>();
   #held: ReadonlyMap<string, number> = new Map();
+  #found: { readonly at: number; readonly devices: readonly TpuDevice[] } | null = null;
 
   constructor(options: TpusOptions) {
     this.#options = options;
@@ -58,8 +60,11 @@ export class Tpus {
     this.#lockFile = `${options.tmp ?? '/tmp'}/${lockFileName}`;
   }
 
+  /** Looked for once a minute: they come with a driver, and every heartbeat asks. */
   devices(): readonly TpuDevice[] {
-    return listTpus(this.#options);
+    const now = this.#options.clock.monotonic();
+    if (this.#found === null || now - this.#found.at >= rememberedMs) this.#found = { at: now, devices: listTpus(this.#options) };
+    return this.#found.devices;
   }
 
   list(): readonly Accelerator[] {
