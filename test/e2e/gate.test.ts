@@ -114,7 +114,9 @@ test('a TCP target that does not answer is waited for; when it does, and is quie
   const gate = { ...ownGate, quiet_for: '500ms', tcp: [`127.0.0.1:${port}`] };
   const worker = await Bystander.start(lab, 'cut-off', image, {}, {}, { gate });
   await worker.phase('waiting');
-  await waitFor(async () => (await worker.status()).reason === `the host's gate: tcp 127.0.0.1:${port}: connection refused`, { what: 'the reason' });
+  await waitFor(async () => (await worker.status()).reason === `the host's gate: tcp 127.0.0.1:${port}: connection refused`, {
+    what: 'the reason',
+  });
   await listen(port);
   try {
     await worker.phase('ready');
@@ -150,7 +152,9 @@ describe('host commands', () => {
 
     await worker.agent.service.stop();
     await worker.agent.service.start();
-    await waitFor(async () => (await worker.control.status().catch(() => null))?.workloads[0]?.phase === 'ready', { what: 'the agent to be back' });
+    await waitFor(async () => (await worker.control.status().catch(() => null))?.workloads[0]?.phase === 'ready', {
+      what: 'the agent to be back',
+    });
     expect(lines()).toHaveLength(1);
 
     // The machine goes down, and everything with it.
@@ -166,7 +170,9 @@ describe('host commands', () => {
     expect(await worker.status()).toMatchObject({ generation: generation + 1, restarts: { process: 0, container: 0, host: 1 } });
     const since = await worker.since(mark);
     expect(since.find(({ kind }) => kind === 'container.died')).toMatchObject({ severity: 'warning', data: { code: 'host-rebooted' } });
-    expect(since.find(({ kind }) => kind === 'restart.scheduled')).toMatchObject({ data: { countsAsFailure: false, code: 'host-rebooted' } });
+    expect(since.find(({ kind }) => kind === 'restart.scheduled')).toMatchObject({
+      data: { countsAsFailure: false, code: 'host-rebooted' },
+    });
     const inOrder = since.map(({ kind }) => kind);
     expect(inOrder.indexOf('setup.step-done')).toBeLessThan(inOrder.indexOf('container.created'));
   });
@@ -193,7 +199,9 @@ describe('host commands', () => {
       workload: null,
       data: { code: 'setup-failed', exitCode: 3, lastLines: ['loading', 'no driver here'], level: 'host' },
     });
-    expect(events.find(({ kind, data }) => kind === 'setup.step-failed' && data['step'] === 'may fail')).toMatchObject({ severity: 'warning' });
+    expect(events.find(({ kind, data }) => kind === 'setup.step-failed' && data['step'] === 'may fail')).toMatchObject({
+      severity: 'warning',
+    });
     expect(await conditions('driverless')).toContainEqual(
       expect.objectContaining({ name: 'host-setup-failed', subject: 'driver', severity: 'error' }),
     );
@@ -227,7 +235,8 @@ test('a workload that leaves the configuration: its container is reported while 
   await waitFor(
     async () =>
       (await conditions('orphaned')).some(
-        ({ name, severity, advice }) => name === 'orphan-container' && severity === 'warning' && advice.includes(`docker rm -f ${worker.containerName}`),
+        ({ name, severity, advice }) =>
+          name === 'orphan-container' && severity === 'warning' && advice.includes(`docker rm -f ${worker.containerName}`),
       ),
     { what: 'the orphan to be reported', timeoutMs: 20_000 },
   );

@@ -52,7 +52,9 @@ const gate = (directory: string): Reader<GateSpec> =>
       lockFiles: fields.optional('lock_files', list(hostPath(directory)), preset.lockFiles),
     };
     return () =>
-      spec.quietForMs < spec.timeoutMs ? spec : fields.fail('quiet_for', 'must be shorter than timeout, or the gate opens at its deadline only');
+      spec.quietForMs < spec.timeoutMs
+        ? spec
+        : fields.fail('quiet_for', 'must be shorter than timeout, or the gate opens at its deadline only');
   });
 
 const accelerators: Reader<HostSpec['accelerators']> = object((fields) => {

@@ -49,7 +49,10 @@ describe('containers that no workload wants', () => {
   });
 
   test('what has just stopped is kept for a while; what never ran counts from its creation', () => {
-    expect(judge([container('young', 'exited', { finishedAt: now - minute })], 'remove-stopped')).toEqual({ reported: ['young info'], remove: [] });
+    expect(judge([container('young', 'exited', { finishedAt: now - minute })], 'remove-stopped')).toEqual({
+      reported: ['young info'],
+      remove: [],
+    });
     expect(judge([container('never', 'created', { createdAt: now - minute })], 'remove-stopped').remove).toEqual([]);
     expect(judge([container('never', 'created')], 'remove-stopped').remove).toEqual(['id-never-created']);
     expect(judge([container('frozen', 'paused')], 'remove-stopped')).toEqual({ reported: ['frozen warning'], remove: [] });

@@ -84,7 +84,9 @@ export function look(before: GateState, readings: readonly Reading[], policy: Ga
   const disturbing = read.filter((condition) => disturbs(condition, policy, now));
   const deadlineAt = disturbing.length === 0 ? null : (before.deadlineAt ?? now + policy.timeoutMs);
   const expired = deadlineAt !== null && now >= deadlineAt;
-  const conditions = expired ? read.map((condition) => (disturbing.includes(condition) ? { ...condition, waived: true } : condition)) : read;
+  const conditions = expired
+    ? read.map((condition) => (disturbing.includes(condition) ? { ...condition, waived: true } : condition))
+    : read;
   const nowWaived = expired ? disturbing.filter(({ ok }) => !ok) : [];
 
   const firm = conditions.filter(({ hold, ok }) => hold === 'firm' && !ok);
@@ -112,7 +114,9 @@ export function look(before: GateState, readings: readonly Reading[], policy: Ga
 /** When a look is due by time alone: a quiet time or the deadline ends. Null: only the host can change anything. */
 export function gateDueAt({ open, deadlineAt, conditions }: GateState, { quietForMs }: GatePolicy, now: number): number | null {
   if (open) return null;
-  const quietAt = Math.max(...conditions.filter(({ hold, waived }) => hold === 'settles' && !waived).map(({ since }) => since + quietForMs));
+  const quietAt = Math.max(
+    ...conditions.filter(({ hold, waived }) => hold === 'settles' && !waived).map(({ since }) => since + quietForMs),
+  );
   // While one is unsatisfied its quiet time is not the end of anything, and a look too early only looks again.
   const due = [quietAt, deadlineAt ?? Infinity].filter((at) => at > now && Number.isFinite(at));
   return due.length === 0 ? null : Math.min(...due);
@@ -121,7 +125,9 @@ export function gateDueAt({ open, deadlineAt, conditions }: GateState, { quietFo
 /** Whether these conditions, those that are named, would let something pass. For what comes before the others: host setup. */
 export function clearOf({ conditions }: GateState, names: (name: string) => boolean, policy: GatePolicy, now: number): boolean {
   const asked = conditions.filter(({ name }) => names(name));
-  return conditions.length > 0 && asked.every((condition) => !disturbs(condition, policy, now) && (condition.hold !== 'firm' || condition.ok));
+  return (
+    conditions.length > 0 && asked.every((condition) => !disturbs(condition, policy, now) && (condition.hold !== 'firm' || condition.ok))
+  );
 }
 
 function judge(reading: Reading, before: GateCondition | undefined, settled: boolean, policy: GatePolicy, now: number): GateCondition {
@@ -139,5 +145,7 @@ function reasonOf(conditions: readonly GateCondition[], open: boolean, { quietFo
     return waived.length === 0 ? 'every condition is satisfied' : `open although ${waived.join('; ')}`;
   }
   const failing = conditions.filter((condition) => !condition.ok && !condition.waived).map(({ message }) => message);
-  return failing.length > 0 ? `the host's gate: ${failing.join('; ')}` : `the host's gate: everything must be quiet for ${formatDurationMs(quietForMs)}`;
+  return failing.length > 0
+    ? `the host's gate: ${failing.join('; ')}`
+    : `the host's gate: everything must be quiet for ${formatDurationMs(quietForMs)}`;
 }

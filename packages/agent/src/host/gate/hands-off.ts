@@ -71,5 +71,8 @@ function textOf(descriptor: number, isFile: boolean): string {
   if (!isFile) return '';
   const bytes = Buffer.alloc(textBytesMax);
   const length = readSync(descriptor, bytes, 0, textBytesMax, 0);
-  return bytes.toString('utf8', 0, length).replaceAll(/[\s\p{Cc}\uFFFD]+/gu, ' ').trim();
+  return bytes
+    .toString('utf8', 0, length)
+    .replaceAll(/[\s\p{Cc}\uFFFD]+/gu, ' ')
+    .trim();
 }

@@ -78,7 +78,14 @@ async function bench({ spec = {}, rebooted = false, steps = [] }: Given = {}) {
   const started = gate.start();
   clock.advance(1_000);
   await started;
-  return { gate, told, events, conditions: () => conditions, changes: () => changes, states: () => told.map((text) => (text === 'open' ? 'open' : 'waiting')) };
+  return {
+    gate,
+    told,
+    events,
+    conditions: () => conditions,
+    changes: () => changes,
+    states: () => told.map((text) => (text === 'open' ? 'open' : 'waiting')),
+  };
 }
 
 const engineAway = "the host's gate: the engine does not answer: not asked yet";
@@ -132,7 +139,9 @@ describe('the gate at work', () => {
     clock.advance(10_000);
     expect(gate.open).toBe(false);
     expect(conditions()).toMatchObject([{ name: 'reboot-pending', severity: 'warning' }]);
-    expect(events).toMatchObject([{ kind: 'host.gate-waiting', severity: 'info', data: { gate: 'waiting', deadlineAt: expect.stringMatching(/Z$/) } }]);
+    expect(events).toMatchObject([
+      { kind: 'host.gate-waiting', severity: 'info', data: { gate: 'waiting', deadlineAt: expect.stringMatching(/Z$/) } },
+    ]);
     // The flag is older than the gate waits at the same moment, and from then on it is only reported.
     clock.advance(60_000);
     expect(gate.open).toBe(true);
@@ -214,7 +223,11 @@ describe('the gate at work', () => {
     const { gate } = await bench();
     gate.engineIs(true, 'answers');
     expect(gate.open).toBe(true);
-    expect(gate.status().conditions).toContainEqual({ name: 'package manager', ok: true, message: expect.stringContaining('cannot be told') });
+    expect(gate.status().conditions).toContainEqual({
+      name: 'package manager',
+      ok: true,
+      message: expect.stringContaining('cannot be told'),
+    });
   });
 
   test('host commands come after the conditions of the host, and before everything else', async () => {
@@ -261,7 +274,10 @@ describe('TCP targets', () => {
     await gate.confirm();
     await new Promise((resolve) => server.close(resolve));
     clock.advance(2_000);
-    await expect(gate.confirm()).rejects.toMatchObject({ code: 'dependency-down', message: `the host's gate: tcp ${address}: connection refused` });
+    await expect(gate.confirm()).rejects.toMatchObject({
+      code: 'dependency-down',
+      message: `the host's gate: tcp ${address}: connection refused`,
+    });
     expect(told.at(-1)).toBe(`the host's gate: tcp ${address}: connection refused`);
     gate.stop();
   });

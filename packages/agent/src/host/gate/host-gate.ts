@@ -200,7 +200,9 @@ export class HostGate {
     const { open, since, reason, conditions, deadlineAt } = this.#state;
     const waived = new Set(conditions.filter((condition) => condition.waived).map(({ name }) => name));
     const own = seen.flatMap(({ reading, condition }): ReportedCondition[] =>
-      condition === undefined ? [] : [waived.has(reading.name) && condition.severity === 'info' ? { ...condition, severity: 'warning' } : condition],
+      condition === undefined
+        ? []
+        : [waived.has(reading.name) && condition.severity === 'info' ? { ...condition, severity: 'warning' } : condition],
     );
     const setup = this.#options.setup.condition();
     const onlyEngine = conditions.every(({ name, ok, waived: without }) => ok || without || name === 'engine') && deadlineAt === null;

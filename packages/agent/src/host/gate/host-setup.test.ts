@@ -54,7 +54,8 @@ function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<stri
 }
 
 const marks = (): string => (existsSync(join(stateDir, 'marks')) ? readFileSync(join(stateDir, 'marks'), 'utf8') : '');
-const mark = (name: string, more: Partial<SetupStep> = {}): SetupStep => step(`echo ${name} >> ${join(stateDir, 'marks')}; echo said ${name}`, { name, ...more });
+const mark = (name: string, more: Partial<SetupStep> = {}): SetupStep =>
+  step(`echo ${name} >> ${join(stateDir, 'marks')}; echo said ${name}`, { name, ...more });
 
 describe('host commands', () => {
   test('without any there is nothing to wait for', () => {
@@ -85,7 +86,11 @@ describe('host commands', () => {
   });
 
   test('argv reaches the program as it stands, and literal variables its environment', async () => {
-    const { setup, reaches } = start([step('', { name: 'argv', run: { argv: ['sh', '-c', 'echo "$0" "$HEAD" > "$1"', 'a  "b" $(c)', join(stateDir, 'out')] } })], 'b', { HEAD: '10.0.0.1' });
+    const { setup, reaches } = start(
+      [step('', { name: 'argv', run: { argv: ['sh', '-c', 'echo "$0" "$HEAD" > "$1"', 'a  "b" $(c)', join(stateDir, 'out')] } })],
+      'b',
+      { HEAD: '10.0.0.1' },
+    );
     setup.nudge();
     await reaches(true, /done/);
     expect(readFileSync(join(stateDir, 'out'), 'utf8')).toBe('a  "b" $(c) 10.0.0.1\n');
@@ -93,13 +98,24 @@ describe('host commands', () => {
 
   test('a required one that fails stops the rest, is a condition, and is tried again at once by hand', async () => {
     const flag = join(stateDir, 'flag');
-    const { setup, events, reaches } = start([step(`echo one; echo two >&2; test -e ${flag}`, { name: 'x', retry: { attempts: 2, delayMs: 1 } }), mark('after')]);
+    const { setup, events, reaches } = start([
+      step(`echo one; echo two >&2; test -e ${flag}`, { name: 'x', retry: { attempts: 2, delayMs: 1 } }),
+      mark('after'),
+    ]);
     setup.nudge();
     await reaches(false, /^host setup "x": exit code 1: one \| two; next try at /);
     expect(marks()).toBe('');
-    expect(setup.condition()).toMatchObject({ name: 'host-setup-failed', subject: 'x', severity: 'error', reason: 'host setup "x": exit code 1: one | two' });
+    expect(setup.condition()).toMatchObject({
+      name: 'host-setup-failed',
+      subject: 'x',
+      severity: 'error',
+      reason: 'host setup "x": exit code 1: one | two',
+    });
     expect(events.filter(({ kind }) => kind === 'setup.step-failed')).toMatchObject([
-      { severity: 'warning', data: { code: 'setup-failed', attempt: 1, attempts: 2, exitCode: 1, lastLines: ['one', 'two'], level: 'host' } },
+      {
+        severity: 'warning',
+        data: { code: 'setup-failed', attempt: 1, attempts: 2, exitCode: 1, lastLines: ['one', 'two'], level: 'host' },
+      },
       { severity: 'error', message: 'host setup "x": exit code 1: one | two (attempt 2 of 2)' },
     ]);
     writeFileSync(flag, '');
@@ -116,7 +132,10 @@ describe('host commands', () => {
     setup.nudge();
     await reaches(true, /done/);
     expect(marks()).toBe('after\n');
-    expect(events.find(({ kind }) => kind === 'setup.step-failed')).toMatchObject({ severity: 'warning', message: 'host setup "x": exit code 7 (attempt 1 of 1, optional)' });
+    expect(events.find(({ kind }) => kind === 'setup.step-failed')).toMatchObject({
+      severity: 'warning',
+      message: 'host setup "x": exit code 7 (attempt 1 of 1, optional)',
+    });
     expect(start([step('exit 7', { name: 'x', optional: true })]).setup.reading()).toMatchObject({ ok: false });
   });
 
@@ -124,6 +143,7 @@ describe('host commands', () => {
     const { setup, reaches } = start([mark('a', { verify: { text: 'echo not there >&2; exit 4' } })]);
     setup.nudge();
     await reaches(false, /^host setup "a" ran, but verify says exit code 4: not there; next try/);
+    expect(setup.condition()).toMatchObject({ reason: 'host setup "a" ran, but verify says exit code 4: not there' });
   });
 
   test('the deadline kills the step with everything it has started', async () => {
@@ -132,7 +152,10 @@ describe('host commands', () => {
     setup.nudge();
     await reaches(false, /^host setup "slow": not done within 400 ms/);
     const child = Number(readFileSync(pidFile, 'utf8'));
-    await waitFor(() => readStat('/proc', child) === null || !isAlive('/proc', child, readStat('/proc', child)?.startTicks ?? 0), { what: 'the child to be gone' });
+    await waitFor(() => readStat('/proc', child) === null || !isAlive('/proc', child, readStat('/proc', child)?.startTicks ?? 0), {
+      what: 'the child to be gone',
+    });
+    expect(setup.reading()).toMatchObject({ ok: false });
   });
 
   test('a program that is not there, and a flood of output', async () => {
@@ -148,7 +171,9 @@ describe('host commands', () => {
   test('a step that was cut off with its agent ends before it begins again', async () => {
     const first = start([step(`echo $$ > ${join(stateDir, 'pid')}; exec sleep 600`, { name: 'cut' })]);
     first.setup.nudge();
-    const pid = await waitFor(() => existsSync(join(stateDir, 'pid')) && Number(readFileSync(join(stateDir, 'pid'), 'utf8')), { what: 'the step to run' });
+    const pid = await waitFor(() => existsSync(join(stateDir, 'pid')) && Number(readFileSync(join(stateDir, 'pid'), 'utf8')), {
+      what: 'the step to run',
+    });
     const ticks = readStat('/proc', pid)?.startTicks ?? 0;
     // As after kill -9: nobody has stopped anything.
     const second = start([mark('cut')]);
@@ -160,7 +185,9 @@ describe('host commands', () => {
   test('stop ends the step under way and says nothing of a failure', async () => {
     const { setup, events } = start([step(`echo $$ > ${join(stateDir, 'pid')}; exec sleep 600`, { name: 'stopped' })]);
     setup.nudge();
-    const pid = await waitFor(() => existsSync(join(stateDir, 'pid')) && Number(readFileSync(join(stateDir, 'pid'), 'utf8')), { what: 'the step to run' });
+    const pid = await waitFor(() => existsSync(join(stateDir, 'pid')) && Number(readFileSync(join(stateDir, 'pid'), 'utf8')), {
+      what: 'the step to run',
+    });
     const ticks = readStat('/proc', pid)?.startTicks ?? 0;
     setup.stop();
     await waitFor(() => !isAlive('/proc', pid, ticks), { what: 'the step to end' });

@@ -84,7 +84,11 @@ export class HostSetup {
       case 'done':
         return { ...base, ok: true, message: `${steps.length} host command${steps.length === 1 ? '' : 's'} done in this boot` };
       case 'due':
-        return { ...base, message: stage.failure?.message ?? 'host commands are due', ...(stage.failure === null ? { toldElsewhere: true } : {}) };
+        return {
+          ...base,
+          message: stage.failure?.message ?? 'host commands are due',
+          ...(stage.failure === null ? { toldElsewhere: true } : {}),
+        };
       case 'running':
         return { ...base, message: stage.what, toldElsewhere: true };
       case 'failed':
@@ -130,7 +134,9 @@ export class HostSetup {
     await this.#endEarlier();
     for (const step of dueSteps(steps, this.#record, bootId)) {
       if (this.#givenUp.has(step.name)) continue;
-      const failure = await this.#attempts(step, (attempt) => running(`host setup ${steps.indexOf(step) + 1}/${steps.length}: ${step.name}${attempt}`));
+      const failure = await this.#attempts(step, (attempt) =>
+        running(`host setup ${steps.indexOf(step) + 1}/${steps.length}: ${step.name}${attempt}`),
+      );
       if (this.#stop.signal.aborted) return;
       if (failure === null) this.#save(withDone(this.#record, step));
       else if (step.optional) this.#givenUp.add(step.name);

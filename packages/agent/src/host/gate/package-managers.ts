@@ -48,10 +48,21 @@ export interface LockProbe {
 }
 
 /** Null: idle, as far as can be told. Throws when /proc/locks cannot be read. */
-export function packageManagerAtWork({ root = '/', procRoot = '/proc', furtherFiles = [], only = 'all' }: LockProbe = {}): LockHolder | null {
+export function packageManagerAtWork({
+  root = '/',
+  procRoot = '/proc',
+  furtherFiles = [],
+  only = 'all',
+}: LockProbe = {}): LockHolder | null {
   if (only === 'further') return lockHolder(furtherFiles, procRoot);
   const files = [...lockFiles.map((file) => join(root, file)), ...furtherFiles];
-  return lockHolder(files, procRoot) ?? pidFileHolder(pidFiles.map((file) => join(root, file)), procRoot);
+  return (
+    lockHolder(files, procRoot) ??
+    pidFileHolder(
+      pidFiles.map((file) => join(root, file)),
+      procRoot,
+    )
+  );
 }
 
 export const describeHolder = ({ pid, name, file }: LockHolder): string => `${name}${pid === null ? '' : ` (pid ${pid})`} holds ${file}`;

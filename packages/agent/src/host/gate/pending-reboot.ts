@@ -44,7 +44,9 @@ export const isReboot = (mode: string): boolean => mode === 'reboot' || mode ===
 
 /** The file pam_nologin shows, while the machine goes down. The same file stands there early in a boot, with other words. */
 export function saysGoingDown(root = '/'): boolean {
-  return /going (?:down|to be)|shut(?:ting)?[ -]?down|reboot|power(?:ing)?[ -]?off|halt/i.test(readIfThere(join(root, 'run/nologin')) ?? '');
+  return /going (?:down|to be)|shut(?:ting)?[ -]?down|reboot|power(?:ing)?[ -]?off|halt/i.test(
+    readIfThere(join(root, 'run/nologin')) ?? '',
+  );
 }
 
 function readIfThere(file: string): string | null {

@@ -25,7 +25,9 @@ function write(path: string, text: string, ageMs = 0): void {
 
 describe('a pending reboot', () => {
   test('none', () => {
-    expect(seePendingReboot(options, now)).toEqual({ reading: { name: 'pending reboot', hold: 'settles', ok: true, message: 'none is asked for' } });
+    expect(seePendingReboot(options, now)).toEqual({
+      reading: { name: 'pending reboot', hold: 'settles', ok: true, message: 'none is asked for' },
+    });
   });
 
   test('a young one is waited for and reported, with the packages that ask for it', () => {

@@ -39,11 +39,19 @@ export function seeHandsOff({ guard }: ReadingsOptions, wallNow: number): Seen &
   if (active) {
     const message = `hands off until ${isoTime(until)}: ${reason}`;
     const advice = `Remove ${guard.file} when the work is done.`;
-    return { handsOff, reading: { ...base, ok: false, message }, condition: { name: 'hands-off', subject: '', severity: 'info', reason: message, advice } };
+    return {
+      handsOff,
+      reading: { ...base, ok: false, message },
+      condition: { name: 'hands-off', subject: '', severity: 'info', reason: message, advice },
+    };
   }
   const message = `${guard.file} is older than ${formatDurationMs(guard.maxAgeMs)} and counts no more: ${reason}`;
   const advice = `Remove ${guard.file}, or touch it if the work goes on.`;
-  return { handsOff, reading: { ...base, ok: true, message }, condition: { name: 'hands-off-expired', subject: '', severity: 'warning', reason: message, advice } };
+  return {
+    handsOff,
+    reading: { ...base, ok: true, message },
+    condition: { name: 'hands-off-expired', subject: '', severity: 'warning', reason: message, advice },
+  };
 }
 
 /** `bootId`: the one of the last look. */

@@ -13,7 +13,10 @@ export interface SetupRecord {
 
 /** What makes a step another one: its commands. Its name, deadline and attempts do not. */
 export function stepDigest({ run, verify }: Pick<SetupStep, 'run' | 'verify'>): string {
-  return createHash('sha256').update(JSON.stringify([run, verify])).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify([run, verify]))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 /** In order; all of them after a boot, afterwards those that changed or never succeeded. */

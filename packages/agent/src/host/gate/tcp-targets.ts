@@ -43,7 +43,7 @@ export class TcpTargets {
   /** Resolves when every answer is at most `ageMsMax` old. */
   async ask(ageMsMax: number): Promise<void> {
     const now = this.#options.clock.monotonic();
-    await Promise.all(this.#targets.map((target) => (now - target.askedAt <= ageMsMax ? undefined : this.#ask(target))));
+    await Promise.all(this.#targets.filter(({ askedAt }) => now - askedAt > ageMsMax).map((target) => this.#ask(target)));
   }
 
   stop(): void {
