@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { at } from '../support/bystander.ts';
 import { type Lab, startLab } from '../support/lab.ts';
 import { listProcesses, signalProcess } from '../support/processes.ts';
+import { pidOf, programs, runningNode } from '../support/real/faults.ts';
 import { mountPoint, RayCluster, type RayWorker } from '../support/real/ray-cluster.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -21,15 +22,7 @@ afterAll(async () => {
   await lab?.dispose();
 });
 
-/** Host pid of a process of the worker's container. */
-async function pidOf(worker: RayWorker, program: RegExp): Promise<number> {
-  const { id } = await worker.bystander.container();
-  const found = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && program.test(cmdline.join(' ')));
-  if (found === undefined) throw new Error(`no ${String(program)} in ${worker.bystander.containerName}`);
-  return found.pid;
-}
-const raylet = /^\S*\/raylet /;
-const gcsfuse = /^gcsfuse /;
+const { raylet, gcsfuse, launcher, dashboardAgent } = programs;
 
 /** Breaks something, and expects the worker to be of use again, as the head and the bucket say. */
 async function recovers(worker: RayWorker, fault: () => unknown, timeoutMs = 90_000): Promise<{ readonly ms: number; readonly kinds: readonly string[] }> {
@@ -44,13 +37,6 @@ async function recovers(worker: RayWorker, fault: () => unknown, timeoutMs = 90_
   expect(await worker.bystander.exec('cat', `${mountPoint}/marker`)).toBe('content\n');
   await worker.bystander.phase('ready');
   return { ms: at(ready) - began, kinds: await worker.bystander.kindsSince(mark) };
-}
-
-/** The id under which the raylet of the worker's container runs. */
-async function runningNode(worker: RayWorker): Promise<string> {
-  const pid = await pidOf(worker, raylet);
-  const cmdline = listProcesses().find((found) => found.pid === pid)?.cmdline ?? [];
-  return cmdline.find((word) => word.startsWith('--node_id='))?.slice('--node_id='.length) ?? '';
 }
 
 test('two workers have joined, each with its bucket, and the head has both ALIVE', async () => {
@@ -74,7 +60,7 @@ describe('a worker comes back', () => {
 
   test('when its raylet is killed with -9, and orphans that cannot end by themselves are gone', async () => {
     const container = await one.bystander.container();
-    const agent = await pidOf(one, /ray::DashboardAgent/);
+    const agent = await pidOf(one, dashboardAgent);
     await recovers(one, async () => {
       // Stopped, it does not notice that its raylet is gone: it would hold its port, or an accelerator, for ever.
       signalProcess(agent, 'SIGSTOP');
@@ -86,10 +72,10 @@ describe('a worker comes back', () => {
 
   test('when its raylet has ended and `ray start --block` sees nothing wrong', async () => {
     const container = await one.bystander.container();
-    const launcher = await pidOf(one, /ray start/);
+    const before = await pidOf(one, launcher);
     const { kinds } = await recovers(one, async () => signalProcess(await pidOf(one, raylet), 'SIGTERM'));
     expect(kinds).toContain('process.started');
-    expect(await pidOf(one, /ray start/)).not.toBe(launcher);
+    expect(await pidOf(one, launcher)).not.toBe(before);
     expect((await one.bystander.container()).id).toBe(container.id);
   });
 

@@ -1,0 +1,140 @@
+/**
+ * Faults at random on a real Ray worker with its mount, one after the other and into each other's recovery. After each the
+ * worker must be of use again, without anybody's help, and every event must have reached the collector. Replayable by its seed,
+ * as far as the machine's timing is.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiEvent } from '@relight/shared/api';
+import { EventFeed, type FeedMark } from '../event-feed.ts';
+import { waitFor } from '../wait.ts';
+import { type FaultName, faults, runningNode } from './faults.ts';
+import { mountPoint, type RayWorker } from './ray-cluster.ts';
+
+export interface ChaosRound {
+  readonly round: number;
+  readonly what: string;
+  /** From the last strike to ready. */
+  readonly ms: number;
+}
+
+/** A stable run in between costs nothing here; budgets are for crash loops, not for fifty faults in a quarter of an hour. */
+const generous = { initial: '200ms', max: '5s', reset_after: '10s', budget: '1000 per 10m' };
+export const chaosRestarts = { process: generous, container: generous };
+
+const backMsMax = 180_000;
+/** Into the recovery from the one before: a worker needs some 5 s. */
+const intoRecoveryMs = 5_000;
+
+/** Resolves with the rounds; fails with the seed when a round does not end well. */
+export async function runChaos(worker: RayWorker, count: number, seed: number, onRound: (round: ChaosRound) => void): Promise<void> {
+  const random = mulberry32(seed);
+  using feed = new EventFeed(worker.bystander.lab.fleet);
+  const events = new WorkerEvents(feed, worker.bystander.agent.host);
+  const names = Object.keys(faults) as FaultName[];
+  const pick = (): FaultName => names[Math.floor(random() * names.length)] as FaultName;
+  for (let round = 1; round <= count; ) {
+    const struck: string[] = [];
+    const mark = feed.mark();
+    let since = mark;
+    try {
+      for (let more = true; more && round + struck.length <= count; more = random() < 0.3) {
+        if (struck.length > 0) await sleep(random() * intoRecoveryMs);
+        since = feed.mark();
+        struck.push(await strike(worker, pick(), random));
+      }
+      const ms = await back(worker, events, mark, since);
+      onRound({ round, what: struck.join(', then '), ms });
+      round += struck.length;
+    } catch (error) {
+      throw new Error(`seed ${seed}, fault ${round} (${struck.join(', then ')}): ${String(error)}`, { cause: error });
+    }
+  }
+  await expectEveryEvent(worker, events);
+}
+
+class WorkerEvents {
+  readonly #feed: EventFeed;
+  readonly #host: string;
+
+  constructor(feed: EventFeed, host: string) {
+    this.#feed = feed;
+    this.#host = host;
+  }
+
+  since(mark: FeedMark): readonly ApiEvent[] {
+    return this.#feed.since(mark).filter(({ host }) => host === this.#host);
+  }
+}
+
+async function strike(worker: RayWorker, name: FaultName, random: () => number): Promise<string> {
+  await faults[name](worker);
+  if (random() > 0.1) return name;
+  // Of its own worker's end it then hears only after its own.
+  await worker.bystander.agent.service.kill();
+  await worker.bystander.agent.service.start();
+  return `${name}, agent killed`;
+}
+
+/** Ready after the last strike, proven by the head and the bucket; nobody was asked for help on the way. */
+async function back(worker: RayWorker, events: WorkerEvents, mark: FeedMark, since: FeedMark): Promise<number> {
+  const began = Date.now();
+  await waitFor(
+    async () => {
+      const last = events.since(since).findLast(({ kind }) => kind === 'workload.ready' || kind === 'workload.degraded' || kind === 'restart.scheduled');
+      return last?.kind === 'workload.ready' && (await isUseful(worker));
+    },
+    { timeoutMs: backMsMax, everyMs: 100, what: 'the worker to be of use again' },
+  );
+  const helpless = events.since(mark).filter(({ kind }) => kind === 'workload.held');
+  if (helpless.length > 0) throw new Error(`it waits for a person: ${helpless[0]?.message ?? ''}`);
+  const ready = events.since(mark).findLast(({ kind }) => kind === 'workload.ready');
+  return Date.parse(ready?.at ?? '') - began;
+}
+
+async function isUseful(worker: RayWorker): Promise<boolean> {
+  try {
+    const node = await runningNode(worker);
+    const marker = await worker.bystander.exec('cat', `${mountPoint}/marker`);
+    return (await worker.alive()).includes(node) && marker === 'content\n' && (await worker.bystander.status()).phase === 'ready';
+  } catch {
+    return false;
+  }
+}
+
+/** What the agent wrote into its own log, event by event, is what the collector has, in the same order. */
+async function expectEveryEvent({ bystander }: RayWorker, events: WorkerEvents): Promise<void> {
+  const emitted = readFileSync(bystander.agent.service.logFile, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const entry = line.startsWith('{') ? (JSON.parse(line) as { readonly seq?: number; readonly kind?: string }) : {};
+      return entry.seq === undefined ? [] : [`${entry.seq} ${entry.kind ?? ''}`];
+    });
+  const numbers = emitted.map((entry) => Number.parseInt(entry, 10));
+  const gap = numbers.findIndex((seq, i) => i > 0 && seq !== (numbers[i - 1] ?? 0) + 1);
+  if (gap >= 0) throw new Error(`the agent's own log skips from ${emitted[gap - 1]} to ${emitted[gap]}`);
+  const wanted = emitted.map((entry) => entry.replace(/^\d+ /, ''));
+  const ofAgent = ({ kind }: ApiEvent): boolean => wanted.includes(kind);
+  let stored: readonly string[] = [];
+  await waitFor(
+    () => {
+      stored = events.since(0).filter(ofAgent).map(({ kind }) => kind);
+      return stored.length >= wanted.length;
+    },
+    { timeoutMs: 20_000, everyMs: 200, what: `all ${wanted.length} events to be stored` },
+  );
+  const differs = wanted.findIndex((kind, i) => stored[i] !== kind);
+  if (differs >= 0 || stored.length !== wanted.length)
+    throw new Error(`event ${differs + 1} of ${wanted.length}: the agent wrote ${wanted[differs]}, the collector has ${stored[differs]} (${stored.length} in all)`);
+}
+
+/** Small and well known; enough to choose faults. */
+function mulberry32(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
