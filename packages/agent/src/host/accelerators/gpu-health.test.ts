@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nvidiaSmi, samples, type FakeGpu } from '../../../../../test/support/nvidia-smi.ts';
-import { type GpuContext, gpuHealth, type GpuLook } from './gpu-health.ts';
+import { gpuHealth } from './gpu-health.ts';
+import type { GpuContext, GpuLook } from './gpu-look.ts';
 import { parseNvidiaXml } from './nvidia-xml.ts';
 import { judge } from './smi.ts';
 import { rememberXid, stillMatter, type KnownXid } from './xid.ts';

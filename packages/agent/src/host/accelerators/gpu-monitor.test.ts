@@ -7,7 +7,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { fakeNvidiaSmi, nvidiaSmi, samples, type FakeGpu } from '../../../../../test/support/nvidia-smi.ts';
 import { eventually } from '../../../../../test/support/wait.ts';
 import { type ChildRequest, type ChildResult, runChild } from '../../stages/child.ts';
-import type { GpuHealth, GpuLook } from './gpu-health.ts';
+import type { GpuHealth } from './gpu-health.ts';
+import type { GpuLook } from './gpu-look.ts';
 import { GpuMonitor, type GpuMonitorOptions } from './gpu-monitor.ts';
 import { judge, Smi } from './smi.ts';
 

@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { z } from 'zod';
 import { replaceFile } from '../atomic-file.ts';
-import { type GpuHealth, gpuHealth, type GpuLook } from './gpu-health.ts';
+import { type GpuHealth, gpuHealth } from './gpu-health.ts';
+import type { GpuLook } from './gpu-look.ts';
 import type { GpuReading, GpuReport } from './gpu-report.ts';
 import { type KnownXid, knownXidSchema, rememberXid, stillMatter } from './xid.ts';
 

@@ -9,7 +9,7 @@ import { formatDurationMs } from '@relight/shared/units';
 import { type ChildRequest, type ChildResult, runChild } from '../../stages/child.ts';
 import { lastLine } from '../../stages/output.ts';
 import { gpuFaultOf } from './gpu-fault.ts';
-import type { GpuLook } from './gpu-health.ts';
+import type { GpuLook } from './gpu-look.ts';
 import { parseNvidiaXml } from './nvidia-xml.ts';
 
 const timeoutMs = 10_000;
