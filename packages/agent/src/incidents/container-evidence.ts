@@ -1,12 +1,11 @@
 /** What is left of a container, and what it said last. */
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
-import { closeSync, fstatSync, readSync } from 'node:fs';
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync, readSync } from 'node:fs';
 import { formatBytes } from '@relight/shared/units';
 import type { Engine } from '../engine/engine.ts';
 import { listPids, readCgroup, readStat, type ProcStat } from '../stages/proc.ts';
 import { openRegular, readTail, segmentsOnDisk } from '../stages/run-files.ts';
-import type { EvidenceSource, Finding, Subject } from './evidence.ts';
+import { notUrgentMs, type EvidenceSource, type Finding, type Subject } from './evidence.ts';
 
 export interface ContainerEvidenceOptions {
   readonly engine: Pick<Engine, 'inspect' | 'inspectRaw'>;
@@ -29,6 +28,7 @@ export function containerEvidence({ engine, runRoot, procRoot = '/proc' }: Conta
     name,
     title,
     light,
+    afterMs: light ? notUrgentMs : 0,
     needsContainer: true,
     read,
   });

@@ -22,6 +22,7 @@ const source = (name: string, read: EvidenceSource['read'], light = false): Evid
   name,
   title: name,
   light,
+  afterMs: 0,
   needsContainer: false,
   read,
 });

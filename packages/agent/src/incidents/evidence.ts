@@ -3,7 +3,7 @@
  * deadline, what fails says why, and what is found is redacted and cut before it is kept.
  */
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
-import type { Clock } from '@relight/shared/clock';
+import { delay, type Clock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { evidenceBytesMax, type EvidenceItem } from '@relight/shared/incident';
 
@@ -31,6 +31,8 @@ export interface EvidenceSource {
   readonly title: string;
   /** Small enough to be looked at for every single failure. */
   readonly light: boolean;
+  /** How long it waits: what is gone in a moment is looked at at once, the rest leaves the recovery its processor time. */
+  readonly afterMs: number;
   /** Only where a container is concerned. */
   readonly needsContainer: boolean;
   /** Throws, or rejects, with the reason why there is nothing. */
@@ -49,6 +51,8 @@ export interface GatherOptions {
 }
 
 const sourceTimeoutMs = 8_000;
+/** The first recovery is over by then, or waits for something else than the processor. */
+export const notUrgentMs = 300;
 
 /** Resolves, never rejects, when every source has answered or its time is over. */
 export async function gatherEvidence(subject: Subject, options: GatherOptions): Promise<void> {
@@ -67,7 +71,7 @@ export async function gatherEvidence(subject: Subject, options: GatherOptions): 
       .filter(({ needsContainer }) => !needsContainer || subject.workload !== null)
       .map(async (source) => {
         try {
-          for (const finding of await withDeadline(clock, (signal) => source.read(subject, signal))) take(source, finding);
+          for (const finding of await withDeadline(clock, (signal) => readLater(source, subject, clock, signal))) take(source, finding);
         } catch (thrown) {
           const { name, title } = source;
           options.found(
@@ -77,6 +81,11 @@ export async function gatherEvidence(subject: Subject, options: GatherOptions): 
         }
       }),
   );
+}
+
+async function readLater(source: EvidenceSource, subject: Subject, clock: Clock, signal: AbortSignal): Promise<readonly Finding[]> {
+  if (source.afterMs > 0) await delay(clock, source.afterMs, signal);
+  return source.read(subject, signal);
 }
 
 async function withDeadline<T>(clock: Clock, read: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 /** What the host itself has to say about a failure. */
-import { delay, type Clock } from '@relight/shared/clock';
+import type { Clock } from '@relight/shared/clock';
 import type { HostMetrics } from '@relight/shared/status';
 import { formatBytes } from '@relight/shared/units';
 import { existsSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { MetricsSampler } from '../host/metrics.ts';
 import { runChild } from '../stages/child.ts';
 import { parseMountinfo } from '../stages/proc.ts';
-import type { EvidenceSource, Finding } from './evidence.ts';
+import { notUrgentMs, type EvidenceSource, type Finding } from './evidence.ts';
 
 export interface HostEvidenceOptions {
   readonly clock: Clock;
@@ -25,33 +25,33 @@ export interface HostEvidenceOptions {
 const childTimeoutMs = 5_000;
 const kernelLinesMax = 300;
 const kernelMs = 10 * 60_000;
+/** It is read with a small delay, and often has the last word. */
 const kernelDelayMs = 2_000;
 const outputBytesMax = 512 * 1024;
 
 export function hostEvidence(options: HostEvidenceOptions): readonly EvidenceSource[] {
   const { procRoot = '/proc', systemdRoot = '/run/systemd/system' } = options;
-  const source = (name: string, title: string, read: EvidenceSource['read']): EvidenceSource => ({
+  const source = (name: string, title: string, afterMs: number, read: EvidenceSource['read']): EvidenceSource => ({
     name,
     title,
     light: false,
+    afterMs,
     needsContainer: false,
     read,
   });
   const gpus = new GpuReport(options.clock);
   return [
-    source('kernel', 'the kernel log of the last ten minutes', (_, signal) => kernel(options, signal)),
-    source('disks', 'space and inodes of the disks', () => disks(options)),
-    source('memory', 'memory of the host', () => memory(procRoot)),
-    source('mounts', 'mounts, as the container saw them', async ({ container }) => [await mounts(procRoot, container?.pid ?? 0)]),
-    source('gpus', 'nvidia-smi', (_, signal) => gpus.read(procRoot, signal)),
-    source('engine', "the engine's journal", (_, signal) => journal(options.clock, systemdRoot, signal)),
-    source('metrics', 'the host in the ten minutes before', async () => metricsTable(options.metrics())),
+    source('kernel', 'the kernel log of the last ten minutes', kernelDelayMs, async () => kernel(options)),
+    source('disks', 'space and inodes of the disks', notUrgentMs, () => disks(options)),
+    source('memory', 'memory of the host', 0, () => memory(procRoot)),
+    source('mounts', 'mounts, as the container saw them', 0, async ({ container }) => [await mounts(procRoot, container?.pid ?? 0)]),
+    source('gpus', 'nvidia-smi', notUrgentMs, (_, signal) => gpus.read(procRoot, signal)),
+    source('engine', "the engine's journal", notUrgentMs, (_, signal) => journal(options.clock, systemdRoot, signal)),
+    source('metrics', 'the host in the ten minutes before', notUrgentMs, async () => metricsTable(options.metrics())),
   ];
 }
 
-async function kernel({ clock, kernelLines }: HostEvidenceOptions, signal: AbortSignal): Promise<Finding[]> {
-  // It is read with a small delay, and often has the last word.
-  await delay(clock, kernelDelayMs, signal);
+function kernel({ clock, kernelLines }: HostEvidenceOptions): Finding[] {
   const found = kernelLines(clock.now() - kernelMs).slice(-kernelLinesMax);
   if (found.length === 0) throw new Error('it says nothing of the last ten minutes');
   return [{ text: found.map(({ at, text }) => `${new Date(at).toISOString()}  ${text}`).join('\n'), keep: 'end' }];
