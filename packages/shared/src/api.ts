@@ -2,7 +2,7 @@
 import type { EventKind, Severity } from './event.ts';
 import type { OutputStream } from './log-stream.ts';
 import type { HostState, Level, Phase } from './phase.ts';
-import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, WorkloadMetrics } from './status.ts';
+import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, SpareStatus, WorkloadMetrics } from './status.ts';
 
 /** 2026-01-01T00:00:00.000Z */
 export type IsoTime = string;
@@ -58,6 +58,12 @@ export interface ApiWorkload {
   readonly lastIncidentId: string | null;
   /** The dependency that it waits for. */
   readonly waitingFor?: string | null | undefined;
+  /** Starts of the container by somebody else. */
+  readonly foreignRestarts?: number | undefined;
+  /** Ways to ready that were begun, and those that came to ready. */
+  readonly recoveries?: { readonly attempted: number; readonly succeeded: number } | undefined;
+  /** Of the prepared spare; null where none is kept. */
+  readonly spare?: { readonly state: SpareStatus['state']; readonly since: IsoTime; readonly reason: string } | null | undefined;
 }
 
 export interface ApiEvent {

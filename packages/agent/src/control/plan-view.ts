@@ -33,6 +33,7 @@ function workloadLines(workload: PlannedWorkload): readonly string[] {
       (watch) =>
         `      ${watch.what}: every ${formatDurationMs(watch.intervalMs)}, at most ${formatDurationMs(watch.timeoutMs)} each; after ${watch.failures} failures in a row: ${watch.restarts}`,
     ),
+    ...(workload.spare === null ? [] : [`  Spare: ${workload.spare}`]),
     ...restartLines('process', workload.restart.process),
     ...restartLines('container', workload.restart.container),
     '  Escalation:',

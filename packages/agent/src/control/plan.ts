@@ -6,6 +6,7 @@ import type { AgentSpec, CheckSpec, Command, GateSpec, MountSpec, SetupItem, Set
 import { templateNames } from '../config/interpolate.ts';
 import { mountCommand } from '../stages/mount-program.ts';
 import { plannedRestart, rungs, type PlannedRestart } from './plan-restart.ts';
+import { spareName } from '../supervisor/spare-state.ts';
 
 export interface Plan {
   readonly config: string;
@@ -33,6 +34,8 @@ export interface PlannedWorkload {
   readonly stages: readonly PlannedStage[];
   readonly live: readonly PlannedWatch[];
   readonly restart: { readonly process: PlannedRestart; readonly container: PlannedRestart };
+  /** What a second container does meanwhile; null where none is kept. */
+  readonly spare: string | null;
   /** Rung by rung, for a person. */
   readonly escalation: readonly string[];
   readonly change: PlannedChange;
@@ -90,6 +93,7 @@ export function planOf(spec: AgentSpec, stateDir: string, stored: (workload: str
         stages: stages(spec, workload),
         live: watches(workload),
         restart: { process: plannedRestart(workload.restart.process), container: plannedRestart(workload.restart.container) },
+        spare: workload.spare === null ? null : plannedSpare(workload),
         escalation: rungs(workload),
         change: plannedChange(stored(workload.name), workload),
       })),
@@ -132,6 +136,9 @@ function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[
     ...workload.ready.map((check) => readyStage(check, workload)),
   ];
 }
+
+const plannedSpare = ({ container }: WorkloadSpec): string =>
+  `${spareName(container.name)} is created, mounted and set up once it is ready, and waits without its process; when the container dies or must make way, it takes over`;
 
 function creation({ name, image, adopt, onDeath: answer }: WorkloadSpec['container']): PlannedStage {
   if (adopt === undefined)

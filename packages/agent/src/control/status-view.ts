@@ -22,6 +22,7 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
     ...(status.workloads.length === 0
       ? ['No workloads are configured.']
       : aligned([headers, ...status.workloads.map((workload) => workloadRow(workload, now))])),
+    ...status.workloads.flatMap((workload) => spareLine(workload, now)),
   ].map(printable);
 }
 
@@ -77,6 +78,11 @@ function workloadRow(workload: WorkloadStatus, now: number): string[] {
     workload.stage === null ? '-' : `${workload.stage}${stageFor}`,
     workload.reason === '' ? '-' : workload.reason,
   ];
+}
+
+function spareLine({ name, spare }: WorkloadStatus, now: number): string[] {
+  if (spare === undefined || spare === null) return [];
+  return [`${name}: spare ${spare.state} for ${since(spare.since, now)}: ${spare.reason}`];
 }
 
 /** Clocks may differ by a little between stamping and reading. */

@@ -56,6 +56,7 @@ export function statusDocument(status: AgentStatus): Record<string, unknown> {
       stageSince: isoTimeOrNull(workload.stageSince),
       nextAttemptAt: isoTimeOrNull(workload.nextAttemptAt),
       readyAt: isoTimeOrNull(workload.readyAt),
+      spare: workload.spare === undefined || workload.spare === null ? null : { ...workload.spare, since: isoTime(workload.spare.since) },
     })),
   };
 }

@@ -23,6 +23,9 @@ export function presentWorkload(host: string, status: WorkloadStatus): ApiWorklo
     restarts: status.restarts,
     lastIncidentId: status.lastIncidentId,
     waitingFor: status.waitingFor ?? null,
+    foreignRestarts: status.foreignRestarts,
+    recoveries: status.recoveries,
+    spare: status.spare === undefined || status.spare === null ? null : { ...status.spare, since: isoTime(status.spare.since) },
   };
 }
 

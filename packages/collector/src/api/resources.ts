@@ -3,7 +3,16 @@ import type { ApiAlert, ApiEvent, ApiHost, ApiIncident, ApiLogEntry, ApiLogGap, 
 import { eventKinds, severities } from '@relight/shared/event';
 import { outputStreams } from '@relight/shared/log-stream';
 import { hostStates, levels, phases } from '@relight/shared/phase';
-import { acceleratorSchema, hostConditionSchema, hostFactsSchema, hostGateSchema, hostMetricsSchema, restartCountsSchema, workloadMetricsSchema } from '@relight/shared/status';
+import {
+  acceleratorSchema,
+  hostConditionSchema,
+  hostFactsSchema,
+  hostGateSchema,
+  hostMetricsSchema,
+  restartCountsSchema,
+  spareStatusSchema,
+  workloadMetricsSchema,
+} from '@relight/shared/status';
 import { z } from 'zod';
 
 const time = z.string().meta({ format: 'date-time' });
@@ -28,6 +37,9 @@ export const workloadSchema = z
     restarts: restartCountsSchema,
     lastIncidentId: z.string().nullable(),
     waitingFor: z.string().nullable().optional(),
+    foreignRestarts: z.number().int().optional(),
+    recoveries: z.object({ attempted: z.number().int(), succeeded: z.number().int() }).optional(),
+    spare: spareStatusSchema.extend({ since: time }).nullable().optional(),
   })
   .meta({ id: 'Workload' }) satisfies z.ZodType<ApiWorkload>;
 
@@ -45,7 +57,10 @@ export const hostSchema = z
     clockSkewMs: z.number().nullable(),
     metrics: hostMetricsSchema.extend({ at: time }).nullable(),
     facts: hostFactsSchema,
-    engine: z.object({ state: z.enum(['up', 'down']), since: time }).nullable().optional(),
+    engine: z
+      .object({ state: z.enum(['up', 'down']), since: time })
+      .nullable()
+      .optional(),
     conditions: z.array(hostConditionSchema.extend({ since: time })).optional(),
     accelerators: z.array(acceleratorSchema).optional(),
     gate: hostGateSchema.extend({ since: time, deadlineAt: time.nullable() }).nullable().optional(),
