@@ -123,11 +123,11 @@ test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 1
   expect(late.length).toBeGreaterThanOrEqual(5 * deaths);
   expect(late.filter(({ receivedAt }) => Date.parse(receivedAt) < backAt)).toEqual([]);
 
-  await waitFor(() => lab.webhook.notifications.length > 0, { timeoutMs: 20_000, what: 'the alert' });
+  await waitFor(() => lab.webhook.alerts().length > 0, { timeoutMs: 20_000, what: 'the alert' });
   await expectLines(leftAt, backAt, generations);
 
   // Told once, and begun when the one death too many happened.
-  const told = lab.webhook.notifications.flatMap(({ body }) => body.alerts);
+  const told = lab.webhook.alerts();
   expect(told.map(({ status, labels }) => `${status} ${labels['alertname']} ${labels['workload']}`)).toEqual([
     'firing RepeatedRestarts mortal',
   ]);

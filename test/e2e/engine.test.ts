@@ -62,7 +62,7 @@ async function outage(): Promise<void> {
 async function settled(mark: number): Promise<void> {
   await worker.next(mark, 'engine.recovered', () => true, 60_000);
   await worker.phase('ready');
-  expect(lab.webhook.notifications).toEqual([]);
+  expect(lab.webhook.alerts()).toEqual([]);
 }
 
 const troubleOf = (kinds: readonly string[]): string[] =>

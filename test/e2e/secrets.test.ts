@@ -120,7 +120,7 @@ describe('after everything that could print them has done so', () => {
         what: `two failures of ${workload}`,
       });
     }
-    await waitFor(() => lab.webhook.notifications.length >= 3, { timeoutMs: 30_000, what: 'alerts of three workloads' });
+    await waitFor(() => lab.webhook.alerts().length >= 3, { timeoutMs: 30_000, what: 'alerts of three workloads' });
     for (const source of ['container', 'process', 'setup', 'mount']) {
       const said = async () =>
         (await lab.fleet.logs({ host, workload: 'talker', source })).some((entry) => JSON.stringify(entry).includes('token '));

@@ -20,6 +20,8 @@ interface Notification {
 export interface Webhook {
   readonly url: string;
   readonly notifications: readonly Notification[];
+  /** Every alert that was told since (epoch milliseconds), in order. Without what this machine itself has to say (its kernel log, its disks): that is no test's doing. */
+  alerts(since?: number): readonly WebhookAlert[];
   /** What to answer from now on; 200 at first. */
   answerWith(status: number): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -41,6 +43,11 @@ export async function startWebhook(): Promise<Webhook> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     notifications,
+    alerts: (since = 0) =>
+      notifications
+        .filter(({ receivedAt }) => receivedAt >= since)
+        .flatMap(({ body }) => body.alerts)
+        .filter(({ labels }) => labels['alertname'] !== 'HostCondition'),
     answerWith: (next) => {
       status = next;
     },
