@@ -1,12 +1,14 @@
 /** A container that was there before Relight: taken over as it runs, and made again exactly when it dies. */
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { dockerApi, type CreateBody } from '../support/docker-api.ts';
-import { startLab, type Lab } from '../support/lab.ts';
+import { programs, startLab, type Lab } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 
 const docker = dockerApi(inject('engineSocket'));
@@ -64,6 +66,15 @@ async function adopt(name: string, document: WorkloadDocument = {}, more: Create
   const id = await docker.run(containerName, image, ['sh', '-c', 'echo content > /anonymous/kept; exec sleep infinity'], more);
   const worker = await Bystander.adopting(lab, name, document);
   return { worker, id };
+}
+
+/** The built agent's preflight on the real engine. */
+async function check(config: string): Promise<{ readonly code: number; readonly stdout: string }> {
+  const asked = promisify(execFile)(process.execPath, [programs.agent, 'check', '--config', config]);
+  return asked.then(
+    ({ stdout }) => ({ code: 0, stdout }),
+    (error: { code: number; stdout: string }) => error,
+  );
 }
 
 /** What two documents of one container may differ in: their instance, their owner, and what Relight says that it changes. */
@@ -156,6 +167,9 @@ describe('an adopted container', () => {
       const { reason } = await worker.phase('held');
       expect(reason).toContain('was started with --rm: the engine deletes it when it ends');
       expect(reason).toContain('relight-agent import container');
+      const { code, stdout } = await check(worker.agent.configFile);
+      expect(code).toBe(1);
+      expect(stdout).toContain('was started with --rm: the engine deletes it when it ends');
       expect(await worker.container()).toMatchObject({ id, status: 'running' });
     } finally {
       await worker.agent.service.stop();
@@ -200,6 +214,7 @@ describe('an adopted container', () => {
         );
       await waitFor(robber, { what: 'the name to be taken', everyMs: 5 });
       const { reason } = await worker.phase('held');
+      expect((await check(worker.agent.configFile)).stdout).toContain('made by Docker Compose (project train, service ray');
       expect(reason).toContain('Docker Compose (project train, service ray');
       await docker.remove(worker.containerName);
       await worker.phase('ready');

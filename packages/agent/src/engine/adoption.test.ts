@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { adoptedCreateOptions, adoptionRefusal, probableSecrets, type AdoptedDocument } from './adoption.ts';
-import { ownerFromLabels, ownerFromProcesses } from './container-owner.ts';
+import { ownerFromLabels, ownerFromName, ownerFromProcesses } from './container-owner.ts';
 
 const id = '0123456789abcdef';
 const document: AdoptedDocument = {
@@ -142,6 +142,11 @@ describe('the other owner', () => {
     [{ 'com.hashicorp.nomad.job_name': 'j' }, 'Nomad (j)'],
   ])('of %j', (labels, who) => {
     expect(ownerFromLabels(labels)?.who ?? null).toBe(who);
+  });
+
+  it('of a container that is called as ray up calls its own', () => {
+    expect(ownerFromName('ray_container')?.who).toContain('ray up');
+    expect(ownerFromName('my_ray_container')).toBeNull();
   });
 
   const client = (argv: readonly string[], cgroup = '0::/system.slice/ray.service') => [{ pid: 7, argv, cgroup }];

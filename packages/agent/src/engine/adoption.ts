@@ -60,7 +60,7 @@ export function adoptionRefusal(document: AdoptedDocument): AdoptionRefusal | nu
   if (document.HostConfig.AutoRemove === true) {
     return {
       why: `the container ${name} was started with --rm: the engine deletes it when it ends, so nothing can be set aside and looked at`,
-      advice: `Write its settings down (relight-agent import container ${name}), use them instead of adopt:, and remove it: docker rm -f ${name}.`,
+      advice: `Write its settings down (relight-agent import container ${name}), use them instead of adopt:, and remove it: docker rm -f ${name}. Made by ray up: relight-agent import ray CLUSTER.yaml.`,
     };
   }
   const orchestrator =

@@ -54,6 +54,15 @@ export function ownerFromProcesses(name: string, processes: readonly HostCommand
   return null;
 }
 
+/** `ray up` leaves no label; these are the names in its examples and in the files of those who copied them. */
+export function ownerFromName(name: string): ContainerOwner | null {
+  if (!/^ray_(container|docker|node)$/.test(name)) return null;
+  return {
+    who: '"ray up" or the autoscaler of the head, by its name',
+    advice: 'Take this host out of the cluster file: the autoscaler sets up again what it counts among its workers.',
+  };
+}
+
 /** Tools that replace running containers by themselves, by their own labels or images. */
 export function isUpdater(image: string, labels: Labels): boolean {
   return /(^|\/)watchtower(:|@|$)/.test(image) || labels['com.centurylinklabs.watchtower'] === 'true';

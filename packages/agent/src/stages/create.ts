@@ -4,7 +4,7 @@ import { specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
 import { adoptedCreateOptions } from '../engine/adoption.ts';
 import { labelsOfAdopted, readAdoption } from '../engine/adoptions.ts';
-import { ownerFromLabels, ownerFromProcesses, type ContainerOwner } from '../engine/container-owner.ts';
+import { ownerFromLabels, ownerFromName, ownerFromProcesses, type ContainerOwner } from '../engine/container-owner.ts';
 import { createOptions, managedLabels, type CreateOptions } from '../engine/create-options.ts';
 import { hostCommands } from '../host/commands.ts';
 import { describeHolder } from '../supervisor/holder.ts';
@@ -83,7 +83,7 @@ async function takeOver(generation: number, context: StageContext): Promise<stri
 
 /** Whoever makes it again and again: its labels tell, or a client that waits for it. */
 async function findOwner(name: string, labels: Readonly<Record<string, string>>): Promise<ContainerOwner | null> {
-  return ownerFromLabels(labels) ?? ownerFromProcesses(name, await hostCommands().catch(() => []));
+  return ownerFromLabels(labels) ?? ownerFromProcesses(name, await hostCommands().catch(() => [])) ?? ownerFromName(name);
 }
 
 function imageMissing(error: RelightError, { spec }: StageContext): RelightError {

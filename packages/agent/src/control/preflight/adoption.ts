@@ -2,7 +2,7 @@
 import type { WorkloadSpec } from '../../config/spec.ts';
 import { adoptionRefusal, type AdoptedDocument } from '../../engine/adoption.ts';
 import { readAdoption } from '../../engine/adoptions.ts';
-import { isUpdater, ownerFromLabels, ownerFromProcesses, type ContainerOwner } from '../../engine/container-owner.ts';
+import { isUpdater, ownerFromLabels, ownerFromName, ownerFromProcesses, type ContainerOwner } from '../../engine/container-owner.ts';
 import { managedLabels } from '../../engine/create-options.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { hostCommands } from '../../host/commands.ts';
@@ -45,7 +45,7 @@ export async function checkAdoption(
 }
 
 export async function ownerOf(name: string, labels: Readonly<Record<string, string>>): Promise<ContainerOwner | null> {
-  return ownerFromLabels(labels) ?? ownerFromProcesses(name, await hostCommands().catch(() => []));
+  return ownerFromLabels(labels) ?? ownerFromProcesses(name, await hostCommands().catch(() => [])) ?? ownerFromName(name);
 }
 
 /** Watchtower and its like stop containers and make them anew whenever their image changes. */

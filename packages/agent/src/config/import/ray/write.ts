@@ -98,6 +98,7 @@ function comment(document: Document, draft: RayDraft): void {
   say([...workload, 'depends_on'], 'While the head is away nothing is tried and nothing is counted');
   say([...workload, 'shell'], "Ray's shell: interactive login, ~/.bashrc read before every command");
   say([...workload, 'container', 'pull_policy'], 'pull_before_run; with missing a dead container is back without asking the registry');
+  say([...workload, 'setup'], '10 minutes for each step unless it has a timeout:, 25 for the whole way (start_deadline:)');
   setup.forEach((item, index) => say([...workload, 'setup', index], origin(source, item.line, item.kind === 'step' ? item.remarks : [])));
   if (start.process !== null) say([...workload, 'process'], origin(source, start.process.line, []));
   say([...workload, 'ready'], 'The head says that this node is ALIVE; remove it when the head has no dashboard');
