@@ -16,6 +16,7 @@ import { stringify } from 'yaml';
 import { startPrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { median } from '../support/statistics.ts';
 import { waitFor } from '../support/wait.ts';
 
 const host = 'bench';
@@ -138,12 +139,4 @@ function report(floors: readonly number[], relights: readonly number[]): void {
   row('bare engine calls', floors);
   row('Relight, kill to ready', relights);
   console.log(`  ratio of medians ${(median(relights) / median(floors)).toFixed(3)} (goal 1.05, limit 1.25)`);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
 }

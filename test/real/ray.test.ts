@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { at } from '../support/bystander.ts';
 import { type Lab, startLab } from '../support/lab.ts';
 import { listProcesses, signalProcess } from '../support/processes.ts';
-import { pidOf, programs, runningNode } from '../support/real/faults.ts';
-import { mountPoint, RayCluster, type RayWorker } from '../support/real/ray-cluster.ts';
+import { faults, findPid, pidOf, programs, runningNode } from '../support/real/faults.ts';
+import { joinCommand, mountPoint, RayCluster, type RayWorker } from '../support/real/ray-cluster.ts';
 import { waitFor } from '../support/wait.ts';
 
 let lab: Lab;
@@ -117,6 +117,51 @@ describe('a head that is lost', () => {
       expect(at(ready)).toBeGreaterThan(backAt);
     }
   });
+});
+
+test('everything at once: container, mount and head, and a raylet while they come back', async () => {
+  const marks = await Promise.all([one, two].map((worker) => worker.bystander.mark()));
+  const elsewhere = await cluster.newMachine('third-head');
+  await Promise.all([
+    cluster.loseHead(),
+    cluster.docker.kill(one.bystander.containerName),
+    pidOf(two, gcsfuse).then((pid) => signalProcess(pid, 'SIGSTOP')),
+  ]);
+  await cluster.startHead(elsewhere);
+  await one.bystander.next(marks[0] ?? 0, 'process.started', undefined, 120_000);
+  await waitFor(() => findPid(one, raylet), { timeoutMs: 60_000, what: 'a raylet to start' });
+  await faults['raylet killed'](one);
+  for (const worker of [one, two]) {
+    await waitFor(async () => (await worker.bystander.status()).phase === 'ready' && (await isJoined(worker)), {
+      timeoutMs: 180_000,
+      everyMs: 200,
+      what: `${worker.bystander.workload} to be of use again`,
+    });
+    expect(await worker.bystander.exec('cat', `${mountPoint}/marker`)).toBe('content\n');
+  }
+  const kinds = await Promise.all([one, two].map((worker, i) => worker.bystander.since(marks[i] ?? 0)));
+  expect(kinds.flat().filter(({ kind }) => kind === 'workload.held')).toEqual([]);
+});
+
+/** Under the id of the raylet that runs. */
+async function isJoined(worker: RayWorker): Promise<boolean> {
+  const pid = await findPid(worker, raylet);
+  return pid !== undefined && (await worker.alive()).includes(await runningNode(worker));
+}
+
+test('a port that another program holds: the worker tries again, and joins when it is free', async () => {
+  const machine = await cluster.newMachine('taken-port');
+  const { pid } = await lab.engine.execDetached(machine.name, { argv: ['python3', '-m', 'http.server', '6700'] });
+  const document = { process: { before: 'ray stop --force', run: `${joinCommand} --node-manager-port=6700` } };
+  const worker = await cluster.startWorker('taken-port', { document, machine });
+  // Ray says no more than that its raylet did not start, after 30 s.
+  const exited = await worker.bystander.next(0, 'process.exited', undefined, 120_000);
+  expect(exited.data).toMatchObject({ exitCode: 1 });
+  signalProcess(pid, 'SIGKILL');
+  await worker.ready();
+  expect(await isJoined(worker)).toBe(true);
+  await worker.bystander.agent.service.stop();
+  await cluster.docker.remove(worker.bystander.containerName);
 });
 
 describe('a worker is held', () => {

@@ -30,6 +30,8 @@ export const containerOptions = {
 export interface WorkerOptions {
   readonly document?: WorkloadDocument;
   readonly image?: string;
+  /** Default: a new one. */
+  readonly machine?: NetworkHolder;
 }
 
 export class RayCluster implements AsyncDisposable {
@@ -85,7 +87,9 @@ export class RayCluster implements AsyncDisposable {
     this.#head = where;
     const command = `exec ray start --head --port=6379 --dashboard-host=0.0.0.0 --num-cpus=0 ${small} --block`;
     const HostConfig = { NetworkMode: where.mode, ShmSize: 128 << 20 };
-    await this.docker.run(this.#headName, this.parts.image, ['sh', '-c', command], { HostConfig });
+    // Ray's own settings. Default of the first: 10 s, with which a raylet that hangs is DEAD after 65 s.
+    const Env = ['RAY_health_check_timeout_ms=3000'];
+    await this.docker.run(this.#headName, this.parts.image, ['sh', '-c', command], { HostConfig, Env });
     // Renamed into place: a half written address is none.
     writeFileSync(`${this.#headFile}.new`, where.address);
     renameSync(`${this.#headFile}.new`, this.#headFile);
@@ -127,7 +131,8 @@ export class RayCluster implements AsyncDisposable {
   workerDocument(machine: NetworkHolder, { container, ...more }: WorkloadDocument = {}): WorkloadDocument {
     return {
       depends_on: [{ tcp: '${HEAD}:6379', timeout: '2s' }],
-      container: { ...containerOptions, network_mode: machine.mode, ...container },
+      // Default: a raylet gives a head up after 60 s.
+      container: { ...containerOptions, network_mode: machine.mode, environment: { RAY_gcs_rpc_server_reconnect_timeout_s: '20' }, ...container },
       mounts: [this.gcsfuse()],
       process: { before: 'ray stop --force', run: joinCommand, stop_timeout: '5s' },
       ready: [{ ray_node: { dashboard: 'http://${HEAD}:8265' } }, { exec: `test -e ${mountPoint}/marker` }],
@@ -139,8 +144,8 @@ export class RayCluster implements AsyncDisposable {
     };
   }
 
-  async startWorker(name: string, { document, image }: WorkerOptions = {}): Promise<RayWorker> {
-    const machine = await this.newMachine(name);
+  async startWorker(name: string, { document, image, machine: given }: WorkerOptions = {}): Promise<RayWorker> {
+    const machine = given ?? (await this.newMachine(name));
     const wanted = this.workerDocument(machine, document);
     const vars = { HEAD: { run: ['cat', this.#headFile] } };
     const bystander = await Bystander.start(this.lab, name, image ?? this.parts.image, wanted, {}, {}, { vars });
