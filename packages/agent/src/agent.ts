@@ -431,7 +431,9 @@ class Agent {
     const reason = !preempted && down === 'reboot' ? 'rebooting' : 'stopped';
     const because = lost
       ? ': its state directory was deleted or taken over, it starts over'
-      : { no: '', reboot: ': the machine goes down for a reboot', poweroff: ': the machine is switched off' }[down];
+      : preempted
+        ? ': the machine is preempted'
+        : { no: '', reboot: ': the machine goes down for a reboot', poweroff: ': the machine is switched off' }[down];
     this.#emit({
       kind: 'agent.stopped',
       severity: lost ? 'error' : 'info',
@@ -526,6 +528,8 @@ class Agent {
   }
 
   #engineEvent(event: EngineEvent): void {
+    // While the engine is asked what happened, the host is.
+    if (event.type === 'container') this.#gate.glance();
     const loop = this.#loops.get(event.attributes['relight.workload'] ?? '');
     const order = loop === undefined ? null : otherHands(event, loop.state);
     if (order !== null) this.#incidents.incidents.observe(order);

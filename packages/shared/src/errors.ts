@@ -61,6 +61,7 @@ export const catalogue = {
 
   // Stages
   'variable-failed': entry('A variable could not be resolved', 'Run its command by hand on this host.'),
+  'gate-closed': entry('The host is not fit for a recovery', 'Nothing: it waits for what the message names, without cost to its budget.'),
   'dependency-down': entry('A dependency does not answer', 'Nothing: the workload waits for it without cost to its budget.'),
   'stage-timeout': entry('A stage exceeded its deadline', 'Raise its timeout or find out why it hangs.'),
   'mount-failed': entry('The mount program failed', 'Read its output: relight tail --source mount.'),

@@ -50,6 +50,8 @@ export function failed(work: Work, op: Op, failure: Failure): void {
     work.effect({ kind: 'observe' });
     return;
   }
+  // Nothing has begun; the gate has said why, and says when it opens.
+  if (failure.code === 'gate-closed') return;
   if (failure.code === 'dependency-down' || failure.code === 'variable-failed') {
     if (work.state.suspect === null) waitFor(work, failure);
     else excused(work, failure);

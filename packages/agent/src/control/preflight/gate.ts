@@ -2,7 +2,14 @@
 import { join } from 'node:path';
 import { connects } from '../../checks/tcp.ts';
 import type { AgentSpec, GateSpec } from '../../config/spec.ts';
-import { seeHandsOff, seePackageManager, seePendingReboot, seeScheduledShutdown, type ReadingsOptions } from '../../host/gate/readings.ts';
+import {
+  asksPackageManager,
+  seeHandsOff,
+  seePackageManager,
+  seePendingReboot,
+  seeScheduledShutdown,
+  type ReadingsOptions,
+} from '../../host/gate/readings.ts';
 import { ok, warning, type Finding } from './finding.ts';
 
 const tcpTimeoutMs = 5_000;
@@ -17,7 +24,7 @@ export async function checkGate(spec: AgentSpec, stateDir: string, wallNow: numb
   };
   const seen = [
     seeHandsOff(options, wallNow),
-    ...[seePackageManager(options)].filter((item) => item !== null),
+    ...(asksPackageManager(gate) ? [await seePackageManager(options)] : []),
     seePendingReboot(options, wallNow),
     seeScheduledShutdown(options, wallNow),
   ];

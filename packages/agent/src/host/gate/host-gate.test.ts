@@ -75,9 +75,7 @@ async function bench({ spec = {}, rebooted = false, steps = [] }: Given = {}) {
     root,
     procRoot: join(root, 'proc'),
   });
-  const started = gate.start();
-  clock.advance(1_000);
-  await started;
+  await gate.start();
   return {
     gate,
     told,
@@ -157,6 +155,7 @@ describe('the gate at work', () => {
     write('proc/locks', readFileSync('/proc/locks', 'utf8'));
     write(`proc/${lock.pid}/stat`, readFileSync(`/proc/${lock.pid}/stat`, 'utf8'));
     clock.advance(10_000);
+    await waitFor(() => !gate.open, { what: 'the gate to close' });
     const message = `dpkg (pid ${lock.pid}) holds ${join(root, 'lock')}`;
     expect(gate.status()).toMatchObject({ state: 'waiting', reason: `the host's gate: ${message}` });
     expect(conditions()).toMatchObject([{ name: 'package-manager-busy', severity: 'info', reason: message }]);
@@ -275,7 +274,7 @@ describe('TCP targets', () => {
     await new Promise((resolve) => server.close(resolve));
     clock.advance(2_000);
     await expect(gate.confirm()).rejects.toMatchObject({
-      code: 'dependency-down',
+      code: 'gate-closed',
       message: `the host's gate: tcp ${address}: connection refused`,
     });
     expect(told.at(-1)).toBe(`the host's gate: tcp ${address}: connection refused`);

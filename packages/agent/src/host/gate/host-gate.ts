@@ -14,7 +14,9 @@ import { clearOf, gateDueAt, initialGate, look, type GateNews, type GateState, t
 import type { GuardSpec, HandsOff } from './hands-off.ts';
 import type { HostSetup } from './host-setup.ts';
 import {
+  asksPackageManager,
   beforeSetup,
+  packageManagerUnknown,
   readUptimeMs,
   seeBoot,
   seeHandsOff,
@@ -67,6 +69,9 @@ export class HostGate {
   #state: GateState;
   #bootId: string;
   #engine: { readonly up: boolean; readonly reason: string } = { up: false, reason: 'not asked yet' };
+  #packageManager = packageManagerUnknown;
+  #packageManagerAt = -Infinity;
+  #askingPackageManager: Promise<void> | null = null;
   #timer: Timer | null = null;
   #lookedAt = -Infinity;
   #looking = false;
@@ -88,7 +93,7 @@ export class HostGate {
 
   /** Resolves when the first look has been taken; its outcome has been told by then. */
   async start(): Promise<void> {
-    const answers = this.#tcp.ask(0);
+    const answers = Promise.all([this.#tcp.ask(0), this.#askPackageManager(0)]);
     await Promise.race([answers, new Promise<void>((resolve) => void this.#options.clock.after(firstAnswersMs, resolve))]);
     if (this.#stopped) return;
     this.#started = true;
@@ -113,19 +118,36 @@ export class HostGate {
     this.look();
   }
 
-  /** Something may begin an attempt: what can be read at once is read again, unless that was just done. Takes well below 1 ms. */
+  /**
+   * Something may begin an attempt: what can be read at once is read again, unless that was just done; what takes longer is
+   * asked for, so that it is known when the attempt begins. Takes a tenth of a millisecond.
+   */
   glance(): void {
-    if (this.#started && this.#options.now() - this.#lookedAt >= glanceMsMin) this.look();
+    if (!this.#started || this.#options.now() - this.#lookedAt < glanceMsMin) return;
+    void this.#askPackageManager(glanceMsMin);
+    this.look();
   }
 
-  /** As `glance`, and the TCP targets are asked. Fails with dependency-down. */
+  /** An attempt begins: everything that was not just asked is asked now. Fails with gate-closed. */
   async confirm(): Promise<void> {
+    if (!this.#started) return;
+    await Promise.all([this.#tcp.ask(freshAnswerMs), this.#askPackageManager(glanceMsMin)]);
     this.glance();
-    await this.#tcp.ask(freshAnswerMs);
-    const dead = this.#tcp.answers().find(({ outcome }) => outcome?.ok === false);
-    const known = this.#state.conditions.find(({ name }) => name === `tcp ${dead?.address}`);
-    if (dead === undefined || known?.waived === true) return;
-    throw new RelightError('dependency-down', `the host's gate: tcp ${dead.address}: ${dead.outcome?.message}`);
+    if (!this.open) throw new RelightError('gate-closed', this.#state.reason);
+  }
+
+  /** Resolves when the answer is at most `ageMsMax` old. */
+  #askPackageManager(ageMsMax: number): Promise<void> {
+    const { spec, clock } = this.#options;
+    if (!asksPackageManager(spec) || clock.monotonic() - this.#packageManagerAt <= ageMsMax) return Promise.resolve();
+    this.#askingPackageManager ??= seePackageManager(this.#options).then((seen) => {
+      this.#askingPackageManager = null;
+      this.#packageManagerAt = clock.monotonic();
+      const changed = seen.reading.message !== this.#packageManager.reading.message;
+      this.#packageManager = seen;
+      if (changed) this.look();
+    });
+    return this.#askingPackageManager;
   }
 
   look(): void {
@@ -161,7 +183,7 @@ export class HostGate {
     const seen: readonly Seen[] = [
       guard,
       boot,
-      ...[seePackageManager(this.#options)].filter((item) => item !== null),
+      ...(asksPackageManager(spec) ? [this.#packageManager] : []),
       seePendingReboot(this.#options, wallNow),
       seeScheduledShutdown(this.#options, wallNow),
     ];
@@ -175,8 +197,13 @@ export class HostGate {
     if (shown(state) !== shown(before)) onChange();
     this.#timer?.cancel();
     const dueAt = gateDueAt(state, spec, now);
-    this.#timer = clock.after(Math.max(1, Math.min(state.open ? restMs : waitingMs, (dueAt ?? Infinity) - now)), () => this.look());
+    this.#timer = clock.after(Math.max(1, Math.min(state.open ? restMs : waitingMs, (dueAt ?? Infinity) - now)), () => this.#onTimer());
     if (clearOf(state, (name) => beforeSetup.has(name), spec, now)) queueMicrotask(() => setup.nudge());
+  }
+
+  #onTimer(): void {
+    void this.#askPackageManager(0);
+    this.look();
   }
 
   #otherReadings(): readonly Reading[] {

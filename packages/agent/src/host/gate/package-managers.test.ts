@@ -21,8 +21,8 @@ function write(path: string, text: string): void {
 const frontend = '/var/lib/dpkg/lock-frontend';
 
 describe('a package manager at work', () => {
-  test('a lock file that nobody holds says nothing', () => {
-    expect(packageManagerAtWork({ root: scratchRoot(frontend, '/var/lib/dpkg/lock', '/var/lib/apt/lists/lock') })).toBeNull();
+  test('a lock file that nobody holds says nothing', async () => {
+    expect(await packageManagerAtWork({ root: scratchRoot(frontend, '/var/lib/dpkg/lock', '/var/lib/apt/lists/lock') })).toBeNull();
   });
 
   test.each([frontend, '/var/lib/dpkg/lock', '/var/lib/apt/lists/lock', '/var/cache/apt/archives/lock', '/var/lib/rpm/.rpm.lock'])(
@@ -30,18 +30,18 @@ describe('a package manager at work', () => {
     async (file) => {
       const root = scratchRoot(file);
       const lock = await holdLock(join(root, file));
-      const holder = packageManagerAtWork({ root });
+      const holder = await packageManagerAtWork({ root });
       expect(holder).toEqual({ pid: lock.pid, name: 'apt-get', file: join(root, file) });
       expect(holder === null ? '' : describeHolder(holder)).toBe(`apt-get (pid ${lock.pid}) holds ${join(root, file)}`);
       await lock.release();
-      expect(packageManagerAtWork({ root })).toBeNull();
+      expect(await packageManagerAtWork({ root })).toBeNull();
     },
   );
 
   test('the real lock of this machine', async ({ skip }) => {
     if (!existsSync(frontend)) skip('no dpkg here');
     const lock = await holdLock(frontend);
-    const holder = packageManagerAtWork();
+    const holder = await packageManagerAtWork();
     await lock.release();
     expect(holder).toEqual({ pid: lock.pid, name: 'apt-get', file: frontend });
   });
@@ -49,27 +49,27 @@ describe('a package manager at work', () => {
   test('a reader (rpm -q) changes nothing', async () => {
     const root = scratchRoot('/var/lib/rpm/.rpm.lock');
     await using _ = await holdLock(join(root, '/var/lib/rpm/.rpm.lock'), 'read');
-    expect(packageManagerAtWork({ root })).toBeNull();
+    expect(await packageManagerAtWork({ root })).toBeNull();
   });
 
   test('the lock of another file with the same name, as in a container, is not ours', async () => {
     const root = scratchRoot(frontend);
     await using _ = await holdLock(join(scratchRoot(frontend), frontend));
-    expect(packageManagerAtWork({ root })).toBeNull();
+    expect(await packageManagerAtWork({ root })).toBeNull();
   });
 
   test('further files count, alone or beside the others; flock too', async () => {
     const root = scratchRoot();
     const own = join(root, 'provisioning.lock');
     await using lock = await holdLock(own, 'flock', 'puppet');
-    expect(packageManagerAtWork({ root })).toBeNull();
+    expect(await packageManagerAtWork({ root })).toBeNull();
     const expected = { pid: lock.pid, name: 'puppet', file: own };
-    expect(packageManagerAtWork({ root, furtherFiles: [own] })).toEqual(expected);
-    expect(packageManagerAtWork({ root, furtherFiles: [own], only: 'further' })).toEqual(expected);
+    expect(await packageManagerAtWork({ root, furtherFiles: [own] })).toEqual(expected);
+    expect(await packageManagerAtWork({ root, furtherFiles: [own], only: 'further' })).toEqual(expected);
     await using _ = await holdLock(join(scratchRoot(), 'x'));
     const other = scratchRoot(frontend);
     await using __ = await holdLock(join(other, frontend));
-    expect(packageManagerAtWork({ root: other, only: 'further' })).toBeNull();
+    expect(await packageManagerAtWork({ root: other, only: 'further' })).toBeNull();
   });
 
   test('where the kernel shows another device than stat, the open file of the holder decides', async () => {
@@ -80,7 +80,7 @@ describe('a package manager at work', () => {
     const procRoot = scratchRoot();
     symlinkSync(`/proc/${lock.pid}`, join(procRoot, String(lock.pid)));
     write(join(procRoot, 'locks'), table.replaceAll(/ [\da-f]+:[\da-f]+:(\d+) /g, ' 00:99:$1 '));
-    expect(packageManagerAtWork({ root, procRoot })).toMatchObject({ pid: lock.pid });
+    expect(await packageManagerAtWork({ root, procRoot })).toMatchObject({ pid: lock.pid });
   });
 
   describe('files with a pid', () => {
@@ -94,24 +94,24 @@ describe('a package manager at work', () => {
       ['/run/zypp.pid', 'zypper'],
       ['/run/yum.pid', 'yum'],
       ['/var/lib/dnf/rpmdb_lock.pid', 'dnf'],
-    ])('%s of a living %s counts', (file, name) => {
+    ])('%s of a living %s counts', async (file, name) => {
       const root = scratchRoot();
       write(join(root, file), '4242\n');
-      expect(packageManagerAtWork({ root, procRoot: running(4242, name) })).toEqual({ pid: 4242, name, file: join(root, file) });
+      expect(await packageManagerAtWork({ root, procRoot: running(4242, name) })).toEqual({ pid: 4242, name, file: join(root, file) });
     });
 
     test.each([
       ['its process is gone', '4242', 1, 'init'],
       ['its pid is somebody else now', '4242', 4242, 'sshd'],
       ['it holds no pid', 'garbage', 4242, 'yum'],
-    ])('one that was left behind says nothing: %s', (_, text, pid, name) => {
+    ])('one that was left behind says nothing: %s', async (_, text, pid, name) => {
       const root = scratchRoot();
       write(join(root, '/run/yum.pid'), text);
-      expect(packageManagerAtWork({ root, procRoot: running(pid, name) })).toBeNull();
+      expect(await packageManagerAtWork({ root, procRoot: running(pid, name) })).toBeNull();
     });
   });
 
-  test('without a table of locks nothing can be told', () => {
-    expect(() => packageManagerAtWork({ root: scratchRoot(frontend), procRoot: scratchRoot() })).toThrow(/ENOENT/);
+  test('without a table of locks nothing can be told', async () => {
+    await expect(packageManagerAtWork({ root: scratchRoot(frontend), procRoot: scratchRoot() })).rejects.toThrow(/ENOENT/);
   });
 });

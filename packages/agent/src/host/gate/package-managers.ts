@@ -2,6 +2,7 @@
  * Is a package manager at work? It replaces drivers, libraries and the engine under our feet, and a start in the middle of that
  * fails in ways that nobody understands later. Told by who really holds its locks; nothing is ever waited for here.
  */
+import { readFile } from 'node:fs/promises';
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readStat } from '../../stages/proc.ts';
@@ -47,17 +48,21 @@ export interface LockProbe {
   readonly only?: 'all' | 'further';
 }
 
-/** Null: idle, as far as can be told. Throws when /proc/locks cannot be read. */
-export function packageManagerAtWork({
+/**
+ * Null: idle, as far as can be told. Fails when /proc/locks cannot be read. Asynchronous because the kernel halts everybody's
+ * locking for that table, which takes it up to tens of milliseconds.
+ */
+export async function packageManagerAtWork({
   root = '/',
   procRoot = '/proc',
   furtherFiles = [],
   only = 'all',
-}: LockProbe = {}): LockHolder | null {
-  if (only === 'further') return lockHolder(furtherFiles, procRoot);
+}: LockProbe = {}): Promise<LockHolder | null> {
+  const locks = parseLocks(await readFile(join(procRoot, 'locks'), 'utf8'));
+  if (only === 'further') return lockHolder(locks, furtherFiles, procRoot);
   const files = [...lockFiles.map((file) => join(root, file)), ...furtherFiles];
   return (
-    lockHolder(files, procRoot) ??
+    lockHolder(locks, files, procRoot) ??
     pidFileHolder(
       pidFiles.map((file) => join(root, file)),
       procRoot,
@@ -67,8 +72,7 @@ export function packageManagerAtWork({
 
 export const describeHolder = ({ pid, name, file }: LockHolder): string => `${name}${pid === null ? '' : ` (pid ${pid})`} holds ${file}`;
 
-function lockHolder(files: readonly string[], procRoot: string): LockHolder | null {
-  const locks = parseLocks(readFileSync(join(procRoot, 'locks'), 'utf8'));
+function lockHolder(locks: readonly HeldLock[], files: readonly string[], procRoot: string): LockHolder | null {
   if (locks.length === 0) return null;
   for (const file of files) {
     const stat = statSync(file, { throwIfNoEntry: false });

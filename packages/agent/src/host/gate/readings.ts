@@ -67,11 +67,16 @@ export function readUptimeMs(procRoot = '/proc'): number {
   return Math.round(Number(readFileSync(join(procRoot, 'uptime'), 'utf8').split(' ')[0]) * 1_000);
 }
 
-export function seePackageManager({ spec, root, procRoot }: ReadingsOptions): Seen | null {
-  if (!spec.packageManagerIdle && spec.lockFiles.length === 0) return null;
-  const name = 'package manager';
+const packageManager = 'package manager';
+
+/** Before the first answer. */
+export const packageManagerUnknown: Seen = { reading: settles(packageManager, false, 'not asked yet') };
+export const asksPackageManager = ({ packageManagerIdle, lockFiles }: GateSpec): boolean => packageManagerIdle || lockFiles.length > 0;
+
+export async function seePackageManager({ spec, root, procRoot }: ReadingsOptions): Promise<Seen> {
+  const name = packageManager;
   try {
-    const holder = packageManagerAtWork({
+    const holder = await packageManagerAtWork({
       ...(root === undefined ? {} : { root }),
       ...(procRoot === undefined ? {} : { procRoot }),
       furtherFiles: spec.lockFiles,
