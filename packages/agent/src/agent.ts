@@ -282,7 +282,8 @@ class Agent {
           engine: this.#engine,
           runs: this.#runs,
           mountProbes: mounts,
-          prober: (onResult) => new Prober({ engine: this.#engine, clock, mounts, gpus: this.#accelerators, shell: workload.shell, onResult }),
+          prober: (onResult) =>
+            new Prober({ engine: this.#engine, clock, mounts, gpus: this.#accelerators, shell: workload.shell, onResult }),
           resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
           secrets: this.#secretsOf(workload.name),
           gate: this.#gate,

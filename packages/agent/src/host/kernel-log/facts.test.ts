@@ -196,7 +196,7 @@ describe('trouble', () => {
     ['I/O error, dev sda, sector 42 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 2', 'disk-errors', 'sda'],
     ['Buffer I/O error on dev sda1, logical block 3, async page read', 'disk-errors', 'sda1'],
     ['critical medium error, dev sdc, sector 1', 'disk-errors', 'sdc'],
-    ['INFO: task kworker/u4:2:1234 blocked for more than 120 seconds.', 'hung-task', 'kworker/u4:2'],
+    ['INFO: task kworker/u4:2:1234 blocked for more than 120 seconds.', 'hung-task', ''],
     ['watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [python:1234]', 'cpu-stall', '3'],
     ['BUG: unable to handle page fault for address: 0000000000001234', 'kernel-oops', ''],
     ['mce: [Hardware Error]: CPU 0: Machine Check Exception: 5 Bank 4: b200000000070f0f', 'hardware-error', ''],
