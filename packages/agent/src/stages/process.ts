@@ -1,11 +1,11 @@
 /** Purges what earlier runs left, runs `before` to its end, starts the process. */
 import { RelightError } from '@relight/shared/errors';
-import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
-import { formatRunId, parseRunId } from '../supervisor/run-id.ts';
+import type { Op, OpValue } from '../supervisor/op.ts';
 import { containerOf } from './context.ts';
 import { classify } from '../supervisor/classify.ts';
 import { describeExit, lastLines, splitLines, tailBytes, withOutput } from './output.ts';
 import { freeTpus } from './free-tpus.ts';
+import { namedRun } from './named-run.ts';
 import { setSessionAside } from './stale-session.ts';
 import type { StageContext } from './stage.ts';
 
@@ -39,11 +39,4 @@ export async function startProcess(
   await freeTpus(op, context);
   context.progress('start the process');
   return { kind: 'process', run: await runs.start({ ...request, run: op.run, command: spec.process.run }, signal) };
-}
-
-/** Something that belongs to a run: same number, so that it is purged with it, and a log of its own. */
-export function namedRun(run: RunRef, name: string): RunRef {
-  const parts = parseRunId(run.runId);
-  if (parts === undefined) throw new RelightError('internal', `"${run.runId}" is not the id of a run`);
-  return { runId: formatRunId({ ...parts, name }), kind: run.kind, name };
 }

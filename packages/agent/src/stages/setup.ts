@@ -7,7 +7,7 @@ import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
 import { containerOf, endedWithin, throwIfAborted } from './context.ts';
 import { classify } from '../supervisor/classify.ts';
 import { describeExit, lastLines, splitLines, tailBytes, withOutput } from './output.ts';
-import { namedRun } from './process.ts';
+import { namedRun } from './named-run.ts';
 import type { StageContext } from './stage.ts';
 
 type SetupValue = Extract<OpValue, { kind: 'setup' }>;

@@ -1,7 +1,7 @@
 /** Before a process that failed on the session directory of another cluster: Ray is stopped, the directory set aside, not deleted. */
 import { containerOf, endedWithin } from './context.ts';
 import { describeExit } from './output.ts';
-import { namedRun } from './process.ts';
+import { namedRun } from './named-run.ts';
 import type { Op } from '../supervisor/op.ts';
 import type { StageContext } from './stage.ts';
 

@@ -30,7 +30,10 @@ export function waitFor(work: Work, failure: Failure): void {
   work.enter('waiting', failure.message);
 }
 
-const nameOf = (failure: Failure): string => String(failure.data['dependency'] ?? failure.data['variable'] ?? failure.message);
+function nameOf({ data, message }: Failure): string {
+  const name = data['dependency'] ?? data['variable'];
+  return typeof name === 'string' ? name : message;
+}
 
 function tell(work: Work, failure: Failure): void {
   const missing = nameOf(failure);
