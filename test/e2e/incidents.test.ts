@@ -1,6 +1,7 @@
 /** Failures on a real engine, and what somebody reads about them who was told nothing else: the cause, first. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { ApiIncident } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -184,6 +185,34 @@ test('a mount that died before the process: the mount', () =>
       expect(cause).toMatch(/^the mount data \(\/data\) died/);
     },
   ));
+
+test('the head went away while the worker was ready: the head, and no restart is counted', async () => {
+  const head = createServer();
+  const listen = (port: number): Promise<void> => new Promise((resolve) => head.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = head.address() as AddressInfo;
+  const address = `127.0.0.1:${port}`;
+  await withWorker(
+    'dependent',
+    {
+      ...talker,
+      depends_on: [{ tcp: address }],
+      live: [{ tcp: address, interval: '300ms', timeout: '1s', failures: 2, restarts: 'process' }],
+    },
+    async (worker) => {
+      await new Promise<void>((resolve) => head.close(() => resolve()));
+      const open = await waitFor(async () => (await incidentsOf(worker, { state: 'open' }))[0], { what: 'the open incident' });
+      expect(open).toMatchObject({
+        code: 'dependency-down',
+        cause: expect.stringContaining(`the dependency ${address} does not answer`) as string,
+      });
+      await listen(port);
+      expect(await over(worker)).toMatchObject({ id: open.id, code: 'dependency-down' });
+      expect((await worker.status()).restarts).toEqual({ process: 0, container: 0, host: 0 });
+    },
+  );
+  head.close();
+});
 
 test('held: what a person must do; open until it is done', async () => {
   const repository = `relight-missing-${process.pid}`;

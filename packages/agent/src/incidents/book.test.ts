@@ -117,6 +117,8 @@ test('a dependency that goes while the workload is ready is its incident; one th
   expect(told.tell({ kind: 'workload.ready' }, 9_000).closed).toMatchObject([
     { timeToDetectMs: 0, timeToRecoverMs: 4_000, attempts: { process: 0 } },
   ]);
+  told.tell(missing, 9_500);
+  expect(told.tell({ kind: 'workload.phase-changed', data: { from: 'degraded', to: 'ready' } }, 9_900).closed).toHaveLength(1);
   told.tell({ kind: 'workload.paused' }, 10_000);
   expect(told.tell(missing, 11_000).opened).toBeNull();
 });

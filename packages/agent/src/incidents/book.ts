@@ -93,7 +93,7 @@ function takeWorkload(book: Book, event: BookEvent, workload: string, { freshId 
   const open = book.open[workload];
   if (open !== undefined) {
     const next = revise(open, entry);
-    if (event.kind === 'workload.ready') return close(book, workload, next, entry);
+    if (isBack(entry)) return close(book, workload, next, entry);
     return turn({ ...book, ...pausing(book, event), open: { ...book.open, [workload]: next } }, next.id, [next]);
   }
   const late = explains(entry) ? book.settling.find((incident) => incident.workload === workload) : undefined;
@@ -277,6 +277,10 @@ function failureTime(timeline: readonly TimelineEntry[], openedAt: number): numb
     .find((entry) => (entry.kind === 'check.failed' && !isMissing(entry)) || entry.kind === 'container.oom');
   return sign?.at ?? first.at;
 }
+
+/** Ready, or ready again without having been restarted: its checks answer as they did before. */
+const isBack = ({ kind, data }: TimelineEntry): boolean =>
+  kind === 'workload.ready' || (kind === 'workload.phase-changed' && data['from'] === 'degraded' && data['to'] === 'ready');
 
 /** A dependency that was there does not answer any more. */
 const isMissing = ({ kind, data }: TimelineEntry): boolean => kind === 'check.failed' && data['code'] === 'dependency-down';

@@ -24,19 +24,20 @@ const processesMax = 500;
 const pageBytes = 4_096;
 
 export function containerEvidence({ engine, runRoot, procRoot = '/proc' }: ContainerEvidenceOptions): readonly EvidenceSource[] {
-  const source = (name: string, title: string, light: boolean, read: EvidenceSource['read']): EvidenceSource => ({
+  const source = (name: string, title: string, light: boolean, afterMs: number, read: EvidenceSource['read']): EvidenceSource => ({
     name,
     title,
     light,
-    afterMs: light ? notUrgentMs : 0,
+    afterMs,
     needsContainer: true,
     read,
   });
   return [
-    source('processes', 'processes of the container', false, (subject) => processes(procRoot, subject)),
-    source('log:run', 'output of its runs', true, async (subject) => runLogs(runRoot, subject)),
-    source('log:container', "the container's own output", true, (subject, signal) => containerLog(engine, subject, signal)),
-    source('inspect', "the engine's document of the container", false, (subject, signal) => inspect(engine, subject, signal)),
+    source('processes', 'processes of the container', false, 0, (subject) => processes(procRoot, subject)),
+    // At once: a moment later the newest run is the next one.
+    source('log:run', 'output of its runs', true, 0, async (subject) => runLogs(runRoot, subject)),
+    source('log:container', "the container's own output", true, notUrgentMs, (subject, signal) => containerLog(engine, subject, signal)),
+    source('inspect', "the engine's document of the container", false, 0, (subject, signal) => inspect(engine, subject, signal)),
   ];
 }
 

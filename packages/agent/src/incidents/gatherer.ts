@@ -23,8 +23,9 @@ const completeMax = 3;
 const lightMax = 10;
 const lines = 500;
 const lightLines = 50;
+/** Half of it for what is urgent. */
 const bytesMax = 512 * 1024;
-const lightBytesMax = 32 * 1024;
+const lightBytesMax = 64 * 1024;
 /** Later in the same incident: what another failure has to say is worth its last lines. */
 const againMs = 5_000;
 const startsAgain: ReadonlySet<BookEvent['kind']> = new Set(['container.died', 'process.exited', 'workload.held']);
@@ -44,7 +45,8 @@ export class Gatherer {
   readonly #past = new Map<string, number[]>();
   /** By incident. */
   readonly #seen = new Map<string, Seen>();
-  readonly #busy = new Map<string, { readonly containerId: string | null; readonly done: Promise<void> }>();
+  /** By workload: until when, and which containers are read. */
+  readonly #busy = new Map<string, { readonly containerIds: readonly string[]; readonly done: Promise<void> }>();
 
   constructor(options: GathererOptions) {
     this.#options = options;
@@ -74,20 +76,22 @@ export class Gatherer {
     if (amount !== 'none') this.#start(incident, event, amount, '');
   }
 
-  /** One at a time for each workload. */
+  /** What is urgent at once; the rest of one workload after the other. */
   #start(incident: Incident, event: BookEvent, amount: Amount, suffix: string): void {
     const key = incident.workload ?? '';
     const subject = this.#subject(incident, event, amount);
-    const before = this.#busy.get(key)?.done ?? Promise.resolve();
-    const done = before.then(() => this.#gather(incident.id, subject, amount, suffix));
-    const entry = { containerId: subject.container?.id ?? null, done };
+    const urgent = this.#gather(incident.id, subject, amount, suffix, ({ afterMs }) => afterMs === 0);
+    const before = this.#busy.get(key) ?? { containerIds: [], done: Promise.resolve() };
+    const rest = before.done.then(() => this.#gather(incident.id, subject, amount, suffix, ({ afterMs }) => afterMs > 0));
+    const done = Promise.all([urgent, rest]).then(() => undefined);
+    const entry = { containerIds: [...before.containerIds, subject.container?.id ?? ''], done };
     this.#busy.set(key, entry);
     void done.then(() => (this.#busy.get(key) === entry ? this.#busy.delete(key) : false));
   }
 
   /** Resolves when nothing of this container is being read any more. */
   async captured(containerId: string): Promise<void> {
-    await Promise.all([...this.#busy.values()].filter((busy) => busy.containerId === containerId).map(({ done }) => done));
+    await Promise.all([...this.#busy.values()].filter(({ containerIds }) => containerIds.includes(containerId)).map(({ done }) => done));
   }
 
   #subject({ workload, generation }: Incident, event: BookEvent, amount: Amount): Subject {
@@ -97,13 +101,13 @@ export class Gatherer {
     return { workload, generation: event.generation ?? generation, container, lines: amount === 'complete' ? lines : lightLines };
   }
 
-  #gather(id: string, subject: Subject, amount: Amount, suffix: string): Promise<void> {
+  #gather(id: string, subject: Subject, amount: Amount, suffix: string, which: (source: EvidenceSource) => boolean): Promise<void> {
     const { clock, sources, redact, found } = this.#options;
     return gatherEvidence(subject, {
       clock,
       redact,
-      sources: amount === 'complete' ? sources : sources.filter(({ light }) => light),
-      bytesMax: amount === 'complete' ? bytesMax : lightBytesMax,
+      sources: sources.filter((source) => which(source) && (amount === 'complete' || source.light)),
+      bytesMax: (amount === 'complete' ? bytesMax : lightBytesMax) / 2,
       found: (item, text) => found(id, { ...item, name: item.name + suffix }, text),
     });
   }

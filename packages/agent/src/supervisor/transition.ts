@@ -155,7 +155,7 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
     // Daemonising programs end at once and leave the mount: only a look decides. On the way to ready nobody looks; placing it
     // again does, and finds what is there.
     if (looked || event.exitCode === 0) work.effect({ kind: 'probe-mount', mount: mount[0] });
-    else if (work.state.op?.op.kind !== 'mount') loseMount(work, mount[0]);
+    else if (work.state.op?.op.kind !== 'mount') mountEnded(work, mount[0], event);
     return;
   }
   if (process?.runId !== event.runId || stoppedByUs(work, event.runId)) return;
@@ -195,6 +195,19 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   const failure = { ...failureWith(code, message, facts), ...(known === null ? {} : { advice: known.advice }) };
   const level = known?.level === 'container' ? 'container' : 'process';
   if (!suspectDependency(work, failure, level, 'none')) fail(work, failure, level);
+}
+
+/** Its end says what happened: nobody is there to look at the mount. */
+function mountEnded(
+  work: Work,
+  mount: string,
+  { exitCode, signal }: { readonly exitCode: number | null; readonly signal: string | null },
+): void {
+  const target = work.spec.mounts.find(({ name }) => name === mount)?.target;
+  const how = exitCode === null ? 'was killed' : `ended with exit code ${exitCode}${signal === null ? '' : ` (${signal})`}`;
+  const facts = { mount, target, condition: 'ended', code: 'mount-lost', level: 'process', exitCode, signal };
+  work.emit('mount.lost', 'error', `mount ${mount} (${target}): its program ${how}`, facts);
+  loseMount(work, mount);
 }
 
 function heldBy(cause: string, holder: string | undefined): string {
