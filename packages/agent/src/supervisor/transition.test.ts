@@ -4,6 +4,8 @@ import { acceleratorFault, steps } from '../../../../test/support/anything-happe
 import { workloadFixture } from '../../../../test/support/specs.ts';
 import { failureOf, SimulatedWorld } from '../../../../test/support/simulated-world.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
+import type { ContainerFacts } from '../engine/engine.ts';
+import { afterReboot, initialState } from './state.ts';
 
 function ready(spec: WorkloadSpec = workloadFixture()): SimulatedWorld {
   const world = new SimulatedWorld(spec);
@@ -273,6 +275,37 @@ describe('the host', () => {
     world.send({ type: 'gate', open: true, reason: '' });
     expect(world.pending?.op.kind).toBe('prepare');
     expect(world.settle()).toBe(true);
+  });
+
+  test('a gate that closes while an attempt begins: nothing is counted, nothing waits longer than the gate', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.observe();
+    expect(world.pending?.op.kind).toBe('prepare');
+    world.send({ type: 'gate', open: false, reason: 'apt is busy' });
+    world.finishOp(failureOf('gate-closed'));
+    expect(world.state).toMatchObject({ op: null, phase: 'waiting', reason: 'apt is busy', backOff: null, held: null });
+    expect(world.events.filter(({ data }) => data['countsAsFailure'] === true)).toEqual([]);
+    world.send({ type: 'gate', open: true, reason: '' });
+    expect(world.state.op?.op.kind).toBe('prepare');
+  });
+
+  test('what fell with the machine is brought back uncounted, and so is what the reboot has swept away', () => {
+    for (const gone of [false, true]) {
+      const world = ready();
+      let seen: readonly ContainerFacts[] = [];
+      world.onObserved = (containers) => void (seen = containers);
+      world.observe();
+      const containers = seen.map((facts) => ({ ...facts, status: 'exited' as const, pid: 0, exitCode: 255, finishedAt: world.now }));
+      world.send({ type: 'observed', containers: gone ? [] : containers, afterOutage: true, afterBoot: true });
+      expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
+      const said = world.events.find(({ kind }) => kind === (gone ? 'container.removed' : 'container.died'));
+      expect(said).toMatchObject({ severity: 'warning', data: { code: 'host-rebooted' } });
+      expect(world.events.findLast(({ kind }) => kind === 'restart.scheduled')).toMatchObject({
+        data: { code: 'host-rebooted', countsAsFailure: false },
+      });
+      expect(world.state.op?.op.kind).toBe('prepare');
+    }
+    expect(afterReboot(initialState(0)).restarts).toEqual({ process: 0, container: 0, host: 1 });
   });
 
   test('a gate that closes leaves alone what runs, and an attempt that is inside the container already', () => {
