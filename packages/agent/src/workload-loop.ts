@@ -163,7 +163,7 @@ export class WorkloadLoop {
     if (this.#compared) return;
     this.#compared = true;
     const { spec, ownerId } = this.#options;
-    const changes = this.#savedSpec === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(this.#savedSpec, spec);
+    const changes = this.#savedSpec === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(sameContainer(this.#savedSpec, spec), spec);
     const impact = (['container', 'process'] as const).find((level) => changes.some((change) => change.impact === level));
     if (impact === undefined) return;
     const fields = changes.filter((change) => change.impact !== 'none').map((change) => change.field);
@@ -448,6 +448,11 @@ function mayBeginSomething(event: SupervisorEvent): boolean {
   if (event.type === 'check') return !event.ok;
   if (event.type === 'mount-check') return event.condition !== 'ok';
   return event.type !== 'gate' && event.type !== 'pause' && event.type !== 'resume';
+}
+
+/** An adopted container is what it is, also when another one of that name was adopted meanwhile: nothing of it is to be made anew. */
+function sameContainer(saved: WorkloadSpec, { container }: WorkloadSpec): WorkloadSpec {
+  return container.adopt !== undefined && saved.container.adopt === container.adopt ? { ...saved, container } : saved;
 }
 
 /** Without saved state: the newest running container of ours carries the fingerprint of what it was made from. */

@@ -251,6 +251,8 @@ function onRestart(work: Work, event: Extract<SupervisorEvent, { type: 'restart'
 }
 
 function onSpecChanged(work: Work, event: Extract<SupervisorEvent, { type: 'spec-changed' }>): void {
+  // Of a process that an adopted container does not have yet: the next container begins with it.
+  if (event.impact === 'process' && work.spec.process === null && work.context.spec.process !== null) return;
   const level = demand(work, event.impact);
   restartUncounted(work, `the configuration changed: ${event.fields.join(', ')}`, 'spec-changed', level);
 }
