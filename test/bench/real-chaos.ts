@@ -13,7 +13,8 @@ import { RayCluster } from '../support/real/ray-cluster.ts';
 export async function run([faults = '50', given]: readonly string[]): Promise<void> {
   const count = Number(faults);
   const seed = given === undefined ? randomInt(2 ** 31) : Number(given);
-  if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed)) throw new Error('usage: real-chaos [FAULTS [SEED]], whole numbers');
+  if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed))
+    throw new Error('usage: real-chaos [FAULTS [SEED]], whole numbers');
   console.log(`${count} faults, seed ${seed}`);
   await using engine = await startPrivateEngine();
   const parts = await loadRealParts(engine);
@@ -22,11 +23,13 @@ export async function run([faults = '50', given]: readonly string[]): Promise<vo
   const worker = await cluster.startWorker('chaos', { document: { restart: chaosRestarts } });
   await worker.ready();
   const times: number[] = [];
-  await runChaos(worker, count, seed, ({ round, what, ms }) => {
+  const events = await runChaos(worker, count, seed, ({ round, what, ms }) => {
     times.push(ms);
     console.log(`  ${String(round).padStart(3)}  ${(ms / 1_000).toFixed(1).padStart(6)} s  ${what}`);
   });
   const sorted = times.toSorted((a, b) => a - b);
   const at = (share: number): string => ((sorted[Math.floor((sorted.length - 1) * share)] ?? 0) / 1_000).toFixed(1);
-  console.log(`${count} faults, all back, none needed a hand, no event missing: median ${at(0.5)} s, p90 ${at(0.9)} s, longest ${at(1)} s`);
+  console.log(
+    `${count} faults, all back, none needed a hand, all ${events} events stored: median ${at(0.5)} s, p90 ${at(0.9)} s, longest ${at(1)} s`,
+  );
 }

@@ -41,7 +41,9 @@ export async function run([rounds = '3']: readonly string[]): Promise<void> {
   await worker.ready();
   const hand = await RayByHand.start(cluster);
   console.log(`a Ray worker with its bucket, ${count} rounds, medians, ${availableParallelism()} cores, ${formatBytes(totalmem())}`);
-  console.log(`${'fault'.padEnd(32)}${'by hand'.padStart(9)}${'noticed'.padStart(9)}${'ready'.padStart(9)}${'from notice'.padStart(13)}   ratio`);
+  console.log(
+    `${'fault'.padEnd(32)}${'by hand'.padStart(9)}${'noticed'.padStart(9)}${'ready'.padStart(9)}${'from notice'.padStart(13)}   ratio`,
+  );
   for (const [fault, mend] of measured) {
     const floors: number[] = [];
     const recoveries: Recovery[] = [];
@@ -67,7 +69,9 @@ async function recovery(worker: RayWorker, fault: FaultName): Promise<Recovery> 
   const began = Date.now();
   await faults[fault](worker);
   const ready = await bystander.next(mark, 'workload.ready', undefined, 180_000);
-  const told = (await bystander.since(mark)).find(({ kind }) => /^(?:container\.died|process\.exited|mount\.(?:lost|hung)|restart\.scheduled)$/.test(kind));
+  const told = (await bystander.since(mark)).find(({ kind }) =>
+    /^(?:container\.died|process\.exited|mount\.(?:lost|hung)|restart\.scheduled)$/.test(kind),
+  );
   await bystander.phase('ready');
   return { noticedMs: Date.parse(told?.at ?? ready.at) - began, readyMs: Date.parse(ready.at) - began };
 }

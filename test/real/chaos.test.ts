@@ -1,6 +1,6 @@
 /** A dozen faults at random on a real worker; `npm run bench -- real-chaos 50` does fifty. */
 import { randomInt } from 'node:crypto';
-import { inject, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { startLab } from '../support/lab.ts';
 import { chaosRestarts, runChaos } from '../support/real/chaos.ts';
 import { RayCluster } from '../support/real/ray-cluster.ts';
@@ -14,5 +14,6 @@ test(`${count} faults in a row: back after each, nobody asked for help, no event
   await using cluster = await RayCluster.start(lab, inject('engineSocket'), inject('realParts'));
   const worker = await cluster.startWorker('chaos', { document: { restart: chaosRestarts } });
   await worker.ready();
-  await runChaos(worker, count, seed, ({ round, what, ms }) => console.log(`  ${round}: ${what}: ready after ${ms} ms`));
+  const events = await runChaos(worker, count, seed, ({ round, what, ms }) => console.log(`  ${round}: ${what}: ready after ${ms} ms`));
+  expect(events).toBeGreaterThan(count * 5);
 });

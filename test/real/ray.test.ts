@@ -25,7 +25,11 @@ afterAll(async () => {
 const { raylet, gcsfuse, launcher, dashboardAgent } = programs;
 
 /** Breaks something, and expects the worker to be of use again, as the head and the bucket say. */
-async function recovers(worker: RayWorker, fault: () => unknown, timeoutMs = 90_000): Promise<{ readonly ms: number; readonly kinds: readonly string[] }> {
+async function recovers(
+  worker: RayWorker,
+  fault: () => unknown,
+  timeoutMs = 90_000,
+): Promise<{ readonly ms: number; readonly kinds: readonly string[] }> {
   const mark = await worker.bystander.mark();
   const before = await worker.alive();
   const began = Date.now();
@@ -55,7 +59,8 @@ describe('a worker comes back', () => {
   });
 
   test('when its container is removed', async () => {
-    await recovers(one, () => cluster.docker.remove(one.bystander.containerName));
+    const { kinds } = await recovers(one, () => cluster.docker.remove(one.bystander.containerName));
+    expect(kinds).toContain('container.created');
   });
 
   test('when its raylet is killed with -9, and orphans that cannot end by themselves are gone', async () => {
@@ -102,11 +107,14 @@ describe('a head that is lost', () => {
     const marks = await Promise.all([one, two].map((worker) => worker.bystander.mark()));
     const elsewhere = await cluster.newMachine('second-head');
     await cluster.loseHead();
-    await waitFor(async () => (await Promise.all([one, two].map((worker) => worker.bystander.status()))).every(({ phase }) => phase === 'waiting'), {
-      timeoutMs: 120_000,
-      everyMs: 200,
-      what: 'both workers to wait for the head',
-    });
+    await waitFor(
+      async () => (await Promise.all([one, two].map((worker) => worker.bystander.status()))).every(({ phase }) => phase === 'waiting'),
+      {
+        timeoutMs: 120_000,
+        everyMs: 200,
+        what: 'both workers to wait for the head',
+      },
+    );
     const waiting = await Promise.all([one, two].map((worker) => worker.bystander.status()));
     const backAt = Date.now();
     await cluster.startHead(elsewhere);
@@ -165,7 +173,7 @@ test('a port that another program holds: the worker tries again, and joins when 
 });
 
 describe('a worker is held', () => {
-  test('when its version of Ray is not the cluster\'s, and let go when its image is', async () => {
+  test("when its version of Ray is not the cluster's, and let go when its image is", async () => {
     const worker = await cluster.startWorker('other-version', { image: cluster.parts.otherImage });
     const held = await worker.bystander.next(0, 'workload.held', undefined, 90_000);
     expect(held.data).toMatchObject({ code: 'version-mismatch' });

@@ -73,7 +73,9 @@ export class RayByHand {
       SecurityOpt: ['apparmor=unconfined'],
       Devices: [{ PathOnHost: '/dev/fuse', PathInContainer: '/dev/fuse', CgroupPermissions: 'rwm' }],
     };
-    this.#id = await cluster.docker.run(`by-hand-${this.#generation}-${process.pid}`, cluster.parts.image, ['sleep', 'infinity'], { HostConfig });
+    this.#id = await cluster.docker.run(`by-hand-${this.#generation}-${process.pid}`, cluster.parts.image, ['sleep', 'infinity'], {
+      HostConfig,
+    });
   }
 
   async #mount(): Promise<void> {

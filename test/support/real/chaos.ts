@@ -26,14 +26,14 @@ const backMsMax = 180_000;
 /** Into the recovery from the one before: a worker needs some 5 s. */
 const intoRecoveryMs = 5_000;
 
-/** Resolves with the rounds; fails with the seed when a round does not end well. */
-export async function runChaos(worker: RayWorker, count: number, seed: number, onRound: (round: ChaosRound) => void): Promise<void> {
+/** Resolves with the number of events, all of which are stored; fails with the seed when a round does not end well. */
+export async function runChaos(worker: RayWorker, count: number, seed: number, onRound: (round: ChaosRound) => void): Promise<number> {
   const random = mulberry32(seed);
   using feed = new EventFeed(worker.bystander.lab.fleet);
   const events = new WorkerEvents(feed, worker.bystander.agent.host);
   const names = Object.keys(faults) as FaultName[];
   const pick = (): FaultName => names[Math.floor(random() * names.length)] as FaultName;
-  for (let round = 1; round <= count; ) {
+  for (let round = 1; round <= count;) {
     const struck: string[] = [];
     const mark = feed.mark();
     let since = mark;
@@ -50,7 +50,7 @@ export async function runChaos(worker: RayWorker, count: number, seed: number, o
       throw new Error(`seed ${seed}, fault ${round} (${struck.join(', then ')}): ${String(error)}`, { cause: error });
     }
   }
-  await expectEveryEvent(worker, events);
+  return await expectEveryEvent(worker, events);
 }
 
 class WorkerEvents {
@@ -81,7 +81,9 @@ async function back(worker: RayWorker, events: WorkerEvents, mark: FeedMark, sin
   const began = Date.now();
   await waitFor(
     async () => {
-      const last = events.since(since).findLast(({ kind }) => kind === 'workload.ready' || kind === 'workload.degraded' || kind === 'restart.scheduled');
+      const last = events
+        .since(since)
+        .findLast(({ kind }) => kind === 'workload.ready' || kind === 'workload.degraded' || kind === 'restart.scheduled');
       return last?.kind === 'workload.ready' && (await isUseful(worker));
     },
     { timeoutMs: backMsMax, everyMs: 100, what: 'the worker to be of use again' },
@@ -103,7 +105,7 @@ async function isUseful(worker: RayWorker): Promise<boolean> {
 }
 
 /** What the agent wrote into its own log, event by event, is what the collector has, in the same order. */
-async function expectEveryEvent({ bystander }: RayWorker, events: WorkerEvents): Promise<void> {
+async function expectEveryEvent({ bystander }: RayWorker, events: WorkerEvents): Promise<number> {
   const emitted = readFileSync(bystander.agent.service.logFile, 'utf8')
     .split('\n')
     .flatMap((line) => {
@@ -118,14 +120,20 @@ async function expectEveryEvent({ bystander }: RayWorker, events: WorkerEvents):
   let stored: readonly string[] = [];
   await waitFor(
     () => {
-      stored = events.since(0).filter(ofAgent).map(({ kind }) => kind);
+      stored = events
+        .since(0)
+        .filter(ofAgent)
+        .map(({ kind }) => kind);
       return stored.length >= wanted.length;
     },
     { timeoutMs: 20_000, everyMs: 200, what: `all ${wanted.length} events to be stored` },
   );
   const differs = wanted.findIndex((kind, i) => stored[i] !== kind);
   if (differs >= 0 || stored.length !== wanted.length)
-    throw new Error(`event ${differs + 1} of ${wanted.length}: the agent wrote ${wanted[differs]}, the collector has ${stored[differs]} (${stored.length} in all)`);
+    throw new Error(
+      `event ${differs + 1} of ${wanted.length}: the agent wrote ${wanted[differs]}, the collector has ${stored[differs]} (${stored.length} in all)`,
+    );
+  return wanted.length;
 }
 
 /** Small and well known; enough to choose faults. */

@@ -1,6 +1,7 @@
 /** A GCS emulator as a process of this machine, with one bucket: `team`, in it `shared/marker`. */
 import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
+import { findProgram } from '../engine-install.ts';
 import { waitFor } from '../wait.ts';
 
 export const bucket = 'team';
@@ -18,8 +19,24 @@ export async function startEmulator(program: string, address: string): Promise<E
   const port = await freePort(address);
   const url = `http://${address}:${port}`;
   const child = spawn(
-    'setpriv',
-    ['--pdeathsig', 'KILL', program, '-backend', 'memory', '-scheme', 'http', '-host', address, '-port', String(port), '-external-url', url, '-public-host', `${address}:${port}`],
+    findProgram('setpriv') ?? 'setpriv',
+    [
+      '--pdeathsig',
+      'KILL',
+      program,
+      '-backend',
+      'memory',
+      '-scheme',
+      'http',
+      '-host',
+      address,
+      '-port',
+      String(port),
+      '-external-url',
+      url,
+      '-public-host',
+      `${address}:${port}`,
+    ],
     { stdio: 'ignore' },
   );
   let gone = false;
@@ -33,7 +50,9 @@ export async function startEmulator(program: string, address: string): Promise<E
   );
   const headers = { 'content-type': 'application/json' };
   await expectOk(fetch(`${url}/storage/v1/b?project=test`, { method: 'POST', headers, body: JSON.stringify({ name: bucket }) }));
-  await expectOk(fetch(`${url}/upload/storage/v1/b/${bucket}/o?uploadType=media&name=${onlyDir}/marker`, { method: 'POST', body: 'content\n' }));
+  await expectOk(
+    fetch(`${url}/upload/storage/v1/b/${bucket}/o?uploadType=media&name=${onlyDir}/marker`, { method: 'POST', body: 'content\n' }),
+  );
   return {
     options: ['--anonymous-access', '--custom-endpoint', `${url}/storage/v1/`],
     freeze: () => void child.kill('SIGSTOP'),

@@ -2,7 +2,12 @@
 import { signalProcess, listProcesses } from '../processes.ts';
 import type { RayWorker } from './ray-cluster.ts';
 
-export const programs = { raylet: /^\S*\/raylet /, gcsfuse: /^gcsfuse /, launcher: /ray start/, dashboardAgent: /ray::DashboardAgent/ } as const;
+export const programs = {
+  raylet: /^\S*\/raylet /,
+  gcsfuse: /^gcsfuse /,
+  launcher: /ray start/,
+  dashboardAgent: /ray::DashboardAgent/,
+} as const;
 
 /** Host pid of a process of the worker's container; undefined: there is none. */
 export async function findPid({ bystander }: RayWorker, program: RegExp): Promise<number | undefined> {

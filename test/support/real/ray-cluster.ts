@@ -93,7 +93,11 @@ export class RayCluster implements AsyncDisposable {
     // Renamed into place: a half written address is none.
     writeFileSync(`${this.#headFile}.new`, where.address);
     renameSync(`${this.#headFile}.new`, this.#headFile);
-    await waitFor(async () => (await this.nodes()) !== null, { timeoutMs: 90_000, everyMs: 100, what: 'the head of the cluster to answer' });
+    await waitFor(async () => (await this.nodes()) !== null, {
+      timeoutMs: 90_000,
+      everyMs: 100,
+      what: 'the head of the cluster to answer',
+    });
   }
 
   /** As by a crash of its machine, without a word to the workers. */
@@ -104,7 +108,10 @@ export class RayCluster implements AsyncDisposable {
   /** What the head says of one address; null: nothing. */
   async nodes(address = this.headAddress): Promise<readonly RayNode[] | null> {
     const signal = AbortSignal.timeout(5_000);
-    const body = await fetch(nodesUrl(this.dashboard, address), { signal }).then((answer) => (answer.ok ? answer.text() : ''), () => '');
+    const body = await fetch(nodesUrl(this.dashboard, address), { signal }).then(
+      (answer) => (answer.ok ? answer.text() : ''),
+      () => '',
+    );
     return parseNodes(body);
   }
 
@@ -132,7 +139,12 @@ export class RayCluster implements AsyncDisposable {
     return {
       depends_on: [{ tcp: '${HEAD}:6379', timeout: '2s' }],
       // Default: a raylet gives a head up after 60 s.
-      container: { ...containerOptions, network_mode: machine.mode, environment: { RAY_gcs_rpc_server_reconnect_timeout_s: '20' }, ...container },
+      container: {
+        ...containerOptions,
+        network_mode: machine.mode,
+        environment: { RAY_gcs_rpc_server_reconnect_timeout_s: '20' },
+        ...container,
+      },
       mounts: [this.gcsfuse()],
       process: { before: 'ray stop --force', run: joinCommand, stop_timeout: '5s' },
       ready: [{ ray_node: { dashboard: 'http://${HEAD}:8265' } }, { exec: `test -e ${mountPoint}/marker` }],

@@ -12,7 +12,7 @@ import { cached } from './cache.ts';
 import { type GoPrograms, goPrograms } from './go-programs.ts';
 import { pipInstall, tool } from './tool.ts';
 
-export const rayVersions = { cluster: '2.60.0', other: '2.59.0' } as const;
+const rayVersions = { cluster: '2.60.0', other: '2.59.0' } as const;
 
 const requirements = join(import.meta.dirname, 'ray-requirements.txt');
 const packages = 'usr/local/lib/python3.11/dist-packages';
@@ -39,7 +39,9 @@ export async function prepareRealParts(): Promise<PreparedParts> {
   // Side by side: one compiles, the other mostly waits for the network.
   const compiling = goPrograms();
   compiling.catch(() => {});
-  const version = createHash('sha256').update(await readFile(requirements)).update(JSON.stringify(rayVersions));
+  const version = createHash('sha256')
+    .update(await readFile(requirements))
+    .update(JSON.stringify(rayVersions));
   const name = `ray-images-${layout}-${version.digest('hex').slice(0, 12)}`;
   const images = await cached(name, (to) => makeImages(to, compiling));
   return { images, programs: await compiling };

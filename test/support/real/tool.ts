@@ -7,7 +7,11 @@ const run = promisify(execFile);
 /** Registries and compilers on a slow machine; more than that is a hang. */
 const timeoutMs = 20 * 60_000;
 
-export async function tool(program: string, args: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<string> {
+export async function tool(
+  program: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+): Promise<string> {
   try {
     const { stdout } = await run(program, args, { ...options, maxBuffer: 64 << 20, timeout: timeoutMs });
     return stdout;
@@ -20,7 +24,15 @@ export async function tool(program: string, args: readonly string[], options: { 
 
 /** Installs from PyPI into a directory, for Debian 12's Python 3.11 whatever Python this machine has. */
 export function pipInstall(target: string, ...what: readonly string[]): Promise<string> {
-  const platforms = ['manylinux_2_17', 'manylinux2014', 'manylinux_2_24', 'manylinux_2_27', 'manylinux_2_28', 'manylinux_2_31', 'manylinux_2_34'];
+  const platforms = [
+    'manylinux_2_17',
+    'manylinux2014',
+    'manylinux_2_24',
+    'manylinux_2_27',
+    'manylinux_2_28',
+    'manylinux_2_31',
+    'manylinux_2_34',
+  ];
   const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
   return tool('pip3', [
     'install',

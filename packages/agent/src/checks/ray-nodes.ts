@@ -81,10 +81,14 @@ export function judgeNodes(nodes: readonly RayNode[], ip: string, { running, gon
   const mine = running.length === 0 ? present : present.filter(({ id }) => running.includes(id));
   if (mine.length === 0) return { ok: false, message: absence(here, alive, ip, running) };
   if (present.length > 1) {
-    return { ok: false, message: `two raylets at ${ip}: the head has ${present.length} nodes ALIVE there (${present.map(short).join(', ')})` };
+    return {
+      ok: false,
+      message: `two raylets at ${ip}: the head has ${present.length} nodes ALIVE there (${present.map(short).join(', ')})`,
+    };
   }
   const late = alive.length - present.length;
-  const twins = late === 0 ? '' : `, and has not noticed yet that ${late === 1 ? 'an earlier raylet is' : `${late} earlier raylets are`} gone`;
+  const twins =
+    late === 0 ? '' : `, and has not noticed yet that ${late === 1 ? 'an earlier raylet is' : `${late} earlier raylets are`} gone`;
   return { ok: true, message: `the head has ${ip} ALIVE as ${mine.map(short).join('')}${twins}` };
 }
 

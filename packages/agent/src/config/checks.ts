@@ -25,7 +25,11 @@ export function dependency(vars: ReadonlySet<string>): Reader<DependencySpec> {
 const rayNode = (vars: ReadonlySet<string>) =>
   object((fields) => {
     const dashboard = fields.required('dashboard', urlTemplate(vars));
-    const nodeIp = fields.optional('node_ip', template(vars, 'an IP address', (value) => isIP(value) !== 0), null);
+    const nodeIp = fields.optional(
+      'node_ip',
+      template(vars, 'an IP address', (value) => isIP(value) !== 0),
+      null,
+    );
     const graceMs = fields.optional('grace', duration(0), undefined);
     return () => ({ probe: { kind: 'ray-node' as const, dashboard, nodeIp }, graceMs });
   });
@@ -88,7 +92,11 @@ function common(
   const gpu = fields.optional('gpu', gpuCheck, undefined);
   const from = fields.optional('from', choice('host', 'container'), undefined);
   const status = fields.optional('status', oneOrMore(integer(100, 599)), null);
-  const intervalMs = fields.optional('interval', duration(), (ray ? defaults.rayNode : gpu && fallback === defaults.live ? defaults.gpu : fallback).intervalMs);
+  const intervalMs = fields.optional(
+    'interval',
+    duration(),
+    (ray ? defaults.rayNode : gpu && fallback === defaults.live ? defaults.gpu : fallback).intervalMs,
+  );
   const timeoutMs = fields.optional('timeout', duration(), (gpu ? defaults.gpu : fallback).timeoutMs);
   exactlyOne(fields, kinds);
   return () => {

@@ -153,7 +153,11 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   ['workload', 'shell: bash -c', '5:12: workloads[0].shell: must be a list, not "bash -c"'],
   ['workload', 'shell: []', '5:12: workloads[0].shell: must name a program, such as [bash, -c]'],
   ['workload', 'spare: true', '5:12: workloads[0].spare: must be one of prepared, not true'],
-  ['workload', 'spare: prepared', '5:5: workloads[0].spare: needs a process: without one the container itself is the process, and two of it would run at once'],
+  [
+    'workload',
+    'spare: prepared',
+    '5:5: workloads[0].spare: needs a process: without one the container itself is the process, and two of it would run at once',
+  ],
   [
     'workload',
     'mounts: [{name: m, type: gcsfuse, bucket: b, target: data}]',

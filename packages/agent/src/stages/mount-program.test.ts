@@ -51,19 +51,47 @@ const telemetry = 'failed to initialize gcpexporter exporter: stackdriver: googl
 
 it('does not take complaints about metrics and traces for the cause', () => {
   const network = 'Error while mounting gcsfuse: mountWithStorageHandle: dial tcp 10.0.0.1:443: connect: connection refused';
-  const lines = [log('ERROR', telemetry), log('ERROR', telemetry.replace('failed to initialize gcpexporter', 'error occurred while setting up tracing')), log('ERROR', network)];
+  const lines = [
+    log('ERROR', telemetry),
+    log('ERROR', telemetry.replace('failed to initialize gcpexporter', 'error occurred while setting up tracing')),
+    log('ERROR', network),
+  ];
   expect(mountFailure(gcsfuse('x'), 'exit code 1', lines, 1)).toMatchObject({ code: 'mount-failed', recoverable: true });
 });
 
 it.each([
-  ['/usr/bin/fusermount3: fuse device not found, try \'modprobe fuse\' first', 'fuse-missing'],
+  ["/usr/bin/fusermount3: fuse device not found, try 'modprobe fuse' first", 'fuse-missing'],
   ['/usr/bin/fusermount3: failed to open /dev/fuse: Operation not permitted', 'fuse-missing'],
   ['/usr/bin/fusermount3: mount failed: Operation not permitted', 'fuse-missing'],
-  [log('ERROR', 'Error while mounting gcsfuse: … failed to detect credentials: open /none.json: no such file or directory'), 'credentials-rejected'],
-  [log('ERROR', 'Error while mounting gcsfuse: … while fetching credentials: failed to detect credentials: credentials: unsupported unidentified file type'), 'credentials-rejected'],
-  [log('WARNING', 'Retrying GetObject for "x": InvocationID: 3, Attempt: 53, due to error: googleapi: Error 401: Invalid Credentials'), 'credentials-rejected'],
-  [log('ERROR', "LookUpInode: permission denied, StatObject: … googleapi: Error 403: w@p.iam.gserviceaccount.com does not have storage.objects.get access"), 'credentials-rejected'],
-  [log('WARNING', "Prefetch failed for .: ListObjects: gcs.NotFoundError: … storage: bucket doesn't exist: googleapi: Error 404: Not Found, notFound"), 'bucket-unknown'],
+  [
+    log('ERROR', 'Error while mounting gcsfuse: … failed to detect credentials: open /none.json: no such file or directory'),
+    'credentials-rejected',
+  ],
+  [
+    log(
+      'ERROR',
+      'Error while mounting gcsfuse: … while fetching credentials: failed to detect credentials: credentials: unsupported unidentified file type',
+    ),
+    'credentials-rejected',
+  ],
+  [
+    log('WARNING', 'Retrying GetObject for "x": InvocationID: 3, Attempt: 53, due to error: googleapi: Error 401: Invalid Credentials'),
+    'credentials-rejected',
+  ],
+  [
+    log(
+      'ERROR',
+      'LookUpInode: permission denied, StatObject: … googleapi: Error 403: w@p.iam.gserviceaccount.com does not have storage.objects.get access',
+    ),
+    'credentials-rejected',
+  ],
+  [
+    log(
+      'WARNING',
+      "Prefetch failed for .: ListObjects: gcs.NotFoundError: … storage: bucket doesn't exist: googleapi: Error 404: Not Found, notFound",
+    ),
+    'bucket-unknown',
+  ],
 ])('names the line of gcsfuse that tells: %s', (line, code) => {
   const after = [log('ERROR', 'Error while mounting gcsfuse: … running /usr/bin/fusermount3: exit status 1'), 'Error: … exit status 1'];
   const error = mountFailure(gcsfuse('x'), 'exit code 1', [log('INFO', 'GCSFuse Config'), log('ERROR', telemetry), line, ...after], 1);
