@@ -48,7 +48,11 @@ export function splitShellList(text: string): readonly ShellPart[] | null {
       continue;
     }
     const char = text.charAt(i);
-    if (text.startsWith('<<', i) && !text.startsWith('<<<', i)) return null;
+    if (text.startsWith('<<<', i)) {
+      i += 3;
+      continue;
+    }
+    if (text.startsWith('<<', i)) return null;
     if (char === '#' && word === '') {
       while (i < text.length && text.charAt(i) !== '\n') i += 1;
       continue;
