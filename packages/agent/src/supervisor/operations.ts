@@ -1,5 +1,5 @@
 /** What became of the operation in flight: facts are taken over, failures judged. */
-import { dependenciesBack, excused, notExcused, waitFor } from './dependency.ts';
+import { dependenciesBack, excused, notExcused, suspectDependency, waitFor } from './dependency.ts';
 import { fail, levelOf } from './failure.ts';
 import { clearInside } from './inside.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
@@ -85,7 +85,10 @@ export function failed(work: Work, op: Op, failure: Failure): void {
   // What our own hand could not do, somebody else's may have undone.
   if (!insideOps.has(op.kind)) work.effect({ kind: 'observe' });
   if (op.kind === 'stop-runs' || op.kind === 'retire' || op.kind === 'halt') work.set({ replace: work.state.container !== null });
-  fail(work, failure, levelOf(failure.code));
+  const level = levelOf(failure.code);
+  // What is done inside may need what the workload depends on: a head that is lost in the middle of it is the cause.
+  if ((op.kind === 'setup' || op.kind === 'process') && suspectDependency(work, failure, level, 'none')) return;
+  fail(work, failure, level);
 }
 
 function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {

@@ -230,6 +230,22 @@ describe('a dependency', () => {
     expect(kinds(world).slice(2)).toEqual(['check.recovered', 'process.started', 'workload.ready']);
   });
 
+  test('that is lost during setup explains a step that fails of it', () => {
+    const world = new SimulatedWorld(depending);
+    world.observe();
+    while (world.pending?.op.kind !== 'setup') world.finishOp();
+    world.dependencyUp = false;
+    world.finishOp(failureOf('setup-failed'));
+    world.observe();
+    expect(world.pending?.op.kind).toBe('prepare');
+    world.finishOp();
+    expect(world.state).toMatchObject({ phase: 'waiting', restarts: { process: 0, container: 0, host: 0 } });
+    expect(counted(world)).toBe(0);
+    world.dependencyUp = true;
+    expect(world.settle()).toBe(true);
+    expect(world.state.restarts).toEqual({ process: 0, container: 0, host: 0 });
+  });
+
   test('that answers excuses nothing: the failure counts, and what was resolved for the question serves the attempt', () => {
     const world = ready(depending);
     world.killProcess();
