@@ -240,6 +240,7 @@ test('the agent is killed in the middle: its next life closes the incident, once
     await worker.agent.service.start();
     const incident = await over(worker);
     expect(await incidentsOf(worker)).toHaveLength(1);
+    await worker.next(mark, 'incident.closed');
     const kinds = (await worker.since(mark)).filter(({ data }) => data['incident'] === incident.id).map(({ kind }) => kind);
     expect(kinds.filter((kind) => kind === 'incident.opened')).toHaveLength(1);
     expect(kinds.filter((kind) => kind === 'incident.closed')).toHaveLength(1);

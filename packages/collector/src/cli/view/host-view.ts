@@ -55,6 +55,7 @@ function workloadLines(workload: ApiWorkload, { color, now }: ViewContext): stri
       ['generation', String(workload.generation)],
       ['container', workload.containerId?.slice(0, 12) ?? 'none'],
       ['image', sanitize(workload.image)],
+      ['last incident', workload.lastIncidentId ?? ''],
       ['restarts', `${restarts.process} process, ${restarts.container} container, ${restarts.host} host`],
       ['uses', usage.length === 0 ? '-' : usage.join(', ')],
     ]),
