@@ -43,7 +43,7 @@ const held = (labels: Record<string, string>, status: ContainerFacts['status'] =
 });
 
 describe('check', () => {
-  const container = { image: 'busybox' };
+  const container = { name: 'worker', image: 'busybox' };
   const config = (more: object = {}, workload: object = {}): string =>
     write('agent.yaml', {
       version: 1,
@@ -87,7 +87,7 @@ describe('check', () => {
   it('prints each finding with its fix, and a count', async () => {
     const io = recordedIo();
     const engine = fakeEngine({ hasImage: async () => false });
-    expect(await checkCommand({ config: config({}, { container: { image: 'x', pull_policy: 'never' } }) }, io, () => engine)).toBe(1);
+    expect(await checkCommand({ config: config({}, { container: { name: 'worker', image: 'x', pull_policy: 'never' } }) }, io, () => engine)).toBe(1);
     expect(io.out.join('')).toContain(
       'error   w: the image x is not here, and pull_policy is never\n        → docker pull or docker load it, or set pull_policy: missing.\n',
     );
@@ -116,12 +116,12 @@ describe('check', () => {
       'error the engine 19.03 speaks API 1.40; at least 1.41 is needed',
     ],
     ['a missing runtime', {}, { container: { ...container, runtime: 'kata' } }, 'error w: the engine has no runtime kata; it has runc'],
-    ['a foreign container of that name', held({}), {}, "error w: the name w is held by a container that is not Relight's (other, running)"],
+    ['a foreign container of that name', held({}), {}, "error w: the name worker is held by a container that is not Relight's (other, running)"],
     [
       'another workload’s container',
       held({ 'relight.agent': 'a', 'relight.workload': 'v' }),
       {},
-      'error w: the name w is held by the workload v',
+      'error w: the name worker is held by the workload v',
     ],
     [
       'a log that cannot be read',
@@ -245,7 +245,7 @@ describe('check', () => {
     const labels = { 'com.docker.compose.project': 'p', 'com.docker.compose.service': 's' };
     const { findings } = await check(config(), fakeEngine(held(labels)));
     expect(wrong(findings)).toEqual([
-      "error w: the name w is held by a container that is not Relight's (other, running), made by Docker Compose (project p, service s)",
+      "error w: the name worker is held by a container that is not Relight's (other, running), made by Docker Compose (project p, service s)",
     ]);
     expect(findings.find(({ level }) => level === 'error')?.fix).toContain('Take the service s out of the Compose file');
   });
@@ -328,7 +328,7 @@ describe('check', () => {
   it('sees another agent’s container by the identity in the state directory', async () => {
     write('identity.json', JSON.stringify({ agentId: 'me' }));
     const { findings } = await check(config(), fakeEngine(held({ 'relight.agent': 'other', 'relight.workload': 'w' })));
-    expect(wrong(findings)).toEqual(['error w: the name w is held by another agent, other']);
+    expect(wrong(findings)).toEqual(['error w: the name worker is held by another agent, other']);
   });
 
   it('wants what FUSE needs in a container without privileges', async () => {
@@ -393,7 +393,7 @@ describe('check', () => {
 
     it('knocks at the registry of an image that has to be pulled, and reads who this host is there', async () => {
       const port = await listen(createServer());
-      const pulled = (registry: string): string => config({}, { container: { image: `${registry}/team/image` } });
+      const pulled = (registry: string): string => config({}, { container: { name: 'worker', image: `${registry}/team/image` } });
       const absent = fakeEngine({ hasImage: async () => false });
       const nobody = recordedIo({ PATH: process.env['PATH'], DOCKER_CONFIG: directory });
       expect(wrong((await check(pulled(`127.0.0.1:${port}`), absent, nobody)).findings)).toEqual([]);

@@ -36,7 +36,12 @@ export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Eng
         running.add(workload.name);
         continue;
       }
-      findings.push(...(await checkImage(workload, engine, env)), ...checkRuntime(workload, info), ...checkLogging(workload));
+      findings.push(
+        ...checkName(workload),
+        ...(await checkImage(workload, engine, env)),
+        ...checkRuntime(workload, info),
+        ...checkLogging(workload),
+      );
       const holder = await engine.inspect(workload.container.name, { timeoutMs: callMs });
       findings.push(...(await checkHolder(workload, holder, ownId)));
       if (holder?.status === 'running') running.add(workload.name);
@@ -121,6 +126,12 @@ async function checkImage(workload: WorkloadSpec, engine: Engine, env: NodeJS.Pr
     ];
   }
   return [ok(`${name}: the image ${image} will be pulled`), ...(await checkRegistry(workload, here, env))];
+}
+
+/** The one rule of the engine for names that the configuration does not have: a workload may be called `w`, a container not. */
+function checkName({ name, container }: WorkloadSpec): readonly Finding[] {
+  if (container.name.length > 1) return [];
+  return [error(`${name}: the engine takes no container name of one character ("${container.name}")`, 'Give container.name.')];
 }
 
 function checkRuntime({ name, container: { runtime } }: WorkloadSpec, { runtimes }: EngineInfo): readonly Finding[] {
