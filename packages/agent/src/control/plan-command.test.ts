@@ -111,6 +111,13 @@ describe('plan', () => {
     );
   });
 
+  it('shows the prepared spare', async () => {
+    const io = recordedIo();
+    const workloads = [{ name: 'w', container: { image: 'busybox' }, process: { run: 'serve' }, spare: 'prepared' }];
+    await planCommand({ config: write('spare.yaml', { version: 1, state_dir: join(directory, 'state'), workloads }) }, io);
+    expect(io.out.join('')).toContain('  Spare: w-relight-spare is created, mounted and set up once it is ready');
+  });
+
   it('shows what becomes of an adopted container, and no change where it was taken over', async () => {
     const workloads = [{ name: 'w', container: { adopt: 'old' } }];
     const file = write('adopt.yaml', { version: 1, state_dir: join(directory, 'state'), workloads });

@@ -33,6 +33,16 @@ describe('status for people', () => {
     expect(lines).toContain('No workloads are configured.');
   });
 
+  test('a prepared spare has a line of its own', () => {
+    const status = exampleStatus();
+    const spare = { state: 'back-off', since: now - 90_000, reason: 'mount data: not connected' } as const;
+    const lines = statusLines({ ...status, workloads: status.workloads.map((workload) => ({ ...workload, spare })) }, now);
+    expect(lines.slice(-2)).toEqual([
+      'ray-worker: spare back-off for 1 m 30 s: mount data: not connected',
+      'other: spare back-off for 1 m 30 s: mount data: not connected',
+    ]);
+  });
+
   test('times ahead of the reader are now, not negative', () => {
     expect(statusLines(exampleStatus(), start - 5_000).join('\n')).not.toContain('-5');
   });

@@ -8,7 +8,7 @@ import { MountProbes } from '../checks/mount.ts';
 import { createOptions, managedLabels } from '../engine/create-options.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
-import { type SpareInputs, spareLabel, spareName } from '../supervisor/spare-state.ts';
+import { type SpareInputs, type SpareOffer, spareLabel, spareName } from '../supervisor/spare-state.ts';
 import { throwIfAborted } from './context.ts';
 import { isWanted } from './mount-program.ts';
 import { fuseOnTop, readMountinfo } from './proc.ts';
@@ -26,7 +26,8 @@ export async function spareInputs({ engine, spec, vars, signal }: StageContext):
   const { image, envFile } = spec.container;
   const [document, secrets] = await Promise.all([engine.inspectImage?.(image, { signal }), readEnvFiles(envFile)]);
   const used = Object.entries(vars).filter(([name]) => usedInside(name, spec));
-  return { image: String(document?.['Id'] ?? ''), secrets: digest(secrets), vars: digest(Object.fromEntries(used)) };
+  const id = document?.['Id'];
+  return { image: typeof id === 'string' ? id : '', secrets: digest(secrets), vars: digest(Object.fromEntries(used)) };
 }
 
 /** A token that is new at every look must not make a spare outdated to which it does not matter. */
@@ -67,28 +68,34 @@ export async function createSpare(generation: number, context: StageContext): Pr
 type TakeOp = Extract<Op, { kind: 'take-spare' }>;
 type TakeValue = Extract<OpValue, { kind: 'take-spare' }>;
 
-/** The spare becomes the workload's container. Nothing is taken on trust. Fails with spare-unusable. */
+/** The spare becomes the workload's container. Nothing is taken on trust, and all is asked at once. Fails with spare-unusable. */
 export async function takeSpare({ offer }: TakeOp, context: StageContext): Promise<TakeValue> {
   const { engine, spec, signal } = context;
-  const facts = await engine.inspect(offer.containerId, { signal });
-  if (facts === null) throw unusable('it is gone');
-  try {
-    if (facts.status !== 'running' || facts.startedAt !== offer.startedAt)
-      throw unusable(`it is ${facts.status}, and not as it was prepared`);
-    const steps = spec.setup.filter((item) => item.kind === 'step');
-    await Promise.all([
-      sameInputs(offer.inputs, context),
-      ...spec.mounts.map((mount) => mountAnswers(mount, facts.pid, context)),
-      ...steps.map((step) => stepHolds(step, facts, context)),
-    ]);
-  } catch (thrown) {
-    throwIfAborted(signal);
+  const inspected = engine.inspect(offer.containerId, { signal });
+  const steps = spec.setup.filter((item) => item.kind === 'step');
+  // All of them come to an end before the verdict: what is refused is thrown away.
+  const answers = await Promise.allSettled([
+    inspected.then((facts) => runsAsPrepared(facts, offer)),
+    sameInputs(offer.inputs, context),
+    ...spec.mounts.map((mount) => mountAnswers(mount, offer.pid, context)),
+    ...steps.map((step) => stepHolds(step, offer.containerId, context)),
+  ]);
+  throwIfAborted(signal);
+  const facts = await inspected;
+  const refusal = answers.find((answer) => answer.status === 'rejected');
+  if (facts === null || refusal !== undefined) {
     // Renamed by a call whose answer was lost: its name is needed by the one that is made instead.
-    if (facts.name === spec.container.name) await engine.rename(facts.id, spareName(spec.container.name), { signal });
-    throw thrown;
+    if (facts?.name === spec.container.name) await engine.rename(facts.id, spareName(spec.container.name), { signal });
+    throw refusal?.reason ?? unusable('it is gone');
   }
   if (facts.name !== spec.container.name) await engine.rename(facts.id, spec.container.name, { signal });
   return { kind: 'take-spare', pid: facts.pid };
+}
+
+function runsAsPrepared(facts: ContainerFacts | null, { startedAt, pid }: SpareOffer): void {
+  if (facts === null) throw unusable('it is gone');
+  if (facts.status !== 'running' || facts.startedAt !== startedAt || facts.pid !== pid)
+    throw unusable(`it is ${facts.status}, and not as it was prepared`);
 }
 
 async function sameInputs(made: SpareInputs, context: StageContext): Promise<void> {
@@ -107,7 +114,7 @@ async function mountAnswers(mount: MountSpec, pid: number, { clock, signal, vars
   if (present === null || !isWanted(present, mount, vars)) throw unusable(`mount ${mount.name}: it is not the one that is wanted`);
 }
 
-async function stepHolds({ name, verify }: SetupStep, { id }: ContainerFacts, { engine, spec, vars, signal }: StageContext): Promise<void> {
+async function stepHolds({ name, verify }: SetupStep, id: string, { engine, spec, vars, signal }: StageContext): Promise<void> {
   if (verify === null) return;
   const argv = commandArgv(verify satisfies Command, spec.shell);
   const { exitCode } = await engine.exec(id, { argv, env: vars }, { signal, timeoutMs: verifyTimeoutMs });
