@@ -74,3 +74,6 @@ export const numberOf = (data: TimelineEntry['data'], key: string): number | nul
   const value = data[key];
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
 };
+
+/** A dependency that was there does not answer any more. */
+export const isMissing = ({ kind, data }: TimelineEntry): boolean => kind === 'check.failed' && data['code'] === 'dependency-down';
