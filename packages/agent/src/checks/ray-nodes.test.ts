@@ -52,7 +52,11 @@ describe('judgeNodes', () => {
   it('refuses two at one address, ours or not', () => {
     const two = [node('a', true), node('b', true)];
     for (const running of [[], ['a'], ['a', 'b']]) {
-      expect(judge(two, { running })).toEqual({ ok: false, message: 'two raylets at 10.0.0.7: the head has 2 nodes ALIVE there (a, b)' });
+      expect(judge(two, { running })).toEqual({
+        ok: false,
+        code: 'address-in-use',
+        message: 'two raylets at 10.0.0.7: the head has 2 nodes ALIVE there (a, b)',
+      });
     }
   });
 

@@ -68,6 +68,8 @@ export interface LocalRaylets {
 export interface NodeVerdict {
   readonly ok: boolean;
   readonly message: string;
+  /** Two raylets at one address: what holds it must be found, and trying again mends it at most once. */
+  readonly code?: 'address-in-use';
 }
 
 export const noRayletYet: NodeVerdict = { ok: false, message: 'no raylet runs in the container' };
@@ -81,9 +83,11 @@ export function judgeNodes(nodes: readonly RayNode[], ip: string, { running, gon
   const mine = running.length === 0 ? present : present.filter(({ id }) => running.includes(id));
   if (mine.length === 0) return { ok: false, message: absence(here, alive, ip, running) };
   if (present.length > 1) {
+    const ids = present.map(short).join(', ');
     return {
       ok: false,
-      message: `two raylets at ${ip}: the head has ${present.length} nodes ALIVE there (${present.map(short).join(', ')})`,
+      code: 'address-in-use',
+      message: `two raylets at ${ip}: the head has ${present.length} nodes ALIVE there (${ids})`,
     };
   }
   const late = alive.length - present.length;
