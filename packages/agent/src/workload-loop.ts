@@ -163,7 +163,8 @@ export class WorkloadLoop {
     if (this.#compared) return;
     this.#compared = true;
     const { spec, ownerId } = this.#options;
-    const changes = this.#savedSpec === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(sameContainer(this.#savedSpec, spec), spec);
+    const changes =
+      this.#savedSpec === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(sameContainer(this.#savedSpec, spec), spec);
     const impact = (['container', 'process'] as const).find((level) => changes.some((change) => change.impact === level));
     if (impact === undefined) return;
     const fields = changes.filter((change) => change.impact !== 'none').map((change) => change.field);

@@ -264,7 +264,23 @@ export function afterReboot(state: WorkloadState): WorkloadState {
 export type DurableState = Omit<WorkloadState, VolatileKey>;
 
 export function durable(state: WorkloadState): DurableState {
-  const { spare, spareRefused, op, opCount, engine, suspect, fleetSize, gate, drain, oom, adopted, suspectedDeath, pendingFailure, unanswered, ...more } = state;
+  const {
+    spare,
+    spareRefused,
+    op,
+    opCount,
+    engine,
+    suspect,
+    fleetSize,
+    gate,
+    drain,
+    oom,
+    adopted,
+    suspectedDeath,
+    pendingFailure,
+    unanswered,
+    ...more
+  } = state;
   const { ready, live, mountChecks, ...rest } = more;
   return rest;
 }
