@@ -86,7 +86,7 @@ export class RayByHand {
   }
 
   async #stopRay(): Promise<void> {
-    await this.#sh('pkill -9 raylet; pkill -9 -f "ray start"; true');
+    await this.#sh('pkill -9 raylet; pkill -9 -x ray; true');
   }
 
   async #join(known: readonly string[]): Promise<void> {
