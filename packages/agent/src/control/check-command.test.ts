@@ -87,7 +87,9 @@ describe('check', () => {
   it('prints each finding with its fix, and a count', async () => {
     const io = recordedIo();
     const engine = fakeEngine({ hasImage: async () => false });
-    expect(await checkCommand({ config: config({}, { container: { name: 'worker', image: 'x', pull_policy: 'never' } }) }, io, () => engine)).toBe(1);
+    expect(
+      await checkCommand({ config: config({}, { container: { name: 'worker', image: 'x', pull_policy: 'never' } }) }, io, () => engine),
+    ).toBe(1);
     expect(io.out.join('')).toContain(
       'error   w: the image x is not here, and pull_policy is never\n        → docker pull or docker load it, or set pull_policy: missing.\n',
     );
@@ -116,7 +118,12 @@ describe('check', () => {
       'error the engine 19.03 speaks API 1.40; at least 1.41 is needed',
     ],
     ['a missing runtime', {}, { container: { ...container, runtime: 'kata' } }, 'error w: the engine has no runtime kata; it has runc'],
-    ['a foreign container of that name', held({}), {}, "error w: the name worker is held by a container that is not Relight's (other, running)"],
+    [
+      'a foreign container of that name',
+      held({}),
+      {},
+      "error w: the name worker is held by a container that is not Relight's (other, running)",
+    ],
     [
       'another workload’s container',
       held({ 'relight.agent': 'a', 'relight.workload': 'v' }),
@@ -204,9 +211,10 @@ describe('check', () => {
     });
 
     it('looks for the programs of host commands, and at what they say', async () => {
-      const setup = [{ name: 'fix', run: 'relight-none --all' }, { run: 'true | tee log' }];
+      const setup = [{ name: 'fix', run: 'relight-none --all' }, { run: 'true | tee log' }, { run: 'relight-none', optional: true }];
       expect(wrong((await check(config({ host: { name: 'h', setup } }))).findings)).toEqual([
         expect.stringMatching(/^error host.setup "fix": the program relight-none is not on this host/),
+        expect.stringMatching(/^warning host.setup "step 3": the program relight-none is not on this host/),
         'warning host.setup "step 2" ends in "| tee", which hides its exit code',
       ]);
     });

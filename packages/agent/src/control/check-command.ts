@@ -53,7 +53,7 @@ async function preflight(spec: AgentSpec, io: Io, engine: Engine, host: Prefligh
     ...programs,
     ...suspiciousHostCommands(spec),
     // A program that is missing is said once.
-    ...(programs.some(({ level }) => level === 'error') ? [] : await checkDependencies(spec)),
+    ...(programs.some(({ level, what }) => level === 'error' && what.startsWith('vars.')) ? [] : await checkDependencies(spec)),
     ...(await checkAccelerators(spec, { engine, path: io.env['PATH'] ?? '', running })),
     ...(spec.collector === null ? [] : await checkCollector(spec.collector)),
   ];

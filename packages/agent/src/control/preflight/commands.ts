@@ -72,18 +72,24 @@ export function programOf(command: Command): string | null {
   return first;
 }
 
-/** `where`: the field that needs it. */
-export function hostPrograms(spec: AgentSpec): readonly { readonly where: string; readonly program: string }[] {
-  const commands: readonly (readonly [string, Command])[] = [
-    ...spec.vars.flatMap((variable) => ('run' in variable ? [[`vars.${variable.name}`, variable.run] as const] : [])),
-    ...spec.host.setup.flatMap(({ name, run, verify }) => [
-      [`host.setup "${name}"`, run] as const,
-      ...(verify === null ? [] : [[`host.setup "${name}" verify`, verify] as const]),
+export interface HostProgram {
+  /** The field that needs it. */
+  readonly where: string;
+  readonly program: string;
+  readonly optional: boolean;
+}
+
+export function hostPrograms(spec: AgentSpec): readonly HostProgram[] {
+  const commands: readonly (readonly [string, Command, boolean])[] = [
+    ...spec.vars.flatMap((variable) => ('run' in variable ? [[`vars.${variable.name}`, variable.run, false] as const] : [])),
+    ...spec.host.setup.flatMap(({ name, run, verify, optional }) => [
+      [`host.setup "${name}"`, run, optional] as const,
+      ...(verify === null ? [] : [[`host.setup "${name}" verify`, verify, optional] as const]),
     ]),
   ];
-  return commands.flatMap(([where, command]) => {
+  return commands.flatMap(([where, command, optional]) => {
     const program = programOf(command);
-    return program === null ? [] : [{ where, program }];
+    return program === null ? [] : [{ where, program, optional }];
   });
 }
 

@@ -163,7 +163,7 @@ async function checkGpus({ name, container }: WorkloadSpec): Promise<readonly Fi
 
 export async function checkHostPrograms(spec: AgentSpec, path: string): Promise<readonly Finding[]> {
   return Promise.all(
-    hostPrograms(spec).map(async ({ where, program }) => {
+    hostPrograms(spec).map(async ({ where, program, optional }) => {
       const candidates = program.includes('/') ? [program] : path.split(delimiter).map((directory) => join(directory, program));
       for (const candidate of candidates) {
         const runs = await access(candidate, constants.X_OK).then(
@@ -172,7 +172,10 @@ export async function checkHostPrograms(spec: AgentSpec, path: string): Promise<
         );
         if (runs) return ok(`${where}: ${program} is ${candidate}`);
       }
-      return error(`${where}: the program ${program} is not on this host (PATH ${path})`, `Install ${program}, or write its path.`);
+      return (optional ? warning : error)(
+        `${where}: the program ${program} is not on this host (PATH ${path})`,
+        `Install ${program}, or write its path.`,
+      );
     }),
   );
 }
