@@ -50,7 +50,10 @@ export const catalogue = {
 
   // Container
   'container-exited': entry('The container exited', 'Read its last lines: relight tail --previous.'),
-  'spare-unusable': entry('The prepared spare could not take over', 'Nothing to do: a container was made without it, and a new spare follows.'),
+  'spare-unusable': entry(
+    'The prepared spare could not take over',
+    'Nothing to do: a container was made without it, and a new spare follows.',
+  ),
   'container-removed': entry('The container was removed', 'Find out who removes it; use pause for maintenance.'),
   'stopped-by-hand': entry('Somebody stopped the container through the engine', 'Find out who did it; use pause for maintenance.'),
   'container-restarted': entry('Somebody else restarted the container', 'Leave restarting to Relight; use pause for maintenance.'),

@@ -166,7 +166,9 @@ function died(work: Work, facts: ContainerFacts, fellWith: FellWith): void {
   const killed = takeOom(work) !== null && facts.exitCode === 137;
   const code = fellWith ?? (facts.oomKilled || killed ? 'container-oom' : 'container-exited');
   const message =
-    fellWith === null ? `container ${exit}` : `the container fell with the ${fellWith === 'host-rebooted' ? 'machine' : 'engine'} (${exit})`;
+    fellWith === null
+      ? `container ${exit}`
+      : `the container fell with the ${fellWith === 'host-rebooted' ? 'machine' : 'engine'} (${exit})`;
   work.emit('container.died', fellWith === null ? 'error' : 'warning', message, {
     code,
     level: 'container',

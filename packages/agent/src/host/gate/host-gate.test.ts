@@ -175,7 +175,7 @@ describe('the gate at work', () => {
     write('hands-off', 'Ana');
     gate.glance();
     expect(gate.open).toBe(true);
-    clock.advance(250);
+    clock.advance(25);
     gate.glance();
     expect(gate.open).toBe(false);
   });

@@ -31,7 +31,9 @@ import { TcpTargets } from './tcp-targets.ts';
 const restMs = 10_000;
 const waitingMs = 500;
 /** A recovery is a dozen events within milliseconds. */
-const glanceMsMin = 250;
+const glanceMsMin = 25;
+/** The table of locks costs everybody more than it costs us. */
+const locksMsMin = 250;
 /** What is younger has just booted: its provisioning may go on, and reboot it again. */
 const youngMs = 2 * 60_000;
 /** Nobody's start waits longer than this for the first answers of TCP targets. */
@@ -124,15 +126,15 @@ export class HostGate {
    */
   glance(): void {
     if (!this.#started || this.#options.now() - this.#lookedAt < glanceMsMin) return;
-    void this.#askPackageManager(glanceMsMin);
+    void this.#askPackageManager(locksMsMin);
     this.look();
   }
 
   /** An attempt begins: everything that was not just asked is asked now. Fails with gate-closed. */
   async confirm(): Promise<void> {
     if (!this.#started) return;
-    await Promise.all([this.#tcp.ask(freshAnswerMs), this.#askPackageManager(glanceMsMin)]);
-    this.glance();
+    await Promise.all([this.#tcp.ask(freshAnswerMs), this.#askPackageManager(locksMsMin)]);
+    this.look();
     if (!this.open) throw new RelightError('gate-closed', this.#state.reason);
   }
 
