@@ -139,7 +139,7 @@ describe('relight-agent', () => {
     ['restart --for 1h', "unknown option '--for'"],
     ['import podman', "unknown command 'podman'"],
     ['import ray', "missing required argument 'file'"],
-    ['import ray cluster.yaml', 'not supported yet'],
+    ['import ray cluster.yaml', 'cluster.yaml: there is no such file'],
     ['import container', "missing required argument 'name'"],
     ['import docker-run', "missing required argument 'command"],
     ['import docker-run -- docker ps', 'docker run'],
