@@ -77,6 +77,7 @@ export async function takeSpare({ offer }: TakeOp, context: StageContext): Promi
   const answers = await Promise.allSettled([
     inspected.then((facts) => runsAsPrepared(facts, offer)),
     sameInputs(offer.inputs, context),
+    hasGpus(offer.containerId, context),
     ...spec.mounts.map((mount) => mountAnswers(mount, offer.pid, context)),
     ...steps.map((step) => stepHolds(step, offer.containerId, context)),
   ]);
@@ -119,6 +120,14 @@ async function stepHolds({ name, verify }: SetupStep, id: string, { engine, spec
   const argv = commandArgv(verify satisfies Command, spec.shell);
   const { exitCode } = await engine.exec(id, { argv, env: vars }, { signal, timeoutMs: verifyTimeoutMs });
   if (exitCode !== 0) throw unusable(`setup "${name}": verify says exit code ${exitCode}`);
+}
+
+/** What took the GPUs from one container (`systemctl daemon-reload`) took them from all that ran then. Opening the device tells. */
+async function hasGpus(id: string, { engine, spec, signal }: StageContext): Promise<void> {
+  if (spec.container.gpus === undefined) return;
+  const argv = ['sh', '-c', 'test ! -e /dev/nvidiactl || : < /dev/nvidiactl'];
+  const { exitCode } = await engine.exec(id, { argv }, { signal, timeoutMs: verifyTimeoutMs });
+  if (exitCode !== 0) throw unusable('it has lost its GPUs');
 }
 
 const unusable = (why: string): RelightError => new RelightError('spare-unusable', `the prepared spare cannot take over: ${why}`);
