@@ -1,11 +1,11 @@
-/** A dozen faults at random on a real worker; `npm run bench -- real-chaos 50` does fifty. */
+/** Ten faults at random on a real worker; `npm run bench -- real-chaos 50` does fifty. */
 import { randomInt } from 'node:crypto';
 import { expect, inject, test } from 'vitest';
 import { startLab } from '../support/lab.ts';
 import { chaosRestarts, runChaos } from '../support/real/chaos.ts';
 import { RayCluster } from '../support/real/ray-cluster.ts';
 
-const count = 12;
+const count = 10;
 
 test(`${count} faults in a row: back after each, nobody asked for help, no event missing`, { timeout: 900_000 }, async () => {
   const seed = Number(process.env['RELIGHT_SEED'] ?? randomInt(2 ** 31));

@@ -5,7 +5,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { startTicks } from '../processes.ts';
 
-const directory = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'relight-test');
+const { XDG_CACHE_HOME: home = '' } = process.env;
+const directory = join(home === '' ? join(homedir(), '.cache') : home, 'relight-test');
 const unfinished = '.unfinished-';
 
 /**
