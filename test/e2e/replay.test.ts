@@ -1,4 +1,5 @@
 /** A crash loop of a real process, gone through again on the host: the same decisions, and those of another policy. */
+import type { ApiIncident } from '@relight/shared/api';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
@@ -19,6 +20,7 @@ interface Shown {
 interface Told {
   readonly replays: readonly {
     readonly workload: string;
+    readonly incident: string | null;
     readonly exact: boolean;
     readonly inputs: number;
     readonly mismatches: readonly unknown[];
@@ -82,6 +84,22 @@ describe('replay', () => {
     const { stdout } = await lab.agentCommand(agent, 'replay', '--workload', name);
     expect(stdout).toContain('every decision is the same');
     expect(stdout).toMatch(/ {2}a run ended: the process, exit code 7\n/);
+  });
+
+  test('of an incident shows its own time', async () => {
+    const incident = await waitFor(
+      async () => {
+        const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host, workload: name });
+        return items.find(({ closedAt }) => closedAt !== null);
+      },
+      { timeoutMs: 30_000, what: 'the incident to be closed' },
+    );
+    const { code, told } = await replay(incident.id);
+    expect({ code, ...told.replays[0] }).toMatchObject({ code: 0, exact: true, incident: incident.id });
+    const decisions = told.replays[0]?.steps.flatMap((step) => step.decisions) ?? [];
+    expect(decisions.filter((decision) => decision.startsWith('process.exited'))).toHaveLength(4);
+    expect(decisions).toContainEqual(expect.stringMatching(/^workload\.ready: /));
+    expect(told.replays[0]?.steps.length).toBeLessThan((await replay()).told.replays[0]?.steps.length ?? 0);
   });
 
   test('with another policy: other waits for the same failures', async () => {

@@ -3,7 +3,8 @@ import { formatDurationMs } from '@relight/shared/units';
 import { compareWorkload } from '../config/impact.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import type { ReplayedStep } from '../supervisor/replay.ts';
-import { type Decision, horizonMs, recordedDecisions, whatIf } from '../supervisor/what-if.ts';
+import { type Decision, recordedDecisions } from '../supervisor/decisions.ts';
+import { horizonMs, whatIf } from '../supervisor/what-if.ts';
 import { offset, printable } from './replay-view.ts';
 
 export interface WhatIfDocument {

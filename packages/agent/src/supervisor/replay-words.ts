@@ -28,6 +28,9 @@ const words: Words = {
   'spec-changed': ({ fields }) => `the configuration changed: ${fields.join(', ')}`,
   gate: ({ open, reason }) => (open ? 'the gate of the host is open' : `the gate of the host is closed: ${reason}`),
   drain: ({ reason }) => `the machine will go away: ${reason}`,
+  spare: ({ offer }) => (offer === null ? 'there is no spare to take' : `a spare is prepared: generation ${offer.generation}`),
+  fleet: ({ size }) => `the fleet has ${size} agents`,
+  'inputs-changed': ({ what }) => `changed: ${what.join(', ')}`,
   'drain-over': () => 'the machine stays after all',
 };
 

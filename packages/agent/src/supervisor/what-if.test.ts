@@ -4,7 +4,8 @@ import { failureOf, SimulatedWorld } from '../../../../test/support/simulated-wo
 import type { WorkloadSpec } from '../config/spec.ts';
 import type { JournalSnapshot } from './journal.ts';
 import type { ReplayedStep } from './replay.ts';
-import { type Decision, recordedDecisions, whatIf } from './what-if.ts';
+import { type Decision, recordedDecisions } from './decisions.ts';
+import { whatIf } from './what-if.ts';
 
 /** A world that is ready, and every step from now on. */
 function recording(spec: WorkloadSpec = workloadFixture()): { readonly world: SimulatedWorld; readonly steps: ReplayedStep[] } {

@@ -4,21 +4,16 @@
  * It is an estimate, and says what it assumes. A process that is started lives as long as the recorded one of the same number, an operation
  * takes what the same one took then, and behind the end of the tape everything works.
  */
-import type { ContainerFacts } from '../engine/engine.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import { wantedProbes } from './desired-probes.ts';
-import type { Effect, EmittedEvent, SupervisorEvent } from './event.ts';
-import type { Op, OpResult, OpValue, RunRef } from './op.ts';
+import { type Decision, decisionsOf } from './decisions.ts';
+import type { Effect, SupervisorEvent } from './event.ts';
+import type { Op, OpResult, RunRef } from './op.ts';
 import type { ReplayedStep } from './replay.ts';
 import type { WorkloadState } from './state.ts';
 import { type Look, opKey, type Tape, tapeOf, type Timed } from './tape.ts';
 import { transition, wakeAt } from './transition.ts';
-
-export interface Decision {
-  /** From the beginning of the record. */
-  readonly ms: number;
-  readonly event: EmittedEvent;
-}
+import { WhatIfEngine } from './what-if-engine.ts';
 
 export interface WhatIf {
   readonly decisions: readonly Decision[];
@@ -31,27 +26,6 @@ export interface WhatIf {
 /** A policy that never gets there is told so, not waited for. */
 export const horizonMs = 24 * 3_600_000;
 const stepsMax = 20_000;
-
-/** What a person wants to compare: when it was tried again, at which level, and when not any more. */
-const deciding: ReadonlySet<EmittedEvent['kind']> = new Set([
-  'restart.scheduled',
-  'restart.escalated',
-  'restart.budget-exhausted',
-  'workload.held',
-  'workload.ready',
-]);
-
-export const decisionsOf = (events: readonly Decision[]): readonly Decision[] => events.filter(({ event }) => deciding.has(event.kind));
-
-/** What was decided then, in the same form. */
-export function recordedDecisions(steps: readonly ReplayedStep[]): readonly Decision[] {
-  const start = steps[0]?.input.now ?? 0;
-  return decisionsOf(
-    steps.flatMap(({ input, effects }) =>
-      effects.flatMap((effect) => (effect.kind === 'emit' ? [{ ms: input.now - start, event: effect.event }] : [])),
-    ),
-  );
-}
 
 /** @param steps not empty, without a gap */
 export function whatIf(steps: readonly ReplayedStep[], spec: WorkloadSpec): WhatIf {
@@ -75,8 +49,7 @@ class Simulation {
   #now: number;
   #due: Due[] = [];
   #order = 0;
-  #containers: ContainerFacts[];
-  #model: ContainerFacts | null;
+  readonly #engine: WhatIfEngine;
   #processes = 0;
   #lives = 0;
   #verifying = 0;
@@ -92,8 +65,8 @@ class Simulation {
     this.#now = this.#start;
     this.#state = first.before;
     const seen = steps.flatMap(({ input }) => (input.event.type === 'observed' ? [input.event.containers] : []));
-    this.#model = seen.flat().find(({ labels }) => labels['relight.workload'] === spec.name) ?? null;
-    this.#containers = this.#present();
+    const model = seen.flat().find(({ labels }) => labels['relight.workload'] === spec.name) ?? null;
+    this.#engine = new WhatIfEngine({ spec, ownerId: this.#ownerId, state: this.#state, model, now: () => this.#now });
     for (const { ms, what } of this.#tape.outside) this.#after(ms, () => this.#outside(what));
     // The operation that was under way ends as it ended.
     const { op } = this.#state;
@@ -170,17 +143,17 @@ class Simulation {
       return;
     }
     const [fallen] = event.containers;
-    if (fallen !== undefined && this.#state.container !== null) this.#dies(this.#state.container.id, fallen);
+    if (fallen !== undefined && this.#state.container !== null) this.#engine.die(this.#state.container.id, fallen);
     this.#observe(event.afterOutage);
   }
 
   #observe(afterOutage: boolean): void {
-    this.#send({ type: 'observed', containers: this.#containers, afterOutage });
+    this.#send({ type: 'observed', containers: this.#engine.containers, afterOutage });
   }
 
   #begin(opId: number, op: Op): void {
     const { ms, result } = this.#ending(op);
-    this.#after(ms, () => this.#opDone(opId, result.ok ? { ok: true, value: this.#done(op) } : result));
+    this.#after(ms, () => this.#opDone(opId, result.ok ? { ok: true, value: this.#engine.succeed(op, result.value) } : result));
   }
 
   #opDone(opId: number, result: OpResult): void {
@@ -209,30 +182,6 @@ class Simulation {
     return endings[used] ?? typical;
   }
 
-  /** What a success brings, with the engine's side of it. */
-  #done(op: Op): OpValue {
-    if (op.kind === 'create') {
-      const id = `simulated-${op.generation}`;
-      this.#containers = [...this.#containers, this.#facts(id, op.generation)];
-      return { kind: 'create', containerId: id, warnings: [] };
-    }
-    if (op.kind === 'start') {
-      this.#change(op.containerId, { status: 'running', pid: 1, startedAt: this.#now, finishedAt: null, exitCode: null });
-      return { kind: 'start', pid: 1, startedAt: this.#now };
-    }
-    if (op.kind === 'retire')
-      this.#change(op.containerId, { name: op.asName, status: 'exited', pid: 0, startedAt: this.#now, exitCode: 0 });
-    if (op.kind === 'take-spare') {
-      const { containerId, generation, startedAt } = op.offer;
-      this.#containers = [...this.#containers, { ...this.#facts(containerId, generation), status: 'running', pid: 1, startedAt }];
-      return { kind: 'take-spare', pid: 1 };
-    }
-    if (op.kind === 'adopt') return { kind: 'adopt', runs: [] };
-    if (op.kind === 'setup') return { kind: 'setup', skipped: false, failedOptional: null };
-    if (op.kind === 'mount' || op.kind === 'process') return { kind: op.kind, run: { ...op.run, pid: 1, startTicks: 1 } };
-    return { kind: op.kind };
-  }
-
   #processLives({ runId }: RunRef): void {
     const life = this.#tape.processes[this.#processes];
     this.#processes += 1;
@@ -248,14 +197,10 @@ class Simulation {
     if (life === null || life === undefined) return;
     this.#after(life.ms, () => {
       if (this.#state.container?.id !== id || !this.#state.container.running) return;
-      if (life.what === null) this.#containers = this.#containers.filter((facts) => facts.id !== id);
-      else this.#dies(id, life.what);
+      if (life.what === null) this.#engine.remove(id);
+      else this.#engine.die(id, life.what);
       this.#observe(false);
     });
-  }
-
-  #dies(id: string, { status, exitCode, oomKilled, error }: ContainerFacts): void {
-    this.#change(id, { status, exitCode, oomKilled, error, pid: 0, finishedAt: this.#now });
   }
 
   /** What the checks said in the verifying time of the same number; behind the tape they pass as they did the last time. */
@@ -307,26 +252,6 @@ class Simulation {
     this.#send(event);
     return true;
   }
-
-  #present(): ContainerFacts[] {
-    const { container, generation } = this.#state;
-    if (container === null) return [];
-    const facts = this.#facts(container.id, generation);
-    const { running, frozen, pid, startedAt } = container;
-    const status = running ? (frozen ? 'paused' : 'running') : startedAt === null ? 'created' : 'exited';
-    return [{ ...facts, name: container.renamedTo ?? facts.name, status, pid, startedAt }];
-  }
-
-  #facts(id: string, generation: number): ContainerFacts {
-    const labels = { 'relight.agent': this.#ownerId, 'relight.workload': this.#spec.name, 'relight.generation': String(generation) };
-    const { name, image } = this.#spec.container;
-    const fresh = { status: 'created', pid: 0, createdAt: this.#now, startedAt: null, finishedAt: null, exitCode: null } as const;
-    return { ...(this.#model ?? bareFacts), ...fresh, id, name, image, labels, oomKilled: false, error: '' };
-  }
-
-  #change(id: string, patch: Partial<ContainerFacts>): void {
-    this.#containers = this.#containers.map((facts) => (facts.id === id ? { ...facts, ...patch } : facts));
-  }
 }
 
 const lookedAt = ({ what }: Timed<Look>): string => (what.type === 'check' ? `check ${what.name}` : `mount ${what.mount}`);
@@ -338,28 +263,4 @@ const mean = (values: readonly number[]): number =>
 const cancelled: OpResult = {
   ok: false,
   failure: { code: 'cancelled', message: 'overtaken by events', recoverable: true, advice: '', data: {} },
-};
-
-/** Where the record has not one look at a container of ours. */
-const bareFacts: ContainerFacts = {
-  id: '',
-  name: '',
-  image: '',
-  imageId: '',
-  labels: {},
-  status: 'created',
-  pid: 0,
-  createdAt: 0,
-  startedAt: null,
-  finishedAt: null,
-  exitCode: null,
-  oomKilled: false,
-  error: '',
-  restartPolicy: 'no',
-  restartCount: 0,
-  logDriver: 'json-file',
-  logPath: '',
-  tty: false,
-  user: '',
-  runDirectory: '',
 };
