@@ -144,14 +144,20 @@ function evidenceLines(piece: ApiEvidence, failedAt: number, { bold, dim, clean,
   return [head, ...(full ? lines : telling(piece.name, lines, failedAt)).map((line) => `      ${cut(clean(line), full)}`)];
 }
 
-const kernelNews = /oom|out of memory|killed process|xid|remount|read-only|i\/o error|segfault|hung task|mce:|hardware error/i;
+/** Set before a line of the kernel's log that is about another container of the host. */
+export const foreignKernelLine = '(another container) ';
+
+const kernelNews =
+  /invoked oom-killer|oom-kill:|out of memory|killed process|xid|remount|read-only|i\/o error|segfault|hung task|blocked for more|mce:|hardware error/i;
 
 /** Of a log its end; of the kernel's what is rarely harmless and was said around the failure; the rest is for `--evidence`. */
 function telling(name: string, lines: readonly string[], failedAt: number): readonly string[] {
   if (name.startsWith('log:')) return lines.filter((line) => line.trim() !== '').slice(-tellingLogLines);
-  if (name === 'kernel') return lines.filter((line) => kernelNews.test(line) && isNear(line, failedAt)).slice(-tellingKernelLines);
+  if (name === 'kernel') return lines.filter((line) => tellsOfUs(line) && isNear(line, failedAt)).slice(-tellingKernelLines);
   return name === 'note' || name === 'disks' ? lines.slice(0, tellingLogLines) : [];
 }
+
+const tellsOfUs = (line: string): boolean => kernelNews.test(line) && !line.includes(`  ${foreignKernelLine}`);
 
 /** Lines of the kernel log begin with their time. */
 function isNear(line: string, failedAt: number): boolean {

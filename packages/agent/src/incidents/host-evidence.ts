@@ -8,11 +8,12 @@ import { MetricsSampler } from '../host/metrics.ts';
 import { runChild } from '../stages/child.ts';
 import { parseMountinfo } from '../stages/proc.ts';
 import { notUrgentMs, type EvidenceSource, type Finding } from './evidence.ts';
+import { kernelText, type KernelLine } from './kernel-words.ts';
 
 export interface HostEvidenceOptions {
   readonly clock: Clock;
   /** The kernel log since then (epoch milliseconds), oldest first. */
-  readonly kernelLines: (since: number) => readonly { readonly at: number; readonly text: string }[];
+  readonly kernelLines: (since: number) => readonly KernelLine[];
   /** Paths on the disks of interest. */
   readonly disks: readonly string[];
   /** Samples of the last ten minutes, oldest first. */
@@ -41,7 +42,9 @@ export function hostEvidence(options: HostEvidenceOptions): readonly EvidenceSou
   });
   const gpus = new GpuReport(options.clock);
   return [
-    source('kernel', 'the kernel log of the last ten minutes', kernelDelayMs, async () => kernel(options)),
+    source('kernel', 'the kernel log of the last ten minutes', kernelDelayMs, async ({ container }) =>
+      kernel(options, container?.id ?? ''),
+    ),
     source('disks', 'space and inodes of the disks', notUrgentMs, () => disks(options)),
     source('memory', 'memory of the host', 0, () => memory(procRoot)),
     source('mounts', 'mounts, as the container saw them', 0, async ({ container }) => [await mounts(procRoot, container?.pid ?? 0)]),
@@ -51,10 +54,10 @@ export function hostEvidence(options: HostEvidenceOptions): readonly EvidenceSou
   ];
 }
 
-function kernel({ clock, kernelLines }: HostEvidenceOptions): Finding[] {
+function kernel({ clock, kernelLines }: HostEvidenceOptions, containerId: string): Finding[] {
   const found = kernelLines(clock.now() - kernelMs).slice(-kernelLinesMax);
   if (found.length === 0) throw new Error('it says nothing of the last ten minutes');
-  return [{ text: found.map(({ at, text }) => `${new Date(at).toISOString()}  ${text}`).join('\n'), keep: 'end' }];
+  return [{ text: kernelText(found, containerId), keep: 'end' }];
 }
 
 async function disks({ clock, disks: paths }: HostEvidenceOptions): Promise<Finding[]> {

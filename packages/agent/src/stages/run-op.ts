@@ -3,6 +3,7 @@ import type { Op, OpKind, OpValue } from '../supervisor/op.ts';
 import { create } from './create.ts';
 import { halt } from './halt.ts';
 import { mount } from './mount.ts';
+import { inPlainWords } from './plain-words.ts';
 import { prepare } from './prepare.ts';
 import { startProcess } from './process.ts';
 import { pull } from './pull.ts';
@@ -33,6 +34,10 @@ const stages: { readonly [K in OpKind]: Stage<K> } = {
 };
 
 /** Fails with a RelightError; an abort of `context.signal` counts as its reason, `cancelled` without one. */
-export function runOp(op: Op, context: StageContext): Promise<OpValue> {
-  return (stages[op.kind] as Stage<OpKind>)(op, context);
+export async function runOp(op: Op, context: StageContext): Promise<OpValue> {
+  try {
+    return await (stages[op.kind] as Stage<OpKind>)(op, context);
+  } catch (thrown) {
+    throw inPlainWords(op.kind, context.spec.container.image, thrown);
+  }
 }
