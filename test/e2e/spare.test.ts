@@ -127,7 +127,7 @@ test('an env file that has changed makes it outdated', async () => {
   const beside = await spare();
   writeFileSync(envFile, 'TOKEN=another-one-of-the-tokens\n');
   const mark = await worker.mark();
-  // It is compared every minute, and when an agent finds it.
+  // It is compared every ten minutes, and when an agent finds it.
   await worker.agent.service.kill();
   await worker.agent.service.start();
   const discarded = await worker.next(mark, 'host.notice', ({ data }) => data['spare'] === 'discarded');

@@ -13,8 +13,11 @@ import { compareWithMain, onMountCheck, onObserved, onOpDone } from './spare-fac
 import type { SpareEffect, SpareEvent, SpareOp, SpareState } from './spare-state.ts';
 import { type SpareContext, SpareWork } from './spare-work.ts';
 
-/** How often a spare that waits is compared with what it would be made from now. */
-export const compareMs = 60_000;
+/**
+ * How often a spare that waits is compared with what it would be made from now. Variables may be costly to resolve, and it is
+ * compared again when it is taken: this only finds out early, while there is time to make another one.
+ */
+export const compareMs = 10 * 60_000;
 
 export interface SpareTransition {
   readonly state: SpareState;
