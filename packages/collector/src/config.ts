@@ -29,6 +29,9 @@ export interface CountWithin {
 export interface AlertsConfig {
   readonly repeatedRestarts: { readonly warning: CountWithin; readonly critical: CountWithin; readonly resolveAfterMs: number };
   readonly hostDead: { readonly severity: Severity };
+  /** How long it must last before it is told: a short absence of a head or an engine is everyday. */
+  readonly dependencyDown: { readonly afterMs: number };
+  readonly engineDown: { readonly afterMs: number };
   readonly sinks: readonly SinkConfig[];
 }
 
@@ -113,6 +116,10 @@ const schema = z.strictObject({
       host_dead: z
         .strictObject({ severity: z.enum(severities, { error: `must be one of ${severities.join(', ')}` }).default('critical') })
         .prefault({}),
+      // A head that is restarted in order answers again within a minute.
+      dependency_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
+      // An engine restarts within 20 s, also with hundreds of containers (seen with Engine 20.10).
+      engine_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
       sinks: z.array(z.strictObject({ type: z.literal('webhook', { error: 'must be webhook' }), url: webhookUrl })).default([]),
     })
     .prefault({}),
@@ -172,6 +179,8 @@ export function readConfig(
         resolveAfterMs: alerts.repeated_restarts.resolve_after,
       },
       hostDead: { severity: alerts.host_dead.severity },
+      dependencyDown: { afterMs: alerts.dependency_down.after },
+      engineDown: { afterMs: alerts.engine_down.after },
       sinks: alerts.sinks,
     },
     retention: { logsMs: retention.logs, logsBytesMax: retention.logs_bytes, eventsMs: retention.events },

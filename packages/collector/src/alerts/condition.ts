@@ -24,6 +24,8 @@ export interface Condition {
   /** Tells alerts of one rule about one host apart: a condition's name, a dependency's address. */
   readonly subject?: string;
   readonly since: number;
+  /** Of a rule that remembers: when it last happened. Whatever else is told is judged by what is so now. */
+  readonly lastAt?: number;
   /** One line, for a person. */
   readonly summary: string;
   /** The rule's own memory, kept with the alert. */

@@ -6,8 +6,6 @@
 import type { HostRecord } from '../store/store.ts';
 import { alertKey, isSilent, type Condition, type Firing } from './condition.ts';
 
-/** A head that is restarted in order answers again within a minute: no alert for that. */
-export const dependencyDownAfterMs = 60_000;
 /** More names help nobody; the count says how many. */
 const namedMax = 5;
 
@@ -31,11 +29,11 @@ function waitingByDependency(hosts: Iterable<HostRecord>): Map<string, Waiting> 
   return found;
 }
 
-export function dependencyDown(hosts: Iterable<HostRecord>, firing: Firing, now: number): Condition[] {
+export function dependencyDown(hosts: Iterable<HostRecord>, firing: Firing, afterMs: number, now: number): Condition[] {
   const conditions: Condition[] = [];
   for (const [subject, { since, who }] of waitingByDependency(hosts)) {
     const told = firing.has(alertKey({ rule: 'DependencyDown', host: '', workload: null, subject }));
-    if (!told && now - since < dependencyDownAfterMs) continue;
+    if (!told && now - since < afterMs) continue;
     const named = who.toSorted().slice(0, namedMax).join(', ');
     const rest = who.length > namedMax ? ` and ${who.length - namedMax} more` : '';
     const summary = `${subject} does not answer; ${who.length === 1 ? '1 workload waits' : `${who.length} workloads wait`} for it: ${named}${rest}`;
@@ -44,9 +42,8 @@ export function dependencyDown(hosts: Iterable<HostRecord>, firing: Firing, now:
   return conditions;
 }
 
-/** The workload waits for something that has an alert of its own. */
-export function waitsForDown(host: HostRecord | undefined, workload: string, present: Firing): boolean {
+/** It waits for a dependency. That is told as DependencyDown when it lasts, and not at all when it does not. */
+export function waitsForDependency(host: HostRecord | undefined, workload: string): boolean {
   const status = host?.workloads.find(({ name }) => name === workload);
-  if (status?.phase !== 'waiting' || status.waitingFor === undefined || status.waitingFor === null) return false;
-  return present.has(alertKey({ rule: 'DependencyDown', host: '', workload: null, subject: status.waitingFor }));
+  return status?.phase === 'waiting' && status.waitingFor !== undefined && status.waitingFor !== null;
 }

@@ -6,17 +6,14 @@
 import type { HostRecord } from '../store/store.ts';
 import { alertKey, isSilent, type Condition, type Firing } from './condition.ts';
 
-/** An engine restarts within 20 s, also with hundreds of containers (seen with Engine 20.10). */
-export const engineDownAfterMs = 60_000;
-
-export function engineDown(hosts: Iterable<HostRecord>, firing: Firing, now: number): Condition[] {
+export function engineDown(hosts: Iterable<HostRecord>, firing: Firing, afterMs: number, now: number): Condition[] {
   const conditions: Condition[] = [];
   for (const host of hosts) {
     const { name, state, engine, workloads } = host;
     if (engine?.state !== 'down') continue;
     const told = firing.has(alertKey({ rule: 'EngineDown', host: name, workload: null }));
     const unheard = state === 'unknown' || isSilent(host);
-    if (!(unheard && told) && !(state === 'connected' && now - engine.since >= engineDownAfterMs)) continue;
+    if (!(unheard && told) && !(state === 'connected' && now - engine.since >= afterMs)) continue;
     const held = workloads.length === 1 ? 'its workload fares' : `its ${workloads.length} workloads fare`;
     const summary = `the container engine of ${name} does not answer; nobody can say how ${held}`;
     conditions.push({ rule: 'EngineDown', severity: 'critical', host: name, workload: null, since: engine.since, summary, data: {} });

@@ -8,6 +8,7 @@ import { alertKey } from './condition.ts';
 import { evaluate, type AlertChange, type AlertsState } from './evaluate.ts';
 import { restartFact, settledAfterMs, type RestartFact } from './repeated-restarts.ts';
 import { restore } from './restore.ts';
+import { statusFollowsMs } from './telling.ts';
 
 const minute = 60_000;
 const config: AlertsConfig = {
@@ -17,6 +18,8 @@ const config: AlertsConfig = {
     resolveAfterMs: 15 * minute,
   },
   hostDead: { severity: 'critical' },
+  dependencyDown: { afterMs: 60_000 },
+  engineDown: { afterMs: 60_000 },
   sinks: [],
 };
 
@@ -35,8 +38,13 @@ class World {
   fact(host: string, at: number, budgetExhausted = false): RestartFact {
     return { eventId: (this.#eventId += 1), host, workload: 'w', at, receivedAt: this.now, budgetExhausted };
   }
+  /** Events are judged once more a moment later, when the status that might explain them would be there. */
   step(restarts: readonly RestartFact[] = []): void {
-    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, now: this.now }, config);
+    this.evaluate(restarts, this.now);
+    if (restarts.length > 0) this.evaluate([], this.now + statusFollowsMs);
+  }
+  evaluate(restarts: readonly RestartFact[], now: number): void {
+    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, now }, config);
     this.state = state;
     this.changes.push(...changes);
     for (const { alert, notify } of changes) {

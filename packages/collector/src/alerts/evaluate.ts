@@ -2,21 +2,23 @@
  * All rules together. Pure: what fires, what was observed and the time go in; changed alerts come out, each saying whether its
  * sinks must be told.
  *
- * An alert is told once per change of state or severity. While another alert explains it (a dead host or engine explains its
- * workloads, a dead head those that wait for it, a lost fleet its hosts) it fires untold; what was told before is still corrected when it resolves.
+ * An alert is told once per change of state or severity. While something else explains it (a dead host or engine explains its
+ * workloads, a dead head those that wait for it, a lost fleet its hosts) it fires untold; what was told before is still corrected
+ * when it resolves (telling.ts).
  */
 import type { Severity } from '@relight/shared/event';
 import { severities } from '@relight/shared/event';
 import type { AlertRecord, HostRecord } from '../store/store.ts';
 import { alertKey, type Condition, type Firing, type RuleName } from './condition.ts';
 import type { AlertsConfig } from '../config.ts';
-import { dependencyDown, waitsForDown } from './dependency-down.ts';
+import { dependencyDown, waitsForDependency } from './dependency-down.ts';
 import { engineDown } from './engine-down.ts';
-import { fleetDisconnected, fleetDisconnectedKey, fleetMembers } from './fleet-disconnected.ts';
+import { fleetDisconnected, fleetMembers } from './fleet-disconnected.ts';
 import { hostCondition } from './host-condition.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
 import { countRestarts, repeatedRestarts, settleTracks, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
+import { nextTelling, shouldTell, tellingOf } from './telling.ts';
 import { workloadHeld } from './workload-held.ts';
 
 export interface AlertsState {
@@ -51,8 +53,8 @@ export function evaluate(
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
     ...hostMissing(hosts.values(), now),
     ...hostCondition(hosts.values()),
-    ...engineDown(hosts.values(), state.firing, now),
-    ...dependencyDown(hosts.values(), state.firing, now),
+    ...engineDown(hosts.values(), state.firing, config.engineDown.afterMs, now),
+    ...dependencyDown(hosts.values(), state.firing, config.dependencyDown.afterMs, now),
     ...workloadHeld(hosts.values()),
     ...repeatedRestarts(tracks.values()),
   ];
@@ -60,24 +62,26 @@ export function evaluate(
   return { state: { tracks, firing }, changes };
 }
 
-/** What the sinks were last told of an alert: null is nothing yet. */
-function told(alert: AlertRecord | undefined): string | null {
-  const value = alert?.data['told'];
-  return typeof value === 'string' ? value : null;
-}
-
 function reconcile(
   conditions: readonly Condition[],
   before: Firing,
   { tracks, hosts, now }: Pick<Observed, 'hosts' | 'now'> & { readonly tracks: ReadonlyMap<string, RestartTrack> },
 ): { firing: Map<string, AlertRecord>; changes: AlertChange[] } {
-  const present = new Map(conditions.map((condition) => [alertKey(condition), firingRecord(condition, before.get(alertKey(condition)))]));
+  const present = new Map(conditions.map((condition) => [alertKey(condition), condition]));
   const firing = new Map<string, AlertRecord>();
   const changes: AlertChange[] = [];
-  for (const [key, alert] of present) {
+  for (const [key, condition] of present) {
     const previous = before.get(key);
-    const tell = told(previous) !== alert.severity && !isInhibited(alert, present, hosts);
-    const next = tell ? { ...alert, data: { ...alert.data, told: alert.severity } } : alert;
+    const alert = firingRecord(condition, previous);
+    const explained = explanation(condition, present, hosts);
+    const telling = nextTelling(tellingOf(previous), {
+      isCaused: explained === 'caused',
+      isWorse: previous?.severity !== alert.severity,
+      lastAt: condition.lastAt,
+      at: now,
+    });
+    const tell = explained === null && shouldTell(alert.severity, telling, condition.lastAt, now);
+    const next = { ...alert, data: { ...alert.data, ...telling, ...(tell ? { told: alert.severity } : {}) } };
     firing.set(key, next);
     const transition = previous === undefined ? 'firing' : previous.severity === next.severity ? 'updated' : 'severity';
     if (transition !== 'updated' || tell || !sameAlert(previous, next)) changes.push({ alert: next, transition, notify: tell });
@@ -87,7 +91,7 @@ function reconcile(
     const track = tracks.get(key);
     const data = track === undefined ? previous.data : { ...previous.data, track };
     const alert: AlertRecord = { ...previous, state: 'resolved', endsAt: now, data };
-    changes.push({ alert, transition: 'resolved', notify: told(previous) !== null });
+    changes.push({ alert, transition: 'resolved', notify: tellingOf(previous).told !== null });
   }
   return { firing, changes };
 }
@@ -112,7 +116,7 @@ function firingRecord(condition: Condition, previous: AlertRecord | undefined): 
       ...(workload === null ? {} : { workload }),
       ...(subject === undefined ? {} : { subject }),
     },
-    data: { ...condition.data, told: told(previous) },
+    data: condition.data,
   };
 }
 
@@ -121,13 +125,23 @@ function worse(severity: Severity, previous: Severity | undefined): Severity {
   return previous !== undefined && severities.indexOf(previous) > severities.indexOf(severity) ? previous : severity;
 }
 
-/** Another alert explains it: one cause, one notification. */
-function isInhibited(alert: AlertRecord, present: Firing, hosts: Observed['hosts']): boolean {
-  const ofHost = (rule: RuleName): boolean => present.has(alertKey({ rule, host: alert.host, workload: null }));
-  if (alert.workload !== null)
-    return ofHost('HostDead') || ofHost('EngineDown') || waitsForDown(hosts.get(alert.host), alert.workload, present);
-  if (alert.rule === 'EngineDown' || alert.rule === 'HostCondition') return ofHost('HostDead');
-  return alert.rule === 'HostDead' && present.has(fleetDisconnectedKey) && fleetMembers(present).has(alert.host);
+/**
+ * One cause, one notification. `hidden`: nobody can say how it fares, it is told when that is over and it is still so. `caused`:
+ * that goes away with its cause. An engine or head that is away is a cause from its first moment on.
+ */
+function explanation(
+  { rule, host, workload }: Condition,
+  present: ReadonlyMap<string, Condition>,
+  hosts: Observed['hosts'],
+): 'caused' | 'hidden' | null {
+  const ofHost = (cause: RuleName): boolean => present.has(alertKey({ rule: cause, host, workload: null }));
+  if (workload !== null) {
+    const record = hosts.get(host);
+    if (record?.engine?.state === 'down' || waitsForDependency(record, workload)) return 'caused';
+    return ofHost('HostDead') ? 'hidden' : null;
+  }
+  const hidden = rule === 'HostDead' ? fleetMembers(present).has(host) : (rule === 'EngineDown' || rule === 'HostCondition') && ofHost('HostDead');
+  return hidden ? 'hidden' : null;
 }
 
 function sameAlert(a: AlertRecord | undefined, b: AlertRecord): boolean {

@@ -13,7 +13,7 @@ export const massSilentMs = 25_000;
 /** Resolved when fewer members than this share (and than 2) are still silent: those get alerts of their own. */
 const restShare = 0.1;
 
-export const fleetDisconnectedKey = alertKey({ rule: 'FleetDisconnected', host: '', workload: null });
+const fleetDisconnectedKey = alertKey({ rule: 'FleetDisconnected', host: '', workload: null });
 
 /** The largest set of hosts that fell silent within one window; `lost` is sorted by the time of their last sign of life. */
 function largestWindow(
@@ -28,7 +28,7 @@ function largestWindow(
   return best;
 }
 
-export function fleetMembers(firing: Firing): ReadonlySet<string> {
+export function fleetMembers(firing: ReadonlyMap<string, Pick<Condition, 'data'>>): ReadonlySet<string> {
   const members = firing.get(fleetDisconnectedKey)?.data['members'];
   return new Set(Array.isArray(members) ? (members as readonly string[]) : []);
 }

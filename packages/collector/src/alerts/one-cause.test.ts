@@ -1,11 +1,11 @@
 /** One cause, one notification: a dead head or a dead engine is one alert, not one for each workload that it holds. */
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { epoch, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
 import type { AlertsConfig } from '../config.ts';
 import type { HostRecord } from '../store/store.ts';
-import { dependencyDownAfterMs } from './dependency-down.ts';
-import { engineDownAfterMs } from './engine-down.ts';
 import { evaluate, type AlertsState } from './evaluate.ts';
+import { statusFollowsMs } from './telling.ts';
 
 const minute = 60_000;
 const head = '10.0.0.1:6379';
@@ -16,6 +16,8 @@ const config: AlertsConfig = {
     resolveAfterMs: 15 * minute,
   },
   hostDead: { severity: 'critical' },
+  dependencyDown: { afterMs: 60_000 },
+  engineDown: { afterMs: 60_000 },
   sinks: [],
 };
 
@@ -63,7 +65,7 @@ describe('DependencyDown', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
     world.put(...names.map((name) => waiting(world, name)));
     world.step(names);
-    world.pass(dependencyDownAfterMs - 1);
+    world.pass(config.dependencyDown.afterMs - 1);
     expect(world.told).toEqual([]);
     world.pass(1);
     expect(world.told).toEqual([`DependencyDown ${head} firing`]);
@@ -71,6 +73,7 @@ describe('DependencyDown', () => {
     for (let i = 0; i < 4; i += 1) {
       world.now += minute;
       world.step(names);
+      world.pass(2_000);
     }
     expect(world.told).toHaveLength(1);
     world.put(...names.map((name) => ready(name)));
@@ -78,12 +81,59 @@ describe('DependencyDown', () => {
     expect(world.told.slice(1)).toEqual([`DependencyDown ${head} resolved`]);
   });
 
+  test('what its absence has done is not told when it is over; one more restart of the same kind is', () => {
+    const world = new World();
+    world.put(waiting(world, 'a'));
+    world.step(['a', 'a', 'a', 'a', 'a']);
+    world.pass(config.dependencyDown.afterMs);
+    world.put(ready('a'));
+    for (let i = 0; i < 10; i += 1) world.pass(1_000);
+    expect(world.told).toEqual([`DependencyDown ${head} firing`, `DependencyDown ${head} resolved`]);
+    world.step(['a']);
+    world.pass(statusFollowsMs);
+    expect(world.told.slice(2)).toEqual(['RepeatedRestarts a firing']);
+  });
+
+  test('in whatever order events and states arrive, a cause is told at most once, and nothing else', () => {
+    const hosts = ['a', 'b', 'c'];
+    const absenceMs = fc.integer({ min: 0, max: 3 * minute });
+    const orders = fc.array(fc.shuffledSubarray([...hosts, ...hosts.map((name) => `waits ${name}`)], { minLength: 6 }), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(orders, absenceMs, fc.integer({ min: 5, max: 9 }), fc.array(fc.nat(90), { minLength: 36, maxLength: 36 }), (all, absent, restarts, gaps) => {
+        const world = new World();
+        world.put(...hosts.map((name) => ready(name)));
+        world.pass(minute);
+        for (const order of all) {
+          // The status of a host and the events of its restarts come within a moment of one another.
+          for (const [index, step] of order.entries()) {
+            if (step.startsWith('waits ')) world.put(waiting(world, step.slice(6)));
+            else world.step(Array.from({ length: restarts }, () => step));
+            world.pass(gaps[index] ?? 0);
+          }
+          world.pass(absent);
+          for (const [index, name] of hosts.entries()) {
+            world.put(ready(name));
+            world.pass(gaps[6 + index] ?? 0);
+          }
+          for (let i = 0; i < 5; i += 1) world.pass(1_000);
+          const firing = world.told.filter((what) => what.endsWith('firing'));
+          const long = absent >= config.dependencyDown.afterMs;
+          if (long) expect(firing.length).toBeGreaterThan(0);
+          expect(new Set(firing)).toEqual(new Set(firing.length === 0 ? [] : [`DependencyDown ${head} firing`]));
+          expect(firing.length).toBeLessThanOrEqual(all.indexOf(order) + 1);
+          expect(world.told.filter((what) => what.endsWith('resolved'))).toHaveLength(firing.length);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   test('each dependency has its own; a short absence and an unnamed wait are none', () => {
     const world = new World();
     const other = workloadStatus('w', { phase: 'waiting', phaseSince: world.now, waitingFor: '10.0.0.2:6379' });
     world.put(waiting(world, 'a'), hostRecord('b', { workloads: [other] }));
     world.put(hostRecord('c', { workloads: [workloadStatus('w', { phase: 'waiting', phaseSince: world.now })] }));
-    world.pass(dependencyDownAfterMs);
+    world.pass(config.dependencyDown.afterMs);
     expect(world.told.toSorted()).toEqual(['DependencyDown 10.0.0.1:6379 firing', 'DependencyDown 10.0.0.2:6379 firing']);
   });
 
@@ -108,13 +158,15 @@ describe('EngineDown', () => {
     const world = new World();
     const record = down(world, 'a');
     world.put(record);
-    world.pass(engineDownAfterMs);
+    world.pass(config.engineDown.afterMs);
     expect(world.told).toEqual(['EngineDown a firing']);
     world.step(['a', 'a', 'a', 'a', 'a']);
     world.put({ ...record, state: 'suspect' });
     world.pass(minute);
     expect(world.told).toHaveLength(1);
     world.put({ ...record, engine: { state: 'up', since: world.now } });
+    world.pass(1_000);
+    expect(world.told).toEqual(['EngineDown a firing', 'EngineDown a resolved']);
     world.pass(20 * minute);
     expect(world.told).toEqual(['EngineDown a firing', 'EngineDown a resolved']);
   });
@@ -122,7 +174,7 @@ describe('EngineDown', () => {
   test('an engine that restarts is none', () => {
     const world = new World();
     world.put(down(world, 'a'));
-    world.pass(engineDownAfterMs - 1);
+    world.pass(config.engineDown.afterMs - 1);
     world.put(hostRecord('a', { engine: { state: 'up', since: world.now } }));
     world.pass(minute);
     expect(world.told).toEqual([]);
@@ -131,7 +183,7 @@ describe('EngineDown', () => {
   test('a dead host explains its engine', () => {
     const world = new World();
     world.put(down(world, 'a', { state: 'dead' }));
-    world.pass(engineDownAfterMs);
+    world.pass(config.engineDown.afterMs);
     expect(world.told).toEqual(['HostDead a firing']);
   });
 });
