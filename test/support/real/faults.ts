@@ -2,10 +2,11 @@
 import { signalProcess, listProcesses } from '../processes.ts';
 import type { RayWorker } from './ray-cluster.ts';
 
+/** Not the shell around `ray start`, whose command line holds the same words. */
 export const programs = {
   raylet: /^\S*\/raylet /,
   gcsfuse: /^gcsfuse /,
-  launcher: /ray start/,
+  launcher: /^\S*python\S* \S*\/ray start /,
   dashboardAgent: /ray::DashboardAgent/,
 } as const;
 
