@@ -140,7 +140,8 @@ function explanation(
     if (record?.engine?.state === 'down' || waitsForDependency(record, workload)) return 'caused';
     return ofHost('HostDead') ? 'hidden' : null;
   }
-  const hidden = rule === 'HostDead' ? fleetMembers(present).has(host) : (rule === 'EngineDown' || rule === 'HostCondition') && ofHost('HostDead');
+  const hidden =
+    rule === 'HostDead' ? fleetMembers(present).has(host) : (rule === 'EngineDown' || rule === 'HostCondition') && ofHost('HostDead');
   return hidden ? 'hidden' : null;
 }
 

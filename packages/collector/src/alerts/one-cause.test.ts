@@ -97,33 +97,42 @@ describe('DependencyDown', () => {
   test('in whatever order events and states arrive, a cause is told at most once, and nothing else', () => {
     const hosts = ['a', 'b', 'c'];
     const absenceMs = fc.integer({ min: 0, max: 3 * minute });
-    const orders = fc.array(fc.shuffledSubarray([...hosts, ...hosts.map((name) => `waits ${name}`)], { minLength: 6 }), { minLength: 1, maxLength: 3 });
+    const orders = fc.array(fc.shuffledSubarray([...hosts, ...hosts.map((name) => `waits ${name}`)], { minLength: 6 }), {
+      minLength: 1,
+      maxLength: 3,
+    });
     fc.assert(
-      fc.property(orders, absenceMs, fc.integer({ min: 5, max: 9 }), fc.array(fc.nat(90), { minLength: 36, maxLength: 36 }), (all, absent, restarts, gaps) => {
-        const world = new World();
-        world.put(...hosts.map((name) => ready(name)));
-        world.pass(minute);
-        for (const order of all) {
-          // The status of a host and the events of its restarts come within a moment of one another.
-          for (const [index, step] of order.entries()) {
-            if (step.startsWith('waits ')) world.put(waiting(world, step.slice(6)));
-            else world.step(Array.from({ length: restarts }, () => step));
-            world.pass(gaps[index] ?? 0);
+      fc.property(
+        orders,
+        absenceMs,
+        fc.integer({ min: 5, max: 9 }),
+        fc.array(fc.nat(90), { minLength: 36, maxLength: 36 }),
+        (all, absent, restarts, gaps) => {
+          const world = new World();
+          world.put(...hosts.map((name) => ready(name)));
+          world.pass(minute);
+          for (const order of all) {
+            // The status of a host and the events of its restarts come within a moment of one another.
+            for (const [index, step] of order.entries()) {
+              if (step.startsWith('waits ')) world.put(waiting(world, step.slice(6)));
+              else world.step(Array.from({ length: restarts }, () => step));
+              world.pass(gaps[index] ?? 0);
+            }
+            world.pass(absent);
+            for (const [index, name] of hosts.entries()) {
+              world.put(ready(name));
+              world.pass(gaps[6 + index] ?? 0);
+            }
+            for (let i = 0; i < 5; i += 1) world.pass(1_000);
+            const firing = world.told.filter((what) => what.endsWith('firing'));
+            const long = absent >= config.dependencyDown.afterMs;
+            if (long) expect(firing.length).toBeGreaterThan(0);
+            expect(new Set(firing)).toEqual(new Set(firing.length === 0 ? [] : [`DependencyDown ${head} firing`]));
+            expect(firing.length).toBeLessThanOrEqual(all.indexOf(order) + 1);
+            expect(world.told.filter((what) => what.endsWith('resolved'))).toHaveLength(firing.length);
           }
-          world.pass(absent);
-          for (const [index, name] of hosts.entries()) {
-            world.put(ready(name));
-            world.pass(gaps[6 + index] ?? 0);
-          }
-          for (let i = 0; i < 5; i += 1) world.pass(1_000);
-          const firing = world.told.filter((what) => what.endsWith('firing'));
-          const long = absent >= config.dependencyDown.afterMs;
-          if (long) expect(firing.length).toBeGreaterThan(0);
-          expect(new Set(firing)).toEqual(new Set(firing.length === 0 ? [] : [`DependencyDown ${head} firing`]));
-          expect(firing.length).toBeLessThanOrEqual(all.indexOf(order) + 1);
-          expect(world.told.filter((what) => what.endsWith('resolved'))).toHaveLength(firing.length);
-        }
-      }),
+        },
+      ),
       { numRuns: 200 },
     );
   });

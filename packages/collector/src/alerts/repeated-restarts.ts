@@ -153,7 +153,16 @@ export function repeatedRestarts(tracks: Iterable<RestartTrack>): Condition[] {
     const times = track.restarts === 1 ? 'once' : `${track.restarts} times`;
     const budget = track.budgetExhausted ? '; its restart budget is exhausted, slow retries go on' : '';
     const summary = `${host}/${workload} restarted ${times} after failures${budget}`;
-    conditions.push({ rule: 'RepeatedRestarts', severity, host, workload, since: track.startsAt, lastAt: track.lastAt, summary, data: { track } });
+    conditions.push({
+      rule: 'RepeatedRestarts',
+      severity,
+      host,
+      workload,
+      since: track.startsAt,
+      lastAt: track.lastAt,
+      summary,
+      data: { track },
+    });
   }
   return conditions;
 }
