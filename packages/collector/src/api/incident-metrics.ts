@@ -1,4 +1,5 @@
 /** What becomes of incidents, for /metrics: how many, of which cause, how fast they were noticed and mended, by whom. */
+import { catalogue } from '@relight/shared/errors';
 import type { Incident } from '@relight/shared/incident';
 import type { Bus } from '../bus.ts';
 import { Histogram } from '../ingest/histogram.ts';
@@ -70,7 +71,7 @@ export class IncidentMetrics {
     this.#counted.add(key);
     const oldest = this.#counted.size > rememberedMax ? this.#counted.values().next().value : undefined;
     if (oldest !== undefined) this.#counted.delete(oldest);
-    const cause = `${incident.code === '' ? 'unknown' : incident.code} ${incident.level}`;
+    const cause = `${codeLabel(incident.code)} ${incident.level}`;
     this.#closed.set(cause, (this.#closed.get(cause) ?? 0) + 1);
     this.#byHand[incident.byHand ? 'yes' : 'no'] += 1;
     this.#detect.observe(incident.timeToDetectMs / 1_000);
@@ -84,10 +85,16 @@ export class IncidentMetrics {
   }
 }
 
+/** One of the catalogue: a newer agent may know more, and none can make series without end. */
+const codeLabel = (code: string): string => (code === '' ? 'unknown' : Object.hasOwn(catalogue, code) ? code : 'other');
+
 const mendedAlone = ({ closedAt, timeToRecoverMs, byHand }: Incident): boolean => closedAt !== null && timeToRecoverMs !== null && !byHand;
 
 function byCode(open: readonly StoredIncident[]): MetricFamily['samples'] {
   const counts = new Map<string, number>();
-  for (const { incident } of open) counts.set(incident.code, (counts.get(incident.code) ?? 0) + 1);
+  for (const { incident } of open) {
+    const code = codeLabel(incident.code);
+    counts.set(code, (counts.get(code) ?? 0) + 1);
+  }
   return [...counts].map(([code, value]) => ({ labels: { code }, value }));
 }
