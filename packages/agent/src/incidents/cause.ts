@@ -125,8 +125,10 @@ function disk({ near, first }: Scene): Verdict | null {
   const notice = raised(near).find(
     ({ data, severity }) => severity !== 'warning' && /read-?only|disk-full|inodes/.test(String(data['condition'])),
   );
-  if (notice !== undefined) return conditionVerdict(notice, 'host');
-  return own === undefined ? null : verdictOf(plain(own), 'disk-full', 'host', own.data);
+  // No disk sends signals.
+  const killed = first.kind === 'container.died' && (numberOf(first.data, 'exitCode') ?? 0) > 128;
+  if (notice !== undefined && !killed) return conditionVerdict(notice, 'host');
+  return own === undefined || (killed && own !== first) ? null : verdictOf(plain(own), 'disk-full', 'host', own.data);
 }
 
 /** Somebody stopped, killed or removed it through the engine, or by an order to Relight. */

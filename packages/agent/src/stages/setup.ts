@@ -8,6 +8,7 @@ import { containerOf, endedWithin, throwIfAborted } from './context.ts';
 import { classify } from '../supervisor/classify.ts';
 import { describeExit, lastLines, splitLines, tailBytes, withOutput } from './output.ts';
 import { namedRun } from './named-run.ts';
+import { lacksSpace } from './run-space.ts';
 import type { StageContext } from './stage.ts';
 
 type SetupValue = Extract<OpValue, { kind: 'setup' }>;
@@ -64,6 +65,10 @@ async function attempts(step: SetupStep, run: RunRef, context: StageContext): Pr
 
 async function oneAttempt(step: SetupStep, run: RunRef, context: StageContext): Promise<RelightError | null> {
   const ran = await execute(step.run, run, step.timeoutMs, context);
+  if (ran.failure !== null && ran.exitCode === null && (await lacksSpace(context.agent.stateDir))) {
+    const lost = `${context.agent.stateDir} has no space left, so nobody can know how it ended`;
+    return new RelightError('disk-full', `setup "${step.name}": ${lost}`, { data: { step: step.name, path: context.agent.stateDir } });
+  }
   if (ran.failure !== null) {
     const known = classify('setup', ran.lines, ran.exitCode);
     return new RelightError(known?.code ?? 'setup-failed', withOutput(`setup "${step.name}": ${ran.failure}`, ran.output), {

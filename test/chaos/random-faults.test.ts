@@ -1,0 +1,155 @@
+/**
+ * Faults at random, one after the other, on one worker with a mount and a dependency: after each it is back without a hand, and in the
+ * end nothing is missing. Replay: RELIGHT_FAULTS_SEED; RELIGHT_FAULTS=50 for more of them. A fault may strike while the one before is
+ * still being mended.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import type { ApiEvent } from '@relight/shared/api';
+import { expect, test } from 'vitest';
+import { Bystander } from '../support/bystander.ts';
+import { dockerApi } from '../support/docker-api.ts';
+import { startPrivateEngine } from '../support/engine.ts';
+import { EventFeed } from '../support/event-feed.ts';
+import { buildTestImage } from '../support/image.ts';
+import { startLab } from '../support/lab.ts';
+import { signalProcess } from '../support/processes.ts';
+import { daemonPids, expectEveryEvent, expectWhole, mountedWorker, processPids } from '../support/whole.ts';
+
+const seed = Number(process.env['RELIGHT_FAULTS_SEED'] ?? Date.now() % 2 ** 31);
+const count = Number(process.env['RELIGHT_FAULTS'] ?? 15);
+const name = 'random-faults';
+/** From a fault to being whole again. An engine needs its time, and so does a hung mount. */
+const backMs = 40_000;
+
+test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (backMs + 5_000) }, async () => {
+  console.log(`seed ${seed}, ${count} faults`);
+  await using engine = await startPrivateEngine({ liveRestore: false });
+  const image = await buildTestImage(engine);
+  const lab = await startLab({ engineSocket: engine.socket });
+  const head = new Head();
+  try {
+    await head.open();
+    using feed = new EventFeed(lab.fleet);
+    const docker = dockerApi(engine.socket);
+    const worker = await Bystander.ready(lab, name, image, mountedWorker(name, { depends_on: [{ tcp: head.address }] }));
+    await expectWhole(worker);
+    const before = footprint(worker);
+
+    const signal = (pids: readonly number[], which: NodeJS.Signals): void => pids.forEach((pid) => signalProcess(pid, which));
+    const { containerName, agent } = worker;
+    const faults: Readonly<Record<string, () => Promise<void> | void>> = {
+      'process killed': () => signal(processPids(name), 'SIGKILL'),
+      'process asked to end': () => signal(processPids(name), 'SIGTERM'),
+      'process stopped': () => signal(processPids(name), 'SIGSTOP'),
+      'mount daemon killed': () => signal(daemonPids(name), 'SIGKILL'),
+      'mount daemon stopped': () => signal(daemonPids(name), 'SIGSTOP'),
+      'container killed': () => docker.kill(containerName).catch(notThere),
+      'container removed': () => docker.remove(containerName).catch(notThere),
+      'container frozen for a while': async () => {
+        await docker.pause(containerName).catch(notThere);
+        await sleep(1_500);
+        await docker.unpause(containerName).catch(notThere);
+      },
+      'dependency away for a while, its worker killed': async () => {
+        await head.close();
+        signal(processPids(name), 'SIGKILL');
+        await sleep(1_500);
+        await head.reopen();
+      },
+      'engine killed': async () => {
+        await engine.kill();
+        await engine.start();
+      },
+      'agent killed': async () => {
+        await agent.service.kill();
+        await agent.service.start();
+      },
+    };
+    const names = Object.keys(faults);
+    const plan = fc.sample(
+      fc.record({ fault: fc.constantFrom(...names), inside: fc.integer({ min: 0, max: 9 }), pauseMs: fc.nat(1_500) }),
+      {
+        seed,
+        numRuns: count,
+      },
+    );
+    for (const [i, { fault, inside, pauseMs }] of plan.entries()) {
+      const began = performance.now();
+      await faults[fault]?.();
+      // Three of ten strike into the recovery from the one before.
+      if (inside < 3) {
+        await sleep(pauseMs);
+        console.log(`${i + 1}. ${fault}, and the next one ${pauseMs} ms later`);
+        continue;
+      }
+      await expectWhole(worker, backMs).catch((error: unknown) => {
+        throw new Error(`seed ${seed}, fault ${i + 1} (${fault}): not whole again within ${backMs} ms`, { cause: error });
+      });
+      console.log(`${i + 1}. ${fault}: whole after ${Math.round(performance.now() - began)} ms`);
+    }
+    await expectWhole(worker, backMs);
+
+    await expectEveryEvent(worker, feed);
+    const events = feed.events.filter(({ workload }) => workload === name);
+    expect(events.filter(({ kind }) => kind === 'workload.held')).toEqual([]);
+    expect((await worker.status()).restarts).toEqual(countedIn(events));
+    const open = events.filter(({ kind }) => kind === 'incident.opened').map(({ data }) => data['incident']);
+    const closed = events.filter(({ kind }) => kind === 'incident.closed').map(({ data }) => data['incident']);
+    expect(closed.toSorted()).toEqual(open.toSorted());
+    const after = footprint(worker);
+    console.log(`${events.length} events; agent: ${before.fds} → ${after.fds} descriptors, ${before.rssMb} → ${after.rssMb} MB`);
+    expect(after.fds).toBeLessThanOrEqual(before.fds + 20);
+    expect(after.rssMb).toBeLessThanOrEqual(before.rssMb + 40);
+  } finally {
+    await head.close();
+    await lab.dispose();
+  }
+});
+
+/** What the agent uses: descriptors, and resident memory in MB. */
+function footprint({ agent }: Bystander): { readonly fds: number; readonly rssMb: number } {
+  const { pid } = agent.service;
+  const kb = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return { fds: readdirSync(`/proc/${pid}/fd`).length, rssMb: Math.round(Number(kb) / 1024) };
+}
+
+/** Restarts that were announced as failures, by level. */
+function countedIn(events: readonly ApiEvent[]): Readonly<Record<'process' | 'container' | 'host', number>> {
+  const counted = events.filter(({ kind, data }) => kind === 'restart.scheduled' && data['countsAsFailure'] === true);
+  const at = (level: string): number => counted.filter(({ data }) => data['level'] === level).length;
+  return { process: at('process'), container: at('container'), host: at('host') };
+}
+
+class Head {
+  #server: Server | undefined;
+  #port = 0;
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  async open(port = 0): Promise<void> {
+    const server = createServer((socket) => socket.destroy());
+    this.#server = server;
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    this.#port = (server.address() as AddressInfo).port;
+  }
+
+  reopen(): Promise<void> {
+    return this.open(this.#port);
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
+  }
+}
+
+/** The engine says so of a container that is gone, does not run, or is being removed; an engine that was killed says nothing. */
+function notThere(error: Error): void {
+  if (!/: (?:404|409|500) |ECONNREFUSED|ENOENT|ECONNRESET|socket hang up/.test(error.message)) throw error;
+}

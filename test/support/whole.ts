@@ -1,0 +1,156 @@
+/**
+ * What must be so after every fault, whatever it was: ready, one container with the name, one process, one mount, nothing left
+ * behind anywhere on the machine, and no event lost on its way to the collector.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ApiEvent } from '@relight/shared/api';
+import Database from 'better-sqlite3';
+import { expect } from 'vitest';
+import type { Bystander, WorkloadDocument } from './bystander.ts';
+import type { EventFeed } from './event-feed.ts';
+import { listProcesses } from './processes.ts';
+import { eventually, waitFor } from './wait.ts';
+
+const target = '/data';
+
+/** Not about waiting: hundreds of failures are paid for. */
+const atOnce = { initial: '100ms', max: '1s', reset_after: '10m', budget: '1000 per 10m' };
+export const generousRestarts = { process: { ...atOnce, escalate_after: 1000 }, container: atOnce };
+
+/** A worker that lives from its mount. Its programs carry its name, so what is left of them is found on the whole machine. */
+export function mountedWorker(name: string, more: WorkloadDocument = {}, before = ':'): WorkloadDocument {
+  return {
+    ...more,
+    container: {
+      cap_add: ['SYS_ADMIN'],
+      devices: ['/dev/fuse'],
+      security_opt: ['apparmor=unconfined'],
+      ...more.container,
+    },
+    mounts: [
+      {
+        name: 'data',
+        type: 'command',
+        run: `exec bindfs -f --no-allow-other -o fsname=${name} /src ${target}`,
+        target,
+        check: { interval: '500ms', timeout: '500ms', failures: 2 },
+      },
+    ],
+    setup: more['setup'] ?? [{ name: 'source', run: 'mkdir -p /src && echo content > /src/file' }, { mount: 'data' }],
+    process: { before, run: processOf(name), stop_timeout: '1s' },
+    ready: [{ exec: `grep -q content ${target}/file`, interval: '200ms' }],
+    live: [{ exec: isBeating, interval: '500ms', timeout: '1s', failures: 3, restarts: 'process' }],
+    restart: generousRestarts,
+  };
+}
+
+const processOf = (name: string): string => `name=${name}; cd ${target}; while touch /tmp/beat; do sleep 0.3; done`;
+/** A process that stands still is found by what it does not do. */
+const isBeating = 'test $(($(date +%s) - $(stat -c %Y /tmp/beat))) -lt 4';
+
+/** Host pids of the worker's process, wherever on this machine. */
+export const processPids = (name: string): readonly number[] =>
+  listProcesses()
+    .filter(({ cmdline }) => cmdline[1] === '-c' && cmdline[2] === processOf(name))
+    .map(({ pid }) => pid);
+
+/** Host pids of the daemon of its mount. */
+export const daemonPids = (name: string): readonly number[] =>
+  listProcesses()
+    .filter(({ cmdline }) => cmdline[0]?.endsWith('bindfs') === true && cmdline.includes(`fsname=${name}`))
+    .map(({ pid }) => pid);
+
+/** Waits until it is so, and fails with what is not. */
+export async function expectWhole(worker: Bystander, timeoutMs = 30_000): Promise<void> {
+  await worker.phase('ready', timeoutMs);
+  await eventually(
+    async () => {
+      expect((await worker.status()).phase).toBe('ready');
+      const { id, pid } = await worker.container();
+      expect((await worker.running()).map(({ name }) => name)).toEqual([worker.containerName]);
+      const processes = processPids(worker.workload);
+      const daemons = daemonPids(worker.workload);
+      expect({ processes: processes.length, daemons: daemons.length }).toEqual({ processes: 1, daemons: 1 });
+      const ofContainer = listProcesses().filter(({ cgroup }) => cgroup.includes(id));
+      const pids = ofContainer.map((found) => found.pid);
+      expect(pids).toEqual(expect.arrayContaining([...processes, ...daemons]));
+      expect(mountsOf(pid)).toBe(1);
+      expect(mountsOf('self')).toBe(0);
+      expect(await worker.exec('cat', `${target}/file`)).toBe('content\n');
+      // At most the last dead one is kept for whoever wants to look.
+      expect(await containersOf(worker)).toBeLessThanOrEqual(2);
+    },
+    { timeoutMs, everyMs: 200, what: `${worker.workload} to be whole` },
+  );
+}
+
+/** FUSE mounts at the target, in the mount namespace of a process. */
+function mountsOf(pid: number | 'self'): number {
+  const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
+  return lines.filter((line) => line.split(' ')[4] === target && /^fuse/.test(line.split(' - ')[1] ?? '')).length;
+}
+
+async function containersOf({ lab, control }: Bystander): Promise<number> {
+  const { agentId } = await control.status();
+  return (await lab.engine.list({ labels: { 'relight.agent': agentId } })).length;
+}
+
+interface Emitted {
+  readonly seq: number;
+  readonly kind: string;
+  readonly msg: string;
+}
+
+/**
+ * What the agent says it has emitted (a witness that the collector has no part in) is at the collector in this order, up to the last
+ * number, and the collector has met no jump in the numbers.
+ */
+export async function expectEveryEvent(worker: Bystander, feed: EventFeed): Promise<void> {
+  const emitted = emittedBy(worker);
+  const last = emitted.at(-1);
+  if (last === undefined) throw new Error(`${worker.workload}: the agent's log tells of no event`);
+  await waitFor(() => committedSeqs(worker).some((seq) => seq >= last.seq), {
+    what: `event ${last.seq} of ${worker.workload} to be committed`,
+  });
+  const stored = (): readonly ApiEvent[] => feed.events.filter(({ host }) => host === worker.agent.host);
+  await eventually(
+    () => {
+      const there = stored();
+      expect(there.filter(({ kind, data }) => kind === 'log.gap' && data['lane'] === 'events')).toEqual([]);
+      let place = 0;
+      for (const event of emitted) {
+        const found = there.findIndex((candidate, i) => i >= place && isSame(event)(candidate));
+        if (found < 0) throw new Error(`event ${event.seq} (${event.kind}: ${event.msg}) is not at the collector, or not in its place`);
+        place = found + 1;
+      }
+    },
+    { everyMs: 100, what: `all events of ${worker.workload} to be at the collector` },
+  );
+}
+
+const isSame =
+  ({ kind, msg }: Emitted) =>
+  (event: ApiEvent): boolean =>
+    event.kind === kind && event.message === msg;
+
+function emittedBy({ agent }: Bystander): readonly Emitted[] {
+  const lines = readFileSync(agent.service.logFile, 'utf8').split('\n');
+  return lines
+    .filter((line) => line.startsWith('{') && line.endsWith('}') && line.includes('"seq":'))
+    .map((line) => JSON.parse(line) as Emitted);
+}
+
+/** The highest number that the collector has committed, of every life of the agent's outbox. */
+function committedSeqs({ lab, agent }: Bystander): readonly number[] {
+  const { agentId } = JSON.parse(readFileSync(join(agent.stateDir, 'identity.json'), 'utf8')) as { readonly agentId: string };
+  const database = new Database(join(lab.directory, 'collector/relight.db'), { readonly: true });
+  try {
+    return database
+      .prepare<[string], { seq: number }>('SELECT seq FROM epochs WHERE agent_id = ?')
+      .all(agentId)
+      .map(({ seq }) => seq);
+  } finally {
+    database.close();
+  }
+}
