@@ -1,0 +1,117 @@
+/**
+ * The first start of a host as an operator sees it: expected, missed when it does not come, and from its first second on each stage with
+ * its time; a long step shows what it does while it does it. What /metrics says of all that is strictly right.
+ */
+import { readFileSync } from 'node:fs';
+import type { ApiLogLine } from '@relight/shared/api';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { startLab, type Lab } from '../support/lab.ts';
+import { lintMetrics } from '../support/metrics-lint.ts';
+import { waitFor } from '../support/wait.ts';
+
+const host = 'first-0';
+const place = `${host}/worker`;
+const long = 13;
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await startLab({ engineSocket: inject('engineSocket') });
+});
+afterAll(async () => {
+  await lab?.dispose();
+});
+
+const told = (): readonly string[] =>
+  lab.webhook.alerts().map(({ status, labels }) => `${status} ${labels['alertname']} ${labels['host']}`);
+
+test('expected and missing: one alert, resolved when it comes', async () => {
+  await lab.relight('expect', host, '--within', '1s');
+  expect(await lab.fleet.host(host)).toMatchObject({ state: 'expected', workloads: [] });
+  expect((await lab.relight('status')).stdout).toMatch(/first-0 +expected/);
+  await waitFor(() => told().length > 0, { what: 'the alert', timeoutMs: 15_000 });
+  expect(told()).toEqual([`firing HostMissing ${host}`]);
+});
+
+test(
+  'its first start: every stage from the first second, what a long step prints, and the way in /metrics',
+  { timeout: 90_000 },
+  async () => {
+    const waited = lab.relight('wait', place, '--for', 'ready', '--timeout', '60s', '--interval', '2s');
+    const began = Date.now();
+    await lab.addAgent({
+      host,
+      workloads: [
+        {
+          name: 'worker',
+          container: {
+            name: `e2e-first-${process.pid}`,
+            image: inject('engineImage'),
+            pull_policy: 'never',
+            init: true,
+            command: ['sleep', 'infinity'],
+          },
+          setup: [{ name: 'weights', run: `for i in $(seq 1 ${long}); do echo "loaded $i of ${long}"; sleep 1; done`, timeout: '2m' }],
+          process: { run: 'exec sleep 100000', stop_timeout: '1s' },
+          ready: [{ exec: 'true', interval: '200ms' }],
+        },
+      ],
+    });
+    const first = await waitFor(async () => (await lab.fleet.workload(host, 'worker')) ?? null, {
+      what: 'its first status',
+      timeoutMs: 5_000,
+    });
+    expect(first.stage ?? first.reason).not.toBe('');
+    await waitFor(async () => (await lab.fleet.workload(host, 'worker'))?.phase === 'setting-up', { what: 'its setup', timeoutMs: 20_000 });
+
+    // All through the long step: the stage with its beginning, and a line that is not old.
+    let oldestMs = 0;
+    let looks = 0;
+    await waitFor(
+      async () => {
+        const status = await lab.fleet.workload(host, 'worker');
+        if (status?.phase !== 'setting-up')
+          return status?.phase === 'ready' || status?.phase === 'verifying' || status?.phase === 'starting';
+        const since = Date.parse(status.stageSince ?? '');
+        if (Date.now() - since < 1_500) return false;
+        const entries = await lab.fleet.logs({ host, workload: 'worker', source: 'setup' });
+        const last = entries.findLast((entry): entry is ApiLogLine => 'line' in entry);
+        const seen = await lab.fleet.host(host);
+        oldestMs = Math.max(oldestMs, Date.now() - Date.parse(last?.at ?? ''), Date.now() - Date.parse(seen?.lastSeenAt ?? ''));
+        expect(status.stage).toBe('setup: weights, attempt 1/1');
+        expect(last?.line).toMatch(/^loaded \d+ of 13$/);
+        looks += 1;
+        return false;
+      },
+      { what: 'the end of the long step', timeoutMs: 40_000, everyMs: 500 },
+    );
+    expect(looks).toBeGreaterThanOrEqual(8);
+    console.log(`in ${looks} looks at a step of ${long} s the oldest news was ${oldestMs} ms old`);
+    expect(oldestMs).toBeLessThanOrEqual(11_500);
+
+    const { code, stdout } = await waited;
+    expect(code).toBe(0);
+    const lines = stdout.trim().split('\n');
+    expect(lines[0]).toMatch(/^ *\S+ m?s +first-0\/worker +host first-0 is expected/);
+    const stages = lines.filter((line) => line.includes('setting-up: setup: weights, attempt 1/1'));
+    // The time goes on while the stage stays.
+    expect(new Set(stages.map((line) => line.trim().split('  ')[0])).size).toBeGreaterThanOrEqual(4);
+    expect(lines.at(-1)).toMatch(/first-0\/worker +ready$/);
+    console.log(`ready after ${Date.now() - began} ms:\n${stdout}`);
+    await waitFor(() => told().length >= 2, { what: 'the end of the alert' });
+    expect(told()).toEqual([`firing HostMissing ${host}`, `resolved HostMissing ${host}`]);
+
+    const page = await waitFor(
+      async () => {
+        const token = readFileSync(lab.operatorTokenFile, 'utf8').trim();
+        const text = await fetch(`${lab.url}/metrics`, { headers: { authorization: `Bearer ${token}` } }).then((answer) => answer.text());
+        return text.includes('relight_time_to_ready_seconds_count 1') && text;
+      },
+      { what: 'the start in /metrics' },
+    );
+    expect(lintMetrics(page)).toEqual([]);
+    expect(page).toContain(`relight_workload_starts_total{host="${host}",workload="worker",outcome="ready"} 1`);
+    expect(page).toMatch(
+      /relight_stage_seconds_bucket\{stage="setup",le="10"\} 0\nrelight_stage_seconds_bucket\{stage="setup",le="30"\} 1/,
+    );
+  },
+);
