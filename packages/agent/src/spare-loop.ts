@@ -2,7 +2,7 @@
  * The prepared spare of one workload, alive: feeds its machine (supervisor/spare.ts), carries out what that wants, writes down what a later
  * agent needs to adopt it. It has a lane of its own: nothing here waits for the workload, and the workload never waits for it.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
@@ -10,7 +10,7 @@ import type { SpareStatus } from '@relight/shared/status';
 import type { Prober } from './checks/prober.ts';
 import { compareFingerprints, specFingerprint } from './config/impact.ts';
 import type { ContainerFacts } from './engine/engine.ts';
-import { replaceFile } from './host/atomic-file.ts';
+import { readSwapped, swapFile } from './host/atomic-file.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { runOp } from './stages/run-op.ts';
 import { createSpare, spareInputs } from './stages/spare.ts';
@@ -97,7 +97,9 @@ export class SpareLoop {
   #restored(): SpareState {
     const now = this.#options.now();
     try {
-      const saved = JSON.parse(readFileSync(this.#file, 'utf8')) as SavedSpare;
+      const text = readSwapped(this.#file);
+      if (text === null) return initialSpare(now);
+      const saved = JSON.parse(text.toString('utf8')) as SavedSpare;
       if (saved.state.version !== 1) return initialSpare(now);
       const changed = compareFingerprints(saved.fingerprint, specFingerprint(this.#options.spec)).filter(
         ({ impact }) => impact === 'container',
@@ -144,7 +146,7 @@ export class SpareLoop {
     if (text === this.#written) return;
     try {
       mkdirSync(join(this.#options.agent.stateDir, 'spares'), { recursive: true, mode: 0o700 });
-      replaceFile(this.#file, text);
+      swapFile(this.#file, text);
       this.#written = text;
     } catch (thrown) {
       this.#options.logger.warn(

@@ -3,10 +3,10 @@
  * first step that relies on it, atomically. A file that cannot be read is set aside, not trusted: labels and engine tell
  * the rest.
  */
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkloadSpec } from './config/spec.ts';
-import { replaceFile } from './host/atomic-file.ts';
+import { readSwapped, swapFile, temporarySuffix } from './host/atomic-file.ts';
 import type { DurableState } from './supervisor/state.ts';
 
 export interface SavedWorkload {
@@ -25,19 +25,14 @@ export class WorkloadStore {
   /** Null: nothing is remembered. */
   load(name: string): SavedWorkload | null {
     const path = join(this.#directory, `${name}.json`);
-    let text: string;
+    const text = readSwapped(path);
+    if (text === null) return null;
     try {
-      text = readFileSync(path, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-      throw error;
-    }
-    try {
-      const saved = JSON.parse(text) as SavedWorkload;
+      const saved = JSON.parse(text.toString('utf8')) as SavedWorkload;
       if (saved.state.version !== 1) throw new Error(`version ${String(saved.state.version)}`);
       return saved;
     } catch {
-      renameSync(path, `${path}.unreadable`);
+      renameSync(existsSync(path) ? path : path + temporarySuffix, `${path}.unreadable`);
       return null;
     }
   }
@@ -48,7 +43,7 @@ export class WorkloadStore {
     if (this.#written.get(name) === text) return;
     // The directory may have been deleted under a running agent.
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    replaceFile(join(this.#directory, `${name}.json`), text);
+    swapFile(join(this.#directory, `${name}.json`), text);
     this.#written.set(name, text);
   }
 }

@@ -1,10 +1,10 @@
 /** `relight-agent plan`: what would be done. Reads the configuration and the stored state; touches nothing. */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { RelightError } from '@relight/shared/errors';
+import { errorMessage, RelightError } from '@relight/shared/errors';
 import { loadConfig } from '../config/load.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
+import { readSwapped } from '../host/atomic-file.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { planOf } from './plan.ts';
 import { planLines } from './plan-view.ts';
@@ -20,23 +20,24 @@ export async function planCommand(options: PlanOptions, io: Io): Promise<ExitCod
   const spec = await loadConfig(options.config, { hostname: hostname() });
   const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
   const stored = new Map<string, WorkloadSpec | null>();
-  for (const { name } of spec.workloads) stored.set(name, await storedSpec(join(stateDir, 'workloads', `${name}.json`), io));
+  for (const { name } of spec.workloads) stored.set(name, storedSpec(join(stateDir, 'workloads', `${name}.json`), io));
   const plan = planOf(spec, stateDir, (name) => stored.get(name) ?? null);
   io.write(options.json === true ? `${JSON.stringify(plan, null, 2)}\n` : `${planLines(plan).join('\n')}\n`);
   return 0;
 }
 
 /** Null when there is none. One that cannot be read is said, and then counts as none: the plan is still worth having. */
-async function storedSpec(path: string, io: Io): Promise<WorkloadSpec | null> {
+function storedSpec(path: string, io: Io): WorkloadSpec | null {
   try {
-    const saved = JSON.parse(await readFile(path, 'utf8')) as { readonly spec?: WorkloadSpec };
+    const text = readSwapped(path);
+    if (text === null) return null;
+    const saved = JSON.parse(text.toString('utf8')) as { readonly spec?: WorkloadSpec };
     const { spec } = saved;
     if (typeof spec?.container !== 'object' || !Array.isArray(spec.mounts) || !Array.isArray(spec.setup))
       throw new RelightError('internal', 'it holds no specification');
     return spec;
   } catch (thrown) {
-    const { code, message } = thrown as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') io.note(`${path} cannot be read, so changes are not shown: ${message}`);
+    io.note(`${path} cannot be read, so changes are not shown: ${errorMessage(thrown)}`);
     return null;
   }
 }

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { replaceFile, replaceFileDurably } from './atomic-file.ts';
+import { readSwapped, replaceFile, replaceFileDurably, swapFile, temporarySuffix } from './atomic-file.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -12,7 +12,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-describe.each([replaceFile, replaceFileDurably])('%o', (write) => {
+describe.each([replaceFile, replaceFileDurably, swapFile])('%o', (write) => {
   it('replaces what is there, for the owner alone, and leaves nothing beside it', () => {
     const file = join(directory, 'state.json');
     writeFileSync(file, 'old, and longer than the new one');
@@ -28,5 +28,24 @@ describe.each([replaceFile, replaceFileDurably])('%o', (write) => {
     mkdirSync(join(taken, 'inner'), { recursive: true });
     expect(() => write(taken, 'new')).toThrow(/EISDIR|ENOTEMPTY|EEXIST/);
     expect(readdirSync(directory)).toEqual(['taken']);
+  });
+});
+
+describe('swapFile', () => {
+  it('is whole at every moment for readSwapped, wherever the writer was killed', () => {
+    const file = join(directory, 'state.json');
+    expect(readSwapped(file)).toBeNull();
+    swapFile(file, 'first');
+    expect(readSwapped(file)?.toString()).toBe('first');
+    // Killed while it wrote the new one.
+    writeFileSync(file + temporarySuffix, 'sec');
+    expect(readSwapped(file)?.toString()).toBe('first');
+    // Killed between the two names.
+    writeFileSync(file + temporarySuffix, 'second');
+    rmSync(file);
+    expect(readSwapped(file)?.toString()).toBe('second');
+    swapFile(file, 'third');
+    expect(readSwapped(file)?.toString()).toBe('third');
+    expect(readdirSync(directory)).toEqual(['state.json']);
   });
 });

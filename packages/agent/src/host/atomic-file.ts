@@ -1,5 +1,5 @@
 /** Files that are replaced as a whole: whoever reads one, after whatever crash, finds the old or the new content, never a part. */
-import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Of what a crash in the middle leaves behind. */
@@ -8,6 +8,38 @@ export const temporarySuffix = '.new';
 /** Mode 0600. Holds through kill -9; after a power loss the old content may be there. Throws errno errors, with the file as it was. */
 export function replaceFile(path: string, content: string | Uint8Array): void {
   replace(path, content, false);
+}
+
+/**
+ * As replaceFile, for files that are written many times during a recovery: ext4 sends the content of a file that is renamed over
+ * another one to the disk at once, which takes milliseconds while the disk is busy; here the old one goes first. For a moment
+ * only the new one is there, under its temporary name: such files are read by readSwapped.
+ */
+export function swapFile(path: string, content: string | Uint8Array): void {
+  const temporary = path + temporarySuffix;
+  try {
+    writeFileSync(temporary, content, { mode: 0o600 });
+    rmSync(path, { force: true });
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  renameSync(temporary, path);
+}
+
+/** The newest whole content that `swapFile` has left, also in the middle of a swap; null when there is none. Throws errno errors. */
+export function readSwapped(path: string): Buffer | null {
+  // A temporary file beside a missing one is whole: the old one goes only after it was written. The third look is for a swap that ended meanwhile.
+  return readIfThere(path) ?? readIfThere(path + temporarySuffix) ?? readIfThere(path);
+}
+
+function readIfThere(path: string): Buffer | null {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /** As replaceFile; content and name are durable on return. */

@@ -14,7 +14,7 @@ import { evidencePiecesMax, evidenceUnpackedBytesMax, incidentSchema, type Evide
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { replaceFile } from '../host/atomic-file.ts';
+import { readSwapped, swapFile } from '../host/atomic-file.ts';
 import { emptyBook, type Book } from './book.ts';
 
 export interface IncidentStoreOptions {
@@ -76,7 +76,7 @@ export class IncidentStore {
   }
 
   saveBook(book: Book): void {
-    this.#write(() => replaceFile(join(this.#directory, 'book.json'), JSON.stringify({ host: this.#options.host, ...book })));
+    this.#write(() => swapFile(join(this.#directory, 'book.json'), JSON.stringify({ host: this.#options.host, ...book })));
   }
 
   /** Takes over the book's word; the list of evidence is the store's own. */
@@ -186,13 +186,13 @@ export class IncidentStore {
     held.saved = this.#write(() => {
       const directory = this.#directoryOf(id);
       fs.closeSync(fs.openSync(join(directory, undeliveredName), 'a', 0o600));
-      replaceFile(join(directory, documentName), JSON.stringify(document));
+      swapFile(join(directory, documentName), JSON.stringify(document));
     });
     return document;
   }
 
   #writeEvidence(held: Held, name: string, body: Buffer): boolean {
-    if (this.#write(() => replaceFile(join(this.#directoryOf(held.document.id), fileOf(name)), body))) return true;
+    if (this.#write(() => swapFile(join(this.#directoryOf(held.document.id), fileOf(name)), body))) return true;
     const used = [...this.#held.values()].flatMap(({ memory }) => [...memory.values()]).reduce((sum, { length }) => sum + length, 0);
     if (used + body.length > this.#options.memoryBytesMax) return false;
     held.memory.set(name, body);
@@ -228,7 +228,7 @@ const fileOf = (name: string): string => `${encodeURIComponent(name).slice(0, 20
 
 function read(path: string): Buffer | null {
   try {
-    return fs.readFileSync(path);
+    return readSwapped(path);
   } catch {
     return null;
   }
