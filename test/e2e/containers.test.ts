@@ -72,6 +72,8 @@ describe('by hand', () => {
       expect(await worker.container()).toMatchObject({ id, pid });
       await worker.phase('ready');
       expect(await worker.status()).toMatchObject({ readyAt: before.readyAt, generation: before.generation, restarts: before.restarts });
+      // The picture may be ahead of the events.
+      await waitFor(async () => (await worker.kindsSince(mark)).length > 0, { what: 'the event of the rename' });
       expect(await worker.kindsSince(mark)).toEqual(['host.notice']);
     }));
 

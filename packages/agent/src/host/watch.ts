@@ -39,7 +39,7 @@ export interface HostWatchOptions {
 }
 
 /** Between two looks: the kernel needs milliseconds from the warning to the killing, more under load. */
-const oomLooksMs = [5, 10, 20, 40, 80, 160];
+const oomLooksMs = [5, 10, 20, 40, 80, 160, 320, 640];
 
 const words: Readonly<Record<CloudNotice['kind'], string>> = {
   preemption: 'this machine is preempted',
