@@ -15,7 +15,8 @@ import { startPrivateEngine } from '../support/engine.ts';
 import { EventFeed } from '../support/event-feed.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab } from '../support/lab.ts';
-import { signalProcess } from '../support/processes.ts';
+import { signalProcess, startTicks } from '../support/processes.ts';
+import { waitFor } from '../support/wait.ts';
 import { daemonPids, expectEveryEvent, expectWhole, mountedWorker, processPids } from '../support/whole.ts';
 
 const seed = Number(process.env['RELIGHT_FAULTS_SEED'] ?? Date.now() % 2 ** 31);
@@ -38,34 +39,52 @@ test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (bac
     await expectWhole(worker);
     const before = footprint(worker);
 
-    const signal = (pids: readonly number[], which: NodeJS.Signals): void => pids.forEach((pid) => signalProcess(pid, which));
     const { containerName, agent } = worker;
-    const faults: Readonly<Record<string, () => Promise<void> | void>> = {
+    const signal = (pids: readonly number[], which: NodeJS.Signals): readonly number[] => {
+      for (const pid of pids) signalProcess(pid, which);
+      return pids;
+    };
+    /** Host pid of the container's first process; none while there is no container. */
+    const firstProcess = async (): Promise<readonly number[]> => {
+      const pid = (await lab.engine.inspect(containerName))?.pid ?? 0;
+      return pid > 0 ? [pid] : [];
+    };
+    const strike = async (act: () => Promise<void>): Promise<readonly number[]> => {
+      const pids = await firstProcess();
+      await act();
+      return pids;
+    };
+    /** Each returns the processes that must be gone before anybody may call the worker whole: a stopped one looks well for a while. */
+    const faults: Readonly<Record<string, () => Promise<readonly number[]> | readonly number[]>> = {
       'process killed': () => signal(processPids(name), 'SIGKILL'),
       'process asked to end': () => signal(processPids(name), 'SIGTERM'),
       'process stopped': () => signal(processPids(name), 'SIGSTOP'),
       'mount daemon killed': () => signal(daemonPids(name), 'SIGKILL'),
       'mount daemon stopped': () => signal(daemonPids(name), 'SIGSTOP'),
-      'container killed': () => docker.kill(containerName).catch(notThere),
-      'container removed': () => docker.remove(containerName).catch(notThere),
+      'container killed': () => strike(() => docker.kill(containerName).catch(notThere)),
+      'container removed': () => strike(() => docker.remove(containerName).catch(notThere)),
       'container frozen for a while': async () => {
         await docker.pause(containerName).catch(notThere);
         await sleep(1_500);
         await docker.unpause(containerName).catch(notThere);
+        return [];
       },
       'dependency away for a while, its worker killed': async () => {
         await head.close();
-        signal(processPids(name), 'SIGKILL');
+        const pids = signal(processPids(name), 'SIGKILL');
         await sleep(1_500);
         await head.reopen();
+        return pids;
       },
-      'engine killed': async () => {
-        await engine.kill();
-        await engine.start();
-      },
+      'engine killed': () =>
+        strike(async () => {
+          await engine.kill();
+          await engine.start();
+        }),
       'agent killed': async () => {
         await agent.service.kill();
         await agent.service.start();
+        return [];
       },
     };
     const names = Object.keys(faults);
@@ -76,18 +95,26 @@ test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (bac
         numRuns: count,
       },
     );
+    const struck = new Set<number>();
     for (const [i, { fault, inside, pauseMs }] of plan.entries()) {
       const began = performance.now();
-      await faults[fault]?.();
+      for (const pid of (await faults[fault]?.()) ?? []) struck.add(pid);
       // Three of ten strike into the recovery from the one before.
       if (inside < 3) {
         await sleep(pauseMs);
         console.log(`${i + 1}. ${fault}, and the next one ${pauseMs} ms later`);
         continue;
       }
-      await expectWhole(worker, backMs).catch((error: unknown) => {
+      try {
+        await waitFor(() => [...struck].every((pid) => startTicks(pid) === undefined), {
+          timeoutMs: backMs,
+          what: 'what was struck to be gone',
+        });
+        await expectWhole(worker, backMs);
+      } catch (error) {
         throw new Error(`seed ${seed}, fault ${i + 1} (${fault}): not whole again within ${backMs} ms`, { cause: error });
-      });
+      }
+      struck.clear();
       console.log(`${i + 1}. ${fault}: whole after ${Math.round(performance.now() - began)} ms`);
     }
     await expectWhole(worker, backMs);

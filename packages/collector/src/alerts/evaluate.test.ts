@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { HostCondition } from '@relight/shared/status';
+import type { HostCondition, WorkloadStatus } from '@relight/shared/status';
 import { describe, expect, test } from 'vitest';
 import { epoch, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
 import type { AlertsConfig } from '../config.ts';
@@ -313,6 +313,26 @@ describe('hosts', () => {
     world.step();
     expect(world.brief).toEqual(['WorkloadHeld a firing warning', 'WorkloadHeld a resolved warning']);
     expect(world.changes[0]?.alert.summary).toContain('no such image');
+  });
+
+  test('a held workload that looks again is one alert; an attempt that lasts is more than a look', () => {
+    const world = worldOf('a');
+    const put = (phase: WorkloadStatus['phase'], phaseSince = world.now): void =>
+      world.put(hostRecord('a', { workloads: [workloadStatus('w', { phase, phaseSince, reason: 'no such image' })] }));
+    for (let look = 0; look < 5; look += 1) {
+      for (const phase of ['held', 'waiting', 'pulling'] as const) {
+        world.now += minute;
+        put(phase);
+        world.step();
+      }
+    }
+    expect(world.brief).toEqual(['WorkloadHeld a firing warning']);
+    put('pulling', world.now - 2 * minute);
+    world.step();
+    expect(world.brief).toEqual(['WorkloadHeld a firing warning', 'WorkloadHeld a resolved warning']);
+    put('waiting');
+    world.step();
+    expect(world.brief).toHaveLength(2);
   });
 });
 

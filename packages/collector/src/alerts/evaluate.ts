@@ -55,7 +55,7 @@ export function evaluate(
     ...hostCondition(hosts.values()),
     ...engineDown(hosts.values(), state.firing, config.engineDown.afterMs, now),
     ...dependencyDown(hosts.values(), state.firing, config.dependencyDown.afterMs, now),
-    ...workloadHeld(hosts.values()),
+    ...workloadHeld(hosts.values(), state.firing, now),
     ...repeatedRestarts(tracks.values()),
   ];
   const { firing, changes } = reconcile(conditions, state.firing, { tracks, hosts, now });
