@@ -180,6 +180,8 @@ export type IncidentAck = z.infer<typeof incidentAckSchema>;
 export const ackSchema = z.object({
   type: z.literal('ack'),
   events: z.object({ epoch: z.string(), seq: z.number().int().nonnegative() }).optional(),
+  /** As in `welcome`, along with events: a fleet that has grown since is known when something happens. */
+  fleetSize: z.number().int().positive().optional(),
   segments: z.array(committedSchema.extend({ rewind: z.boolean().default(false) })).default([]),
   incident: incidentAckSchema.optional(),
 });

@@ -40,6 +40,16 @@ test('what breaks the protocol ends the session', () => {
   for (const { effects } of [early, twice, unsent]) expect(effects.map(({ kind }) => kind)).toEqual(['protocol-error']);
 });
 
+test('a fleet that has grown is known with the next acknowledgement, each size once', () => {
+  const welcomed: SessionInput = { kind: 'message', message: { ...welcome(), fleetSize: 3 } as CollectorMessage };
+  const ack = (fleetSize?: number): SessionInput => ({
+    kind: 'message',
+    message: { type: 'ack', events: { epoch: 'e', seq: 0 }, segments: [], ...(fleetSize === undefined ? {} : { fleetSize }) },
+  });
+  const { effects } = play(greet('e'), [welcomed, ack(3), ack(), ack(10_000), ack(10_000), ack(9_000)]);
+  expect(effects.flatMap((effect) => (effect.kind === 'fleet-size' ? [effect.size] : []))).toEqual([3, 10_000, 9_000]);
+});
+
 test('an acknowledgement of another epoch has no effect', () => {
   const { effects } = step(live(), { kind: 'message', message: { type: 'ack', events: { epoch: 'old', seq: 9 }, segments: [] } });
   expect(effects).toEqual([]);

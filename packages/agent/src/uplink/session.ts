@@ -17,6 +17,8 @@ export interface Session {
   readonly logFrames: readonly { readonly segment: string; readonly to: number }[];
   /** Whether the collector takes incidents, and whether one is under way: never more than one. */
   readonly incidents: 'refused' | 'idle' | 'sent';
+  /** What the collector last said; null: nothing. */
+  readonly fleetSize: number | null;
   /** Where each segment was last rewound to, until it has gone beyond. */
   readonly rewound: Readonly<Record<string, number>>;
 }
@@ -50,6 +52,7 @@ export const greet = (epoch: string): Session => ({
   eventMessages: [],
   logFrames: [],
   incidents: 'refused',
+  fleetSize: null,
   rewound: {},
 });
 
@@ -96,7 +99,13 @@ function onWelcome(session: Session, welcome: Welcome): SessionStep {
   if (session.phase !== 'greeting') return { session, effects: [{ kind: 'protocol-error', reason: 'a second welcome' }] };
   const { heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents, fleetSize } = welcome;
   return {
-    session: { ...session, phase: 'live', sentSeq: lastEventSeq, incidents: incidents === true ? 'idle' : 'refused' },
+    session: {
+      ...session,
+      phase: 'live',
+      sentSeq: lastEventSeq,
+      incidents: incidents === true ? 'idle' : 'refused',
+      fleetSize: fleetSize ?? null,
+    },
     effects: [
       { kind: 'acknowledge', seq: lastEventSeq },
       { kind: 'welcomed', heartbeatMs, sessionId, committed: segments },
@@ -114,6 +123,10 @@ function onAck(session: Session, ack: Extract<CollectorMessage, { type: 'ack' }>
     if (seq > session.sentSeq) return { session, effects: [{ kind: 'protocol-error', reason: `event ${seq} was never sent` }] };
     next = { ...next, eventMessages: next.eventMessages.filter((last) => last > seq) };
     effects.push({ kind: 'acknowledge', seq });
+  }
+  if (ack.fleetSize !== undefined && ack.fleetSize !== next.fleetSize) {
+    next = { ...next, fleetSize: ack.fleetSize };
+    effects.push({ kind: 'fleet-size', size: ack.fleetSize });
   }
   if (ack.incident !== undefined && next.incidents === 'sent') {
     next = { ...next, incidents: 'idle' };

@@ -105,6 +105,15 @@ describe('admission', () => {
     expect(Number(refused[0]?.retryAfter)).toBeGreaterThan(0);
   });
 
+  it('tells an agent how large the fleet is, and with its events how large it has become', async () => {
+    const first = dial();
+    expect(await first.hello({ host: 'h1' })).toMatchObject({ fleetSize: 1 });
+    const second = dial();
+    expect(await second.hello({ host: 'h2', agentId: 'agent-0002', machineId: 'm2' })).toMatchObject({ fleetSize: 2 });
+    first.sendEvents(1, 1);
+    expect(await first.next('ack')).toMatchObject({ events: { seq: 1 }, fleetSize: 2 });
+  });
+
   it('keeps a token to its host', async () => {
     const client = dial(newToken('agent', 'only').token);
     await expect(client.hello({ host: 'h1' })).rejects.toThrow(/4401 this token is for host only/);

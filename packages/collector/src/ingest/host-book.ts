@@ -42,6 +42,10 @@ export class HostBook {
     this.#deps = deps;
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   entries(): Iterable<HostEntry> {
     return this.#entries.values();
   }

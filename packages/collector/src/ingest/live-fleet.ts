@@ -120,6 +120,10 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   // --- what sessions tell ---
 
+  get fleetSize(): number {
+    return this.#book.size;
+  }
+
   claim(session: Session, hello: Hello): Claim {
     const own = this.#book.get(hello.host);
     const byId = [...this.#book.entries()].find(
@@ -133,7 +137,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     });
     if (verdict.accepted) {
       this.#arrive(session, hello, verdict);
-      return { accepted: true, watch: this.#watches.of(hello.host), fleetSize: [...this.#book.entries()].length };
+      return { accepted: true, watch: this.#watches.of(hello.host) };
     }
     if (verdict.notice !== undefined && byId !== undefined)
       this.#notice(byId, verdict.notice, { agentId: hello.agentId, machineId: hello.machineId });

@@ -9,6 +9,7 @@ it('stops reading while too many writes wait, and reads on when half of them are
   const flow: string[] = [];
   const commits: (() => void)[] = [];
   const owner: SessionOwner = {
+    fleetSize: 1,
     claim: () => ({ accepted: true, watch: [] }),
     heard: ignore,
     heartbeat: ignore,

@@ -39,11 +39,13 @@ export interface AgentSocket {
 
 export type Watch = readonly { readonly workload?: string; readonly source?: string }[];
 export type Claim =
-  | { readonly accepted: true; readonly watch: Watch; readonly fleetSize?: number }
+  | { readonly accepted: true; readonly watch: Watch }
   | { readonly accepted: false; readonly code: number; readonly reason: string };
 
 /** What a session tells the fleet. */
 export interface SessionOwner {
+  /** How many hosts this collector knows. */
+  readonly fleetSize: number;
   claim(session: Session, hello: Hello): Claim;
   heard(session: Session): void;
   heartbeat(session: Session, heartbeat: Heartbeat): void;
@@ -122,7 +124,7 @@ export class Session {
       commit: ({ epoch, events }) => store.commitEvents(this.agentId, this.host, epoch, events, clock.now()),
       committed: ({ epoch }, { seq, stored }) => {
         if (stored.length > 0) owner.eventsStored(stored);
-        this.send({ type: 'ack', events: { epoch, seq }, segments: [] });
+        this.send({ type: 'ack', events: { epoch, seq }, ...this.#fleetSize(), segments: [] });
         this.#relieve();
       },
     });
@@ -272,7 +274,7 @@ export class Session {
       lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),
       segments: hello.segments.map((segment) => ({ segment, offset: store.committedOffset(hello.agentId, segment) })),
       watch: [...claim.watch],
-      ...(claim.fleetSize === undefined ? {} : { fleetSize: claim.fleetSize }),
+      ...this.#fleetSize(),
       incidents: true,
     });
   }
@@ -281,6 +283,12 @@ export class Session {
     if (this.#state !== 'open') throw new Error('the first message must be hello');
     this.#pieces.push(piece);
     this.#hold();
+  }
+
+  /** Forgotten while its last words arrive, a host is none of them: then there may be nobody. */
+  #fleetSize(): { fleetSize?: number } {
+    const { fleetSize } = this.#deps.owner;
+    return fleetSize > 0 ? { fleetSize } : {};
   }
 
   #pieceCommitted(piece: Piece, { committed, stored, rewind, id }: LogCommit): void {
