@@ -1,0 +1,139 @@
+/** The engine, put together with all that listens to it: who hears of a look, of an event, and of its silence. */
+import { toRelightError } from '@relight/shared/errors';
+import type { AgentContext } from './agent-context.ts';
+import { managedLabels } from './engine/create-options.ts';
+import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
+import { EngineObserver } from './engine/observer.ts';
+import type { EventKeeping } from './event-keeping.ts';
+import type { HostLevel } from './host-level.ts';
+import { otherHands } from './incidents/other-hands.ts';
+import type { WorkloadLoop } from './workload-loop.ts';
+import type { WorkloadWiring } from './workload-wiring.ts';
+
+export interface EngineWiringOptions {
+  readonly context: AgentContext;
+  readonly engine: Engine;
+  readonly events: EventKeeping;
+  readonly host: HostLevel;
+  readonly workloads: WorkloadWiring;
+  readonly loops: ReadonlyMap<string, WorkloadLoop>;
+}
+
+export class EngineWiring {
+  readonly #options: EngineWiringOptions;
+  readonly #observer: EngineObserver;
+  /** Until the first look: what fell, fell with the machine. */
+  #afterBoot: boolean;
+  /** Null before the first answer. */
+  #up: boolean | null = null;
+  #reason = 'not asked yet';
+  #info: EngineInfo | null = null;
+  #onFirstLook: () => void = () => {};
+
+  constructor(options: EngineWiringOptions) {
+    this.#options = options;
+    const { context, engine, host } = options;
+    const { clock, logger, identity, spec } = context;
+    this.#afterBoot = host.rebooted;
+    this.#observer = new EngineObserver({
+      engine,
+      clock,
+      logger,
+      ownerId: identity.agentId,
+      names: spec.workloads.map((workload) => workload.container.name),
+      // After a reboot the containers fell with the machine, not by themselves.
+      afterBoot: host.rebooted,
+      onObserved: (containers, afterOutage) => this.#observed(containers, afterOutage),
+      onLost: (reason) => this.#lost(reason),
+      onEvent: (event) => this.#heard(event),
+    });
+  }
+
+  get state(): 'up' | 'down' {
+    return this.#up === true ? 'up' : 'down';
+  }
+
+  get reason(): string {
+    return this.#reason;
+  }
+
+  /** Null until it was told. */
+  get info(): EngineInfo | null {
+    return this.#info;
+  }
+
+  /** Resolves when the first look has been taken, or could not be. */
+  start(): Promise<void> {
+    const looked = new Promise<void>((resolve) => {
+      this.#onFirstLook = resolve;
+    });
+    this.#observer.start();
+    return looked;
+  }
+
+  stop(): void {
+    this.#observer.stop();
+  }
+
+  observe(): void {
+    this.#observer.observe();
+  }
+
+  #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
+    const { context, host, workloads, loops } = this.#options;
+    if (this.#up !== true) this.#found();
+    host.gate.engineIs(true, this.#reason);
+    const own = containers.filter((facts) => facts.labels[managedLabels.agent] === context.identity.agentId);
+    workloads.seen(own);
+    host.orphans.observed(own);
+    for (const loop of loops.values()) loop.observed(containers, afterOutage, this.#afterBoot);
+    this.#afterBoot = false;
+    const awaited = [...loops.values()].filter(({ spec: { container } }) => container.adopt !== undefined && container.image === '');
+    const come = awaited.filter(({ spec }) => containers.some(({ name }) => name === spec.container.name));
+    if (come.length > 0) void workloads.adopt(come).then((adopted) => (adopted ? this.#observer.observe() : undefined));
+    // No line leaves before: the uplink starts after the first look.
+    void workloads.learnSecrets(own).then(this.#onFirstLook);
+  }
+
+  #found(): void {
+    const { context, engine, events, host } = this.#options;
+    const first = this.#up === null;
+    this.#up = true;
+    this.#reason = 'answers';
+    if (first) events.catchUp({ engine: 'up' });
+    else events.emit({ kind: 'engine.recovered', severity: 'info', message: 'the engine answers again', data: {} });
+    void engine.info().then(
+      (info) => {
+        this.#info = info;
+        host.watchDisk(info.rootDirectory);
+      },
+      (thrown: unknown) => context.logger.warn({ reason: toRelightError(thrown).message }, 'the engine does not tell its version'),
+    );
+  }
+
+  #lost(reason: string): void {
+    const { events, host, loops } = this.#options;
+    if (this.#up !== false)
+      events.emit({ kind: 'engine.lost', severity: 'error', message: `the engine does not answer: ${reason}`, data: {} });
+    this.#up = false;
+    this.#reason = reason;
+    for (const loop of loops.values()) loop.send({ type: 'engine-lost', reason });
+    host.gate.engineIs(false, reason);
+    this.#onFirstLook();
+  }
+
+  #heard(event: EngineEvent): void {
+    const { events, host, loops } = this.#options;
+    // While the engine is asked what happened, the host is.
+    if (event.type === 'container') host.gate.glance();
+    const loop = loops.get(event.attributes[managedLabels.workload] ?? '');
+    const order = loop === undefined ? null : otherHands(event, loop.state);
+    if (order !== null) events.incidents.incidents.observe(order);
+    if (event.type === 'image') {
+      if (event.action === 'delete' || event.action === 'untag') return;
+      for (const each of loops.values()) each.send({ type: 'image-changed' });
+    } else if (event.action === 'oom') {
+      host.watch.oomSeen(event.id, () => loop?.send({ type: 'oom', process: null, constraint: 'container' }));
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/** What others may know of this agent and ask of it, put together: the collector by the uplink, people by the control socket. */
+import { join } from 'node:path';
+import type { HostFacts } from '@relight/shared/status';
+import type { AgentContext } from './agent-context.ts';
+import type { AgentSpec } from './config/spec.ts';
+import type { ActionOutcome, ControlAction } from './control/action.ts';
+import { carryOut } from './control/carry-out.ts';
+import { ControlServer } from './control/server.ts';
+import type { AgentStatus } from './control/status.ts';
+import type { EngineWiring } from './engine-wiring.ts';
+import type { EventKeeping } from './event-keeping.ts';
+import type { HostLevel } from './host-level.ts';
+import { Uplink } from './uplink/uplink.ts';
+import { agentVersion } from './version.ts';
+import type { WorkloadLoop } from './workload-loop.ts';
+import type { WorkloadWiring } from './workload-wiring.ts';
+
+export interface ReportingOptions {
+  readonly context: AgentContext;
+  readonly events: EventKeeping;
+  readonly host: HostLevel;
+  readonly engine: EngineWiring;
+  readonly workloads: WorkloadWiring;
+  readonly loops: ReadonlyMap<string, WorkloadLoop>;
+}
+
+type Health = Pick<AgentStatus, 'metrics' | 'conditions' | 'accelerators' | 'workloads'> & {
+  readonly gate: ReturnType<HostLevel['gate']['status']>;
+};
+
+export class Reporting {
+  readonly control: ControlServer;
+  /** Null: the agent works alone. */
+  readonly uplink: Uplink | null;
+  readonly #options: ReportingOptions;
+
+  constructor(options: ReportingOptions) {
+    this.#options = options;
+    const { spec, stateDir, logger } = options.context;
+    this.uplink = spec.collector === null ? null : this.#dialer(spec.collector);
+    this.control = new ControlServer({
+      path: join(stateDir, 'control.sock'),
+      handlers: {
+        status: () => this.#status(),
+        act: (action) => Promise.resolve(this.#carryOut(action, 'by hand on the host')),
+      },
+      onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
+    });
+  }
+
+  #dialer(collector: NonNullable<AgentSpec['collector']>): Uplink {
+    const { context, events, engine, workloads, loops } = this.#options;
+    const { clock, random, logger, identity, machineId, bootId, spec } = context;
+    const { host } = spec;
+    return new Uplink({
+      spec: collector,
+      clock,
+      random,
+      logger,
+      outbox: events.outbox,
+      logs: workloads.shipper,
+      incidents: events.incidents.incidents,
+      hello: () => ({
+        agentId: identity.agentId,
+        machineId,
+        bootId,
+        host: host.name,
+        labels: { ...host.labels },
+        version: agentVersion,
+        facts: this.#facts(),
+        remoteActions: host.remoteActions,
+      }),
+      status: () => {
+        const { metrics, ...health } = this.#health();
+        return { ...health, ...(metrics === null ? {} : { metrics }), engine: engine.state };
+      },
+      onFleetSize: (size) => {
+        for (const loop of loops.values()) loop.send({ type: 'fleet', size });
+      },
+      onAction: (action) => {
+        if (!host.remoteActions) {
+          return Promise.resolve({
+            ok: false,
+            code: 'action-refused',
+            message: `host ${host.name} refuses remote actions (host.remote_actions)`,
+          });
+        }
+        return Promise.resolve(this.#carryOut(action, 'by an operator'));
+      },
+    });
+  }
+
+  #carryOut(action: Omit<ControlAction, 'type'>, by: string): ActionOutcome {
+    const { context, host, loops } = this.#options;
+    // Whoever resumes the host wants to see it tried now: its commands, too.
+    if (action.action === 'resume' && action.workload === undefined) host.gate.retrySetup();
+    return carryOut(action, loops, by, context.steadyNow());
+  }
+
+  #facts(): HostFacts {
+    const { host, engine } = this.#options;
+    const { info } = engine;
+    return { ...host.facts(), ...(info === null ? {} : { engineVersion: info.version, engineApiVersion: info.apiVersion }) };
+  }
+
+  /** What is said alike to the collector and to people on the host. */
+  #health(): Health {
+    const { host, workloads } = this.#options;
+    return {
+      metrics: host.metrics,
+      conditions: host.conditions.list(),
+      gate: host.gate.status(),
+      accelerators: host.accelerators.list(),
+      workloads: workloads.statuses(),
+    };
+  }
+
+  #status(): AgentStatus {
+    const { context, engine } = this.#options;
+    const { spec, identity, bootId, startedAt } = context;
+    const { collector, host } = spec;
+    return {
+      agentId: identity.agentId,
+      host: host.name,
+      version: agentVersion,
+      bootId,
+      startedAt,
+      engine: { state: engine.state, reason: engine.reason, version: engine.info?.version ?? null },
+      collector: collector === null || this.uplink === null ? null : { url: collector.url, ...this.uplink.state() },
+      ...this.#health(),
+    };
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The workloads, put together: for each a loop with its stages, probes and journal; what they share (runs, logs, secrets); and
+ * the containers that they take over.
+ */
+import { join } from 'node:path';
+import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
+import type { AgentContext, Emit } from './agent-context.ts';
+import { MountProbes } from './checks/mount.ts';
+import { Prober } from './checks/prober.ts';
+import { SecretValues } from './config/secret-values.ts';
+import type { WorkloadSpec } from './config/spec.ts';
+import { Adopter } from './engine/adopter.ts';
+import type { AdoptingEngine } from './engine/adopting-engine.ts';
+import { ContainerSecrets } from './engine/container-secrets.ts';
+import type { ContainerFacts } from './engine/engine.ts';
+import type { HostLevel } from './host-level.ts';
+import { WorkloadMetricsSampler } from './host/workload-metrics.ts';
+import type { HostIncidents } from './incidents/make-incidents.ts';
+import { ContainerLogs } from './logs/container-logs.ts';
+import { EarlierLogs } from './logs/earlier-logs.ts';
+import { FollowingShipper } from './logs/following-shipper.ts';
+import { ContainerRuns } from './stages/container-runs.ts';
+import { resolveVars } from './stages/prepare.ts';
+import { runRootOf } from './stages/run-files.ts';
+import { agentVersion } from './version.ts';
+import { WorkloadJournal } from './workload-journal.ts';
+import { WorkloadLoop } from './workload-loop.ts';
+import { WorkloadStore } from './workload-store.ts';
+
+/** By workload. One that the configuration no longer has keeps nothing secret that we could know. */
+export type Secrets = ReadonlyMap<string, SecretValues>;
+
+export const secretsOf = (workloads: readonly WorkloadSpec[]): Secrets =>
+  new Map(workloads.map(({ name, container }) => [name, new SecretValues(container.envFile)]));
+
+export interface WorkloadWiringOptions {
+  readonly context: AgentContext;
+  readonly engine: AdoptingEngine;
+  readonly emit: Emit;
+  readonly secrets: Secrets;
+  readonly host: Pick<HostLevel, 'accelerators' | 'gate' | 'rebooted' | 'facts'>;
+  readonly incidents: HostIncidents;
+  /** Filled here. */
+  readonly loops: Map<string, WorkloadLoop>;
+  /** Asks for a look at the engine. */
+  readonly observe: () => void;
+  /** What a heartbeat says has changed. */
+  readonly onChange: () => void;
+}
+
+export class WorkloadWiring {
+  readonly shipper: FollowingShipper;
+  readonly #options: WorkloadWiringOptions;
+  readonly #adopter: Adopter;
+  readonly #adopting = new Set<string>();
+  readonly #containerSecrets: ContainerSecrets;
+  readonly #containerLogs: ContainerLogs;
+  readonly #earlierLogs: EarlierLogs;
+  readonly #metrics: WorkloadMetricsSampler;
+  #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
+
+  constructor(options: WorkloadWiringOptions) {
+    this.#options = options;
+    const { context, engine, emit, secrets, host, loops } = options;
+    const { clock, logger, stateDir, spec, identity } = context;
+    this.#adopter = new Adopter({
+      engine,
+      stateDir,
+      ownerId: identity.agentId,
+      clock,
+      notice: (workload, severity, message, data) => emit({ kind: 'host.notice', workload, severity, message, data }),
+      secrets: (workload, values) => this.#secretsOf(workload).learn(values),
+    });
+    this.#containerSecrets = new ContainerSecrets({ engine, secrets });
+    this.shipper = new FollowingShipper({
+      clock,
+      logger,
+      directory: join(stateDir, 'logs'),
+      delivering: spec.collector !== null,
+      redact: (key) => (bytes) => this.#secretsOf(key.workload).bytes(bytes),
+      rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
+    });
+    this.#containerLogs = new ContainerLogs({ shipper: this.shipper, emit });
+    const runRoot = runRootOf(stateDir);
+    const runs = new ContainerRuns({ engine, clock, runRoot, logs: this.shipper });
+    this.#earlierLogs = new EarlierLogs({ runRoot, shipper: this.shipper, runs, logger });
+    const shared = { runs, mounts: new MountProbes({ clock }), store: new WorkloadStore(stateDir) };
+    for (const given of spec.workloads) {
+      const adopted = this.#adopter.remembered(given);
+      const workload = adopted === null ? given : { ...given, container: adopted };
+      loops.set(workload.name, this.#loop(workload, shared));
+    }
+    this.#metrics = new WorkloadMetricsSampler({
+      clock,
+      stats: (id) => engine.stats(id),
+      hostMemoryBytes: host.facts().memoryTotalBytes ?? Number.POSITIVE_INFINITY,
+    });
+  }
+
+  /** Before the first line is read. A file that is missing is the create stage's to complain about. */
+  async start(): Promise<void> {
+    await Promise.allSettled([...this.#options.secrets.values()].map((secrets) => secrets.load()));
+    this.#earlierLogs.follow();
+  }
+
+  /** The logs of what the engine has shown. `own`: all containers that carry our owner id. */
+  seen(own: readonly ContainerFacts[]): void {
+    for (const facts of own) this.#containerLogs.seen(facts);
+    void this.#earlierLogs.observed(own);
+  }
+
+  /** Resolves when what must not be shown of these containers is known. Never rejects. */
+  learnSecrets(own: readonly ContainerFacts[]): Promise<void> {
+    return this.#containerSecrets.learn(own);
+  }
+
+  /** Workloads that take over a container of somebody else: who holds its name now? True: at least one was taken over. */
+  async adopt(loops: Iterable<WorkloadLoop>): Promise<boolean> {
+    const free = [...loops].filter(({ spec }) => spec.container.adopt !== undefined && !this.#adopting.has(spec.name));
+    const taken = await Promise.all(
+      free.map(async (loop) => {
+        this.#adopting.add(loop.spec.name);
+        const container = await this.#adopter.look(loop.spec, loop.state.generation + 1);
+        this.#adopting.delete(loop.spec.name);
+        if (container !== null) loop.setContainer(container);
+        return container !== null;
+      }),
+    );
+    return taken.includes(true);
+  }
+
+  async measure(): Promise<void> {
+    const containers = new Map(
+      [...this.#options.loops].flatMap(([name, { state }]) =>
+        state.container?.running === true ? [[name, { id: state.container.id, pid: state.container.pid }] as const] : [],
+      ),
+    );
+    this.#measured = await this.#metrics.sample(containers);
+  }
+
+  statuses(): WorkloadStatus[] {
+    const { loops, incidents } = this.#options;
+    return [...loops].map(([name, loop]) => ({
+      ...loop.status(this.#measured.get(name) ?? null),
+      lastIncidentId: incidents.incidents.lastOf(name),
+    }));
+  }
+
+  #secretsOf(workload: string): SecretValues {
+    return this.#options.secrets.get(workload) ?? new SecretValues([]);
+  }
+
+  #loop(
+    workload: WorkloadSpec,
+    { runs, mounts, store }: { readonly runs: ContainerRuns; readonly mounts: MountProbes; readonly store: WorkloadStore },
+  ): WorkloadLoop {
+    const { context, engine, emit, host, incidents, observe, onChange } = this.#options;
+    const { spec, identity, clock, steadyNow, random, logger } = context;
+    const { accelerators, gate, rebooted } = host;
+    return new WorkloadLoop({
+      agent: spec,
+      spec: workload,
+      ownerId: identity.agentId,
+      engine,
+      runs,
+      mountProbes: mounts,
+      prober: (onResult) => new Prober({ engine, clock, mounts, gpus: accelerators, shell: workload.shell, onResult }),
+      resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
+      secrets: this.#secretsOf(workload.name),
+      gate,
+      accelerators,
+      rebooted,
+      store,
+      beforeRemoval: (containerId) => incidents.gatherer.captured(containerId),
+      journal: this.#journal(workload),
+      clock,
+      now: steadyNow,
+      random,
+      logger,
+      emit: (event) => {
+        emit(event);
+        accelerators.heard(event);
+      },
+      whyNotAdopted: () => this.#adopter.why(workload),
+      observe,
+      onChange,
+    });
+  }
+
+  #journal(spec: WorkloadSpec): WorkloadJournal {
+    const { stateDir, identity, clock, logger } = this.#options.context;
+    return new WorkloadJournal({
+      stateDir,
+      spec,
+      ownerId: identity.agentId,
+      version: agentVersion,
+      wallNow: () => clock.now(),
+      onTrouble: (reason) => logger.warn({ workload: spec.name, reason }, 'the journal for replay cannot be written and pauses'),
+    });
+  }
+}
