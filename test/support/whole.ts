@@ -88,7 +88,7 @@ export async function expectWhole(worker: Bystander, timeoutMs = 30_000): Promis
 /** FUSE mounts at the target, in the mount namespace of a process. */
 function mountsOf(pid: number | 'self'): number {
   const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
-  return lines.filter((line) => line.split(' ')[4] === target && /^fuse/.test(line.split(' - ')[1] ?? '')).length;
+  return lines.filter((line) => line.split(' ')[4] === target && line.split(' - ')[1]?.startsWith('fuse') === true).length;
 }
 
 async function containersOf({ lab, control }: Bystander): Promise<number> {

@@ -47,7 +47,7 @@ export function evidenceText(incident: ApiIncident, name: string, clean: Paint):
 }
 
 function header(incident: ApiIncident, { bold, bad, good, clean, now }: IncidentViewContext): string[] {
-  const { id, host, workload, cause, code, level, exitCode, signal, advice, closedAt, timeToDetectMs, timeToRecoverMs } = incident;
+  const { id, host, workload, cause, code, level, exitCode, signal, closedAt, timeToDetectMs, timeToRecoverMs } = incident;
   const subject = clean(workload === null ? host : `${host}/${workload}`);
   const openMs = Math.max(0, now - Date.parse(incident.failedAt));
   const state =
@@ -68,14 +68,32 @@ function header(incident: ApiIncident, { bold, bad, good, clean, now }: Incident
     `level    ${[level, clean(code), ...exit].filter((part) => part !== '').join(', ')}`,
     `times    ${times.join(', ')}`,
     `Relight  ${doings(incident)}`,
-    ...(closedAt === null
-      ? [
-          `now      ${clean(incident.timeline.findLast(({ kind }) => kind.startsWith('workload.') || kind.startsWith('restart.'))?.message ?? 'waiting')}`,
-        ]
-      : []),
+    ...(closedAt === null ? [`now      ${clean(stateOf(incident))}`] : []),
     ...(stages === '' ? [] : [`stages   ${stages}`]),
-    `you      ${advice === '' ? 'nothing to do' : clean(advice)}`,
+    `you      ${clean(adviceOf(incident))}`,
   ];
+}
+
+const latest = ({ timeline: entries }: ApiIncident): ApiIncidentEntry | undefined =>
+  entries.findLast(({ kind }) => kind.startsWith('workload.') || kind.startsWith('restart.'));
+
+/** What it does or waits for; the cause is not told twice. */
+function stateOf(incident: ApiIncident): string {
+  const { kind, message, data } = latest(incident) ?? {};
+  if (message === undefined) return 'waiting';
+  const to = data?.['to'];
+  return kind === 'workload.phase-changed' && typeof to === 'string' && message.includes(incident.cause)
+    ? `${to}, because of that`
+    : message;
+}
+
+/** What began as one thing may wait for another now: a registry that could not be reached, and then an image that is not in it. */
+function adviceOf(incident: ApiIncident): string {
+  const last = latest(incident);
+  const isHeld = incident.closedAt === null && (last?.kind === 'workload.held' || last?.data['to'] === 'held');
+  const held = isHeld ? incident.timeline.findLast(({ kind }) => kind === 'workload.held')?.data['advice'] : undefined;
+  const advice = typeof held === 'string' && held !== '' ? held : incident.advice;
+  return advice === '' ? 'nothing to do' : advice;
 }
 
 function doings({ attempts, escalations, byHand, closedAt, workload }: ApiIncident): string {

@@ -40,6 +40,15 @@ test('what cannot be told better follows as it is', () => {
   );
 });
 
+test('a port that is taken: which, and by whom', () => {
+  const said = 'Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use';
+  const failure = (data: Record<string, unknown>): RelightError => new RelightError('port-taken', said, { data });
+  expect(told('start', failure({ port: 8080, holder: 'nginx (pid 7)' })).message).toBe(
+    `the container could not be started: port 8080 of this host is held by nginx (pid 7) (${said})`,
+  );
+  expect(told('start', failure({ port: 8080 })).message).toContain('port 8080 of this host is taken');
+});
+
 test('words of ours, an engine that is away and what is no failure of the engine stay as they are', () => {
   const ours = new RelightError('name-conflict', 'the name "a" is held by somebody');
   expect(inPlainWords('create', image, ours)).toBe(ours);

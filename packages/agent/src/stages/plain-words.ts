@@ -40,6 +40,11 @@ export function inPlainWords(kind: OpKind, image: string, thrown: unknown): unkn
     const why = reason === undefined ? thrown.message : `${reason} (${thrown.message})`;
     return reworded(thrown, `the image ${image} could not be pulled: ${why}`);
   }
+  const { port, holder } = thrown.data;
+  if (kind === 'start' && typeof port === 'number') {
+    const who = typeof holder === 'string' ? `is held by ${holder}` : 'is taken';
+    return reworded(thrown, `the container could not be started: port ${port} of this host ${who} (${thrown.message})`);
+  }
   if (kind === 'create' && engineCodes.has(thrown.code)) return reworded(thrown, `the container could not be created: ${thrown.message}`);
   if (kind === 'start' && engineCodes.has(thrown.code)) return reworded(thrown, `the container could not be started: ${thrown.message}`);
   return thrown;

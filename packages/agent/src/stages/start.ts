@@ -25,6 +25,8 @@ async function withPortHolder(thrown: unknown): Promise<unknown> {
   const port = portOf(thrown.message);
   const holder = port === null ? null : await holderOfPort(port, 'tcp');
   if (port === null) return thrown;
-  const who = holder === null ? thrown.message : `${thrown.message} (port ${port} is held by ${holder})`;
-  return new RelightError('port-taken', who, { cause: thrown, data: { ...thrown.data, port, ...(holder === null ? {} : { holder }) } });
+  return new RelightError('port-taken', thrown.message, {
+    cause: thrown,
+    data: { ...thrown.data, port, ...(holder === null ? {} : { holder }) },
+  });
 }

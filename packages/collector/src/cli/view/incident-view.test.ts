@@ -38,6 +38,33 @@ describe('one incident, for somebody who knows nothing else', () => {
     ]);
   });
 
+  test('what is open now: the cause is not told twice, and what to do is about what it waits for now', () => {
+    const cause = 'the image a could not be pulled: its registry refuses connections';
+    const phase = (to: string, message: string) =>
+      ({ at: incidentStart, kind: 'workload.phase-changed', severity: 'info', message, data: { to } }) as const;
+    const open = { closedAt: null, cause, advice: 'Look at the network.' };
+    const waiting = shown(example({ ...open, timeline: [phase('back-off', `back-off: ${cause}`)] }));
+    expect(waiting).toMatch(/^now {6}back-off, because of that$/m);
+    expect(waiting).toMatch(/^you {6}Look at the network\.$/m);
+    const held = {
+      at: incidentStart,
+      kind: 'workload.held',
+      severity: 'error',
+      message: 'no such image',
+      data: { advice: 'Correct the name.' },
+    } as const;
+    const changed = example({ ...open, timeline: [phase('back-off', `back-off: ${cause}`), held, phase('held', 'held: no such image')] });
+    expect(shown(changed)).toMatch(/^now {6}held: no such image$/m);
+    expect(shown(changed)).toMatch(/^you {6}Correct the name\.$/m);
+    expect(shown({ ...changed, closedAt: changed.openedAt })).toMatch(/^you {6}Look at the network\.$/m);
+  });
+
+  test('what the kernel said about another container is no clue', () => {
+    const foreign = kernel.replace('Memory cgroup', '(another container) Memory cgroup');
+    expect(shown(example({ evidence }, { kernel: foreign }))).not.toContain('Killed process 812');
+    expect(shown(example({ evidence }, { kernel: foreign }), true)).toContain('(another container) Memory cgroup');
+  });
+
   test('the timeline counts from the failure; changes of phase that say nothing new are left out', () => {
     const text = shown(example());
     expect(text).toMatch(/^ {6}\+0\.000 {2}container\.oom {3}the kernel killed python3 \(pid 812\)$/m);
