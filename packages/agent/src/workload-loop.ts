@@ -9,7 +9,6 @@ import type { Logger } from 'pino';
 import type { MountProbes } from './checks/mount.ts';
 import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
 import type { DesiredProbe, Prober } from './checks/prober.ts';
-import { compareFingerprints, compareWorkload, specFingerprint, type Change } from './config/impact.ts';
 import type { SecretValues } from './config/secret-values.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
@@ -31,8 +30,8 @@ import { afterReboot, durable, initialState, restore, type WorkloadState } from 
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
 import { withoutSecrets } from './supervisor/journal.ts';
-import { isSpare } from './supervisor/spare-state.ts';
 import { SpareLoop } from './spare-loop.ts';
+import { configChange } from './workload-config-change.ts';
 import type { WorkloadJournal } from './workload-journal.ts';
 import type { WorkloadStore } from './workload-store.ts';
 
@@ -158,17 +157,13 @@ export class WorkloadLoop {
     this.#spare?.observed(own, afterOutage);
   }
 
-  /** Once: does what runs come from another configuration than the present one? The saved one tells, or else the label. */
+  /** Once: does what runs come from another configuration than the present one? */
   #compareSpec(containers: readonly ContainerFacts[]): void {
     if (this.#compared) return;
     this.#compared = true;
     const { spec, ownerId } = this.#options;
-    const changes =
-      this.#savedSpec === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(sameContainer(this.#savedSpec, spec), spec);
-    const impact = (['container', 'process'] as const).find((level) => changes.some((change) => change.impact === level));
-    if (impact === undefined) return;
-    const fields = changes.filter((change) => change.impact !== 'none').map((change) => change.field);
-    this.send({ type: 'spec-changed', impact, fields });
+    const change = configChange(this.#savedSpec, spec, containers, ownerId);
+    if (change !== null) this.send(change);
   }
 
   /** Of the accelerators: whom a fault of theirs concerns. */
@@ -449,17 +444,4 @@ function mayBeginSomething(event: SupervisorEvent): boolean {
   if (event.type === 'check') return !event.ok;
   if (event.type === 'mount-check') return event.condition !== 'ok';
   return event.type !== 'gate' && event.type !== 'pause' && event.type !== 'resume';
-}
-
-/** An adopted container is what it is, also when another one of that name was adopted meanwhile: nothing of it is to be made anew. */
-function sameContainer(saved: WorkloadSpec, { container }: WorkloadSpec): WorkloadSpec {
-  return container.adopt !== undefined && saved.container.adopt === container.adopt ? { ...saved, container } : saved;
-}
-
-/** Without saved state: the newest running container of ours carries the fingerprint of what it was made from. */
-function changesByLabel(containers: readonly ContainerFacts[], spec: WorkloadSpec, ownerId: string): readonly Change[] {
-  const running = containers.filter((facts) => facts.labels['relight.agent'] === ownerId && facts.status === 'running' && !isSpare(facts));
-  const label = running.toSorted((a, b) => b.createdAt - a.createdAt)[0]?.labels['relight.spec'];
-  if (label === undefined) return [];
-  return compareFingerprints(JSON.parse(label) as Record<string, string>, specFingerprint(spec));
 }
