@@ -1,5 +1,5 @@
 import { RelightError } from '@relight/shared/errors';
-import { holderOfPort } from '../control/preflight/port-holder.ts';
+import { holderOfPort } from '../host/port-holder.ts';
 import { portOf } from '../supervisor/classify.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
 import { runningContainer } from './context.ts';

@@ -1,4 +1,4 @@
-import { holderOfPort } from '../control/preflight/port-holder.ts';
+import { holderOfPort } from '../host/port-holder.ts';
 import { classify, portOf } from '../supervisor/classify.ts';
 
 /** Who has the port that the process complains of, as the host sees it; null when it complains of none, or nobody has it by now. */

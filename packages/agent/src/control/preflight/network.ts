@@ -9,7 +9,7 @@ import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
 import { openWebSocket } from '../../uplink/socket.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
-import { holderOfPort } from './port-holder.ts';
+import { holderOfPort } from '../../host/port-holder.ts';
 
 const collectorMs = 5_000;
 
