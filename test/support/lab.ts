@@ -166,7 +166,15 @@ class ProcessLab implements Lab {
     await this.collector.start();
   }
 
-  async addAgent({ host, labels = {}, workloads, hostFields = {}, config = {}, service: process = {}, start = true }: AgentOptions): Promise<LabAgent> {
+  async addAgent({
+    host,
+    labels = {},
+    workloads,
+    hostFields = {},
+    config = {},
+    service: process = {},
+    start = true,
+  }: AgentOptions): Promise<LabAgent> {
     const home = join(this.directory, 'hosts', host);
     const stateDir = join(home, 'state');
     const configFile = join(home, 'agent.yaml');
