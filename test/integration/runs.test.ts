@@ -1,6 +1,7 @@
 /** Runs in real containers: started, watched, found again, stopped; nothing else touched. */
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { RelightError } from '@relight/shared/errors';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { listProcesses, signalProcess } from '../support/processes.ts';
 import { type Bench, startBench } from '../support/stage-bench.ts';
 import { waitFor } from '../support/wait.ts';
@@ -180,6 +181,16 @@ describe('starting fails clearly', () => {
     await bench.engine.kill(bench.containerId, 'SIGKILL');
     await bench.engine.stop(bench.containerId, 0);
     await expect(bench.start(bench.run('process'), 'true')).rejects.toMatchObject({ code: 'container-exited' });
+  });
+
+  it('and one that the engine begins after all, later than anybody waited for it, runs nothing', async () => {
+    const { engine, containerId } = bench;
+    const late = vi.spyOn(engine, 'execDetached').mockRejectedValueOnce(new RelightError('engine-timeout', 'exec: no answer'));
+    await expect(bench.start(bench.run('process'), 'touch /ran')).rejects.toMatchObject({ code: 'engine-timeout' });
+    const [, asked] = late.mock.calls[0] ?? [];
+    expect(asked?.argv).toContain('relight-run');
+    expect(await engine.exec(containerId, asked ?? { argv: [] })).toMatchObject({ exitCode: 125 });
+    expect(await engine.exec(containerId, { argv: ['test', '-e', '/ran'] })).toMatchObject({ exitCode: 1 });
   });
 
   it('is cancelled by its signal while it waits', async () => {

@@ -1,5 +1,5 @@
 /** Runs in containers of a real engine on this host. Nothing about a run is kept in memory: files and /proc say it all. */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, rmSync } from 'node:fs';
 import type { Clock } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { SegmentKey } from '@relight/shared/log-stream';
@@ -67,6 +67,8 @@ export class ContainerRuns implements Runs {
       await this.#checkDirectory(files, handle, containerId, signal);
       return handle;
     } catch (error) {
+      // The engine may start it yet, after whoever purges it has looked: without its status file the wrapper runs nothing.
+      rmSync(files.status, { force: true });
       this.#logs.finish(files.segment);
       throw withShellAdvice(error);
     }
