@@ -77,8 +77,15 @@ describe('a lock', () => {
     await using lock = await holdLock(lockFile, 'flock', 'puppet');
     const before = await restarts(worker);
     await kill(worker);
-    const waiting = await worker.phase('waiting');
-    expect(waiting.reason).toBe(`the host's gate: puppet (pid ${lock.pid}) holds ${lockFile}`);
+    // It waits with the reason of its death while the host is asked.
+    const reason = `the host's gate: puppet (pid ${lock.pid}) holds ${lockFile}`;
+    const waiting = await waitFor(
+      async () => {
+        const status = await worker.status();
+        return status.phase === 'waiting' && status.reason === reason && status;
+      },
+      { timeoutMs: 20_000, what: 'the gate to be the reason' },
+    );
     // The death is counted, and the waiting adds nothing to it.
     expect(await restarts(worker)).toBe(before + 1);
     expect(waiting.nextAttemptAt).toBeNull();
