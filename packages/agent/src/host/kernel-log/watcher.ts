@@ -14,6 +14,7 @@ import type { XidFact } from './xid.ts';
 
 /** The engine's own event of a killing asks for a look at once; this is for everything else. */
 const lookMs = 1_000;
+const betweenPartsMs = 5;
 /** Without a word the conditions still run out, and a remounted file system is still found. */
 const reviewMs = 10_000;
 const keptRecords = 500;
@@ -76,10 +77,10 @@ export class KernelLog {
     this.#reader = null;
   }
 
-  /** Reads what is there now. */
-  look(): void {
+  /** Reads what is there now, or the next part of it. True: all has been read. */
+  look(): boolean {
     const reader = this.#reader;
-    if (reader === null) return;
+    if (reader === null) return true;
     const found: TimedCondition[] = [];
     let drained = false;
     for (let i = 0; i < perLookMax && !drained; i += 1) {
@@ -90,6 +91,7 @@ export class KernelLog {
     }
     if (drained) this.#history = false;
     this.#review(found);
+    return drained;
   }
 
   /** Oldest first. `since`: epoch milliseconds. */
@@ -107,14 +109,16 @@ export class KernelLog {
   }
 
   #tick(): void {
+    let drained: boolean;
     try {
-      this.look();
+      drained = this.look();
     } catch (error) {
       this.dispose();
       this.#options.onUnreadable(errorMessage(error));
       return;
     }
-    this.#timer = this.#options.clock.after(lookMs, () => this.#tick());
+    // The log of a long boot is read in parts, one right after the other: until then everything in it counts as history.
+    this.#timer = this.#options.clock.after(drained ? lookMs : betweenPartsMs, () => this.#tick());
   }
 
   #record(raw: string, found: TimedCondition[]): void {
