@@ -35,7 +35,8 @@ class World {
       ownerId: 'me',
       names: [],
       afterBoot: false,
-      onObserved: (containers, _, unanswered) => this.looks.push({ containers: containers.map(({ id }) => id), unanswered: [...unanswered] }),
+      onObserved: (containers, _, unanswered) =>
+        this.looks.push({ containers: containers.map(({ id }) => id), unanswered: [...unanswered.keys()] }),
       onLost: (reason) => this.lost.push(reason),
       onEvent: () => {},
     });
