@@ -80,7 +80,7 @@ export class EngineWiring {
     this.#observer.observe();
   }
 
-  #observed(containers: readonly ContainerFacts[], afterOutage: boolean, unanswered: ReadonlyMap<string, number>): void {
+  #observed(containers: readonly ContainerFacts[], afterOutage: boolean, unanswered: ReadonlySet<string>): void {
     const { context, host, workloads, loops } = this.#options;
     if (this.#up !== true) this.#found();
     host.gate.engineIs(true, this.#reason);
@@ -88,12 +88,7 @@ export class EngineWiring {
     workloads.seen(own);
     host.orphans.observed(own);
     const silentAbout = [...loops.values()].filter(({ state }) => state.container !== null && unanswered.has(state.container.id));
-    const now = context.clock.monotonic();
-    const lasting = silentAbout.filter(({ state }) => now - (unanswered.get(state.container?.id ?? '') ?? now) >= unansweredAfterMs);
-    host.conditions.set(
-      'engine',
-      lasting.map(({ spec }) => unansweredCondition(spec.container.name)),
-    );
+    host.conditions.set('engine', silentAbout.map(({ spec }) => unansweredCondition(spec.container.name)));
     for (const loop of loops.values()) {
       if (silentAbout.includes(loop)) loop.send({ type: 'engine-lost', reason: 'it answers, but not about this container' });
       else loop.observed(containers, afterOutage, this.#afterBoot);
@@ -148,9 +143,6 @@ export class EngineWiring {
     }
   }
 }
-
-/** An engine that is about to hang as a whole, or is only slow, is told by then. */
-const unansweredAfterMs = 20_000;
 
 const unansweredCondition = (name: string): ReportedCondition => ({
   name: 'container-unanswered',

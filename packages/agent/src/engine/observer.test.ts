@@ -35,8 +35,7 @@ class World {
       ownerId: 'me',
       names: [],
       afterBoot: false,
-      onObserved: (containers, _, unanswered) =>
-        this.looks.push({ containers: containers.map(({ id }) => id), unanswered: [...unanswered.keys()] }),
+      onObserved: (containers, _, unanswered) => this.looks.push({ containers: containers.map(({ id }) => id), unanswered: [...unanswered] }),
       onLost: (reason) => this.lost.push(reason),
       onEvent: () => {},
     });

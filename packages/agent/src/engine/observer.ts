@@ -34,8 +34,8 @@ export interface ObserverOptions {
   readonly names: readonly string[];
   /** The machine has booted since we last looked: containers fell with it. */
   readonly afterBoot: boolean;
-  /** `unanswered`: ids of containers about which the engine says nothing, not even whether they are there; since when, monotonic. */
-  readonly onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean, unanswered: ReadonlyMap<string, number>) => void;
+  /** `unanswered`: ids of containers about which the engine says nothing, not even whether they are there. */
+  readonly onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean, unanswered: ReadonlySet<string>) => void;
   readonly onLost: (reason: string) => void;
   readonly onEvent: (event: EngineEvent) => void;
 }
@@ -50,7 +50,7 @@ export class EngineObserver {
   #retries = 0;
   #known: ReadonlySet<string> = new Set();
   /** Asked beside the looks, which would wait for them otherwise. */
-  readonly #unanswered = new Map<string, number>();
+  readonly #unanswered = new Set<string>();
   #relist: Timer | null = null;
 
   constructor(options: ObserverOptions) {
@@ -101,11 +101,9 @@ export class EngineObserver {
       this.#retries = 0;
       // Silence about one more of them may be the beginning of the engine's own.
       this.#relist = clock.after(this.#unanswered.size > silent ? retryMsMin : relistMs, () => this.observe());
-      onObserved(containers, afterOutage, new Map(this.#unanswered));
+      onObserved(containers, afterOutage, new Set(this.#unanswered));
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
-      // It was the engine as a whole.
-      this.#unanswered.clear();
       const error = toRelightError(thrown, 'engine-error');
       this.#lost(error.message, error.code === 'engine-unreachable');
       const waitMs = Math.min(retryMsMax, retryMsMin * 2 ** this.#retries);
@@ -123,7 +121,7 @@ export class EngineObserver {
       Promise.all([...this.#known].map((id) => this.#inspect(id))),
     ]);
     const listed = new Set(lists.flat());
-    for (const id of this.#unanswered.keys()) if (!listed.has(id)) this.#unanswered.delete(id);
+    for (const id of this.#unanswered) if (!listed.has(id)) this.#unanswered.delete(id);
     const fresh = [...listed].filter((id) => !this.#known.has(id));
     const inspected = [...known, ...(await Promise.all(fresh.map((id) => this.#inspect(id))))];
     const facts = inspected.filter((container) => container !== null);
@@ -138,7 +136,7 @@ export class EngineObserver {
       return await this.#options.engine.inspect(id, { timeoutMs: callMs, signal: this.#stop.signal });
     } catch (thrown) {
       if (!(thrown instanceof RelightError) || thrown.code !== 'engine-timeout') throw thrown;
-      this.#unanswered.set(id, this.#options.clock.monotonic());
+      this.#unanswered.add(id);
       void this.#askBeside(id);
       return null;
     }
