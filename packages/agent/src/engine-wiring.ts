@@ -5,7 +5,6 @@ import { managedLabels } from './engine/create-options.ts';
 import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
 import { EngineObserver } from './engine/observer.ts';
 import type { EventKeeping } from './event-keeping.ts';
-import type { ReportedCondition } from './host/conditions.ts';
 import type { HostLevel } from './host-level.ts';
 import { otherHands } from './incidents/other-hands.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
@@ -44,7 +43,7 @@ export class EngineWiring {
       names: spec.workloads.map((workload) => workload.container.name),
       // After a reboot the containers fell with the machine, not by themselves.
       afterBoot: host.rebooted,
-      onObserved: (...look) => this.#observed(...look),
+      onObserved: (containers, afterOutage) => this.#observed(containers, afterOutage),
       onLost: (reason) => this.#lost(reason),
       onEvent: (event) => this.#heard(event),
     });
@@ -80,19 +79,14 @@ export class EngineWiring {
     this.#observer.observe();
   }
 
-  #observed(containers: readonly ContainerFacts[], afterOutage: boolean, unanswered: ReadonlySet<string>): void {
+  #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
     const { context, host, workloads, loops } = this.#options;
     if (this.#up !== true) this.#found();
     host.gate.engineIs(true, this.#reason);
     const own = containers.filter((facts) => facts.labels[managedLabels.agent] === context.identity.agentId);
     workloads.seen(own);
     host.orphans.observed(own);
-    const silentAbout = [...loops.values()].filter(({ state }) => state.container !== null && unanswered.has(state.container.id));
-    host.conditions.set('engine', silentAbout.map(({ spec }) => unansweredCondition(spec.container.name)));
-    for (const loop of loops.values()) {
-      if (silentAbout.includes(loop)) loop.send({ type: 'engine-lost', reason: 'it answers, but not about this container' });
-      else loop.observed(containers, afterOutage, this.#afterBoot);
-    }
+    for (const loop of loops.values()) loop.observed(containers, afterOutage, this.#afterBoot);
     this.#afterBoot = false;
     const awaited = [...loops.values()].filter(({ spec: { container } }) => container.adopt !== undefined && container.image === '');
     const come = awaited.filter(({ spec }) => containers.some(({ name }) => name === spec.container.name));
@@ -143,11 +137,3 @@ export class EngineWiring {
     }
   }
 }
-
-const unansweredCondition = (name: string): ReportedCondition => ({
-  name: 'container-unanswered',
-  subject: name,
-  severity: 'error',
-  reason: `the engine answers, but not about the container ${name}: it holds a lock that it does not give back`,
-  advice: 'Restart the engine (with live-restore the containers go on): systemctl restart docker.',
-});

@@ -4,12 +4,9 @@
  *
  * An engine that refuses connections may have taken its containers down with it: the first look after that says
  * `afterOutage`. An engine that merely does not answer (hung, paused) cannot, so its silence excuses nobody's death.
- *
- * An engine that lists, but does not answer about one container, holds a lock on that one (Engine 20.10 does so for good when a
- * `docker pause` meets an exec that begins). That is said of this container alone, and it is asked beside the looks from then on.
  */
 import { delay, type Clock, type Timer } from '@relight/shared/clock';
-import { RelightError, toRelightError } from '@relight/shared/errors';
+import { toRelightError } from '@relight/shared/errors';
 import type { Logger } from 'pino';
 import { isRetiredName } from '../supervisor/retired-name.ts';
 import type { ContainerFacts, Engine, EngineEvent } from './engine.ts';
@@ -34,8 +31,7 @@ export interface ObserverOptions {
   readonly names: readonly string[];
   /** The machine has booted since we last looked: containers fell with it. */
   readonly afterBoot: boolean;
-  /** `unanswered`: ids of containers about which the engine says nothing, not even whether they are there. */
-  readonly onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean, unanswered: ReadonlySet<string>) => void;
+  readonly onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean) => void;
   readonly onLost: (reason: string) => void;
   readonly onEvent: (event: EngineEvent) => void;
 }
@@ -49,8 +45,6 @@ export class EngineObserver {
   #up: boolean | null = null;
   #retries = 0;
   #known: ReadonlySet<string> = new Set();
-  /** Asked beside the looks, which would wait for them otherwise. */
-  readonly #unanswered = new Set<string>();
   #relist: Timer | null = null;
 
   constructor(options: ObserverOptions) {
@@ -93,15 +87,13 @@ export class EngineObserver {
   async #look(): Promise<void> {
     const { clock, onObserved } = this.#options;
     try {
-      const silent = this.#unanswered.size;
       const containers = await this.#read();
       const afterOutage = this.#outage;
       this.#outage = false;
       this.#up = true;
       this.#retries = 0;
-      // Silence about one more of them may be the beginning of the engine's own.
-      this.#relist = clock.after(this.#unanswered.size > silent ? retryMsMin : relistMs, () => this.observe());
-      onObserved(containers, afterOutage, new Set(this.#unanswered));
+      this.#relist = clock.after(relistMs, () => this.observe());
+      onObserved(containers, afterOutage);
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
       const error = toRelightError(thrown, 'engine-error');
@@ -118,42 +110,13 @@ export class EngineObserver {
     // What was there at the last look is inspected while the lists are made: a death costs one round trip, not two.
     const [lists, known] = await Promise.all([
       Promise.all([engine.list({ labels: { 'relight.agent': ownerId } }, call), ...names.map((name) => engine.list({ name }, call))]),
-      Promise.all([...this.#known].map((id) => this.#inspect(id))),
+      Promise.all([...this.#known].map((id) => engine.inspect(id, call))),
     ]);
-    const listed = new Set(lists.flat());
-    for (const id of this.#unanswered) if (!listed.has(id)) this.#unanswered.delete(id);
-    const fresh = [...listed].filter((id) => !this.#known.has(id));
-    const inspected = [...known, ...(await Promise.all(fresh.map((id) => this.#inspect(id))))];
+    const fresh = [...new Set(lists.flat())].filter((id) => !this.#known.has(id));
+    const inspected = [...known, ...(await Promise.all(fresh.map((id) => engine.inspect(id, call))))];
     const facts = inspected.filter((container) => container !== null);
     this.#known = new Set(facts.map((container) => container.id));
     return facts.filter((container) => container.labels['relight.agent'] === ownerId || names.includes(container.name));
-  }
-
-  /** Null: there is no such container, or no answer about it. */
-  async #inspect(id: string): Promise<ContainerFacts | null> {
-    if (this.#unanswered.has(id)) return null;
-    try {
-      return await this.#options.engine.inspect(id, { timeoutMs: callMs, signal: this.#stop.signal });
-    } catch (thrown) {
-      if (!(thrown instanceof RelightError) || thrown.code !== 'engine-timeout') throw thrown;
-      this.#unanswered.add(id);
-      void this.#askBeside(id);
-      return null;
-    }
-  }
-
-  async #askBeside(id: string): Promise<void> {
-    const { engine, clock } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted && this.#unanswered.has(id)) {
-      try {
-        await engine.inspect(id, { timeoutMs: callMs, signal });
-        this.#unanswered.delete(id);
-      } catch {
-        await delay(clock, retryMsMax, signal).catch(() => {});
-      }
-    }
-    this.observe();
   }
 
   #lost(reason: string, refused: boolean): void {
