@@ -69,6 +69,14 @@ describe('the watcher', () => {
     expect(log.lines(clock.now() - 4_000)).toEqual([]);
   });
 
+  test('the log of a long boot is soon history as a whole: who is killed right after is told', () => {
+    const { clock, seen, say } = bench(Array.from({ length: 9_000 }, (_, i) => `veth${i}: entered promiscuous mode`));
+    clock.advance(100);
+    say(oomLine(7));
+    clock.advance(1_000);
+    expect(seen.ooms).toMatchObject([{ pid: 7 }]);
+  });
+
   test('a file system that is writable again', () => {
     const { clock, say, names, remounted } = bench();
     say('EXT4-fs (dm-0): Remounting filesystem read-only', 'BTRFS info (device sdb1): forced readonly');
