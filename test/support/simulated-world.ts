@@ -37,6 +37,7 @@ export class SimulatedWorld {
   engineUp = true;
   dependencyUp = true;
   checksPass = true;
+  prepareBrings: OpValue = { kind: 'prepare' };
   /** Every start is followed by an exit with code 3. */
   diesAtStart = false;
   /** What a process that ends has said last. */
@@ -190,11 +191,13 @@ export class SimulatedWorld {
 
   #perform(op: Op, cancelled: boolean): OpValue | Failure {
     if (cancelled) return failureOf('cancelled');
-    if (!this.engineUp && op.kind !== 'prepare') return failureOf('engine-unreachable');
+    if (!this.engineUp && op.kind !== 'prepare' && op.kind !== 'refresh') return failureOf('engine-unreachable');
     const inside = this.containers.find((container) => container.id === this.state.container?.id);
     switch (op.kind) {
       case 'prepare':
-        return this.dependencyUp ? { kind: 'prepare' } : failureOf('dependency-down');
+        return this.dependencyUp ? this.prepareBrings : failureOf('dependency-down');
+      case 'refresh':
+        return this.dependencyUp ? { kind: 'refresh' } : failureOf('dependency-down');
       case 'pull':
         return { kind: 'pull' };
       case 'adopt':

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { systemClock } from '@relight/shared/clock';
 import { expect, it } from 'vitest';
 import type { DependencySpec, VarSpec } from '../config/spec.ts';
-import { prepare, resolveVars } from './prepare.ts';
+import { prepare, refresh, resolveVars } from './prepare.ts';
 import type { StageContext } from './stage.ts';
 
 const context = (signal = new AbortController().signal) => ({ clock: systemClock, signal });
@@ -91,4 +91,32 @@ it('asks every dependency once and says which one is down, and why', async () =>
   await expect(ask([tcp])).rejects.toMatchObject({ code: 'dependency-down', message: `tcp 127.0.0.1:${port}: connection refused` });
   const http: DependencySpec = { kind: 'http', url: `http://\${HEAD}:${port}/x`, timeoutMs: 1_000 };
   await expect(ask([http])).rejects.toMatchObject({ message: `http http://127.0.0.1:${port}/x: connection refused` });
+});
+
+it('says when nothing of it can be different later: no command, no dependency', async () => {
+  const ask = (vars: readonly VarSpec[], dependsOn: readonly DependencySpec[] = []) =>
+    prepare({ ...context(), agent: { vars }, spec: { dependsOn }, setVars: () => null, progress: () => null } as unknown as StageContext);
+  expect(await ask([{ name: 'HEAD', value: '10.0.0.1' }])).toEqual({ kind: 'prepare', fixed: true });
+  expect(await ask([run('HEAD', 'echo 10.0.0.1')])).toEqual({ kind: 'prepare' });
+});
+
+it('asked once more, it tells which variable has changed, what was made with the earlier one, and no value', async () => {
+  const events: { severity: string; message: string; data: object }[] = [];
+  let vars = {};
+  const again = {
+    ...context(),
+    vars: { HEAD: '10.0.0.1', BUCKET: 'one', SAME: '1' },
+    agent: { vars: [run('HEAD', 'echo 10.0.0.2'), run('BUCKET', 'echo two'), run('SAME', 'echo 1')] },
+    spec: { dependsOn: [], mounts: [{ name: 'data', bucket: '${BUCKET}' }], setup: [] },
+    setVars: (values: object) => (vars = values),
+    progress: () => null,
+    emit: (event: (typeof events)[number]) => events.push(event),
+  } as unknown as StageContext;
+  expect(await refresh(again)).toEqual({ kind: 'refresh' });
+  expect(vars).toEqual({ HEAD: '10.0.0.2', BUCKET: 'two', SAME: '1' });
+  expect(events.map(({ severity, data }) => [severity, data])).toEqual([
+    ['info', { variable: 'HEAD', usedInside: false }],
+    ['warning', { variable: 'BUCKET', usedInside: true }],
+  ]);
+  expect(JSON.stringify(events)).not.toContain('10.0.0.2');
 });

@@ -6,11 +6,13 @@ import { answers } from '../checks/http.ts';
 import { connects } from '../checks/tcp.ts';
 import { interpolate } from '../config/interpolate.ts';
 import type { DependencySpec, VarSpec } from '../config/spec.ts';
+import type { OpValue } from '../supervisor/op.ts';
 import { runChild } from './child.ts';
 import { throwIfAborted } from './context.ts';
 import { lastLines, withOutput } from './output.ts';
 import { commandArgv } from './run-wrapper.ts';
 import type { StageContext } from './stage.ts';
+import { usedInside } from './variable-use.ts';
 
 /** A value is an address or a token, never a document. */
 const valueBytesMax = 64 * 1024;
@@ -18,7 +20,38 @@ const valueBytesMax = 64 * 1024;
 /** A dependency that is down is asked each second, but a variable may be a call to a cloud: at most a tenth of the time goes there. */
 const pauseFactor = 9;
 
-export async function prepare(context: StageContext): Promise<{ readonly kind: 'prepare' }> {
+export async function prepare(context: StageContext): Promise<Extract<OpValue, { kind: 'prepare' }>> {
+  const { accelerators, agent, spec } = context;
+  await resolveAndAsk(context, async () => accelerators?.mayStart(spec.container));
+  const fixed = spec.dependsOn.length === 0 && agent.vars.every((variable) => 'value' in variable);
+  return { kind: 'prepare', ...(fixed ? { fixed } : {}) };
+}
+
+/** Long after `prepare`, in the middle of the way: whoever starts next gets what is true now. */
+export async function refresh(context: StageContext): Promise<{ readonly kind: 'refresh' }> {
+  await resolveAndAsk(context, async (vars) => tellChanged(context.vars, vars, context));
+  return { kind: 'refresh' };
+}
+
+/** Told when it is found out, not when the dependency answers: that may take long. Values are never told. */
+function tellChanged(before: Vars, after: Vars, context: StageContext): void {
+  for (const name of Object.keys(after)) {
+    if (after[name] === before[name]) continue;
+    const used = usedInside(name, context.spec);
+    const message = `variable ${name} has changed since this attempt began: what starts from now on gets the new value`;
+    context.emit({
+      kind: 'host.notice',
+      severity: used ? 'warning' : 'info',
+      message: used ? `${message}; mounts and steps that were made with the earlier one stay as they are` : message,
+      data: { variable: name, usedInside: used },
+    });
+  }
+}
+
+type Vars = Readonly<Record<string, string>>;
+
+/** @param between done as soon as the variables are known */
+async function resolveAndAsk(context: StageContext, between: (vars: Vars) => Promise<void>): Promise<void> {
   const { clock, earlier, signal, spec } = context;
   const known = earlier !== undefined && clock.monotonic() - earlier.at < pauseFactor * earlier.tookMs ? context.vars : null;
   // Still down as it was known a moment ago: that ends here, and nothing is resolved for it.
@@ -26,10 +59,9 @@ export async function prepare(context: StageContext): Promise<{ readonly kind: '
   const began = clock.monotonic();
   const vars = await resolveVars(context.agent.vars, context);
   context.setVars(vars, clock.monotonic() - began);
-  await context.accelerators?.mayStart(spec.container);
+  await between(vars);
   const same = known !== null && Object.keys(vars).every((name) => vars[name] === known[name]);
   if (!same) await checkDependencies(spec.dependsOn, vars, signal);
-  return { kind: 'prepare' };
 }
 
 async function checkDependencies(

@@ -4,7 +4,7 @@ import { create } from './create.ts';
 import { halt } from './halt.ts';
 import { mount } from './mount.ts';
 import { inPlainWords } from './plain-words.ts';
-import { prepare } from './prepare.ts';
+import { prepare, refresh } from './prepare.ts';
 import { startProcess } from './process.ts';
 import { pull } from './pull.ts';
 import { rename } from './rename.ts';
@@ -20,6 +20,7 @@ type Stage<K extends OpKind> = (op: Extract<Op, { kind: K }>, context: StageCont
 const stages: { readonly [K in OpKind]: Stage<K> } = {
   adopt: async ({ containerId }, { runs }) => ({ kind: 'adopt', runs: await runs.list(containerId) }),
   prepare: (_, context) => prepare(context),
+  refresh: (_, context) => refresh(context),
   pull: (_, context) => pull(context),
   'stop-runs': stopRuns,
   retire,

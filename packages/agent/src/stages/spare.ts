@@ -15,6 +15,7 @@ import { fuseOnTop, readMountinfo } from './proc.ts';
 import { makeRunDirectory, runRootOf } from './run-files.ts';
 import { commandArgv } from './run-wrapper.ts';
 import type { StageContext } from './stage.ts';
+import { usedInside } from './variable-use.ts';
 
 /** A daemon answers statfs without its network. */
 const mountTimeoutMs = 1_000;
@@ -28,11 +29,6 @@ export async function spareInputs({ engine, spec, vars, signal }: StageContext):
   const used = Object.entries(vars).filter(([name]) => usedInside(name, spec));
   const id = document?.['Id'];
   return { image: typeof id === 'string' ? id : '', secrets: digest(secrets), vars: digest(Object.fromEntries(used)) };
-}
-
-/** A token that is new at every look must not make a spare outdated to which it does not matter. */
-function usedInside(variable: string, { mounts, setup }: WorkloadSpec): boolean {
-  return new RegExp(`\\$\\{?${variable}\\b`).test(JSON.stringify([mounts, setup]));
 }
 
 const digest = (value: Readonly<Record<string, string>>): string =>

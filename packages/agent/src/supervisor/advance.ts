@@ -4,6 +4,7 @@
  *
  *   stop ▸ prepare ▸ retire ▸ pull ▸ create ▸ start ▸ mounts and setup in order ▸ process ▸ verify ▸ ready
  *
+ * Where the way was long, what `prepare` has found out is asked again before what uses it (freshness.ts).
  * A prepared spare (spare.ts) stands for everything from pull to setup.
  */
 import type { Phase } from '@relight/shared/phase';
@@ -12,6 +13,7 @@ import type { SetupItem, WorkloadSpec } from '../config/spec.ts';
 import { dependenciesBack, suspectDependency } from './dependency.ts';
 import { beginAttempt, fail, failureWith } from './failure.ts';
 import type { Op } from './op.ts';
+import { mustRefresh } from './freshness.ts';
 import { blocked } from './host-word.ts';
 import { retiredName } from './retired-name.ts';
 import type { WorkloadState } from './state.ts';
@@ -78,7 +80,7 @@ export function advance(work: Work): void {
 }
 
 /** The gate holds back what has not begun. A machine that goes away is not worth the rest of an attempt either. */
-const waitsBeforeAttempt = ({ attempt, drain }: WorkloadState): boolean => drain !== null || attempt?.prepared !== true;
+export const waitsBeforeAttempt = ({ attempt, drain }: WorkloadState): boolean => drain !== null || attempt?.prepared !== true;
 
 /** Somebody renamed it: whoever looks for it by its name does not find it. */
 const isMisnamed = ({ container, replace }: WorkloadState): boolean =>
@@ -99,7 +101,8 @@ function begin(work: Work, op: Op): void {
   work.set({ backOff: null });
   const [phase, stage] = describe(op, work.spec);
   // Asking a dependency once more may take its whole timeout; until it answers, it is what is waited for.
-  work.enter(phase, backOff?.waiting === true ? backOff.reason : (work.state.attempt?.cause ?? ''), stage);
+  if (backOff?.waiting === true) work.enter('waiting', backOff.reason, stage);
+  else work.enter(phase, work.state.attempt?.cause ?? '', stage);
   work.run(op);
 }
 
@@ -149,6 +152,8 @@ function nextInside(work: Work): Op | null {
   const { state, spec } = work;
   for (const item of placement(spec)) {
     if (item.kind === 'mount' && state.mounts[item.mount] === undefined) {
+      const mount = spec.mounts.find(({ name }) => name === item.mount) ?? null;
+      if (mustRefresh(state, work.now, mount)) return { kind: 'refresh', mount: item.mount };
       return { kind: 'mount', mount: item.mount, run: work.newRun('mount', item.mount) };
     }
     if (item.kind === 'step' && !state.setup.includes(item.name)) {
@@ -160,6 +165,7 @@ function nextInside(work: Work): Op | null {
     return { kind: 'stop-runs', runs: [state.process, ...state.leftovers], graceful: true };
   }
   if (spec.process !== null && state.process === null) {
+    if (mustRefresh(state, work.now, null)) return { kind: 'refresh', mount: null };
     return { kind: 'process', run: work.newRun('process', ''), leftovers: state.leftovers, remedy: state.remedy };
   }
   return null;
@@ -186,6 +192,10 @@ function describe(op: Op, spec: WorkloadSpec): readonly [Phase, string] {
       return ['verifying', 'adopt'];
     case 'prepare':
       return ['waiting', spec.dependsOn.length > 0 ? 'variables and dependencies' : 'variables'];
+    case 'refresh':
+      return op.mount === null
+        ? ['starting', 'variables and dependencies, before the process starts']
+        : ['mounting', `variables and dependencies, before mount ${op.mount}`];
     case 'pull':
       return ['pulling', `pull ${spec.container.image}`];
     case 'retire':

@@ -26,6 +26,8 @@ export function waitFor(work: Work, failure: Failure): void {
   const base = failure.code === 'dependency-down' ? dependencyAskMs(work.state.fleetSize) : variableRetryMs;
   const until = work.now + Math.round(base * (1 - jitter + 2 * jitter * work.context.random));
   tell(work, failure);
+  const { attempt } = work.state;
+  if (attempt?.prepared === true && attempt.missingSince === null) work.set({ attempt: { ...attempt, missingSince: work.now } });
   work.set({ backOff: { until, reason: failure.message, waiting: true } });
   work.enter('waiting', failure.message);
 }

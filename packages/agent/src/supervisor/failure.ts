@@ -138,10 +138,12 @@ export function restartUncounted(work: Work, cause: string, code: string, level:
   beginAttempt(work, cause);
 }
 
+const nothingKnown = { freshUntil: null, missingSince: null };
+
 export function beginAttempt(work: Work, cause: string): void {
   if (work.state.attempt !== null) return;
   work.set({
-    attempt: { startedAt: work.now, cause, prepared: false, pulled: false, counted: false, timeline: [] },
+    attempt: { startedAt: work.now, cause, prepared: false, ...nothingKnown, pulled: false, counted: false, timeline: [] },
     verifyingSince: null,
   });
 }

@@ -27,6 +27,11 @@ export type Op =
   | { readonly kind: 'adopt'; readonly containerId: string }
   /** Variables anew, then every `depends_on` once. Fails with variable-failed or dependency-down. */
   | { readonly kind: 'prepare' }
+  /**
+   * The same once more, before something that uses it starts: what `prepare` has found out is long ago. `mount` null: before the
+   * process. Fails as `prepare` does.
+   */
+  | { readonly kind: 'refresh'; readonly mount: string | null }
   | { readonly kind: 'pull' }
   /** Stops `runs` (SIGTERM, stop_timeout, SIGKILL), then purges every process of theirs that is left. Mount runs are killed at once. */
   | { readonly kind: 'stop-runs'; readonly runs: readonly RunRef[]; readonly graceful: boolean }
@@ -53,7 +58,9 @@ export type OpKind = Op['kind'];
 /** What an operation brought. Facts only; what follows from them is the supervisor's business. */
 export type OpValue =
   | { readonly kind: 'adopt'; readonly runs: readonly RunHandle[] }
-  | { readonly kind: 'prepare' }
+  /** `fixed`: no variable is a command and nothing is depended on, so nothing of it can be different later. */
+  | { readonly kind: 'prepare'; readonly fixed?: true }
+  | { readonly kind: 'refresh' }
   /** `fallback`: why the image could not be pulled, while the one on this host will do. */
   | { readonly kind: 'pull'; readonly fallback?: string }
   | { readonly kind: 'halt' }

@@ -1,6 +1,7 @@
 /** What became of the operation in flight: facts are taken over, failures judged. */
 import { dependenciesBack, excused, notExcused, suspectDependency, waitFor } from './dependency.ts';
 import { fail, levelOf } from './failure.ts';
+import { prepared, refreshed } from './freshness.ts';
 import { clearInside } from './inside.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
 import { parseRunId } from './run-id.ts';
@@ -15,10 +16,10 @@ export function onOpDone(work: Work, opId: number, result: OpResult): void {
   work.set({ op: null });
   const ms = work.now - current.startedAt;
   if (result.ok) {
-    if (current.op.kind === 'prepare') dependenciesBack(work);
-    if (current.op.kind === 'prepare' && work.state.suspect !== null) {
+    if (current.op.kind === 'prepare' || current.op.kind === 'refresh') dependenciesBack(work);
+    if (result.value.kind === 'prepare' && work.state.suspect !== null) {
       // What has been found out for the question serves an attempt that begins now, and no later one.
-      if (notExcused(work)) prepared(work, current.startedAt);
+      if (notExcused(work)) prepared(work, result.value, current.startedAt);
       return;
     }
     succeeded(work, current.op, result.value, ms);
@@ -102,7 +103,10 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
       if (!insideGone) adopt(work, value.runs);
       return;
     case 'prepare':
-      prepared(work, work.now - ms);
+      prepared(work, value, work.now - ms);
+      return;
+    case 'refresh':
+      refreshed(work, ms);
       return;
     case 'pull':
       work.set({ needsPull: false });
@@ -164,17 +168,6 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
         attempts: work.spec.restart.process.budget.count,
       });
   }
-}
-
-/**
- * From here on it is a way to ready that may succeed or fail; until here it only waited, and waiting for a dependency is not
- * part of the time to ready.
- */
-function prepared(work: Work, startedAt: number): void {
-  const { attempt, recoveries } = work.state;
-  if (attempt === null) return;
-  work.set({ attempt: { ...attempt, startedAt, prepared: true, counted: true } });
-  if (!attempt.counted) work.set({ recoveries: { ...recoveries, attempted: recoveries.attempted + 1 } });
 }
 
 const notStarted = (id: string): KnownContainer => ({

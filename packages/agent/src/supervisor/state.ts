@@ -103,6 +103,10 @@ export interface WorkloadState {
     readonly startedAt: number;
     readonly cause: string;
     readonly prepared: boolean;
+    /** Until when variables and dependencies are good for whatever starts; null: as long as the attempt lasts. */
+    readonly freshUntil: number | null;
+    /** Since when it stands still, in the middle of the way, for want of a variable or dependency. */
+    readonly missingSince: number | null;
     readonly pulled: boolean;
     /** It is one of `recoveries.attempted`. */
     readonly counted: boolean;
@@ -300,7 +304,7 @@ export function restore(saved: DurableState, now: number, waitMsMax: number): Wo
     held: saved.held === null ? null : { ...saved.held, retryAt: Math.min(saved.held.retryAt, now), looks: 0 },
     healthySince: saved.healthySince === null ? null : Math.min(saved.healthySince, now),
     verifyingSince: saved.verifyingSince === null ? null : now,
-    attempt: saved.attempt === null ? null : { ...saved.attempt, startedAt: now, prepared: false },
+    attempt: saved.attempt === null ? null : { ...saved.attempt, startedAt: now, prepared: false, missingSince: null },
     ...volatile(now),
   };
 }

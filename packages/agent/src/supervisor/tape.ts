@@ -45,7 +45,7 @@ export interface Tape {
   readonly ready: readonly Period[];
   /** From the beginning of the record. */
   readonly outside: readonly Timed<SupervisorEvent>[];
-  /** When `prepare` failed: from the failed one's beginning to the next that succeeded. */
+  /** When `prepare` or `refresh` failed: from the failed one's beginning to the next that succeeded. */
   readonly unprepared: readonly { readonly from: number; readonly to: number; readonly result: OpResult }[];
 }
 
@@ -117,7 +117,7 @@ class TapeRecorder {
     const key = opKey(op.op);
     const endings = this.#ops.get(key) ?? [];
     this.#ops.set(key, [...endings, { ms: Math.max(0, input.now - op.startedAt), result }]);
-    if (op.op.kind === 'prepare') this.#prepared(op.startedAt - this.#start, result);
+    if (op.op.kind === 'prepare' || op.op.kind === 'refresh') this.#prepared(op.startedAt - this.#start, result);
     if (!result.ok) return;
     if (op.op.kind === 'process') {
       this.#processes.push(null);

@@ -4,7 +4,7 @@
  */
 import { isoTimeOrNull } from '@relight/shared/api';
 import { formatDurationMs } from '@relight/shared/units';
-import { advance } from './advance.ts';
+import { advance, waitsBeforeAttempt } from './advance.ts';
 import { loseMount, onCheck, onMountCheck } from './checks.ts';
 import type { Context, SupervisorEvent, Transition } from './event.ts';
 import { classify, portOf } from './classify.ts';
@@ -62,7 +62,7 @@ export function wakeAt(state: WorkloadState, context: Pick<Context, 'spec'>): nu
   const { backOff, held, pause, drain, healthySince, history, verifyingSince } = state;
   const { process, container } = context.spec.restart;
   const idle = state.op === null && pause === null && state.engine.up && state.container?.frozen !== true;
-  const mayBegin = idle && blocked(state) === null;
+  const mayBegin = idle && (blocked(state) === null || !waitsBeforeAttempt(state));
   const due = [
     pause?.until ?? null,
     drain?.until ?? null,
@@ -114,7 +114,8 @@ function maxRuntime(work: Work): void {
 
 function onTheWay(state: WorkloadState): boolean {
   const { attempt, readyAt, pause, engine, backOff, op } = state;
-  return attempt?.prepared === true && readyAt === null && pause === null && engine.up && backOff === null && op?.cancelled !== true;
+  if (attempt?.prepared !== true || attempt.missingSince !== null) return false;
+  return readyAt === null && pause === null && engine.up && backOff === null && op?.cancelled !== true;
 }
 
 /** The whole way took too long, wherever it stands: a new container, counted. */

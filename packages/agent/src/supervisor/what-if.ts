@@ -172,7 +172,7 @@ class Simulation {
     const endings = this.#tape.ops.get(key) ?? [];
     const works: OpResult = { ok: true, value: { kind: 'pull' } };
     const typical = { ms: mean(endings.filter(({ result }) => result.ok).map(({ ms }) => ms)), result: works };
-    if (op.kind === 'prepare') {
+    if (op.kind === 'prepare' || op.kind === 'refresh') {
       const ms = this.#now - this.#start;
       const down = this.#tape.unprepared.find(({ from, to }) => ms >= from && ms < to && to !== Number.POSITIVE_INFINITY);
       return down === undefined ? typical : { ms: typical.ms, result: down.result };
