@@ -38,8 +38,8 @@ export interface HostWatchOptions {
   readonly onXid: (xid: XidFact, at: number, history: boolean) => void;
 }
 
-/** Between two looks: the kernel needs milliseconds from the warning to the killing, more under load. */
-const oomLooksMs = [5, 10, 20, 40, 80, 160, 320, 640];
+/** Between two looks: the kernel needs milliseconds from the warning to the killing, tens of them under load. */
+const oomLooksMs = [5, 10, 20, 40, 80, 160];
 
 const words: Readonly<Record<CloudNotice['kind'], string>> = {
   preemption: 'this machine is preempted',
