@@ -114,6 +114,17 @@ describe('cloud', () => {
     expect(host.conditions).toContainEqual(
       expect.objectContaining({ name: 'preemption', reason: expect.stringContaining(`terminate at ${time}`) }),
     );
+    const [notice] = await waitFor(
+      async () => {
+        const notices = await lab.fleet.events({ host: 'spot', kind: 'host.notice' });
+        const preempted = notices.filter(({ data }) => data['condition'] === 'preemption');
+        return preempted.length > 0 && preempted;
+      },
+      { what: 'the event of the notice' },
+    );
+    expect(notice?.message).toMatch(/takes this machine away in (2 m|1 m \d\d s)/);
+    expect(notice?.data['leftMs']).toBeGreaterThan(100_000);
+    expect(notice?.data['leftMs']).toBeLessThanOrEqual(120_000);
 
     await lab.engine.kill((await worker.container()).id, 'SIGKILL');
     const waiting = await worker.phase('waiting');

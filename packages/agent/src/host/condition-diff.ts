@@ -2,11 +2,15 @@
 import { severities } from '@relight/shared/event';
 import { hostConditionsMax, type HostCondition } from '@relight/shared/status';
 
-export type ReportedCondition = Omit<HostCondition, 'since'>;
+export interface ReportedCondition extends Omit<HostCondition, 'since'> {
+  /** Facts of the moment for programs: they go into the event and do not last. */
+  readonly data?: Readonly<Record<string, unknown>>;
+}
 
 export interface ConditionChange {
   readonly state: 'raised' | 'cleared';
   readonly condition: HostCondition;
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 /** The limits of hostConditionSchema: a longer text would make the collector refuse the whole heartbeat. */
@@ -23,18 +27,20 @@ export function diffConditions(
 ): { readonly after: readonly HostCondition[]; readonly changes: readonly ConditionChange[] } {
   const known = new Map(before.map((condition) => [keyOf(condition), condition]));
   const present = new Map<string, HostCondition>();
+  const data = new Map<string, ConditionChange['data']>();
   for (const report of reported) {
     const fitted = fit(report);
     const key = keyOf(fitted);
     const other = present.get(key);
     if (other !== undefined && rank(other) >= rank(fitted)) continue;
     present.set(key, { ...fitted, since: known.get(key)?.since ?? now });
+    data.set(key, report.data ?? {});
   }
   const changes: ConditionChange[] = [];
-  for (const [key, condition] of known) if (!present.has(key)) changes.push({ state: 'cleared', condition });
+  for (const [key, condition] of known) if (!present.has(key)) changes.push({ state: 'cleared', condition, data: {} });
   for (const [key, condition] of present) {
     const previous = known.get(key);
-    if (previous === undefined || rank(condition) > rank(previous)) changes.push({ state: 'raised', condition });
+    if (previous === undefined || rank(condition) > rank(previous)) changes.push({ state: 'raised', condition, data: data.get(key) ?? {} });
   }
   return { after: [...present.values()], changes };
 }
@@ -50,7 +56,7 @@ const keyOf = ({ name, subject }: ReportedCondition): string => JSON.stringify([
 const rank = ({ severity }: ReportedCondition): number => severities.indexOf(severity);
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-function fit({ name, subject, severity, reason, advice }: ReportedCondition): ReportedCondition {
+function fit({ name, subject, severity, reason, advice }: ReportedCondition): Omit<HostCondition, 'since'> {
   const cut = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 1)}…`);
   return {
     name: cut(name, limits.name),

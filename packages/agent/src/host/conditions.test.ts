@@ -52,6 +52,24 @@ describe('the registry', () => {
     expect(conditions.list()).toMatchObject([{ severity: 'warning' }]);
   });
 
+  test('facts of the moment go into the event, and do not last', () => {
+    const events: object[] = [];
+    const conditions = new HostConditions({
+      clock: new ManualClock(),
+      stateDir: scratchDirectory(),
+      bootId: 'boot-1',
+      emit: ({ data }) => void events.push(data),
+      onChange: () => {},
+    });
+    conditions.set('cloud', [{ ...low, data: { leftMs: 120_000 } }]);
+    conditions.set('cloud', []);
+    expect(events).toMatchObject([{ condition: 'disk-low', state: 'raised', leftMs: 120_000 }, { state: 'cleared' }]);
+    expect(events[1]).not.toHaveProperty('leftMs');
+    conditions.set('cloud', [{ ...low, data: { leftMs: 1 } }]);
+    expect(conditions.list()[0]).not.toHaveProperty('data');
+    conditions.dispose();
+  });
+
   test('sources do not disturb each other; the worst is first', () => {
     const { conditions } = bench();
     conditions.set('disks', [low]);

@@ -80,14 +80,14 @@ export class HostConditions {
     this.#remembered.clear();
   }
 
-  #tell({ state, condition: { name, subject, severity, reason, advice } }: ConditionChange): void {
+  #tell({ state, condition: { name, subject, severity, reason, advice }, data }: ConditionChange): void {
     const about = subject === '' ? name : `${name} ${subject}`;
     const raised = state === 'raised';
     this.#options.emit({
       kind: 'host.notice',
       severity: raised ? severity : 'info',
       message: raised ? `${about}: ${reason}` : `${about} is over; it was: ${reason}`,
-      data: { condition: name, subject, state, ...(raised ? { advice } : {}) },
+      data: { ...data, condition: name, subject, state, ...(raised ? { advice } : {}) },
     });
   }
 

@@ -242,6 +242,19 @@ describe('the watch', () => {
     expect(worstImminent([reboot, preemption], now)).toBe(preemption);
     expect(noticeCondition(preemption, 'aws', now).reason).toContain('in 2 m');
   });
+
+  test('carries how long is left, where the cloud says so', () => {
+    const leftMs = (notice: CloudNotice | undefined) => noticeCondition(notice!, 'gcp', now).data?.['leftMs'];
+    expect(leftMs(parsePreempted('TRUE')[0])).toBe(30_000);
+    expect(leftMs(parseMaintenanceEvent('TERMINATE_ON_HOST_MAINTENANCE')[0])).toBeUndefined();
+    const window = { maintenanceStatus: 'PENDING', windowStartTime: '2026-01-01T02:00:00Z' };
+    expect(leftMs(parseUpcoming(window)[0])).toBe(2 * 3_600_000);
+    expect(leftMs(parseSpot({ action: 'terminate', time: '2026-01-01T00:02:00Z' })[0])).toBe(120_000);
+    expect(leftMs(parseSpot({ action: 'terminate', time: '2025-12-31T23:59:00Z' })[0])).toBe(0);
+    expect(leftMs(parseRebalance({ noticeTime: '2026-01-01T00:01:00Z' })[0])).toBeUndefined();
+    const preempt = { EventType: 'Preempt', EventStatus: 'Scheduled', Resources: ['vm'], NotBefore: 'Thu, 01 Jan 2026 00:00:30 GMT' };
+    expect(leftMs(parseScheduledEvents({ Events: [preempt] }, 'vm')[0])).toBe(30_000);
+  });
 });
 
 describe('which cloud', () => {

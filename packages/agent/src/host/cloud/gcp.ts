@@ -21,9 +21,11 @@ export async function gcpNotices(ask: AskMetadata): Promise<readonly CloudNotice
   return [...parsePreempted(preempted), ...parseMaintenanceEvent(event), ...parseUpcoming(parseJson(upcoming))];
 }
 
+const preempted: CloudNotice = { kind: 'preemption', at: null, graceMs: 30_000, text: 'the VM is preempted, about 30 s are left' };
+
 /** Pure, as all below. An HTML page of some proxy is not TRUE. */
 export function parsePreempted(text: string | null): CloudNotice[] {
-  return text?.trim() === 'TRUE' ? [{ kind: 'preemption', at: null, text: 'the VM is preempted, about 30 s are left' }] : [];
+  return text?.trim() === 'TRUE' ? [preempted] : [];
 }
 
 export function parseMaintenanceEvent(text: string | null): CloudNotice[] {

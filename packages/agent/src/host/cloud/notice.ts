@@ -9,6 +9,8 @@ export interface CloudNotice {
   readonly kind: 'preemption' | 'maintenance' | 'reboot' | 'freeze';
   /** When it begins, epoch milliseconds; null: now, or at any moment. */
   readonly at: number | null;
+  /** Without a time: how long this cloud leaves from its first word on. */
+  readonly graceMs?: number;
   /** What the cloud said, for a person. */
   readonly text: string;
   /** A warning only (a rebalance recommendation): nothing is certain, so nothing is held back. */
@@ -25,18 +27,26 @@ export function isImminent({ at, uncertain }: CloudNotice, now: number): boolean
   return at === null || (at - now <= imminentMs && now - at < overdueMs);
 }
 
+/** Until the cloud acts; null: it does not say, or only warns. */
+function leftMs({ at, graceMs, uncertain }: CloudNotice, now: number): number | null {
+  if (uncertain === true) return null;
+  return at === null ? (graceMs ?? null) : Math.max(0, at - now);
+}
+
 export function noticeCondition(notice: CloudNotice, provider: CloudProvider, now: number): ReportedCondition {
   const { kind, at, text } = notice;
-  const when = at === null ? 'now' : at > now ? `in ${formatDurationMs(at - now)}` : 'now';
+  const left = leftMs(notice, now);
+  const when = at !== null && at > now ? `in ${formatDurationMs(at - now)}` : 'now';
+  const facts = left === null ? {} : { data: { leftMs: left } };
   const reason = `${names[provider]} announces ${what[kind]} ${when}: ${text}`;
   if (!isImminent(notice, now)) {
     const advice = 'Plan for it: move the work away before, or let it happen; Relight brings the workloads back afterwards.';
-    return { name: 'maintenance-scheduled', subject: kind, severity: 'warning', reason, advice };
+    return { name: 'maintenance-scheduled', subject: kind, severity: 'warning', reason, advice, ...facts };
   }
   const name = kind === 'preemption' ? 'preemption' : 'maintenance';
   const advice =
     kind === 'preemption' ? 'Nothing: create another machine if you still need it.' : 'Nothing: the workloads come back with the machine.';
-  return { name, subject: '', severity: 'warning', reason, advice };
+  return { name, subject: '', severity: 'warning', reason, advice, ...facts };
 }
 
 const names: Readonly<Record<CloudProvider, string>> = { gcp: 'Google Cloud', aws: 'AWS', azure: 'Azure' };
