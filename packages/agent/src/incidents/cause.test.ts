@@ -72,6 +72,20 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     /python \(pid 812\)/,
   ],
   ['a killing long afterwards explains nothing', [died(1), oom(30_000)], 'container-exited', 'container', /failed with exit code 1/],
+  [
+    'a process that fell with its container, which the engine says seconds later',
+    [exited(null, {}, 0, 'process was killed'), died(139, {}, 4_000)],
+    'container-exited',
+    'container',
+    /^the main process of the container crashed with SIGSEGV/,
+  ],
+  [
+    'a process that was killed with its watcher, and a container that died of something else afterwards',
+    [exited(null), entry(900, 'process.started', {}, 'process started', 'info'), died(1, {}, 4_000)],
+    'process-exited',
+    'process',
+    /^the process was killed together with its watcher/,
+  ],
   ['the engine alone knows', [died(137, { oomKilled: true })], 'process-oom', 'container', /^the kernel killed a process of the container/],
   ['the host had none left', [oom(-10, { constraint: 'host' }), exited(137)], 'process-oom', 'process', /the host had none left/],
   [

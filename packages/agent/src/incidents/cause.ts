@@ -53,8 +53,9 @@ const rules: readonly Rule[] = [
 
 /** `timeline`: in order of time; `openedAt`: when the incident was opened, what lies before it was seen shortly before. */
 export function causeOf(timeline: readonly TimelineEntry[], openedAt: number): Verdict {
-  const first = timeline.find((entry) => entry.at >= openedAt && opens(entry)) ?? timeline.find(isFailure) ?? timeline.at(-1);
-  if (first === undefined) return { cause: 'nothing is known', code: '', level: 'container', advice: '' };
+  const noticed = timeline.find((entry) => entry.at >= openedAt && opens(entry)) ?? timeline.find(isFailure) ?? timeline.at(-1);
+  if (noticed === undefined) return { cause: 'nothing is known', code: '', level: 'container', advice: '' };
+  const first = deathOfAll(noticed, timeline);
   const near = timeline.filter(({ at }) => at >= first.at - beforeMs && at <= first.at + afterMs);
   const scene = { first, near, all: timeline };
   for (const rule of rules) {
@@ -62,6 +63,13 @@ export function causeOf(timeline: readonly TimelineEntry[], openedAt: number): V
     if (verdict !== null) return verdict;
   }
   return verdictOf(first.message, codeOf(first) ?? '', 'container');
+}
+
+/** A process that nobody saw ending fell with its container, of which the engine tells once all of it is gone. */
+function deathOfAll(noticed: TimelineEntry, timeline: readonly TimelineEntry[]): TimelineEntry {
+  if (noticed.kind !== 'process.exited' || noticed.data['exitCode'] !== null) return noticed;
+  const next = timeline.find(({ at, kind }) => at >= noticed.at && (kind === 'container.died' || kind === 'process.started'));
+  return next?.kind === 'container.died' ? next : noticed;
 }
 
 function rebooted({ near, first }: Scene): Verdict | null {

@@ -16,7 +16,12 @@ export interface ProcStat {
   readonly session: number;
   /** Field 22: clock ticks after boot. */
   readonly startTicks: number;
+  /** On its way out: it runs no code of its own any more, and is no zombie yet. */
+  readonly exiting: boolean;
 }
+
+/** PF_EXITING of the kernel's process flags. */
+const exitingFlag = 0x4;
 
 /** Null when the text is not a stat line. The name may hold spaces and parentheses, so the last one counts. */
 export function parseStat(text: string): ProcStat | null {
@@ -32,6 +37,7 @@ export function parseStat(text: string): ProcStat | null {
     pgrp: Number(fields[2]),
     session: Number(fields[3]),
     startTicks: Number(fields[19]),
+    exiting: (Number(fields[6]) & exitingFlag) !== 0,
   };
   return Number.isSafeInteger(stat.pid) && Number.isSafeInteger(stat.startTicks) ? stat : null;
 }
@@ -108,10 +114,14 @@ export function isAlive(procRoot: string, pid: number, startTicks: number): bool
   return stat !== null && stat.startTicks === startTicks && canRun(stat);
 }
 
-/** True when `pid` is a process that can still run code (a zombie cannot). For a pid that was true a moment ago. */
+/**
+ * True when `pid` is a process that can still run code: a zombie cannot, nor can one that is ending. The first process of a
+ * container ends after all others, whose memory the kernel takes seconds to free when there is much of it: that container is
+ * dead long before the engine says so. For a pid that was true a moment ago.
+ */
 export function isExecuting(procRoot: string, pid: number): boolean {
   const stat = pid > 0 ? readStat(procRoot, pid) : null;
-  return stat !== null && canRun(stat);
+  return stat !== null && canRun(stat) && !stat.exiting;
 }
 
 /** A zombie holds nothing, and only its parent can end it. */

@@ -11,6 +11,7 @@ const process = (pid: number, ppid: number, session: number, runId: string | nul
   comm: `p${pid}`,
   state: 'S',
   startTicks: (ticks += 1),
+  exiting: false,
   runId,
 });
 const pids = (members: readonly ContainerProcess[]): number[] => members.map(({ pid }) => pid);

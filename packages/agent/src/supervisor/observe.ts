@@ -18,8 +18,11 @@ const othersMax = 4;
 /** While one of these is under way the container changes by our own hand. */
 const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'take-spare', 'start', 'halt']);
 
-/** How long the engine may go on calling a container running whose first process is gone before the process level acts alone. */
-const suspectedDeathMsMax = 5_000;
+/**
+ * How long the engine may go on calling a container running whose first process is gone before the process level acts alone.
+ * It says so when the kernel has freed the memory of all processes: tens of seconds for hundreds of GB.
+ */
+const suspectedDeathMsMax = 30_000;
 
 /** What a container fell with, so that its death is nobody's failure. */
 type FellWith = 'host-rebooted' | 'engine-restarted' | null;
