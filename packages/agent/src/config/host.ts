@@ -4,7 +4,7 @@ import { duplicates, list, object, record, type Reader } from './fields.ts';
 import { child, describe, type Located } from './located.ts';
 import { defaultStepName, setupStep } from './mounts.ts';
 import { fail } from './problems.ts';
-import { boolean, choice, duration, hostPath, integer, isAddress, looseText, name, plain } from './scalars.ts';
+import { boolean, choice, duration, integer, isAddress, looseText, name, plain, sharedHostPath } from './scalars.ts';
 import type { GateSpec, HostSpec, SetupStep } from './spec.ts';
 
 export interface HostContext {
@@ -49,7 +49,7 @@ const gate = (directory: string): Reader<GateSpec> =>
       packageManagerIdle: fields.optional('package_manager_idle', boolean, preset.packageManagerIdle),
       pendingReboot: fields.optional('pending_reboot', choice('wait', 'report'), preset.pendingReboot),
       tcp: fields.optional('tcp', list(address), preset.tcp),
-      lockFiles: fields.optional('lock_files', list(hostPath(directory)), preset.lockFiles),
+      lockFiles: fields.optional('lock_files', list(sharedHostPath(directory)), preset.lockFiles),
     };
     return () =>
       spec.quietForMs < spec.timeoutMs
@@ -69,7 +69,7 @@ const address: Reader<string> = (node) => {
 
 const guard = (directory: string): Reader<HostSpec['guard']> =>
   object((fields) => {
-    const file = fields.optional('file', hostPath(directory), defaults.guard.file);
+    const file = fields.optional('file', sharedHostPath(directory), defaults.guard.file);
     const maxAgeMs = fields.optional('max_age', duration(), defaults.guard.maxAgeMs);
     return () => ({ file, maxAgeMs });
   });

@@ -112,6 +112,17 @@ export function hostPath(directory: string): Reader<string> {
   };
 }
 
+/** A path on the host that other programs and people know too: where the configuration file lies means nothing to them. */
+export function sharedHostPath(directory: string): Reader<string> {
+  return (node) => {
+    const path = hostPath(directory)(node);
+    if (!plain(node).startsWith('/')) {
+      fail(node, `${describe(node)} must be an absolute path on the host: others have to find it, too; if it lies there, write ${path}`);
+    }
+    return path;
+  };
+}
+
 export const trimSlashes = (path: string): string => (path.length > 1 ? path.replace(/\/+$/, '') : path);
 
 /** Text with `${NAME}`, every name declared. `valid` judges it with each variable replaced by `1`. */

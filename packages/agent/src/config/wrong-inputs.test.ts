@@ -88,6 +88,21 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
     '3:50: host.setup[1].name: the step name "x" is taken already in line 3',
   ],
   ['top', 'host: {guard: {max_age: 0s}}', '3:25: host.guard.max_age: must be longer than zero, not "0s"'],
+  [
+    'top',
+    'host: {guard: {file: run/hands-off}}',
+    '3:22: host.guard.file: "run/hands-off" must be an absolute path on the host: others have to find it, too; if it lies there, write /etc/run/hands-off',
+  ],
+  [
+    'top',
+    'host: {gate: {lock_files: [/run/a, b.lock]}}',
+    '3:36: host.gate.lock_files[1]: "b.lock" must be an absolute path on the host: others have to find it, too; if it lies there, write /etc/b.lock',
+  ],
+  [
+    'top',
+    'host: {gate: {lock_files: [~/a]}}',
+    '3:28: host.gate.lock_files[0]: "~/a" has "~", which depends on who runs the agent; write the absolute path',
+  ],
   ['top', 'host: {orphans: delete}', '3:17: host.orphans: must be one of report, remove-stopped, remove, not "delete"'],
   ['top', 'host: {remote_actions: yes}', '3:24: host.remote_actions: must be true or false, not "yes"'],
   ['top', 'host: {labels: [a]}', '3:16: host.labels: must be a map (key: value), not a list'],
