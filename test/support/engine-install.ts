@@ -15,6 +15,9 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   gcc: ['gcc', 'libc6-dev'],
   debootstrap: ['debootstrap', 'debian-archive-keyring'],
   pip3: ['python3-pip'],
+  systemctl: ['systemd'],
+  shutdown: ['systemd-sysv'],
+  'dbus-daemon': ['dbus'],
 };
 export const enginePrograms: readonly string[] = ['dockerd', 'busybox'];
 export const imagePrograms: readonly string[] = ['busybox', 'bindfs', 'fusermount3'];

@@ -1,0 +1,85 @@
+/** A machine with a real systemd goes down: what its agent says in the seconds that it has, and what the fleet makes of it. */
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { SystemdMachine } from '../support/systemd-machine.ts';
+import { waitFor } from '../support/wait.ts';
+
+let lab: Lab;
+const deadAfterMs = 2_000;
+const engineSocket = inject('engineSocket');
+
+beforeAll(async () => {
+  lab = await startLab({
+    engineSocket,
+    collector: { liveness: { heartbeat: '1s', suspect_after: '1500ms', dead_after: `${deadAfterMs}ms`, restart_grace: '1s' } },
+  });
+});
+afterAll(() => lab?.dispose());
+
+async function withMachine(host: string, body: (machine: SystemdMachine, agent: LabAgent) => Promise<void>): Promise<void> {
+  const agent = await lab.addAgent({ host, workloads: [], start: false });
+  await using machine = await SystemdMachine.boot({ lab, agent, engineSocket, image: inject('engineImage') });
+  await lab.fleet.waitForHost(host, 'connected');
+  await body(machine, agent);
+}
+
+/** What the agent has said last of its end. */
+const goodbye = (host: string): Promise<string> =>
+  waitFor(async () => (await lab.fleet.events({ host, kind: 'agent.stopped', limit: 100 })).at(-1)?.message, { what: 'the goodbye' });
+
+/** Of this host, that went to the webhook. */
+const alerts = (host: string): readonly unknown[] => lab.webhook.alerts().filter(({ labels }) => labels['host'] === host);
+
+/** Twice as long as a silent host needs to be called dead. */
+async function longSilence(): Promise<void> {
+  const until = Date.now() + 2 * deadAfterMs;
+  await waitFor(() => Date.now() >= until, { what: 'the time', timeoutMs: 4 * deadAfterMs, everyMs: 50 });
+}
+
+const conditions = async (host: string): Promise<readonly string[]> =>
+  ((await lab.fleet.host(host))?.conditions ?? []).map(({ name }) => name);
+
+describe('it goes down in order', () => {
+  test.each([
+    ['reboot', 'rebooting', 'relight-agent stopped: the machine goes down for a reboot'],
+    ['poweroff', 'stopped', 'relight-agent stopped: the machine is switched off'],
+  ] as const)('systemctl %s: the host is %s', (how, state, words) =>
+    withMachine(`down-${how}`, async (machine) => {
+      await machine.goesDown(how);
+      expect(await lab.fleet.waitForHost(`down-${how}`, state)).toMatchObject({ state });
+      expect(await goodbye(`down-${how}`)).toBe(words);
+      await longSilence();
+      expect(alerts(`down-${how}`)).toEqual([]);
+    }),
+  );
+});
+
+test('only the agent is stopped: nothing is said of the machine, and it is as before when it is started again', () =>
+  withMachine('service', async (machine) => {
+    // Type=notify: systemd has been told that it serves.
+    expect((await machine.shell('systemctl', 'show', '-P', 'StatusText', 'relight-agent')).trim()).toBe('supervising 0 workload(s)');
+    await machine.shell('systemctl', 'stop', 'relight-agent');
+    await lab.fleet.waitForHost('service', 'stopped');
+    expect(await goodbye('service')).toBe('relight-agent stopped');
+    await machine.shell('systemctl', 'start', 'relight-agent');
+    await lab.fleet.waitForHost('service', 'connected');
+    await machine.shell('systemctl', 'kill', '--signal', 'SIGKILL', 'relight-agent');
+    await lab.fleet.waitForHost('service', 'disconnected');
+    await lab.fleet.waitForHost('service', 'connected');
+  }));
+
+test('a reboot is scheduled: said while it is, over when it is cancelled; the silence of a power cut before it is no death', () =>
+  withMachine('scheduled', async (machine) => {
+    await machine.shell('shutdown', '-r', '+10');
+    await waitFor(async () => (await conditions('scheduled')).includes('reboot-scheduled'), { what: 'the condition' });
+    await machine.shell('shutdown', '-c');
+    await waitFor(async () => !(await conditions('scheduled')).includes('reboot-scheduled'), { what: 'the condition to be over' });
+
+    await machine.shell('shutdown', '-r', '+1');
+    await waitFor(async () => (await conditions('scheduled')).includes('reboot-scheduled'), { what: 'the condition' });
+    await machine.cutPower();
+    const { reason } = await lab.fleet.waitForHost('scheduled', 'rebooting');
+    expect(reason).toMatch(/^a reboot was scheduled: /);
+    await longSilence();
+    expect(alerts('scheduled')).toEqual([]);
+  }));
