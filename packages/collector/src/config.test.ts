@@ -19,6 +19,7 @@ describe('collector configuration', () => {
         hostDead: { severity: 'critical' },
         dependencyDown: { afterMs: 60_000 },
         engineDown: { afterMs: 60_000 },
+        sliceDown: { afterMs: 60_000 },
         sinks: [],
       },
       retention: { logsMs: 14 * 86_400_000, logsBytesMax: 50 * 1024 ** 3, eventsMs: 90 * 86_400_000 },
@@ -35,12 +36,17 @@ alerts:
   host_dead: {severity: warning}
   dependency_down: {after: 5s}
   engine_down: {after: 7s}
+  slice_down: {after: 9s}
   sinks: [{type: webhook, url: "http://alerts.example/hook"}]
 retention: {logs: 1d, logs_bytes: 1gb, events: 2d}
 `);
     expect(config.listen).toEqual({ host: '::1', port: 9000 });
     expect(config.alerts.sinks).toEqual([{ type: 'webhook', url: 'http://alerts.example/hook' }]);
-    expect(config.alerts).toMatchObject({ dependencyDown: { afterMs: 5_000 }, engineDown: { afterMs: 7_000 } });
+    expect(config.alerts).toMatchObject({
+      dependencyDown: { afterMs: 5_000 },
+      engineDown: { afterMs: 7_000 },
+      sliceDown: { afterMs: 9_000 },
+    });
     expect(config.alerts.repeatedRestarts.critical).toEqual({ count: 4, withinMs: 300_000 });
     expect(config.retention.logsBytesMax).toBe(1024 ** 3);
   });

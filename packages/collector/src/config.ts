@@ -32,6 +32,8 @@ export interface AlertsConfig {
   /** How long it must last before it is told: a short absence of a head or an engine is everyday. */
   readonly dependencyDown: { readonly afterMs: number };
   readonly engineDown: { readonly afterMs: number };
+  /** It is shown from its first moment on. */
+  readonly sliceDown: { readonly afterMs: number };
   readonly sinks: readonly SinkConfig[];
 }
 
@@ -120,6 +122,8 @@ const schema = z.strictObject({
       dependency_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
       // An engine restarts within 20 s, also with hundreds of containers (seen with Engine 20.10).
       engine_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
+      // Its hosts try again after 30 s: a failure that is mended by then wakes nobody.
+      slice_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
       sinks: z.array(z.strictObject({ type: z.literal('webhook', { error: 'must be webhook' }), url: webhookUrl })).default([]),
     })
     .prefault({}),
@@ -181,6 +185,7 @@ export function readConfig(
       hostDead: { severity: alerts.host_dead.severity },
       dependencyDown: { afterMs: alerts.dependency_down.after },
       engineDown: { afterMs: alerts.engine_down.after },
+      sliceDown: { afterMs: alerts.slice_down.after },
       sinks: alerts.sinks,
     },
     retention: { logsMs: retention.logs, logsBytesMax: retention.logs_bytes, eventsMs: retention.events },

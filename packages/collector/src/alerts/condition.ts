@@ -10,6 +10,7 @@ export const ruleNames = [
   'WorkloadHeld',
   'EngineDown',
   'DependencyDown',
+  'SliceDown',
   'HostCondition',
 ] as const;
 export type RuleName = (typeof ruleNames)[number];
@@ -26,6 +27,8 @@ export interface Condition {
   readonly since: number;
   /** Of a rule that remembers: when it last happened. Whatever else is told is judged by what is so now. */
   readonly lastAt?: number;
+  /** It is shown at once, and told when it lasts until then. */
+  readonly tellAt?: number;
   /** One line, for a person. */
   readonly summary: string;
   /** The rule's own memory, kept with the alert. */

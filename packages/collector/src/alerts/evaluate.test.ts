@@ -20,12 +20,13 @@ const config: AlertsConfig = {
   hostDead: { severity: 'critical' },
   dependencyDown: { afterMs: 60_000 },
   engineDown: { afterMs: 60_000 },
+  sliceDown: { afterMs: 60_000 },
   sinks: [],
 };
 
 /** The rules, a clock and the fleet in one hand. */
 class World {
-  state: AlertsState = { tracks: new Map(), firing: new Map() };
+  state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map() };
   now = epoch;
   hosts = new Map<string, HostRecord>();
   told: { rule: string; host: string; state: string; severity: string }[] = [];
@@ -44,7 +45,7 @@ class World {
     if (restarts.length > 0) this.evaluate([], this.now + statusFollowsMs);
   }
   evaluate(restarts: readonly RestartFact[], now: number): void {
-    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, now }, config);
+    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, falls: [], now }, config);
     this.state = state;
     this.changes.push(...changes);
     for (const { alert, notify } of changes) {
@@ -388,7 +389,7 @@ describe('any sequence', () => {
     const late = world.fact('c', world.now - 1);
     world.step([late]);
     expect(world.changes).toEqual([]);
-    world.state = restore([], [...facts, late], config.repeatedRestarts);
+    world.state = restore([], [...facts, late], [], config.repeatedRestarts);
     world.step();
     expect(world.changes).toEqual([]);
   });
@@ -416,7 +417,7 @@ describe('any sequence', () => {
           } else if (one.do === 'pass') world.pass(one.ms);
           else {
             const stored = [...world.state.firing.values(), ...ended.map((change) => change.alert)];
-            world.state = restore(stored, facts, config.repeatedRestarts);
+            world.state = restore(stored, facts, [], config.repeatedRestarts);
             world.step();
             changedByRestart.push(...world.changes.slice(before));
           }

@@ -3,7 +3,7 @@
  * sinks must be told.
  *
  * An alert is told once per change of state or severity. While something else explains it (a dead host or engine explains its
- * workloads, a dead head those that wait for it, a lost fleet its hosts) it fires untold; what was told before is still corrected
+ * workloads, a dead head those that wait for it, a lost fleet its hosts, a slice that is down its hosts) it fires untold; what was told before is still corrected
  * when it resolves (telling.ts).
  */
 import type { Severity } from '@relight/shared/event';
@@ -18,11 +18,14 @@ import { hostCondition } from './host-condition.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
 import { countRestarts, repeatedRestarts, settleTracks, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
+import { explainedBySlices, sliceDown } from './slice-down.ts';
+import { settleFalls, takeFalls, type Fall, type Falls } from './slice-falls.ts';
 import { nextTelling, shouldTell, tellingOf } from './telling.ts';
 import { workloadHeld } from './workload-held.ts';
 
 export interface AlertsState {
   readonly tracks: ReadonlyMap<string, RestartTrack>;
+  readonly falls: Falls;
   readonly firing: Firing;
 }
 
@@ -30,6 +33,8 @@ export interface Observed {
   readonly hosts: ReadonlyMap<string, HostRecord>;
   /** In the order of their events. */
   readonly restarts: readonly RestartFact[];
+  /** In the order of their revisions. */
+  readonly falls: readonly Fall[];
   readonly now: number;
 }
 
@@ -48,6 +53,7 @@ export function evaluate(
   const { hosts, now } = observed;
   const counted = countRestarts(state.tracks, observed.restarts, state.firing, config.repeatedRestarts);
   const tracks = settleTracks(counted, hosts, state.firing, config.repeatedRestarts, now);
+  const falls = settleFalls(takeFalls(state.falls, observed.falls), hosts, now);
   const conditions = [
     ...fleetDisconnected(hosts, state.firing, now),
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
@@ -55,11 +61,12 @@ export function evaluate(
     ...hostCondition(hosts.values()),
     ...engineDown(hosts.values(), state.firing, config.engineDown.afterMs, now),
     ...dependencyDown(hosts.values(), state.firing, config.dependencyDown.afterMs, now),
+    ...sliceDown(hosts, { falls, tracks }, state.firing, config.sliceDown.afterMs, now),
     ...workloadHeld(hosts.values(), state.firing, now),
     ...repeatedRestarts(tracks.values()),
   ];
   const { firing, changes } = reconcile(conditions, state.firing, { tracks, hosts, now });
-  return { state: { tracks, firing }, changes };
+  return { state: { tracks, falls, firing }, changes };
 }
 
 function reconcile(
@@ -68,19 +75,21 @@ function reconcile(
   { tracks, hosts, now }: Pick<Observed, 'hosts' | 'now'> & { readonly tracks: ReadonlyMap<string, RestartTrack> },
 ): { firing: Map<string, AlertRecord>; changes: AlertChange[] } {
   const present = new Map(conditions.map((condition) => [alertKey(condition), condition]));
+  const ofSlices = explainedBySlices(conditions);
   const firing = new Map<string, AlertRecord>();
   const changes: AlertChange[] = [];
   for (const [key, condition] of present) {
     const previous = before.get(key);
     const alert = firingRecord(condition, previous);
-    const explained = explanation(condition, present, hosts);
+    const explained = ofSlices.has(key) ? 'caused' : explanation(condition, present, hosts);
     const telling = nextTelling(tellingOf(previous), {
       isCaused: explained === 'caused',
       isWorse: previous?.severity !== alert.severity,
       lastAt: condition.lastAt,
       at: now,
     });
-    const tell = explained === null && shouldTell(alert.severity, telling, condition.lastAt, now);
+    const isDue = now >= (condition.tellAt ?? 0);
+    const tell = isDue && explained === null && shouldTell(alert.severity, telling, condition.lastAt, now);
     const next = { ...alert, data: { ...alert.data, ...telling, ...(tell ? { told: alert.severity } : {}) } };
     firing.set(key, next);
     const transition = previous === undefined ? 'firing' : previous.severity === next.severity ? 'updated' : 'severity';

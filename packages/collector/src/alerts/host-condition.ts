@@ -11,15 +11,18 @@ export function hostCondition(hosts: Iterable<HostRecord>): Condition[] {
   const found: Condition[] = [];
   for (const host of hosts) {
     for (const condition of host.conditions ?? []) {
-      const { name, subject, severity, since, reason, advice } = condition;
+      const { severity, since, reason, advice } = condition;
       if (severity === 'info' || (isGone(host) && isDeparture(condition))) continue;
-      const about = subject === '' ? name : `${name} ${subject}`;
+      const about = conditionSubject(condition);
       const summary = `${host.name}: ${about}: ${reason}${advice === '' ? '' : `. ${advice}`}`;
       found.push({ rule: 'HostCondition', severity, host: host.name, workload: null, subject: about, since, summary, data: {} });
     }
   }
   return found;
 }
+
+/** Tells the conditions of one host apart. */
+export const conditionSubject = ({ name, subject }: HostCondition): string => (subject === '' ? name : `${name} ${subject}`);
 
 const isDeparture = ({ name }: HostCondition): boolean => name in departureConditions;
 const isGone = ({ state }: HostRecord): boolean => state === 'stopped' || state === 'rebooting';

@@ -18,6 +18,7 @@ const config: AlertsConfig = {
   hostDead: { severity: 'critical' },
   dependencyDown: { afterMs: 60_000 },
   engineDown: { afterMs: 60_000 },
+  sliceDown: { afterMs: 60_000 },
   sinks: [],
 };
 
@@ -26,7 +27,7 @@ class World {
   readonly hosts = new Map<string, HostRecord>();
   readonly told: string[] = [];
   readonly summaries: string[] = [];
-  #state: AlertsState = { tracks: new Map(), firing: new Map() };
+  #state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map() };
   #eventId = 0;
 
   put(...hosts: HostRecord[]): void {
@@ -41,7 +42,7 @@ class World {
       receivedAt: this.now,
       budgetExhausted: false,
     }));
-    const { state, changes } = evaluate(this.#state, { hosts: this.hosts, restarts, now: this.now }, config);
+    const { state, changes } = evaluate(this.#state, { hosts: this.hosts, restarts, falls: [], now: this.now }, config);
     this.#state = state;
     for (const { alert, notify } of changes) {
       if (!notify) continue;

@@ -39,6 +39,7 @@ class Bench {
         hostDead: { severity: 'critical' },
         dependencyDown: { afterMs: 60_000 },
         engineDown: { afterMs: 60_000 },
+        sliceDown: { afterMs: 60_000 },
         sinks: [
           { type: 'webhook', url: `${url}?token=secret` },
           { type: 'webhook', url },

@@ -13,6 +13,7 @@ import type { AlertsConfig } from '../config.ts';
 import { evaluate, type AlertChange, type AlertsState } from './evaluate.ts';
 import { restartEventKinds, restartFact, type RestartFact } from './repeated-restarts.ts';
 import { restore } from './restore.ts';
+import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
 import { startDelivery, type DeliveryLogger } from './sinks/delivery.ts';
 import type { Sink } from './sinks/sink.ts';
 import { webhookSink } from './sinks/webhook.ts';
@@ -34,6 +35,8 @@ export interface AlertsDeps {
 const evaluateEveryMs = 1_000;
 const pageSize = 1_000;
 const firingMax = 1_000_000;
+/** Each with its story, at a start. */
+const incidentsMax = 10_000;
 
 export function startAlerts(deps: AlertsDeps): { close(): Promise<void> } {
   const sinks = deps.config.sinks.map((sink, index, all) => {
@@ -57,9 +60,10 @@ class AlertKeeper {
   readonly #deps: AlertsDeps;
   readonly #sinks: readonly Sink[];
   readonly #announced: () => void;
-  readonly #subscription: { dispose(): void };
+  readonly #subscriptions: readonly { dispose(): void }[];
   #state: AlertsState;
   #facts: RestartFact[] = [];
+  #falls: Fall[] = [];
   #work: Promise<void> | null = null;
   #timer: Timer | null = null;
   #closed = false;
@@ -69,7 +73,10 @@ class AlertKeeper {
     this.#sinks = sinks;
     this.#announced = announced;
     this.#state = load(deps, (event) => this.#fact(event));
-    this.#subscription = deps.bus.subscribe('events', (events) => this.#observe(events));
+    this.#subscriptions = [
+      deps.bus.subscribe('events', (events) => this.#observe(events)),
+      deps.bus.subscribe('incident', (incident) => void this.#falls.push(fallOf(incident))),
+    ];
     this.#wake();
   }
 
@@ -97,10 +104,12 @@ class AlertKeeper {
   async #evaluate(): Promise<void> {
     const { fleet, clock, config, logger } = this.#deps;
     const restarts = this.#facts;
+    const falls = this.#falls;
     this.#facts = [];
+    this.#falls = [];
     const before = this.#state.firing;
     const hosts = new Map(fleet.hosts().map((host) => [host.name, host]));
-    const { state, changes } = evaluate(this.#state, { hosts, restarts, now: clock.now() }, config);
+    const { state, changes } = evaluate(this.#state, { hosts, restarts, falls, now: clock.now() }, config);
     const firing = new Map(state.firing);
     await Promise.all(
       changes.map(async (change) => {
@@ -115,7 +124,7 @@ class AlertKeeper {
         }
       }),
     );
-    this.#state = { tracks: state.tracks, firing };
+    this.#state = { ...state, firing };
     if (changes.some((change) => change.notify)) this.#announced();
   }
 
@@ -138,13 +147,13 @@ class AlertKeeper {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#subscription.dispose();
+    for (const subscription of this.#subscriptions) subscription.dispose();
     this.#timer?.cancel();
     await this.#work;
   }
 }
 
-/** What fires, what ended within the windows, and the restarts since. */
+/** What fires, what ended within the windows, the restarts since, and what may still take a slice down. */
 function load(deps: AlertsDeps, fact: (event: StoredEvent) => RestartFact | undefined): AlertsState {
   const { store, clock, config } = deps;
   const { warning, critical, resolveAfterMs } = config.repeatedRestarts;
@@ -157,5 +166,6 @@ function load(deps: AlertsDeps, fact: (event: StoredEvent) => RestartFact | unde
     facts.push(...page.map(fact).filter((found) => found !== undefined));
     after = page.length < pageSize ? undefined : page.at(-1)?.id;
   }
-  return restore([...firing, ...resolved], facts, config.repeatedRestarts);
+  const incidents = store.incidents({ since: clock.now() - keepFallMs, limit: incidentsMax });
+  return restore([...firing, ...resolved], facts, incidents.map(fallOf).toReversed(), config.repeatedRestarts);
 }
