@@ -5,13 +5,13 @@ import { SystemdMachine } from '../support/systemd-machine.ts';
 import { waitFor } from '../support/wait.ts';
 
 let lab: Lab;
-const deadAfterMs = 2_000;
+const deadAfterMs = 3_000;
 const engineSocket = inject('engineSocket');
 
 beforeAll(async () => {
   lab = await startLab({
     engineSocket,
-    collector: { liveness: { heartbeat: '1s', suspect_after: '1500ms', dead_after: `${deadAfterMs}ms`, restart_grace: '1s' } },
+    collector: { liveness: { heartbeat: '1s', suspect_after: '2s', dead_after: `${deadAfterMs}ms`, restart_grace: '1s' } },
   });
 });
 afterAll(() => lab?.dispose());
@@ -30,9 +30,9 @@ const goodbye = (host: string): Promise<string> =>
 /** Of this host, that went to the webhook. */
 const alerts = (host: string): readonly unknown[] => lab.webhook.alerts().filter(({ labels }) => labels['host'] === host);
 
-/** Twice as long as a silent host needs to be called dead. */
+/** Long enough for a silent host to be called dead, if it were. */
 async function longSilence(): Promise<void> {
-  const until = Date.now() + 2 * deadAfterMs;
+  const until = Date.now() + deadAfterMs + 1_000;
   await waitFor(() => Date.now() >= until, { what: 'the time', timeoutMs: 4 * deadAfterMs, everyMs: 50 });
 }
 

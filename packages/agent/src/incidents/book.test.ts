@@ -100,6 +100,27 @@ describe('one failure and its recovery', () => {
     expect(told.tell({ kind: 'container.oom' }, 60_000).changed).toEqual([]);
   });
 
+  test('what the cloud says a moment after the recovery still explains it; what explains nothing is left out', () => {
+    const told = new Told();
+    told.tell(died, 0);
+    told.tell({ kind: 'workload.ready' }, 800);
+    const notice = (condition: string, severity: 'info' | 'warning') =>
+      ({
+        kind: 'host.notice',
+        workload: undefined,
+        severity,
+        message: `${condition}: soon`,
+        data: { condition, state: 'raised' },
+      }) as const;
+    expect(told.tell(notice('log-options', 'warning'), 2_000).changed).toEqual([]);
+    const [late] = told.tell(notice('preemption', 'warning'), 4_000).changed;
+    expect(late).toMatchObject({ id: 'incident-1', code: 'preemption', level: 'host', closedAt: start + 800 });
+    // The next one is no part of it: it came too long after.
+    told.tell({ ...died, generation: 4 }, 60_000);
+    told.tell({ kind: 'workload.ready' }, 61_000);
+    expect(told.tell(notice('maintenance', 'warning'), 68_000).changed.map(({ code }) => code)).not.toContain('maintenance');
+  });
+
   test('a failing check is noticed when it began', () => {
     const told = new Told();
     told.tell({ kind: 'check.failed', data: { check: 'health' } }, 0);

@@ -146,7 +146,9 @@ function takeHost(book: Book, event: BookEvent, { freshId, workloads }: TakeCont
     open[key] = notable ? revise(incident, entry) : incident;
     if (notable) changed.push(open[key]);
   }
-  let after: Book = { ...book, open, ...(notable ? remember(book, hostKey, entry) : {}) };
+  const settling = book.settling.map((incident) => (notable ? explainedBy(incident, entry) : incident));
+  changed.push(...settling.filter((incident, index) => incident !== book.settling[index]));
+  let after: Book = { ...book, open, settling, ...(notable ? remember(book, hostKey, entry) : {}) };
   if (event.kind === 'engine.lost') after = { ...after, engineLost: true };
   if (event.kind === 'engine.recovered') after = { ...after, engineLost: false };
   if (event.kind === 'host.booted') after = { ...after, rebooting: [...workloads] };
@@ -205,6 +207,13 @@ const isBack = ({ kind, data }: TimelineEntry): boolean =>
   kind === 'workload.ready' || (kind === 'workload.phase-changed' && data['from'] === 'degraded' && data['to'] === 'ready');
 
 const explains = ({ kind }: TimelineEntry): boolean => kind === 'container.oom' || kind === 'observed';
+
+/** A preemption is read from its server a few seconds late: the container may have fallen with it, and even be back already. */
+function explainedBy(incident: Incident, entry: TimelineEntry): Incident {
+  if (entry.kind !== 'host.notice') return incident;
+  const next = revise(incident, entry);
+  return next.code === incident.code ? incident : next;
+}
 
 function pausing(book: Book, { kind, workload }: BookEvent): Pick<Book, 'paused'> {
   const others = book.paused.filter((name) => name !== workload);
