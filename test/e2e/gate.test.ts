@@ -216,6 +216,19 @@ describe('host commands', () => {
     expect((await lab.agentCommand(worker.agent, 'resume')).code).toBe(0);
     await worker.phase('ready');
     await waitFor(async () => (await conditions('driverless')).length === 0, { what: 'the condition to be over' });
+    // What they printed is a log of the host, each execution in the order of its start.
+    const said = await waitFor(
+      async () => {
+        const entries = await lab.fleet.logs({ host: 'driverless', workload: '@host', source: 'setup' });
+        const lines = entries.flatMap((entry) => ('line' in entry ? [entry.line] : []));
+        return lines.includes('no driver here') && lines.filter((line) => line === 'loading').length === 2 && lines;
+      },
+      { what: 'the output of the host commands' },
+    );
+    expect(said.slice(0, 3)).toEqual(['nobody minds', 'loading', 'no driver here']);
+    const tail = await lab.relight('tail', 'driverless/@host', '--source', 'setup', '--no-follow');
+    expect(tail.stdout).toMatch(/driverless\/@host setup +\| no driver here/);
+    expect(tail.stderr).not.toContain('nothing that is known');
   });
 });
 

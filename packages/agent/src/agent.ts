@@ -7,8 +7,10 @@
  *   control socket ────────┘
  */
 import { systemClock, type Clock } from '@relight/shared/clock';
+import { hostLogs } from '@relight/shared/log-stream';
 import type { HostMetrics } from '@relight/shared/status';
 import { type AgentContext, type AgentOptions, openContext } from './agent-context.ts';
+import { SecretValues } from './config/secret-values.ts';
 import { acquireStateLock, type StateLock } from './control/state-lock.ts';
 import { Systemd } from './control/systemd.ts';
 import { AdoptingEngine } from './engine/adopting-engine.ts';
@@ -16,6 +18,7 @@ import { EngineWiring } from './engine-wiring.ts';
 import { EventKeeping } from './event-keeping.ts';
 import { machineGoesDown } from './host/shutdown.ts';
 import { HostLevel } from './host-level.ts';
+import type { LogShipper } from './logs/log-shipper.ts';
 import { Reporting } from './reporting.ts';
 import { agentVersion } from './version.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
@@ -75,7 +78,8 @@ class Agent {
     const { spec, logger } = context;
     const loops = this.#loops;
     const engine = new AdoptingEngine({ socketPath: spec.engine.socket });
-    const secrets = secretsOf(spec.workloads);
+    const secretFiles = spec.workloads.flatMap(({ container }) => container.envFile);
+    const secrets = new Map([...secretsOf(spec.workloads), [hostLogs, new SecretValues(secretFiles)]]);
     const onChange = (): void => this.#reporting?.uplink?.statusChanged();
     const events = new EventKeeping({
       context,
@@ -85,7 +89,12 @@ class Agent {
       kernelLines: (since) => this.#host.watch.kernelLines(since),
     });
     const { emit, incidents } = events;
-    const host = new HostLevel({ context, engine, emit, loops, onChange });
+    // The shipper comes with the workloads.
+    const logs: LogShipper = {
+      follow: (file) => this.#workloads.shipper.follow(file),
+      finish: (key) => this.#workloads.shipper.finish(key),
+    };
+    const host = new HostLevel({ context, engine, emit, logs, loops, onChange });
     const observe = (): void => this.#engine.observe();
     const workloads = new WorkloadWiring({ context, engine, emit, secrets, host, incidents, loops, observe, onChange });
     this.#events = events;

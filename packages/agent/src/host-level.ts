@@ -11,6 +11,7 @@ import { askForFacts, thisProgram } from './host/facts-child.ts';
 import { readHostFacts } from './host/facts.ts';
 import type { HostGate } from './host/gate/host-gate.ts';
 import { makeGate } from './host/gate/make-gate.ts';
+import type { LogShipper } from './logs/log-shipper.ts';
 import { MetricsSampler } from './host/metrics.ts';
 import { Orphans } from './host/orphans.ts';
 import { HostWatch } from './host/watch.ts';
@@ -23,6 +24,7 @@ export interface HostLevelOptions {
   readonly context: AgentContext;
   readonly engine: Engine;
   readonly emit: Emit;
+  readonly logs: LogShipper;
   /** By name; they come later. */
   readonly loops: ReadonlyMap<string, WorkloadLoop>;
   /** What a heartbeat says has changed. */
@@ -135,7 +137,7 @@ export class HostLevel {
   }
 
   #makeGate(): HostGate {
-    const { context, emit, loops, onChange } = this.#options;
+    const { context, emit, logs, loops, onChange } = this.#options;
     const { spec, bootId, clock, steadyNow, random, logger } = context;
     return makeGate({
       spec,
@@ -145,6 +147,7 @@ export class HostLevel {
       now: steadyNow,
       random,
       logger,
+      logs,
       emit,
       report: (source, list) => this.conditions.set(source, list),
       workloads: () => loops.values(),

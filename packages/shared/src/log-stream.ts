@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** In the place of the workload: what belongs to the host itself. No workload can be called so. */
+export const hostLogs = '@host';
+
 /** Where a line comes from. `file:<name>` is a file inside the container. */
 export const logSourceSchema = z.string().regex(/^(?:container|process|setup|mount|agent|file:.+)$/);
 

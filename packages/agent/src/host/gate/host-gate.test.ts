@@ -55,6 +55,7 @@ async function bench({ spec = {}, rebooted = false, steps = [] }: Given = {}) {
     random: () => 0.5,
     logger: pino({ level: 'silent' }),
     vars: {},
+    logs: { follow: () => {}, finish: () => {} },
     emit: () => {},
     onChange: () => gate.look(),
   });

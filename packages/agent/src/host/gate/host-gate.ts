@@ -95,6 +95,7 @@ export class HostGate {
 
   /** Resolves when the first look has been taken; its outcome has been told by then. */
   async start(): Promise<void> {
+    this.#options.setup.start();
     const answers = Promise.all([this.#tcp.ask(0), this.#askPackageManager(0)]);
     await Promise.race([answers, new Promise<void>((resolve) => void this.#options.clock.after(firstAnswersMs, resolve))]);
     if (this.#stopped) return;

@@ -1,7 +1,7 @@
 /** Real commands on this machine, with a clock of our own for what is waited for. */
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { systemClock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
 import fc from 'fast-check';
@@ -36,6 +36,7 @@ const step = (run: string, more: Partial<SetupStep> = {}): SetupStep => ({
 
 function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<string, string> = {}) {
   const events: Omit<NewAgentEvent, 'at'>[] = [];
+  const followed: string[] = [];
   const setup: HostSetup = new HostSetup({
     steps,
     stateDir,
@@ -44,14 +45,27 @@ function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<stri
     random: () => 0.5,
     logger: pino({ level: 'silent' }),
     vars,
+    logs: {
+      follow: ({ key, path }) =>
+        void followed.push(
+          `follow ${key.workload}/${key.generation} ${key.source} ${nameless(key.run)} ${basename(path) === `${key.run}.log`}`,
+        ),
+      finish: ({ run }) => void followed.push(`finish ${nameless(run)}`),
+    },
     emit: (event) => void events.push(event),
     onChange: () => {},
   });
   running.push(setup);
   const reaches = (ok: boolean, pattern: RegExp): Promise<unknown> =>
     waitFor(() => setup.reading()?.ok === ok && pattern.test(setup.reading()?.message ?? ''), { what: String(pattern), timeoutMs: 20_000 });
-  return { setup, events, reaches, kinds: () => events.map(({ kind, data }) => `${kind} ${String(data?.['step'])}`) };
+  return { setup, events, followed, reaches, kinds: () => events.map(({ kind, data }) => `${kind} ${String(data?.['step'])}`) };
 }
+
+/** Without the time of its start. */
+const nameless = (run: string): string => run.replace(/^\d{13}-/, '');
+const outputs = (): readonly string[] => readdirSync(join(stateDir, 'host-setup')).toSorted();
+const outputOf = (title: string): Buffer =>
+  readFileSync(join(stateDir, 'host-setup', outputs().findLast((name) => nameless(name) === `${title}.log`) ?? ''));
 
 const marks = (): string => (existsSync(join(stateDir, 'marks')) ? readFileSync(join(stateDir, 'marks'), 'utf8') : '');
 const mark = (name: string, more: Partial<SetupStep> = {}): SetupStep =>
@@ -71,7 +85,7 @@ describe('host commands', () => {
     await first.reaches(true, /2 host commands done in this boot/);
     expect(marks()).toBe('a\nb\n');
     expect(first.kinds()).toEqual(['setup.step-started a', 'setup.step-done a', 'setup.step-started b', 'setup.step-done b']);
-    expect(readFileSync(join(stateDir, 'host-setup/1-a.log'), 'utf8')).toBe('said a\n');
+    expect(outputOf('1-a').toString()).toBe('said a\n');
 
     expect(start([mark('a'), mark('b')]).setup.reading()).toMatchObject({ ok: true });
     // A changed one alone; and after a reboot all of them.
@@ -83,6 +97,22 @@ describe('host commands', () => {
     rebooted.setup.nudge();
     await rebooted.reaches(true, /done/);
     expect(marks()).toBe('a\nb\nB\na\n');
+  });
+
+  test('what each execution prints is a log of the host with a name of its own; what an earlier agent left is delivered', async () => {
+    const failing = start([mark('a'), step('echo no; exit 1', { name: 'b', retry: { attempts: 2, delayMs: 5 } })]);
+    failing.setup.start();
+    failing.setup.nudge();
+    await failing.reaches(false, /exit code 1: no/);
+    const written = (title: string): readonly string[] => [`follow @host/0 setup ${title} true`, `finish ${title}`];
+    expect(failing.followed).toEqual([...written('1-a'), ...written('2-b'), ...written('2-b')]);
+    expect(outputs().map(nameless)).toEqual(['1-a.log', '2-b.log', '2-b.log']);
+    failing.setup.stop();
+    writeFileSync(join(stateDir, 'host-setup', '1700000000000-9-earlier.log'), 'said by an earlier agent');
+    writeFileSync(join(stateDir, 'host-setup', 'notes.log'), '');
+    const later = start([]);
+    later.setup.start();
+    expect(later.followed).toEqual([...written('9-earlier'), ...written('1-a'), ...written('2-b'), ...written('2-b')]);
   });
 
   test('argv reaches the program as it stands, and literal variables its environment', async () => {
@@ -165,7 +195,7 @@ describe('host commands', () => {
     ]);
     setup.nudge();
     await reaches(true, /done/);
-    expect(readFileSync(join(stateDir, 'host-setup/2-flood.log')).length).toBe(1 << 20);
+    expect(outputOf('2-flood').length).toBe(1 << 20);
   });
 
   test('a step that was cut off with its agent ends before it begins again', async () => {

@@ -1,6 +1,7 @@
 /**
  * Host commands (`host.setup`): before any workload, once per boot, in order. A required one that fails holds every workload
- * back and is tried again; an optional one only warns. What each step printed is kept whole in the state directory.
+ * back and is tried again; an optional one only warns. What each step printed is a log stream
+ * of the host (setup-logs.ts).
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +17,9 @@ import { isAlive, readStat } from '../../stages/proc.ts';
 import { replaceFile } from '../atomic-file.ts';
 import type { ReportedCondition } from '../conditions.ts';
 import type { Reading } from './gate.ts';
+import type { LogShipper } from '../../logs/log-shipper.ts';
 import { runHostCommand, type HostCommandResult } from './host-command.ts';
+import { SetupLogs } from './setup-logs.ts';
 import { dueSteps, retryDelayMs, withDone, type SetupRecord } from './setup-plan.ts';
 
 export const setupConditionName = 'host setup';
@@ -30,6 +33,7 @@ export interface HostSetupOptions {
   readonly logger: Logger;
   /** Added to the agent's own environment. */
   readonly vars: Readonly<Record<string, string>>;
+  readonly logs: LogShipper;
   readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
   /** Its reading has changed, or a round is due: look again. */
   readonly onChange: () => void;
@@ -58,7 +62,7 @@ const recordSchema = z.object({
 export class HostSetup {
   readonly #options: HostSetupOptions;
   readonly #stop = new AbortController();
-  readonly #directory: string;
+  readonly #logs: SetupLogs;
   /** Optional steps that failed in this life of the agent: they have had their attempts. */
   readonly #givenUp = new Set<string>();
   #record: SetupRecord;
@@ -68,7 +72,7 @@ export class HostSetup {
 
   constructor(options: HostSetupOptions) {
     this.#options = options;
-    this.#directory = join(options.stateDir, 'host-setup');
+    this.#logs = new SetupLogs(join(options.stateDir, 'host-setup'), options.logs);
     const saved = load(options.stateDir);
     this.#stage = dueSteps(options.steps, saved, options.bootId).length === 0 ? { kind: 'done' } : { kind: 'due', failure: null };
     this.#record = saved?.bootId === options.bootId ? saved : { bootId: options.bootId, done: {}, running: null };
@@ -99,8 +103,13 @@ export class HostSetup {
   condition(): ReportedCondition | null {
     const failure = 'failure' in this.#stage ? this.#stage.failure : null;
     if (failure === null) return null;
-    const advice = `Run the command by hand on this host; its output is in ${this.#directory}. No workload begins before it succeeds; mark it optional if it may fail.`;
+    const advice = `Run the command by hand on this host; its output is in ${this.#logs.directory}. No workload begins before it succeeds; mark it optional if it may fail.`;
     return { name: 'host-setup-failed', subject: failure.step, severity: 'error', reason: failure.message, advice };
+  }
+
+  /** What an earlier life of the agent has not delivered goes on its way. Before the first round. */
+  start(): void {
+    this.#logs.recover();
   }
 
   /** Begins a round if one is due. */
@@ -217,16 +226,18 @@ export class HostSetup {
 
   async #execute(step: SetupStep, command: Command, title: string): Promise<HostCommandResult> {
     const { clock, vars, steps } = this.#options;
+    const log = this.#logs.begin(clock.now(), steps.indexOf(step) + 1, title);
     const result = await runHostCommand({
       command,
       clock,
       timeoutMs: step.timeoutMs,
       signal: this.#stop.signal,
       env: { ...process.env, ...vars },
-      directory: this.#directory,
-      fileName: `${steps.indexOf(step) + 1}-${title.replaceAll(/[^\w.-]+/g, '-').slice(0, 60)}.log`,
+      directory: this.#logs.directory,
+      fileName: log.fileName,
       onStart: (pid) => this.#save({ ...this.#record, running: { pid, startTicks: readStat('/proc', pid)?.startTicks ?? 0 } }),
     });
+    log.end();
     this.#save({ ...this.#record, running: null });
     return result;
   }

@@ -4,6 +4,7 @@ import type { Clock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { Logger } from 'pino';
 import type { AgentSpec } from '../../config/spec.ts';
+import type { LogShipper } from '../../logs/log-shipper.ts';
 import type { SupervisorEvent } from '../../supervisor/event.ts';
 import type { WorkloadState } from '../../supervisor/state.ts';
 import type { ReportedCondition } from '../conditions.ts';
@@ -26,6 +27,8 @@ export interface GateParts {
   readonly now: () => number;
   readonly random: () => number;
   readonly logger: Logger;
+  /** Where the output of host commands goes. */
+  readonly logs: LogShipper;
   readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
   readonly report: (source: string, conditions: readonly ReportedCondition[]) => void;
   /** All of them, as they are when something is to be told. */

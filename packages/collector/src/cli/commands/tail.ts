@@ -2,7 +2,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { InvalidArgumentError } from 'commander';
 import type { ApiLogEntry } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
-import { logSourceSchema } from '@relight/shared/log-stream';
+import { hostLogs, logSourceSchema } from '@relight/shared/log-stream';
 import { suggest } from '@relight/shared/suggest';
 import { count, grep, selectors, target, timeBefore, type Target } from '../arguments.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
@@ -92,7 +92,9 @@ async function tail(subject: Target | undefined, options: TailOptions, cli: Cli)
 async function namesNothing(client: ApiClient, { host, workload, label }: Query): Promise<boolean> {
   if (host === undefined && workload === undefined && label === undefined) return false;
   try {
-    return (await client.list<unknown>('workloads', { host, workload, label }, 1)).items.length === 0;
+    // A host has lines of its own without any workload.
+    const known = workload === hostLogs ? client.list('hosts', { host, label }, 1) : client.list('workloads', { host, workload, label }, 1);
+    return (await known).items.length === 0;
   } catch {
     // The stream itself tells what is wrong.
     return false;
