@@ -3,6 +3,7 @@
  * is alive in it), performs operations on that truth, and tells the supervisor of it as the adapters would. Every fault is
  * a method. Nothing is random here.
  */
+import { blankFacts } from '@relight/agent/engine/blank-facts';
 import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { WorkloadSpec } from '@relight/agent/config/spec';
 import type { Effect, EmittedEvent, SupervisorEvent } from '@relight/agent/supervisor/event';
@@ -151,6 +152,7 @@ export class SimulatedWorld {
   #facts(container: SimulatedContainer): ContainerFacts {
     const { id, name, generation, createdAt, running, startedAt, exitCode } = container;
     return {
+      ...blankFacts,
       id,
       name,
       image: this.spec.container.image,
@@ -167,15 +169,6 @@ export class SimulatedWorld {
       startedAt,
       finishedAt: running || startedAt === null ? null : this.now,
       exitCode,
-      oomKilled: false,
-      error: '',
-      restartPolicy: 'no',
-      restartCount: 0,
-      logDriver: 'json-file',
-      logPath: '',
-      tty: false,
-      user: '',
-      runDirectory: '',
     };
   }
 

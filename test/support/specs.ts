@@ -1,34 +1,9 @@
 /** Validated specifications with nothing in them but what every one has; tests add what they are about. */
+import { blankContainer } from '@relight/agent/config/container/blank';
 import type { ContainerSpec, RestartPolicy, WorkloadSpec } from '@relight/agent/config/spec';
 
 export function bareContainer(given: Partial<ContainerSpec> & Pick<ContainerSpec, 'name' | 'image'>): ContainerSpec {
-  return {
-    pullPolicy: 'missing',
-    onDeath: 'recreate',
-    environment: {},
-    envFile: [],
-    volumes: [],
-    tmpfs: [],
-    ports: [],
-    devices: [],
-    ulimits: {},
-    networks: [],
-    privileged: false,
-    init: false,
-    tty: false,
-    stdinOpen: false,
-    capAdd: [],
-    capDrop: [],
-    securityOpt: [],
-    groupAdd: [],
-    extraHosts: [],
-    dns: [],
-    readOnly: false,
-    labels: {},
-    sysctls: {},
-    logging: null,
-    ...given,
-  };
+  return { ...blankContainer, pullPolicy: 'missing', ...given };
 }
 
 /** Without jitter, so that delays can be told. */

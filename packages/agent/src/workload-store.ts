@@ -3,10 +3,10 @@
  * first step that relies on it, atomically. A file that cannot be read is set aside, not trusted: labels and engine tell
  * the rest.
  */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkloadSpec } from './config/spec.ts';
-import { readSwapped, swapFile, temporarySuffix } from './host/atomic-file.ts';
+import { parsedOrSetAside, readSwapped, swapFile } from './host/atomic-file.ts';
 import type { DurableState } from './supervisor/state.ts';
 
 export interface SavedWorkload {
@@ -26,15 +26,7 @@ export class WorkloadStore {
   load(name: string): SavedWorkload | null {
     const path = join(this.#directory, `${name}.json`);
     const text = readSwapped(path);
-    if (text === null) return null;
-    try {
-      const saved = JSON.parse(text.toString('utf8')) as SavedWorkload;
-      if (saved.state.version !== 1) throw new Error(`version ${String(saved.state.version)}`);
-      return saved;
-    } catch {
-      renameSync(existsSync(path) ? path : path + temporarySuffix, `${path}.unreadable`);
-      return null;
-    }
+    return text === null ? null : parsedOrSetAside(path, text, parseSaved);
   }
 
   /** Throws what the disk throws. Does nothing when nothing has changed. */
@@ -46,4 +38,10 @@ export class WorkloadStore {
     swapFile(join(this.#directory, `${name}.json`), text);
     this.#written.set(name, text);
   }
+}
+
+function parseSaved(text: string): SavedWorkload {
+  const saved = JSON.parse(text) as SavedWorkload;
+  if (saved.state.version !== 1) throw new Error(`version ${String(saved.state.version)}`);
+  return saved;
 }

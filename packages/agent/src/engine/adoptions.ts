@@ -2,9 +2,9 @@
  * Containers that were there before Relight, as they were found: `<state dir>/adopted/<workload>.json`, mode 0600 (their
  * environment is in it). Written before anything relies on it; the container made from it later needs no original.
  */
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceFileDurably } from '../host/atomic-file.ts';
+import { parsedOrSetAside, readIfThere, replaceFileDurably } from '../host/atomic-file.ts';
 import type { AdoptedDocument } from './adoption.ts';
 import { managedLabels } from './create-options.ts';
 
@@ -26,21 +26,15 @@ const pathOf = (stateDir: string, workload: string): string => join(directoryOf(
 /** Null: nothing is remembered, or something else under that name. What cannot be read is set aside. */
 export function readAdoption(stateDir: string, workload: string, name: string): Adoption | null {
   const path = pathOf(stateDir, workload);
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-  try {
-    const adoption = JSON.parse(text) as Adoption;
-    if (adoption.version !== 1) throw new Error('of another version');
-    return adoption.name === name ? adoption : null;
-  } catch {
-    renameSync(path, `${path}.unreadable`);
-    return null;
-  }
+  const text = readIfThere(path);
+  const adoption = text === null ? null : parsedOrSetAside(path, text, parseAdoption);
+  return adoption?.name === name ? adoption : null;
+}
+
+function parseAdoption(text: string): Adoption {
+  const adoption = JSON.parse(text) as Adoption;
+  if (adoption.version !== 1) throw new Error('of another version');
+  return adoption;
 }
 
 /** Throws what the disk throws. */

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readSwapped, replaceFile, replaceFileDurably, swapFile, temporarySuffix } from './atomic-file.ts';
+import { parsedOrSetAside, readSwapped, replaceFile, replaceFileDurably, swapFile, temporarySuffix } from './atomic-file.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -47,5 +47,21 @@ describe('swapFile', () => {
     swapFile(file, 'third');
     expect(readSwapped(file)?.toString()).toBe('third');
     expect(readdirSync(directory)).toEqual(['state.json']);
+  });
+});
+
+describe('parsedOrSetAside', () => {
+  it('gives what can be read, and sets aside what cannot, also in the middle of a swap', () => {
+    const file = join(directory, 'state.json');
+    const parse = (): unknown => parsedOrSetAside(file, readSwapped(file) ?? Buffer.alloc(0), JSON.parse);
+    swapFile(file, '{"a":1}');
+    expect(parse()).toEqual({ a: 1 });
+    swapFile(file, '{"a":');
+    expect(parse()).toBeNull();
+    expect(readdirSync(directory)).toEqual(['state.json.unreadable']);
+    writeFileSync(file + temporarySuffix, 'nor this');
+    expect(parse()).toBeNull();
+    expect(readdirSync(directory)).toEqual(['state.json.unreadable']);
+    expect(readFileSync(`${file}.unreadable`, 'utf8')).toBe('nor this');
   });
 });

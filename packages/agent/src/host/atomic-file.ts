@@ -1,5 +1,5 @@
 /** Files that are replaced as a whole: whoever reads one, after whatever crash, finds the old or the new content, never a part. */
-import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Of what a crash in the middle leaves behind. */
@@ -33,12 +33,23 @@ export function readSwapped(path: string): Buffer | null {
   return readIfThere(path) ?? readIfThere(path + temporarySuffix) ?? readIfThere(path);
 }
 
-function readIfThere(path: string): Buffer | null {
+/** Null when there is none. Throws other errno errors. */
+export function readIfThere(path: string): Buffer | null {
   try {
     return readFileSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
+  }
+}
+
+/** What `parse` makes of a document read from `path`. Null when it throws: then the file is set aside for a person, not trusted. */
+export function parsedOrSetAside<T>(path: string, text: Buffer, parse: (text: string) => T): T | null {
+  try {
+    return parse(text.toString('utf8'));
+  } catch {
+    renameSync(existsSync(path) ? path : path + temporarySuffix, `${path}.unreadable`);
+    return null;
   }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/load.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
+import { blankFacts } from '../engine/blank-facts.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
 import { specFor } from './adopted.ts';
 import type { Context, Effect, SupervisorEvent } from './event.ts';
@@ -25,26 +26,15 @@ function specOf(adoptedId?: string): WorkloadSpec {
 }
 const labels = { 'relight.agent': 'me', 'relight.workload': 'w', 'relight.generation': '1' };
 const facts = (more: Partial<ContainerFacts> = {}): ContainerFacts => ({
+  ...blankFacts,
   id: 'old-id',
   name: 'old',
   image: 'ray:1',
-  imageId: '',
   labels,
   status: 'running',
   pid: 100,
   createdAt: 1,
   startedAt: 2,
-  finishedAt: null,
-  exitCode: null,
-  oomKilled: false,
-  error: '',
-  restartPolicy: 'no',
-  restartCount: 0,
-  logDriver: 'json-file',
-  logPath: '',
-  tty: false,
-  user: '',
-  runDirectory: '',
   ...more,
 });
 

@@ -1,5 +1,6 @@
 /** The engine of a simulation (what-if.ts): which containers there are, as an inspect would tell it. Every operation works on it. Pure. */
 import type { WorkloadSpec } from '../config/spec.ts';
+import { blankFacts } from '../engine/blank-facts.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
 import type { Op, OpValue } from './op.ts';
 import type { WorkloadState } from './state.ts';
@@ -73,34 +74,20 @@ export class WhatIfEngine {
     };
     const { name, image } = this.#options.spec.container;
     const fresh = { status: 'created', pid: 0, createdAt: this.#options.now(), startedAt: null, finishedAt: null, exitCode: null } as const;
-    return { ...(this.#options.model ?? bareFacts), ...fresh, id, name, image, labels, oomKilled: false, error: '' };
+    return {
+      // Where the record has not one look at a container of ours, nothing more is known.
+      ...(this.#options.model ?? blankFacts),
+      ...fresh,
+      id,
+      name,
+      image,
+      labels,
+      oomKilled: false,
+      error: '',
+    };
   }
 
   #change(id: string, patch: Partial<ContainerFacts>): void {
     this.containers = this.containers.map((facts) => (facts.id === id ? { ...facts, ...patch } : facts));
   }
 }
-
-/** Where the record has not one look at a container of ours. */
-const bareFacts: ContainerFacts = {
-  id: '',
-  name: '',
-  image: '',
-  imageId: '',
-  labels: {},
-  status: 'created',
-  pid: 0,
-  createdAt: 0,
-  startedAt: null,
-  finishedAt: null,
-  exitCode: null,
-  oomKilled: false,
-  error: '',
-  restartPolicy: 'no',
-  restartCount: 0,
-  logDriver: 'json-file',
-  logPath: '',
-  tty: false,
-  user: '',
-  runDirectory: '',
-};

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { HostCondition, WorkloadStatus } from '@relight/shared/status';
 import { describe, expect, test } from 'vitest';
 import { epoch, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
-import type { AlertsConfig } from '../config.ts';
+import { readConfig } from '../config.ts';
 import type { HostRecord, StoredEvent } from '../store/store.ts';
 import { alertKey } from './condition.ts';
 import { evaluate, type AlertChange, type AlertsState } from './evaluate.ts';
@@ -11,18 +11,7 @@ import { restore } from './restore.ts';
 import { statusFollowsMs } from './telling.ts';
 
 const minute = 60_000;
-const config: AlertsConfig = {
-  repeatedRestarts: {
-    warning: { count: 3, withinMs: 10 * minute },
-    critical: { count: 5, withinMs: 30 * minute },
-    resolveAfterMs: 15 * minute,
-  },
-  hostDead: { severity: 'critical' },
-  dependencyDown: { afterMs: 60_000 },
-  engineDown: { afterMs: 60_000 },
-  sliceDown: { afterMs: 60_000 },
-  sinks: [],
-};
+const config = readConfig(null).alerts;
 
 /** The rules, a clock and the fleet in one hand. */
 class World {

@@ -2,25 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { epoch, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
-import type { AlertsConfig } from '../config.ts';
+import { readConfig } from '../config.ts';
 import type { HostRecord } from '../store/store.ts';
 import { evaluate, type AlertsState } from './evaluate.ts';
 import { statusFollowsMs } from './telling.ts';
 
 const minute = 60_000;
 const head = '10.0.0.1:6379';
-const config: AlertsConfig = {
-  repeatedRestarts: {
-    warning: { count: 3, withinMs: 10 * minute },
-    critical: { count: 5, withinMs: 30 * minute },
-    resolveAfterMs: 15 * minute,
-  },
-  hostDead: { severity: 'critical' },
-  dependencyDown: { afterMs: 60_000 },
-  engineDown: { afterMs: 60_000 },
-  sliceDown: { afterMs: 60_000 },
-  sinks: [],
-};
+const config = readConfig(null).alerts;
 
 class World {
   now = epoch;

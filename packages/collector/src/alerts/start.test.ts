@@ -4,6 +4,7 @@ import { FakeFleet, hostRecord } from '../../../../test/support/fleet-records.ts
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
 import { waitFor } from '../../../../test/support/wait.ts';
 import { Bus } from '../bus.ts';
+import { readConfig } from '../config.ts';
 import type { AlertRecord, CollectorEvent } from '../store/store.ts';
 import { startAlerts } from './start.ts';
 
@@ -31,15 +32,7 @@ class Bench {
       clock,
       logger: { warn: note, error: note },
       config: {
-        repeatedRestarts: {
-          warning: { count: 3, withinMs: 10 * minute },
-          critical: { count: 5, withinMs: 30 * minute },
-          resolveAfterMs: 15 * minute,
-        },
-        hostDead: { severity: 'critical' },
-        dependencyDown: { afterMs: 60_000 },
-        engineDown: { afterMs: 60_000 },
-        sliceDown: { afterMs: 60_000 },
+        ...readConfig(null).alerts,
         sinks: [
           { type: 'webhook', url: `${url}?token=secret` },
           { type: 'webhook', url },

@@ -3,7 +3,8 @@ import { workloadName } from '../draft.ts';
 import type { RayCommand } from './cluster.ts';
 import { liftGcsfuse, type KnownValues, type LiftedMount } from './gcsfuse.ts';
 import type { RayReport } from './report.ts';
-import { expandQuotedHome, splitShellList, type ShellPart } from './shell-list.ts';
+import { expandQuotedHome } from './shell-expansions.ts';
+import { splitShellList, type ShellPart } from './shell-list.ts';
 
 export interface HostDraft {
   readonly run: string;

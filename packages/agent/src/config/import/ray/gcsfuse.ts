@@ -1,6 +1,6 @@
 /** One `gcsfuse …` call → a mount of the configuration. */
 import { splitShellWords } from '../../shell-words.ts';
-import { markExpansions } from './shell-list.ts';
+import { markExpansions } from './shell-expansions.ts';
 
 export interface LiftedMount {
   readonly target: string;

@@ -6,7 +6,7 @@ import { parseDockerRun, type Flag } from '../docker-run-words.ts';
 import { sizeText, type ContainerDraft } from '../draft.ts';
 import type { RayDocker } from './cluster.ts';
 import type { RayReport } from './report.ts';
-import { markExpansions } from './shell-list.ts';
+import { markExpansions } from './shell-expansions.ts';
 
 /** What Ray asks the host before it starts the container. Null: not known here. */
 export interface HostAnswers {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { expandQuotedHome, markExpansions, splitShellList } from './shell-list.ts';
+import { splitShellList } from './shell-list.ts';
 
 const split = (text: string): readonly (readonly [string, string])[] | null =>
   splitShellList(text)?.map((part) => [part.text, part.operator] as const) ?? null;
@@ -148,19 +148,4 @@ describe('splitShellList', () => {
       { numRuns: 20 },
     );
   });
-});
-
-it.each([
-  ['-v $HOME/a:/b', '-v <$HOME/a:/b'],
-  ['-e \'A=$B\' -e "C=$D" -e E=\\$F', '-e \'A=$B\' -e "C=<$D" -e E=\\$F'],
-  ['~/a b~ "~/c" `d` $ 5$', '<~/a b~ "~/c" <`d<` $ 5$'],
-])('marks what the shell would expand in %s', (text, expected) => {
-  expect(markExpansions(text, '<')).toBe(expected);
-});
-
-it.each([
-  ['echo "~/a" ~/b \'~/c\'', 'echo "$HOME/a" ~/b \'~/c\''],
-  ['echo "\\"~/a\\""', 'echo "\\"$HOME/a\\""'],
-])('gives quoted homes their directory in %s', (text, expected) => {
-  expect(expandQuotedHome(text)).toBe(expected);
 });

@@ -1,7 +1,8 @@
 /** Ray's start commands → the process and what runs before it. `ray start` must stay in the foreground, so that its end is seen. */
 import type { RayCommand } from './cluster.ts';
 import type { RayReport } from './report.ts';
-import { expandQuotedHome, splitShellList, type ShellPart } from './shell-list.ts';
+import { expandQuotedHome } from './shell-expansions.ts';
+import { splitShellList, type ShellPart } from './shell-list.ts';
 
 /** Ray's own, when the file says nothing. */
 const defaults: readonly string[] = ['ray stop', 'ulimit -n 65536; ray start --address=$RAY_HEAD_IP:6379 --object-manager-port=8076'];
