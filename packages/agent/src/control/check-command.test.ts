@@ -160,6 +160,12 @@ describe('check', () => {
       { container: { ...container, command: 'sleep 3600' } },
       'warning w: the container ends by itself after "sleep 3600"',
     ],
+    [
+      'Ray in the background',
+      {},
+      { process: { run: 'ulimit -n 65536; ray start --address=10.0.0.2:6379' } },
+      'warning w: process.run: "ray start" without --block ends at once, which counts as the end of the process',
+    ],
     ['| tee', {}, { process: { run: 'serve 2>&1 | tee log' } }, 'warning w: process.run ends in "| tee", which hides its exit code'],
     ['|| true', {}, { setup: [{ run: 'gcsfuse x /y || true' }] }, 'warning w: setup "step 1" has "|| true", so its failure is never seen'],
     ['-it', {}, { setup: [{ run: 'docker exec -it x sh' }] }, 'warning w: setup "step 1" asks for a terminal (-t), and there is none'],

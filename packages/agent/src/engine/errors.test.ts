@@ -156,6 +156,12 @@ describe('what the engine says', () => {
     expect(refusal('start', 400, 'exec: "nope": executable file not found in $PATH').advice).toMatch(/correct command or entrypoint/);
   });
 
+  it('says that the FUSE mount under a volume is dead, where the engine only says that it cannot make a directory', () => {
+    const said = "error while creating mount source path '/mnt/gcs': mkdir /mnt/gcs: file exists";
+    expect(refusal('start', 400, said).advice).toMatch(/FUSE mount of the host .* is dead/);
+    expect(refusal('start', 400, said.replace('file exists', 'read-only file system')).advice).not.toMatch(/FUSE/);
+  });
+
   it.each(pulls)('pull: %s → %s', (message, code) => {
     expect(pullFailure(message).code).toBe(code);
   });

@@ -33,6 +33,12 @@ const rules: readonly Rule[] = [
     code: 'device-missing',
     advice: 'Check the GPU driver and the NVIDIA container toolkit on this host (nvidia-smi).',
   },
+  // What stands there and cannot even be looked at: the engine takes it for absent, and cannot make it either.
+  {
+    when: /error while creating mount source path '[^']*': mkdir .*: file exists|transport endpoint is not connected/i,
+    code: 'device-missing',
+    advice: 'A FUSE mount of the host that its volumes name is dead: umount -l it there and mount it again; it is tried again by itself.',
+  },
   {
     when: /error gathering device information|bind source path does not exist|error while creating mount source path|error mounting ".*" to rootfs|no such device\b/i,
     code: 'device-missing',

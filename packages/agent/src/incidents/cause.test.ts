@@ -211,6 +211,11 @@ describe('the root cause, not the last symptom', () => {
     }
   });
 
+  test('a process that ended well may only have gone into the background: that is the advice', () => {
+    expect(causeOf([exited(0)], start).advice).toMatch(/keep it in the foreground/);
+    expect(causeOf([exited(1)], start).advice).not.toMatch(/foreground/);
+  });
+
   test('its code has a row in the catalogue, or is a condition of the host; then its advice is there', () => {
     const conditions = cases.flatMap(([, timeline]) => timeline.map(({ data }) => data['condition']));
     const known = new Set([...Object.keys(catalogue), ...conditions]);

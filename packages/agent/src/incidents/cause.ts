@@ -206,10 +206,14 @@ function firstFailure({ first, near }: Scene): Verdict | null {
   if (kind === 'process.exited') {
     const specific = near.find((entry) => isFailure(entry) && entry.at >= first.at && ownWords(codeOf(entry)));
     if (specific !== undefined) return verdictOf(plain(specific), codeOf(specific) ?? '', 'process', specific.data);
-    return verdictOf(`${processExit(data)}${lastWords(first, near)}`, code || 'process-exited', 'process', data);
+    const words = `${processExit(data)}${lastWords(first, near)}`;
+    return verdictOf(words, code || 'process-exited', 'process', data['exitCode'] === 0 ? { advice: endedWell } : data);
   }
   return verdictOf(plain(first), code, levelOf(first), data);
 }
+
+const endedWell =
+  'Read its last lines: relight tail --source process. One that goes into the background counts as ended: keep it in the foreground (ray start --block).';
 
 /** Codes that say more than that something ended. */
 const ownWords = (code: string | null): boolean =>

@@ -16,6 +16,7 @@ export function suspiciousCommands(workload: WorkloadSpec): readonly Finding[] {
   ];
   return [
     ...finiteSleep(name, container.command ?? container.entrypoint ?? []),
+    ...(process === null ? [] : goesToBackground(`${name}: process.run`, textOf(process.run))),
     ...commands.flatMap(([where, command]) => (command === null ? [] : blindWait(`${name}: ${where}`, textOf(command)))),
     ...commands.flatMap(([where, command]) => (command === null ? [] : suspicious(`${name}: ${where}`, textOf(command)))),
     ...(process === null && workload.ready.length + workload.mounts.length === 0
@@ -31,6 +32,13 @@ function finiteSleep(workload: string, argv: readonly string[]): readonly Findin
   const match = /(?:^|[\s;&/])sleep\s+(\d[\d.]*[smhd]?)\s*$/.exec(argv.join(' '));
   if (match === null) return [];
   return [warning(`${workload}: the container ends by itself after "sleep ${match[1]}"`, 'Write: command: [sleep, infinity].')];
+}
+
+/** `ray start` as `ray up` runs it ends at once and leaves Ray behind: as a process it would be taken for dead, and purged. */
+function goesToBackground(where: string, text: string): readonly Finding[] {
+  const commands = text.replaceAll(/\\\n/g, ' ').split(/[;&|\n]+/);
+  if (!commands.some((command) => /^\s*(?:\S*=\S*\s+|exec\s+)*\S*\bray\s+start\b/.test(command) && !/\s--block\b/.test(command))) return [];
+  return [warning(`${where}: "ray start" without --block ends at once, which counts as the end of the process`, 'Add --block.')];
 }
 
 /** `sleep 30` alone: it waits too long on a good day and not long enough on a bad one. */
