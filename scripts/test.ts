@@ -2,13 +2,13 @@
  * `npm test`: builds the bundles and runs every tier the machine can have, and says in one line each what it leaves out and
  * why; in CI nothing is left out. Arguments go to vitest (`npm test -- --project unit`). Ends with `N passed, N failed`.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { removeAbandonedEngines } from '../test/support/engine.ts';
 import { enginePrograms, ensurePrograms, MachineError, ownEngine, testImagePrograms } from '../test/support/engine-install.ts';
 import { removeAbandonedLabs } from '../test/support/lab.ts';
+import { ownedDirectory, removeAbandonedDirectories } from '../test/support/owned-directory.ts';
 import { prepareRealParts } from '../test/support/real/ray-image.ts';
 import { buildAll } from './build.ts';
 import { runTool } from './run.ts';
@@ -70,7 +70,7 @@ async function main(args: readonly string[]): Promise<number> {
   const isWhole = args.length === 0;
   await (isWhole ? ensurePrograms([...enginePrograms, ...testImagePrograms], ownEngine) : ensurePrograms(['busybox']));
   await buildAll();
-  const directory = await mkdtemp(join(tmpdir(), 'relight-test-'));
+  const directory = ownedDirectory('relight-report-');
   try {
     return await runTests(isWhole ? await wholeRun() : args, join(directory, 'report.json'));
   } finally {
@@ -78,6 +78,7 @@ async function main(args: readonly string[]): Promise<number> {
     // Of a run that was stopped.
     await removeAbandonedEngines();
     removeAbandonedLabs();
+    for (const prefix of ['relight-report-', 'relight-unit-']) removeAbandonedDirectories(prefix);
   }
 }
 

@@ -5,13 +5,14 @@
  * What an earlier run left behind (it was killed) is removed when the next one starts.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { enginePrograms, ensurePrograms, findProgram, ownEngine } from './engine-install.ts';
 import { cleanDirectory } from './engine-cleanup.ts';
 import { createEngineNetwork } from './engine-network.ts';
+import { abandonedDirectories, own } from './owned-directory.ts';
 import { signalProcess, startTicks } from './processes.ts';
 import { waitFor } from './wait.ts';
 
@@ -51,7 +52,7 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
   mkdirSync(directory, { recursive: true });
   const network = await createEngineNetwork();
   writeFileSync(join(directory, 'bridge'), network.bridge);
-  writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
+  own(directory);
   const socket = join(directory, 'docker.sock');
   const flags = [
     `--data-root=${join(directory, 'data')}`,
@@ -189,20 +190,13 @@ function answers(socketPath: string, timeoutMs = 2_000): Promise<boolean> {
   });
 }
 
-/** Engines whose owner is gone: it was killed. An owner is known by pid and start time. */
+/** Engines whose owner is gone: it was killed. */
 export async function removeAbandonedEngines(): Promise<void> {
-  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(directoryPrefix))) {
-    const directory = join(tmpdir(), name);
-    const [pid = 0, ticks = 0] = readOwner(directory);
-    if (pid === 0 || startTicks(pid) === ticks) continue;
+  for (const directory of abandonedDirectories(directoryPrefix)) {
     const daemon = Number(readText(join(directory, 'dockerd.pid')) ?? 0);
     if (daemon > 0 && (readText(`/proc/${daemon}/cmdline`) ?? '').includes(directory)) signalProcess(daemon, 'SIGKILL');
     await cleanDirectory(directory);
   }
-}
-
-function readOwner(directory: string): readonly number[] {
-  return (readText(join(directory, 'owner')) ?? '0 0').split(' ').map(Number);
 }
 
 function readText(path: string): string | undefined {

@@ -9,12 +9,12 @@
  */
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FleetClient } from './fleet-client.ts';
-import { startTicks } from './processes.ts';
+import { own, removeAbandonedDirectories } from './owned-directory.ts';
 import { cleanEnvironment, Service, type ServiceOptions } from './service.ts';
 import { startWebhook, type Webhook } from './webhook.ts';
 
@@ -93,7 +93,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   removeAbandonedLabs();
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
   mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
+  own(directory);
   const webhook = await startWebhook();
   const lab = new ProcessLab(options.engineSocket, directory, await freePort(), webhook);
   try {
@@ -106,14 +106,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
 }
 
 /** Directories of labs whose process was killed. Its services ended with it. */
-export function removeAbandonedLabs(): void {
-  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(directoryPrefix))) {
-    const owner = join(tmpdir(), name, 'owner');
-    if (!existsSync(owner)) continue;
-    const [pid = 0, ticks = 0] = readFileSync(owner, 'utf8').split(' ').map(Number);
-    if (startTicks(pid) !== ticks) rmSync(join(tmpdir(), name), { recursive: true, force: true });
-  }
-}
+export const removeAbandonedLabs = (): void => removeAbandonedDirectories(directoryPrefix);
 
 class ProcessLab implements Lab {
   readonly directory: string;

@@ -1,0 +1,35 @@
+/** Temporary directories that say whose they are: what a run that was killed has left goes with the next one. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startTicks } from './processes.ts';
+
+/** A new one below the temporary directory, of this process. */
+export function ownedDirectory(prefix: string): string {
+  const directory = mkdtempSync(join(tmpdir(), prefix));
+  own(directory);
+  return directory;
+}
+
+export function own(directory: string): void {
+  writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
+}
+
+/** Its owner is gone: killed, or another process has its number now. One without an owner may be anybody's. */
+function isAbandoned(directory: string): boolean {
+  try {
+    const [pid = 0, ticks = 0] = readFileSync(join(directory, 'owner'), 'utf8').split(' ').map(Number);
+    return pid > 0 && startTicks(pid) !== ticks;
+  } catch {
+    return false;
+  }
+}
+
+export function abandonedDirectories(prefix: string): readonly string[] {
+  const directories = readdirSync(tmpdir()).filter((name) => name.startsWith(prefix));
+  return directories.map((name) => join(tmpdir(), name)).filter(isAbandoned);
+}
+
+export function removeAbandonedDirectories(prefix: string): void {
+  for (const directory of abandonedDirectories(prefix)) rmSync(directory, { recursive: true, force: true });
+}
