@@ -224,9 +224,9 @@ function openHeld(path: string): number | null {
 function withShellAdvice(thrown: unknown): RelightError {
   const error = toRelightError(thrown);
   if (error.code !== 'exec-failed' || !/"sh"|\bsh: |exec: "?sh/.test(error.message)) return error;
-  return new RelightError('exec-failed', `the image has no "sh": ${error.message}`, {
+  return new RelightError('exec-failed', `there is no "sh" in the container: ${error.message}`, {
     cause: error,
     recoverable: false,
-    advice: 'Add a POSIX shell to the image; every command of Relight runs through one.',
+    advice: 'Add a POSIX shell to the image: every command of Relight runs through one.',
   });
 }

@@ -59,7 +59,7 @@ export function failureWith(code: ErrorCode, message: string, data: Readonly<Rec
 export function fail(
   work: Work,
   given: Failure,
-  level: ActiveLevel = levelOf(given.code),
+  givenLevel: ActiveLevel = levelOf(given.code),
   wasStable: boolean = work.state.readyAt !== null,
 ): void {
   const { readyAt } = work.state;
@@ -74,7 +74,10 @@ export function fail(
     waitForSlice(work, given);
     return;
   }
-  const failure = limited(work, given);
+  const damaged = isDamaged(work, given);
+  const failure = damaged ? { ...given, recoverable: true } : limited(work, given);
+  const level = damaged ? 'container' : givenLevel;
+  if (damaged) work.set({ replace: true, tries: { ...work.state.tries, [given.code]: 1 } });
   if (replacingCodes.has(failure.code) && work.state.container !== null) work.set({ replace: true });
   // A secret in an env file is read when the container is made.
   if (failure.code === 'auth-failed' && work.spec.container.envFile.length > 0) work.set({ replace: work.state.container !== null });
@@ -96,6 +99,15 @@ export function fail(
     return;
   }
   schedule(work, failure, level, decision);
+}
+
+/**
+ * A shell that cannot be started where the workload has been ready before: somebody or something has emptied the container,
+ * not its image. A new one is tried once; where that has none either, it is the image.
+ */
+function isDamaged(work: Work, { code, recoverable }: Failure): boolean {
+  const { downSince, tries, container } = work.state;
+  return code === 'exec-failed' && !recoverable && downSince !== null && container !== null && tries[code] === undefined;
 }
 
 /** What has been tried as often as it is worth is no longer recoverable. */

@@ -108,6 +108,26 @@ describe('what is worth one more try', () => {
     expect(world.state.phase).not.toBe('held');
   });
 
+  test('a shell that was there before: the container has lost it, and a new one is tried once before it is the image', () => {
+    const world = ready();
+    const noShell = failureOf('exec-failed', false);
+    const startFails = (): void => {
+      world.killProcess(1);
+      for (let i = 0; i < 20 && world.pending?.op.kind !== 'process'; i += 1) {
+        world.finishOp();
+        world.advance(1_000);
+      }
+      world.finishOp(noShell);
+      world.report();
+    };
+    startFails();
+    expect(world.state.phase).not.toBe('held');
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual(expect.arrayContaining(['retire', 'create']) as string[]);
+    startFails();
+    expect(world.state).toMatchObject({ phase: 'held', held: { failure: { code: 'exec-failed' } } });
+  });
+
   test('rejected credentials: the secret is read anew, which takes a new container when it comes from an env file', () => {
     const world = ready(workloadFixture({}, { envFile: ['/etc/secrets.env'] }));
     diesSaying(world, 'HTTP Error 401: Unauthorized');
