@@ -18,7 +18,8 @@ import {
   type SpareValue,
 } from '@relight/agent/supervisor/spare-state';
 import { wordForSpare } from '@relight/agent/supervisor/take-spare';
-import { failureOf, type SimulatedWorld } from './simulated-world.ts';
+import { failureOf } from './simulated-host.ts';
+import type { SimulatedWorld } from './simulated-world.ts';
 
 export class SimulatedSpare {
   readonly world: SimulatedWorld;

@@ -1,75 +1,42 @@
 /**
- * A host in memory for tests of the supervisor: one engine, one workload. It holds the truth (which container exists, what
- * is alive in it), performs operations on that truth, and tells the supervisor of it as the adapters would. Every fault is
- * a method. Nothing is random here.
+ * The simulated host with a supervisor on it, which is told of everything as the adapters would. Every fault is a method. Nothing is
+ * random here.
  */
-import { blankFacts } from '@relight/agent/engine/blank-facts';
 import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { WorkloadSpec } from '@relight/agent/config/spec';
 import type { Effect, EmittedEvent, SupervisorEvent } from '@relight/agent/supervisor/event';
-import type { Failure, Op, OpValue, RunHandle, RunRef } from '@relight/agent/supervisor/op';
-import { spareLabel, type SpareOffer } from '@relight/agent/supervisor/spare-state';
+import type { Failure, Op, OpValue, RunHandle } from '@relight/agent/supervisor/op';
 import { durable, initialState, restore, type WorkloadState } from '@relight/agent/supervisor/state';
 import { transition, wakeAt } from '@relight/agent/supervisor/transition';
 import { wantedProbes } from '@relight/agent/supervisor/desired-probes';
 import type { JournalStep } from '@relight/agent/workload-journal';
+import { failureOf, fall, type SimulatedContainer, SimulatedHost } from './simulated-host.ts';
 
-interface SimulatedContainer {
-  readonly id: string;
-  readonly generation: number;
-  readonly createdAt: number;
-  name: string;
-  running: boolean;
-  startedAt: number | null;
-  exitCode: number | null;
-  /** It was made as a spare. */
-  readonly spare?: true;
-  runs: RunHandle[];
-  mounts: Set<string>;
-}
+export { failureOf } from './simulated-host.ts';
 
-export class SimulatedWorld {
-  now = 1_000_000;
-  readonly spec: WorkloadSpec;
+export class SimulatedWorld extends SimulatedHost {
   state: WorkloadState;
   readonly events: EmittedEvent[] = [];
   readonly ops: Op[] = [];
-  containers: SimulatedContainer[] = [];
-  engineUp = true;
-  dependencyUp = true;
   checksPass = true;
-  prepareBrings: OpValue = { kind: 'prepare' };
-  /** Every start is followed by an exit with code 3. */
-  diesAtStart = false;
   /** What a process that ends has said last. */
   lastLines: readonly string[] = [];
-  #stranger = false;
   pending: { readonly opId: number; readonly op: Op; cancelled: boolean } | null = null;
   #afterOutage = false;
   #observeWanted = false;
-  #ids = 0;
-  #pids = 100;
   /** Told of every transition, as the journal is. */
   onStep: (step: JournalStep) => void = () => {};
   /** Told of every look at the engine. */
   onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean) => void = () => {};
 
   constructor(spec: WorkloadSpec) {
-    this.spec = spec;
+    super(spec);
     this.state = initialState(this.now);
-  }
-
-  get current(): SimulatedContainer | undefined {
-    return this.containers.find((container) => container.name === this.spec.container.name);
   }
 
   /** The one that is supervised, whatever it is called. */
   get #supervised(): SimulatedContainer | undefined {
     return this.containers.find((container) => container.id === this.state.container?.id) ?? this.current;
-  }
-
-  processes(): readonly RunHandle[] {
-    return this.containers.flatMap((container) => (container.running ? container.runs.filter((run) => run.kind === 'process') : []));
   }
 
   send(event: SupervisorEvent): void {
@@ -111,12 +78,12 @@ export class SimulatedWorld {
   /** A container that is not ours takes our name, if that is free. */
   addStranger(): void {
     if (this.current !== undefined) return;
-    this.#stranger = true;
+    this.stranger = true;
     this.#observeWanted = true;
   }
 
   removeStranger(): void {
-    this.#stranger = false;
+    this.stranger = false;
     this.#observeWanted = true;
   }
 
@@ -139,37 +106,9 @@ export class SimulatedWorld {
     }
     const afterOutage = this.#afterOutage;
     this.#afterOutage = false;
-    const containers = this.containers.map((container) => this.#facts(container));
-    this.send({ type: 'observed', containers: this.#stranger ? [...containers, this.#strangerFacts()] : containers, afterOutage });
+    const containers = this.facts();
+    this.send({ type: 'observed', containers: this.stranger ? [...containers, this.strangerFacts()] : containers, afterOutage });
     this.onObserved(containers, afterOutage);
-  }
-
-  #strangerFacts(): ContainerFacts {
-    const container = { id: 'stranger', generation: 0, createdAt: 0, name: this.spec.container.name, running: true, startedAt: 0 };
-    return { ...this.#facts({ ...container, exitCode: null, runs: [], mounts: new Set() }), labels: {} };
-  }
-
-  #facts(container: SimulatedContainer): ContainerFacts {
-    const { id, name, generation, createdAt, running, startedAt, exitCode } = container;
-    return {
-      ...blankFacts,
-      id,
-      name,
-      image: this.spec.container.image,
-      imageId: 'sha256:1',
-      labels: {
-        'relight.agent': 'owner',
-        'relight.workload': this.spec.name,
-        'relight.generation': String(generation),
-        ...(container.spare === true ? { [spareLabel]: 'true' } : {}),
-      },
-      status: running ? 'running' : startedAt === null ? 'created' : 'exited',
-      pid: running ? 50 + generation : 0,
-      createdAt,
-      startedAt,
-      finishedAt: running || startedAt === null ? null : this.now,
-      exitCode,
-    };
   }
 
   /** Ends the operation under way as the truth allows. */
@@ -183,135 +122,18 @@ export class SimulatedWorld {
   }
 
   #perform(op: Op, cancelled: boolean): OpValue | Failure {
-    if (cancelled) return failureOf('cancelled');
-    if (!this.engineUp && op.kind !== 'prepare' && op.kind !== 'refresh') return failureOf('engine-unreachable');
-    const inside = this.containers.find((container) => container.id === this.state.container?.id);
-    switch (op.kind) {
-      case 'prepare':
-        return this.dependencyUp ? this.prepareBrings : failureOf('dependency-down');
-      case 'refresh':
-        return this.dependencyUp ? { kind: 'refresh' } : failureOf('dependency-down');
-      case 'pull':
-        return { kind: 'pull' };
-      case 'adopt':
-        return inside?.running === true ? { kind: 'adopt', runs: inside.runs } : failureOf('engine-error');
-      case 'stop-runs':
-        if (inside !== undefined) this.#stopRuns(inside, op.runs);
-        return { kind: 'stop-runs' };
-      case 'retire':
-        for (const container of this.containers) if (container.id === op.containerId) this.#retire(container, op.asName);
-        return { kind: 'retire' };
-      case 'rename':
-        if (this.current !== undefined || this.#stranger) return failureOf('name-conflict', false);
-        for (const container of this.containers) if (container.id === op.containerId) container.name = this.spec.container.name;
-        return { kind: 'rename' };
-      case 'create':
-        return this.#create(op.generation);
-      case 'take-spare':
-        return this.#takeSpare(op.offer);
-      case 'start': {
-        const container = this.containers.find((candidate) => candidate.id === op.containerId);
-        if (container === undefined) return failureOf('engine-error');
-        this.now += 1;
-        container.startedAt = this.now;
-        container.running = !this.diesAtStart;
-        container.exitCode = this.diesAtStart ? 3 : null;
-        if (this.diesAtStart) return failureOf('container-exited');
-        return { kind: 'start', pid: 50 + container.generation, startedAt: this.now };
-      }
-      case 'halt': {
-        const container = this.containers.find((candidate) => candidate.id === op.containerId);
-        if (container === undefined) return failureOf('engine-error');
-        container.running = false;
-        container.exitCode = 137;
-        container.runs = [];
-        container.mounts.clear();
-        return { kind: 'halt' };
-      }
-      case 'mount':
-      case 'setup':
-      case 'process':
-        return inside?.running === true ? this.#inside(op, inside) : failureOf('engine-error');
-    }
+    return cancelled ? failureOf('cancelled') : this.perform(op, this.state.container?.id ?? null);
   }
 
-  /** The watcher of a run tells of its end before the operation that caused it comes to its own. */
-  #stopRuns(container: SimulatedContainer, runs: readonly RunRef[]): void {
-    const stopped = container.runs.filter((run) => runs.some((ref) => ref.runId === run.runId));
-    container.runs = container.runs.filter((run) => !stopped.includes(run));
-    for (const run of stopped) {
-      if (run.kind !== 'setup')
-        this.send({ type: 'run-exited', runId: run.runId, exitCode: 143, signal: 'SIGTERM', containerAlive: true, lastLines: [] });
-    }
-  }
-
-  #retire(container: SimulatedContainer, name: string): void {
-    container.running = false;
-    container.startedAt ??= this.now;
-    container.runs = [];
-    container.mounts.clear();
-    container.name = name;
-  }
-
-  #takeSpare(offer: SpareOffer): OpValue | Failure {
-    const spare = this.containers.find((container) => container.id === offer.containerId);
-    if (spare?.running !== true || spare.startedAt !== offer.startedAt) return failureOf('spare-unusable');
-    if (this.#stranger || (this.current !== undefined && this.current !== spare)) return failureOf('name-conflict', false);
-    spare.name = this.spec.container.name;
-    return { kind: 'take-spare', pid: 50 + spare.generation };
-  }
-
-  #create(generation: number): OpValue | Failure {
-    const { current } = this;
-    if (this.#stranger) return failureOf('name-conflict', false);
-    if (current !== undefined) {
-      return current.generation === generation
-        ? { kind: 'create', containerId: current.id, warnings: [] }
-        : failureOf('name-conflict', false);
-    }
-    this.#ids += 1;
-    this.containers.push({
-      id: `c${this.#ids}`,
-      generation,
-      createdAt: this.now,
-      name: this.spec.container.name,
-      running: false,
-      startedAt: null,
-      exitCode: null,
-      runs: [],
-      mounts: new Set(),
-    });
-    return { kind: 'create', containerId: `c${this.#ids}`, warnings: [] };
-  }
-
-  #inside(op: Extract<Op, { kind: 'mount' | 'setup' | 'process' }>, container: SimulatedContainer): OpValue {
-    if (op.kind === 'setup') return { kind: 'setup', skipped: false, failedOptional: null };
-    if (op.kind === 'process') {
-      const left = container.runs.filter((run) => run.kind === 'process' && !op.leftovers.some((ref) => ref.runId === run.runId));
-      if (left.length > 0) throw new Error(`a second process beside ${left.map((run) => run.runId).join(', ')}`);
-      container.runs = container.runs.filter((run) => run.kind !== 'process');
-    } else {
-      if (container.mounts.has(op.mount)) return { kind: 'mount', run: null };
-      container.mounts.add(op.mount);
-    }
-    const run = this.#handle(op.run);
-    container.runs.push(run);
-    return op.kind === 'process' ? { kind: 'process', run } : { kind: 'mount', run };
-  }
-
-  #handle(run: RunRef): RunHandle {
-    this.#pids += 1;
-    return { ...run, pid: this.#pids, startTicks: this.#pids };
+  protected override onStopped({ kind, runId }: RunHandle): void {
+    if (kind !== 'setup') this.send({ type: 'run-exited', runId, exitCode: 143, signal: 'SIGTERM', containerAlive: true, lastLines: [] });
   }
 
   killContainer(exitCode = 137): void {
     const current = this.#supervised;
     if (current?.running !== true) return;
     const process = current.runs.find((run) => run.kind === 'process');
-    current.running = false;
-    current.exitCode = exitCode;
-    current.runs = [];
-    current.mounts.clear();
+    fall(current, exitCode);
     if (process !== undefined && this.state.process?.runId === process.runId) {
       this.send({ type: 'run-exited', runId: process.runId, exitCode: null, signal: null, containerAlive: false, lastLines: [] });
     }
@@ -384,12 +206,7 @@ export class SimulatedWorld {
   startEngine(containersSurvive: boolean): void {
     if (!containersSurvive && !this.engineUp) {
       const current = this.#supervised;
-      if (current?.running === true) {
-        current.running = false;
-        current.exitCode = 255;
-        current.runs = [];
-        current.mounts.clear();
-      }
+      if (current?.running === true) fall(current, 255);
     }
     this.engineUp = true;
     this.#observeWanted = true;
@@ -458,8 +275,4 @@ export class SimulatedWorld {
     }
     return false;
   }
-}
-
-export function failureOf(code: Failure['code'], recoverable = true): Failure {
-  return { code, message: code, recoverable, advice: 'advice', data: {} };
 }
