@@ -135,6 +135,13 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     'container',
     /exit code 1/,
   ],
+  [
+    'a GPU that was only slow when the process failed',
+    [notice(-500, 'gpu-throttled', 'GPU 0 is slowed down by heat', 'warning'), exited(1)],
+    'process-exited',
+    'process',
+    /failed with exit code 1/,
+  ],
   ['a GPU fell off the bus', [notice(-500, 'gpu-xid', 'Xid 79 on GPU 3'), exited(1)], 'gpu-xid', 'host', /Xid 79/],
   [
     'a file system became read-only',

@@ -121,10 +121,14 @@ const isOom = (data: TimelineEntry['data']): boolean => data['oomKilled'] === tr
 
 function accelerator({ near, first }: Scene): Verdict | null {
   const own = acceleratorCode(codeOf(first)) ? first : undefined;
-  const found = own ?? near.find((entry) => acceleratorCode(codeOf(entry)) || acceleratorCode(textOf(entry.data, 'condition')));
+  const found = own ?? near.find((entry) => acceleratorCode(codeOf(entry)) || brokenAccelerator(entry));
   if (found === undefined || (found !== own && found.data['state'] === 'cleared')) return null;
   return verdictOf(plain(found), codeOf(found) ?? textOf(found.data, 'condition') ?? '', levelOf(found), found.data);
 }
+
+/** A card that is slow, or wants a reset some day, ends no program. */
+const brokenAccelerator = ({ severity, data }: TimelineEntry): boolean =>
+  acceleratorCode(textOf(data, 'condition')) && (severity !== 'warning' || data['condition'] === 'gpu-xid');
 
 const acceleratorCode = (code: string | null): boolean => code !== null && /^(?:gpu|tpu|xid|nvidia|accelerator)(?:-|$)/.test(code);
 
