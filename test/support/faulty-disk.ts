@@ -10,6 +10,8 @@ interface StoredFile {
 export class FaultyDisk implements OutboxDisk {
   readonly files = new Map<string, StoredFile>();
   full = false;
+  /** Refuses every change, removals too. */
+  readOnly = false;
   /** The next append takes this many bytes, then the process is killed. */
   killAfterBytes: number | null = null;
   /** The process was killed in the middle of a write: nothing that it does any more reaches the disk. */
@@ -104,5 +106,6 @@ export class FaultyDisk implements OutboxDisk {
 
   #check(): void {
     if (this.dead) throw new Error('the process is gone');
+    if (this.readOnly) throw new Error('EROFS: read-only file system');
   }
 }

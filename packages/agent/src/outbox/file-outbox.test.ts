@@ -91,6 +91,7 @@ class World {
 
   deliverAll(): void {
     this.disk.full = false;
+    this.disk.readOnly = false;
     this.settle();
     while (this.deliver(true)) this.settle();
   }
@@ -163,14 +164,14 @@ describe('model', () => {
     );
   });
 
-  test('full disk and full queue: everything arrives or is counted, and nothing throws', () => {
-    const fill = fc.record({ do: fc.constant('fill' as const), full: fc.boolean() });
+  test('full disk, disk that refuses every change, full queue: everything arrives or is counted, and nothing throws', () => {
+    const fill = fc.record({ do: fc.constant('fill' as const), full: fc.boolean(), readOnly: fc.boolean() });
     const gentle = step.filter((action) => action.do !== 'tear' && action.do !== 'kill');
     fc.assert(
       fc.property(fc.array(fc.oneof({ weight: 8, arbitrary: gentle }, { weight: 1, arbitrary: fill }), { maxLength: 120 }), (steps) => {
         const world = new World({ memoryBytesMax: 500, bytesMax: 2_000 });
         for (const action of steps) {
-          if (action.do === 'fill') world.disk.full = action.full;
+          if (action.do === 'fill') Object.assign(world.disk, { full: action.full, readOnly: action.readOnly });
           else play(world, action);
         }
         world.deliverAll();
@@ -219,6 +220,44 @@ test('events that were handed out from memory while the disk was full do not len
   world.deliverAll();
   expect(world.messages.at(-1)).toBe('event 2');
   expect(world.outbox.epoch).not.toBe('epoch-1');
+});
+
+describe('a disk that refuses every change', () => {
+  test.each([true, false])('holds nothing up: in a new epoch, after what stands on it (acknowledged before: %s)', (acknowledged) => {
+    const world = new World();
+    world.append();
+    world.settle();
+    if (acknowledged) world.deliver(true);
+    world.disk.readOnly = true;
+    world.append();
+    world.append();
+    world.settle();
+    while (world.deliver(true)) world.settle();
+    expect(world.messages).toEqual(['event 0', 'event 1', 'event 2']);
+    expect(world.outbox.epoch).toBe('epoch-2');
+
+    // It is repaired, and the agent started again: what stands on the disk is known as delivered.
+    world.disk.readOnly = false;
+    world.reopen();
+    world.append();
+    world.deliverAll();
+    expect(world.messages).toEqual(['event 0', 'event 1', 'event 2', 'event 3']);
+  });
+
+  test('and takes them again under a running agent', () => {
+    const world = new World();
+    world.disk.readOnly = true;
+    world.append();
+    world.settle();
+    while (world.deliver(true)) world.settle();
+    world.append();
+    world.disk.readOnly = false;
+    world.settle();
+    world.reopen();
+    world.append();
+    world.deliverAll();
+    expect(world.messages).toEqual(['event 0', 'event 1', 'event 2']);
+  });
 });
 
 test('a damaged line in the middle costs that event, is counted, and begins a new epoch', () => {

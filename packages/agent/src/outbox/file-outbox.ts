@@ -6,6 +6,8 @@
  *   lead to its reuse (see recovery.ts).
  * - Full disk: events wait in memory (`memoryBytesMax`) and are tried again every second. They may be sent meanwhile: the
  *   file `trusted` is removed first, so that the next start takes a new epoch. What does not fit is counted.
+ * - A disk that refuses every change, that one too (read-only after errors): what is durable is sent and acknowledged first, then
+ *   a new epoch begins in memory. A later start finds the old one on the disk, complete and acknowledged, and goes on with that.
  * - Over `bytesMax`: the oldest unsent `info` events go, then the oldest of any kind, down to 7/8 of the cap; each time one
  *   `log.gap` event tells how many. The numbers of what went are not used again: a run of events returned by read() is
  *   consecutive, but the next run may begin later.
@@ -56,6 +58,8 @@ export class FileOutbox implements Outbox {
   #lost = 0;
   #trusted = true;
   #troubled = false;
+  /** The disk does not even let go of the numbering that stands on it: it must be left for another as soon as it is delivered. */
+  #stranded = false;
   #retry: Timer | null = null;
   #persist: Timer | null = null;
   #closed = false;
@@ -117,6 +121,7 @@ export class FileOutbox implements Outbox {
       this.#options.logger.warn({ error: errorMessage(error) }, 'event outbox: an acknowledged file could not be removed');
     }
     this.#persist ??= this.#options.clock.after(acknowledgedPersistMs, () => this.#persistAcknowledged());
+    this.#leaveWhenDelivered();
   }
 
   onAppend(listener: () => void): { dispose(): void } {
@@ -205,6 +210,8 @@ export class FileOutbox implements Outbox {
 
   /** Lets events leave that are not durable: once the marker is gone, no later start continues this numbering. */
   #distrust(): void {
+    // Of this epoch nothing is on the disk that a later start could go on with.
+    if (this.#files === null) return this.#advance(this.#lastSeq);
     try {
       if (this.#trusted) {
         this.#disk.remove(trustedName);
@@ -213,9 +220,15 @@ export class FileOutbox implements Outbox {
       this.#trusted = false;
       this.#advance(this.#lastSeq);
     } catch (error) {
-      if (!this.#troubled)
-        this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the disk refuses every change; events wait');
+      if (!this.#troubled) this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the disk refuses every change');
+      this.#stranded = true;
+      this.#leaveWhenDelivered();
     }
+  }
+
+  #leaveWhenDelivered(): void {
+    if (!this.#stranded || this.#closed || this.#acknowledged < this.#readable) return;
+    this.#renew('nothing can be written here any more');
   }
 
   #notify(): void {
@@ -303,6 +316,7 @@ export class FileOutbox implements Outbox {
 
   /** Goes on in a new epoch, in which everything unacknowledged comes first. */
   #renew(why: string): void {
+    this.#stranded = false;
     const kept = renumber([...this.#after(this.#acknowledged)]);
     this.#options.logger.warn({ events: kept.length }, `event outbox: ${why}; a new epoch begins`);
     const old = this.#files;
