@@ -9,6 +9,7 @@ import { clearInside } from './inside.ts';
 import type { OpKind } from './op.ts';
 import { failed } from './operations.ts';
 import { isSpare } from './spare-state.ts';
+import { forgetStale } from './stale-memory.ts';
 import type { KnownContainer } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -40,12 +41,12 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   // A spare in waiting has a supervisor of its own; without one it is only in the way.
   const all = containers.filter((facts) => isOurs(facts, work));
   const ours = work.spec.spare === null ? all : all.filter((facts) => !isSpare(facts));
-  if (!work.state.adopted) noteNumbers(work, all);
-  if (work.state.container === null)
-    adoptFound(
-      work,
-      ours.filter((facts) => !isSpare(facts)),
-    );
+  const workers = ours.filter((facts) => !isSpare(facts));
+  if (!work.state.adopted) {
+    noteNumbers(work, all);
+    forgetStale(work, workers, generationOf);
+  }
+  if (work.state.container === null) adoptFound(work, workers);
   const presentId = work.state.container?.id;
   const present = ours.find((facts) => facts.id === presentId);
   const nameHolder = containers.find((facts) => facts.name === work.spec.container.name && facts.id !== presentId);

@@ -5,6 +5,7 @@ import { workloadFixture } from '../../../../test/support/specs.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import { dependencyAskMs } from './dependency.ts';
 import { lookAfterMs } from './hold.ts';
+import { durable, restore } from './state.ts';
 import { workloadStatus } from './status.ts';
 
 const mismatch = 'RuntimeError: Version mismatch: The cluster was started with: Ray 2.9.3, Python 3.10.12';
@@ -391,5 +392,38 @@ describe('what is counted', () => {
     expect(world.settle()).toBe(true);
     expect(opKinds(world)).toContain('mount');
     expect(world.state.restarts.process).toBe(1);
+  });
+});
+
+describe('a memory that is older than what is there', () => {
+  /** The agent was killed, and what it has done since `old` was never written down. */
+  function withOldMemory(fault: (world: SimulatedWorld) => void): SimulatedWorld {
+    const world = ready();
+    const old = durable(world.state);
+    world.killContainer();
+    expect(world.settle()).toBe(true);
+    fault(world);
+    world.state = restore(old, world.now, 60_000);
+    world.ops.length = 0;
+    world.events.length = 0;
+    world.observe();
+    expect(world.settle()).toBe(true);
+    return world;
+  }
+
+  test('the newer container runs: it is adopted by its labels, and nothing is restarted', () => {
+    const world = withOldMemory(() => {});
+    expect(world.state.generation).toBe(2);
+    expect(opKinds(world)).not.toContain('process');
+    expect(opKinds(world)).not.toContain('create');
+  });
+
+  test('the newer container is dead, and has the name: it is set aside as any other', () => {
+    const world = withOldMemory(({ current }) => {
+      if (current !== undefined) Object.assign(current, { running: false, exitCode: 137, runs: [] });
+    });
+    expect(opKinds(world).filter((kind) => kind === 'create')).toEqual(['create']);
+    expect(world.state.generation).toBe(3);
+    expect(counted(world)).toBe(1);
   });
 });
