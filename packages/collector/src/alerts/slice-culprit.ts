@@ -41,10 +41,12 @@ export const ranks = {
   cause: 1,
   /** Ended at that time, and nobody knows why. */
   symptom: 2,
+  /** Failed, and was well again before the others fell: of that, or of something that nobody has said yet. */
+  mended: 3,
   /** Was away already, or went away later. */
-  absent: 3,
+  absent: 4,
   /** Nothing failed there; it was started anew, by somebody's hand perhaps. */
-  startedAnew: 4,
+  startedAnew: 5,
 } as const;
 
 /** JAX's coordination service misses a host that is silent after 100 s. */
@@ -79,12 +81,14 @@ function ofFalls(host: HostRecord, falls: readonly Fall[], firstAt: number): Cul
     const isFresh = explainsFallAt(at, firstAt);
     const wasOverBefore = closedAt !== null && byOurClock(host, closedAt) < firstAt - beforeMs;
     if (code === peerCode || wasOverBefore || (!isFresh && at > firstAt)) return [];
-    const rank = isFresh ? (symptoms.has(code) ? ranks.symptom : ranks.cause) : ranks.absent;
+    const rank = isFresh ? rankOf(code, closedAt !== null && byOurClock(host, closedAt) < firstAt) : ranks.absent;
     const alerts = ownAlerts(host.name, workload, workload === null ? ['EngineDown', 'HostDead'] : ['RepeatedRestarts', 'WorkloadHeld']);
     const backAt = closedAt === null ? null : byOurClock(host, closedAt);
     return { host: host.name, workload, at, backAt, rank, cause: `${cause}${backAt === null ? '' : ' (ready again)'}`, alerts };
   });
 }
+
+const rankOf = (code: string, wasMended: boolean): number => (wasMended ? ranks.mended : symptoms.has(code) ? ranks.symptom : ranks.cause);
 
 /** One that is still silent. One that had said before that it only saw another fail is hardly the first. */
 function ofSilence(host: HostRecord, falls: readonly Fall[], firstAt: number): Culprit[] {
@@ -94,12 +98,15 @@ function ofSilence(host: HostRecord, falls: readonly Fall[], firstAt: number): C
   const isAway = host.state !== 'stopped' || (host.conditions ?? []).some(isDeparture);
   const rank = isAway && !sawAnother && explainsFallAt(at, firstAt) ? ranks.cause : ranks.absent;
   const cause = `it is ${host.state}: ${host.reason}`;
-  return [{ host: host.name, workload: null, at, backAt: null, rank, cause, alerts: ownAlerts(host.name, null, ['HostDead']) }];
+  // Heard again, it reports what its workloads have suffered meanwhile.
+  const ofWorkloads = host.workloads.flatMap(({ name }) => ownAlerts(host.name, name, ['RepeatedRestarts']));
+  const alerts = [...ownAlerts(host.name, null, ['HostDead']), ...ofWorkloads];
+  return [{ host: host.name, workload: null, at, backAt: null, rank, cause, alerts }];
 }
 
-/** Its agent has judged them already where a workload failed there. */
+/** Where a workload failed, of its own or of another host, its agent has judged them already. */
 function ofConditions(host: HostRecord, falls: readonly Fall[], firstAt: number): Culprit[] {
-  if (falls.some(({ code, failedAt }) => code !== peerCode && explainsFallAt(byOurClock(host, failedAt), firstAt))) return [];
+  if (falls.some(({ failedAt }) => explainsFallAt(byOurClock(host, failedAt), firstAt))) return [];
   return (host.conditions ?? []).flatMap((condition) => {
     const at = byOurClock(host, condition.since);
     const isGrave = condition.severity === 'error' || condition.severity === 'critical' || isDeparture(condition);

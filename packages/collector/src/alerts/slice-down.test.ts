@@ -154,6 +154,20 @@ describe('who failed first', () => {
     expect(world.shown).toContain('it began with c/w: the mount died;');
   });
 
+  test('what was over before the others fell is only perhaps the cause, and anything else is a better one', () => {
+    const world = new World('a', 'b', 'c');
+    world.falls('b', 'process-oom');
+    world.pass(2_000);
+    world.ready('b');
+    world.pass(30_000);
+    world.falls('a', 'slice-peer-failed', closed);
+    world.step();
+    expect(world.shown).toContain('perhaps because of b/w: process-oom (ready again);');
+    world.falls('c', 'process-exited', 'exit code 7');
+    world.step();
+    expect(world.shown).toContain('it began with c/w: exit code 7;');
+  });
+
   test('a silent host, before anything says that it is dead, and one alert for both', () => {
     const world = new World('a', 'b');
     world.change('b', { state: 'disconnected', reason: 'the connection broke', lastSeenAt: world.now - 9_000 });
@@ -170,7 +184,12 @@ describe('who failed first', () => {
     world.restart();
     world.pass(20 * minute);
     expect(world.shown).toContain('it began with b: it is dead: silent for 60 s (over); 1 workload waits');
+    world.falls('b', 'process-exited', 'the process was killed', world.now - 21 * minute - 5_000);
+    world.step('b', 'b', 'b');
+    world.pass(2_000);
+    expect(world.shown).toContain('it began with b/w: the process was killed; 1 workload waits');
     world.ready('a');
+    world.ready('b');
     world.pass(1_000);
     expect(world.told).toEqual(['SliceDown s0 firing', 'SliceDown s0 resolved']);
   });
@@ -206,7 +225,9 @@ describe('who failed first', () => {
     world.step();
     expect(world.shown).toContain('it began with c: preemption: the cloud takes it away;');
     world.change('b', { conditions: [condition('gpu-xid', world.now - 3_000, { subject: '0', reason: 'Xid 79' })] });
+    world.change('a', { conditions: [condition('disk-errors', world.now - 4_000)] });
     world.pass(minute);
+    // The one that saw another fail is not blamed: its agent knew of its disk when it said so.
     expect(world.shown).toContain('it began with b: gpu-xid 0: Xid 79;');
     // Told the moment it was raised, as the others: nobody knew by then which of them mattered.
     expect(world.told.filter((what) => what.startsWith('SliceDown'))).toHaveLength(1);

@@ -46,8 +46,7 @@ export function sliceDown(
     const before = firing.get(alertKey({ rule: 'SliceDown', host: '', workload: null, subject: name }));
     const fellAt = slice.waiting.map(({ at }) => at);
     const firstAt = Math.min(...fellAt.filter((at) => at >= Math.max(...fellAt) - togetherMs));
-    const known = knownBefore(before?.data['culprit'], firstAt, now);
-    const culprit = best([culpritOf({ ...slice, firstAt }), known].filter((one) => one !== null));
+    const culprit = wiser(culpritOf({ ...slice, firstAt }), knownBefore(before?.data['culprit'], firstAt, now));
     const waiting = slice.waiting.filter((one) => !failsAlone(one, culprit, tracks));
     if (waiting.length === 0) continue;
     const since = Math.min(now, ...waiting.map(({ at }) => at));
@@ -103,6 +102,12 @@ function isWaiting({ code, workload, failedAt, closedAt }: Fall, host: HostRecor
 function failsAlone(of: Waiting, culprit: Culprit | null, tracks: ReadonlyMap<string, RestartTrack>): boolean {
   const backAt = culprit?.backAt ?? null;
   return backAt !== null && (tracks.get(trackKey(of))?.lastAt ?? 0) > backAt;
+}
+
+/** Of a host that was silent: what its agent says when it is heard again is worth more than that it was. */
+function wiser(found: Culprit | null, known: Culprit | null): Culprit | null {
+  if (found === null || known === null) return found ?? known;
+  return found.host === known.host ? found : best([found, known]);
 }
 
 /** Of what was found before: found no more, it is over (a host is heard again), or was over long ago. Still it began with that. */
