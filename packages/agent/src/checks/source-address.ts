@@ -4,7 +4,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { runChild } from '../stages/child.ts';
+import { runChild } from '../host/child.ts';
 import { sharesHostNetwork } from './network.ts';
 import type { ProbeContext } from './probe.ts';
 
