@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { RelightError } from '@relight/shared/errors';
 import { specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
-import type { Command, MountSpec, SetupStep, WorkloadSpec } from '../config/spec.ts';
+import type { Command, MountSpec, SetupStep } from '../config/spec.ts';
 import { MountProbes } from '../checks/mount.ts';
 import { createOptions, managedLabels } from '../engine/create-options.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
@@ -12,6 +12,7 @@ import { type SpareInputs, type SpareOffer, spareLabel, spareName } from '../sup
 import { throwIfAborted } from './context.ts';
 import { isWanted } from './mount-program.ts';
 import { fuseOnTop, readMountinfo } from './proc.ts';
+import { onDisk } from './disk-trouble.ts';
 import { makeRunDirectory, runRootOf } from './run-files.ts';
 import { commandArgv } from './run-wrapper.ts';
 import type { StageContext } from './stage.ts';
@@ -47,7 +48,7 @@ export async function createSpare(generation: number, context: StageContext): Pr
     generation,
     ownerId,
     fingerprint: specFingerprint(spec),
-    runDirectory: makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation),
+    runDirectory: onDisk(() => makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation)),
     secrets: await readEnvFiles(container.envFile),
   });
   const name = spareName(container.name);
