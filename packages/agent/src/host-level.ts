@@ -127,7 +127,9 @@ export class HostLevel {
       engine,
       conditions: this.conditions,
       workloads: () =>
-        [...loops.values()].map((loop) => ({
+        [...loops].map(([name, loop]) => ({
+          name,
+          pid: loop.state.container?.running === true ? loop.state.container.pid : 0,
           containerId: loop.state.container?.id ?? null,
           send: (event) => loop.send(event),
         })),

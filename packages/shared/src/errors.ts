@@ -46,6 +46,11 @@ export const catalogue = {
   'port-taken': entry('A host port is already taken', 'Stop the holder of the port or choose another one.'),
   'device-missing': entry('A device or path of the container is missing', 'Check devices and volumes on this host.'),
   'disk-full': entry('No space left on the device', 'Free disk space on this host.', { recoverable: false }),
+  'read-only-filesystem': entry(
+    'A file system takes nothing any more',
+    'Look at the disk (dmesg, mount): it stays read-only until a repair or a reboot.',
+    { recoverable: false },
+  ),
   'start-failed': entry('The container could not be started', 'Read the message of the engine.'),
 
   // Container

@@ -14,6 +14,7 @@ it('every condition of the host watch has its row in docs/operations.md', () => 
   const files = [
     'resources.ts',
     'state-probe.ts',
+    'read-only.ts',
     'container-survey.ts',
     'watch.ts',
     'cloud/notice.ts',

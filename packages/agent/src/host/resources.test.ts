@@ -122,7 +122,9 @@ describe('the state directory', () => {
     ['EROFS', 'read-only-filesystem'],
     ['EIO', 'read-only-filesystem'],
   ])('%s is %s', (code, name) => {
-    expect(unwritable('/state', code, 'words')).toMatchObject({ name, reason: expect.stringContaining('words') });
+    const subject = name === 'disk-full' ? '/disk/state' : '/disk';
+    const reason = expect.stringContaining('the state directory /disk/state takes no file: words') as string;
+    expect(unwritable('/disk/state', '/disk', code, 'words')).toMatchObject({ name, subject, reason });
   });
 });
 

@@ -5,8 +5,10 @@
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { readMountinfo } from '../stages/proc.ts';
 import type { ReportedCondition } from './condition-diff.ts';
+import { mountOf } from './proc.ts';
 
 const everyMs = 30_000;
 /** A disk that needs longer to take one block is no disk that anything can rely on. */
@@ -46,7 +48,14 @@ export class StateProbe {
     const now = clock.monotonic();
     if (this.#asked !== null) {
       if (now - this.#asked >= slowMs)
-        report([unwritable(stateDir, 'ETIMEDOUT', `a small file was not written within ${Math.round((now - this.#asked) / 1_000)} s`)]);
+        report([
+          unwritable(
+            stateDir,
+            mountPointOf(stateDir),
+            'ETIMEDOUT',
+            `a small file was not written within ${Math.round((now - this.#asked) / 1_000)} s`,
+          ),
+        ]);
       return;
     }
     this.#asked = now;
@@ -59,7 +68,7 @@ export class StateProbe {
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;
       // Deleted under a running agent: that has its own answer.
-      report(code === 'ENOENT' ? [] : [unwritable(stateDir, code, errorMessage(error))]);
+      report(code === 'ENOENT' ? [] : [unwritable(stateDir, mountPointOf(stateDir), code, errorMessage(error))]);
       await rm(file, { force: true }).catch(() => undefined);
     } finally {
       this.#asked = null;
@@ -67,14 +76,18 @@ export class StateProbe {
   }
 }
 
+/** As the mount table tells; the path itself, should that be unreadable. */
+function mountPointOf(path: string): string {
+  return mountOf(readMountinfo('/proc', process.pid) ?? [], resolve(path))?.mountPoint ?? path;
+}
+
 /** Pure. */
-export function unwritable(stateDir: string, code: string, message: string): ReportedCondition {
-  const subject = stateDir;
-  const reason = `the state directory takes no file: ${message}`;
+export function unwritable(stateDir: string, mountPoint: string, code: string, message: string): ReportedCondition {
+  const reason = `the state directory ${stateDir} takes no file: ${message}`;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return {
       name: 'disk-full',
-      subject,
+      subject: stateDir,
       severity: 'critical',
       reason,
       advice: 'Free disk space on this host; supervision goes on without its memory.',
@@ -82,5 +95,5 @@ export function unwritable(stateDir: string, code: string, message: string): Rep
   }
   const advice =
     'Look at the disk (dmesg, mount): a file system that went read-only stays so until a reboot or a repair. Supervision goes on without its memory.';
-  return { name: 'read-only-filesystem', subject, severity: 'critical', reason, advice };
+  return { name: 'read-only-filesystem', subject: mountPoint, severity: 'critical', reason, advice };
 }

@@ -8,19 +8,23 @@ import type { SupervisorEvent } from '../supervisor/event.ts';
 import { metadataFromEnvironment, providerOf, readDmi } from './cloud/detect.ts';
 import type { CloudNotice } from './cloud/notice.ts';
 import { CloudWatch } from './cloud/watcher.ts';
-import type { HostConditions } from './conditions.ts';
+import type { HostConditions, ReportedCondition } from './conditions.ts';
 import { ContainerSurvey } from './container-survey.ts';
 import { cgroupOfContainer, type OomFact } from './kernel-log/oom.ts';
 import { openKernelLog } from './kernel-log/reader.ts';
 import { KernelLog, type KernelLine } from './kernel-log/watcher.ts';
-import { writableDevices } from './kernel-log/writable-devices.ts';
+import { blockMounts } from './kernel-log/block-mounts.ts';
 import type { XidFact } from './kernel-log/xid.ts';
+import { ReadOnlyWatch } from './read-only-watch.ts';
 import { resourceConditions } from './resources.ts';
 import { StateProbe } from './state-probe.ts';
 
 export interface WatchedWorkload {
+  readonly name: string;
   /** Of the container that it has now. */
   readonly containerId: string | null;
+  /** Host pid of its first process; 0 while it does not run. */
+  readonly pid: number;
   send(event: SupervisorEvent): void;
 }
 
@@ -52,6 +56,7 @@ export class HostWatch {
   readonly #options: HostWatchOptions;
   readonly #kernel: KernelLog;
   readonly #probe: StateProbe;
+  readonly #readOnly: ReadOnlyWatch;
   readonly #survey: ContainerSurvey;
   /** Containers of which the kernel log has told a killing since the engine did. */
   readonly #namedOom = new Set<string>();
@@ -66,14 +71,23 @@ export class HostWatch {
       open: () => openKernelLog(),
       // CLOCK_MONOTONIC, which the stamps of the kernel log follow.
       bootUs: () => Number(process.hrtime.bigint() / 1_000n),
-      writableDevices,
+      blockMounts,
       onOom: (fact) => this.#oom(fact),
       onXid: options.onXid,
       report: (list) => conditions.set('kernel-log', list),
       onUnreadable: (reason) => this.#unreadable(reason),
     });
     this.#cloud = this.#cloudWatch(options.metadataUrl);
-    this.#probe = new StateProbe({ clock, stateDir, report: (list) => conditions.set('state-directory', list) });
+    this.#readOnly = this.#readOnlyWatch();
+    this.#probe = new StateProbe({
+      clock,
+      stateDir,
+      report: (list) => {
+        this.#readOnly.look();
+        const said = new Set([...this.#saidByKernel(), ...subjectsOf(conditions.of('mounts'))]);
+        conditions.set('state-directory', without(list, said));
+      },
+    });
     this.#survey = new ContainerSurvey({
       clock,
       engine,
@@ -85,6 +99,7 @@ export class HostWatch {
 
   start(): void {
     this.#kernel.start();
+    this.#readOnly.start();
     this.#probe.start();
     this.#survey.start();
     this.#cloud?.start();
@@ -92,6 +107,7 @@ export class HostWatch {
 
   dispose(): void {
     this.#kernel.dispose();
+    this.#readOnly.dispose();
     this.#probe.dispose();
     this.#survey.dispose();
     this.#cloud?.dispose();
@@ -125,6 +141,28 @@ export class HostWatch {
   /** The machine is announced to go: what the cloud said last; null when nothing was. */
   get departure(): CloudNotice | null {
     return this.#cloud?.departure ?? null;
+  }
+
+  #readOnlyWatch(): ReadOnlyWatch {
+    const { clock, conditions, stateDir, workloads } = this.#options;
+    return new ReadOnlyWatch({
+      clock,
+      stateDir,
+      containers: () => [...workloads()].filter(({ pid }) => pid > 0).map(({ name, pid }) => ({ workload: name, pid })),
+      raised: () => conditions.of('mounts').map(({ subject }) => subject),
+      report: (list) => {
+        // Of errors the kernel tells as well, with the reason: that comes first.
+        this.#kernel.look();
+        conditions.set('mounts', without(list, this.#saidByKernel()));
+      },
+    });
+  }
+
+  /** Mount points of which the kernel log has said that they are read-only. */
+  #saidByKernel(): ReadonlySet<string> {
+    const devices = subjectsOf(this.#options.conditions.of('kernel-log'));
+    if (devices.size === 0) return devices;
+    return new Set(blockMounts().flatMap(({ names, mountPoint }) => (names.some((name) => devices.has(name)) ? [mountPoint] : [])));
   }
 
   #cloudWatch(metadataUrl: string | undefined): CloudWatch | null {
@@ -169,3 +207,13 @@ export class HostWatch {
     ]);
   }
 }
+
+const readOnly = 'read-only-filesystem';
+
+function subjectsOf(conditions: readonly ReportedCondition[]): ReadonlySet<string> {
+  return new Set(conditions.filter(({ name }) => name === readOnly).map(({ subject }) => subject));
+}
+
+/** One file system that is read-only is one condition, whoever notices it. */
+const without = (list: readonly ReportedCondition[], said: ReadonlySet<string>): readonly ReportedCondition[] =>
+  list.filter(({ name, subject }) => name !== readOnly || !said.has(subject));

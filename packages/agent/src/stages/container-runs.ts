@@ -7,6 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { parseRunId } from '../supervisor/run-id.ts';
+import { onDisk } from './disk-trouble.ts';
 import { isAlive, readStat } from './proc.ts';
 import { seenDirectory } from './run-directory.ts';
 import { watchExit } from './run-exit.ts';
@@ -56,7 +57,7 @@ export class ContainerRuns implements Runs {
 
   async start(request: RunRequest, signal: AbortSignal): Promise<RunHandle> {
     const { run, containerId, env } = request;
-    const files = makeFiles(this.#runRoot, run);
+    const files = onDisk(() => createRunFiles(this.#runRoot, run));
     const inside = { log: `${runDirectoryTarget}/${files.base}.log`, status: `${runDirectoryTarget}/${files.base}.status` };
     const argv = wrapperArgv(inside, request.directory ?? '', commandArgv(request.command, request.shell));
     this.#logs.follow({ key: files.segment, path: files.log, format: 'raw' });
@@ -192,15 +193,6 @@ export class ContainerRuns implements Runs {
   async #members(containerId: string, runIds: readonly string[], sessions: readonly RunSession[]): Promise<ContainerProcess[]> {
     const processes = await scanContainer(this.#procRoot, containerId, this.#clock);
     return membersOf(processes, runIds, sessions, (pid) => readStat(this.#procRoot, pid) !== null);
-  }
-}
-
-function makeFiles(runRoot: string, run: RunRef): RunFiles {
-  try {
-    return createRunFiles(runRoot, run);
-  } catch (thrown) {
-    const code = (thrown as NodeJS.ErrnoException).code === 'ENOSPC' ? 'disk-full' : 'internal';
-    throw toRelightError(thrown, code);
   }
 }
 

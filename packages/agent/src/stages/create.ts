@@ -9,6 +9,7 @@ import { createOptions, managedLabels, type CreateOptions } from '../engine/crea
 import { hostCommands } from '../host/commands.ts';
 import { describeHolder } from '../supervisor/holder.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
+import { onDisk } from './disk-trouble.ts';
 import { makeRunDirectory, runRootOf } from './run-files.ts';
 import { runDirectoryTarget } from './runs.ts';
 import type { StageContext } from './stage.ts';
@@ -43,7 +44,7 @@ async function bodyOf(generation: number, { spec, agent, ownerId, whyNotAdopted 
     throw whyNotAdopted?.() ?? new RelightError('cannot-adopt', `no container named "${adopt}" was adopted yet`);
   }
   const fingerprint = specFingerprint(spec);
-  const runDirectory = makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation);
+  const runDirectory = onDisk(() => makeRunDirectory(runRootOf(agent.stateDir), spec.name, generation));
   if (adoption !== null) {
     const labels = {
       ...labelsOfAdopted({ ...adoption, generation }, ownerId),

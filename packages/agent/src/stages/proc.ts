@@ -51,6 +51,8 @@ export interface MountEntry {
   readonly mountPoint: string;
   readonly fsType: string;
   readonly source: string;
+  /** Of this mount, not of its file system. */
+  readonly options?: readonly string[];
   /** Of the file system, not of this mount; for cgroup v1 they name its controllers. */
   readonly superOptions?: readonly string[];
 }
@@ -61,7 +63,7 @@ export function parseMountinfo(text: string): MountEntry[] {
   for (const line of text.split('\n')) {
     const fields = line.split(' ');
     const separator = fields.indexOf('-', 6);
-    const [, , device, root, mountPoint] = fields;
+    const [, , device, root, mountPoint, options = ''] = fields;
     if (separator < 0 || device === undefined || root === undefined || mountPoint === undefined) continue;
     mounts.push({
       device,
@@ -69,6 +71,7 @@ export function parseMountinfo(text: string): MountEntry[] {
       mountPoint: unescapeOctal(mountPoint),
       fsType: fields[separator + 1] ?? '',
       source: unescapeOctal(fields[separator + 2] ?? ''),
+      options: options.split(','),
       superOptions: fields[separator + 3]?.split(',') ?? [],
     });
   }

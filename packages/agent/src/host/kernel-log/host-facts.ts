@@ -1,7 +1,8 @@
 /** Facts of the kernel log → conditions of the host: what is still true now. Pure. */
 import { formatBytes } from '@relight/shared/units';
 import type { ReportedCondition } from '../condition-diff.ts';
-import type { KernelFact } from './facts.ts';
+import type { BlockMount } from './block-mounts.ts';
+import type { KernelFact, UnmountedFact } from './facts.ts';
 import { xidVerdict } from './xid.ts';
 
 /** A condition with the time at which it was said last, epoch milliseconds. */
@@ -9,6 +10,8 @@ export interface TimedCondition {
   readonly condition: ReportedCondition;
   readonly at: number;
   readonly lastsMs: number | 'boot';
+  /** Its file system was seen mounted; it may be mounted no more. */
+  readonly mounted?: boolean;
 }
 
 const minute = 60_000;
@@ -16,7 +19,7 @@ const minute = 60_000;
 const conditionsMax = 40;
 
 /** Null: it is no matter of the host. */
-export function timedCondition(fact: KernelFact, at: number): TimedCondition | null {
+export function timedCondition(fact: Exclude<KernelFact, UnmountedFact>, at: number): TimedCondition | null {
   switch (fact.kind) {
     case 'trouble': {
       const { name, subject, severity, reason, advice, lastsMs } = fact;
@@ -55,11 +58,30 @@ export function remember(known: readonly TimedCondition[], found: readonly Timed
   return [...byKey.values()].slice(-conditionsMax);
 }
 
-/**
- * A file system that the kernel made read-only is over when it is mounted writable again: `writable` are the names of the devices of
- * such mounts (`sda1`, `dm-0`).
- */
-export function withoutRemounted(known: readonly TimedCondition[], writable: ReadonlySet<string>): readonly TimedCondition[] {
-  const isOver = ({ condition: { name, subject } }: TimedCondition): boolean => name === 'read-only-filesystem' && writable.has(subject);
-  return known.some(isOver) ? known.filter((timed) => !isOver(timed)) : known;
+const readOnly = 'read-only-filesystem';
+
+/** A person knows directories, not devices. */
+export function mountedAt(timed: TimedCondition, mounts: () => readonly BlockMount[]): TimedCondition {
+  const { condition } = timed;
+  if (condition.name !== readOnly) return timed;
+  const found = mounts().find(({ names }) => names.includes(condition.subject));
+  if (found === undefined) return timed;
+  return { ...timed, mounted: true, condition: { ...condition, reason: `${condition.reason}; it is mounted at ${found.mountPoint}` } };
+}
+
+/** A file system that the kernel made read-only is over when it is mounted writable again, or was taken away. */
+export function withoutRemounted(known: readonly TimedCondition[], mounts: readonly BlockMount[]): readonly TimedCondition[] {
+  const writable = new Set(mounts.flatMap((mount) => (mount.writable ? mount.names : [])));
+  const there = new Set(mounts.flatMap(({ names }) => names));
+  return without(known, (device, { mounted }) => writable.has(device) || (mounted === true && !there.has(device)));
+}
+
+/** It is mounted nowhere any more: for a repair, or because the disk was taken out. */
+export function withoutUnmounted(known: readonly TimedCondition[], device: string): readonly TimedCondition[] {
+  return without(known, (subject) => subject === device);
+}
+
+function without(known: readonly TimedCondition[], isOver: (device: string, timed: TimedCondition) => boolean): readonly TimedCondition[] {
+  const over = (timed: TimedCondition): boolean => timed.condition.name === readOnly && isOver(timed.condition.subject, timed);
+  return known.some(over) ? known.filter((timed) => !over(timed)) : known;
 }

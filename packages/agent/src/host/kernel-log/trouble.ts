@@ -45,7 +45,7 @@ const rules: readonly Rule[] = [
   },
   {
     pattern:
-      /^(?:EXT[234]-fs|F2FS-fs) error \(device (?<subject>[^)]+)\)|^BTRFS(?:: error| error| critical) \(device (?<subject2>\S+?)(?: state \S+)?\)|^XFS \((?<subject3>[^)]+)\): (?:Metadata corruption|Corruption|log I\/O error|metadata I\/O error)|^Aborting journal on device (?<subject4>\S+?)\.?$/,
+      /^(?:EXT[234]-fs|F2FS-fs) error \(device (?<subject>[^)]+)\)|^BTRFS(?:: error| error| critical) \(device (?<subject2>\S+?)(?: state \S+)?\)|^XFS \((?<subject3>[^)]+)\): (?:Metadata corruption|Corruption|log I\/O error|metadata I\/O error)|^Aborting journal on device (?<subject4>\S+?)(?:-\d+)?\.?$/,
     name: 'filesystem-errors',
     severity: 'error',
     lastsMs: hour,

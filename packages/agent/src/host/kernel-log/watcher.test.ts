@@ -5,7 +5,7 @@ import { parseMountinfo } from '../../stages/proc.ts';
 import type { OomFact } from './oom.ts';
 import { lost, openKernelLog, type KernelLogReader } from './reader.ts';
 import { KernelLog } from './watcher.ts';
-import { writableOf } from './writable-devices.ts';
+import { blockMountsOf, type BlockMount } from './block-mounts.ts';
 
 const oomLine = (pid: number) =>
   `Out of memory: Killed process ${pid} (hog) total-vm:1kB, anon-rss:2048kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:1kB oom_score_adj:0`;
@@ -22,12 +22,12 @@ function bench(before: readonly string[] = []) {
   const reader: KernelLogReader = { next: () => pending.shift() ?? null, close: () => void pending.splice(0) };
   const seen = { ooms: [] as OomFact[], xids: [] as [number, boolean][], unreadable: [] as string[] };
   let conditions: readonly ReportedCondition[] = [];
-  let writable: ReadonlySet<string> = new Set();
+  let mounts: readonly BlockMount[] = [];
   const log = new KernelLog({
     clock,
     open: () => reader,
     bootUs: () => (bootMs + clock.monotonic()) * 1_000,
-    writableDevices: () => writable,
+    blockMounts: () => mounts,
     onOom: (fact) => void seen.ooms.push(fact),
     onXid: ({ code }, _at, history) => void seen.xids.push([code, history]),
     report: (list) => (conditions = list),
@@ -43,7 +43,8 @@ function bench(before: readonly string[] = []) {
     pending,
     say,
     names: () => conditions.map(({ name }) => name),
-    remounted: (name: string) => (writable = new Set([name])),
+    reasons: () => conditions.map(({ reason }) => reason),
+    mounted: (name: string, writable: boolean) => (mounts = [{ names: [name], mountPoint: '/data', writable }]),
   };
 }
 
@@ -78,13 +79,48 @@ describe('the watcher', () => {
   });
 
   test('a file system that is writable again', () => {
-    const { clock, say, names, remounted } = bench();
+    const { clock, say, names, reasons, mounted } = bench();
+    mounted('dm-0', false);
     say('EXT4-fs (dm-0): Remounting filesystem read-only', 'BTRFS info (device sdb1): forced readonly');
     clock.advance(1_000);
     expect(names()).toHaveLength(2);
-    remounted('dm-0');
+    expect(reasons()).toContainEqual('the kernel says: EXT4-fs (dm-0): Remounting filesystem read-only; it is mounted at /data');
+    mounted('dm-0', true);
     clock.advance(10_000);
     expect(names()).toHaveLength(1);
+  });
+
+  test('a file system that was mounted and is no more, whatever the kernel says of that', () => {
+    const { clock, say, names, mounted } = bench();
+    mounted('sdb1', false);
+    say('F2FS-fs (sdb1): Remounting filesystem read-only', 'F2FS-fs (sdc1): Remounting filesystem read-only');
+    clock.advance(1_000);
+    expect(names()).toHaveLength(2);
+    mounted('sda1', true);
+    clock.advance(10_000);
+    // Of the other nobody has ever seen where it was mounted.
+    expect(names()).toHaveLength(1);
+  });
+
+  test.each([
+    ['EXT4-fs (sdb1): Remounting filesystem read-only', 'EXT4-fs (sdb1): unmounting filesystem 56c80bd8-0770-4493-adae-98c8d7167135.'],
+    ['XFS (sdb1): Filesystem has been shut down due to log error (0x2).', 'XFS (sdb1): Unmounting Filesystem 56c80bd8'],
+    [
+      'BTRFS: error (device sdb1) in cleanup:1983: errno=-30 forced readonly',
+      'BTRFS info (device sdb1 state E): last unmount of filesystem 56c8',
+    ],
+  ])('a file system that is unmounted, now or before the agent came: %s', (broke, unmounted) => {
+    const { clock, say, names } = bench();
+    say(broke);
+    clock.advance(1_000);
+    expect(names()).toContain('read-only-filesystem');
+    say(unmounted.replace('sdb1', 'sdc1'));
+    clock.advance(1_000);
+    expect(names()).toContain('read-only-filesystem');
+    say(unmounted);
+    clock.advance(1_000);
+    expect(names()).not.toContain('read-only-filesystem');
+    expect(bench([broke, unmounted]).names()).not.toContain('read-only-filesystem');
   });
 
   test('asked at once, it need not wait; a storm and lost records are survived', () => {
@@ -105,7 +141,7 @@ describe('the watcher', () => {
       clock,
       open: () => openKernelLog('/nonexistent/kmsg'),
       bootUs: () => 0,
-      writableDevices: () => new Set(),
+      blockMounts: () => [],
       onOom: () => undefined,
       onXid: () => undefined,
       report: () => undefined,
@@ -118,7 +154,7 @@ describe('the watcher', () => {
   });
 });
 
-test('which devices are mounted writable', () => {
+test('where block devices are mounted, and whether writable', () => {
   const mounts = parseMountinfo(
     [
       '22 1 253:0 / / rw,relatime - ext4 /dev/mapper/vg-root rw,errors=remount-ro',
@@ -129,5 +165,12 @@ test('which devices are mounted writable', () => {
       '27 1 0:41 / /e rw - tmpfs tmpfs rw',
     ].join('\n'),
   );
-  expect([...writableOf(mounts, (device) => (device === '253:0' ? 'dm-0' : null))]).toEqual(['dm-0', 'vg-root', 'sdb1']);
+  const found = blockMountsOf(mounts, (device) => (device === '253:0' ? 'dm-0' : null));
+  expect(found.map(({ names, mountPoint, writable }) => [mountPoint, names.join(' '), writable])).toEqual([
+    ['/', 'dm-0 vg-root', true],
+    ['/a', 'sda1', false],
+    ['/b', 'sda2', false],
+    ['/c', 'sda3', false],
+    ['/d', 'sdb1', true],
+  ]);
 });

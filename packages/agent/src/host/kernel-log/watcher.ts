@@ -6,7 +6,8 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { ReportedCondition } from '../condition-diff.ts';
 import { interpret, noContext, type KernelContext } from './facts.ts';
-import { remember, timedCondition, withoutRemounted, type TimedCondition } from './host-facts.ts';
+import { mountedAt, remember, timedCondition, withoutRemounted, withoutUnmounted, type TimedCondition } from './host-facts.ts';
+import type { BlockMount } from './block-mounts.ts';
 import type { OomFact } from './oom.ts';
 import { lost, type KernelLogReader } from './reader.ts';
 import { parseKernelRecord } from './record.ts';
@@ -35,8 +36,8 @@ export interface KernelLogOptions {
   readonly open: () => KernelLogReader;
   /** Microseconds since boot, on the kernel's monotonic clock. */
   readonly bootUs: () => number;
-  /** Devices that are mounted writable now. */
-  readonly writableDevices: () => ReadonlySet<string>;
+  /** Where block devices are mounted now. */
+  readonly blockMounts: () => readonly BlockMount[];
   readonly onOom: (fact: OomFact, at: number) => void;
   /** Also told of what this boot has said before the agent came (`history`): a card that is off the bus still is. */
   readonly onXid: (fact: XidFact, at: number, history: boolean) => void;
@@ -124,7 +125,7 @@ export class KernelLog {
   #record(raw: string, found: TimedCondition[]): void {
     const record = parseKernelRecord(raw);
     if (record === null) return;
-    const { clock, bootUs, onOom, onXid } = this.#options;
+    const { clock, bootUs, onOom, onXid, blockMounts } = this.#options;
     const ageMs = Math.max(0, (bootUs() - record.bootUs) / 1_000);
     // What has just been read was written just now, whatever the two clocks make of it.
     const at = this.#history ? Math.round(clock.now() - ageMs) : clock.now();
@@ -135,18 +136,25 @@ export class KernelLog {
     if (fact === null) return;
     if (fact.kind === 'oom' && !this.#history) onOom(fact, at);
     if (fact.kind === 'xid') onXid(fact, at, this.#history);
+    if (fact.kind === 'unmounted') {
+      this.#conditions = withoutUnmounted(this.#conditions, fact.device);
+      found.splice(0, found.length, ...withoutUnmounted(found, fact.device));
+      // Said with the next review, which is now.
+      this.#reviewedAt = Number.NEGATIVE_INFINITY;
+      return;
+    }
     const timed = timedCondition(fact, at);
-    if (timed !== null) found.push(timed);
+    if (timed !== null) found.push(mountedAt(timed, blockMounts));
   }
 
   #review(found: readonly TimedCondition[]): void {
-    const { clock, report, writableDevices } = this.#options;
+    const { clock, report, blockMounts } = this.#options;
     const now = clock.monotonic();
     if (found.length === 0 && now - this.#reviewedAt < reviewMs) return;
     this.#reviewedAt = now;
     const remembered = remember(this.#conditions, found, clock.now());
     const readOnly = remembered.some(({ condition }) => condition.name === 'read-only-filesystem');
-    this.#conditions = readOnly ? withoutRemounted(remembered, writableDevices()) : remembered;
+    this.#conditions = readOnly ? withoutRemounted(remembered, blockMounts()) : remembered;
     report(this.#conditions.map(({ condition }) => condition));
   }
 }
