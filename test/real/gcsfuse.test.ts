@@ -9,6 +9,7 @@ import { bucket, type Emulator, onlyDir, startEmulator } from '../support/real/e
 import { type NetworkHolder, startNetworkHolder } from '../support/real/network-holder.ts';
 import { containerOptions, mountPoint } from '../support/real/ray-cluster.ts';
 import { listProcesses } from '../support/processes.ts';
+import { waitFor } from '../support/wait.ts';
 
 const { image, emulator: program } = inject('realParts');
 const docker = dockerApi(inject('engineSocket'));
@@ -140,3 +141,35 @@ test("a bucket that is silent for a while is nobody's mistake: it is waited for"
       }
     },
   ));
+
+describe('no space where gcsfuse stages what is changed', () => {
+  const staging: WorkloadDocument = { container: { tmpfs: ['/staging:size=2m'] } };
+  const options = (): readonly string[] => [...emulator.options, '--temp-dir', '/staging'];
+  /** A whole file is uploaded as it comes; one that is changed in place is staged as a whole, here 8 MB. */
+  const checkpoint = `${mountPoint}/checkpoint`;
+  const write = `dd if=/dev/zero of=${checkpoint} bs=64k count=128 status=none`;
+  const change = `dd if=/dev/zero of=${checkpoint} bs=64k count=128 seek=1 conv=notrunc status=none`;
+
+  test('the process that writes is held, with where and what to do; the mount is none the worse', () => {
+    // Not at once: the readiness checks have passed before.
+    const run = `sleep 1; ${write} || exit 3; ${change} || exit 4; exec sleep infinity`;
+    return withWorker('gcs-staging', document({ options: options() }, { ...staging, process: { run } }), async (worker) => {
+      const { data, message } = await worker.next(0, 'workload.held', undefined, 30_000);
+      expect(data).toMatchObject({ code: 'disk-full' });
+      expect(message).toContain(`'${checkpoint}': No space left on device`);
+      const { lastIncidentId } = await worker.status();
+      const { stdout } = await waitFor(
+        async () => {
+          const shown = await lab.relight('incidents', lastIncidentId ?? '');
+          return shown.stdout.includes('workload.held') && shown;
+        },
+        { what: 'the incident to have come' },
+      );
+      expect(stdout).toMatch(/^CAUSE +process exited with code 4: .*No space left on device/m);
+      expect(stdout).toMatch(/^you +gcsfuse stages what is changed in \/opt\/gcsfuse_mount in \/staging of the container/m);
+      // What it has staged is gone with the file, and the bucket has what it had.
+      expect(await worker.exec('stat', '-c', '%s', checkpoint)).toBe(`${8 * 1024 ** 2}\n`);
+      expect((await worker.kindsSince(0)).filter((kind) => kind === 'mount.lost' || kind === 'mount.hung')).toEqual([]);
+    });
+  });
+});

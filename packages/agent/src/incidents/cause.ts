@@ -140,7 +140,10 @@ function disk({ near, first }: Scene): Verdict | null {
   // No disk sends signals.
   const killed = first.kind === 'container.died' && (numberOf(first.data, 'exitCode') ?? 0) > 128;
   if (notice !== undefined && !killed) return conditionVerdict(notice, 'host');
-  return own === undefined || (killed && own !== first) ? null : verdictOf(plain(own), 'disk-full', 'host', own.data);
+  if (own === undefined || (killed && own !== first)) return null;
+  // That it is held comes with what to do about it: it may be a staging directory, and no disk of the host.
+  const advised = near.find((entry) => codeOf(entry) === 'disk-full' && textOf(entry.data, 'advice') !== null);
+  return verdictOf(plain(own), 'disk-full', 'host', (advised ?? own).data);
 }
 
 /** Somebody stopped, killed or removed it through the engine, or by an order to Relight. */

@@ -6,6 +6,7 @@ import type { Command, SetupStep } from '../config/spec.ts';
 import type { Op, OpValue, RunRef } from '../supervisor/op.ts';
 import { containerOf, endedWithin, throwIfAborted } from './context.ts';
 import { classify } from '../supervisor/classify.ts';
+import { adviseStaging } from '../supervisor/staging.ts';
 import { describeExit, lastLines, splitLines, tailBytes, withOutput } from './output.ts';
 import { namedRun } from './named-run.ts';
 import { lacksSpace } from './run-space.ts';
@@ -70,7 +71,7 @@ async function oneAttempt(step: SetupStep, run: RunRef, context: StageContext): 
     return new RelightError('disk-full', `setup "${step.name}": ${lost}`, { data: { step: step.name, path: context.agent.stateDir } });
   }
   if (ran.failure !== null) {
-    const known = classify('setup', ran.lines, ran.exitCode);
+    const known = adviseStaging(classify('setup', ran.lines, ran.exitCode), context.spec.mounts);
     return new RelightError(known?.code ?? 'setup-failed', withOutput(`setup "${step.name}": ${ran.failure}`, ran.output), {
       data: { step: step.name, exitCode: ran.exitCode, lastLine: lastLines(ran.output, 1) },
       ...(known === null ? {} : { recoverable: known.recoverable, advice: known.advice }),

@@ -14,6 +14,7 @@ import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } 
 import { onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
+import { adviseStaging } from './staging.ts';
 import { onSpare } from './take-spare.ts';
 import type { ActiveLevel, WorkloadState } from './state.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
@@ -162,7 +163,7 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   if (process?.runId !== event.runId || stoppedByUs(work, event.runId)) return;
   const withContainer = !event.containerAlive && event.exitCode === null;
   const oom = withContainer || event.exitCode === 0 ? null : takeOom(work);
-  const known = oom === null ? classify('process', event.lastLines, event.exitCode) : null;
+  const known = oom === null ? adviseStaging(classify('process', event.lastLines, event.exitCode), work.spec.mounts) : null;
   const exit =
     event.exitCode === null
       ? 'process was killed'
