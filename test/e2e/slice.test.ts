@@ -98,7 +98,7 @@ beforeAll(async () => {
   lab = await startLab({
     engineSocket: engine.socket,
     collector: {
-      liveness: { heartbeat: '1s', suspect_after: '3s', dead_after: '5s', restart_grace: '1s' },
+      liveness: { heartbeat: '1s', suspect_after: '3s', dead_after: '15s', restart_grace: '1s' },
       alerts: {
         // One counted restart would be told.
         repeated_restarts: { warning: '1 in 10m', critical: '100 in 10m', resolve_after: '10m' },
@@ -132,6 +132,7 @@ test('one process fails of its own: one alert names it and who waits, nobody sta
   // Its incident comes a moment after its status.
   const named = /^slice s0 is down: it began with slice-b\/train: .*; 2 workloads wait for it: slice-a\/train, slice-c\/train$/;
   await isShown(named);
+  console.log(`the slice is shown with the host that failed ${Date.now() - since} ms after it did`);
   const { stdout } = await lab.relight('status', '--label', 'slice=s0');
   expect(stdout).toContain('SliceDown  slice s0 is down: it began with slice-b/train: ');
   await isTold(since, 1);
@@ -171,8 +172,9 @@ test('a host that falls silent takes its slice down: the one alert names it, and
   service.freeze();
   try {
     await killCulprit();
+    await isShown(/: it began with slice-b: it is suspect: .*; 2 workloads wait for it: /);
+    console.log(`the slice is shown with the host that is silent ${Date.now() - since} ms after it fell silent`);
     await lab.fleet.waitForHost(culprit, 'dead');
-    await isTold(since, 1);
     expect(told(since)).toEqual(['firing SliceDown s0']);
     await isShown(/^slice s0 is down: it began with slice-b: it is dead: .*; 2 workloads wait for it: slice-a\/train, slice-c\/train$/);
   } finally {
