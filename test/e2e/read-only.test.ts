@@ -98,12 +98,13 @@ test('under a container, by hand: the mount point, who writes there and how to u
 test('under the agent itself, whose disk has broken: what happens is told all the same, and after the repair it goes on', async () => {
   const stateDir = join(lab.directory, 'hosts', 'memory-less', 'state');
   const state = await disk('state', stateDir);
+  const { device } = state;
   const worker = await Bystander.ready(lab, 'memory-less', image, { process: { run: 'exec sleep 100000', stop_timeout: '1s' } });
   onTestFinished(() => worker.agent.service.kill());
   const [before, mark] = [await worker.container(), await worker.mark()];
   state.breaks();
-  expect(await isSaid(worker, [stateDir, state.device])).toMatchObject([
-    { subject: state.device, reason: expect.stringContaining(`it is mounted at ${stateDir}`) as string },
+  expect(await isSaid(worker, [stateDir, device])).toMatchObject([
+    { subject: device, reason: expect.stringContaining(`it is mounted at ${stateDir}`) as string },
   ]);
   signalProcess((await worker.container()).pid, 'SIGKILL');
   await worker.next(mark, 'container.died');
@@ -113,14 +114,14 @@ test('under the agent itself, whose disk has broken: what happens is told all th
   // Why it died is one thing, why it is not back another: both are told.
   const incident = await waitFor(() => newestIncident(worker), { what: 'the incident' });
   const { stdout } = await lab.relight('incidents', incident.id);
-  expect(stdout).toContain(`read-only-filesystem ${state.device}`);
+  expect(stdout).toContain(`read-only-filesystem ${device}`);
   expect(stdout).toContain('EROFS: read-only file system');
 
   await worker.agent.service.stop();
   await state.repair();
   await worker.agent.service.start();
   await worker.phase('ready');
-  await isOver(worker, [stateDir, state.device]);
+  await isOver(worker, [stateDir, device]);
   const events = await worker.since(mark);
   expect(events.filter(({ kind, data }) => kind === 'container.died' && data['containerId'] === before.id)).toHaveLength(1);
   expect(await worker.running()).toHaveLength(1);

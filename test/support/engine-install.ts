@@ -17,7 +17,6 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   pip3: ['python3-pip'],
   'mkfs.ext4': ['e2fsprogs'],
   e2fsck: ['e2fsprogs'],
-  losetup: ['mount'],
   systemctl: ['systemd'],
   shutdown: ['systemd-sysv'],
   'dbus-daemon': ['dbus'],

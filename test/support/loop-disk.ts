@@ -1,34 +1,36 @@
 /** A disk of its own: ext4 on a loop device, mounted. What the kernel does with a broken disk, it does with this one. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { parseMountinfo, topMountAt } from '@relight/agent/stages/proc';
 import { ensurePrograms } from './engine-install.ts';
 import { waitFor } from './wait.ts';
 
 export class LoopDisk {
   readonly mountPoint: string;
-  readonly #device: string;
+  readonly #image: string;
+  #device = '';
 
   /** `image`: its file, which is made. */
   static async mount(image: string, mountPoint: string): Promise<LoopDisk> {
-    await ensurePrograms(['mkfs.ext4', 'e2fsck', 'losetup', 'mount']);
+    await ensurePrograms(['mkfs.ext4', 'e2fsck', 'mount']);
     return new LoopDisk(image, mountPoint);
   }
 
   private constructor(image: string, mountPoint: string) {
     this.mountPoint = mountPoint;
+    this.#image = image;
     const file = openSync(image, 'w');
     ftruncateSync(file, 64 << 20);
     closeSync(file);
     execFileSync('mkfs.ext4', ['-q', image]);
     mkdirSync(mountPoint, { recursive: true });
-    this.#device = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim();
     this.#mount();
   }
 
-  /** As the kernel log calls it. */
+  /** As the kernel log calls it; another one after a repair. */
   get device(): string {
-    return basename(this.#device);
+    return this.#device;
   }
 
   /** By hand; the kernel has no opinion on it. */
@@ -38,15 +40,14 @@ export class LoopDisk {
 
   /** The kernel finds an error on it, and makes it read-only. */
   breaks(): void {
-    writeFileSync(`/sys/fs/ext4/${this.device}/trigger_fs_error`, 'an error for a test');
+    writeFileSync(`/sys/fs/ext4/${this.#device}/trigger_fs_error`, 'an error for a test');
   }
 
-  /** What a person does then. */
+  /** What a person does then; nobody may have it open. */
   async repair(): Promise<void> {
-    execFileSync('umount', [this.mountPoint]);
-    await this.#letGo();
+    await this.takeOut();
     try {
-      execFileSync('e2fsck', ['-fy', this.#device], { stdio: 'ignore' });
+      execFileSync('e2fsck', ['-fy', this.#image], { stdio: 'ignore' });
     } catch (error) {
       // 1: there were errors, and they are corrected.
       if ((error as { readonly status?: number }).status !== 1) throw error;
@@ -54,24 +55,21 @@ export class LoopDisk {
     this.#mount();
   }
 
-  /** It is taken out; nobody may have it open. */
+  /** Resolves when nobody has it any more: mount namespaces that were made meanwhile do, for as long as they live. */
   async takeOut(): Promise<void> {
     this.unmount();
-    await this.#letGo();
+    const device = this.#device;
+    await waitFor(() => !existsSync(`/sys/fs/ext4/${device}`), { what: `the kernel to let go of ${device}`, timeoutMs: 60_000 });
   }
 
   /** Its device goes when the last one lets go of it. */
   unmount(): void {
     execFileSync('umount', ['-l', this.mountPoint]);
-    execFileSync('losetup', ['--detach', this.#device]);
-  }
-
-  /** Other mount namespaces that were made meanwhile have it, too, for as long as they live. */
-  async #letGo(): Promise<void> {
-    await waitFor(() => !existsSync(`/sys/fs/ext4/${this.device}`), { what: 'the kernel to let go of the disk', timeoutMs: 60_000 });
   }
 
   #mount(): void {
-    execFileSync('mount', ['-t', 'ext4', '-o', 'errors=remount-ro', this.#device, this.mountPoint]);
+    execFileSync('mount', ['-t', 'ext4', '-o', 'loop,errors=remount-ro', this.#image, this.mountPoint]);
+    const mounted = topMountAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), this.mountPoint);
+    this.#device = basename(mounted?.source ?? '');
   }
 }

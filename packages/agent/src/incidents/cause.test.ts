@@ -230,6 +230,17 @@ describe('the root cause, not the last symptom', () => {
     expect(cases.filter(([, timeline]) => causeOf(timeline, start).advice === '')).toEqual([]);
   });
 
+  test('no space: the advice of the hold, which knows where, before the general one', () => {
+    const first = exited(1, { code: 'disk-full', failure: "dd: '/opt/bucket/x': No space left on device" });
+    expect(causeOf([first], start)).toMatchObject({ code: 'disk-full', advice: catalogue['disk-full'].advice });
+    const held = entry(5, 'workload.held', { code: 'disk-full', advice: 'Give /staging more space.' });
+    expect(causeOf([first, held], start)).toMatchObject({
+      code: 'disk-full',
+      cause: expect.stringContaining('/opt/bucket/x') as string,
+      advice: 'Give /staging more space.',
+    });
+  });
+
   test('out of anything a sentence comes, of one line', () => {
     const any = fc.record({
       at: fc.integer({ min: start, max: start + 100_000 }),
