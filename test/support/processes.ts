@@ -25,6 +25,26 @@ export function startTicks(pid: number): number | undefined {
   return fields[0] === 'Z' ? undefined : Number(fields[19]);
 }
 
+/** Who started it, from /proc/PID/stat; undefined: it is gone. */
+export function parentPid(pid: number): number | undefined {
+  const stat = readProc(`${pid}/stat`);
+  return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+}
+
+/** What a person would ask about a process that should not be there. */
+export function describeProcess(pid: number): string {
+  const cgroup = readProc(`${pid}/cgroup`)
+    ?.split('\n')
+    .find((line) => line.includes('docker'))
+    ?.split('/')
+    .at(-1)
+    ?.slice(0, 12);
+  const threads = readProc(`${pid}/status`)?.match(/^State:\s+(.*)$/m)?.[1];
+  const ticks = startTicks(pid);
+  const age = ticks === undefined ? '?' : (Number(readProc('uptime')?.split(' ')[0]) - ticks / 100).toFixed(1);
+  return `pid ${pid} of ${parentPid(pid) ?? '?'}, ${threads ?? 'gone'}, ${age} s old, container ${cgroup ?? '?'}, ${readProc(`${pid}/environ`)?.match(/RELIGHT_RUN=[^\0]*/)?.[0] ?? 'no run'}`;
+}
+
 /** Sends a signal; a process that is gone is fine. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
