@@ -110,11 +110,31 @@ test('a port that its holder gives back is noticed', async () => {
   const holder = createServer();
   await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
   const { port } = holder.address() as AddressInfo;
-  inputs.set({ code: 'port-taken', port }, null);
+  // The attempt that found it taken had begun before.
+  await inputs.remember();
+  inputs.set({ code: 'port-taken', port: { number: port, taken: true } }, null);
   await looks(3);
   expect(told).toEqual([]);
   await new Promise((resolve) => holder.close(resolve));
   await next(1);
+  expect(told).toEqual([[[`port ${port}`], false]]);
+  inputs.dispose();
+});
+
+test('a port that is free again before the first look is noticed, one that nobody was seen to have is not', async () => {
+  const { told, inputs, looks } = world({ files: () => [] });
+  const free = createServer();
+  await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
+  const { port } = free.address() as AddressInfo;
+  await new Promise((resolve) => free.close(resolve));
+  await inputs.remember();
+  inputs.set({ code: 'address-in-use', port: { number: port, taken: false } }, null);
+  await looks(3);
+  expect(told).toEqual([]);
+  inputs.set(null, null);
+  await inputs.remember();
+  inputs.set({ code: 'address-in-use', port: { number: port, taken: true, network: process.pid } }, null);
+  await looks(2);
   expect(told).toEqual([[[`port ${port}`], false]]);
   inputs.dispose();
 });

@@ -6,7 +6,7 @@ import { type BigIntStats, readFileSync } from 'node:fs';
 import { lstat, stat, statfs } from 'node:fs/promises';
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { ErrorCode } from '@relight/shared/errors';
-import { inodesOf } from './host/port-holder.ts';
+import { inodesOf, tablesOf } from './host/port-holder.ts';
 import { isFuse, readMountinfo } from './stages/proc.ts';
 import type { InputFile } from './input-files.ts';
 
@@ -27,13 +27,27 @@ export interface HeldInputsOptions {
   readonly onChanged: (what: readonly string[], container: boolean) => void;
 }
 
+interface HeldPort {
+  readonly number: number;
+  /** Somebody was seen to have it when the attempt failed. */
+  readonly taken: boolean;
+  /** A process that sees it. Default: it is a port of this host's network. */
+  readonly network?: number | undefined;
+}
+
+/** Why it is held, and the port that somebody else has. */
+export interface Held {
+  readonly code: ErrorCode;
+  readonly port: HeldPort | null;
+}
+
 type Seen = ReadonlyMap<string, string>;
 
 export class HeldInputs {
   readonly #options: HeldInputsOptions;
   readonly #abort = new AbortController();
   #held: ErrorCode | null = null;
-  #port: number | null = null;
+  #port: HeldPort | null = null;
   #vars: Readonly<Record<string, string>> | null = null;
   #before: Promise<Seen> | null = null;
   #looking = false;
@@ -51,10 +65,10 @@ export class HeldInputs {
   }
 
   /**
-   * @param held why it is held, and the port that somebody else has; null: it is not, and nothing is looked at
+   * @param held null: it is not, and nothing is looked at
    * @param vars of the attempt that failed
    */
-  set(held: { readonly code: ErrorCode; readonly port: number | null } | null, vars: Readonly<Record<string, string>> | null): void {
+  set(held: Held | null, vars: Readonly<Record<string, string>> | null): void {
     this.#vars = vars;
     this.#port = held?.port ?? null;
     this.#setCode(held?.code ?? null);
@@ -85,14 +99,18 @@ export class HeldInputs {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      const before = (await this.#before) ?? new Map();
+      const port = this.#port;
+      const before = new Map(await this.#before);
+      // When the attempt began nobody knew that a port would be missing.
+      if (port?.taken === true) before.set(keyOf(port), before.get(keyOf(port)) ?? taken);
       const now = await this.#look();
       const changed = [...now].filter(([what, seen]) => isChange(before.get(what), seen)).map(([what]) => what);
       const variables = await this.#changedVariables();
       if (this.#held === null || this.#abort.signal.aborted) return;
       this.#schedule();
+      // What is seen for the first time is what it is compared with from now on.
+      this.#before = Promise.resolve(changed.length === 0 ? new Map([...now, ...before]) : now);
       if (changed.length === 0 && variables.length === 0) return;
-      this.#before = Promise.resolve(now);
       const container = this.#options.files().some((file) => file.container && changed.includes(file.path));
       this.#options.onChanged([...changed, ...variables.map((name) => `variable ${name}`)], container);
     } finally {
@@ -110,7 +128,7 @@ export class HeldInputs {
       if (facts === null) seen.set(path, 'absent');
       else if (facts.isFile() || facts.isSymbolicLink()) seen.set(path, identityOf(facts));
     }
-    if (this.#port !== null) seen.set(`port ${this.#port}`, isListening(this.#port) ? taken : 'free');
+    if (this.#port !== null) seen.set(keyOf(this.#port), isListening(this.#port) ? taken : 'free');
     if (this.#held !== 'disk-full') return seen;
     for (const disk of this.#options.disks) {
       const facts = await statfs(disk).catch(() => null);
@@ -134,15 +152,16 @@ export class HeldInputs {
 
 const short = 'short';
 const taken = 'taken';
+const keyOf = ({ number }: HeldPort): string => `port ${number}`;
 /** What is looked at for the first time tells nothing, and neither does what has become worse. */
 const isChange = (before: string | undefined, now: string): boolean =>
   before !== undefined && before !== now && now !== short && now !== taken;
 
-/** In the host's network; never throws. */
-function isListening(port: number): boolean {
-  return ['tcp', 'tcp6'].some((table) => {
+/** Never throws. */
+function isListening({ number, network }: HeldPort): boolean {
+  return tablesOf('tcp', network).some((table) => {
     try {
-      return inodesOf(readFileSync(`/proc/net/${table}`, 'utf8'), port, 'tcp').length > 0;
+      return inodesOf(readFileSync(table, 'utf8'), number, 'tcp').length > 0;
     } catch {
       return false;
     }

@@ -3,7 +3,7 @@
  * carries out the effects. Decides nothing itself.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
-import { type ErrorCode, errorMessage, RelightError, toRelightError } from '@relight/shared/errors';
+import { errorMessage, RelightError, toRelightError } from '@relight/shared/errors';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import type { Logger } from 'pino';
 import type { MountProbes } from './checks/mount.ts';
@@ -15,17 +15,15 @@ import type { ContainerFacts, Engine } from './engine/engine.ts';
 import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { runOp } from './stages/run-op.ts';
 import { isExecuting } from './stages/proc.ts';
-import { HeldInputs } from './held-inputs.ts';
+import { type Held, HeldInputs } from './held-inputs.ts';
 import { inputFiles } from './input-files.ts';
 import { RunWatches } from './stages/run-watches.ts';
-import { holderOfTakenPort } from './stages/taken-port.ts';
+import { lastWords } from './stages/last-words.ts';
 import type { RunExit, Runs } from './stages/runs.ts';
-import { splitLines } from './stages/output.ts';
 import type { AcceleratorPort, StageContext } from './stages/stage.ts';
 import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
 import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
-import { parseRunId } from './supervisor/run-id.ts';
 import { afterReboot, durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
@@ -37,8 +35,6 @@ import type { WorkloadStore } from './workload-store.ts';
 
 /** An operation that does not end after its cancellation is given up; what it may still do is found by observation. */
 const cancelMsMax = 15_000;
-/** Of 200 lines, the most that is looked at, few are longer. */
-const lastLinesBytes = 64 * 1_024;
 /** A tick that changes nothing must not become a busy loop. */
 const tickMsMin = 20;
 
@@ -377,18 +373,15 @@ export class WorkloadLoop {
 
   /** What it said last goes with it: that is where the cause stands. */
   async #runExited(run: RunHandle, { exitCode, signal }: RunExit, containerAlive: boolean): Promise<void> {
-    const { runs, spec, secrets, logger } = this.#options;
-    const generation = parseRunId(run.runId)?.generation ?? this.#state.generation;
-    let lastLines: readonly string[] = [];
-    let portHolder: string | null = null;
-    try {
-      lastLines = splitLines(secrets.text(await runs.tail(run, spec.name, generation, lastLinesBytes)));
-      if (run.kind === 'process') portHolder = await holderOfTakenPort(lastLines, exitCode);
-    } catch (thrown) {
-      logger.warn({ run: run.runId, reason: errorMessage(thrown) }, 'the last lines of a run cannot be read');
-    }
-    const holder = portHolder === null ? {} : { portHolder };
-    this.send({ type: 'run-exited', runId: run.runId, exitCode, signal, containerAlive, lastLines, ...holder });
+    const { runs, engine, secrets, logger } = this.#options;
+    const words = await lastWords(run, exitCode, {
+      runs,
+      engine,
+      redact: (text) => secrets.text(text),
+      container: containerAlive ? this.#state.container : null,
+      onFault: (thrown) => logger.warn({ run: run.runId, reason: errorMessage(thrown) }, 'the last lines of a run cannot be read'),
+    });
+    this.send({ type: 'run-exited', runId: run.runId, exitCode, signal, containerAlive, ...words });
   }
 
   #onProbe(key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult): void {
@@ -421,10 +414,14 @@ export class WorkloadLoop {
 
 const variableRetryMs = 5_000;
 
-function heldBy({ phase, held }: WorkloadState): { readonly code: ErrorCode; readonly port: number | null } | null {
+function heldBy({ phase, held, container }: WorkloadState): Held | null {
   if (phase !== 'held' || held === null) return null;
   const { code, data } = held.failure;
-  return { code, port: typeof data['port'] === 'number' ? data['port'] : null };
+  const { port: number, holder } = data;
+  if (typeof number !== 'number') return { code, port: null };
+  // What the process asks for is a port of the container's network, what the engine publishes one of the host's.
+  const network = code === 'address-in-use' ? container?.pid : undefined;
+  return { code, port: { number, taken: typeof holder === 'string', network } };
 }
 
 /**

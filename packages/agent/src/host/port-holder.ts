@@ -1,11 +1,21 @@
-/** Who holds a port: the socket's inode from /proc/net, then the process that has it open. */
+/** Who holds a port: the socket's inode from /proc, then the process that has it open. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
-/** `python3 (pid 1234)`, or null when nobody is found: another user's process, seen without root, or another namespace. */
-export async function holderOfPort(port: number, protocol: 'tcp' | 'udp', procRoot = '/proc'): Promise<string | null> {
+export interface PortHolderOptions {
+  /** A process in whose network the port is, such as a container's first. Default: this host's. */
+  readonly network?: number | undefined;
+  readonly procRoot?: string;
+}
+
+/** `python3 (pid 1234)`, by this host's pids; null when nobody is found: another user's process, seen without root. */
+export async function holderOfPort(
+  port: number,
+  protocol: 'tcp' | 'udp',
+  { network, procRoot = '/proc' }: PortHolderOptions = {},
+): Promise<string | null> {
   const inodes = new Set<string>();
-  for (const table of [protocol, `${protocol}6`]) {
-    const text = await readFile(`${procRoot}/net/${table}`, 'utf8').catch(() => '');
+  for (const table of tablesOf(protocol, network, procRoot)) {
+    const text = await readFile(table, 'utf8').catch(() => '');
     for (const inode of inodesOf(text, port, protocol)) inodes.add(`socket:[${inode}]`);
   }
   if (inodes.size === 0) return null;
@@ -21,6 +31,12 @@ export async function holderOfPort(port: number, protocol: 'tcp' | 'udp', procRo
     }
   }
   return null;
+}
+
+/** Paths of the kernel's tables of sockets, as seen by `network`: every process has those of its own network. */
+export function tablesOf(protocol: 'tcp' | 'udp', network?: number, procRoot = '/proc'): readonly string[] {
+  const directory = network === undefined || network === 0 ? `${procRoot}/net` : `${procRoot}/${network}/net`;
+  return [`${directory}/${protocol}`, `${directory}/${protocol}6`];
 }
 
 /** Lines of /proc/net/tcp: `sl local_address rem_address st … inode`; state 0A is LISTEN. */

@@ -10,6 +10,7 @@ import type { Subject } from './evidence.ts';
 import { Gatherer } from './gatherer.ts';
 import { hostEvidence, type HostEvidenceOptions } from './host-evidence.ts';
 import { Incidents } from './incidents.ts';
+import { rayEvidence } from './ray-evidence.ts';
 import { IncidentStore } from './store.ts';
 
 export interface MakeIncidentsOptions {
@@ -44,6 +45,7 @@ export function makeIncidents(options: MakeIncidentsOptions): HostIncidents {
     containerOf,
     sources: [
       ...containerEvidence({ engine, runRoot: runRootOf(stateDir) }),
+      rayEvidence({ engine, runRoot: runRootOf(stateDir) }),
       ...hostEvidence({ clock, kernelLines, disks: [stateDir, '/', engineRoot], metrics: () => samples }),
     ],
     // Of every workload: the kernel's log and the host's know no borders.

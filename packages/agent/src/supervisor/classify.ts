@@ -1,6 +1,6 @@
 /**
  * What the last words of a run say about its failure: a stable code, at which level it is mended, and how often trying again
- * is worth it. Pure. The sentences are those of Ray 2.9 to 2.5x, libtpu, the NVIDIA tools, gcsfuse 2 and 3, libfuse and rclone.
+ * is worth it. Pure. The sentences are those of Ray 2.9 to 2.60, libtpu, the NVIDIA tools, gcsfuse 2 and 3, libfuse and rclone.
  */
 import { catalogue, type ErrorCode } from '@relight/shared/errors';
 
@@ -84,7 +84,7 @@ const rules: readonly Rule[] = [
     code: 'address-in-use',
     kinds: ['process'],
     within: nearEnd,
-    when: /address already in use|EADDRINUSE|port \d+ is already (?:in use|allocated)|Ray is trying to start at .* but is already running/i,
+    when: /address already in use|EADDRINUSE|port \d+ is already (?:in use|allocated)|Ray is trying to start at .* but is already running|cannot listen on port \d+/i,
   },
   {
     code: 'auth-failed',
