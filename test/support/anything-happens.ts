@@ -43,6 +43,7 @@ export const steps: Record<string, (world: SimulatedWorld) => void> = {
   fleetGrows: (world) => world.send({ type: 'fleet', size: 10_000 }),
   loseMount: (world) => world.loseMount(),
   stopEngine: (world) => world.stopEngine(),
+  containerSilent: (world) => world.send({ type: 'container-silent', reason: 'it says nothing about the container' }),
   engineBackAlone: (world) => world.startEngine(false),
   engineBack: (world) => world.startEngine(true),
   headDown: (world) => void (world.dependencyUp = false),

@@ -1,6 +1,6 @@
 /** Takes away everything that a private engine leaves on the machine, also when it was killed. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -18,7 +18,10 @@ export async function cleanDirectory(directory: string): Promise<void> {
   await waitFor(
     () => {
       const left = listProcesses().filter((found) => found.pid !== process.pid && isOurs(found));
-      for (const { pid } of left) signalProcess(pid, 'SIGKILL');
+      for (const { pid, cgroup } of left) {
+        signalProcess(pid, 'SIGKILL');
+        thaw(cgroup);
+      }
       return left.length === 0;
     },
     { timeoutMs: 15_000, everyMs: 50, what: `all processes of ${directory} to end` },
@@ -32,6 +35,13 @@ export async function cleanDirectory(directory: string): Promise<void> {
   const bridge = readIfThere(join(directory, 'bridge'));
   if (bridge !== undefined) await deleteBridge(bridge);
   await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** A process that is frozen (`docker pause`) under cgroup v1 hears of its killing when it is thawed. */
+function thaw(cgroup: string): void {
+  const path = /^\d+:freezer:(\/.*docker.*)$/m.exec(cgroup)?.[1];
+  const state = `/sys/fs/cgroup/freezer${path ?? ''}/freezer.state`;
+  if (path !== undefined && readIfThere(state)?.trim() === 'FROZEN') writeFileSync(state, 'THAWED');
 }
 
 /** Innermost first. Paths as /proc/self/mountinfo escapes them. */

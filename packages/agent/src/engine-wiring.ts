@@ -2,10 +2,12 @@
 import { toRelightError } from '@relight/shared/errors';
 import type { AgentContext } from './agent-context.ts';
 import { managedLabels } from './engine/create-options.ts';
-import type { ContainerFacts, Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
-import { EngineObserver } from './engine/observer.ts';
+import type { Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
+import { EngineObserver, type Look } from './engine/observer.ts';
 import type { EventKeeping } from './event-keeping.ts';
 import type { HostLevel } from './host-level.ts';
+import { FrozenExecs } from './host/frozen-execs.ts';
+import { silentAbout, silentConditions, silentReason } from './host/silent-container.ts';
 import { otherHands } from './incidents/other-hands.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
 import type { WorkloadWiring } from './workload-wiring.ts';
@@ -22,6 +24,7 @@ export interface EngineWiringOptions {
 export class EngineWiring {
   readonly #options: EngineWiringOptions;
   readonly #observer: EngineObserver;
+  readonly #frozenExecs: FrozenExecs;
   /** Until the first look: what fell, fell with the machine. */
   #afterBoot: boolean;
   /** Null before the first answer. */
@@ -43,10 +46,11 @@ export class EngineWiring {
       names: spec.workloads.map((workload) => workload.container.name),
       // After a reboot the containers fell with the machine, not by themselves.
       afterBoot: host.rebooted,
-      onObserved: (containers, afterOutage) => this.#observed(containers, afterOutage),
+      onObserved: (look) => this.#observed(look),
       onLost: (reason) => this.#lost(reason),
       onEvent: (event) => this.#heard(event),
     });
+    this.#frozenExecs = new FrozenExecs({ clock, logger, emit: (event) => options.events.emit(event) });
   }
 
   get state(): 'up' | 'down' {
@@ -79,20 +83,32 @@ export class EngineWiring {
     this.#observer.observe();
   }
 
-  #observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
+  #observed(look: Look): void {
     const { context, host, workloads, loops } = this.#options;
+    const { containers, silent } = look;
     if (this.#up !== true) this.#found();
     host.gate.engineIs(true, this.#reason);
     const own = containers.filter((facts) => facts.labels[managedLabels.agent] === context.identity.agentId);
-    workloads.seen(own);
+    workloads.seen(own, silent.length === 0);
     host.orphans.observed(own);
-    for (const loop of loops.values()) loop.observed(containers, afterOutage, this.#afterBoot);
+    const liveRestore = this.#info?.liveRestore ?? null;
+    host.conditions.set('engine', silentConditions(silent, context.clock.monotonic(), liveRestore, host.conditions.of('engine')));
+    for (const loop of loops.values()) {
+      const about = silentAbout(silent, loop.state, loop.spec.container.name);
+      loop.observed(look, this.#afterBoot, about === undefined ? null : silentReason(about, liveRestore));
+      if (about !== undefined) this.#letFrozenExecsBegin(loop, about.id);
+    }
     this.#afterBoot = false;
     const awaited = [...loops.values()].filter(({ spec: { container } }) => container.adopt !== undefined && container.image === '');
     const come = awaited.filter(({ spec }) => containers.some(({ name }) => name === spec.container.name));
     if (come.length > 0) void workloads.adopt(come).then((adopted) => (adopted ? this.#observer.observe() : undefined));
     // No line leaves before: the uplink starts after the first look.
     void workloads.learnSecrets(own).then(this.#onFirstLook);
+  }
+
+  /** What a person has told to be left alone is left frozen as well. */
+  #letFrozenExecsBegin({ state, spec }: WorkloadLoop, containerId: string): void {
+    if (state.pause === null) void this.#frozenExecs.letBegin(containerId, spec.container.name, spec.name);
   }
 
   #found(): void {
@@ -117,6 +133,8 @@ export class EngineWiring {
       events.emit({ kind: 'engine.lost', severity: 'error', message: `the engine does not answer: ${reason}`, data: {} });
     this.#up = false;
     this.#reason = reason;
+    // Of single containers nobody can say anything now.
+    host.conditions.set('engine', []);
     for (const loop of loops.values()) loop.send({ type: 'engine-lost', reason });
     host.gate.engineIs(false, reason);
     this.#onFirstLook();
@@ -127,6 +145,10 @@ export class EngineWiring {
     // While the engine is asked what happened, the host is.
     if (event.type === 'container') host.gate.glance();
     const loop = loops.get(event.attributes[managedLabels.workload] ?? '');
+    const paused = event.type === 'container' && event.action === 'pause';
+    const ofPaused = paused ? [...loops.values()].find(({ state }) => state.container?.id === event.id) : undefined;
+    // Before anybody hangs over it. The freezer tells whether there is anything to do.
+    if (ofPaused !== undefined) this.#letFrozenExecsBegin(ofPaused, event.id);
     const order = loop === undefined ? null : otherHands(event, loop.state);
     if (order !== null) events.incidents.incidents.observe(order);
     if (event.type === 'image') {

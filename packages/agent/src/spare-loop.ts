@@ -52,6 +52,7 @@ export class SpareLoop {
   readonly #queue: SpareEvent[] = [];
   #state: SpareState;
   #draining = false;
+  #silent = false;
   #vars: Readonly<Record<string, string>> = {};
   #tick: Timer | null = null;
   #main = '';
@@ -78,8 +79,11 @@ export class SpareLoop {
     this.#feed({ type: 'main', main: word });
   }
 
-  observed(containers: readonly ContainerFacts[], afterOutage: boolean): void {
-    this.#feed({ type: 'observed', containers, afterOutage });
+  /** `silent`: ids of those that the engine says nothing about; a spare among them is neither gone nor to be had. */
+  observed(containers: readonly ContainerFacts[], silent: ReadonlySet<string>, afterOutage: boolean): void {
+    this.#silent = silent.has(this.#state.container?.id ?? '');
+    if (this.#silent) this.#settle();
+    else this.#feed({ type: 'observed', containers, afterOutage });
   }
 
   status(): SpareStatus {
@@ -158,7 +162,7 @@ export class SpareLoop {
 
   #settle(): void {
     const { spec, clock, now } = this.#options;
-    const offer = offerOf(this.#state);
+    const offer = this.#silent ? null : offerOf(this.#state);
     const { generation } = this.#state;
     const event: SupervisorEvent = { type: 'spare', generation, offer };
     const text = JSON.stringify(event);

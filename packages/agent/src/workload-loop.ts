@@ -12,6 +12,7 @@ import type { DesiredProbe, Prober } from './checks/prober.ts';
 import type { SecretValues } from './config/secret-values.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
+import type { Look } from './engine/observer.ts';
 import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { runOp } from './stages/run-op.ts';
 import { isExecuting } from './stages/proc.ts';
@@ -145,12 +146,17 @@ export class WorkloadLoop {
     this.#settle();
   }
 
-  observed(containers: readonly ContainerFacts[], afterOutage: boolean, afterBoot = false): void {
+  /** `silence`: why nothing is known of this workload's container, although the engine answers. */
+  observed({ containers, silent, afterOutage }: Look, afterBoot: boolean, silence: string | null): void {
     const { spec } = this.#options;
     const own = containers.filter((facts) => facts.labels['relight.workload'] === spec.name || facts.name === spec.container.name);
-    this.#compareSpec(own);
-    this.send({ type: 'observed', containers: own, afterOutage, ...(afterBoot ? { afterBoot } : {}) });
-    this.#spare?.observed(own, afterOutage);
+    if (silence === null) {
+      this.#compareSpec(own);
+      this.send({ type: 'observed', containers: own, afterOutage, ...(afterBoot ? { afterBoot } : {}) });
+    } else {
+      this.send({ type: 'container-silent', reason: silence });
+    }
+    this.#spare?.observed(own, new Set(silent.map(({ id }) => id)), afterOutage);
   }
 
   /** Once: does what runs come from another configuration than the present one? */

@@ -103,10 +103,11 @@ export class WorkloadWiring {
     this.#earlierLogs.follow();
   }
 
-  /** The logs of what the engine has shown. `own`: all containers that carry our owner id. */
-  seen(own: readonly ContainerFacts[]): void {
+  /** The logs of what the engine has shown. `own`: those that carry our owner id; `all`: there are no others. */
+  seen(own: readonly ContainerFacts[], all: boolean): void {
     for (const facts of own) this.#containerLogs.seen(facts);
-    void this.#earlierLogs.observed(own);
+    // What runs in the others may still write.
+    if (all) void this.#earlierLogs.observed(own);
   }
 
   /** Resolves when what must not be shown of these containers is known. Never rejects. */

@@ -7,6 +7,7 @@ import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DockerClient } from './docker-client.ts';
+import { runToEnd } from './exec.ts';
 import { pullImage } from './pull.ts';
 
 /** A server in place of the engine, for what a real one cannot be brought to do on request. */
@@ -52,6 +53,27 @@ describe('DockerClient', () => {
     requests = [];
     await ask();
     expect(requests).toEqual(['GET /version', 'GET /v1.47/info']);
+  });
+
+  describe('a command that does not end in time', () => {
+    /** The engine takes the start in and does not answer it. */
+    const runWhile = (running: object): Promise<unknown> => {
+      answer = ({ url }, response) => {
+        if (url?.endsWith('/exec') === true) response.end('{"Id":"e1"}');
+        else if (url?.endsWith('/json') === true) response.end(JSON.stringify(running));
+      };
+      return runToEnd(client, 'c1', { argv: ['true'] }, { timeoutMs: 200 });
+    };
+
+    it('is the command’s doing when it runs', async () => {
+      const elsewhere = { Running: true, ExitCode: null, Pid: process.pid, ContainerID: 'c'.repeat(64) };
+      await expect(runWhile(elsewhere)).rejects.toMatchObject({ code: 'stage-timeout', data: { killed: false } });
+    });
+
+    it('is the engine’s when it has not begun: its container was paused in that moment', async () => {
+      const half = { Running: true, ExitCode: null, Pid: 0, ContainerID: 'c'.repeat(64) };
+      await expect(runWhile(half)).rejects.toMatchObject({ code: 'engine-timeout' });
+    });
   });
 
   it('refuses an engine that is too old', async () => {

@@ -52,6 +52,8 @@ export async function runToEnd(client: DockerClient, id: string, exec: ExecOptio
     }
     if (!(error instanceof RelightError) || error.code !== 'engine-timeout') throw error;
     const killed = await killExec(client, started);
+    // The command does not run: the engine hangs over its beginning.
+    if (killed === null) throw error;
     throw new RelightError('stage-timeout', `${exec.argv.join(' ').slice(0, 100)} did not end within ${timeoutMs} ms`, {
       cause: error,
       data: { timeoutMs, killed },
@@ -91,22 +93,27 @@ async function exitCode(client: DockerClient, connection: Connection, execId: st
   }
 }
 
-/** Engine 20.10 reports a program that cannot be started as output and exit code 126 or 127. */
+/** Engine 20.10 reports a program that cannot be started as output and exit code 126 or 127; runc, which sees the pause first, in words of its own. */
+const notStarted = /^(?:OCI runtime exec failed|cannot exec in a paused )/;
+
 function finish(output: { readonly stdout: string; readonly stderr: string }, code: number): ExecResult {
-  if ((code === 126 || code === 127) && output.stdout.startsWith('OCI runtime exec failed'))
-    throw refusal('exec', 400, output.stdout.trim());
+  if ((code === 126 || code === 127) && notStarted.test(output.stdout)) throw refusal('exec', 400, output.stdout.trim());
   return { exitCode: code, ...output };
 }
 
-/** Fails when the engine does not answer. True: it is over, or was sent SIGKILL. An exec is a session leader, so its process group is what it started, except for what left the group. */
-async function killExec(client: DockerClient, execId: string): Promise<boolean> {
+/**
+ * Fails when the engine does not answer. True: it is over, or was sent SIGKILL. Null: it has not begun. An exec is a session leader, so its
+ * process group is what it started, except for what left the group.
+ */
+async function killExec(client: DockerClient, execId: string): Promise<boolean | null> {
   const { Running, Pid, ContainerID } = await client.call('other', { timeoutMs: killTimeoutMs }, (connection) =>
     inspectExec(connection, execId),
   );
   if (!Running) return true;
+  if (Pid === 0) return null;
   // The pid is the engine's word from a moment ago: only a process in this very container is killed.
   const cgroup = await readFile(`/proc/${Pid}/cgroup`, 'utf8').catch(() => '');
-  if (Pid <= 1 || !cgroup.includes(ContainerID)) return false;
+  if (Pid === 1 || !cgroup.includes(ContainerID)) return false;
   try {
     process.kill(-Pid, 'SIGKILL');
   } catch (error) {

@@ -4,12 +4,17 @@
  *
  * An engine that refuses connections may have taken its containers down with it: the first look after that says
  * `afterOutage`. An engine that merely does not answer (hung, paused) cannot, so its silence excuses nobody's death.
+ *
+ * An engine that lists, and says nothing about one container, holds a lock on that one (20.10 does when a `docker pause` meets an exec that
+ * begins). That is said of this container alone (silent-containers.ts), and only after a second list: one that begins to hang as a
+ * whole looks the same at first.
  */
 import { delay, type Clock, type Timer } from '@relight/shared/clock';
-import { toRelightError } from '@relight/shared/errors';
+import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Logger } from 'pino';
 import { isRetiredName } from '../supervisor/retired-name.ts';
 import type { ContainerFacts, Engine, EngineEvent } from './engine.ts';
+import { SilentContainers, type SilentContainer } from './silent-containers.ts';
 
 const relistMs = 10_000;
 const callMs = 5_000;
@@ -22,6 +27,14 @@ const retryMsMax = 1_000;
  */
 const wakingActions: ReadonlySet<string> = new Set(['die', 'destroy', 'oom', 'pause', 'unpause']);
 
+/** What one look has seen. */
+export interface Look {
+  readonly containers: readonly ContainerFacts[];
+  /** They are there; the engine says nothing more about them. */
+  readonly silent: readonly SilentContainer[];
+  readonly afterOutage: boolean;
+}
+
 export interface ObserverOptions {
   readonly engine: Engine;
   readonly clock: Clock;
@@ -31,7 +44,7 @@ export interface ObserverOptions {
   readonly names: readonly string[];
   /** The machine has booted since we last looked: containers fell with it. */
   readonly afterBoot: boolean;
-  readonly onObserved: (containers: readonly ContainerFacts[], afterOutage: boolean) => void;
+  readonly onObserved: (look: Look) => void;
   readonly onLost: (reason: string) => void;
   readonly onEvent: (event: EngineEvent) => void;
 }
@@ -45,11 +58,14 @@ export class EngineObserver {
   #up: boolean | null = null;
   #retries = 0;
   #known: ReadonlySet<string> = new Set();
+  readonly #silent: SilentContainers;
   #relist: Timer | null = null;
 
   constructor(options: ObserverOptions) {
     this.#options = options;
     this.#outage = options.afterBoot;
+    const { engine, clock } = options;
+    this.#silent = new SilentContainers({ engine, clock, onAnswer: () => this.observe() });
   }
 
   /** Null before the first answer. */
@@ -63,6 +79,7 @@ export class EngineObserver {
 
   stop(): void {
     this.#stop.abort();
+    this.#silent.clear();
     this.#relist?.cancel();
   }
 
@@ -87,15 +104,16 @@ export class EngineObserver {
   async #look(): Promise<void> {
     const { clock, onObserved } = this.#options;
     try {
-      const containers = await this.#read();
+      const seen = await this.#read();
       const afterOutage = this.#outage;
       this.#outage = false;
       this.#up = true;
       this.#retries = 0;
       this.#relist = clock.after(relistMs, () => this.observe());
-      onObserved(containers, afterOutage);
+      onObserved({ ...seen, afterOutage });
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
+      this.#silent.clear();
       const error = toRelightError(thrown, 'engine-error');
       this.#lost(error.message, error.code === 'engine-unreachable');
       const waitMs = Math.min(retryMsMax, retryMsMin * 2 ** this.#retries);
@@ -104,19 +122,50 @@ export class EngineObserver {
     }
   }
 
-  async #read(): Promise<readonly ContainerFacts[]> {
+  async #read(): Promise<Omit<Look, 'afterOutage'>> {
+    const { clock, ownerId, names } = this.#options;
+    const askedAt = clock.monotonic();
+    // What was there at the last look is inspected while the lists are made: a death costs one round trip, not two.
+    const [lists, known] = await Promise.all([this.#lists(), this.#inspectAll([...this.#known])]);
+    const listed = new Set([...lists.values()].flat());
+    const fresh = [...listed].filter((id) => !this.#known.has(id) && !this.#silent.has(id));
+    const answers = [...known, ...(await this.#inspectAll(fresh))];
+    const unanswered = answers.filter(({ facts }) => facts === 'no answer');
+    if (unanswered.length > 0) await this.#lists();
+    for (const { id } of unanswered) this.#silent.add(id, askedAt);
+    this.#silent.keep(listed);
+    const facts = answers.flatMap((answer) => (answer.facts === null || answer.facts === 'no answer' ? [] : [answer.facts]));
+    this.#known = new Set(facts.map((container) => container.id));
+    return {
+      containers: facts.filter((container) => container.labels['relight.agent'] === ownerId || names.includes(container.name)),
+      silent: this.#silent.list((id) => names.find((name) => lists.get(name)?.includes(id)) ?? null),
+    };
+  }
+
+  /** Ids by the configured name; under '' those that are ours by label. */
+  async #lists(): Promise<ReadonlyMap<string, readonly string[]>> {
     const { engine, ownerId, names } = this.#options;
     const call = { timeoutMs: callMs, signal: this.#stop.signal };
-    // What was there at the last look is inspected while the lists are made: a death costs one round trip, not two.
-    const [lists, known] = await Promise.all([
-      Promise.all([engine.list({ labels: { 'relight.agent': ownerId } }, call), ...names.map((name) => engine.list({ name }, call))]),
-      Promise.all([...this.#known].map((id) => engine.inspect(id, call))),
-    ]);
-    const fresh = [...new Set(lists.flat())].filter((id) => !this.#known.has(id));
-    const inspected = [...known, ...(await Promise.all(fresh.map((id) => engine.inspect(id, call))))];
-    const facts = inspected.filter((container) => container !== null);
-    this.#known = new Set(facts.map((container) => container.id));
-    return facts.filter((container) => container.labels['relight.agent'] === ownerId || names.includes(container.name));
+    return new Map<string, readonly string[]>(
+      await Promise.all([
+        engine.list({ labels: { 'relight.agent': ownerId } }, call).then((ids) => ['', ids] as const),
+        ...names.map((name) => engine.list({ name }, call).then((ids) => [name, ids] as const)),
+      ]),
+    );
+  }
+
+  #inspectAll(ids: readonly string[]): Promise<readonly { readonly id: string; readonly facts: ContainerFacts | 'no answer' | null }[]> {
+    return Promise.all(ids.map(async (id) => ({ id, facts: await this.#inspect(id) })));
+  }
+
+  /** Null: there is no such container. */
+  async #inspect(id: string): Promise<ContainerFacts | 'no answer' | null> {
+    try {
+      return await this.#options.engine.inspect(id, { timeoutMs: callMs, signal: this.#stop.signal });
+    } catch (thrown) {
+      if (thrown instanceof RelightError && thrown.code === 'engine-timeout') return 'no answer';
+      throw thrown;
+    }
   }
 
   #lost(reason: string, refused: boolean): void {

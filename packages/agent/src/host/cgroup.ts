@@ -50,12 +50,47 @@ export function locateCgroup(
   return unified === undefined ? null : { version: 2, cpu: unified, memory: unified, pids: unified };
 }
 
+/** Where a container is frozen as a whole. */
+export interface Freezer {
+  readonly version: 1 | 2;
+  /** The container's. */
+  readonly directory: string;
+  /** Of the process that the memberships are of: the same, or below it. */
+  readonly home: string;
+}
+
+/** Null: for the reasons of `locateCgroup`. */
+export function locateFreezer(memberships: readonly Membership[], mounts: readonly MountEntry[], containerId: string): Freezer | null {
+  const among = (version: 1 | 2, membership: Membership | undefined, mount: MountEntry | undefined): Freezer | null => {
+    const container = directory(membership, mount, containerId);
+    if (membership === undefined || mount === undefined || container === undefined) return null;
+    return { version, directory: container, home: below(mount, membership.path) ?? container };
+  };
+  const v1 = among(
+    1,
+    memberships.find(({ controllers }) => controllers.includes('freezer')),
+    mounts.find(({ fsType, superOptions }) => fsType === 'cgroup' && superOptions?.includes('freezer') === true),
+  );
+  const unified = memberships.find(({ controllers }) => controllers.length === 0);
+  return (
+    v1 ??
+    among(
+      2,
+      unified,
+      mounts.find(({ fsType }) => fsType === 'cgroup2'),
+    )
+  );
+}
+
 function directory(membership: Membership | undefined, mount: MountEntry | undefined, containerId: string): string | undefined {
   if (membership === undefined || mount === undefined) return undefined;
   const parts = membership.path.split('/');
   const depth = parts.findIndex((part) => part.includes(containerId));
   if (depth < 0 || parts.includes('..')) return undefined;
-  const path = parts.slice(0, depth + 1).join('/');
+  return below(mount, parts.slice(0, depth + 1).join('/'));
+}
+
+function below(mount: MountEntry, path: string): string | undefined {
   if (mount.root === '/') return mount.mountPoint + path;
   return path.startsWith(`${mount.root}/`) ? mount.mountPoint + path.slice(mount.root.length) : undefined;
 }

@@ -16,6 +16,7 @@ it('every condition of the host watch has its row in docs/operations.md', () => 
     'state-probe.ts',
     'read-only.ts',
     'container-survey.ts',
+    'silent-container.ts',
     'watch.ts',
     'cloud/notice.ts',
     ...kernel.map((file) => `kernel-log/${file}`),

@@ -21,6 +21,8 @@ export type SupervisorEvent =
       readonly afterBoot?: true;
     }
   | { readonly type: 'engine-lost'; readonly reason: string }
+  /** The engine answers, but says nothing about this workload's container. `reason`: the whole sentence. */
+  | { readonly type: 'container-silent'; readonly reason: string }
   /**
    * The kernel killed a process of the container for want of memory; the container may live on. Told by the kernel log (which
    * process, whose limit) and by the engine (`process` null), in any order: one killing is counted once.
@@ -83,7 +85,7 @@ export type Effect =
   | { readonly kind: 'run'; readonly opId: number; readonly op: Op }
   | { readonly kind: 'cancel'; readonly opId: number }
   | { readonly kind: 'emit'; readonly event: EmittedEvent }
-  /** Ask the engine now; an `observed` or `engine-lost` follows. */
+  /** Ask the engine now; an `observed`, `container-silent` or `engine-lost` follows. */
   | { readonly kind: 'observe' }
   | { readonly kind: 'probe-mount'; readonly mount: string }
   /** Remove containers of ours that nobody needs any more. */

@@ -64,6 +64,21 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   sweep(work, ours);
 }
 
+/** The engine answers, but not about this container: as good as no engine, for this workload alone. */
+export function onContainerSilent(work: Work, { reason }: { readonly reason: string }): void {
+  const { op } = work.state;
+  // What our own hand does keeps the engine busy with it; the end of that tells.
+  if (op === null || !ownHand.has(op.op.kind)) onEngineLost(work, reason);
+}
+
+/** Silence says nothing about the container: whatever is under way goes on or fails by itself. */
+export function onEngineLost(work: Work, reason: string): void {
+  const { engine, phase, pause } = work.state;
+  if (!engine.up && engine.reason === reason && (pause !== null || phase === 'unknown')) return;
+  work.set({ engine: { up: false, reason, since: engine.up ? work.now : engine.since }, pendingFailure: null, unanswered: [] });
+  if (pause === null) work.enter('unknown', reason);
+}
+
 function known(facts: ContainerFacts): KnownContainer {
   const running = facts.status === 'running' || facts.status === 'paused';
   return {

@@ -14,6 +14,7 @@ const words: Words = {
   observed: (event, { before }) =>
     `the engine says: ${containersText(event, before)}${event.afterOutage ? '; it was away in between' : ''}`,
   'engine-lost': ({ reason }) => `the engine does not answer: ${reason}`,
+  'container-silent': ({ reason }) => reason,
   'op-done': opDoneText,
   'run-exited': (event, { before }) =>
     `a run ended: ${kindOfRun(event.runId, before)}, ${exitText(event)}${event.containerAlive ? '' : '; the container seems dead'}`,

@@ -54,6 +54,7 @@ export const opKey = (op: Op): string =>
 
 const outsideTypes: ReadonlySet<SupervisorEvent['type']> = new Set([
   'engine-lost',
+  'container-silent',
   'image-changed',
   'pause',
   'resume',

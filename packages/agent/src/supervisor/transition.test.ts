@@ -489,6 +489,54 @@ test('a container that died while the engine hung: its process dying with it is 
   expect(world.state.restarts).toEqual({ process: 0, container: 1, host: 0 });
 });
 
+describe('the engine says nothing about the container alone', () => {
+  const silence = { type: 'container-silent', reason: 'it says nothing about the container' } as const;
+
+  test('unknown: nothing is begun whatever happens meanwhile, nothing is made anew, and what lived on is as it was', () => {
+    const world = ready();
+    world.send(silence);
+    expect(world.state).toMatchObject({ phase: 'unknown', reason: silence.reason });
+    const { container, readyAt } = world.state;
+    world.killProcess();
+    world.send({ type: 'restart', level: 'container', reason: 'test' });
+    world.advance(600_000);
+    world.send(silence);
+    expect({ pending: world.pending, ops: opKinds(world) }).toEqual({ pending: null, ops: [] });
+    expect(world.state).toMatchObject({ phase: 'unknown', container: { id: container?.id } });
+    expect(readyAt).not.toBeNull();
+  });
+
+  test('answered again, it is ready without anything done', () => {
+    const world = ready();
+    const before = structuredClone({ container: world.state.container, process: world.state.process, restarts: world.state.restarts });
+    world.send(silence);
+    world.advance(600_000);
+    world.observe();
+    expect(world.settle()).toBe(true);
+    expect(opKinds(world)).toEqual([]);
+    expect({ container: world.state.container, process: world.state.process, restarts: world.state.restarts }).toEqual(before);
+  });
+
+  test('while our own hand is at the container, its end tells', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.observe();
+    while (world.pending?.op.kind !== 'start') world.finishOp();
+    world.send(silence);
+    expect(world.state.phase).toBe('creating');
+    expect(world.settle()).toBe(true);
+  });
+
+  test('an engine that then falls silent as a whole is what is told, and the other way round', () => {
+    const world = ready();
+    world.send(silence);
+    world.send({ type: 'engine-lost', reason: 'refused' });
+    expect(world.state.reason).toBe('the engine does not answer: refused');
+    world.send(silence);
+    expect(world.state.reason).toBe(silence.reason);
+    expect(world.events.filter(({ kind, data }) => kind === 'workload.phase-changed' && data['to'] === 'unknown')).toHaveLength(1);
+  });
+});
+
 describe('adoption', () => {
   test('an agent killed and started again restarts nothing', () => {
     const world = ready();

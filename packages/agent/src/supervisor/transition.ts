@@ -11,7 +11,7 @@ import { classify, portOf } from './classify.ts';
 import { suspectDependency } from './dependency.ts';
 import { fail, failureWith, leaveReady, restartUncounted } from './failure.ts';
 import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } from './host-word.ts';
-import { onObserved } from './observe.ts';
+import { onContainerSilent, onEngineLost, onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
 import { adviseStaging } from './staging.ts';
@@ -25,7 +25,8 @@ type Handlers = { readonly [T in SupervisorEvent['type']]: (work: Work, event: E
 const handlers: Handlers = {
   tick: () => {},
   observed: (work, event) => onObserved(work, event.containers, event.afterOutage, event.afterBoot),
-  'engine-lost': onEngineLost,
+  'engine-lost': (work, { reason }) => onEngineLost(work, `the engine does not answer: ${reason}`),
+  'container-silent': onContainerSilent,
   oom: onOom,
   gate: onGate,
   drain: onDrain,
@@ -126,13 +127,6 @@ function startDeadline(work: Work): void {
   work.cancelOp();
   const message = `not ready before the start deadline; it was ${work.state.phase}: ${work.state.reason}`;
   fail(work, failureWith('start-deadline', message));
-}
-
-function onEngineLost(work: Work, event: { readonly reason: string }): void {
-  if (!work.state.engine.up && work.state.phase === 'unknown') return;
-  work.set({ engine: { up: false, reason: event.reason, since: work.now }, pendingFailure: null, unanswered: [] });
-  // Silence of the engine says nothing about the container: whatever is under way goes on or fails by itself.
-  if (work.state.pause === null) work.enter('unknown', `the engine does not answer: ${event.reason}`);
 }
 
 /** What held it may be different now: tried at once. */

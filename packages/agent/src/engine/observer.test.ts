@@ -1,0 +1,170 @@
+/** Looks at an engine that says what the test wants. */
+import { delay } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import type { CallOptions, ContainerFacts, Engine } from './engine.ts';
+import { EngineObserver } from './observer.ts';
+
+class World {
+  readonly clock = new ManualClock();
+  containers = ['one', 'two'];
+  /** What gives no answer until its deadline: ids for an inspect, `list` for a list. */
+  readonly stuck = new Set<string>();
+  readonly asked: string[] = [];
+  /** Calls to an earlier engine process are never answered. */
+  engineProcess = 1;
+  /** The last list of a look has been answered. */
+  onListed: () => void = () => {};
+  readonly seen: (string | { readonly containers: readonly string[]; readonly silent: readonly string[] })[] = [];
+  readonly observer: EngineObserver;
+
+  constructor() {
+    this.observer = new EngineObserver({
+      engine: this.#engine(),
+      clock: this.clock,
+      logger: pino({ enabled: false }),
+      ownerId: 'me',
+      names: ['name of two'],
+      afterBoot: false,
+      onObserved: ({ containers, silent }) =>
+        this.seen.push({ containers: containers.map(({ id }) => id), silent: silent.map(({ id, name }) => `${id} (${name})`) }),
+      onLost: (reason) => this.seen.push(reason),
+      onEvent: () => {},
+    });
+  }
+
+  #engine(): Engine {
+    const call = async <T>(what: string, { timeoutMs = 10_000, signal }: CallOptions, answer: () => T): Promise<T> => {
+      this.asked.push(what);
+      const { engineProcess } = this;
+      for (const until = this.clock.monotonic() + timeoutMs; this.stuck.has(what) || engineProcess !== this.engineProcess;) {
+        if (this.clock.monotonic() >= until) throw new RelightError('engine-timeout', `${what}: no answer`);
+        await delay(this.clock, 50, signal);
+      }
+      return answer();
+    };
+    const partial: Pick<Engine, 'list' | 'inspect' | 'events'> = {
+      list: ({ name }, options = {}) =>
+        call('list', options, () => {
+          if (name === undefined) return this.containers;
+          this.onListed();
+          return this.containers.filter((id) => name === `name of ${id}`);
+        }),
+      inspect: (id, options = {}) => call(id, options, () => (this.containers.includes(id) ? facts(id) : null)),
+      events: opened,
+    };
+    return partial as Engine;
+  }
+
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 50) {
+      this.clock.advance(50);
+      for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
+    }
+  }
+
+  async started(): Promise<this> {
+    this.observer.start();
+    await this.pass(100);
+    if (this.seen.length === 0) throw new Error('there was no first look');
+    return this;
+  }
+}
+
+const facts = (id: string): ContainerFacts =>
+  ({ id, name: `name of ${id}`, labels: { 'relight.agent': 'me' }, status: 'running' }) as unknown as ContainerFacts;
+
+/** A stream that opens and then says nothing. */
+async function* opened(signal: AbortSignal, onOpen: () => void): AsyncGenerator<never> {
+  onOpen();
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  yield* [];
+}
+
+const twoIsSilent = { containers: ['one'], silent: ['two (name of two)'] };
+
+test('one container about which the engine says nothing is silent alone, and heard again as soon as there is an answer', async () => {
+  const world = await new World().started();
+  world.stuck.add('two');
+  await world.pass(16_000);
+  expect(world.seen.slice(-1)).toEqual([twoIsSilent]);
+  expect(world.seen.filter((look) => typeof look === 'string')).toEqual([]);
+  expect(world.observer.up).toBe(true);
+  world.stuck.delete('two');
+  await world.pass(200);
+  expect(world.seen.at(-1)).toEqual({ containers: ['one', 'two'], silent: [] });
+  world.observer.stop();
+});
+
+test('looks do not wait for it, and the engine does not gather askers: one call a minute', async () => {
+  const world = await new World().started();
+  world.stuck.add('two');
+  await world.pass(16_000);
+  world.asked.length = 0;
+  const looks = world.seen.length;
+  await world.pass(300_000);
+  expect(world.seen.length - looks).toBeGreaterThanOrEqual(29);
+  const asked = world.asked.filter((what) => what === 'two').length;
+  expect(asked).toBeGreaterThanOrEqual(4);
+  expect(asked).toBeLessThanOrEqual(5);
+  world.observer.stop();
+});
+
+test('it is told with the first look already, also by an agent that has never seen it', async () => {
+  const world = new World();
+  world.stuck.add('two');
+  world.observer.start();
+  await world.pass(6_000);
+  expect(world.seen).toEqual([twoIsSilent]);
+  world.observer.stop();
+});
+
+test('one that is no longer listed is gone, and nobody asks for it any more', async () => {
+  const world = await new World().started();
+  world.stuck.add('two');
+  await world.pass(16_000);
+  world.containers = ['one'];
+  await world.pass(11_000);
+  expect(world.seen.at(-1)).toEqual({ containers: ['one'], silent: [] });
+  world.asked.length = 0;
+  await world.pass(120_000);
+  expect(world.asked).not.toContain('two');
+  world.observer.stop();
+});
+
+test('an engine that hangs as a whole is lost, and of no container is said that it is silent', async () => {
+  const world = await new World().started();
+  for (const what of ['list', 'one', 'two']) world.stuck.add(what);
+  await world.pass(40_000);
+  expect(world.seen.slice(1).every((look) => look === 'list: no answer')).toBe(true);
+  world.stuck.clear();
+  const looks = world.seen.length;
+  await world.pass(6_500);
+  expect(world.seen.slice(looks).find((look) => typeof look !== 'string')).toEqual({ containers: ['one', 'two'], silent: [] });
+  world.observer.stop();
+});
+
+test('one that begins to hang between its list and its other answers is lost as a whole, too', async () => {
+  const world = await new World().started();
+  world.onListed = () => ['list', 'one', 'two'].forEach((what) => world.stuck.add(what));
+  await world.pass(40_000);
+  expect(world.seen.slice(1).length).toBeGreaterThan(0);
+  expect(world.seen.slice(1).every((look) => look === 'list: no answer')).toBe(true);
+  world.observer.stop();
+});
+
+test('what was silent before the engine went away is asked about anew when it is back', async () => {
+  const world = await new World().started();
+  world.stuck.add('two');
+  await world.pass(16_000);
+  world.stuck.add('list');
+  await world.pass(20_000);
+  expect(world.seen.at(-1)).toBe('list: no answer');
+  world.engineProcess = 2;
+  world.stuck.clear();
+  await world.pass(6_500);
+  expect(world.seen.at(-1)).toEqual({ containers: ['one', 'two'], silent: [] });
+  world.observer.stop();
+});
