@@ -1,9 +1,13 @@
 /** Real Ray in real containers: what falls comes back, in the head's own eyes. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { at } from '../support/bystander.ts';
 import { type Lab, startLab } from '../support/lab.ts';
 import { listProcesses, signalProcess } from '../support/processes.ts';
 import { faults, findPid, pidOf, programs, runningNode } from '../support/real/faults.ts';
+import { startImported } from '../support/real/imported.ts';
+import type { NetworkHolder } from '../support/real/network-holder.ts';
 import { joinCommand, mountPoint, RayCluster, type RayWorker } from '../support/real/ray-cluster.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -89,6 +93,19 @@ describe('a worker comes back', () => {
     expect(kinds).toContain('check.failed');
   });
 
+  test('when its raylet is well, ALIVE for the head, and of no use: its agent hangs', async () => {
+    const container = await one.bystander.container();
+    const node = await runningNode(one);
+    const { kinds } = await recovers(one, async () => {
+      signalProcess(await pidOf(one, dashboardAgent), 'SIGSTOP');
+      await one.bystander.phase('degraded');
+      expect(await one.alive()).toContain(node);
+      expect(await runningNode(one)).toBe(node);
+    });
+    expect(kinds).toContain('check.failed');
+    expect((await one.bystander.container()).id).toBe(container.id);
+  });
+
   test('when its gcsfuse is killed', async () => {
     const { kinds } = await recovers(one, async () => signalProcess(await pidOf(one, gcsfuse), 'SIGKILL'));
     expect(kinds).toContain('mount.lost');
@@ -122,6 +139,9 @@ describe('a head that is lost', () => {
       const ready = await worker.bystander.next(marks[i] ?? 0, 'workload.ready', undefined, 120_000);
       expect(await worker.alive()).toEqual([await runningNode(worker)]);
       expect((await worker.bystander.status()).restarts).toEqual(waiting[i]?.restarts);
+      // In the same container, over what the cluster before has left in it.
+      expect((await worker.bystander.exec('ls', '/tmp/ray')).match(/^session_2/gm)?.length).toBeGreaterThan(1);
+      expect(await worker.bystander.exec('cat', '/tmp/ray/ray_current_cluster')).toBe(`${cluster.headAddress}:6379`);
       expect(at(ready)).toBeGreaterThan(backAt);
     }
   });
@@ -157,19 +177,52 @@ async function isJoined(worker: RayWorker): Promise<boolean> {
   return pid !== undefined && (await worker.alive()).includes(await runningNode(worker));
 }
 
-test('a port that another program holds: the worker tries again, and joins when it is free', async () => {
+/** Somebody else's program on a machine's port. */
+async function holdPort(machine: NetworkHolder, port: number): Promise<{ readonly name: string; end(): void }> {
+  const { pid } = await lab.engine.execDetached(machine.name, {
+    argv: ['python3', '-m', 'http.server', String(port), '--bind', '127.0.0.1'],
+  });
+  return { name: `python3 (pid ${pid})`, end: () => signalProcess(pid, 'SIGKILL') };
+}
+
+async function retire({ bystander }: RayWorker): Promise<void> {
+  await bystander.agent.service.stop();
+  await cluster.docker.remove(bystander.containerName);
+}
+
+test("a port of the raylet that another program holds: held with its name out of the raylet's own log, and let go when it is free", async () => {
   const machine = await cluster.newMachine('taken-port');
-  const { pid } = await lab.engine.execDetached(machine.name, { argv: ['python3', '-m', 'http.server', '6700'] });
+  const holder = await holdPort(machine, 6_700);
   const document = { process: { before: 'ray stop --force', run: `${joinCommand} --node-manager-port=6700` } };
   const worker = await cluster.startWorker('taken-port', { document, machine });
-  // Ray says no more than that its raylet did not start, after 30 s.
-  const exited = await worker.bystander.next(0, 'process.exited', undefined, 120_000);
-  expect(exited.data).toMatchObject({ exitCode: 1 });
-  signalProcess(pid, 'SIGKILL');
+  // `ray start` itself says after 30 s that its node timed out, twice.
+  const held = await worker.bystander.next(0, 'workload.held', undefined, 120_000);
+  expect(held.data).toMatchObject({ code: 'address-in-use', port: 6_700, holder: holder.name });
+  expect(held.message).toContain('Ray cannot listen on 0.0.0.0:6700: Address already in use');
+  holder.end();
   await worker.ready();
   expect(await isJoined(worker)).toBe(true);
-  await worker.bystander.agent.service.stop();
-  await cluster.docker.remove(worker.bystander.containerName);
+  await retire(worker);
+});
+
+test('a cluster file for `ray up`, imported: host commands, setup, mount and Ray; again, over what a killed raylet left', async () => {
+  const { worker, tmp } = await startImported(cluster);
+  await worker.ready();
+  expect(await worker.alive()).toEqual([await runningNode(worker)]);
+  const { bystander } = worker;
+  expect(readFileSync(join(tmp, 'initialized'), 'utf8')).toMatch(/^initialized by /);
+  // Written after the mount, by a shell that has read what an earlier step wrote.
+  expect(readFileSync(join(tmp, 'after-the-mount'), 'utf8')).toBe(`${mountPoint}/shared\n`);
+  expect(await bystander.exec('cat', '/root/.ssh/authorized_keys')).toContain('ssh-ed25519');
+  const { generation } = await bystander.status();
+  await recovers(worker, async () => {
+    signalProcess(await pidOf(worker, raylet), 'SIGKILL');
+    await cluster.docker.kill(bystander.containerName);
+  });
+  expect((await bystander.status()).generation).toBe(generation + 1);
+  // The session of the raylet that was killed lies in /tmp, which is the host's: the new one is beside it.
+  expect(await bystander.exec('ls', '/tmp/ray/session_latest/sockets')).toMatch(/^raylet\nraylet\.1$/m);
+  await retire(worker);
 });
 
 describe('a worker is held', () => {
@@ -185,7 +238,6 @@ describe('a worker is held', () => {
     await agent.service.start();
     await worker.ready();
     expect(await worker.alive()).toEqual([await runningNode(worker)]);
-    await agent.service.stop();
-    await cluster.docker.remove(worker.bystander.containerName);
+    await retire(worker);
   });
 });
