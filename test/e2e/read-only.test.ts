@@ -154,3 +154,18 @@ test('because the kernel found errors: one condition, with its words; over when 
   await isOver(worker, [mountPoint, broken.device]);
   expect((await worker.since(mark)).filter(({ data }) => data['subject'] === mountPoint)).toEqual([]);
 });
+
+test('of somebody else: it is told, and explains nothing that happens to a container which has nothing there', async () => {
+  const foreign = await disk('foreign', join(lab.directory, 'foreign'));
+  const process = { run: 'until rm /tmp/end; do sleep 0.1; done 2> /dev/null; exit 3', stop_timeout: '1s' };
+  const worker = await Bystander.ready(lab, 'elsewhere', image, { process });
+  onTestFinished(() => worker.agent.service.stop());
+  foreign.breaks();
+  await isSaid(worker, [foreign.device]);
+  const mark = await worker.mark();
+  // Ends by itself: a disk could be why, were it one of its own.
+  await worker.exec('touch', '/tmp/end');
+  await worker.next(mark, 'workload.ready');
+  const incident = await waitFor(() => newestIncident(worker), { what: 'the incident' });
+  expect(incident).toMatchObject({ code: 'process-exited', cause: expect.stringContaining('exit code 3') as string });
+});

@@ -80,8 +80,10 @@ export class HostLevel {
     this.conditions.dispose();
   }
 
+  /** Where the engine keeps its data. */
   watchDisk(path: string): void {
     this.#sampler.watchDisk(path);
+    this.watch.engineRootIs(path);
   }
 
   facts(): HostFacts {

@@ -1,9 +1,11 @@
 /** Looks at the mount tables of the host and of its containers every second: a few small files, and nothing when they are as before. */
 import { readFileSync } from 'node:fs';
 import type { Clock, Timer } from '@relight/shared/clock';
-import { parseMountinfo } from '../stages/proc.ts';
+import { parseMountinfo, type MountEntry } from '../stages/proc.ts';
+import { concernOf, usersOf, type Concern, type Tables, type Users } from './concerns.ts';
 import type { ReportedCondition } from './condition-diff.ts';
-import { readOnlyConditions, writableIn, type Tables } from './read-only.ts';
+import { mountOf } from './proc.ts';
+import { readOnlyConditions, writableIn } from './read-only.ts';
 
 /** Who fails of it does so at once, and is told why; a look costs a tenth of a millisecond. */
 const everyMs = 1_000;
@@ -11,6 +13,8 @@ const everyMs = 1_000;
 export interface ReadOnlyWatchOptions {
   readonly clock: Clock;
   readonly stateDir: string;
+  /** The engine's data; null: the engine has not told yet. */
+  readonly engineRoot: () => string | null;
   /** The containers of our workloads that run. */
   readonly containers: () => readonly { readonly workload: string; readonly pid: number }[];
   /** Mount points that were reported before, also by an agent before this one. */
@@ -22,7 +26,10 @@ export interface ReadOnlyWatchOptions {
 export class ReadOnlyWatch {
   readonly #options: ReadOnlyWatchOptions;
   #last = '';
+  #reported = '';
   #writable: ReadonlySet<string> = new Set();
+  #tables: Pick<Tables, 'host' | 'containers'> = { host: [], containers: [] };
+  #users: Users = new Map();
   #timer: Timer | null = null;
 
   constructor(options: ReadOnlyWatchOptions) {
@@ -42,25 +49,47 @@ export class ReadOnlyWatch {
   }
 
   look(): void {
-    const { stateDir, containers, raised, report } = this.#options;
+    if (!this.#read() || this.#last === this.#reported) return;
+    this.#reported = this.#last;
+    const { stateDir, engineRoot, raised, report } = this.#options;
+    const tables = { ...this.#tables, stateDir, engineRoot: engineRoot() };
+    const found = readOnlyConditions(tables, { raised: raised(), writable: this.#writable, users: this.#users });
+    const there = new Set(tables.host.map(({ device }) => device));
+    this.#writable = new Set([...this.#writable, ...writableIn(tables)].filter((device) => there.has(device)));
+    report(found);
+  }
+
+  /** Whom the file system of these mounts concerns. */
+  concernOf(isMeant: (mount: MountEntry) => boolean): Concern {
+    this.#read();
+    const { stateDir, engineRoot } = this.#options;
+    return concernOf(isMeant, { ...this.#tables, stateDir, engineRoot: engineRoot() }, this.#users);
+  }
+
+  /** The same for the one that a path lies on. */
+  concernOfPath(path: string): Concern {
+    this.#read();
+    const device = mountOf(this.#tables.host, path)?.device;
+    return this.concernOf((mount) => mount.device === device);
+  }
+
+  /** False: this host shows no mount table. */
+  #read(): boolean {
     const host = this.#table('self');
-    if (host === null) return;
-    const inside = containers().flatMap(({ workload, pid }) => {
+    if (host === null) return false;
+    const inside = this.#options.containers().flatMap(({ workload, pid }) => {
       const table = this.#table(String(pid));
       return table === null ? [] : [{ workload, table }];
     });
     const all = [host, ...inside.map(({ workload, table }) => `${workload}\n${table}`)].join('\n');
-    if (all === this.#last) return;
+    if (all === this.#last) return true;
     this.#last = all;
-    const tables: Tables = {
+    this.#tables = {
       host: parseMountinfo(host),
-      stateDir,
       containers: inside.map(({ workload, table }) => ({ workload, mounts: parseMountinfo(table) })),
     };
-    const found = readOnlyConditions(tables, { raised: raised(), writable: this.#writable });
-    const there = new Set(tables.host.map(({ device }) => device));
-    this.#writable = new Set([...this.#writable, ...writableIn(tables)].filter((device) => there.has(device)));
-    report(found);
+    this.#users = usersOf(this.#tables, this.#users);
+    return true;
   }
 
   /** Null: that process is gone. */

@@ -5,6 +5,7 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import { describe, expect, test } from 'vitest';
 import { parseMountinfo } from '../stages/proc.ts';
 import type { ReportedCondition } from './condition-diff.ts';
+import { concernOf, usersOf } from './concerns.ts';
 import { readOnlyConditions } from './read-only.ts';
 import { ReadOnlyWatch } from './read-only-watch.ts';
 
@@ -22,7 +23,11 @@ const found = (
   host: readonly string[],
   containers = inside('rw|rw'),
   { raised = [], writable = [] }: { readonly raised?: readonly string[]; readonly writable?: readonly string[] } = {},
-) => readOnlyConditions({ host: table(root, ...host), stateDir: '/var/lib/relight', containers }, { raised, writable: new Set(writable) });
+) =>
+  readOnlyConditions(
+    { host: table(root, ...host), stateDir: '/var/lib/relight', engineRoot: '/var/lib/docker', containers },
+    { raised, writable: new Set(writable), users: new Map() },
+  );
 
 describe('a file system became read-only', () => {
   test.each(['ro', 'rw,emergency_ro', 'rw,shutdown'])('under a container: by its mount point on the host (%s)', (now) => {
@@ -68,6 +73,27 @@ test.each([
   expect(found([line('8:2', '/data', 'ro|ro')], containers)).toEqual([]);
 });
 
+describe('whom a file system concerns', () => {
+  const host = table(root, line('8:2', '/data', 'rw|rw'), line('8:3', '/var/lib', 'rw|rw'), line('7:0', '/mnt', 'rw|rw'));
+  const tables = { host, stateDir: '/var/lib/relight', engineRoot: '/docker', containers: inside('ro|rw') };
+  const concern = (mountPoint: string, users = usersOf(tables, new Map())) =>
+    concernOf((mount) => mount.mountPoint === mountPoint, tables, users);
+
+  test('everybody: the state directory or the data of the engine lies there', () => {
+    expect([concern('/var/lib'), concern('/')]).toEqual(['host', 'host']);
+  });
+
+  test('the workloads that have it in their containers; of what nobody has, nobody', () => {
+    expect([concern('/data'), concern('/mnt'), concern('/gone')]).toEqual([['w'], [], []]);
+  });
+
+  test('who fell of it still counts, until it is mounted no more', () => {
+    const before = usersOf(tables, new Map());
+    expect(concern('/data', usersOf({ host, containers: [] }, before))).toEqual(['w']);
+    expect(usersOf({ host: table(root), containers: [] }, before)).toEqual(new Map());
+  });
+});
+
 test('the tables are looked at again and again, and reported when they have changed', () => {
   const procRoot = mkdtempSync(join(tmpdir(), 'relight-proc-'));
   const write = (pid: string, ...lines: readonly string[]): void => {
@@ -81,6 +107,7 @@ test('the tables are looked at again and again, and reported when they have chan
   const watch = new ReadOnlyWatch({
     clock,
     stateDir: '/var/lib/relight',
+    engineRoot: () => null,
     containers: () => [
       { workload: 'w', pid: 7 },
       { workload: 'gone', pid: 8 },
@@ -95,7 +122,7 @@ test('the tables are looked at again and again, and reported when they have chan
   write('self', root, line('8:2', '/data', 'ro|ro'));
   write('7', line('8:2', '/scratch', 'ro|ro'));
   clock.advance(5_000);
-  expect(reports.at(-1)).toMatchObject([{ subject: '/data' }]);
+  expect(reports.at(-1)).toMatchObject([{ subject: '/data', data: { concerns: ['w'] } }]);
   write('self', root, line('8:2', '/data', 'rw|rw'));
   write('7', line('8:2', '/scratch', 'rw|rw'));
   clock.advance(5_000);

@@ -8,12 +8,13 @@ import type { SupervisorEvent } from '../supervisor/event.ts';
 import { metadataFromEnvironment, providerOf, readDmi } from './cloud/detect.ts';
 import type { CloudNotice } from './cloud/notice.ts';
 import { CloudWatch } from './cloud/watcher.ts';
+import type { Concern } from './concerns.ts';
 import type { HostConditions, ReportedCondition } from './conditions.ts';
 import { ContainerSurvey } from './container-survey.ts';
 import { cgroupOfContainer, type OomFact } from './kernel-log/oom.ts';
 import { openKernelLog } from './kernel-log/reader.ts';
 import { KernelLog, type KernelLine } from './kernel-log/watcher.ts';
-import { blockMounts } from './kernel-log/block-mounts.ts';
+import { blockMounts, nameOfDevice, namesOf } from './kernel-log/block-mounts.ts';
 import type { XidFact } from './kernel-log/xid.ts';
 import { ReadOnlyWatch } from './read-only-watch.ts';
 import { resourceConditions } from './resources.ts';
@@ -60,6 +61,7 @@ export class HostWatch {
   readonly #survey: ContainerSurvey;
   /** Containers of which the kernel log has told a killing since the engine did. */
   readonly #namedOom = new Set<string>();
+  #engineRoot: string | null = null;
   /** Null off the clouds that are known. */
   readonly #cloud: CloudWatch | null;
 
@@ -74,7 +76,11 @@ export class HostWatch {
       blockMounts,
       onOom: (fact) => this.#oom(fact),
       onXid: options.onXid,
-      report: (list) => conditions.set('kernel-log', list),
+      report: (list) =>
+        conditions.set(
+          'kernel-log',
+          concerning(list, (device) => this.#concernOfDevice(device)),
+        ),
       onUnreadable: (reason) => this.#unreadable(reason),
     });
     this.#cloud = this.#cloudWatch(options.metadataUrl);
@@ -115,7 +121,16 @@ export class HostWatch {
 
   sampled(metrics: HostMetrics): void {
     const { conditions } = this.#options;
-    conditions.set('resources', resourceConditions(metrics, conditions.of('resources')));
+    const found = resourceConditions(metrics, conditions.of('resources'));
+    conditions.set(
+      'resources',
+      concerning(found, (path) => this.#readOnly.concernOfPath(path)),
+    );
+  }
+
+  /** Where the engine keeps its data, once it is known. */
+  engineRootIs(path: string): void {
+    this.#engineRoot = path;
   }
 
   /**
@@ -148,6 +163,7 @@ export class HostWatch {
     return new ReadOnlyWatch({
       clock,
       stateDir,
+      engineRoot: () => this.#engineRoot,
       containers: () => [...workloads()].filter(({ pid }) => pid > 0).map(({ name, pid }) => ({ workload: name, pid })),
       raised: () => conditions.of('mounts').map(({ subject }) => subject),
       report: (list) => {
@@ -163,6 +179,10 @@ export class HostWatch {
     const devices = subjectsOf(this.#options.conditions.of('kernel-log'));
     if (devices.size === 0) return devices;
     return new Set(blockMounts().flatMap(({ names, mountPoint }) => (names.some((name) => devices.has(name)) ? [mountPoint] : [])));
+  }
+
+  #concernOfDevice(device: string): Concern {
+    return this.#readOnly.concernOf((mount) => namesOf(mount, nameOfDevice).includes(device));
   }
 
   #cloudWatch(metadataUrl: string | undefined): CloudWatch | null {
@@ -217,3 +237,11 @@ function subjectsOf(conditions: readonly ReportedCondition[]): ReadonlySet<strin
 /** One file system that is read-only is one condition, whoever notices it. */
 const without = (list: readonly ReportedCondition[], said: ReadonlySet<string>): readonly ReportedCondition[] =>
   list.filter(({ name, subject }) => name !== readOnly || !said.has(subject));
+
+/** Conditions of file systems with those whom they concern, for what explains an incident. */
+const concerning = (list: readonly ReportedCondition[], concernOf: (subject: string) => Concern): readonly ReportedCondition[] =>
+  list.map((condition) =>
+    ofFileSystem.has(condition.name) ? { ...condition, data: { ...condition.data, concerns: concernOf(condition.subject) } } : condition,
+  );
+
+const ofFileSystem: ReadonlySet<string> = new Set([readOnly, 'disk-full', 'inodes-low']);

@@ -52,8 +52,17 @@ const missing = (atMs: number): TimelineEntry =>
     'waits, without cost: tcp 10.0.0.1:6379: refused',
     'warning',
   );
-const notice = (atMs: number, condition: string, reason: string, severity: TimelineEntry['severity'] = 'error'): TimelineEntry =>
-  entry(atMs, 'host.notice', { condition, subject: '', state: 'raised', advice: 'Do this.' }, `${condition}: ${reason}`, severity);
+const notice = (
+  atMs: number,
+  condition: string,
+  reason: string,
+  severity: TimelineEntry['severity'] = 'error',
+  more: object = {},
+): TimelineEntry =>
+  entry(atMs, 'host.notice', { condition, subject: '', state: 'raised', advice: 'Do this.', ...more }, `${condition}: ${reason}`, severity);
+/** A file system that became read-only, and whom that concerns. */
+const readOnly = (concerns: unknown, atMs = -500): TimelineEntry =>
+  notice(atMs, 'read-only-filesystem', '/dev/loop0 is read-only', 'critical', { concerns });
 
 /** What happened; the code, level and words of its root cause. */
 const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[], code: string, level: string, words: RegExp])[] = [
@@ -150,6 +159,69 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     'host',
     /read-only/,
   ],
+  ['on which the state directory lies', [readOnly('host'), exited(5)], 'read-only-filesystem', 'host', /read-only/],
+  ['on which a volume of it lies', [readOnly(['other', 'w']), exited(5)], 'read-only-filesystem', 'host', /read-only/],
+  ['on which only others lie', [readOnly(['other']), exited(5)], 'process-exited', 'process', /exit code 5/],
+  ['which nobody has, and a mount that died', [readOnly([]), lost(0)], 'mount-lost', 'process', /^the mount data/],
+  ['its own, and the container was killed all the same', [readOnly('host'), died(137)], 'container-exited', 'container', /SIGKILL/],
+  ['its own, and the process was killed', [readOnly(['w']), exited(137)], 'process-exited', 'process', /SIGKILL/],
+  ['its own, and the program of a mount ended', [readOnly(['w']), lost(0)], 'mount-lost', 'process', /^the mount data/],
+  [
+    'its own, somebody stopped the container, which took it well',
+    [readOnly(['w']), entry(-5, 'observed', { hand: true }, 'somebody ended the container through the engine', 'warning'), died(0)],
+    'stopped-by-hand',
+    'container',
+    /^somebody ended/,
+  ],
+  [
+    'its own, and it says so itself before it is killed',
+    [readOnly(['w']), exited(137, { lastLine: "OSError: [Errno 30] Read-only file system: '/data/x'" })],
+    'read-only-filesystem',
+    'host',
+    /loop0/,
+  ],
+  [
+    'a boot a minute before the process failed by itself',
+    [entry(-60_000, 'host.booted'), exited(1)],
+    'process-exited',
+    'process',
+    /failed with exit code 1/,
+  ],
+  [
+    'a boot, and the engine started the container again',
+    [entry(-100, 'host.booted'), scheduled('container-restarted', 'somebody else started the container again', 0, 'container')],
+    'host-rebooted',
+    'host',
+    /rebooted/,
+  ],
+  [
+    'maintenance in minutes does not end a process by itself',
+    [notice(-3_000, 'maintenance', 'in 8 m', 'warning', { leftMs: 480_000 }), exited(1)],
+    'process-exited',
+    'process',
+    /failed with exit code 1/,
+  ],
+  [
+    'nor does it take memory',
+    [notice(-3_000, 'maintenance', 'in 8 m', 'warning', { leftMs: 480_000 }), died(137, { oomKilled: true })],
+    'process-oom',
+    'container',
+    /for want of memory/,
+  ],
+  [
+    'maintenance whose time has come',
+    [notice(-10_000, 'maintenance', 'in 9 s', 'warning', { leftMs: 9_000 }), exited(1)],
+    'maintenance',
+    'host',
+    /maintenance/,
+  ],
+  [
+    'a machine that stops everything before its time',
+    [notice(-3_000, 'preemption', 'in 30 s', 'warning', { leftMs: 30_000 }), died(143)],
+    'preemption',
+    'host',
+    /preemption/,
+  ],
   [
     'somebody used docker kill',
     [entry(-5, 'observed', { hand: true }, 'somebody ended the container through the engine (docker kill, SIGKILL)', 'warning'), died(137)],
@@ -212,29 +284,29 @@ describe('the root cause, not the last symptom', () => {
   test.each(cases)('%s', (_, timeline, code, level, words) => {
     const later = [...timeline, scheduled('ready-timeout', 'not ready within 180 s', 200_000), died(1, {}, 300_000)];
     for (const told of [timeline, later]) {
-      const verdict = causeOf(told, start);
+      const verdict = causeOf(told, start, 'w');
       expect(verdict).toMatchObject({ code, level });
       expect(verdict.cause).toMatch(words);
     }
   });
 
   test('a process that ended well may only have gone into the background: that is the advice', () => {
-    expect(causeOf([exited(0)], start).advice).toMatch(/keep it in the foreground/);
-    expect(causeOf([exited(1)], start).advice).not.toMatch(/foreground/);
+    expect(causeOf([exited(0)], start, 'w').advice).toMatch(/keep it in the foreground/);
+    expect(causeOf([exited(1)], start, 'w').advice).not.toMatch(/foreground/);
   });
 
   test('its code has a row in the catalogue, or is a condition of the host; then its advice is there', () => {
     const conditions = cases.flatMap(([, timeline]) => timeline.map(({ data }) => data['condition']));
     const known = new Set([...Object.keys(catalogue), ...conditions]);
     expect(cases.map(([, , code]) => code).filter((code) => !known.has(code))).toEqual([]);
-    expect(cases.filter(([, timeline]) => causeOf(timeline, start).advice === '')).toEqual([]);
+    expect(cases.filter(([, timeline]) => causeOf(timeline, start, 'w').advice === '')).toEqual([]);
   });
 
   test('no space: the advice of the hold, which knows where, before the general one', () => {
     const first = exited(1, { code: 'disk-full', failure: "dd: '/opt/bucket/x': No space left on device" });
-    expect(causeOf([first], start)).toMatchObject({ code: 'disk-full', advice: catalogue['disk-full'].advice });
+    expect(causeOf([first], start, 'w')).toMatchObject({ code: 'disk-full', advice: catalogue['disk-full'].advice });
     const held = entry(5, 'workload.held', { code: 'disk-full', advice: 'Give /staging more space.' });
-    expect(causeOf([first, held], start)).toMatchObject({
+    expect(causeOf([first, held], start, 'w')).toMatchObject({
       code: 'disk-full',
       cause: expect.stringContaining('/opt/bucket/x') as string,
       advice: 'Give /staging more space.',
@@ -257,6 +329,7 @@ describe('the root cause, not the last symptom', () => {
         const { cause, level } = causeOf(
           timeline.toSorted((a, b) => a.at - b.at),
           start + 50_000,
+          'w',
         );
         expect(typeof cause).toBe('string');
         expect(['process', 'container', 'host']).toContain(level);

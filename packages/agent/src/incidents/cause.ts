@@ -10,7 +10,7 @@ import { catalogue, type ErrorCode } from '@relight/shared/errors';
 import type { TimelineEntry } from '@relight/shared/incident';
 import type { Level } from '@relight/shared/phase';
 import { formatBytes } from '@relight/shared/units';
-import { consequence, containerExit, lastWords, processExit } from './exit-words.ts';
+import { consequence, containerExit, endedBy, lastWords, processExit } from './exit-words.ts';
 import { isFailure, numberOf, textOf } from './timeline.ts';
 
 export interface Verdict {
@@ -26,6 +26,8 @@ interface Scene {
   /** What was seen shortly before it, and what explains it shortly after. */
   readonly near: readonly TimelineEntry[];
   readonly all: readonly TimelineEntry[];
+  /** Null: it is the host's own. */
+  readonly workload: string | null;
 }
 
 type Rule = (scene: Scene) => Verdict | null;
@@ -52,12 +54,12 @@ const rules: readonly Rule[] = [
 ];
 
 /** `timeline`: in order of time; `openedAt`: when the incident was opened, what lies before it was seen shortly before. */
-export function causeOf(timeline: readonly TimelineEntry[], openedAt: number): Verdict {
+export function causeOf(timeline: readonly TimelineEntry[], openedAt: number, workload: string | null): Verdict {
   const noticed = timeline.find((entry) => entry.at >= openedAt && opens(entry)) ?? timeline.find(isFailure) ?? timeline.at(-1);
   if (noticed === undefined) return { cause: 'nothing is known', code: '', level: 'container', advice: '' };
   const first = deathOfAll(noticed, timeline);
   const near = timeline.filter(({ at }) => at >= first.at - beforeMs && at <= first.at + afterMs);
-  const scene = { first, near, all: timeline };
+  const scene = { first, near, all: timeline, workload };
   for (const rule of rules) {
     const verdict = rule(scene);
     if (verdict !== null) return verdict;
@@ -74,17 +76,34 @@ function deathOfAll(noticed: TimelineEntry, timeline: readonly TimelineEntry[]):
 
 function rebooted({ near, first }: Scene): Verdict | null {
   const fell = near.some(({ data }) => data['code'] === 'host-rebooted');
-  if (!fell && !near.some(({ kind }) => kind === 'host.booted')) return null;
+  const booted = near.find(({ kind }) => kind === 'host.booted');
+  if (!fell && (booted === undefined || !fellWithBoot(first))) return null;
   const what = first.kind === 'host.booted' ? '' : '; what ran on it fell with it';
   return verdictOf(`the machine was rebooted, or crashed${what}`, 'host-rebooted', 'host');
 }
 
+/** A boot ends containers and processes, and an engine starts them again; what fails by itself a minute later it does not explain. */
+const fellWithBoot = (first: TimelineEntry): boolean =>
+  first.kind === 'host.booted' ||
+  codeOf(first) === 'engine-restarted' ||
+  codeOf(first) === 'container-restarted' ||
+  (first.kind === 'process.exited' && first.data['exitCode'] === null);
+
 /** Of the cloud: the machine is taken away now, or soon. What is merely scheduled explains nothing yet. */
 const leavingConditions = /^(?:preemption|maintenance)$/;
 
-function leaving({ near }: Scene): Verdict | null {
+function leaving(scene: Scene): Verdict | null {
+  const { near, first } = scene;
   const notice = raised(near).find(({ data }) => leavingConditions.test(String(data['condition'])));
-  return notice === undefined ? null : conditionVerdict(notice, 'host');
+  if (notice === undefined) return null;
+  const due = notice.at + (numberOf(notice.data, 'leftMs') ?? 0) <= first.at;
+  return due || endedInOrder(scene) ? conditionVerdict(notice, 'host') : null;
+}
+
+/** As a machine that goes down ends what runs: its engine stops the containers, or is gone. */
+function endedInOrder({ near, first }: Scene): boolean {
+  const signal = endedBy(first);
+  return signal === 'SIGTERM' || (signal === 'SIGKILL' && !isOom(first.data)) || byHand(near, first) || first.kind === 'engine.lost';
 }
 
 function engineGone({ near, first }: Scene): Verdict | null {
@@ -132,19 +151,39 @@ const brokenAccelerator = ({ severity, data }: TimelineEntry): boolean =>
 
 const acceleratorCode = (code: string | null): boolean => code !== null && /^(?:gpu|tpu|xid|nvidia|accelerator)(?:-|$)/.test(code);
 
-function disk({ near, first }: Scene): Verdict | null {
+function disk({ near, first, workload }: Scene): Verdict | null {
   const own = codeOf(first) === 'disk-full' ? first : near.find((entry) => isFailure(entry) && codeOf(entry) === 'disk-full');
   const notice = raised(near).find(
-    ({ data, severity }) => severity !== 'warning' && /read-?only|disk-full|inodes/.test(String(data['condition'])),
+    ({ data, severity }) =>
+      severity !== 'warning' && /read-?only|disk-full|inodes/.test(String(data['condition'])) && concerns(data, workload),
   );
+  const speaks = near.some((entry) => entry.at >= first.at && isFailure(entry) && saysDisk(entry));
+  if (notice !== undefined && (speaks || !endedByOthers(near, first))) return conditionVerdict(notice, 'host');
   // No disk sends signals.
   const killed = first.kind === 'container.died' && (numberOf(first.data, 'exitCode') ?? 0) > 128;
-  if (notice !== undefined && !killed) return conditionVerdict(notice, 'host');
   if (own === undefined || (killed && own !== first)) return null;
   // That it is held comes with what to do about it: it may be a staging directory, and no disk of the host.
   const advised = near.find((entry) => codeOf(entry) === 'disk-full' && textOf(entry.data, 'advice') !== null);
   return verdictOf(plain(own), 'disk-full', 'host', (advised ?? own).data);
 }
+
+/** A file system that nothing of this workload lies on explains nothing. Whom it concerns is not told where it is the host's own. */
+function concerns(data: TimelineEntry['data'], workload: string | null): boolean {
+  const { concerns: whom } = data;
+  return !Array.isArray(whom) || (workload !== null && whom.includes(workload));
+}
+
+const saysDisk = ({ message, data }: TimelineEntry): boolean =>
+  [message, textOf(data, 'lastLine'), textOf(data, 'error'), textOf(data, 'failure')].some(
+    (text) => text !== null && /EROFS|ENOSPC|EDQUOT|read-only file ?system|no space left|quota exceeded/i.test(text),
+  );
+
+/** No disk sends signals, removes containers or ends the program of a mount. */
+const endedByOthers = (near: readonly TimelineEntry[], first: TimelineEntry): boolean =>
+  endedBy(first) !== null ||
+  ['mount.lost', 'mount.hung', 'container.removed'].includes(first.kind) ||
+  codeOf(first) === 'container-restarted' ||
+  byHand(near, first);
 
 /** Somebody stopped, killed or removed it through the engine, or by an order to Relight. */
 function otherHands({ near, first }: Scene): Verdict | null {
@@ -155,12 +194,15 @@ function otherHands({ near, first }: Scene): Verdict | null {
     return verdictOf('somebody else restarted the container (docker restart), or another program did', 'container-restarted', 'container');
   }
   if (first.kind !== 'container.died' && first.kind !== 'process.exited') return null;
-  const hand = near.find(
-    ({ kind, at, data }) => kind === 'observed' && data['hand'] === true && at >= first.at - 30_000 && at <= first.at + 2_000,
-  );
+  const hand = handOf(near, first);
   if (hand === undefined) return null;
   return verdictOf(`${hand.message}${consequence(near)}`, 'stopped-by-hand', 'container');
 }
+
+const handOf = (near: readonly TimelineEntry[], first: TimelineEntry): TimelineEntry | undefined =>
+  near.find(({ kind, at, data }) => kind === 'observed' && data['hand'] === true && at >= first.at - 30_000 && at <= first.at + 2_000);
+
+const byHand = (near: readonly TimelineEntry[], first: TimelineEntry): boolean => handOf(near, first) !== undefined;
 
 function mount({ near, first }: Scene): Verdict | null {
   const lost = near.find(({ kind }) => kind === 'mount.lost' || kind === 'mount.hung');

@@ -48,11 +48,11 @@ function counted({ attempts, escalations, byHand }: Counts, { kind, data }: Time
 
 /** Everything that follows from the timeline. */
 export function judge(incident: Incident): Incident {
-  const { timeline, openedAt, closedAt } = incident;
+  const { timeline, openedAt, closedAt, workload } = incident;
   const exit = timeline.find(
     ({ kind, data }) => (kind === 'container.died' || kind === 'process.exited') && numberOf(data, 'exitCode') !== null,
   );
-  const verdict = causeOf(timeline, openedAt);
+  const verdict = causeOf(timeline, openedAt, workload);
   const failedAt = Math.min(openedAt, failureTime(timeline, openedAt));
   return {
     ...incident,

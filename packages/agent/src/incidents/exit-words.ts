@@ -17,6 +17,14 @@ const signalNames: Readonly<Record<number, string>> = {
   15: 'SIGTERM',
 };
 
+/** The signal that ended it, if one did. Killed with its watcher, a process has no exit code. */
+export function endedBy({ kind, data }: Pick<TimelineEntry, 'kind' | 'data'>): string | null {
+  if (kind !== 'container.died' && kind !== 'process.exited') return null;
+  const code = numberOf(data, 'exitCode');
+  if (code === null) return textOf(data, 'signal') ?? (kind === 'process.exited' ? 'SIGKILL' : null);
+  return textOf(data, 'signal') ?? (code > 128 ? (signalNames[code - 128] ?? `signal ${code - 128}`) : null);
+}
+
 export function containerExit(data: TimelineEntry['data']): string {
   const code = numberOf(data, 'exitCode');
   const error = textOf(data, 'error');
