@@ -32,7 +32,8 @@ import {
 import { spareTransition, spareWakeAt } from './supervisor/spare.ts';
 import type { WorkloadState } from './supervisor/state.ts';
 import { wordForSpare } from './supervisor/take-spare.ts';
-import type { LoopOptions } from './workload-loop.ts';
+import { EventQueue } from './event-queue.ts';
+import type { LoopOptions } from './loop-options.ts';
 
 /** A tick that changes nothing must not become a busy loop. */
 const tickMsMin = 20;
@@ -49,9 +50,8 @@ export class SpareLoop {
   readonly #send: (event: SupervisorEvent) => void;
   readonly #prober: Prober;
   readonly #stop = new AbortController();
-  readonly #queue: SpareEvent[] = [];
+  readonly #queue: EventQueue<SpareEvent>;
   #state: SpareState;
-  #draining = false;
   #silent = false;
   #vars: Readonly<Record<string, string>> = {};
   #tick: Timer | null = null;
@@ -63,6 +63,10 @@ export class SpareLoop {
     this.#options = options;
     this.#send = send;
     this.#state = this.#restored();
+    this.#queue = new EventQueue(
+      (event) => this.#step(event),
+      () => this.#settle(),
+    );
     this.#prober = options.prober((key, _kind, result) => {
       if (!('condition' in result)) return;
       const message = options.secrets.text(result.message);
@@ -122,15 +126,7 @@ export class SpareLoop {
 
   #feed(event: SpareEvent): void {
     if (this.#stop.signal.aborted) return;
-    this.#queue.push(event);
-    if (this.#draining) return;
-    this.#draining = true;
-    try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#step(next);
-    } finally {
-      this.#draining = false;
-    }
-    this.#settle();
+    this.#queue.add(event);
   }
 
   #step(event: SpareEvent): void {

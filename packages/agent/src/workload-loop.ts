@@ -3,93 +3,38 @@
  * carries out the effects. Decides nothing itself.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
-import { errorMessage, RelightError, toRelightError } from '@relight/shared/errors';
+import { errorMessage, toRelightError } from '@relight/shared/errors';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
-import type { Logger } from 'pino';
-import type { MountProbes } from './checks/mount.ts';
-import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
-import type { DesiredProbe, Prober } from './checks/prober.ts';
-import type { SecretValues } from './config/secret-values.ts';
-import type { AgentSpec, ContainerSpec, WorkloadSpec } from './config/spec.ts';
-import type { ContainerFacts, Engine } from './engine/engine.ts';
+import type { ContainerSpec, WorkloadSpec } from './config/spec.ts';
+import type { ContainerFacts } from './engine/engine.ts';
 import type { Look } from './engine/observer.ts';
 import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
-import { runOp } from './stages/run-op.ts';
-import { isExecuting } from './stages/proc.ts';
 import { type Held, HeldInputs } from './held-inputs.ts';
 import { inputFiles } from './input-files.ts';
-import { RunWatches } from './stages/run-watches.ts';
-import { lastWords } from './stages/last-words.ts';
-import type { RunExit, Runs } from './stages/runs.ts';
-import type { AcceleratorPort, StageContext } from './stages/stage.ts';
-import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
-import type { Op, OpResult, RunHandle } from './supervisor/op.ts';
 import { afterReboot, durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
 import { withoutSecrets } from './supervisor/journal.ts';
 import { SpareLoop } from './spare-loop.ts';
 import { configChange } from './workload-config-change.ts';
-import type { WorkloadJournal } from './workload-journal.ts';
-import type { WorkloadStore } from './workload-store.ts';
+import { EventQueue } from './event-queue.ts';
+import type { LoopOptions } from './loop-options.ts';
+import { WorkloadOperations } from './workload-operations.ts';
+import { WorkloadWatch } from './workload-watch.ts';
 
-/** An operation that does not end after its cancellation is given up; what it may still do is found by observation. */
-const cancelMsMax = 15_000;
 /** A tick that changes nothing must not become a busy loop. */
 const tickMsMin = 20;
 
-export interface LoopOptions {
-  readonly agent: AgentSpec;
-  readonly spec: WorkloadSpec;
-  readonly ownerId: string;
-  readonly engine: Engine;
-  readonly runs: Runs;
-  readonly mountProbes: MountProbes;
-  readonly prober: (onResult: ProbeCallback) => Prober;
-  /** Resolves the variables of one attempt, for probes after an adoption. */
-  readonly resolveVars: (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
-  readonly secrets: SecretValues;
-  /** The host's gate: glanced at before anything may begin, and asked in full before an attempt does. */
-  readonly gate: { glance(): void; confirm(): Promise<void> };
-  /** What stages may ask of the host's GPUs and TPUs. */
-  readonly accelerators?: AcceleratorPort;
-  /** The machine has booted since this workload was last supervised. */
-  readonly rebooted: boolean;
-  readonly store: WorkloadStore;
-  readonly journal: WorkloadJournal;
-  readonly clock: Clock;
-  /** Epoch milliseconds that never jump. */
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly logger: Logger;
-  /** `at`: when it was seen or decided, by the wall clock. */
-  readonly emit: (event: EmittedEvent & { readonly workload: string; readonly at: number }) => void;
-  /** Why a container that is to be adopted was not. */
-  readonly whyNotAdopted?: () => RelightError;
-  /** Resolves when nobody reads this container any more: it may be evidence. */
-  readonly beforeRemoval: (containerId: string) => Promise<void>;
-  readonly observe: () => void;
-  readonly onChange: () => void;
-}
-
-export type ProbeCallback = (key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult) => void;
-
 export class WorkloadLoop {
   #options: LoopOptions;
-  readonly #prober: Prober;
-  readonly #queue: SupervisorEvent[] = [];
-  readonly #watches: RunWatches;
+  readonly #queue: EventQueue<SupervisorEvent>;
+  readonly #operations: WorkloadOperations;
+  readonly #watch: WorkloadWatch;
   readonly #inputs: HeldInputs;
   readonly #spare: SpareLoop | null;
   readonly #stop = new AbortController();
   #state: WorkloadState;
-  #draining = false;
-  #op: { readonly id: number; readonly abort: AbortController } | null = null;
-  #progress: string | null = null;
-  #vars: Readonly<Record<string, string>> | null = null;
-  #resolved: { readonly at: number; readonly tookMs: number } | null = null;
-  #resolving = false;
   #tick: Timer | null = null;
   #savedSpec: WorkloadSpec | null;
   #compared = false;
@@ -102,19 +47,32 @@ export class WorkloadLoop {
     this.#savedSpec = saved?.spec ?? null;
     const restored = saved === null ? null : restore(saved.state, now, options.spec.restart.container.maxMs);
     this.#state = restored === null ? initialState(now) : options.rebooted ? afterReboot(restored) : restored;
-    this.#prober = options.prober((key, kind, result) => this.#onProbe(key, kind, result));
-    this.#watches = new RunWatches({
-      runs: options.runs,
-      logger: options.logger,
-      onExit: (run, exit, containerAlive) => void this.#runExited(run, exit, containerAlive),
-    });
-    this.#spare = options.spec.spare === null ? null : new SpareLoop(options, (event) => this.send(event));
+    this.#queue = new EventQueue(
+      (event) => this.#step(event),
+      () => this.#settle(),
+    );
+    const send = (event: SupervisorEvent): void => this.send(event);
+    this.#spare = options.spec.spare === null ? null : new SpareLoop(options, send);
     this.#inputs = new HeldInputs({
       clock: options.clock,
       files: () => inputFiles(this.#options.spec),
       disks: [options.agent.stateDir, '/'],
       resolveVars: options.agent.vars.some((variable) => 'run' in variable) ? options.resolveVars : null,
-      onChanged: (what, container) => this.send({ type: 'inputs-changed', what, container }),
+      onChanged: (what, container) => send({ type: 'inputs-changed', what, container }),
+    });
+    const live = { loop: () => this.#options, state: () => this.#state };
+    this.#operations = new WorkloadOperations({
+      ...live,
+      // Before they are read: what changes while it is tried counts as a change, too.
+      onPrepare: () => void this.#inputs.remember(),
+      emit: (event) => this.#emit(event),
+      onDone: (opId, result) => send({ type: 'op-done', opId, result }),
+    });
+    this.#watch = new WorkloadWatch({
+      ...live,
+      vars: () => this.#operations.vars,
+      learn: (vars) => this.#operations.learn(vars),
+      send,
     });
   }
 
@@ -135,15 +93,7 @@ export class WorkloadLoop {
   send(event: SupervisorEvent): void {
     if (this.#stop.signal.aborted) return;
     if (mayBeginSomething(event)) this.#options.gate.glance();
-    this.#queue.push(withoutSecrets(event, (value) => this.#options.secrets.data(value)));
-    if (this.#draining) return;
-    this.#draining = true;
-    try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#step(next);
-    } finally {
-      this.#draining = false;
-    }
-    this.#settle();
+    this.#queue.add(withoutSecrets(event, (value) => this.#options.secrets.data(value)));
   }
 
   /** `silence`: why nothing is known of this workload's container, although the engine answers. */
@@ -176,7 +126,7 @@ export class WorkloadLoop {
   }
 
   status(metrics: WorkloadMetrics | null): WorkloadStatus {
-    const status = workloadStatus(this.#state, this.#options.spec, this.#progress, metrics);
+    const status = workloadStatus(this.#state, this.#options.spec, this.#operations.progress, metrics);
     return this.#spare === null ? status : { ...status, spare: this.#spare.status() };
   }
 
@@ -184,10 +134,9 @@ export class WorkloadLoop {
   stop(): void {
     this.#stop.abort();
     this.#tick?.cancel();
-    this.#prober.dispose();
+    this.#watch.dispose();
     this.#spare?.stop();
-    this.#op?.abort.abort(new RelightError('cancelled', 'the agent stops'));
-    this.#watches.dispose();
+    this.#operations.stop();
     this.#inputs.dispose();
   }
 
@@ -200,7 +149,7 @@ export class WorkloadLoop {
     const { state, effects } = transition(before, event, { now, random, spec, ownerId });
     this.#state = state;
     journal.record({ at, now, random, event, before, after: state, effects });
-    if (state.op === null) this.#progress = null;
+    if (state.op === null) this.#operations.idle();
     this.#save();
     for (const effect of effects) this.#carryOut(effect, at);
     if (state !== before) this.#options.onChange();
@@ -236,10 +185,10 @@ export class WorkloadLoop {
   #carryOut(effect: Effect, at: number): void {
     switch (effect.kind) {
       case 'run':
-        this.#start(effect.opId, effect.op);
+        this.#operations.start(effect.opId, effect.op);
         return;
       case 'cancel':
-        if (this.#op?.id === effect.opId) this.#op.abort.abort(new RelightError('cancelled', 'overtaken by events'));
+        this.#operations.cancel(effect.opId);
         return;
       case 'emit':
         this.#emit(effect.event, at);
@@ -248,7 +197,7 @@ export class WorkloadLoop {
         this.#options.observe();
         return;
       case 'probe-mount':
-        this.#prober.now(`mount/${effect.mount}`);
+        this.#watch.probeNow(effect.mount);
         return;
       case 'sweep':
         void this.#sweep(effect.containerIds);
@@ -260,147 +209,16 @@ export class WorkloadLoop {
     emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at });
   }
 
-  #start(opId: number, op: Op): void {
-    const abort = new AbortController();
-    this.#op = { id: opId, abort };
-    this.#progress = null;
-    // Before they are read: what changes while it is tried counts as a change, too.
-    if (op.kind === 'prepare') void this.#inputs.remember();
-    void this.#perform(op, abort.signal).then((result) => {
-      if (this.#op?.id === opId) this.#op = null;
-      this.send({ type: 'op-done', opId, result });
-    });
-  }
-
-  async #perform(op: Op, signal: AbortSignal): Promise<OpResult> {
-    try {
-      if (op.kind === 'create') await this.#options.secrets.load();
-      if (op.kind === 'prepare') await this.#options.gate.confirm();
-      const work = runOp(op, this.#context(signal));
-      return { ok: true, value: await Promise.race([work, this.#givenUp(signal)]) };
-    } catch (thrown) {
-      const error = signal.aborted ? toRelightError(signal.reason, 'cancelled') : toRelightError(thrown);
-      if (error.code === 'internal') this.#options.logger.error({ err: thrown, op }, 'an operation failed in an unforeseen way');
-      const { code, message, recoverable, advice, data } = error;
-      // A command's last lines are part of messages, and a command may print what it was given.
-      return { ok: false, failure: this.#options.secrets.data({ code, message, recoverable, advice, data }) };
-    }
-  }
-
-  #givenUp(signal: AbortSignal): Promise<never> {
-    return new Promise((_, reject) => {
-      const giveUp = (): void => void this.#options.clock.after(cancelMsMax, () => reject(signal.reason as Error));
-      if (signal.aborted) giveUp();
-      else signal.addEventListener('abort', giveUp, { once: true });
-    });
-  }
-
-  #context(signal: AbortSignal): StageContext {
-    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets, whyNotAdopted, accelerators } = this.#options;
-    return {
-      engine,
-      clock,
-      spec,
-      agent,
-      ownerId,
-      generation: this.#state.generation,
-      containerId: this.#state.container?.id ?? null,
-      signal,
-      vars: this.#vars ?? {},
-      ...(this.#resolved !== null && this.#state.waitingFor !== null ? { earlier: this.#resolved } : {}),
-      setVars: (vars, tookMs) => {
-        this.#vars = vars;
-        this.#resolved = { at: clock.monotonic(), tookMs };
-      },
-      runs,
-      mountProbes,
-      ...(whyNotAdopted === undefined ? {} : { whyNotAdopted }),
-      ...(accelerators === undefined ? {} : { accelerators }),
-      progress: (stage) => {
-        this.#progress = secrets.text(stage);
-        this.#options.onChange();
-      },
-      emit: (event) => this.#emit({ ...event, generation: this.#state.generation }),
-    };
-  }
-
   /** After the queue is empty: probes, watches and the next tick follow from the state. */
   #settle(): void {
     this.#options.journal.flush(this.#state);
-    this.#setProbes();
-    this.#setWatches();
-    this.#inputs.set(heldBy(this.#state), this.#vars);
+    this.#watch.settle();
+    this.#inputs.set(heldBy(this.#state), this.#operations.vars);
     const { now, spec, clock } = this.#options;
     this.#spare?.main(this.#state);
     this.#tick?.cancel();
     const at = wakeAt(this.#state, { spec });
     this.#tick = at === null ? null : clock.after(Math.max(tickMsMin, at - now()), () => this.send({ type: 'tick' }));
-  }
-
-  #setProbes(): void {
-    const { container } = this.#state;
-    const wanted = wantedProbes(this.#state, this.#options.spec);
-    if (wanted.length === 0 || container === null) {
-      this.#prober.set([]);
-      return;
-    }
-    // After an adoption nobody has resolved the variables yet; a check without them would only fail.
-    if (this.#vars === null) void this.#resolve();
-    const usable = this.#vars === null ? wanted.filter((probe) => probe.kind === 'mount') : wanted;
-    this.#prober.set(
-      usable.map((probe): DesiredProbe => ({ ...probe, containerId: container.id, containerPid: container.pid, vars: this.#vars ?? {} })),
-    );
-  }
-
-  async #resolve(): Promise<void> {
-    if (this.#resolving) return;
-    this.#resolving = true;
-    try {
-      const vars = await this.#options.resolveVars(this.#stop.signal);
-      this.#vars ??= vars;
-      this.send({ type: 'tick' });
-    } catch (thrown) {
-      if (this.#stop.signal.aborted) return;
-      this.#options.logger.warn(
-        { workload: this.#options.spec.name, reason: toRelightError(thrown).message },
-        'checks wait for the variables',
-      );
-      this.#options.clock.after(variableRetryMs, () => this.send({ type: 'tick' }));
-    } finally {
-      this.#resolving = false;
-    }
-  }
-
-  #setWatches(): void {
-    const { container, process, mounts, adopted } = this.#state;
-    const placed = [process, ...Object.values(mounts).map((mount) => mount.run)].filter((run) => run !== null);
-    this.#watches.set(container?.running === true && adopted ? placed : [], container ?? { id: '', pid: 0 });
-  }
-
-  /** What it said last goes with it: that is where the cause stands. */
-  async #runExited(run: RunHandle, { exitCode, signal }: RunExit, containerAlive: boolean): Promise<void> {
-    const { runs, engine, secrets, logger } = this.#options;
-    const words = await lastWords(run, exitCode, {
-      runs,
-      engine,
-      redact: (text) => secrets.text(text),
-      container: containerAlive ? this.#state.container : null,
-      onFault: (thrown) => logger.warn({ run: run.runId, reason: errorMessage(thrown) }, 'the last lines of a run cannot be read'),
-    });
-    this.send({ type: 'run-exited', runId: run.runId, exitCode, signal, containerAlive, ...words });
-  }
-
-  #onProbe(key: string, kind: DesiredProbe['kind'], result: ProbeResult | MountProbeResult): void {
-    const name = key.slice(kind.length + 1);
-    const failed = 'condition' in result ? result.condition !== 'ok' : !result.ok;
-    // A dead container fails every check; what it died of is the engine's to tell.
-    if (failed && !isExecuting('/proc', this.#state.container?.pid ?? 0)) {
-      this.#options.observe();
-      return;
-    }
-    const message = this.#options.secrets.text(result.message);
-    if ('condition' in result) this.send({ type: 'mount-check', mount: name, condition: result.condition, message });
-    else if (kind !== 'mount') this.send({ type: 'check', list: kind, name, ...result, message });
   }
 
   async #sweep(containerIds: readonly string[]): Promise<void> {
@@ -417,8 +235,6 @@ export class WorkloadLoop {
     }
   }
 }
-
-const variableRetryMs = 5_000;
 
 function heldBy({ phase, held, container }: WorkloadState): Held | null {
   if (phase !== 'held' || held === null) return null;
