@@ -412,6 +412,8 @@ describe('any sequence', () => {
           }
           ended.push(...world.changes.slice(before).filter((change) => change.transition === 'resolved'));
         }
+        // What was held back while a host was away is told once its status is there.
+        world.pass(statusFollowsMs);
         expect(wrongs(world)).toEqual([]);
         expect(changedByRestart).toEqual([]);
       }),
