@@ -302,6 +302,15 @@ describe('the root cause, not the last symptom', () => {
     expect(cases.filter(([, timeline]) => causeOf(timeline, start, 'w').advice === '')).toEqual([]);
   });
 
+  test('a reboot that was announced has that for its cause; one that was not, whatever is announced afterwards', () => {
+    const notice = (atMs: number) =>
+      entry(atMs, 'host.notice', { condition: 'maintenance', state: 'raised' }, 'maintenance: soon', 'warning');
+    const booted = entry(3_000, 'host.booted', {}, 'the machine has booted', 'info');
+    const fell = died(137, { code: 'host-rebooted' });
+    expect(causeOf([notice(-2_000), fell, booted], start, 'w').code).toBe('maintenance');
+    expect(causeOf([fell, booted, notice(4_000)], start, 'w').code).toBe('host-rebooted');
+  });
+
   test('no space: the advice of the hold, which knows where, before the general one', () => {
     const first = exited(1, { code: 'disk-full', failure: "dd: '/opt/bucket/x': No space left on device" });
     expect(causeOf([first], start, 'w')).toMatchObject({ code: 'disk-full', advice: catalogue['disk-full'].advice });

@@ -3,7 +3,7 @@
  * rarely what came first: a process exits because its mount died, the mount died because the kernel killed its daemon. So the
  * rules go from the machine inwards, and the first that applies wins:
  *
- *   reboot ▸ preemption ▸ engine gone ▸ out of memory ▸ accelerator ▸ disk ▸ somebody's hand ▸ mount ▸ dependency
+ *   preemption ▸ reboot ▸ engine gone ▸ out of memory ▸ accelerator ▸ disk ▸ somebody's hand ▸ mount ▸ dependency
  *          ▸ a failure that no retry mends ▸ the first failure itself
  */
 import { catalogue, type ErrorCode } from '@relight/shared/errors';
@@ -40,8 +40,8 @@ const afterMs = 6_000;
 const dependencyMs = 20_000;
 
 const rules: readonly Rule[] = [
-  rebooted,
   leaving,
+  rebooted,
   engineGone,
   outOfMemory,
   accelerator,
@@ -92,9 +92,11 @@ const fellWithBoot = (first: TimelineEntry): boolean =>
 /** Of the cloud: the machine is taken away now, or soon. What is merely scheduled explains nothing yet. */
 const leavingConditions = /^(?:preemption|maintenance)$/;
 
+/** An announced reboot has this cause, too; what is announced after a reboot has not. */
 function leaving(scene: Scene): Verdict | null {
   const { near, first } = scene;
-  const notice = raised(near).find(({ data }) => leavingConditions.test(String(data['condition'])));
+  const late = (at: number): boolean => at > first.at && near.some(({ kind }) => kind === 'host.booted');
+  const notice = raised(near).find(({ at, data }) => leavingConditions.test(String(data['condition'])) && !late(at));
   if (notice === undefined) return null;
   const due = notice.at + (numberOf(notice.data, 'leftMs') ?? 0) <= first.at;
   return due || endedInOrder(scene) ? conditionVerdict(notice, 'host') : null;

@@ -76,9 +76,10 @@ export function withoutRemounted(known: readonly TimedCondition[], mounts: reado
   return without(known, (device, { mounted }) => writable.has(device) || (mounted === true && !there.has(device)));
 }
 
-/** It is mounted nowhere any more: for a repair, or because the disk was taken out. */
+/** It is mounted nowhere any more, for a repair or because the disk was taken out: neither are its errors anybody's any more. */
 export function withoutUnmounted(known: readonly TimedCondition[], device: string): readonly TimedCondition[] {
-  return without(known, (subject) => subject === device);
+  const ofFileSystem = new Set([readOnly, 'filesystem-errors']);
+  return known.filter(({ condition: { name, subject } }) => !ofFileSystem.has(name) || subject !== device);
 }
 
 function without(known: readonly TimedCondition[], isOver: (device: string, timed: TimedCondition) => boolean): readonly TimedCondition[] {
