@@ -1,9 +1,10 @@
 /** Somebody does things to containers beside Relight, or they fail by themselves: always back, and never a word too much. */
-import type { ApiWorkload } from '@relight/shared/api';
+import type { ApiIncident, ApiWorkload } from '@relight/shared/api';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { at, Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { signalProcess } from '../support/processes.ts';
 import { waitFor } from '../support/wait.ts';
 
 const docker = dockerApi(inject('engineSocket'));
@@ -133,6 +134,26 @@ describe('by hand', () => {
       expect((await worker.running())[0]?.name).toBe(worker.containerName);
       expect((await worker.status()).restarts).toMatchObject({ process: 0, container: 1 });
       expect(await worker.exec('cat', '/again')).toMatch(/^(done\n)+$/);
+    }));
+
+  test('docker update --restart: said once with how to undo it; what the engine then starts is the cause by its name', () =>
+    withWorker('policy', steps, async (worker) => {
+      const mark = await worker.mark();
+      await docker.giveRestartPolicy(worker.containerName, 'always');
+      signalProcess((await worker.container()).pid, 'SIGKILL');
+      const notice = await worker.next(mark, 'host.notice', ({ data }) => data['condition'] === 'restart-policy');
+      const advice = expect.stringContaining(`docker update --restart no ${worker.containerName}`) as string;
+      expect(notice).toMatchObject({ severity: 'warning', data: { subject: worker.containerName, advice } });
+      await worker.next(mark, 'workload.ready');
+      await worker.phase('ready');
+      await waitFor(async () => (await worker.running()).length === 1, { what: 'one container to run' });
+      const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host });
+      expect(items[0]).toMatchObject({ advice, cause: expect.stringContaining("the engine's restart policy always") as string });
+      // A new container has none; the same one gets rid of it in this way.
+      await docker.giveRestartPolicy(worker.containerName, 'no');
+      await worker.next(mark, 'host.notice', ({ data }) => data['condition'] === 'restart-policy' && data['state'] === 'cleared');
+      const raised = (await worker.since(mark)).filter(({ data }) => data['condition'] === 'restart-policy' && data['state'] === 'raised');
+      expect(raised).toHaveLength(1);
     }));
 });
 

@@ -16,6 +16,8 @@ export interface DockerApi {
   stop(container: string, graceSeconds: number): Promise<void>;
   restart(container: string, graceSeconds: number): Promise<void>;
   kill(container: string, signal?: string): Promise<void>;
+  /** `docker update --restart` */
+  giveRestartPolicy(container: string, policy: string): Promise<void>;
   /** A container that Relight knows nothing of, running; returns its id. `more`: of the body of the create call. */
   run(name: string, image: string, command: readonly string[], more?: CreateBody): Promise<string>;
   /** The engine's own document. Null: there is no such container. */
@@ -48,6 +50,8 @@ export function dockerApi(socketPath: string): DockerApi {
     stop: (container, graceSeconds) => act(container, `stop?t=${graceSeconds}`),
     restart: (container, graceSeconds) => act(container, `restart?t=${graceSeconds}`),
     kill: (container, signal = 'KILL') => act(container, `kill?signal=${signal}`),
+    giveRestartPolicy: async (container, policy) =>
+      void (await call('POST', `/containers/${container}/update`, { RestartPolicy: { Name: policy } })),
     run: async (name, image, command, { HostConfig, ...more } = {}) => {
       const body = { Image: image, Cmd: command, ...more, HostConfig: { Init: true, ...HostConfig } };
       const created = await call('POST', `/containers/create?name=${name}`, body);

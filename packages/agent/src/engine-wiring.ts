@@ -3,6 +3,7 @@ import { toRelightError } from '@relight/shared/errors';
 import type { AgentContext } from './agent-context.ts';
 import { managedLabels } from './engine/create-options.ts';
 import type { Engine, EngineEvent, EngineInfo } from './engine/engine.ts';
+import { restartPolicyConditions } from './engine/foreign-restarts.ts';
 import { EngineObserver, type Look } from './engine/observer.ts';
 import type { EventKeeping } from './event-keeping.ts';
 import type { HostLevel } from './host-level.ts';
@@ -91,6 +92,8 @@ export class EngineWiring {
     const own = containers.filter((facts) => facts.labels[managedLabels.agent] === context.identity.agentId);
     workloads.seen(own, silent.length === 0);
     host.orphans.observed(own);
+    const names = new Set([...loops.values()].map(({ spec }) => spec.container.name));
+    host.conditions.set('restart-policies', restartPolicyConditions(own, names));
     const liveRestore = this.#info?.liveRestore ?? null;
     host.conditions.set('engine', silentConditions(silent, context.clock.monotonic(), liveRestore, host.conditions.of('engine')));
     for (const loop of loops.values()) {
@@ -121,7 +124,7 @@ export class EngineWiring {
     void engine.info().then(
       (info) => {
         this.#info = info;
-        host.watchDisk(info.rootDirectory);
+        host.engineRootIs(info.rootDirectory);
       },
       (thrown: unknown) => context.logger.warn({ reason: toRelightError(thrown).message }, 'the engine does not tell its version'),
     );

@@ -81,7 +81,7 @@ export class HostLevel {
   }
 
   /** Where the engine keeps its data. */
-  watchDisk(path: string): void {
+  engineRootIs(path: string): void {
     this.#sampler.watchDisk(path);
     this.watch.engineRootIs(path);
   }

@@ -56,6 +56,7 @@ describe('containerFacts', () => {
   it.each([
     ['exited', 0, document.State.StartedAt, 0],
     ['exited', 137, document.State.StartedAt, 137],
+    ['restarting', 137, document.State.StartedAt, 137],
     ['created', 0, zero, null],
     ['created', 127, zero, 127],
     ['running', 0, document.State.StartedAt, null],

@@ -59,9 +59,12 @@ export function containerFacts(document: InspectDocument): ContainerFacts {
   };
 }
 
+/** One that the engine is about to start again by a restart policy has ended as well. */
+const isOver = ({ Status }: InspectDocument['State']): boolean => Status === 'exited' || Status === 'dead' || Status === 'restarting';
+
 /** The engine says 0 for a container that runs or never ran; a failed start leaves a code without a start time. */
 function exitCode(state: InspectDocument['State'], startedAt: number | null): number | null {
-  if (state.Status === 'exited' || state.Status === 'dead') return state.ExitCode;
+  if (isOver(state)) return state.ExitCode;
   return startedAt === null && state.ExitCode !== 0 ? state.ExitCode : null;
 }
 
@@ -71,8 +74,7 @@ function exitCode(state: InspectDocument['State'], startedAt: number | null): nu
  */
 function finishedAt(state: InspectDocument['State'], startedAt: number | null): number | null {
   const finished = timeOrNull(state.FinishedAt);
-  const isOver = state.Status === 'exited' || state.Status === 'dead';
-  return isOver && finished !== null && startedAt !== null ? Math.max(finished, startedAt) : finished;
+  return isOver(state) && finished !== null && startedAt !== null ? Math.max(finished, startedAt) : finished;
 }
 
 /** The engine's zero time is the year 1. Nanoseconds are cut to milliseconds. */

@@ -17,6 +17,7 @@ it('every condition of the host watch has its row in docs/operations.md', () => 
     'read-only.ts',
     'container-survey.ts',
     'silent-container.ts',
+    '../engine/foreign-restarts.ts',
     'watch.ts',
     'cloud/notice.ts',
     ...kernel.map((file) => `kernel-log/${file}`),

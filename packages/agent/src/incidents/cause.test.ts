@@ -21,11 +21,11 @@ const died = (exitCode: number, more: object = {}, atMs = 0): TimelineEntry =>
   entry(atMs, 'container.died', { code: 'container-exited', exitCode, oomKilled: false, error: '', ...more });
 const exited = (exitCode: number | null, more: object = {}, atMs = 0, message?: string): TimelineEntry =>
   entry(atMs, 'process.exited', { code: 'process-exited', level: 'process', exitCode, signal: null, ...more }, message);
-const scheduled = (code: string, failure: string, atMs = 0, level = 'process'): TimelineEntry =>
+const scheduled = (code: string, failure: string, atMs = 0, level = 'process', more: object = {}): TimelineEntry =>
   entry(
     atMs,
     'restart.scheduled',
-    { countsAsFailure: true, code, level, failure },
+    { countsAsFailure: true, code, level, failure, ...more },
     `${level} restart at once (x (y) z): ${failure}`,
     'warning',
   );
@@ -186,6 +186,20 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     'process-exited',
     'process',
     /failed with exit code 1/,
+  ],
+  [
+    "the engine's own restart policy started it again",
+    [scheduled('container-restarted', 'x', 0, 'container', { restartPolicy: 'always', advice: 'Run: docker update' })],
+    'container-restarted',
+    'container',
+    /^the engine's restart policy always started the container again$/,
+  ],
+  [
+    'it was killed, and has such a policy',
+    [died(137, { restartPolicy: 'always', advice: 'Run: docker update' })],
+    'container-exited',
+    'container',
+    /SIGKILL.*; the engine's restart policy always starts it again, beside Relight$/,
   ],
   [
     'a boot, and the engine started the container again',

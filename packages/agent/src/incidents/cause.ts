@@ -193,6 +193,9 @@ function otherHands({ near, first }: Scene): Verdict | null {
     return verdictOf('somebody removed the container (docker rm), or another program did', 'container-removed', 'container');
   }
   if (codeOf(first) === 'container-restarted') {
+    const policy = textOf(first.data, 'restartPolicy');
+    if (policy !== null)
+      return verdictOf(`the engine's restart policy ${policy} started the container again`, 'container-restarted', 'container', first.data);
     return verdictOf('somebody else restarted the container (docker restart), or another program did', 'container-restarted', 'container');
   }
   if (first.kind !== 'container.died' && first.kind !== 'process.exited') return null;
@@ -252,8 +255,11 @@ function hopeless({ near, first }: Scene): Verdict | null {
 function firstFailure({ first, near }: Scene): Verdict | null {
   const { kind, data } = first;
   const code = codeOf(first) ?? codeOf(near.find((entry) => entry.at >= first.at && isFailure(entry) && codeOf(entry) !== null)) ?? '';
-  if (kind === 'container.died')
-    return verdictOf(`${containerExit(data)}${lastWords(first, near)}`, code || 'container-exited', 'container', data);
+  if (kind === 'container.died') {
+    const policy = textOf(data, 'restartPolicy');
+    const again = policy === null ? '' : `; the engine's restart policy ${policy} starts it again, beside Relight`;
+    return verdictOf(`${containerExit(data)}${lastWords(first, near)}${again}`, code || 'container-exited', 'container', data);
+  }
   if (kind === 'process.exited') {
     const specific = near.find((entry) => isFailure(entry) && entry.at >= first.at && ownWords(codeOf(entry)));
     if (specific !== undefined) return verdictOf(plain(specific), codeOf(specific) ?? '', 'process', specific.data);

@@ -1,5 +1,6 @@
 /** What the engine's word about our containers means. List + inspect decides; events only led here. */
 import type { ContainerFacts } from '../engine/engine.ts';
+import { isForeign, undo } from '../engine/foreign-restarts.ts';
 import { countUnanswered } from './checks.ts';
 import { doubtContainer } from './escalation.ts';
 import { fail, failureWith as failure, restartUncounted } from './failure.ts';
@@ -152,7 +153,7 @@ function compare(work: Work, facts: ContainerFacts | undefined, fellWith: FellWi
     }
     const ownStart = !before.running && before.startedAt === null;
     work.set({ container: known(facts) });
-    if (!ownStart) startedByOthers(work);
+    if (!ownStart) startedByOthers(work, facts);
     return;
   }
   if (before.running) died(work, facts, fellWith);
@@ -173,11 +174,16 @@ function stillRunning(work: Work, facts: ContainerFacts): void {
   fail(work, failure('process-exited', suspectedDeath.message));
 }
 
-function startedByOthers(work: Work): void {
+function startedByOthers(work: Work, facts: ContainerFacts): void {
   work.cancelOp();
   clearInside(work);
-  fail(work, failure('container-restarted', 'somebody else started the container again'), 'container');
+  const who = isForeign(facts) ? `the engine's restart policy ${facts.restartPolicy}` : 'somebody else';
+  fail(work, failure('container-restarted', `${who} started the container again`, foreignPolicy(facts)), 'container');
 }
+
+/** What an incident says of an engine that restarts beside us. */
+const foreignPolicy = (facts: ContainerFacts): { readonly restartPolicy?: string; readonly advice?: string } =>
+  isForeign(facts) ? { restartPolicy: facts.restartPolicy, advice: undo(facts) } : {};
 
 function died(work: Work, facts: ContainerFacts, fellWith: FellWith): void {
   const exit = describeExit(facts);
@@ -197,6 +203,7 @@ function died(work: Work, facts: ContainerFacts, fellWith: FellWith): void {
     finishedAt: facts.finishedAt,
     detectedAfterMs,
     error: facts.error,
+    ...foreignPolicy(facts),
   });
   if (facts.oomKilled)
     work.emit('container.oom', 'error', 'the kernel killed it for want of memory', {
