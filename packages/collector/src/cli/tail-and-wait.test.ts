@@ -155,7 +155,7 @@ describe('wait', () => {
     expect(code).toBe(0);
     expect(stdout.match(/HTTP \d+/g)).toEqual(['HTTP 404', 'HTTP 503', 'HTTP 204']);
     const refused = await relight('', ['wait', 'http://127.0.0.1:1/', '--timeout', '300ms', '--interval', '100ms']).ended;
-    expect(refused).toMatchObject({ code: 1, stdout: expect.stringContaining('starting: ') as string });
+    expect(refused).toMatchObject({ code: 1, stdout: expect.stringContaining('starting: ECONNREFUSED') as string });
   });
 
   test('waits for a collector that is starting, and says at the end that there was none', async () => {

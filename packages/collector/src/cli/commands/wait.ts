@@ -5,6 +5,7 @@ import { RelightError, errorMessage } from '@relight/shared/errors';
 import { phases, type Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
 import { choice, durationMs } from '../arguments.ts';
+import { askUrl } from '../ask-url.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
 import { segment, type ApiClient, type Query } from '../client.ts';
 import { exitCodeOf } from '../exit-code.ts';
@@ -110,19 +111,16 @@ async function look(target: WaitTarget, goal: Phase, client: ApiClient | null): 
 }
 
 async function probe(url: string): Promise<Seen> {
+  const signal = AbortSignal.timeout(urlTimeoutMs);
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(urlTimeoutMs) });
-    await response.body?.cancel();
-    return response.ok
-      ? { done: true, text: `ready: HTTP ${response.status}` }
-      : { done: false, text: `starting: HTTP ${response.status}` };
+    const status = await askUrl(url, signal);
+    return status >= 200 && status < 300
+      ? { done: true, text: `ready: HTTP ${status}` }
+      : { done: false, text: `starting: HTTP ${status}` };
   } catch (thrown) {
-    if (thrown instanceof DOMException && thrown.name === 'TimeoutError') {
-      return { done: false, text: `starting: no answer within ${formatDurationMs(urlTimeoutMs)}` };
-    }
-    const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown;
-    const code = (cause as { code?: unknown }).code;
-    return { done: false, text: `starting: ${typeof code === 'string' ? code : errorMessage(cause)}` };
+    if (signal.aborted) return { done: false, text: `starting: no answer within ${formatDurationMs(urlTimeoutMs)}` };
+    const { code } = thrown as { code?: unknown };
+    return { done: false, text: `starting: ${typeof code === 'string' ? code : errorMessage(thrown)}` };
   }
 }
 
