@@ -17,6 +17,8 @@ class World {
   engineProcess = 1;
   /** The last list of a look has been answered. */
   onListed: () => void = () => {};
+  /** A defect of ours, behind what was seen. */
+  defect: Error | null = null;
   readonly seen: (string | { readonly containers: readonly string[]; readonly silent: readonly string[] })[] = [];
   readonly observer: EngineObserver;
 
@@ -28,8 +30,10 @@ class World {
       ownerId: 'me',
       names: ['name of two'],
       afterBoot: false,
-      onObserved: ({ containers, silent }) =>
-        this.seen.push({ containers: containers.map(({ id }) => id), silent: silent.map(({ id, name }) => `${id} (${name})`) }),
+      onObserved: ({ containers, silent }) => {
+        this.seen.push({ containers: containers.map(({ id }) => id), silent: silent.map(({ id, name }) => `${id} (${name})`) });
+        if (this.defect !== null) throw this.defect;
+      },
       onLost: (reason) => this.seen.push(reason),
       onEvent: () => {},
     });
@@ -167,4 +171,18 @@ test('what was silent before the engine went away is asked about anew when it is
   await world.pass(6_500);
   expect(world.seen.at(-1)).toEqual({ containers: ['one', 'two'], silent: [] });
   world.observer.stop();
+});
+
+test('a defect of ours in what is made of an answer is no silence of the engine', async () => {
+  const world = new World();
+  world.defect = new Error('a defect');
+  await world.started();
+  expect(world.observer.up).toBe(true);
+  await world.pass(9_000);
+  expect(world.seen).toHaveLength(1);
+  await world.pass(2_000);
+  expect(world.seen).toEqual([
+    { containers: ['one', 'two'], silent: [] },
+    { containers: ['one', 'two'], silent: [] },
+  ]);
 });

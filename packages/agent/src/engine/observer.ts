@@ -102,24 +102,36 @@ export class EngineObserver {
   }
 
   async #look(): Promise<void> {
-    const { clock, onObserved } = this.#options;
+    const { clock } = this.#options;
+    const seen = await this.#read().catch((thrown: unknown) => this.#failed(thrown));
+    if (seen === null) return;
+    const afterOutage = this.#outage;
+    this.#outage = false;
+    this.#up = true;
+    this.#retries = 0;
+    this.#relist = clock.after(relistMs, () => this.observe());
+    this.#tell({ ...seen, afterOutage });
+  }
+
+  /** The engine has answered: a defect of ours in what is made of it is none of the engine's, and the next look is not due sooner. */
+  #tell(look: Look): void {
+    const { logger, onObserved } = this.#options;
     try {
-      const seen = await this.#read();
-      const afterOutage = this.#outage;
-      this.#outage = false;
-      this.#up = true;
-      this.#retries = 0;
-      this.#relist = clock.after(relistMs, () => this.observe());
-      onObserved({ ...seen, afterOutage });
+      onObserved(look);
     } catch (thrown) {
-      if (this.#stop.signal.aborted) return;
-      this.#silent.clear();
-      const error = toRelightError(thrown, 'engine-error');
-      this.#lost(error.message, error.code === 'engine-unreachable');
-      const waitMs = Math.min(retryMsMax, retryMsMin * 2 ** this.#retries);
-      this.#retries += 1;
-      this.#relist = clock.after(waitMs, () => this.observe());
+      logger.error({ err: thrown }, 'internal: what was seen of the containers could not be used; please report this');
     }
+  }
+
+  #failed(thrown: unknown): null {
+    if (this.#stop.signal.aborted) return null;
+    this.#silent.clear();
+    const error = toRelightError(thrown, 'engine-error');
+    this.#lost(error.message, error.code === 'engine-unreachable');
+    const waitMs = Math.min(retryMsMax, retryMsMin * 2 ** this.#retries);
+    this.#retries += 1;
+    this.#relist = this.#options.clock.after(waitMs, () => this.observe());
+    return null;
   }
 
   async #read(): Promise<Omit<Look, 'afterOutage'>> {
