@@ -38,6 +38,17 @@ export function incidentLines(incident: ApiIncident, context: IncidentViewContex
   ];
 }
 
+/**
+ * How long it was until it was ready again; null: it is not. Nobody saw the end where an agent lost its memory in the middle (killed on a
+ * full disk): it lasted until its last entry at least.
+ */
+export function lastedText({ closedAt, failedAt, timeToRecoverMs, timeline: entries }: ApiIncident): string | null {
+  if (closedAt === null) return null;
+  if (timeToRecoverMs !== null) return formatDurationMs(timeToRecoverMs);
+  const failed = Date.parse(failedAt);
+  return `>= ${formatDurationMs(Math.max(failed, ...entries.map(({ at }) => Date.parse(at))) - failed)}`;
+}
+
 /** The text of one piece, line by line; undefined: there is no piece of this name. */
 export function evidenceText(incident: ApiIncident, name: string, clean: Paint): string[] | undefined {
   const piece = incident.evidence.find((candidate) => candidate.name === name);
@@ -50,15 +61,13 @@ function header(incident: ApiIncident, { bold, bad, good, clean, now }: Incident
   const { id, host, workload, cause, code, level, exitCode, signal, closedAt, timeToDetectMs, timeToRecoverMs } = incident;
   const subject = clean(workload === null ? host : `${host}/${workload}`);
   const openMs = Math.max(0, now - Date.parse(incident.failedAt));
-  const state =
-    closedAt === null
-      ? bad(`OPEN for ${formatDurationMs(openMs)}`)
-      : good(`over${timeToRecoverMs === null ? '' : ` after ${formatDurationMs(timeToRecoverMs)}`}`);
+  const lasted = lastedText(incident);
+  const state = lasted === null ? bad(`OPEN for ${formatDurationMs(openMs)}`) : good(`over after ${lasted}`);
   const exit = exitCode === null ? [] : [`exit code ${exitCode}${signal === null ? '' : ` (${clean(signal)})`}`];
   const times = [
     `failed ${incident.failedAt}`,
     `noticed after ${formatDurationMs(timeToDetectMs)}`,
-    ...(closedAt === null ? ['not ready yet'] : timeToRecoverMs === null ? [] : [`ready again after ${formatDurationMs(timeToRecoverMs)}`]),
+    lasted === null ? 'not ready yet' : timeToRecoverMs === null ? 'nobody saw its end' : `ready again after ${lasted}`,
   ];
   const stages = incident.stages.map(({ stage, ms }) => `${clean(stage)} ${formatDurationMs(ms)}`).join(', ');
   return [

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import type { ApiIncident } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
 import { incidentResource } from '@relight/shared/incident-resource';
-import { evidenceText, incidentLines } from '@relight/shared/incident-view';
+import { evidenceText, incidentLines, lastedText } from '@relight/shared/incident-view';
 import { formatDurationMs } from '@relight/shared/units';
 import { IncidentStore } from '../incidents/store.ts';
 import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
@@ -42,8 +42,10 @@ function listAll(store: IncidentStore, host: string, { json }: IncidentsOptions,
 }
 
 /** `20260131-120000-x7k2m9  ray-worker  open      3 m 10 s ago  the mount data died` */
-function lineOf({ id, workload, openedAt, closedAt, timeToRecoverMs, cause }: ApiIncident, now: number): string {
-  const lasted = closedAt === null ? 'open' : timeToRecoverMs === null ? 'over' : `over after ${formatDurationMs(timeToRecoverMs)}`;
+function lineOf(incident: ApiIncident, now: number): string {
+  const { id, workload, openedAt, cause } = incident;
+  const over = lastedText(incident);
+  const lasted = over === null ? 'open' : `over after ${over}`;
   const ago = `${formatDurationMs(Math.max(0, now - Date.parse(openedAt)))} ago`;
   return [id, workload ?? 'the host', lasted.padEnd(20), ago, printable(cause)].join('  ');
 }

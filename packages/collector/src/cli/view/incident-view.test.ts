@@ -124,3 +124,12 @@ test('the list: one line each, the cause last', () => {
   ]);
   expect(incidentsText([], context)).toBe('no incidents\n');
 });
+
+test('an end that nobody saw: it lasted until its last entry at least', () => {
+  const cutOff = example({ closedAt: incidentStart + 60_000, timeToRecoverMs: null });
+  expect(incidentsText([cutOff], context)).toContain('  >= 1.7 s  ');
+  const lines = shown(cutOff).split('\n');
+  expect(lines[0]).toMatch(/over after >= 1\.7 s$/);
+  expect(lines[4]).toMatch(/, nobody saw its end$/);
+  expect(incidentsText([example({ closedAt: incidentStart, timeToRecoverMs: null, timeline: [] })], context)).toContain('  >= 0 ms  ');
+});

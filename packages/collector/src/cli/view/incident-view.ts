@@ -1,18 +1,12 @@
 /** Failures and their recovery. Pure. */
 import type { ApiIncident } from '@relight/shared/api';
-import { incidentLines } from '@relight/shared/incident-view';
-import { formatDurationMs } from '@relight/shared/units';
+import { incidentLines, lastedText } from '@relight/shared/incident-view';
 import { sanitize } from './sanitize.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
 import { table } from './table.ts';
 
 const subject = (incident: ApiIncident): string =>
   sanitize(incident.workload === null ? incident.host : `${incident.host}/${incident.workload}`);
-
-function lasted({ closedAt, timeToRecoverMs }: ApiIncident): string {
-  if (closedAt === null) return 'open';
-  return timeToRecoverMs === null ? 'unknown' : formatDurationMs(timeToRecoverMs);
-}
 
 export function incidentsText(incidents: readonly ApiIncident[], { color, columns, now }: ViewContext): string {
   if (incidents.length === 0) return 'no incidents\n';
@@ -24,7 +18,7 @@ export function incidentsText(incidents: readonly ApiIncident[], { color, column
       { text: sanitize(incident.id) },
       { text: subject(incident) },
       { text: `${elapsed(incident.openedAt, now)} ago` },
-      { text: lasted(incident), ...(incident.closedAt === null ? { paint: color.red } : {}) },
+      { text: lastedText(incident) ?? 'open', ...(incident.closedAt === null ? { paint: color.red } : {}) },
       { text: incident.level },
       { text: sanitize(incident.cause) },
     ]),
