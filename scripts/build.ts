@@ -3,9 +3,10 @@
  * beside its own package, so it stays a package beside the bundle.
  */
 import { build, type BuildOptions, type Plugin } from 'esbuild';
-import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, cp, readFile, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { buildDirectory, removeInterrupted } from './build-directory.ts';
 import { root } from './run.ts';
 
 /**
@@ -85,8 +86,7 @@ export async function buildAll(): Promise<void> {
   await Promise.all(
     entries.map(async ([pkg, source, target]) => {
       const dist = join(root, 'packages', pkg, 'dist');
-      await mkdir(dist, { recursive: true });
-      const fresh = await mkdtemp(join(dist, '.build-'));
+      const fresh = await buildDirectory(dist);
       try {
         await build({ ...common, entryPoints: [join(root, 'packages', pkg, source)], outfile: join(fresh, target) });
         await chmod(join(fresh, target), 0o755);
@@ -105,10 +105,10 @@ async function copyNative(dist: string): Promise<void> {
   const source = dirname(require.resolve('better-sqlite3/package.json'));
   const modules = join(dist, 'node_modules');
   const target = join(modules, 'better-sqlite3');
+  await removeInterrupted(modules);
   const manifest = (directory: string): Promise<string> => readFile(join(directory, 'package.json'), 'utf8');
   if ((await manifest(target).catch(() => '')) === (await manifest(source))) return;
-  await mkdir(modules, { recursive: true });
-  const fresh = await mkdtemp(join(modules, '.build-'));
+  const fresh = await buildDirectory(modules);
   for (const part of ['package.json', 'lib', 'prebuilds', 'build']) {
     await cp(join(source, part), join(fresh, part), { recursive: true, dereference: true }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
