@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage, toRelightError } from '@relight/shared/errors';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
+import { withAutomaticChecks } from './config/automatic-checks.ts';
 import type { ContainerSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts } from './engine/engine.ts';
 import type { Look } from './engine/observer.ts';
@@ -86,7 +87,7 @@ export class WorkloadLoop {
 
   /** What is supervised is known at last: a container was adopted. Before anything is compared with it. */
   setContainer(container: ContainerSpec): void {
-    this.#options = { ...this.#options, spec: { ...this.#options.spec, container } };
+    this.#options = { ...this.#options, spec: withAutomaticChecks({ ...this.#options.spec, container }) };
     this.#options.journal.specChanged(this.#options.spec);
   }
 

@@ -83,6 +83,10 @@ export const catalogue = {
   'mount-lost': entry('A mount is gone', 'Nothing, unless it repeats: then look for its daemon being killed.'),
   'mount-hung': entry('A mount does not answer', 'Nothing, unless it repeats: then look at its network and its daemon.'),
   'mount-stuck': entry('A dead mount cannot be removed', 'Recreate the container: relight restart HOST/WORKLOAD --level container.'),
+  'volume-lost': entry(
+    'A mount of the host behind a volume is gone',
+    'Mount it again on the host when it is dead there, too; a new container follows by itself.',
+  ),
   'setup-failed': entry('A setup step failed', 'Read its output: relight tail --source setup.'),
   'setup-unverified': entry('A setup step ran but its verify command fails', 'Check the verify command and the step.'),
   'exec-failed': entry('A command could not be started in the container', 'Check that the image has the program and a shell.'),

@@ -18,6 +18,19 @@ export interface MountProbeRequest {
   readonly signal: AbortSignal;
 }
 
+interface MountQuestion {
+  /** What a child that hangs says nothing new about. */
+  readonly key: string;
+  /** Some call of `stat`. */
+  readonly argv: readonly [string, ...string[]];
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+interface MountAnswer extends Pick<MountProbeResult, 'condition' | 'message'> {
+  readonly stdout: string;
+}
+
 /**
  * A child that survives SIGKILL (the FUSE daemon has read its request and never answers) is parked: while it lives, the
  * same mount is `hung` without another child. Share one instance between checks and stages.
@@ -46,23 +59,24 @@ export class MountProbes {
     if (!isFuse(mount)) return result('absent', `at ${target} is ${describeMount(mount)}, no FUSE mount`);
     // The device number is new for each mount: a parked child of an earlier one says nothing about this one.
     const key = `${containerPid} ${mount.device} ${mount.mountPoint}`;
-    if (this.#parked.has(key)) return result('hung', 'an earlier look has not come back yet');
+    const argv = ['stat', '-f', '-c', 'ok', '--', `${this.#procRoot}/${containerPid}/root${mount.mountPoint}`] as const;
+    const { condition, message } = await this.ask({ key, argv, timeoutMs, signal });
+    return result(condition, condition === 'ok' ? describeMount(mount) : message);
+  }
 
-    const child = await runChild({
-      argv: ['stat', '-f', '-c', 'ok', '--', `${this.#procRoot}/${containerPid}/root${mount.mountPoint}`],
-      clock: this.#clock,
-      timeoutMs,
-      signal,
-      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-    });
+  /** One question to a file system, by a child. While one with the same key cannot be killed, the answer is `hung`. */
+  async ask({ key, argv, timeoutMs, signal }: MountQuestion): Promise<MountAnswer> {
+    const answer = (condition: MountAnswer['condition'], message: string, stdout = ''): MountAnswer => ({ condition, message, stdout });
+    if (this.#parked.has(key)) return answer('hung', 'an earlier look has not come back yet');
+    const child = await runChild({ argv, clock: this.#clock, timeoutMs, signal, env: { PATH: process.env['PATH'], LC_ALL: 'C' } });
     if (child.survivor !== null) {
       this.#parked.add(key);
       void child.survivor.then(() => this.#parked.delete(key));
     }
     if (child.timedOut)
-      return signal.aborted ? result('error', 'cancelled') : result('hung', `no answer within ${formatDurationMs(timeoutMs)}`);
-    if (child.exitCode === 0) return result('ok', describeMount(mount));
-    return result(...judgeFailure(child.spawnError === null ? lastLine(child.stderr) : `stat: ${child.spawnError}`));
+      return signal.aborted ? answer('error', 'cancelled') : answer('hung', `no answer within ${formatDurationMs(timeoutMs)}`);
+    if (child.exitCode === 0) return answer('ok', '', child.stdout);
+    return answer(...judgeFailure(child.spawnError === null ? lastLine(child.stderr) : `stat: ${child.spawnError}`));
   }
 }
 

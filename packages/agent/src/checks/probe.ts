@@ -4,6 +4,7 @@ import type { ErrorCode } from '@relight/shared/errors';
 import type { ProbeSpec } from '../config/spec.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { HostGpus } from './gpu.ts';
+import type { MountProbes } from './mount.ts';
 import type { RayNodeMemory } from './ray-node.ts';
 import type { Pace } from './ray-pace.ts';
 
@@ -18,6 +19,8 @@ export interface ProbeResult {
   readonly unknown?: true;
   /** Failed, but nothing is to be done about it for the moment: it is told and not counted. */
   readonly reportOnly?: true;
+  /** Failed for good: it needs no confirmation by the ones that follow. */
+  readonly certain?: true;
   /** What the failure is called; default: live-failed. */
   readonly code?: ErrorCode;
 }
@@ -35,6 +38,8 @@ export interface ProbeContext {
   readonly ray: RayNodeMemory;
   /** Absent: nobody watches the GPUs of this host. */
   readonly gpus?: HostGpus;
+  /** Of the agent, so that a child that hangs is not joined by another; absent: none hangs yet. */
+  readonly mounts?: MountProbes;
   /** Of a readiness check that is called more often than others may be asked; absent: every call asks. */
   readonly pace?: Pace;
 }

@@ -159,6 +159,7 @@ class Rhythm {
         timeoutMs,
         signal,
         ray: this.#ray,
+        mounts,
         ...(this.#options.gpus === undefined ? {} : { gpus: this.#options.gpus }),
         ...(probe.kind === 'ready' ? { pace: { intervalMs, random: this.#random() } } : {}),
       });

@@ -4,9 +4,9 @@ import { command, commandTitle } from './commands.ts';
 import { defaults } from './defaults.ts';
 import { list, object, oneOrMore, type Fields, type Reader } from './fields.ts';
 import { choice, duration, integer, isAddress, isUrl, template, text } from './scalars.ts';
-import type { CheckSpec, DependencySpec, LiveCheckSpec, ProbeSpec } from './spec.ts';
+import type { CheckSpec, DependencySpec, LiveCheckSpec, ProbeSpec, VolumesProbe } from './spec.ts';
 
-const kinds = ['tcp', 'http', 'exec', 'ray_node', 'gpu'] as const;
+const kinds = ['tcp', 'http', 'exec', 'ray_node', 'gpu', 'volumes'] as const;
 
 const addressTemplate = (vars: ReadonlySet<string>): Reader<string> => template(vars, 'an address such as 10.0.0.1:6379', isAddress);
 const urlTemplate = (vars: ReadonlySet<string>): Reader<string> =>
@@ -36,12 +36,13 @@ const rayNode = (vars: ReadonlySet<string>) =>
 
 const gpuCheck: Reader<Extract<ProbeSpec, { kind: 'gpu' }>> = object(() => () => ({ kind: 'gpu', automatic: false }));
 
-/** What every container with `gpus` gets, unless it has a check of its own. */
-export const automaticGpuCheck: LiveCheckSpec = {
-  name: 'gpu',
-  probe: { kind: 'gpu', automatic: true },
-  ...defaults.gpu,
-  restarts: 'container',
+/** Of which container is known when the whole workload has been read (automatic-checks.ts). */
+const volumesCheck: Reader<VolumesProbe> = object(() => () => ({ kind: 'volumes', binds: [], except: [] }));
+
+/** They look at what only a new container gets anew, and have defaults of their own. */
+const ofContainer: Readonly<Partial<Record<ProbeSpec['kind'], { readonly failures: number; readonly what: string }>>> = {
+  gpu: { failures: defaults.gpu.failures, what: 'its GPUs' },
+  volumes: { failures: defaults.volumes.failures, what: 'its volumes' },
 };
 
 type Named<T extends CheckSpec> = Omit<T, 'name'> & { readonly name: string | undefined };
@@ -67,13 +68,14 @@ export function liveChecks(vars: ReadonlySet<string>, hasProcess: boolean): Read
     const chosen = fields.optional('restarts', choice('process', 'container', 'none'), undefined);
     return () => {
       const { graceMs, ...rest } = build();
-      const isGpu = rest.probe.kind === 'gpu';
-      const restarts = chosen ?? (hasProcess && !isGpu ? 'process' : 'container');
+      const whole = ofContainer[rest.probe.kind];
+      const restarts = chosen ?? (hasProcess && whole === undefined ? 'process' : 'container');
       if (restarts === 'process' && !hasProcess) fields.fail('restarts', 'the workload has no process; allowed: container, none');
-      if (restarts === 'process' && isGpu) fields.fail('restarts', 'only a new container gets its GPUs back; allowed: container, none');
+      if (restarts === 'process' && whole !== undefined)
+        fields.fail('restarts', `only a new container gets ${whole.what} back; allowed: container, none`);
       if (graceMs !== undefined && failures !== undefined) fields.fail('failures', 'says the same as ray_node.grace; keep one of them');
       const ofGrace = graceMs === undefined ? undefined : 1 + Math.ceil(graceMs / rest.intervalMs);
-      return { ...rest, failures: failures ?? ofGrace ?? (isGpu ? defaults.gpu : defaults.live).failures, restarts };
+      return { ...rest, failures: failures ?? ofGrace ?? (whole ?? defaults.live).failures, restarts };
     };
   });
   return (node) => withNames(list(check)(node));
@@ -90,12 +92,14 @@ function common(
   const run = fields.optional('exec', command, undefined);
   const ray = fields.optional('ray_node', rayNode(vars), undefined);
   const gpu = fields.optional('gpu', gpuCheck, undefined);
+  const volumes = fields.optional('volumes', volumesCheck, undefined);
   const from = fields.optional('from', choice('host', 'container'), undefined);
   const status = fields.optional('status', oneOrMore(integer(100, 599)), null);
+  const ofLive = gpu ? defaults.gpu : volumes ? defaults.volumes : defaults.live;
   const intervalMs = fields.optional(
     'interval',
     duration(),
-    (ray ? defaults.rayNode : gpu && fallback === defaults.live ? defaults.gpu : fallback).intervalMs,
+    (ray ? defaults.rayNode : fallback === defaults.live ? ofLive : fallback).intervalMs,
   );
   const timeoutMs = fields.optional('timeout', duration(), (gpu ? defaults.gpu : fallback).timeoutMs);
   exactlyOne(fields, kinds);
@@ -104,6 +108,8 @@ function common(
     if (ray !== undefined && from !== undefined) fields.fail('from', 'is for tcp and http; the head is asked from the host');
     if (url === undefined && status !== null) fields.fail('status', 'is for http only');
     if (gpu !== undefined && from !== undefined) fields.fail('from', 'is for tcp and http; the GPUs are looked at in the container');
+    if (volumes !== undefined && from !== undefined) fields.fail('from', 'is for tcp and http; volumes are looked at on both sides');
+    if (volumes !== undefined) return { name, probe: volumes, intervalMs, timeoutMs };
     if (gpu !== undefined) return { name, probe: gpu, intervalMs, timeoutMs };
     if (ray !== undefined) return { name, probe: ray.probe, intervalMs, timeoutMs, graceMs: ray.graceMs };
     const probe: ProbeSpec =
@@ -137,7 +143,7 @@ function withNames<T extends CheckSpec>(checks: readonly Named<T>[]): readonly T
 }
 
 function probeTitle(probe: ProbeSpec): string {
-  if (probe.kind === 'gpu') return 'gpu';
+  if (probe.kind === 'gpu' || probe.kind === 'volumes') return probe.kind;
   if (probe.kind === 'ray-node') return `ray_node ${probe.dashboard}`;
   if (probe.kind === 'exec') return `exec ${commandTitle(probe.run)}`;
   return probe.kind === 'tcp' ? `tcp ${probe.address}` : `http ${probe.url}`;

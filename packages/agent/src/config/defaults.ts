@@ -51,6 +51,8 @@ export const defaults = {
   rayNode: { intervalMs: 10 * second },
   /** nvidia-smi takes up to seconds on a host without persistence mode; a GPU is lost by reloads, which are rare. */
   gpu: { intervalMs: 30 * second, timeoutMs: 10 * second, failures: 2 },
+  /** As for mounts. That the mount inside is dead is certain at once; that it hangs takes two. */
+  volumes: { intervalMs: 10 * second, timeoutMs: 5 * second, failures: 2 },
   restart: {
     /** Three failures of a process in one container: suspect the container. */
     process: {

@@ -84,6 +84,23 @@ describe('workloads', () => {
     expect(workload({ ready: [{ gpu: {} }] })).toMatchObject({ ready: [{ name: 'gpu', intervalMs: 1_000, timeoutMs: 10_000 }], live: [] });
   });
 
+  it('looks into the volumes of a container by itself, unless somebody says how', () => {
+    const container = { image: 'b', volumes: ['/mnt/hostfuse:/data2'] };
+    const own = {
+      name: 'volumes',
+      probe: { kind: 'volumes', binds: [{ source: '/mnt/hostfuse', target: '/data2' }], except: [] },
+      intervalMs: 10_000,
+      timeoutMs: 5_000,
+      failures: 2,
+      restarts: 'container',
+    };
+    expect(workload({ container }).live).toEqual([own]);
+    expect(workload({ container, process: { run: 'x' }, live: [{ volumes: {}, restarts: 'none' }] }).live).toEqual([
+      { ...own, restarts: 'none' },
+    ]);
+    expect(workload({ ready: [{ volumes: {} }] })).toMatchObject({ ready: [{ name: 'volumes', intervalMs: 1_000 }], live: [] });
+  });
+
   it('takes text for a shell and lists as argv', () => {
     expect(workload({ process: { run: 'ray start --address=$HEAD', before: ['ray', 'stop'] } }).process).toEqual({
       run: { text: 'ray start --address=$HEAD' },

@@ -220,7 +220,16 @@ export type ProbeSpec =
   /** `nodeIp` null: the address that the container has towards the dashboard. */
   | { readonly kind: 'ray-node'; readonly dashboard: Template; readonly nodeIp: Template | null }
   /** `automatic`: added by us to a container with gpus; one that cannot be asked is then no failure. */
-  | { readonly kind: 'gpu'; readonly automatic: boolean };
+  | { readonly kind: 'gpu'; readonly automatic: boolean }
+  | VolumesProbe;
+
+/** Do the FUSE mounts of the host behind these volumes answer? */
+export interface VolumesProbe {
+  readonly kind: 'volumes';
+  readonly binds: readonly { readonly source: string; readonly target: string }[];
+  /** Targets of the workload's own mounts, which have checks of their own. */
+  readonly except: readonly string[];
+}
 
 export interface CheckSpec {
   /** For people: `tcp 10.0.0.1:6379`, unique within its list. */

@@ -1,5 +1,6 @@
 /** One entry of `workloads`. */
-import { automaticGpuCheck, liveChecks, readyChecks, dependency } from './checks.ts';
+import { withAutomaticChecks } from './automatic-checks.ts';
+import { liveChecks, readyChecks, dependency } from './checks.ts';
 import { command } from './commands.ts';
 import { container } from './container/container.ts';
 import { defaults } from './defaults.ts';
@@ -42,15 +43,9 @@ export function workload({ directory, vars }: WorkloadContext): Reader<WorkloadS
     };
     return () => {
       const whyNot = spec.spare === null ? null : whyNoSpare(spec);
-      return whyNot === null ? withGpuCheck(spec) : fields.fail('spare', whyNot);
+      return whyNot === null ? withAutomaticChecks(spec) : fields.fail('spare', whyNot);
     };
   });
-}
-
-/** A GPU that is lost inside the container is otherwise noticed by nobody. */
-function withGpuCheck(spec: WorkloadSpec): WorkloadSpec {
-  const wanted = spec.container.gpus !== undefined && spec.live.every(({ probe }) => probe.kind !== 'gpu');
-  return wanted ? { ...spec, live: [...spec.live, automaticGpuCheck] } : spec;
 }
 
 const items = (node: Located | undefined): readonly Located[] => (node?.kind === 'list' ? node.items : []);

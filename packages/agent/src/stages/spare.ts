@@ -5,6 +5,7 @@ import { specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
 import type { Command, MountSpec, SetupStep } from '../config/spec.ts';
 import { MountProbes } from '../checks/mount.ts';
+import { lookAtVolumes } from '../checks/volumes.ts';
 import { createOptions, managedLabels } from '../engine/create-options.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
@@ -75,6 +76,7 @@ export async function takeSpare({ offer }: TakeOp, context: StageContext): Promi
     inspected.then((facts) => runsAsPrepared(facts, offer)),
     sameInputs(offer.inputs, context),
     hasGpus(offer.containerId, context),
+    volumesAnswer(offer.pid, context),
     ...spec.mounts.map((mount) => mountAnswers(mount, offer.pid, context)),
     ...steps.map((step) => stepHolds(step, offer.containerId, context)),
   ]);
@@ -110,6 +112,16 @@ async function mountAnswers(mount: MountSpec, pid: number, { clock, signal, vars
   if (condition !== 'ok') throw unusable(`mount ${mount.name}: ${message}`);
   const present = fuseOnTop(readMountinfo('/proc', pid) ?? [], mount.target);
   if (present === null || !isWanted(present, mount, vars)) throw unusable(`mount ${mount.name}: it is not the one that is wanted`);
+}
+
+/** What the host has mounted again since is dead in this one, too. */
+async function volumesAnswer(containerPid: number, { clock, signal, mountProbes, spec }: StageContext): Promise<void> {
+  const probe = spec.live.map((check) => check.probe).find(({ kind }) => kind === 'volumes');
+  if (probe?.kind !== 'volumes') return;
+  const context = { containerPid, clock, signal, timeoutMs: mountTimeoutMs, ...(mountProbes === undefined ? {} : { mounts: mountProbes }) };
+  const { message, code, reportOnly } = await lookAtVolumes(probe, context);
+  // Where the host has nothing better, a new container could not even be made.
+  if (code !== undefined && reportOnly !== true) throw unusable(`volume ${message}`);
 }
 
 async function stepHolds({ name, verify }: SetupStep, id: string, { engine, spec, vars, signal }: StageContext): Promise<void> {

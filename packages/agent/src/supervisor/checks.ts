@@ -3,18 +3,18 @@ import type { MountCondition } from '../checks/probe.ts';
 import type { CheckReport } from './state.ts';
 import { suspectDependency } from './dependency.ts';
 import { fail, failureWith as failure } from './failure.ts';
-import type { Failure } from './op.ts';
 import type { CheckState } from './state.ts';
 import type { Work } from './work.ts';
 
-export function onCheck(work: Work, { list, name, ok, message, unanswered, unknown, reportOnly, code }: CheckReport): void {
+export function onCheck(work: Work, report: CheckReport): void {
+  const { list, name, ok, message, unanswered, unknown } = report;
   if (unanswered === true) {
-    const others = work.state.unanswered.filter((report) => report.list !== list || report.name !== name);
+    const others = work.state.unanswered.filter((other) => other.list !== list || other.name !== name);
     work.set({ unanswered: [...others, { list, name, ok, message, unanswered }] });
     work.effect({ kind: 'observe' });
   } else if (list === 'ready') onReadyCheck(work, name, ok, message);
   else if (unknown === true) onUnknown(work, name, message);
-  else onLiveCheck(work, name, ok, message, { reportOnly: reportOnly === true, code: code ?? 'live-failed' });
+  else onLiveCheck(work, report);
 }
 
 /** The engine answers and the container runs: what failed through it meanwhile has failed. */
@@ -40,30 +40,25 @@ function onUnknown(work: Work, name: string, message: string): void {
   work.set({ live: { ...work.state.live, [name]: { ok: before?.ok ?? true, failures: before?.failures ?? 0, message } } });
 }
 
-function onLiveCheck(
-  work: Work,
-  name: string,
-  ok: boolean,
-  message: string,
-  { reportOnly, code }: { readonly reportOnly: boolean; readonly code: Failure['code'] },
-): void {
+function onLiveCheck(work: Work, { name, ok, message, reportOnly, certain, code = 'live-failed' }: Omit<CheckReport, 'list'>): void {
   const check = work.spec.live.find((candidate) => candidate.name === name);
   if (check === undefined || work.state.readyAt === null) return;
   const before = work.state.live[name];
   // What is only told is not counted either: when it becomes a failure, it begins with the first.
-  const now = reportOnly ? { ok, failures: 0, message } : next(before, ok, message);
+  const now = reportOnly === true ? { ok, failures: 0, message } : next(before, ok, message);
   work.set({ live: { ...work.state.live, [name]: now } });
   if (ok) {
     if (before?.ok === false) work.emit('check.recovered', 'info', `live check ${name}: ${message}`, { check: name });
     return;
   }
   if (before?.ok !== false) {
-    const counted = reportOnly ? '' : ` (1 of ${check.failures})`;
+    const counted = reportOnly === true || certain === true ? '' : ` (1 of ${check.failures})`;
     work.emit('check.failed', 'warning', `live check ${name}: ${message}${counted}`, { check: name, failures: now.failures, code });
   }
-  if (reportOnly || now.failures < check.failures || check.restarts === 'none') return;
+  if (reportOnly === true || check.restarts === 'none' || (certain !== true && now.failures < check.failures)) return;
   const level = check.restarts === 'process' && work.spec.process !== null ? 'process' : 'container';
-  const failed = failure(code, `live check ${name} failed ${now.failures} times: ${message}`, { check: name });
+  const how = certain === true ? '' : ` failed ${now.failures} times`;
+  const failed = failure(code, `live check ${name}${how}: ${message}`, { check: name });
   if (suspectDependency(work, failed, level, level === 'process' ? 'stop' : 'replace')) return;
   work.set(level === 'process' ? { stop: 'now' } : { replace: true });
   fail(work, failed, level);

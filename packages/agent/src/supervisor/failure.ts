@@ -31,6 +31,7 @@ const containerCodes: ReadonlySet<ErrorCode> = new Set([
   'container-oom',
   'container-removed',
   'gpu-lost',
+  'volume-lost',
 ]);
 
 export const levelOf = (code: ErrorCode): ActiveLevel => (containerCodes.has(code) ? 'container' : 'process');
@@ -47,6 +48,7 @@ const replacingCodes: ReadonlySet<ErrorCode> = new Set([
   'device-missing',
   'port-taken',
   'gpu-lost',
+  'volume-lost',
 ]);
 
 /** A failure with what the catalogue says of its code. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { workloadFixture } from '../../../../test/support/specs.ts';
 import { SimulatedWorld } from '../../../../test/support/simulated-world.ts';
-import { automaticGpuCheck } from '../config/checks.ts';
+import { automaticGpuCheck } from '../config/automatic-checks.ts';
 
 function ready(): SimulatedWorld {
   const world = new SimulatedWorld(workloadFixture({ live: [automaticGpuCheck] }));

@@ -52,6 +52,8 @@ export interface CheckReport {
   readonly unknown?: true;
   /** It has failed, and nothing is to be done about it for the moment. */
   readonly reportOnly?: true;
+  /** It has failed for good, however often it is asked. */
+  readonly certain?: true;
   /** What its failure is called; default: live-failed. */
   readonly code?: ErrorCode;
 }

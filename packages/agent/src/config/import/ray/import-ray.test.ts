@@ -104,7 +104,7 @@ describe('a file as Marin has it', () => {
     );
     expect(text(marin.workload.process?.before)).toBe('ray stop');
     expect(marin.workload.dependsOn).toMatchObject([{ kind: 'tcp', address: '${RAY_HEAD_IP}:6379' }]);
-    expect(marin.workload.live).toMatchObject([
+    expect(marin.workload.live.filter(({ probe }) => probe.kind !== 'volumes')).toMatchObject([
       { probe: { kind: 'http', url: 'http://127.0.0.1:52365/api/local_raylet_healthz' }, restarts: 'process' },
     ]);
     expect(marin.spec.vars).toMatchObject([
