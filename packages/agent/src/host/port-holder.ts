@@ -1,5 +1,6 @@
 /** Who holds a port: the socket's inode from /proc, then the process that has it open. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 export interface PortHolderOptions {
   /** A process in whose network the port is, such as a container's first. Default: this host's. */
@@ -26,11 +27,22 @@ export async function holderOfPort(
     for (const descriptor of descriptors) {
       const target = await readlink(`${procRoot}/${pid}/fd/${descriptor}`).catch(() => '');
       if (!inodes.has(target)) continue;
-      const name = await readFile(`${procRoot}/${pid}/comm`, 'utf8').catch(() => 'a process');
-      return `${name.trim()} (pid ${pid})`;
+      const read = (name: string): Promise<string> => readFile(`${procRoot}/${pid}/${name}`, 'utf8').catch(() => '');
+      return `${programName(await read('cmdline'), await read('comm'))} (pid ${pid})`;
     }
   }
   return null;
+}
+
+/**
+ * As a person knows it: by its command line, also where the program has written a title there (`nginx: master process`). What the kernel
+ * calls it (`comm`) is the name of a thread: `MainThread` for every Node program.
+ */
+export function programName(cmdline: string, comm: string): string {
+  const [command = ''] = cmdline.split('\0');
+  const [word = ''] = command.trim().split(' ');
+  const name = basename(word).replace(/:$/, '');
+  return name || comm.trim() || 'a process';
 }
 
 /** Paths of the kernel's tables of sockets, as seen by `network`: every process has those of its own network. */
