@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ApiIncident } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { HostFuse } from '../support/host-fuse.ts';
@@ -60,6 +61,8 @@ test('killed and mounted again, in a container that nobody has given a check: re
 
   await fuse.mountAgain();
   await isMadeAnew(worker, mark, '/data2/file');
+  const [incident] = (await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: worker.workload })).items;
+  expect(incident).toMatchObject({ code: 'volume-lost', level: 'container', cause: expect.stringContaining('/data2') as string });
 });
 
 test('stopped, and another one mounted in its place: a new container when what is inside has been silent often enough', async () => {
@@ -105,4 +108,23 @@ test('below a volume that follows the host (rslave): nothing is restarted', asyn
   expect(await worker.container()).toMatchObject({ id: before.id, pid: before.pid });
   expect(await worker.kindsSince(mark)).not.toContain('restart.scheduled');
   expect(await worker.status()).toMatchObject({ generation: 1, restarts: { process: 0, container: 0 } });
+});
+
+test('a spare that was prepared before has the dead one, too: it is refused, and one new container is enough', async () => {
+  const fuse = await hostFuse('spare');
+  const worker = await running('volume-spare', `${fuse.mountPoint}:/data2`, { ...often, spare: 'prepared' });
+  await waitFor(async () => (await worker.control.status()).workloads[0]?.spare?.state === 'ready', {
+    what: 'the spare to be ready',
+    timeoutMs: 60_000,
+    everyMs: 50,
+  });
+  const mark = await worker.mark();
+  await fuse.kill();
+  fuse.unmount();
+  await fuse.mountAgain();
+  const refused = await worker.next(mark, 'host.notice', ({ data }) => data['spare'] === 'refused');
+  expect(refused.message).toContain('volume /data2: Transport endpoint is not connected');
+  await worker.next(mark, 'workload.ready');
+  expect(await worker.exec('cat', '/data2/file')).toBe('content\n');
+  expect((await worker.status()).restarts).toMatchObject({ process: 0, container: 1 });
 });
