@@ -110,7 +110,7 @@ describe('an adopted container', () => {
     });
     const before = comparable(await docker.inspect(worker.containerName));
     try {
-      await worker.phase('ready');
+      await worker.next(0, 'workload.ready');
       // Nothing was done to it but the restart policy.
       expect(await worker.container()).toMatchObject({ id, status: 'running' });
       expect(await docker.inspect(worker.containerName)).toMatchObject({ HostConfig: { RestartPolicy: { Name: 'no' } } });
