@@ -10,6 +10,9 @@ describe('what the last words of a process mean', () => {
   it.each([
     ['RuntimeError: Version mismatch: The cluster was started with:\n    Ray: 2.9.3', 'version-mismatch'],
     ['requests.exceptions.HTTPError: 401 Client Error: Unauthorized for url', 'auth-failed'],
+    ['curl: (22) The requested URL returned error: 401', 'auth-failed'],
+    ['wget: server returned error: HTTP/1.1 401 Unauthorized', 'auth-failed'],
+    ['curl: (22) The requested URL returned error: 4010', undefined],
     ['grpc_status: UNAUTHENTICATED, message: Invalid or missing authentication token', 'auth-failed'],
     ['PermissionError: token file /etc/ray/auth_token: Permission denied', 'auth-failed'],
     ["OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8265): address already in use", 'address-in-use'],

@@ -90,7 +90,7 @@ const rules: readonly Rule[] = [
     code: 'auth-failed',
     kinds: ['process'],
     within: nearEnd,
-    when: /\b401\b.{0,40}unauthori[sz]ed|(?:HTTP|status)(?: (?:Error|code))?:? ?401\b|\bUNAUTHENTICATED\b|invalid (?:or missing )?authentication token|(?:auth|token)[\w ./-]*(?:file|token)[^\n]{0,80}(?:permission denied|no such file|cannot be read|not found|is empty)|AuthenticationError/i,
+    when: /\b401\b.{0,40}unauthori[sz]ed|returned error: 401\b|(?:HTTP|status)(?: (?:Error|code))?:? ?401\b|\bUNAUTHENTICATED\b|invalid (?:or missing )?authentication token|(?:auth|token)[\w ./-]*(?:file|token)[^\n]{0,80}(?:permission denied|no such file|cannot be read|not found|is empty)|AuthenticationError/i,
   },
   {
     code: 'fuse-missing',
