@@ -1,0 +1,32 @@
+/** What systemd must be told so that the agent, the last supervisor of its host, is always started again. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+/** `KEY=value` by section; comments left out. A key that systemd finds in a wrong section does not count. */
+function settings(file: string): Record<string, Record<string, string>> {
+  const sections: Record<string, Record<string, string>> = {};
+  let section: Record<string, string> = {};
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const [, name] = /^\[(\w+)\]$/.exec(line) ?? [];
+    if (name !== undefined) section = sections[name] ??= {};
+    const [, key, value] = /^(\w+)=(.*)$/.exec(line) ?? [];
+    if (key !== undefined && value !== undefined) section[key] = value;
+  }
+  return sections;
+}
+
+const packages = join(import.meta.dirname, '../..');
+
+test.each(['agent/systemd/relight-agent.service', 'collector/systemd/relight-collector.service'])(
+  'in a crash loop systemd never gives up: %s',
+  (file) => {
+    const { Unit, Service, Install } = settings(join(packages, file));
+    // systemd's default is five starts in ten seconds, and then `start-limit-hit` for ever.
+    expect(Unit).toMatchObject({ StartLimitIntervalSec: '0' });
+    expect(Service).toMatchObject({ Restart: 'always' });
+    expect(Number(Service?.['RestartSec'])).toBeGreaterThanOrEqual(1);
+    expect(Number(Service?.['RestartSec'])).toBeLessThanOrEqual(10);
+    expect(Install).toHaveProperty('WantedBy');
+  },
+);

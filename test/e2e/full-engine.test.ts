@@ -1,0 +1,55 @@
+/** The disk under the data of the engine is full: no container can be made there, and that is what a person reads. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ApiIncident } from '@relight/shared/api';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Bystander } from '../support/bystander.ts';
+import { dockerApi } from '../support/docker-api.ts';
+import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
+import { buildTestImage } from '../support/image.ts';
+import { startLab, type Lab } from '../support/lab.ts';
+
+let directory: string;
+let engine: PrivateEngine;
+let image: string;
+let lab: Lab;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'relight-full-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', directory]);
+  engine = await startPrivateEngine({ directory: join(directory, 'engine') });
+  image = await buildTestImage(engine);
+  lab = await startLab({ engineSocket: engine.socket });
+});
+afterAll(async () => {
+  await lab?.dispose();
+  await engine?.dispose();
+  execFileSync('umount', ['-l', directory]);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+test('held with the words of the engine and as disk-full; ready when there is room again', async () => {
+  const process = { run: 'exec sleep 100000', stop_timeout: '1s' };
+  const worker = await Bystander.ready(lab, 'full', image, { process });
+  try {
+    const mark = await worker.mark();
+    const ballast = join(engine.directory, 'data', 'ballast');
+    execFileSync('sh', ['-c', `dd if=/dev/zero of='${ballast}' bs=64k 2> /dev/null; true`]);
+    await dockerApi(engine.socket).remove(worker.containerName);
+    // What the removal has freed.
+    execFileSync('sh', ['-c', `dd if=/dev/zero of='${ballast}2' bs=4k 2> /dev/null; true`]);
+    const held = await worker.next(mark, 'workload.held', ({ data }) => data['code'] === 'disk-full');
+    expect(held.message).toMatch(/no space left on device/i);
+    expect(held.data).toMatchObject({ advice: expect.stringContaining('disk') as string });
+    rmSync(ballast);
+    rmSync(`${ballast}2`);
+    await worker.next(Number(held.id), 'workload.ready', undefined, 30_000);
+    const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: 'full' });
+    expect(items).toHaveLength(1);
+    expect(items[0]?.timeline.some(({ data }) => data['code'] === 'disk-full')).toBe(true);
+  } finally {
+    await worker.agent.service.stop();
+  }
+});
