@@ -1,6 +1,8 @@
 /** What demo and tests need on the machine, installed from the distribution where that is possible. */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from './wait.ts';
 
@@ -31,6 +33,8 @@ export const ownEngine = 'a Docker Engine of its own';
 const folders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 /** Another installation may be at work: the machine's own updates, or a second run of ours. */
 const lockTimeoutMs = 10 * 60_000;
+
+const installLock = join(tmpdir(), 'relight-install.lock');
 
 /** The machine lacks something that only a person can give it; the message says what, and how. */
 export class MachineError extends Error {}
@@ -86,16 +90,19 @@ const packagesOf = (programs: readonly string[]): readonly string[] => programs.
 const aptCommand = (programs: readonly string[]): string =>
   `apt-get update && apt-get install -y --no-install-recommends ${packagesOf(programs).join(' ')}`;
 
-/** In a session of its own: Ctrl-C would leave a package half configured. */
+/**
+ * In a session of its own: Ctrl-C would leave a package half configured. One at a time: where apt drops its downloads after each
+ * installation, as in the images of Debian, one installation takes another's packages away before they are unpacked.
+ */
 async function apt(...args: readonly string[]): Promise<void> {
   const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }, maxBuffer: 64 << 20 };
   await waitFor(
     async () => {
       try {
-        await run('setsid', ['--wait', findProgram('apt-get') ?? 'apt-get', ...args], options);
+        await run('setsid', ['--wait', 'flock', installLock, findProgram('apt-get') ?? 'apt-get', ...args], options);
         return true;
       } catch (error) {
-        if (/could not get lock|unable to (?:acquire|lock)/i.test(String(error))) return false;
+        if (/could not get lock|unable to (?:acquire|lock)|cannot access archive/i.test(String(error))) return false;
         throw error;
       }
     },
