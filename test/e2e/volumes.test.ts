@@ -33,7 +33,7 @@ async function running(name: string, volume: unknown, document: WorkloadDocument
 const isVolumeCheck = ({ data }: { readonly data: Readonly<Record<string, unknown>> }): boolean => data['check'] === 'volumes';
 
 const reasonSays = (worker: Bystander, words: string): Promise<unknown> =>
-  waitFor(async () => (await worker.status()).reason.includes(words), { what: `"${words}"`, everyMs: 100 });
+  waitFor(async () => (await worker.status()).reason.includes(words), { what: `"${words}"`, timeoutMs: 30_000, everyMs: 100 });
 
 /** It has been mounted again on the host: a new container has it, without anybody's doing. */
 async function isMadeAnew(worker: Bystander, mark: number, file: string): Promise<void> {
