@@ -216,6 +216,17 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     /failed with exit code 1/,
   ],
   [
+    'but a machine that reboots before its time does',
+    [
+      notice(-30_000, 'maintenance', 'in 2 m', 'warning', { leftMs: 120_000 }),
+      entry(-100, 'host.booted'),
+      died(255, { code: 'host-rebooted' }),
+    ],
+    'maintenance',
+    'host',
+    /maintenance/,
+  ],
+  [
     'nor does it take memory',
     [notice(-3_000, 'maintenance', 'in 8 m', 'warning', { leftMs: 480_000 }), died(137, { oomKilled: true })],
     'process-oom',

@@ -74,13 +74,15 @@ function deathOfAll(noticed: TimelineEntry, timeline: readonly TimelineEntry[]):
   return next?.kind === 'container.died' ? next : noticed;
 }
 
-function rebooted({ near, first }: Scene): Verdict | null {
-  const fell = near.some(({ data }) => data['code'] === 'host-rebooted');
-  const booted = near.find(({ kind }) => kind === 'host.booted');
-  if (!fell && (booted === undefined || !fellWithBoot(first))) return null;
+function rebooted(scene: Scene): Verdict | null {
+  const { first } = scene;
+  if (!fellWithMachine(scene)) return null;
   const what = first.kind === 'host.booted' ? '' : '; what ran on it fell with it';
   return verdictOf(`the machine was rebooted, or crashed${what}`, 'host-rebooted', 'host');
 }
+
+const fellWithMachine = ({ near, first }: Scene): boolean =>
+  near.some(({ data }) => data['code'] === 'host-rebooted') || (near.some(({ kind }) => kind === 'host.booted') && fellWithBoot(first));
 
 /** A boot ends containers and processes, and an engine starts them again; what fails by itself a minute later it does not explain. */
 const fellWithBoot = (first: TimelineEntry): boolean =>
@@ -102,8 +104,10 @@ function leaving(scene: Scene): Verdict | null {
   return due || endedInOrder(scene) ? conditionVerdict(notice, 'host') : null;
 }
 
-/** As a machine that goes down ends what runs: its engine stops the containers, or is gone. */
-function endedInOrder({ near, first }: Scene): boolean {
+/** As a machine that goes down ends what runs: its engine stops the containers, or is gone. It may do so before its time. */
+function endedInOrder(scene: Scene): boolean {
+  const { near, first } = scene;
+  if (fellWithMachine(scene)) return true;
   const signal = endedBy(first);
   return signal === 'SIGTERM' || (signal === 'SIGKILL' && !isOom(first.data)) || byHand(near, first) || first.kind === 'engine.lost';
 }
