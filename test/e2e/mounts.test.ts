@@ -12,6 +12,9 @@ const check = { intervalMs: 1_500, timeoutMs: 500, failures: 2 };
 /** From the fault to the mount that is there again, as promised. */
 const withinMs = { dead: check.intervalMs + 2_000, hung: (check.intervalMs + check.timeoutMs) * check.failures + 2_000 };
 
+/** An agent that touched the mount would be silent until it is gone, which takes two checks and more. A busy machine takes a part of it. */
+const silentMs = 1_000;
+
 let lab: Lab;
 beforeAll(async () => {
   lab = await startLab({ engineSocket: inject('engineSocket') });
@@ -89,7 +92,7 @@ async function remounted(worker: Bystander, fault: () => void, lost: 'mount.lost
 
   const { childrenMax, slowestAnswerMs, answers } = await watch.stop();
   expect(answers).toBeGreaterThan(0);
-  expect(slowestAnswerMs).toBeLessThan(200);
+  expect(slowestAnswerMs).toBeLessThan(silentMs);
   expect(childrenMax).toBeLessThanOrEqual(2);
   await waitFor(() => watch.children() === 0, { what: 'no child of the agent to be left' });
   return at(mounted) - brokenAt;
