@@ -21,8 +21,8 @@ export interface MountProbeRequest {
 interface MountQuestion {
   /** What a child that hangs says nothing new about. */
   readonly key: string;
-  /** Some call of `stat`. */
-  readonly argv: readonly [string, ...string[]];
+  /** No shell around it: that one would die of its kill and leave behind, unnoticed, the call that hangs. */
+  readonly argv: readonly ['stat', ...string[]];
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }

@@ -51,7 +51,7 @@ describe('what the answers mean', () => {
   const dead = { condition: 'disconnected', message: 'Transport endpoint is not connected' } as const;
   const hung = { condition: 'hung', message: 'no answer within 5 s' } as const;
   const fine = { condition: 'ok', message: '' } as const;
-  const volume = { mount: entry('/data2', '0:52'), source: '/mnt/hostfuse' };
+  const volume = { mount: entry('/data2', '0:52'), source: '/mnt/hostfuse', within: null };
   const anew = { ...fine, mount: entry('/mnt/hostfuse', '0:60') };
   const judge = (inside: VolumeAnswer['inside'], host: VolumeAnswer['host'] = null) => judgeVolumes([{ volume, inside, host }]);
 
@@ -89,13 +89,22 @@ describe('what the answers mean', () => {
     }
   });
 
+  test('mounted by somebody in the container, inside a FUSE volume: on the host is only the volume, and nothing is restarted', () => {
+    const mounts = [entry('/all', '0:52'), entry('/all/own', '0:70')];
+    const own = fuseVolumes(mounts, spec()).find(({ mount }) => mount.mountPoint === '/all/own');
+    if (own === undefined) throw new Error('not asked');
+    const onHost = (mount: MountEntry) => judgeVolumes([{ volume: own, inside: dead, host: { ...fine, mount } }]);
+    expect(onHost(entry('/mnt', '0:52'))).toMatchObject({ ok: false, reportOnly: true });
+    expect(onHost(entry('/mnt/own', '0:60'))).toMatchObject({ ok: false, certain: true });
+  });
+
   test('the same file system has answered on the host meanwhile, or nobody can say what is wrong: neither a pass nor a failure', () => {
     expect(judge(hung, { ...fine, mount: entry('/mnt/hostfuse', '0:52') })).toMatchObject({ ok: false, unknown: true });
     expect(judge({ condition: 'error', message: 'Permission denied' })).toMatchObject({ ok: false, unknown: true });
   });
 
   test('of several the worst counts, and all are told', () => {
-    const other = { mount: entry('/data3', '0:53'), source: '/mnt/other' };
+    const other = { mount: entry('/data3', '0:53'), source: '/mnt/other', within: null };
     const outcome = judgeVolumes([
       { volume: other, inside: dead, host: { ...dead, mount: null } },
       { volume, inside: dead, host: anew },

@@ -4,7 +4,7 @@
  * which mounts are asked, and what their answers mean.
  */
 import type { VolumesProbe } from '../config/spec.ts';
-import { fuseOnTop, isFuse, type MountEntry, normalPath } from '../stages/proc.ts';
+import { fuseOnTop, isFuse, type MountEntry, normalPath, topMountAt } from '../stages/proc.ts';
 import type { Outcome } from './outcome.ts';
 import type { MountCondition } from './probe.ts';
 
@@ -12,6 +12,8 @@ export interface FuseVolume {
   readonly mount: MountEntry;
   /** The same place on the host. */
   readonly source: string;
+  /** The device of the volume that it lies in; null: it is the volume. */
+  readonly within: string | null;
 }
 
 /**
@@ -26,7 +28,9 @@ export function fuseVolumes(mounts: readonly MountEntry[], { binds, except }: Vo
     const { mountPoint } = mount;
     if (fuseOnTop(mounts, mountPoint) !== mount || own.has(mountPoint)) return [];
     const volume = volumes.find(({ target }) => mountPoint === target || mountPoint.startsWith(`${target}/`));
-    return volume === undefined ? [] : [{ mount, source: normalPath(volume.source + mountPoint.slice(volume.target.length)) }];
+    if (volume === undefined) return [];
+    const within = mountPoint === volume.target ? null : (topMountAt(mounts, volume.target)?.device ?? null);
+    return [{ mount, source: normalPath(volume.source + mountPoint.slice(volume.target.length)), within }];
   });
 }
 
@@ -61,7 +65,7 @@ export function judgeVolumes(answers: readonly VolumeAnswer[]): Outcome {
 type Kind = 'left' | 'silent' | 'waits' | 'unclear' | 'answers';
 const order: readonly Kind[] = ['left', 'silent', 'waits', 'unclear', 'answers'];
 
-function judge({ volume: { mount, source }, inside, host }: VolumeAnswer): { readonly kind: Kind; readonly text: string } {
+function judge({ volume: { mount, source, within }, inside, host }: VolumeAnswer): { readonly kind: Kind; readonly text: string } {
   const dead = inside.condition === 'disconnected';
   const text = `${mount.mountPoint}: ${inside.message}`;
   if (inside.condition === 'ok' || inside.condition === 'absent') return { kind: 'answers', text };
@@ -71,7 +75,8 @@ function judge({ volume: { mount, source }, inside, host }: VolumeAnswer): { rea
     const now = `on the host ${source} is no better (${host.message})`;
     return { kind: 'waits', text: `${text}; ${now}: umount -l it there and mount it again, ${follows}` };
   }
-  if (host.mount === null || !isFuse(host.mount))
+  // Nothing but the volume itself: somebody in the container may have mounted there, and no new container brings that back.
+  if (host.mount === null || !isFuse(host.mount) || host.mount.device === within)
     return { kind: 'waits', text: `${text}; on the host no FUSE mount is at ${source} any more: mount it again there, ${follows}` };
   // One and the same file system: it has answered a moment later.
   if (host.mount.device === mount.device) return { kind: 'unclear', text };

@@ -26,14 +26,12 @@ async function ask(volume: FuseVolume, context: Context): Promise<VolumeAnswer> 
   if (inside.condition !== 'disconnected' && inside.condition !== 'hung') return { volume, inside, host: null };
   const { source } = volume;
   const table = readMountinfo('/proc', process.pid) ?? [];
-  const { stdout, ...host } = await mounts.ask({
-    // What was mounted there since is asked anew, whoever waits for the one before. (Through a symbolic link that one is waited for.)
-    key: `host ${source} ${mountOf(table, source)?.device ?? ''}`,
-    // The device number tells which file system it is; of a symbolic link, where it leads to.
-    argv: ['sh', '-c', 'stat -f -c ok -- "$1" && stat -L -c %d -- "$1"', 'sh', source],
-    timeoutMs,
-    signal,
-  });
+  // What was mounted there since is asked anew, whoever waits for the one before. (Through a symbolic link that one is waited for.)
+  const key = `host ${source} ${mountOf(table, source)?.device ?? ''}`;
+  const answers = await mounts.ask({ key, argv: ['stat', '-f', '-c', 'ok', '--', source], timeoutMs, signal });
+  // The device number tells which file system it is; of a symbolic link, where it leads to.
+  const which = ['stat', '-L', '-c', '%d', '--', source] as const;
+  const { stdout, ...host } = answers.condition === 'ok' ? await mounts.ask({ key, argv: which, timeoutMs, signal }) : answers;
   // One that follows the host (rslave) may have done so between the two questions.
   if (topMountAt(readMountinfo('/proc', containerPid) ?? [], volume.mount.mountPoint)?.device !== volume.mount.device)
     return { volume, inside: { condition: 'error', message: 'it is being mounted anew at this moment' }, host: null };
