@@ -7,7 +7,7 @@ import type { ReportedCondition } from './condition-diff.ts';
 import { mountOf } from './proc.ts';
 import { readOnlyConditions, writableIn } from './read-only.ts';
 
-/** Who fails of it does so at once, and is told why; a look costs a tenth of a millisecond. */
+/** Who fails of it does so at once, and is told why; a look costs a tenth of a millisecond, with 500 mounts on the host one. */
 const everyMs = 1_000;
 
 export interface ReadOnlyWatchOptions {

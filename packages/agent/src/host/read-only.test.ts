@@ -69,6 +69,7 @@ test.each([
   ['it was mounted read-only there on purpose', inside('ro|rw')],
   ['a FUSE mount has checks of its own', inside('rw|ro', 'fuse.gcsfuse')],
   ['no disk', inside('rw|ro', 'sysfs')],
+  ['an image that nobody can write to', inside('rw|ro', 'squashfs')],
 ])('nothing to say: %s', (_, containers) => {
   expect(found([line('8:2', '/data', 'ro|ro')], containers)).toEqual([]);
 });

@@ -31,9 +31,10 @@ export function readOnlyConditions(tables: Tables, { raised, writable, users }: 
   const state = mountOf(host, stateDir);
   if (state !== undefined && (isReadOnly(state) || !mayWrite(state)))
     note(state, `the state directory ${stateDir}, so supervision goes on without its memory`);
+  const isLost = (mount: MountEntry): boolean =>
+    isDisk(mount) && !neverWritable.has(mount.fsType) && isReadOnly(mount) && (mayWrite(mount) || writable.has(mount.device));
   for (const { workload, mounts } of containers) {
-    for (const mount of mounts.filter((each) => isDisk(each) && isReadOnly(each) && (mayWrite(each) || writable.has(each.device))))
-      note(onHost(host, mount), `${workload} (${mount.mountPoint} in its container)`, workload);
+    for (const mount of mounts.filter(isLost)) note(onHost(host, mount), `${workload} (${mount.mountPoint} in its container)`, workload);
   }
   for (const subject of raised) {
     const mount = host.findLast(({ mountPoint }) => mountPoint === subject);
@@ -58,6 +59,9 @@ export const writableIn = ({ containers }: Pick<Tables, 'containers'>): string[]
   containers.flatMap(({ mounts }) =>
     mounts.filter((mount) => isDisk(mount) && mayWrite(mount) && !isReadOnly(mount)).map(({ device }) => device),
   );
+
+/** Images: nobody could ever write there, also where the mount does not say so (`mount -t squashfs` without `-o ro`). */
+const neverWritable: ReadonlySet<string> = new Set(['squashfs', 'erofs', 'iso9660', 'cramfs', 'romfs']);
 
 /** The mount may; its file system may not. */
 const mayWrite = ({ options = [] }: MountEntry): boolean => !options.includes('ro');
