@@ -156,9 +156,9 @@ describe('what the engine says', () => {
     expect(refusal('start', 400, 'exec: "nope": executable file not found in $PATH').advice).toMatch(/correct command or entrypoint/);
   });
 
-  it('says that the FUSE mount under a volume is dead, where the engine only says that it cannot make a directory', () => {
+  it('says what may be wrong with the path of a volume, where the engine only says that it cannot make a directory', () => {
     const said = "error while creating mount source path '/mnt/gcs': mkdir /mnt/gcs: file exists";
-    expect(refusal('start', 400, said).advice).toMatch(/FUSE mount of the host .* is dead/);
+    expect(refusal('start', 400, said).advice).toMatch(/FUSE mount that is dead: umount -l .* symbolic link that leads nowhere/);
     expect(refusal('start', 400, said.replace('file exists', 'read-only file system')).advice).not.toMatch(/FUSE/);
   });
 

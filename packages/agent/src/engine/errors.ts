@@ -37,7 +37,8 @@ const rules: readonly Rule[] = [
   {
     when: /error while creating mount source path '[^']*': mkdir .*: file exists|transport endpoint is not connected/i,
     code: 'device-missing',
-    advice: 'A FUSE mount of the host that its volumes name is dead: umount -l it there and mount it again; it is tried again by itself.',
+    advice:
+      'What its volumes name cannot be looked at on the host. A FUSE mount that is dead: umount -l it there and mount it again. A symbolic link that leads nowhere: mend it. It is tried again by itself.',
   },
   {
     when: /error gathering device information|bind source path does not exist|error while creating mount source path|error mounting ".*" to rootfs|no such device\b/i,
