@@ -93,7 +93,8 @@ export class EngineWiring {
     workloads.seen(own, silent.length === 0);
     host.orphans.observed(own);
     const names = new Set([...loops.values()].map(({ spec }) => spec.container.name));
-    host.conditions.set('restart-policies', restartPolicyConditions(own, names));
+    // That one of them is not to be seen for a moment ends nothing.
+    if (silent.length === 0) host.conditions.set('restart-policies', restartPolicyConditions(own, names));
     const liveRestore = this.#info?.liveRestore ?? null;
     host.conditions.set('engine', silentConditions(silent, context.clock.monotonic(), liveRestore, host.conditions.of('engine')));
     for (const loop of loops.values()) {
