@@ -11,7 +11,7 @@ import type { OpKind } from './op.ts';
 import { failed } from './operations.ts';
 import { isSpare } from './spare-state.ts';
 import { forgetStale } from './stale-memory.ts';
-import type { KnownContainer } from './state.ts';
+import type { KnownContainer, WorkloadState } from './state.ts';
 import type { Work } from './work.ts';
 
 /** A workload that never becomes ready must not fill the disk with its dead. */
@@ -25,6 +25,8 @@ const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'tak
  * It says so when the kernel has freed the memory of all processes: tens of seconds for hundreds of GB.
  */
 const suspectedDeathMsMax = 30_000;
+/** Its event comes at once; it is asked as well, for events get lost, but not without a pause: it is busy enough then. */
+const suspectedDeathAskMs = 250;
 
 /** What a container fell with, so that its death is nobody's failure. */
 type FellWith = 'host-rebooted' | 'engine-restarted' | null;
@@ -166,12 +168,23 @@ function stillRunning(work: Work, facts: ContainerFacts): void {
   // An engine that was away needs a moment to hear of what died meanwhile: counted from its first word.
   const since = suspectedDeath.since ?? work.now;
   if (work.now - since < suspectedDeathMsMax) {
-    work.set({ suspectedDeath: { ...suspectedDeath, since } });
-    work.effect({ kind: 'observe' });
+    work.set({ suspectedDeath: { ...suspectedDeath, since, askAt: work.now + suspectedDeathAskMs } });
     return;
   }
   work.set({ suspectedDeath: null });
   fail(work, failure('process-exited', suspectedDeath.message));
+}
+
+/** When the engine is asked again whether it is dead; null: not at all. One that is away says so by itself when it is back. */
+export const askOfDeathAt = ({ suspectedDeath, engine }: WorkloadState): number | null =>
+  engine.up ? (suspectedDeath?.askAt ?? null) : null;
+
+export function askOfDeath(work: Work): void {
+  const { suspectedDeath } = work.state;
+  const at = askOfDeathAt(work.state);
+  if (suspectedDeath === null || at === null || work.now < at) return;
+  work.set({ suspectedDeath: { ...suspectedDeath, askAt: null } });
+  work.effect({ kind: 'observe' });
 }
 
 function startedByOthers(work: Work, facts: ContainerFacts): void {

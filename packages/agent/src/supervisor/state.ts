@@ -167,8 +167,11 @@ export interface WorkloadState {
   readonly oom: { readonly at: number; readonly pid: number | null; readonly message: string; readonly pending: boolean } | null;
   /** Has this life of the agent compared its memory with the container? */
   readonly adopted: boolean;
-  /** The process ended with its container apparently dying: the engine's word decides at which level. `since`: its first word to the contrary. */
-  readonly suspectedDeath: { readonly since: number | null; readonly message: string } | null;
+  /**
+   * The process ended with its container apparently dying: the engine's word decides at which level. `since`: its first word to the
+   * contrary; `askAt`: when it is asked again, null while it is.
+   */
+  readonly suspectedDeath: { readonly since: number | null; readonly askAt: number | null; readonly message: string } | null;
   /** An operation inside the container failed; whether the container still runs decides what that means. */
   readonly pendingFailure: { readonly op: Op; readonly failure: Failure } | null;
   /** Checks that failed because the engine did; its next word decides whether that counts. */

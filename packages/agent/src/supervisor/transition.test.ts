@@ -5,7 +5,8 @@ import { workloadFixture } from '../../../../test/support/specs.ts';
 import { failureOf, SimulatedWorld } from '../../../../test/support/simulated-world.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
-import { afterReboot, initialState } from './state.ts';
+import { afterReboot, initialState, type WorkloadState } from './state.ts';
+import { transition, wakeAt } from './transition.ts';
 
 function ready(spec: WorkloadSpec = workloadFixture()): SimulatedWorld {
   const world = new SimulatedWorld(spec);
@@ -487,6 +488,21 @@ test('a container that died while the engine hung: its process dying with it is 
   world.killContainer();
   expect(world.settle()).toBe(true);
   expect(world.state.restarts).toEqual({ process: 0, container: 1, host: 0 });
+});
+
+test('an engine that still calls a dead container running is asked again after a pause, once: it is busy enough with its end', () => {
+  const spec = workloadFixture();
+  const world = ready(spec);
+  const { process } = world.state;
+  world.send({ type: 'run-exited', runId: process?.runId ?? '', exitCode: null, signal: null, containerAlive: false, lastLines: [] });
+  world.observe();
+  const at = wakeAt(world.state, { spec }) ?? 0;
+  expect(at - world.now).toBe(250);
+  const tick = (state: WorkloadState, now: number) => transition(state, { type: 'tick' }, { now, random: 0.5, spec, ownerId: 'owner' });
+  expect(tick(world.state, at - 1).effects).toEqual([]);
+  const asked = tick(world.state, at);
+  expect(asked.effects).toEqual([{ kind: 'observe' }]);
+  expect(tick(asked.state, at + 1_000).effects).toEqual([]);
 });
 
 describe('the engine says nothing about the container alone', () => {

@@ -11,7 +11,7 @@ import { classify, portOf } from './classify.ts';
 import { suspectDependency } from './dependency.ts';
 import { fail, failureWith, leaveReady, restartUncounted } from './failure.ts';
 import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } from './host-word.ts';
-import { onContainerSilent, onEngineLost, onObserved } from './observe.ts';
+import { askOfDeath, askOfDeathAt, onContainerSilent, onEngineLost, onObserved } from './observe.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
 import { adviseStaging } from './staging.ts';
@@ -53,6 +53,7 @@ export function transition(state: WorkloadState, event: SupervisorEvent, context
   const { pause, drain } = work.state;
   if (drain !== null && drain.until !== null && work.now >= drain.until) onDrainOver(work);
   if (pause !== null && pause.until !== null && work.now >= pause.until) resume(work, 'the pause is over');
+  askOfDeath(work);
   startDeadline(work);
   maxRuntime(work);
   advance(work);
@@ -72,6 +73,7 @@ export function wakeAt(state: WorkloadState, context: Pick<Context, 'spec'>): nu
     mayBegin && state.phase === 'held' ? (held?.retryAt ?? null) : null,
     idle && verifyingSince !== null ? verifyingSince + context.spec.readyWindowMs : null,
     onTheWay(state) ? (state.attempt?.startedAt ?? 0) + context.spec.startDeadlineMs : null,
+    askOfDeathAt(state),
     pause === null && drain === null ? runtimeOver(state, context.spec) : null,
     healthySince === null || history.process.failures === 0 ? null : healthySince + process.resetAfterMs,
     healthySince === null || history.container.failures === 0 ? null : healthySince + container.resetAfterMs,
@@ -183,7 +185,7 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
   });
   work.set({ process: null, processStartedAt: null, leftovers: [...work.state.leftovers, process], stop: 'no' });
   if (withContainer) {
-    work.set({ suspectedDeath: { since: null, message } });
+    work.set({ suspectedDeath: { since: null, askAt: null, message } });
     work.effect({ kind: 'observe' });
     return;
   }
