@@ -2,6 +2,7 @@ import { catalogue } from '@relight/shared/errors';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { classify, portOf, retryLimit, type RunKind } from './classify.ts';
+import { daemonReasons } from './ray-words.ts';
 
 const told = (kind: RunKind, line: string, exitCode: number | null = 1): string | undefined =>
   classify(kind, ['starting', line, 'Traceback follows', 'bye'], exitCode)?.code;
@@ -83,4 +84,15 @@ it.each([
   ['Error: listen EADDRINUSE: address already in use 0.0.0.0:3000', 3000],
 ])('the port of %s', (line, port) => {
   expect(portOf(line)).toBe(port);
+});
+
+// A program that prints its data as one line when it ends: while it is judged the whole agent stands still.
+it.each(['token ', 'auth file ', '401 ', '-'])('64 KiB of %j on one line are judged in no time', (piece) => {
+  const line = piece.repeat(65_536 / piece.length);
+  const before = process.cpuUsage();
+  for (const kind of ['process', 'mount', 'setup'] as const) expect(classify(kind, [line], 1)).toBeNull();
+  expect(daemonReasons([line])).toEqual([]);
+  const { user } = process.cpuUsage(before);
+  // Microseconds. Where time grows with the square of the length it is some seconds.
+  expect(user).toBeLessThan(1_000_000);
 });

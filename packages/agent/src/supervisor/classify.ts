@@ -90,7 +90,7 @@ const rules: readonly Rule[] = [
     code: 'auth-failed',
     kinds: ['process'],
     within: nearEnd,
-    when: /\b401\b.{0,40}unauthori[sz]ed|returned error: 401\b|(?:HTTP|status)(?: (?:Error|code))?:? ?401\b|\bUNAUTHENTICATED\b|invalid (?:or missing )?authentication token|(?:auth|token)[\w ./-]*(?:file|token)[^\n]{0,80}(?:permission denied|no such file|cannot be read|not found|is empty)|AuthenticationError/i,
+    when: /\b401\b.{0,40}unauthori[sz]ed|returned error: 401\b|(?:HTTP|status)(?: (?:Error|code))?:? ?401\b|\bUNAUTHENTICATED\b|invalid (?:or missing )?authentication token|(?:auth|token)[\w ./-]{0,80}(?:file|token)[^\n]{0,80}(?:permission denied|no such file|cannot be read|not found|is empty)|AuthenticationError/i,
   },
   {
     code: 'fuse-missing',
@@ -124,7 +124,7 @@ const rules: readonly Rule[] = [
   {
     code: 'credentials-rejected',
     kinds: ['mount'],
-    when: /does not have (?:storage\.|permission)|\b(?:401|403)\b.*(?:forbidden|unauthorized|denied)|permission ['"]?storage\./i,
+    when: /does not have (?:storage\.|permission)|\b(?:401|403)\b.{0,200}(?:forbidden|unauthorized|denied)|permission ['"]?storage\./i,
     advice: 'Let the service account read the bucket (roles/storage.objectViewer or objectAdmin).',
   },
 ];

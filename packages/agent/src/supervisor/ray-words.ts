@@ -26,7 +26,7 @@ const ownLine = /^\[\d{4}-\d\d-\d\d [\d:,]+ [EC] \d+ \d+\] \((\w+)\) [\w./-]+:\d
 /** gRPC's, which has no name in it. */
 const listenLine = /^E\d{4} [\d:.]+\s+\d+ \S+\]\s+.*No address added out of total \d+ resolved for '([^']+)'/;
 /** What `ray start --block` says of a child. */
-const endedLine = /-+ END (\w+)\.\w+ tail \(exit code\(s\)=(.+?)\) ?-+/;
+const endedLine = /- END (\w+)\.\w+ tail \(exit code\(s\)=(.+?)\) ?-/;
 const listening = 'Ray cannot listen on ';
 const unexplained = /^\w+: cannot listen on port \d+$/;
 const frame = /^(?:PC: )?@\s+0x/;
