@@ -19,7 +19,10 @@ function bench(before: readonly string[] = []) {
   let seq = 0;
   const record = (text: string) => `4,${(seq += 1)},${Math.round((bootMs + clock.monotonic()) * 1_000)},-;${text}\n`;
   const say = (...texts: string[]) => void pending.push(...texts.map(record));
-  const reader: KernelLogReader = { next: () => pending.shift() ?? null, close: () => void pending.splice(0) };
+  const reader: { -readonly [K in keyof KernelLogReader]: KernelLogReader[K] } = {
+    next: () => pending.shift() ?? null,
+    close: () => void pending.splice(0),
+  };
   const seen = { ooms: [] as OomFact[], xids: [] as [number, boolean][], unreadable: [] as string[] };
   let conditions: readonly ReportedCondition[] = [];
   let mounts: readonly BlockMount[] = [];
@@ -41,6 +44,7 @@ function bench(before: readonly string[] = []) {
     log,
     seen,
     pending,
+    reader,
     say,
     names: () => conditions.map(({ name }) => name),
     reasons: () => conditions.map(({ reason }) => reason),
@@ -132,6 +136,18 @@ describe('the watcher', () => {
     expect(log.lost).toBe(1);
     expect(log.lines().length).toBeLessThanOrEqual(1_000);
     expect(log.lines().at(-1)?.text).toBe(xid(31));
+  });
+
+  test('a log that breaks while somebody asks is said once, and its asker goes on', () => {
+    const { log, seen, clock, reader } = bench();
+    reader.next = () => {
+      throw new Error('EIO');
+    };
+    expect(log.look()).toBe(true);
+    expect(log.readable).toBe(false);
+    clock.advance(60_000);
+    expect(log.look()).toBe(true);
+    expect(seen.unreadable).toEqual(['EIO']);
   });
 
   test('a log that cannot be read is said once, and costs nothing', () => {

@@ -78,10 +78,18 @@ export class KernelLog {
     this.#reader = null;
   }
 
-  /** Reads what is there now, or the next part of it. True: all has been read. */
+  /** Reads what is there now, or the next part of it. True: all has been read, or nothing can be read any more, which is told. */
   look(): boolean {
-    const reader = this.#reader;
-    if (reader === null) return true;
+    try {
+      return this.#reader === null || this.#read(this.#reader);
+    } catch (error) {
+      this.dispose();
+      this.#options.onUnreadable(errorMessage(error));
+      return true;
+    }
+  }
+
+  #read(reader: KernelLogReader): boolean {
     const found: TimedCondition[] = [];
     let drained = false;
     for (let i = 0; i < perLookMax && !drained; i += 1) {
@@ -110,14 +118,8 @@ export class KernelLog {
   }
 
   #tick(): void {
-    let drained: boolean;
-    try {
-      drained = this.look();
-    } catch (error) {
-      this.dispose();
-      this.#options.onUnreadable(errorMessage(error));
-      return;
-    }
+    const drained = this.look();
+    if (this.#reader === null) return;
     // The log of a long boot is read in parts, one right after the other: until then everything in it counts as history.
     this.#timer = this.#options.clock.after(drained ? lookMs : betweenPartsMs, () => this.#tick());
   }
