@@ -78,8 +78,8 @@ class Agent {
     const { spec, logger } = context;
     const loops = this.#loops;
     const engine = new AdoptingEngine({ socketPath: spec.engine.socket });
-    const secretFiles = spec.workloads.flatMap(({ container }) => container.envFile);
-    const secrets = new Map([...secretsOf(spec.workloads), [hostLogs, new SecretValues(secretFiles)]]);
+    const hostSecrets = new SecretValues([]);
+    const secrets = new Map([...secretsOf(spec.workloads, hostSecrets), [hostLogs, hostSecrets]]);
     const onChange = (): void => this.#reporting?.uplink?.statusChanged();
     const events = new EventKeeping({
       context,

@@ -30,8 +30,8 @@ import { WorkloadStore } from './workload-store.ts';
 /** By workload. One that the configuration no longer has keeps nothing secret that we could know. */
 export type Secrets = ReadonlyMap<string, SecretValues>;
 
-export const secretsOf = (workloads: readonly WorkloadSpec[]): Secrets =>
-  new Map(workloads.map(({ name, container }) => [name, new SecretValues(container.envFile)]));
+export const secretsOf = (workloads: readonly WorkloadSpec[], host: SecretValues): Secrets =>
+  new Map(workloads.map(({ name, container }) => [name, new SecretValues(container.envFile, host)]));
 
 export interface WorkloadWiringOptions {
   readonly context: AgentContext;

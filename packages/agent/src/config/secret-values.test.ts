@@ -36,4 +36,15 @@ describe('SecretValues', () => {
     await expect(secrets.load()).rejects.toThrow('cannot be read');
     expect(secrets.text('first-secret second-secret')).toBe('[redacted] [redacted]');
   });
+
+  test("what any workload keeps secret the host's own commands do not print, whenever it became known", async () => {
+    const host = new SecretValues([]);
+    const workload = new SecretValues([file], host);
+    writeFileSync(file, 'TOKEN=first-secret\n');
+    await workload.load();
+    workload.learn(['learnt-secret']);
+    expect(host.text('first-secret learnt-secret')).toBe('[redacted] [redacted]');
+    host.learn(['of-the-host']);
+    expect(workload.text('of-the-host')).toBe('of-the-host');
+  });
 });

@@ -10,8 +10,12 @@ export class SecretValues {
   #needles: readonly Buffer[] = [];
   #redact: (text: string) => string = (text) => text;
 
-  constructor(envFiles: readonly string[]) {
+  readonly #host: SecretValues | null;
+
+  /** `host`: those of what the host's own commands print, which may be any workload's. */
+  constructor(envFiles: readonly string[], host: SecretValues | null = null) {
     this.#files = envFiles;
+    this.#host = host;
   }
 
   /** Reads the files anew. Fails with what readEnvFiles fails with; what was known stays. */
@@ -21,6 +25,7 @@ export class SecretValues {
 
   /** Further values: a container that runs may hold what its env files said before they were changed. */
   learn(values: readonly string[]): void {
+    this.#host?.learn(values);
     for (const value of values) {
       this.#values.add(value);
       // A key over several lines is printed line by line.
