@@ -137,19 +137,22 @@ export function unpackBlock(block: Block): LogLine[] {
 function unpackLines(header: BlockHeader, meta: BlockMeta, text: Buffer): LogLine[] {
   const lines: LogLine[] = [];
   const truncated = new Set(meta.truncated);
-  const approx = new Set(meta.approx?.flatMap(([index, count]) => Array.from({ length: count }, (_, i) => index + i)));
   let position = 0;
   let atRun = 0;
   let streamRun = 0;
+  let approxRun = 0;
   for (let index = 0; index < header.lines; index += 1) {
     const end = text.indexOf(10, position);
     if (end < 0) throw new Error(`line ${index} of ${header.lines} is missing`);
     while ((meta.at[atRun + 1]?.[0] ?? Infinity) <= index) atRun += 1;
     while ((meta.stream[streamRun + 1]?.[0] ?? Infinity) <= index) streamRun += 1;
+    while ((meta.approx?.[approxRun + 1]?.[0] ?? Infinity) <= index) approxRun += 1;
+    // Never expanded: a count is a number that somebody else has written.
+    const [approxFrom, approxCount] = meta.approx?.[approxRun] ?? [0, 0];
     lines.push({
       offset: header.from + (meta.offsets?.[index] ?? position),
       at: meta.at[atRun]?.[1] ?? header.firstAt,
-      ...(approx.has(index) ? { atApprox: true as const } : {}),
+      ...(index >= approxFrom && index < approxFrom + approxCount ? { atApprox: true as const } : {}),
       stream: meta.stream[streamRun]?.[1] ?? 'both',
       line: text.toString('utf8', position, end),
       ...(truncated.has(index) ? { truncated: true as const } : {}),
