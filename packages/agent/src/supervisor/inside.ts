@@ -1,3 +1,4 @@
+import type { WorkloadState } from './state.ts';
 import type { Work } from './work.ts';
 
 /** The inside of the container is new: nothing that was placed there holds any more; verify decides which steps still do. */
@@ -15,3 +16,18 @@ export function clearInside(work: Work): void {
     stop: 'no',
   });
 }
+
+/** Nothing of a container is left, nor of what was inside it. */
+export const noContainer = {
+  container: null,
+  replace: false,
+  again: false,
+  mounts: {},
+  setup: [],
+  setupEarlier: [],
+  process: null,
+  processStartedAt: null,
+  leftovers: [],
+  lostMounts: [],
+  stop: 'no',
+} as const satisfies Partial<WorkloadState>;

@@ -2,7 +2,7 @@
 import { dependenciesBack, excused, notExcused, suspectDependency, waitFor } from './dependency.ts';
 import { fail, levelOf } from './failure.ts';
 import { prepared, refreshed } from './freshness.ts';
-import { clearInside } from './inside.ts';
+import { clearInside, noContainer } from './inside.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
 import { parseRunId } from './run-id.ts';
 import { stageOf } from './advance.ts';
@@ -118,19 +118,7 @@ function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
       if (op.kind === 'stop-runs') stopped(work, op.runs);
       return;
     case 'retire':
-      work.set({
-        container: null,
-        replace: false,
-        again: false,
-        mounts: {},
-        setup: [],
-        setupEarlier: [],
-        process: null,
-        processStartedAt: null,
-        leftovers: [],
-        lostMounts: [],
-        stop: 'no',
-      });
+      work.set(noContainer);
       return;
     case 'halt':
       clearInside(work);

@@ -4,6 +4,7 @@
  */
 import type { ContainerFacts } from '../engine/engine.ts';
 import { leaveReady } from './failure.ts';
+import { noContainer } from './inside.ts';
 import type { Work } from './work.ts';
 
 /** `ours`: without spares. Only for the first look of a life of the agent. */
@@ -11,18 +12,5 @@ export function forgetStale(work: Work, ours: readonly ContainerFacts[], generat
   const { container, generation } = work.state;
   if (container === null || !ours.some((facts) => facts.name === work.spec.container.name && generationOf(facts) > generation)) return;
   leaveReady(work);
-  work.set({
-    container: null,
-    mounts: {},
-    setup: [],
-    setupEarlier: [],
-    process: null,
-    processStartedAt: null,
-    leftovers: [],
-    lostMounts: [],
-    nextRun: 1,
-    replace: false,
-    again: false,
-    stop: 'no',
-  });
+  work.set({ ...noContainer, nextRun: 1 });
 }
