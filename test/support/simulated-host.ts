@@ -33,6 +33,7 @@ export class SimulatedHost {
   diesAtStart = false;
   /** A container that is not ours has our name. */
   protected stranger = false;
+  protected strangerId = 'stranger';
   #ids = 0;
   #pids = 100;
 
@@ -54,7 +55,7 @@ export class SimulatedHost {
   }
 
   protected strangerFacts(): ContainerFacts {
-    const container = { id: 'stranger', generation: 0, createdAt: 0, name: this.spec.container.name, running: true, startedAt: 0 };
+    const container = { id: this.strangerId, generation: 0, createdAt: 0, name: this.spec.container.name, running: true, startedAt: 0 };
     return { ...this.#factsOf({ ...container, exitCode: null, runs: [], mounts: new Set() }), labels: {} };
   }
 
@@ -158,7 +159,7 @@ export class SimulatedHost {
 
   #create(generation: number): OpValue | Failure {
     const { current } = this;
-    if (this.stranger) return failureOf('name-conflict', false);
+    if (this.stranger) return { ...failureOf('name-conflict', false), data: { holderId: this.strangerId } };
     if (current !== undefined) {
       return current.generation === generation
         ? { kind: 'create', containerId: current.id, warnings: [] }

@@ -69,16 +69,17 @@ export class SimulatedWorld extends SimulatedHost {
         return;
       case 'sweep':
         for (const id of effect.containerIds) {
-          if (id === this.state.container?.id || id === 'stranger') throw new Error('sweeps what it must not');
+          if (id === this.state.container?.id || id === this.strangerId) throw new Error('sweeps what it must not');
         }
         this.containers = this.containers.filter((container) => !effect.containerIds.includes(container.id));
     }
   }
 
   /** A container that is not ours takes our name, if that is free. */
-  addStranger(): void {
+  addStranger(id = 'stranger'): void {
     if (this.current !== undefined) return;
     this.stranger = true;
+    this.strangerId = id;
     this.#observeWanted = true;
   }
 

@@ -1,4 +1,5 @@
 /** Makes the container of a generation, or takes over the one that a crash between create and record has left. */
+import { delay } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
@@ -17,23 +18,28 @@ import type { StageContext } from './stage.ts';
 type CreateOp = Extract<Op, { kind: 'create' }>;
 type CreateValue = Extract<OpValue, { kind: 'create' }>;
 
+/** The engine gives a name away before it shows the container, and takes it back after that is gone: a moment, longer on a busy host. */
+const unseenHolderMsMax = 10_000;
+const lookAgainMs = { min: 20, max: 500 } as const;
+
 export async function create({ generation }: CreateOp, context: StageContext): Promise<CreateValue> {
-  const { engine, spec, signal } = context;
+  const { engine, spec, clock, signal } = context;
+  const { name } = spec.container;
   const body = await bodyOf(generation, context);
-  const make = async (): Promise<CreateValue> => {
-    const { id, warnings } = await engine.create(spec.container.name, body, { signal });
-    return { kind: 'create', containerId: id, warnings };
-  };
-  try {
-    return await make();
-  } catch (thrown) {
-    if (!(thrown instanceof RelightError)) throw thrown;
-    if (thrown.code === 'name-conflict') {
+  const until = clock.monotonic() + unseenHolderMsMax;
+  for (let pauseMs = 0; ; pauseMs = Math.min(Math.max(lookAgainMs.min, 2 * pauseMs), lookAgainMs.max)) {
+    try {
+      const { id, warnings } = await engine.create(name, body, { signal });
+      return { kind: 'create', containerId: id, warnings };
+    } catch (thrown) {
+      if (!(thrown instanceof RelightError)) throw thrown;
+      if (thrown.code === 'image-not-found') throw imageMissing(thrown, context);
+      if (thrown.code !== 'name-conflict') throw thrown;
       const containerId = await takeOver(generation, context);
-      return containerId === null ? await make() : { kind: 'create', containerId, warnings: [] };
+      if (containerId !== null) return { kind: 'create', containerId, warnings: [] };
+      if (clock.monotonic() >= until) throw heldByNobody(thrown, name);
     }
-    if (thrown.code === 'image-not-found') throw imageMissing(thrown, context);
-    throw thrown;
+    await delay(clock, pauseMs, signal);
   }
 }
 
@@ -56,7 +62,7 @@ async function bodyOf(generation: number, { spec, agent, ownerId, whyNotAdopted 
   return createOptions({ spec: spec.container, workload: spec.name, generation, ownerId, fingerprint, runDirectory, secrets });
 }
 
-/** Null: the name is free now. */
+/** Null: nobody is seen to hold the name. It is free, or will be, or whoever has just got it will be seen in a moment. */
 async function takeOver(generation: number, context: StageContext): Promise<string | null> {
   const { engine, spec, ownerId, signal } = context;
   const { name } = spec.container;
@@ -85,6 +91,14 @@ async function takeOver(generation: number, context: StageContext): Promise<stri
 /** Whoever makes it again and again: its labels tell, or a client that waits for it. */
 async function findOwner(name: string, labels: Readonly<Record<string, string>>): Promise<ContainerOwner | null> {
   return ownerFromLabels(labels) ?? ownerFromProcesses(name, await hostCommands().catch(() => [])) ?? ownerFromName(name);
+}
+
+/** Tried again: what cannot be seen cannot be removed by a person either. */
+function heldByNobody(error: RelightError, name: string): RelightError {
+  const message = `the engine says that the name "${name}" is in use, and shows no container that has it`;
+  const advice =
+    'Look for a docker create, run or rm of that name that does not end. An engine that has lost a container keeps its name until it is restarted.';
+  return new RelightError('name-conflict', message, { cause: error, recoverable: true, advice, data: error.data });
 }
 
 function imageMissing(error: RelightError, { spec }: StageContext): RelightError {

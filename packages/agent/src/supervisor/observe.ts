@@ -7,7 +7,7 @@ import { fail, failureWith as failure, restartUncounted } from './failure.ts';
 import { describeHolder } from './holder.ts';
 import { afterOom, takeOom } from './host-word.ts';
 import { clearInside } from './inside.ts';
-import type { OpKind } from './op.ts';
+import type { Failure, OpKind } from './op.ts';
 import { failed } from './operations.ts';
 import { isSpare } from './spare-state.ts';
 import { forgetStale } from './stale-memory.ts';
@@ -56,7 +56,7 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   if (presentId !== undefined) compare(work, present, fellWith);
   if (present !== undefined) noteName(work, present, nameHolder);
   const { held } = work.state;
-  if (held?.failure.code === 'name-conflict' && nameHolder === undefined) work.set({ held: { ...held, retryAt: work.now } });
+  if (held?.failure.code === 'name-conflict' && heldByOther(held.failure, nameHolder)) work.set({ held: { ...held, retryAt: work.now } });
   const { pendingFailure } = work.state;
   if (pendingFailure !== null) {
     work.set({ pendingFailure: null });
@@ -105,6 +105,11 @@ function noteName(work: Work, facts: ContainerFacts, holder: ContainerFacts | un
   const nameHolder = holder === undefined ? null : describeHolder(holder, work.context.ownerId);
   if (renamedTo !== container.renamedTo || nameHolder !== container.nameHolder)
     work.set({ container: { ...container, renamedTo, nameHolder } });
+}
+
+/** The name is free, or somebody else has it now: trying tells whose it is. */
+function heldByOther({ data }: Failure, holder: ContainerFacts | undefined): boolean {
+  return holder === undefined || (typeof data['holderId'] === 'string' && data['holderId'] !== holder.id);
 }
 
 function isOurs(facts: ContainerFacts, work: Work): boolean {

@@ -416,6 +416,24 @@ describe('somebody else', () => {
     expect(world.pending?.op.kind).toBe('prepare');
   });
 
+  test('holds the name, and then somebody else does: the reason is the present one', () => {
+    const world = new SimulatedWorld(workloadFixture());
+    world.addStranger();
+    world.observe();
+    world.finishOp();
+    world.finishOp();
+    world.report();
+    expect(world.pending).toBeNull();
+    world.addStranger('stranger-2');
+    world.report();
+    expect(world.pending?.op.kind).toBe('prepare');
+    world.finishOp();
+    world.finishOp();
+    world.report();
+    expect(world.state).toMatchObject({ phase: 'held', held: { failure: { data: { holderId: 'stranger-2' } } } });
+    expect(world.pending).toBeNull();
+  });
+
   test('starts a container that was set aside: it is removed', () => {
     const world = ready();
     world.killContainer();
