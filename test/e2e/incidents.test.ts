@@ -158,9 +158,13 @@ test('out of memory: the kernel did it', () =>
     },
   ));
 
-test('a mount that died before the process: the mount', () =>
+test.for([
+  ['before the process', '0.1'],
+  // Its end is seen before anybody has looked at the mount.
+  ['with the process', '0.01'],
+])('a mount that died %s: the mount', ([, pause]) =>
   withWorker(
-    'mount',
+    `mount-${pause}`,
     {
       container: { cap_add: ['SYS_ADMIN'], devices: ['/dev/fuse'], security_opt: ['apparmor=unconfined'] },
       setup: [{ name: 'source', run: 'mkdir -p /src && echo content > /src/file' }, { mount: 'data' }],
@@ -173,18 +177,20 @@ test('a mount that died before the process: the mount', () =>
           check: { interval: '1s', timeout: '500ms', failures: 2 },
         },
       ],
-      process: { run: 'while grep -q content /data/file; do sleep 0.1; done; echo no content; exit 3', stop_timeout: '500ms' },
+      process: { run: `while grep -q content /data/file; do sleep ${pause}; done; echo no content; exit 3`, stop_timeout: '500ms' },
       ready: [{ exec: 'grep -q content /data/file', interval: '200ms' }],
     },
     async (worker) => {
       const { id } = await worker.container();
       const daemon = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && cmdline[0]?.endsWith('bindfs') === true);
       signalProcess(daemon?.pid ?? 0, 'SIGKILL');
-      const { cause, code } = await over(worker);
+      const { cause, code, attempts } = await over(worker);
       expect(code).toBe('mount-lost');
       expect(cause).toMatch(/^the mount data \(\/data\) died/);
+      expect(attempts).toEqual({ process: 1, container: 0, host: 0 });
     },
-  ));
+  ),
+);
 
 test('the head went away while the worker was ready: the head, and no restart is counted', async () => {
   const head = createServer();

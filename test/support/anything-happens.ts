@@ -35,6 +35,7 @@ export const steps: Record<string, (world: SimulatedWorld) => void> = {
   startRetired: (world) => world.startRetired(),
   dyingStarts: (world) => void (world.diesAtStart = !world.diesAtStart),
   killProcess: (world) => world.killProcess(),
+  endProcess: (world) => world.endProcess(),
   ...Object.fromEntries(lastWords.map((line) => [`dies saying ${line}`, (world: SimulatedWorld) => diesSaying(world, line)])),
   mountDaemonEnds: (world) => world.endMountRun(1),
   inputsChange: (world) => world.send({ type: 'inputs-changed', what: ['/etc/secrets.env'], container: true }),

@@ -5,7 +5,7 @@
 import { blankFacts } from '@relight/agent/engine/blank-facts';
 import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { WorkloadSpec } from '@relight/agent/config/spec';
-import type { Failure, Op, OpValue, RunHandle, RunRef } from '@relight/agent/supervisor/op';
+import type { Failure, LostMount, Op, OpValue, RunHandle, RunRef } from '@relight/agent/supervisor/op';
 import { spareLabel, type SpareOffer } from '@relight/agent/supervisor/spare-state';
 
 export interface SimulatedContainer {
@@ -98,6 +98,8 @@ export class SimulatedHost {
         return { kind: 'pull' };
       case 'adopt':
         return inside?.running === true ? { kind: 'adopt', runs: inside.runs } : failureOf('engine-error');
+      case 'look':
+        return { kind: 'look', lost: this.#lostOf(op.mounts, inside) };
       case 'stop-runs':
         if (inside !== undefined) this.#stopRuns(inside, op.runs);
         return { kind: 'stop-runs' };
@@ -133,6 +135,12 @@ export class SimulatedHost {
       case 'process':
         return inside?.running === true ? this.#inside(op, inside) : failureOf('engine-error');
     }
+  }
+
+  #lostOf(mounts: readonly string[], container: SimulatedContainer | undefined): LostMount[] {
+    if (container?.running !== true) return [];
+    const lost = mounts.filter((mount) => !container.mounts.has(mount));
+    return lost.map((mount) => ({ mount, condition: 'disconnected', message: 'not connected' }));
   }
 
   #stopRuns(container: SimulatedContainer, runs: readonly RunRef[]): void {

@@ -166,7 +166,14 @@ export class SimulatedWorld extends SimulatedHost {
     this.#observeWanted = true;
   }
 
+  /** It ends by itself, and the mounts have been looked at. */
   killProcess(exitCode = 1): void {
+    this.endProcess(exitCode);
+    if (this.pending?.op.kind === 'look' && !this.pending.cancelled) this.finishOp();
+  }
+
+  /** It ends by itself. */
+  endProcess(exitCode = 1): void {
     const run = this.#supervised?.runs.find((candidate) => candidate.kind === 'process');
     if (this.#supervised === undefined || run === undefined) return;
     this.#supervised.runs = this.#supervised.runs.filter((other) => other !== run);

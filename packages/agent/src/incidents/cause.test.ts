@@ -111,6 +111,13 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     'process',
     /^the mount data \(\/data\) died: Transport .*; the process ended with it$/,
   ],
+  [
+    'a mount that was seen dead when its process had ended already',
+    [exited(3), lost(60), scheduled('mount-lost', 'mount data: gone', 60)],
+    'mount-lost',
+    'process',
+    /^the mount data \(\/data\) died: Transport .*; the process ended with it$/,
+  ],
   ['a mount that died with its container is a symptom', [died(1), lost(50)], 'container-exited', 'container', /exit code 1/],
   [
     'the dependency went down before the process',

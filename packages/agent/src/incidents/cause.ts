@@ -220,7 +220,9 @@ function mount({ near, first }: Scene): Verdict | null {
   const name = textOf(lost.data, 'mount') ?? '';
   const target = textOf(lost.data, 'target');
   const what = `the mount ${name}${target === null ? '' : ` (${target})`} ${hung ? 'stopped answering' : 'died'}`;
-  const died = near.some(({ kind, at }) => kind === 'process.exited' && at >= lost.at) ? '; the process ended with it' : '';
+  const died = near.some(({ kind, at }) => kind === 'process.exited' && at >= Math.min(lost.at, first.at))
+    ? '; the process ended with it'
+    : '';
   return verdictOf(`${what}: ${lastPart(lost.message)}${died}`, hung ? 'mount-hung' : 'mount-lost', 'process', lost.data);
 }
 

@@ -2,6 +2,7 @@
 import type { Op, OpKind, OpValue } from '../supervisor/op.ts';
 import { create } from './create.ts';
 import { halt } from './halt.ts';
+import { look } from './look.ts';
 import { mount } from './mount.ts';
 import { inPlainWords } from './plain-words.ts';
 import { prepare, refresh } from './prepare.ts';
@@ -22,6 +23,7 @@ const stages: { readonly [K in OpKind]: Stage<K> } = {
   prepare: (_, context) => prepare(context),
   refresh: (_, context) => refresh(context),
   pull: (_, context) => pull(context),
+  look,
   'stop-runs': stopRuns,
   retire,
   rename,

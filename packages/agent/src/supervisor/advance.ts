@@ -48,7 +48,7 @@ export function advance(work: Work): void {
     return;
   }
   if (state.suspect !== null) {
-    ask(work, state.suspect.failure.message);
+    ask(work, state.suspect);
     return;
   }
   if (container?.frozen === true) {
@@ -86,10 +86,12 @@ export const waitsBeforeAttempt = ({ attempt, drain }: WorkloadState): boolean =
 const isMisnamed = ({ container, replace }: WorkloadState): boolean =>
   container?.running === true && !replace && container.renamedTo !== null;
 
-/** Is what it depends on there? What still runs goes on meanwhile. */
-function ask(work: Work, cause: string): void {
-  if (work.state.process === null) work.enter('waiting', cause, stageOf({ kind: 'prepare' }, work.spec));
-  work.run({ kind: 'prepare' });
+/** Are its mounts there, and what it depends on? What still runs goes on meanwhile. */
+function ask(work: Work, { failure, ask: whom }: NonNullable<WorkloadState['suspect']>): void {
+  const { process, mounts, container } = work.state;
+  const op: Op = whom === 'mounts' ? { kind: 'look', containerPid: container?.pid ?? 0, mounts: Object.keys(mounts) } : { kind: 'prepare' };
+  if (process === null) work.enter('waiting', failure.message, stageOf(op, work.spec));
+  work.run(op);
 }
 
 const isComplete = (state: WorkloadState, spec: WorkloadSpec): boolean =>
@@ -196,6 +198,8 @@ function describe(op: Op, spec: WorkloadSpec): readonly [Phase, string] {
       return op.mount === null
         ? ['starting', 'variables and dependencies, before the process starts']
         : ['mounting', `variables and dependencies, before mount ${op.mount}`];
+    case 'look':
+      return ['waiting', 'look at the mounts'];
     case 'pull':
       return ['pulling', `pull ${spec.container.image}`];
     case 'retire':

@@ -3,6 +3,7 @@ import type { MountCondition } from '../checks/probe.ts';
 import type { CheckReport } from './state.ts';
 import { suspectDependency } from './dependency.ts';
 import { fail, failureWith as failure } from './failure.ts';
+import { lossOf, tellLost } from './lost-mount.ts';
 import type { CheckState } from './state.ts';
 import type { Work } from './work.ts';
 
@@ -86,24 +87,8 @@ export function onMountCheck(work: Work, mount: string, condition: MountConditio
     }
     return;
   }
-  const hung = condition === 'hung';
-  work.emit(hung ? 'mount.hung' : 'mount.lost', 'error', `mount ${mount} (${spec.target}): ${message}`, {
-    code: hung ? 'mount-hung' : 'mount-lost',
-    level: 'process',
-    mount,
-    target: spec.target,
-    condition,
-  });
-  loseMount(work, mount);
-  fail(work, failure(hung ? 'mount-hung' : 'mount-lost', `mount ${mount}: ${message}`, { mount }), 'process');
-}
-
-export function loseMount(work: Work, mount: string): void {
-  const { [mount]: lost, ...mounts } = work.state.mounts;
-  const lostMounts = lost?.run === null || lost === undefined ? work.state.lostMounts : [...work.state.lostMounts, lost.run];
-  work.cancelOp();
-  // What has files open there keeps a dead handle for ever; it is stopped when the mount is back.
-  work.set({ mounts, lostMounts, ...(work.state.process === null || work.state.stop === 'now' ? {} : { stop: 'after-mounts' as const }) });
+  tellLost(work, { mount, condition, message });
+  fail(work, lossOf({ mount, condition, message }), 'process');
 }
 
 function next(before: CheckState | undefined, ok: boolean, message: string): CheckState {

@@ -8,6 +8,8 @@ import type { Failure } from './op.ts';
 import type { ActiveLevel, WorkloadState } from './state.ts';
 import type { Work } from './work.ts';
 
+type Suspect = NonNullable<WorkloadState['suspect']>;
+
 /** Its return must lead to an attempt within a second, the asking and the jitter included. */
 const askMsMin = 640;
 /** One head, asked by its whole fleet, should not be asked more often than that, a second. */
@@ -67,19 +69,24 @@ export function suspectDependency(
   work: Work,
   failure: Failure,
   level: ActiveLevel,
-  act: NonNullable<WorkloadState['suspect']>['act'],
+  act: Suspect['act'],
+  readyAt: number | null = work.state.readyAt,
 ): boolean {
   const { state, spec } = work;
   if (spec.dependsOn.length === 0 || !failure.recoverable || blocked(state) !== null) return false;
   if (state.pause !== null || state.finished !== null || !state.engine.up) return false;
-  const wasStable = state.readyAt !== null;
-  if (state.process === null) {
+  suspect(work, { failure, level, ask: 'dependencies', act, readyAt });
+  return true;
+}
+
+/** Without its process it is down, whatever the answer. */
+export function suspect(work: Work, what: Suspect): void {
+  if (work.state.process === null) {
     leaveReady(work);
     work.set({ attempt: null, backOff: null });
-    beginAttempt(work, failure.message);
+    beginAttempt(work, what.failure.message);
   }
-  work.set({ suspect: { failure, level, act, wasStable } });
-  return true;
+  work.set({ suspect: what });
 }
 
 /** The dependencies are there: it was the workload's own failure. True: the next attempt begins at once. */
@@ -89,7 +96,7 @@ export function notExcused(work: Work): boolean {
   work.set({ suspect: null });
   if (suspect.act === 'stop') work.set(work.state.process === null ? {} : { stop: 'now' });
   if (suspect.act === 'replace') work.set({ replace: work.state.container !== null });
-  fail(work, suspect.failure, suspect.level, suspect.wasStable);
+  fail(work, suspect.failure, suspect.level, suspect.readyAt);
   const { attempt, backOff, held } = work.state;
   return attempt !== null && backOff === null && held === null;
 }

@@ -57,14 +57,13 @@ export function failureWith(code: ErrorCode, message: string, data: Readonly<Rec
   return { code, message, recoverable, advice, data };
 }
 
-/** A counted failure at `level`: back-off, escalation, or held. `wasStable`: it was ready when it failed. */
+/** A counted failure at `level`: back-off, escalation, or held. `readyAt`: since when it was ready when it failed. */
 export function fail(
   work: Work,
   given: Failure,
   givenLevel: ActiveLevel = levelOf(given.code),
-  wasStable: boolean = work.state.readyAt !== null,
+  readyAt: number | null = work.state.readyAt,
 ): void {
-  const { readyAt } = work.state;
   const workedMs = readyAt === null ? 0 : work.now - readyAt;
   leaveReady(work);
   if (work.state.pause !== null || work.state.drain !== null || work.state.finished !== null) {
@@ -90,7 +89,7 @@ export function fail(
   }
   work.set({ held: null });
   const policy = work.spec.restart[level];
-  const decided = decideRestart(policy, work.state.history[level], work.now, wasStable, work.context.random);
+  const decided = decideRestart(policy, work.state.history[level], work.now, readyAt !== null, work.context.random);
   const decision = mountCodes.has(failure.code) ? ofMount(decided, work.state.history[level], workedMs) : decided;
   count(work, level, decision.history, failure.code);
   if (decision.escalate && level === 'process' && !work.state.replace) {

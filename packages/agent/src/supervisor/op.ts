@@ -3,6 +3,7 @@
  * idempotent: done again after a crash in the middle it leads to the same end.
  */
 import type { ErrorCode } from '@relight/shared/errors';
+import type { MountCondition } from '../checks/probe.ts';
 import type { SpareOffer } from './spare-state.ts';
 
 /** One start of something in a container: its id is in RELIGHT_RUN of every process that belongs to it. */
@@ -33,6 +34,8 @@ export type Op =
    */
   | { readonly kind: 'refresh'; readonly mount: string | null }
   | { readonly kind: 'pull' }
+  /** Looks once at mounts that are in place: a process has just ended there. `containerPid`: of the container's first process. */
+  | { readonly kind: 'look'; readonly containerPid: number; readonly mounts: readonly string[] }
   /** Stops `runs` (SIGTERM, stop_timeout, SIGKILL), then purges every process of theirs that is left. Mount runs are killed at once. */
   | { readonly kind: 'stop-runs'; readonly runs: readonly RunRef[]; readonly graceful: boolean }
   /** Makes sure that the container is stopped and renames it out of the way. */
@@ -55,6 +58,12 @@ export type Op =
 
 export type OpKind = Op['kind'];
 
+export interface LostMount {
+  readonly mount: string;
+  readonly condition: MountCondition;
+  readonly message: string;
+}
+
 /** What an operation brought. Facts only; what follows from them is the supervisor's business. */
 export type OpValue =
   | { readonly kind: 'adopt'; readonly runs: readonly RunHandle[] }
@@ -63,6 +72,8 @@ export type OpValue =
   | { readonly kind: 'refresh' }
   /** `fallback`: why the image could not be pulled, while the one on this host will do. */
   | { readonly kind: 'pull'; readonly fallback?: string }
+  /** Those that are certainly gone. One that did not answer in time is not among them: that says nothing yet. */
+  | { readonly kind: 'look'; readonly lost: readonly LostMount[] }
   | { readonly kind: 'halt' }
   | { readonly kind: 'stop-runs' }
   | { readonly kind: 'retire' }

@@ -3,6 +3,7 @@ import { dependenciesBack, excused, notExcused, suspectDependency, waitFor } fro
 import { fail, levelOf } from './failure.ts';
 import { prepared, refreshed } from './freshness.ts';
 import { clearInside, noContainer } from './inside.ts';
+import { onLooked } from './lost-mount.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
 import { parseRunId } from './run-id.ts';
 import { stageOf } from './advance.ts';
@@ -17,9 +18,14 @@ export function onOpDone(work: Work, opId: number, result: OpResult): void {
   const ms = work.now - current.startedAt;
   if (result.ok) {
     if (current.op.kind === 'prepare' || current.op.kind === 'refresh') dependenciesBack(work);
-    if (result.value.kind === 'prepare' && work.state.suspect !== null) {
+    if (result.value.kind === 'prepare' && work.state.suspect?.ask === 'dependencies') {
       // What has been found out for the question serves an attempt that begins now, and no later one.
       if (notExcused(work)) prepared(work, result.value, current.startedAt);
+      return;
+    }
+    if (result.value.kind === 'look') {
+      // Cut off, it is done again if anybody still wants to know.
+      if (!current.cancelled) onLooked(work, result.value.lost);
       return;
     }
     succeeded(work, current.op, result.value, ms);
@@ -45,6 +51,10 @@ const exitCodes: ReadonlySet<Failure['code']> = new Set(['container-exited', 'co
 
 /** Judges a failure of `op`. */
 export function failed(work: Work, op: Op, failure: Failure): void {
+  if (op.kind === 'look') {
+    onLooked(work, []);
+    return;
+  }
   if (failure.code === 'engine-unreachable' || failure.code === 'engine-timeout') {
     work.set({ engine: { up: false, reason: failure.message, since: work.now } });
     work.enter('unknown', failure.message);
@@ -92,7 +102,7 @@ export function failed(work: Work, op: Op, failure: Failure): void {
   fail(work, failure, level);
 }
 
-function succeeded(work: Work, op: Op, value: OpValue, ms: number): void {
+function succeeded(work: Work, op: Op, value: Exclude<OpValue, { kind: 'look' }>, ms: number): void {
   const { attempt } = work.state;
   if (attempt !== null)
     work.set({ attempt: { ...attempt, timeline: [...attempt.timeline, { stage: stageOf(op, work.spec), kind: op.kind, ms }].slice(-50) } });

@@ -272,7 +272,7 @@ describe('a dependency', () => {
     world.killProcess();
     expect(counted(world)).toBe(0);
     expect(world.settle()).toBe(true);
-    expect(opKinds(world)).toEqual(['prepare', 'process']);
+    expect(opKinds(world)).toEqual(['look', 'prepare', 'process']);
     expect(world.state.restarts.process).toBe(1);
     expect(ofKind(world, 'restart.scheduled')[0]?.data).toMatchObject({ delayMs: 0, attempt: 1, attempts: 10 });
   });
@@ -283,7 +283,7 @@ describe('a dependency', () => {
       world.killProcess();
       world.settle();
     }
-    expect(opKinds(world)).toEqual(['prepare', 'process', 'prepare', 'prepare', 'process']);
+    expect(opKinds(world)).toEqual(['look', 'prepare', 'process', 'look', 'prepare', 'prepare', 'process']);
   });
 
   test('that is down excuses a failing live check, and what runs is left alone', () => {

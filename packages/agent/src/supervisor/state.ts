@@ -150,12 +150,16 @@ export interface WorkloadState {
   readonly op: { readonly id: number; readonly op: Op; readonly startedAt: number; readonly cancelled: boolean } | null;
   readonly opCount: number;
   readonly engine: { readonly up: boolean; readonly reason: string; readonly since: number };
-  /** A failure that a missing dependency would explain; it is asked before anything is counted. `act`: what follows when it answers. */
+  /**
+   * A failure that something else would explain: that is asked before anything is counted. `ask`: a process takes its mounts' death
+   * for its own, so they come first. `act`: what follows when it explains nothing. `readyAt`: as it was when it failed.
+   */
   readonly suspect: {
     readonly failure: Failure;
     readonly level: ActiveLevel;
+    readonly ask: 'mounts' | 'dependencies';
     readonly act: 'none' | 'stop' | 'replace';
-    readonly wasStable: boolean;
+    readonly readyAt: number | null;
   } | null;
   /** Agents of this fleet, as the collector says; they share what they depend on. */
   readonly fleetSize: number;

@@ -114,7 +114,7 @@ describe('failures', () => {
     expect(world.pending?.op.kind).toBe('prepare');
     expect(world.now).toBe(at);
     expect(world.settle()).toBe(true);
-    expect(opKinds(world)).toEqual(['prepare', 'process']);
+    expect(opKinds(world)).toEqual(['look', 'prepare', 'process']);
     expect(world.state.container?.id).toBe(containerId);
     expect(world.state.restarts).toEqual({ process: 1, container: 0, host: 0 });
   });

@@ -5,13 +5,13 @@
 import { isoTimeOrNull } from '@relight/shared/api';
 import { formatDurationMs } from '@relight/shared/units';
 import { advance, waitsBeforeAttempt } from './advance.ts';
-import { loseMount, onCheck, onMountCheck } from './checks.ts';
+import { onCheck, onMountCheck } from './checks.ts';
 import type { Context, SupervisorEvent, Transition } from './event.ts';
 import { classify, portOf } from './classify.ts';
-import { suspectDependency } from './dependency.ts';
 import { fail, failureWith, leaveReady, restartUncounted } from './failure.ts';
 import { blocked, onAccelerator, onDrain, onDrainOver, onGate, onOom, takeOom } from './host-word.ts';
 import { askOfDeath, askOfDeathAt, onContainerSilent, onEngineLost, onObserved } from './observe.ts';
+import { mountEnded, processFailed } from './lost-mount.ts';
 import { onOpDone } from './operations.ts';
 import { noRestarts } from './restart-policy.ts';
 import { adviseStaging } from './staging.ts';
@@ -146,7 +146,7 @@ function onImageChanged(work: Work): void {
 }
 
 function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-exited' }>): void {
-  const { process, mounts } = work.state;
+  const { process, mounts, stop } = work.state;
   const mount = Object.entries(mounts).find(([, placed]) => placed.run?.runId === event.runId);
   if (mount !== undefined && event.containerAlive) {
     const looked = work.state.readyAt !== null || work.state.verifyingSince !== null;
@@ -189,23 +189,11 @@ function onRunExited(work: Work, event: Extract<SupervisorEvent, { type: 'run-ex
     work.effect({ kind: 'observe' });
     return;
   }
+  // It was to be stopped anyway, for what has been judged already: a lost mount, a check.
+  if (stop !== 'no') return;
   work.cancelOp();
   const failure = { ...failureWith(code, message, facts), ...(known === null ? {} : { advice: known.advice }) };
-  const level = known?.level === 'container' ? 'container' : 'process';
-  if (!suspectDependency(work, failure, level, 'none')) fail(work, failure, level);
-}
-
-/** Its end says what happened: nobody is there to look at the mount. */
-function mountEnded(
-  work: Work,
-  mount: string,
-  { exitCode, signal }: { readonly exitCode: number | null; readonly signal: string | null },
-): void {
-  const target = work.spec.mounts.find(({ name }) => name === mount)?.target;
-  const how = exitCode === null ? 'was killed' : `ended with exit code ${exitCode}${signal === null ? '' : ` (${signal})`}`;
-  const facts = { mount, target, condition: 'ended', code: 'mount-lost', level: 'process', exitCode, signal };
-  work.emit('mount.lost', 'error', `mount ${mount} (${target}): its program ${how}`, facts);
-  loseMount(work, mount);
+  processFailed(work, failure, known?.level === 'container' ? 'container' : 'process');
 }
 
 function heldBy(cause: string, holder: string | undefined): string {

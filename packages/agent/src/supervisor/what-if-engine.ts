@@ -44,6 +44,7 @@ export class WhatIfEngine {
     }
     if (op.kind === 'halt') this.#change(op.containerId, { status: 'exited', pid: 0, finishedAt: this.#options.now(), exitCode: 0 });
     if (op.kind === 'adopt') return recorded.kind === 'adopt' ? recorded : { kind: 'adopt', runs: [] };
+    if (op.kind === 'look') return recorded.kind === 'look' ? recorded : { kind: 'look', lost: [] };
     if (op.kind === 'setup') return { kind: 'setup', skipped: false, failedOptional: null };
     if (op.kind === 'mount' || op.kind === 'process') return { kind: op.kind, run: { ...op.run, pid: 1, startTicks: 1 } };
     return { kind: op.kind };
