@@ -88,15 +88,15 @@ class Agent {
       containerOf: (workload) => loops.get(workload)?.state.container ?? null,
       kernelLines: (since) => this.#host.watch.kernelLines(since),
     });
-    const { emit, incidents } = events;
+    const { emit, incidents, outbox: history } = events;
     // The shipper comes with the workloads.
     const logs: LogShipper = {
       follow: (file) => this.#workloads.shipper.follow(file),
       finish: (key) => this.#workloads.shipper.finish(key),
     };
-    const host = new HostLevel({ context, engine, emit, logs, loops, onChange });
+    const host = new HostLevel({ context, engine, emit, history, logs, loops, onChange });
     const observe = (): void => this.#engine.observe();
-    const workloads = new WorkloadWiring({ context, engine, emit, secrets, host, incidents, loops, observe, onChange });
+    const workloads = new WorkloadWiring({ context, engine, emit, history, secrets, host, incidents, loops, observe, onChange });
     this.#events = events;
     this.#host = host;
     this.#workloads = workloads;

@@ -19,22 +19,28 @@ export class EventKeeping {
     const { clock, logger, stateDir, spec, random } = context;
     this.#context = context;
     this.outbox = FileOutbox.open({ directory: join(stateDir, 'outbox'), newEpoch: randomUUID, clock, logger });
-    this.incidents = makeIncidents({ ...about, clock, random, spec, stateDir, warn: (message) => logger.warn(message) });
+    const history = this.outbox;
+    this.incidents = makeIncidents({ ...about, clock, random, spec, stateDir, history, warn: (message) => logger.warn(message) });
+    const { incidents } = this.incidents;
+    this.#store(incidents.unheard());
   }
 
   readonly emit: Emit = (event) => {
     const { event: emitted, follow } = this.incidents.incidents.take({ ...event, at: event.at ?? this.#context.clock.now() });
-    for (const one of [emitted, ...follow]) this.#store(one);
+    this.#store([emitted, ...follow]);
   };
 
   /** What an earlier life of the agent could not tell any more. */
   catchUp(state: Parameters<HostIncidents['incidents']['catchUp']>[0]): void {
-    for (const event of this.incidents.incidents.catchUp(state)) this.#store(event);
+    this.#store(this.incidents.incidents.catchUp(state));
   }
 
-  #store(event: NewAgentEvent): void {
-    const stored = this.outbox.append(event);
-    const level = event.severity === 'info' ? 'info' : event.severity === 'warning' ? 'warn' : 'error';
-    this.#context.logger[level]({ kind: event.kind, workload: event.workload, seq: stored.seq, data: event.data }, event.message);
+  #store(events: readonly NewAgentEvent[]): void {
+    const stored = events.map((event) => this.outbox.append(event));
+    this.incidents.incidents.written();
+    for (const [index, { kind, severity, workload, data, message }] of events.entries()) {
+      const level = severity === 'info' ? 'info' : severity === 'warning' ? 'warn' : 'error';
+      this.#context.logger[level]({ kind, workload, seq: stored[index]?.seq, data }, message);
+    }
   }
 }

@@ -5,7 +5,7 @@ import type { AgentContext, Emit } from './agent-context.ts';
 import { managedLabels } from './engine/create-options.ts';
 import type { ContainerFacts, Engine } from './engine/engine.ts';
 import { Accelerators } from './host/accelerators/accelerators.ts';
-import { rememberBootId } from './host/boot-id.ts';
+import { readRememberedBootId, rememberBootId } from './host/boot-id.ts';
 import { HostConditions } from './host/conditions.ts';
 import { askForFacts, thisProgram } from './host/facts-child.ts';
 import { readHostFacts } from './host/facts.ts';
@@ -15,6 +15,7 @@ import type { LogShipper } from './logs/log-shipper.ts';
 import { MetricsSampler } from './host/metrics.ts';
 import { Orphans } from './host/orphans.ts';
 import { HostWatch } from './host/watch.ts';
+import type { OutboxHistory } from './outbox/telling.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
 
 /** Removing a container with many files takes the engine seconds. */
@@ -24,6 +25,8 @@ export interface HostLevelOptions {
   readonly context: AgentContext;
   readonly engine: Engine;
   readonly emit: Emit;
+  /** Of the outbox that `emit` appends to. */
+  readonly history: OutboxHistory;
   readonly logs: LogShipper;
   /** By name; they come later. */
   readonly loops: ReadonlyMap<string, WorkloadLoop>;
@@ -48,7 +51,8 @@ export class HostLevel {
     this.#options = options;
     const { clock, stateDir, bootId } = options.context;
     this.#facts = readHostFacts();
-    this.conditions = new HostConditions({ clock, stateDir, bootId, emit: options.emit, onChange: options.onChange });
+    const { emit, history, onChange } = options;
+    this.conditions = new HostConditions({ clock, stateDir, bootId, emit, history, onChange });
     this.accelerators = this.#makeAccelerators();
     this.watch = this.#makeWatch();
     this.rebooted = this.#rebooted();
@@ -184,9 +188,11 @@ export class HostLevel {
   #rebooted(): boolean {
     const { context, emit } = this.#options;
     const { stateDir, bootId } = context;
-    const before = rememberBootId(stateDir, bootId);
-    if (before === null || before === bootId) return false;
-    emit({ kind: 'host.booted', severity: 'info', message: 'the machine has booted', data: { bootId, before } });
-    return true;
+    const before = readRememberedBootId(stateDir);
+    const rebooted = before !== null && before !== bootId;
+    // First told, then remembered: killed in between it is told twice rather than never.
+    if (rebooted) emit({ kind: 'host.booted', severity: 'info', message: 'the machine has booted', data: { bootId, before } });
+    if (before !== bootId) rememberBootId(stateDir, bootId);
+    return rebooted;
   }
 }

@@ -1,6 +1,7 @@
 /** What the loops of a workload (workload-loop.ts, spare-loop.ts) are given: who they are, what they may ask, and whom they tell. */
 import type { Clock } from '@relight/shared/clock';
 import type { RelightError } from '@relight/shared/errors';
+import type { NewAgentEvent } from '@relight/shared/event';
 import type { Logger } from 'pino';
 import type { MountProbes } from './checks/mount.ts';
 import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
@@ -8,9 +9,9 @@ import type { DesiredProbe, Prober } from './checks/prober.ts';
 import type { SecretValues } from './config/secret-values.ts';
 import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
 import type { Engine } from './engine/engine.ts';
+import type { OutboxHistory } from './outbox/telling.ts';
 import type { Runs } from './stages/runs.ts';
 import type { AcceleratorPort } from './stages/stage.ts';
-import type { EmittedEvent } from './supervisor/event.ts';
 import type { WorkloadJournal } from './workload-journal.ts';
 import type { WorkloadStore } from './workload-store.ts';
 
@@ -41,7 +42,9 @@ export interface LoopOptions {
   readonly random: () => number;
   readonly logger: Logger;
   /** `at`: when it was seen or decided, by the wall clock. */
-  readonly emit: (event: EmittedEvent & { readonly workload: string; readonly at: number }) => void;
+  readonly emit: (event: NewAgentEvent) => void;
+  /** Of the outbox that `emit` appends to. */
+  readonly history: OutboxHistory;
   /** Why a container that is to be adopted was not. */
   readonly whyNotAdopted?: () => RelightError;
   /** Resolves when nobody reads this container any more: it may be evidence. */

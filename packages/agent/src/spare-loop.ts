@@ -6,23 +6,24 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
+import type { NewAgentEvent } from '@relight/shared/event';
 import type { SpareStatus } from '@relight/shared/status';
 import type { Prober } from './checks/prober.ts';
 import { compareFingerprints, specFingerprint } from './config/impact.ts';
 import type { ContainerFacts } from './engine/engine.ts';
 import { readSwapped, swapFile } from './host/atomic-file.ts';
+import { untold, type Telling } from './outbox/telling.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { runOp } from './stages/run-op.ts';
 import { createSpare, spareInputs } from './stages/spare.ts';
 import type { StageContext } from './stages/stage.ts';
-import type { SupervisorEvent } from './supervisor/event.ts';
+import type { EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
 import {
   durableSpare,
   type DurableSpare,
   initialSpare,
   offerOf,
   restoreSpare,
-  type SpareEffect,
   type SpareEvent,
   type SpareOp,
   type SpareResult,
@@ -43,6 +44,8 @@ const removeTimeoutMs = 60_000;
 interface SavedSpare {
   readonly state: DurableSpare;
   readonly fingerprint: Readonly<Record<string, string>>;
+  /** Absent: it had nothing to tell, or an earlier version wrote it. */
+  readonly telling?: Telling;
 }
 
 export class SpareLoop {
@@ -109,6 +112,7 @@ export class SpareLoop {
       if (text === null) return initialSpare(now);
       const saved = JSON.parse(text.toString('utf8')) as SavedSpare;
       if (saved.state.version !== 1) return initialSpare(now);
+      if (saved.telling !== undefined) for (const event of untold(saved.telling, this.#options.history)) this.#options.emit(event);
       const changed = compareFingerprints(saved.fingerprint, specFingerprint(this.#options.spec)).filter(
         ({ impact }) => impact === 'container',
       );
@@ -134,19 +138,22 @@ export class SpareLoop {
     const before = this.#state;
     const { state, effects } = spareTransition(before, event, { now: now(), random: random(), spec, ownerId });
     this.#state = state;
-    this.#save();
-    for (const effect of effects) this.#carryOut(effect);
+    const events = effects.flatMap((effect) => (effect.kind === 'emit' ? [this.#toTell(effect.event)] : []));
+    this.#save(events);
+    for (const told of events) this.#options.emit(told);
+    for (const effect of effects) if (effect.kind === 'run') this.#run(effect.opId, effect.op);
     if (state.phase !== before.phase || state.reason !== before.reason) this.#options.onChange();
   }
 
   /** A disk that takes nothing costs a spare, no recovery: the next agent throws away what it does not know. */
-  #save(): void {
+  #save(events: readonly NewAgentEvent[]): void {
     const saved: SavedSpare = { state: durableSpare(this.#state), fingerprint: specFingerprint(this.#options.spec) };
     const text = JSON.stringify(saved);
     if (text === this.#written) return;
+    const telling = events.length === 0 ? {} : { telling: { after: this.#options.history.position, events } };
     try {
       mkdirSync(join(this.#options.agent.stateDir, 'spares'), { recursive: true, mode: 0o700 });
-      swapFile(this.#file, text);
+      swapFile(this.#file, JSON.stringify({ ...saved, ...telling }));
       this.#written = text;
     } catch (thrown) {
       this.#options.logger.warn(
@@ -181,14 +188,13 @@ export class SpareLoop {
     this.#send(event);
   }
 
-  #carryOut(effect: SpareEffect): void {
-    const { emit, secrets, spec, clock } = this.#options;
-    if (effect.kind === 'run') {
-      void this.#perform(effect.op).then((result) => this.#feed({ type: 'op-done', opId: effect.opId, result }));
-      return;
-    }
-    const { event } = effect;
-    emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at: clock.now() });
+  #run(opId: number, op: SpareOp): void {
+    void this.#perform(op).then((result) => this.#feed({ type: 'op-done', opId, result }));
+  }
+
+  #toTell(event: EmittedEvent): NewAgentEvent {
+    const { secrets, spec, clock } = this.#options;
+    return { ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at: clock.now() };
   }
 
   async #perform(op: SpareOp): Promise<SpareResult> {

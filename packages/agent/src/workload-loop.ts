@@ -3,7 +3,8 @@
  * carries out the effects. Decides nothing itself.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
-import { errorMessage, toRelightError } from '@relight/shared/errors';
+import { toRelightError } from '@relight/shared/errors';
+import type { NewAgentEvent } from '@relight/shared/event';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import { withAutomaticChecks } from './config/automatic-checks.ts';
 import type { ContainerSpec, WorkloadSpec } from './config/spec.ts';
@@ -13,7 +14,7 @@ import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { type Held, HeldInputs } from './held-inputs.ts';
 import { inputFiles } from './input-files.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
-import { afterReboot, durable, initialState, restore, type WorkloadState } from './supervisor/state.ts';
+import { afterReboot, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
 import { withoutSecrets } from './supervisor/journal.ts';
@@ -21,6 +22,7 @@ import { SpareLoop } from './spare-loop.ts';
 import { configChange } from './workload-config-change.ts';
 import { EventQueue } from './event-queue.ts';
 import type { LoopOptions } from './loop-options.ts';
+import { WorkloadMemory } from './workload-memory.ts';
 import { WorkloadOperations } from './workload-operations.ts';
 import { WorkloadWatch } from './workload-watch.ts';
 
@@ -30,6 +32,7 @@ const tickMsMin = 20;
 export class WorkloadLoop {
   #options: LoopOptions;
   readonly #queue: EventQueue<SupervisorEvent>;
+  readonly #memory: WorkloadMemory;
   readonly #operations: WorkloadOperations;
   readonly #watch: WorkloadWatch;
   readonly #inputs: HeldInputs;
@@ -39,11 +42,11 @@ export class WorkloadLoop {
   #tick: Timer | null = null;
   #savedSpec: WorkloadSpec | null;
   #compared = false;
-  #unsaved = false;
 
   constructor(options: LoopOptions) {
     this.#options = options;
-    const saved = options.store.load(options.spec.name);
+    this.#memory = new WorkloadMemory({ ...options, workload: options.spec.name });
+    const saved = this.#memory.recall();
     const now = options.now();
     this.#savedSpec = saved?.spec ?? null;
     const restored = saved === null ? null : restore(saved.state, now, options.spec.restart.container.maxMs);
@@ -66,7 +69,7 @@ export class WorkloadLoop {
       ...live,
       // Before they are read: what changes while it is tried counts as a change, too.
       onPrepare: () => void this.#inputs.remember(),
-      emit: (event) => this.#emit(event),
+      emit: (event) => options.emit(this.#toTell(event, options.clock.now())),
       onDone: (opId, result) => send({ type: 'op-done', opId, result }),
     });
     this.#watch = new WorkloadWatch({
@@ -151,39 +154,13 @@ export class WorkloadLoop {
     this.#state = state;
     journal.record({ at, now, random, event, before, after: state, effects });
     if (state.op === null) this.#operations.idle();
-    this.#save();
-    for (const effect of effects) this.#carryOut(effect, at);
+    const events = effects.flatMap((effect) => (effect.kind === 'emit' ? [this.#toTell(effect.event, at)] : []));
+    this.#memory.keep(state, spec, events);
+    for (const effect of effects) this.#carryOut(effect);
     if (state !== before) this.#options.onChange();
   }
 
-  /** A disk that takes no more must not stop recovery: labels, RELIGHT_RUN and the engine can tell all of it again. */
-  #save(): void {
-    const { store, spec } = this.#options;
-    try {
-      store.save(spec.name, { state: durable(this.#state), spec });
-    } catch (error) {
-      if (!this.#unsaved)
-        this.#notice('error', `the state directory cannot be written (${errorMessage(error)}); supervision goes on without`);
-      this.#unsaved = true;
-      return;
-    }
-    if (this.#unsaved) this.#notice('info', 'the state directory can be written again');
-    this.#unsaved = false;
-  }
-
-  /** Said once per outage. */
-  #notice(severity: 'info' | 'error', message: string): void {
-    this.#options.emit({
-      kind: 'host.notice',
-      severity,
-      message,
-      data: {},
-      at: this.#options.clock.now(),
-      workload: this.#options.spec.name,
-    });
-  }
-
-  #carryOut(effect: Effect, at: number): void {
+  #carryOut(effect: Effect): void {
     switch (effect.kind) {
       case 'run':
         this.#operations.start(effect.opId, effect.op);
@@ -192,7 +169,6 @@ export class WorkloadLoop {
         this.#operations.cancel(effect.opId);
         return;
       case 'emit':
-        this.#emit(effect.event, at);
         return;
       case 'observe':
         this.#options.observe();
@@ -205,9 +181,9 @@ export class WorkloadLoop {
     }
   }
 
-  #emit(event: EmittedEvent, at = this.#options.clock.now()): void {
-    const { emit, secrets, spec } = this.#options;
-    emit({ ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at });
+  #toTell(event: EmittedEvent, at: number): NewAgentEvent {
+    const { secrets, spec } = this.#options;
+    return { ...event, message: secrets.text(event.message), data: secrets.data(event.data), workload: spec.name, at };
   }
 
   /** After the queue is empty: probes, watches and the next tick follow from the state. */

@@ -1,17 +1,20 @@
 /**
  * `<state dir>/workloads/<name>.json`: what the supervisor knows, and the configuration it was made from. Written before the
- * first step that relies on it, atomically. A file that cannot be read is set aside, not trusted: labels and engine tell
- * the rest.
+ * first step that relies on it, atomically, and with the events that tell of it (outbox/telling.ts). A file that cannot be read is
+ * set aside, not trusted: labels and engine tell the rest.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkloadSpec } from './config/spec.ts';
 import { parsedOrSetAside, readSwapped, swapFile } from './host/atomic-file.ts';
+import type { Telling } from './outbox/telling.ts';
 import type { DurableState } from './supervisor/state.ts';
 
 export interface SavedWorkload {
   readonly state: DurableState;
   readonly spec: WorkloadSpec;
+  /** Absent: it had nothing to tell, or an earlier version wrote it. */
+  readonly telling?: Telling;
 }
 
 export class WorkloadStore {
@@ -29,14 +32,15 @@ export class WorkloadStore {
     return text === null ? null : parsedOrSetAside(path, text, parseSaved);
   }
 
-  /** Throws what the disk throws. Does nothing when nothing has changed. */
-  save(name: string, saved: SavedWorkload): void {
-    const text = JSON.stringify(saved);
-    if (this.#written.get(name) === text) return;
+  /** Throws what the disk throws. Does nothing when state and spec are as they were: then nothing keeps an event from being told again. */
+  save(name: string, { telling, ...saved }: SavedWorkload): void {
+    const known = JSON.stringify(saved);
+    if (this.#written.get(name) === known) return;
     // The directory may have been deleted under a running agent.
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const text = telling === undefined ? known : `${known.slice(0, -1)},"telling":${JSON.stringify(telling)}}`;
     swapFile(join(this.#directory, `${name}.json`), text);
-    this.#written.set(name, text);
+    this.#written.set(name, known);
   }
 }
 

@@ -19,6 +19,7 @@ import type { HostIncidents } from './incidents/make-incidents.ts';
 import { ContainerLogs } from './logs/container-logs.ts';
 import { EarlierLogs } from './logs/earlier-logs.ts';
 import { FollowingShipper } from './logs/following-shipper.ts';
+import type { OutboxHistory } from './outbox/telling.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { runRootOf } from './stages/run-files.ts';
@@ -37,6 +38,8 @@ export interface WorkloadWiringOptions {
   readonly context: AgentContext;
   readonly engine: AdoptingEngine;
   readonly emit: Emit;
+  /** Of the outbox that `emit` appends to. */
+  readonly history: OutboxHistory;
   readonly secrets: Secrets;
   readonly host: Pick<HostLevel, 'accelerators' | 'gate' | 'rebooted' | 'facts'>;
   readonly incidents: HostIncidents;
@@ -155,7 +158,7 @@ export class WorkloadWiring {
     workload: WorkloadSpec,
     { runs, mounts, store }: { readonly runs: ContainerRuns; readonly mounts: MountProbes; readonly store: WorkloadStore },
   ): WorkloadLoop {
-    const { context, engine, emit, host, incidents, observe, onChange } = this.#options;
+    const { context, engine, emit, history, host, incidents, observe, onChange } = this.#options;
     const { spec, identity, clock, steadyNow, random, logger } = context;
     const { accelerators, gate, rebooted } = host;
     return new WorkloadLoop({
@@ -172,6 +175,7 @@ export class WorkloadWiring {
       accelerators,
       rebooted,
       store,
+      history,
       beforeRemoval: (containerId) => incidents.gatherer.captured(containerId),
       journal: this.#journal(workload),
       clock,

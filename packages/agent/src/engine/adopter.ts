@@ -60,6 +60,12 @@ export class Adopter {
     const isNew = known?.document.Id !== document.Id;
     const adoption: Adoption = isNew ? { version: 1, workload: spec.name, name: adopt, generation, takenAt: clock.now(), document } : known;
     if (isNew) {
+      // Told before it is written down: killed in between it is told twice rather than never.
+      const owner = ownerFromLabels(document.Config.Labels ?? {});
+      if (owner !== null)
+        notice(spec.name, 'warning', `${adopt} was made by ${owner.who}, which may replace it. ${owner.advice}`, {
+          containerId: document.Id,
+        });
       try {
         writeAdoption(stateDir, adoption);
       } catch (thrown) {
@@ -67,11 +73,6 @@ export class Adopter {
           containerId: document.Id,
         });
       }
-      const owner = ownerFromLabels(document.Config.Labels ?? {});
-      if (owner !== null)
-        notice(spec.name, 'warning', `${adopt} was made by ${owner.who}, which may replace it. ${owner.advice}`, {
-          containerId: document.Id,
-        });
     }
     await this.#takeRestarts(spec.name, document);
     return this.#use(spec, adoption);

@@ -2,13 +2,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { readBootId, rememberBootId } from './boot-id.ts';
+import { readBootId, readRememberedBootId, rememberBootId } from './boot-id.ts';
 
 it('tells what was remembered before, and remembers the present one', () => {
   const root = mkdtempSync(join(tmpdir(), 'relight-boot-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const stateDir = join(root, 'state');
-  const told = ['one', 'one', 'two', 'two'].map((bootId) => rememberBootId(stateDir, bootId));
+  const told = ['one', 'one', 'two', 'two'].map((bootId) => {
+    const before = readRememberedBootId(stateDir);
+    rememberBootId(stateDir, bootId);
+    return before;
+  });
   expect(told).toEqual([null, 'one', 'one', 'two']);
 });
 

@@ -1,11 +1,12 @@
 import { ManualClock } from '@relight/shared/manual-clock';
-import { severities } from '@relight/shared/event';
+import { severities, type AgentEvent, type NewAgentEvent } from '@relight/shared/event';
 import { hostConditionSchema, hostConditionsMax } from '@relight/shared/status';
 import fc from 'fast-check';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { noHistory } from '../../../../test/support/no-history.ts';
 import { diffConditions, type ReportedCondition } from './condition-diff.ts';
 import { HostConditions } from './conditions.ts';
 
@@ -20,6 +21,7 @@ function bench(stateDir = scratchDirectory(), bootId = 'boot-1', clock = new Man
     clock,
     stateDir,
     bootId,
+    history: noHistory,
     emit: ({ kind, severity, message, data }) => void said.push(`${kind} ${severity} ${String(data['state'])}: ${message}`),
     onChange: () => (changes += 1),
   });
@@ -58,6 +60,7 @@ describe('the registry', () => {
       clock: new ManualClock(),
       stateDir: scratchDirectory(),
       bootId: 'boot-1',
+      history: noHistory,
       emit: ({ data }) => void events.push(data),
       onChange: () => {},
     });
@@ -68,6 +71,29 @@ describe('the registry', () => {
     conditions.set('cloud', [{ ...low, data: { leftMs: 1 } }]);
     expect(conditions.list()[0]).not.toHaveProperty('data');
     conditions.dispose();
+  });
+
+  test.each([0, 1])('killed after %i of two notices: the next life tells the others', (count) => {
+    const stateDir = scratchDirectory();
+    const position = { epoch: 'one', seq: 7 };
+    const appended: AgentEvent[] = [];
+    const life = (emit: (event: NewAgentEvent) => void) =>
+      new HostConditions({
+        clock: new ManualClock(),
+        stateDir,
+        bootId: 'boot-1',
+        history: { position, since: (after) => (after.epoch === 'one' && after.seq === 7 ? [...appended] : null) },
+        emit,
+        onChange: () => {},
+      });
+    const dying = life((event) => {
+      if (appended.length === count) throw new Error('killed');
+      appended.push({ ...event, seq: 8 + appended.length });
+    });
+    expect(() => dying.set('disks', [low, { ...low, subject: '/data' }])).toThrow('killed');
+    const told: string[] = [];
+    life(({ message }) => void told.push(message)).dispose();
+    expect([...appended.map(({ message }) => message), ...told]).toEqual(['disk-low /: 4 % free', 'disk-low /data: 4 % free']);
   });
 
   test('sources do not disturb each other; the worst is first', () => {

@@ -9,6 +9,7 @@ import { hostConditionSchema, type HostCondition } from '@relight/shared/status'
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { untold, type OutboxHistory, type Telling } from '../outbox/telling.ts';
 import { replaceFile } from './atomic-file.ts';
 import { diffConditions, inOrder, type ConditionChange, type ReportedCondition } from './condition-diff.ts';
 
@@ -17,14 +18,21 @@ export type { ReportedCondition } from './condition-diff.ts';
 /** A source of the last life of the agent that says nothing for so long does not exist any more. */
 const rememberedMs = 120_000;
 
-const fileSchema = z.object({ bootId: z.string(), sources: z.record(z.string(), z.array(hostConditionSchema)) });
+const fileSchema = z.object({
+  bootId: z.string(),
+  sources: z.record(z.string(), z.array(hostConditionSchema)),
+  /** Absent in files of earlier versions. */
+  telling: z.custom<Telling>((value) => typeof value === 'object').optional(),
+});
 
 export interface HostConditionsOptions {
   readonly clock: Clock;
   readonly stateDir: string;
   /** What was known in another boot is cleared by the reboot. */
   readonly bootId: string;
-  readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
+  readonly emit: (event: NewAgentEvent) => void;
+  /** Of the outbox that `emit` appends to. */
+  readonly history: OutboxHistory;
   /** The list has changed in more than words. */
   readonly onChange: () => void;
 }
@@ -38,9 +46,10 @@ export class HostConditions {
 
   constructor(options: HostConditionsOptions) {
     this.#options = options;
-    const { bootId, sources } = load(options.stateDir);
+    const { bootId, sources, telling } = load(options.stateDir);
     this.#sources = new Map(Object.entries(sources));
     this.#remembered = new Set(this.#sources.keys());
+    if (telling !== undefined) this.#tell(untold(telling, options.history), bootId);
     if (bootId !== options.bootId) this.#forgetRemembered();
     this.#timer = options.clock.after(rememberedMs, () => this.#forgetRemembered());
   }
@@ -70,8 +79,10 @@ export class HostConditions {
     if (after.length === 0) this.#sources.delete(source);
     else this.#sources.set(source, after);
     if (changes.length === 0) return;
-    this.#save();
-    for (const change of changes) this.#tell(change);
+    this.#tell(
+      changes.map((change) => this.#eventOf(change)),
+      this.#options.bootId,
+    );
     this.#options.onChange();
   }
 
@@ -80,23 +91,32 @@ export class HostConditions {
     this.#remembered.clear();
   }
 
-  #tell({ state, condition: { name, subject, severity, reason, advice }, data }: ConditionChange): void {
+  /** Written down first, with what it has to tell. */
+  #tell(events: readonly NewAgentEvent[], bootId: string): void {
+    if (events.length === 0) return;
+    const { history, emit } = this.#options;
+    this.#save({ after: history.position, events }, bootId);
+    for (const event of events) emit(event);
+  }
+
+  #eventOf({ state, condition: { name, subject, severity, reason, advice }, data }: ConditionChange): NewAgentEvent {
     const about = subject === '' ? name : `${name} ${subject}`;
     const raised = state === 'raised';
-    this.#options.emit({
+    return {
+      at: this.#options.clock.now(),
       kind: 'host.notice',
       severity: raised ? severity : 'info',
       message: raised ? `${about}: ${reason}` : `${about} is over; it was: ${reason}`,
       data: { ...data, condition: name, subject, state, ...(raised ? { advice } : {}) },
-    });
+    };
   }
 
   /** Not durable on purpose: after a power loss there is another boot. A disk that takes nothing is said elsewhere. */
-  #save(): void {
-    const { stateDir, bootId } = this.#options;
+  #save(telling: Telling, bootId: string): void {
+    const { stateDir } = this.#options;
     try {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-      replaceFile(fileIn(stateDir), JSON.stringify({ bootId, sources: Object.fromEntries(this.#sources) }));
+      replaceFile(fileIn(stateDir), JSON.stringify({ bootId, sources: Object.fromEntries(this.#sources), telling }));
     } catch {
       // The next change tries again.
     }

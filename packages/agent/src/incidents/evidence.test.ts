@@ -268,7 +268,7 @@ describe('the store', () => {
     store.saveBook({ ...emptyBook, open: { w: first }, last: { w: first.id } });
     store.put({ ...first, revision: 7, cause: 'known later' });
     store.addEvidence(first.id, item('x'), 'x');
-    expect(open().loadBook()).toMatchObject({ open: { w: { revision: 7, cause: 'known later' } }, last: { w: first.id } });
+    expect(open().loadBook().book).toMatchObject({ open: { w: { revision: 7, cause: 'known later' } }, last: { w: first.id } });
     expect(open().readHost()).toBe('h');
   });
 

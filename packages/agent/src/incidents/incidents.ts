@@ -1,6 +1,9 @@
 /**
  * The incidents of this host: every event the agent emits passes through here on its way out. What it means is book.ts's
  * word; this file writes it down, has the evidence gathered beside the recovery, and keeps what the collector does not have.
+ *
+ * The book is written after the event is in the outbox, with the position that it has come to. What stands behind that position
+ * in the outbox when the next life begins is folded into it once more: a kill -9 between the two loses nothing and counts nothing twice.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
@@ -9,6 +12,7 @@ import type { IncidentAck } from '@relight/shared/protocol';
 import { formatDurationMs } from '@relight/shared/units';
 import { abandon, hostKey, take, type Book, type Turn } from './book.ts';
 import { Delivery, type IncidentLane, type IncidentMessage } from './delivery.ts';
+import type { OutboxHistory } from '../outbox/telling.ts';
 import type { IncidentStore } from './store.ts';
 import type { BookEvent } from './timeline.ts';
 
@@ -20,6 +24,8 @@ export interface IncidentsOptions {
   readonly random: () => number;
   /** False: there is no collector, and what is closed need not be kept for one. */
   readonly delivering: boolean;
+  /** Of the outbox that the events go into. */
+  readonly history: OutboxHistory;
   /** Looks for evidence, without anybody waiting for it. `why` is what has just happened. */
   readonly gather: (incident: Incident, why: BookEvent) => void;
 }
@@ -40,27 +46,53 @@ export class Incidents implements IncidentLane {
   readonly #settling = new Map<string, Timer>();
   #book: Book;
   #flush: Timer | null = null;
+  /** What was opened or closed is written as soon as the events of it are in the outbox. */
+  #urgent = false;
+  /** Evidence goes to a document that is there. */
+  readonly #toGather: (readonly [incident: Incident, why: BookEvent])[] = [];
+  readonly #unheard: Emitted[] = [];
 
   constructor(options: IncidentsOptions) {
     this.#options = options;
-    const { book, changed } = abandon(options.store.loadBook(), options.workloads, options.clock.now());
+    const { store, history, workloads, clock } = options;
+    const { book, heard } = store.loadBook((position) => history.since(position) !== null);
     this.#book = book;
-    this.#delivery = new Delivery(options.store, (id) => this.#mayChange(id));
+    this.#delivery = new Delivery(store, (id) => this.#mayChange(id));
+    for (const incident of [...Object.values(book.open), ...book.settling]) if (store.isBehind(incident)) this.#changed(incident);
+    const since = heard === null ? null : history.since(heard);
+    // From here on it is known what is in it.
+    if (since === null) store.saveBook(book, history.position);
+    else this.#unheard.push(...this.#foldAgain(since));
+    const { book: kept, changed } = abandon(this.#book, workloads, clock.now());
+    this.#book = kept;
     for (const incident of changed) this.#changed(incident);
-    this.#save();
+    this.#urgent = true;
+    if (this.#unheard.length === 0) this.written();
   }
 
-  /** The event as it is to be stored, and those that follow from it. */
+  /** What followed from the last event of an earlier life, which was killed before it was in the outbox. Once; then `written`. */
+  unheard(): readonly Emitted[] {
+    return this.#unheard.splice(0);
+  }
+
+  /** What `take`, `catchUp` and `unheard` gave is in the outbox. */
+  written(): void {
+    if (this.#urgent) this.#save();
+    this.#urgent = false;
+    for (const [incident, why] of this.#toGather.splice(0)) this.#options.gather(incident, why);
+  }
+
+  /** The event as it is to be stored, and those that follow from it. To be appended at once, in this order; then `written`. */
   take(event: Emitted): { readonly event: Emitted; readonly follow: readonly Emitted[] } {
     const turn = this.#turn(event);
     const annotated = turn.incident === null ? event : { ...event, data: { ...event.data, incident: turn.incident } };
-    const opened = turn.opened === null ? [] : [openedEvent(turn.opened, event.at)];
-    return { event: annotated, follow: [...opened, ...turn.closed.map((incident) => closedEvent(incident, event.at))] };
+    return { event: annotated, follow: following(turn, event.at) };
   }
 
   /** Something that is no event of its own but belongs into the timeline. */
   observe(event: Omit<BookEvent, 'kind' | 'at'>): void {
     this.#turn({ ...event, kind: 'observed', at: this.#options.clock.now() });
+    this.written();
   }
 
   /**
@@ -111,15 +143,29 @@ export class Incidents implements IncidentLane {
   }
 
   #turn(event: BookEvent): Turn {
-    const { workloads, gather } = this.#options;
+    const { workloads } = this.#options;
     const turn = take(this.#book, event, { freshId: this.#freshId(event.at), workloads });
     this.#book = turn.book;
     for (const incident of turn.changed) this.#changed(incident);
-    if (turn.opened !== null || turn.closed.length > 0) this.#save();
+    if (turn.opened !== null || turn.closed.length > 0) this.#urgent = true;
     else if (turn.changed.length > 0) this.#flush ??= this.#options.clock.after(gatherMs, () => this.#save());
     const own = this.#book.open[event.workload ?? hostKey];
-    if (own !== undefined) gather(own, event);
+    if (own !== undefined) this.#toGather.push([own, event]);
     return turn;
+  }
+
+  /** Gives what followed and is not among the events. */
+  #foldAgain(events: readonly NewAgentEvent[]): Emitted[] {
+    const { workloads } = this.#options;
+    const told = new Set(events.map(incidentOfNews));
+    return events.flatMap((event) => {
+      const { incident, ...data } = event.data;
+      const freshId = typeof incident === 'string' ? incident : this.#freshId(event.at);
+      const turn = take(this.#book, { ...event, data }, { freshId, workloads });
+      this.#book = turn.book;
+      for (const one of turn.changed) this.#changed(one);
+      return following(turn, event.at).filter((news) => !told.has(incidentOfNews(news)));
+    });
   }
 
   #changed(incident: Incident): void {
@@ -147,13 +193,15 @@ export class Incidents implements IncidentLane {
     this.#flush?.cancel();
     this.#flush = null;
     if (this.#dirty.size === 0) return;
+    const { store, history } = this.#options;
     const dirty = [...this.#dirty.values()];
     this.#dirty.clear();
+    // First, for it has all of them: documents that a kill -9 left behind are written when the next life begins.
+    store.saveBook(this.#book, history.position);
     for (const incident of dirty) {
-      this.#options.store.put(incident);
+      store.put(incident);
       this.#delivery.changed(incident.id);
     }
-    this.#options.store.saveBook(this.#book);
     this.#notify();
   }
 
@@ -171,6 +219,15 @@ export class Incidents implements IncidentLane {
     return `${time}-${letters.join('')}`;
   }
 }
+
+const following = ({ opened, closed }: Turn, at: number): readonly Emitted[] => [
+  ...(opened === null ? [] : [openedEvent(opened, at)]),
+  ...closed.map((incident) => closedEvent(incident, at)),
+];
+
+/** Which incident was opened or closed; the same for all other events. */
+const incidentOfNews = ({ kind, data }: NewAgentEvent): string =>
+  kind === 'incident.opened' || kind === 'incident.closed' ? `${kind} ${String(data['incident'])}` : '';
 
 /** Without those that look alike. */
 const alphabet = 'abcdefghjkmnpqrstvwxyz0123456789';

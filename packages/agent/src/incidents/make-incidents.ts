@@ -4,6 +4,7 @@ import type { HostMetrics } from '@relight/shared/status';
 import type { SecretValues } from '../config/secret-values.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { OutboxHistory } from '../outbox/telling.ts';
 import { runRootOf } from '../stages/run-files.ts';
 import { containerEvidence } from './container-evidence.ts';
 import type { Subject } from './evidence.ts';
@@ -22,6 +23,7 @@ export interface MakeIncidentsOptions {
   readonly secrets: () => Iterable<SecretValues>;
   readonly containerOf: (workload: string) => Subject['container'];
   readonly kernelLines: HostEvidenceOptions['kernelLines'];
+  readonly history: OutboxHistory;
   readonly warn: (message: string) => void;
 }
 
@@ -37,7 +39,7 @@ const samplesMax = 60;
 const engineRoot = '/var/lib/docker';
 
 export function makeIncidents(options: MakeIncidentsOptions): HostIncidents {
-  const { clock, random, spec, stateDir, engine, containerOf, kernelLines, warn } = options;
+  const { clock, random, spec, stateDir, engine, containerOf, kernelLines, history, warn } = options;
   const samples: HostMetrics[] = [];
   const store = new IncidentStore({ stateDir, host: spec.host.name, warn });
   const gatherer = new Gatherer({
@@ -60,6 +62,7 @@ export function makeIncidents(options: MakeIncidentsOptions): HostIncidents {
     store,
     random,
     workloads: spec.workloads.map(({ name }) => name),
+    history,
     delivering: spec.collector !== null,
     gather: (incident, why) => gatherer.consider(incident, why),
   });

@@ -15,6 +15,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readSwapped, swapFile } from '../host/atomic-file.ts';
+import type { OutboxPosition } from '../outbox/telling.ts';
 import { emptyBook, type Book } from './book.ts';
 
 export interface IncidentStoreOptions {
@@ -28,6 +29,12 @@ export interface IncidentStoreOptions {
   /** Of evidence that a full disk keeps in memory. Default 1 MiB, compressed. */
   readonly memoryBytesMax?: number;
   readonly warn: (message: string) => void;
+}
+
+export interface SavedBook {
+  readonly book: Book;
+  /** The last event of the outbox that is in it. Null: nobody knows. */
+  readonly heard: OutboxPosition | null;
 }
 
 interface Held {
@@ -56,27 +63,39 @@ export class IncidentStore {
     this.#options = { bytesMax: 64 * 1024 ** 2, incidentsMax: 500, memoryBytesMax: 1024 ** 2, ...options };
   }
 
-  /** What an earlier life of the agent left. A document that is newer than the book is the truth. */
-  loadBook(): Book {
+  /**
+   * What an earlier life of the agent left. A document that is newer than the book is the truth, unless `goesOn` says that what has
+   * happened since is known: then it will be folded into the book once more.
+   */
+  loadBook(goesOn: (heard: OutboxPosition) => boolean = () => false): SavedBook {
+    const none = { book: emptyBook, heard: null };
     const text = read(join(this.#directory, 'book.json'));
-    if (text === null) return emptyBook;
+    if (text === null) return none;
     try {
-      const book = JSON.parse(text.toString('utf8')) as Book;
-      if (book.version !== 1) return emptyBook;
+      const { heard = null, ...book } = JSON.parse(text.toString('utf8')) as Book & { readonly heard?: OutboxPosition };
+      if (book.version !== 1) return none;
+      const known = heard !== null && goesOn(heard);
       const open = Object.entries(book.open).map(([key, incident]): [string, Incident] => {
         const document = this.load(incident.id);
-        const newer = document !== null && bookRevision(document) > incident.revision;
+        const newer = !known && document !== null && bookRevision(document) > incident.revision;
         return [key, newer ? { ...document, revision: bookRevision(document), evidence: [] } : incident];
       });
       const { settling, recent, paused, ready, last, engineLost, rebooting } = { ...emptyBook, ...book };
-      return { version: 1, open: Object.fromEntries(open), settling, recent, paused, ready, last, engineLost, rebooting };
+      return { book: { version: 1, open: Object.fromEntries(open), settling, recent, paused, ready, last, engineLost, rebooting }, heard };
     } catch {
-      return emptyBook;
+      return none;
     }
   }
 
-  saveBook(book: Book): void {
-    this.#write(() => swapFile(join(this.#directory, 'book.json'), JSON.stringify({ host: this.#options.host, ...book })));
+  /** `heard`: the last event that is in it. Absent: nobody knows. */
+  saveBook(book: Book, heard?: OutboxPosition): void {
+    this.#write(() => swapFile(join(this.#directory, 'book.json'), JSON.stringify({ host: this.#options.host, ...book, heard })));
+  }
+
+  /** The document on disk says less than the book. */
+  isBehind({ id, revision }: Incident): boolean {
+    const document = this.load(id);
+    return document === null || bookRevision(document) < revision;
   }
 
   /** Takes over the book's word; the list of evidence is the store's own. */

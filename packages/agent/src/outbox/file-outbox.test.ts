@@ -324,3 +324,26 @@ describe('on a real directory', () => {
     again.close();
   });
 });
+
+test('what earlier lives have left behind a position: all of it, or nothing that could be taken for all', () => {
+  const world = new World();
+  const texts = (after: number, epoch = world.outbox.epoch) => world.outbox.since({ epoch, seq: after })?.map(({ message }) => message);
+  for (let count = 0; count < 10; count += 1) world.append();
+  // Of this life, nobody needs to be told.
+  expect(texts(8)).toBeUndefined();
+  world.settle();
+  world.reopen();
+  world.append();
+  expect(world.outbox.position).toEqual({ epoch: world.outbox.epoch, seq: 11 });
+  expect(texts(8)).toEqual(['event 8', 'event 9']);
+  expect(texts(10)).toEqual([]);
+  // After a power loss a state may be newer than the outbox.
+  expect(texts(12)).toEqual([]);
+  expect(texts(8, 'another')).toBeUndefined();
+  world.outbox.acknowledge(9);
+  expect(texts(9)).toEqual(['event 9']);
+  expect(texts(1)).toBeUndefined();
+  world.disk.remove('trusted');
+  world.reopen();
+  expect(texts(8)).toBeUndefined();
+});

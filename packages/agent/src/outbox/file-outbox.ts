@@ -21,6 +21,7 @@ import { EventFiles } from './event-files.ts';
 import type { Outbox } from './outbox.ts';
 import { acknowledgedName, begin, encodeAcknowledged, recover, renumber, trustedName, type Continued } from './recovery.ts';
 import { sanitise } from './sanitise.ts';
+import type { OutboxHistory, OutboxPosition } from './telling.ts';
 import { WaitingEvents } from './waiting-events.ts';
 
 export interface FileOutboxOptions {
@@ -42,7 +43,7 @@ export interface FileOutboxOptions {
 const retryMs = 1_000;
 const acknowledgedPersistMs = 1_000;
 
-export class FileOutbox implements Outbox {
+export class FileOutbox implements Outbox, OutboxHistory {
   readonly #options: Required<Omit<FileOutboxOptions, 'directory'>>;
   readonly #disk: OutboxDisk;
   readonly #listeners = new Set<() => void>();
@@ -50,6 +51,8 @@ export class FileOutbox implements Outbox {
   /** Null: the first file of this epoch could not be written yet, and what is on the disk is of an earlier one. */
   #files: EventFiles | null = null;
   #epoch = '';
+  /** As it was opened; null: nothing that earlier lives have numbered stands here under its number. */
+  #found: OutboxPosition | null = null;
   #lastSeq = 0;
   #acknowledged = 0;
   /** Up to here events may leave the process. */
@@ -78,8 +81,10 @@ export class FileOutbox implements Outbox {
     this.#waiting = new WaitingEvents(memoryBytesMax);
     const recovered = recover(this.#disk, options.clock.now());
     for (const note of recovered.notes) options.logger.warn(`event outbox: ${note}`);
-    if (recovered.kind === 'continue') this.#use(recovered);
-    else this.#begin(options.newEpoch(), recovered.events);
+    if (recovered.kind === 'continue') {
+      this.#use(recovered);
+      this.#found = this.position;
+    } else this.#begin(options.newEpoch(), recovered.events);
   }
 
   get epoch(): string {
@@ -88,6 +93,18 @@ export class FileOutbox implements Outbox {
 
   get lastSeq(): number {
     return this.#lastSeq;
+  }
+
+  get position(): OutboxPosition {
+    return { epoch: this.#epoch, seq: this.#lastSeq };
+  }
+
+  since({ epoch, seq }: OutboxPosition): readonly AgentEvent[] | null {
+    const found = this.#found;
+    if (found === null || found.epoch !== epoch || this.#epoch !== epoch) return null;
+    const events = [...this.#after(seq)].filter((event) => event.seq <= found.seq);
+    const next = events[0]?.seq ?? found.seq + 1;
+    return next > seq + 1 ? null : events;
   }
 
   append(event: NewAgentEvent): AgentEvent {

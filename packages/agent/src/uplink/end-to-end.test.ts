@@ -146,7 +146,15 @@ function startAgent(): Agent {
   shipper.follow({ key: run, path: join(directory, 'run'), format: 'raw' });
   shipper.follow({ key: container, path: join(directory, 'c.log'), format: 'json-file' });
   const store = new IncidentStore({ stateDir: directory, host: 'h', warn: assert.fail });
-  const incidents = new Incidents({ clock: systemClock, store, workloads: ['worker'], random, delivering: true, gather: () => undefined });
+  const incidents = new Incidents({
+    clock: systemClock,
+    store,
+    workloads: ['worker'],
+    random,
+    delivering: true,
+    history: outbox,
+    gather: () => undefined,
+  });
   const uplink = new Uplink({
     spec: { url: server.url, tokenFile: join(directory, 'token'), caFile: null },
     clock: systemClock,
@@ -223,6 +231,7 @@ test('incidents over connections that break and a restart of the agent: each doc
       now.outbox.append(one);
       told.push(one.kind);
     }
+    now.incidents.written();
   };
   for (let round = 0; round < 20; round += 1) {
     tell(agent, 'container.died', { exitCode: round, code: 'container-exited' });
@@ -266,6 +275,7 @@ test('a collector that does not know of incidents is sent none', async () => {
     data: {},
   });
   for (const one of [event, ...follow]) agent.outbox.append(one);
+  agent.incidents.written();
   await until(() => server.model.events.length === 2, 'the events');
   await leave(agent);
   agent = null;
