@@ -181,6 +181,18 @@ const cases: readonly (readonly [what: string, timeline: readonly TimelineEntry[
     /^somebody ended/,
   ],
   [
+    'that is full, its own: the container was killed, and only its way back found no space',
+    [
+      died(137),
+      notice(2_000, 'disk-full', '/state: 0 B of 6.0 MiB free', 'critical', { concerns: 'host' }),
+      entry(4_000, 'setup.step-failed', { code: 'disk-full', failure: 'no space left on device' }),
+      entry(4_000, 'workload.held', { code: 'disk-full', failure: 'no space left on device' }),
+    ],
+    'container-exited',
+    'container',
+    /SIGKILL/,
+  ],
+  [
     'its own, and it says so itself before it is killed',
     [readOnly(['w']), exited(137, { lastLine: "OSError: [Errno 30] Read-only file system: '/data/x'" })],
     'read-only-filesystem',

@@ -163,7 +163,9 @@ function disk({ near, first, workload }: Scene): Verdict | null {
     ({ data, severity }) =>
       severity !== 'warning' && /read-?only|disk-full|inodes/.test(String(data['condition'])) && concerns(data, workload),
   );
-  const speaks = near.some((entry) => entry.at >= first.at && isFailure(entry) && saysDisk(entry));
+  // After a kill only its own last words count: what fails for want of the disk then came upon the way back.
+  const may = (entry: TimelineEntry): boolean => (endedBy(first) === null ? entry.at >= first.at : entry === first);
+  const speaks = near.some((entry) => may(entry) && isFailure(entry) && saysDisk(entry));
   if (notice !== undefined && (speaks || !endedByOthers(near, first))) return conditionVerdict(notice, 'host');
   // No disk sends signals.
   const killed = first.kind === 'container.died' && (numberOf(first.data, 'exitCode') ?? 0) > 128;
