@@ -67,6 +67,27 @@ describe('a lane', () => {
     );
   });
 
+  it('tells what the store had already when it was closed, and nothing else', async () => {
+    const store = new OrderedStore([true, true, false]);
+    const told: number[] = [];
+    const lane = new Lane<number, Answer>({
+      window: 2,
+      retryMs: 1_000,
+      clock: new ManualClock(),
+      commit: (item) => store.commit(item),
+      committed: (item) => told.push(item),
+      failed: () => told.push(-1),
+    });
+    for (let item = 0; item < 5; item += 1) lane.push(item);
+    store.finishOne();
+    await settle();
+    lane.close();
+    store.finishOne();
+    store.finishOne();
+    await settle();
+    expect(told).toEqual([0, 1]);
+  });
+
   it('drops an item that can never be stored, and says so', async () => {
     const failures: boolean[] = [];
     const done: string[] = [];

@@ -47,7 +47,10 @@ export class Lane<Item, Result> {
     });
   }
 
-  /** What the store has already may still be committed; nothing else is sent to it, nobody is told. */
+  /**
+   * Nothing else is sent to the store. What it has already may still be committed, and is told: whoever sent it will send it again, and
+   * then it is no news any more. Nobody is told of failures.
+   */
   close(): void {
     this.#closed = true;
     this.#queue = [];
@@ -70,7 +73,7 @@ export class Lane<Item, Result> {
     if (this.#failing && this.#options.outOfOrder?.(result) === true) this.#running.set(item, 'again');
     else {
       this.#running.delete(item);
-      if (!this.#closed) this.#options.committed(item, result);
+      this.#options.committed(item, result);
     }
     this.#next();
   }

@@ -1,12 +1,14 @@
 import { ManualClock } from '@relight/shared/manual-clock';
 import { expect, it } from 'vitest';
+import type { StoredEvent } from '../store/store.ts';
 import { Session, type SessionOwner } from './session.ts';
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 const ignore = () => undefined;
 
-it('stops reading while too many writes wait, and reads on when half of them are done', async () => {
+function standing() {
   const flow: string[] = [];
+  const published: StoredEvent[] = [];
   const commits: (() => void)[] = [];
   const owner: SessionOwner = {
     fleetSize: 1,
@@ -16,7 +18,7 @@ it('stops reading while too many writes wait, and reads on when half of them are
     goodbye: ignore,
     closed: ignore,
     actionResult: ignore,
-    eventsStored: ignore,
+    eventsStored: (events) => void published.push(...events),
     pieceStored: ignore,
     incidentStored: ignore,
   };
@@ -35,7 +37,11 @@ it('stops reading while too many writes wait, and reads on when half of them are
     store: {
       lastEventSeq: () => 0,
       committedOffset: () => 0,
-      commitEvents: () => new Promise((resolve) => commits.push(() => resolve({ seq: 1, stored: [] }))),
+      commitEvents: (_agent, host, _epoch, events, receivedAt) =>
+        new Promise((resolve) => {
+          const stored = events.map(({ seq, ...event }) => ({ ...event, id: seq, receivedAt, host, workload: null, generation: null }));
+          commits.push(() => resolve({ seq: events.at(-1)?.seq ?? 0, stored }));
+        }),
       commitBlock: () => Promise.reject(new Error('no blocks here')),
       commitGap: () => Promise.reject(new Error('no gaps here')),
       commitIncident: () => Promise.reject(new Error('no incidents here')),
@@ -54,6 +60,11 @@ it('stops reading while too many writes wait, and reads on when half of them are
     epoch: 'e',
     events: [{ seq, at: 1, kind: 'host.notice', severity: 'info', message: 'm' }],
   });
+  return { session, receive, events, flow, commits, published };
+}
+
+it('stops reading while too many writes wait, and reads on when half of them are done', async () => {
+  const { receive, events, flow, commits } = standing();
   for (let seq = 1; seq <= 16; seq += 1) receive(events(seq));
   expect(flow).toEqual([]);
   receive(events(17));
@@ -66,4 +77,15 @@ it('stops reading while too many writes wait, and reads on when half of them are
     await settle();
   }
   expect(flow).toEqual(['pause', 'resume']);
+});
+
+it('what was committed while the connection broke is told all the same: sent again it is no news', async () => {
+  const { session, receive, events, commits, published } = standing();
+  receive(events(1));
+  receive(events(2));
+  session.socketClosed('the connection broke');
+  commits[0]?.();
+  await settle();
+  expect(published).toMatchObject([{ id: 1, host: 'h' }]);
+  expect(commits).toHaveLength(1);
 });

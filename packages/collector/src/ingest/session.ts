@@ -325,7 +325,7 @@ export class Session {
   }
 
   #relieve(): void {
-    if (!this.#paused || this.pending > pendingMax / 2) return;
+    if (!this.#paused || this.#state === 'closed' || this.pending > pendingMax / 2) return;
     this.#paused = false;
     this.#readAt = this.#deps.clock.monotonic();
     this.#deps.socket.resume();
