@@ -106,13 +106,20 @@ describe('during a recovery', () => {
       expect(only(await incidentsOf(worker)).code).toBe('stopped-by-hand');
     }));
 
-  test('pause in the middle: nothing goes on until resume, and then everything', () =>
-    withWorker('pause-inside', { setup: slowSetup }, async (worker) => {
+  test('pause in the middle: nothing goes on until resume, and then everything', () => {
+    const directory = join(lab.directory, 'pause-inside');
+    const middle = join(directory, 'middle');
+    mkdirSync(directory);
+    // However long the command takes that pauses it: until then it is in the middle.
+    const setup = [...slowSetup.slice(0, 2), { name: 'slow', run: 'while test -e /hold/middle; do sleep 0.1; done' }];
+    return withWorker('pause-inside', { setup, container: { volumes: [`${directory}:/hold`] } }, async (worker) => {
+      writeFileSync(middle, '');
       const mark = await worker.mark();
       signalProcess((await worker.container()).pid, 'SIGKILL');
       await worker.next(mark, 'setup.step-started', stepStarted('slow'));
       expect(await lab.agentCommand(worker.agent, 'pause', worker.workload, '--reason', 'a look')).toMatchObject({ code: 0 });
       await worker.phase('paused');
+      rmSync(middle);
       kill(daemonPids(worker.workload));
       expect(await lab.agentCommand(worker.agent, 'resume', worker.workload)).toMatchObject({ code: 0 });
       await worker.next(mark, 'workload.ready');
@@ -121,7 +128,8 @@ describe('during a recovery', () => {
       const resumed = events.findIndex(({ kind }) => kind === 'workload.resumed');
       expect(events.slice(paused, resumed).map(({ kind }) => kind)).not.toContain('process.started');
       expect(only(await incidentsOf(worker))).toMatchObject({ code: 'container-exited', byHand: true });
-    }));
+    });
+  });
 
   test.each([true, false])('the agent is killed, its disk full: %s; incident and events are told all the same', async (isFull) => {
     const name = isFull ? 'agent-full' : 'agent-disk';
