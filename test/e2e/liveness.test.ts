@@ -27,7 +27,8 @@ let collectorStartedAt: number;
 
 beforeAll(async () => {
   const liveness = Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, `${ms}ms`]));
-  const alerts = { repeated_restarts: { warning: '2 in 10m', critical: '1000 in 30m', resolve_after: '1s' } };
+  // Due while its host is silent, and not in the moment before that is noticed.
+  const alerts = { repeated_restarts: { warning: '2 in 10m', critical: '1000 in 30m', resolve_after: `${deadAfter}ms` } };
   lab = await startLab({ engineSocket: inject('engineSocket'), collector: { liveness, alerts } });
   collectorStartedAt = Date.now();
   control = join(lab.directory, 'control');
@@ -105,9 +106,9 @@ test('silent: suspect, then dead, at the configured times; heard again: recovere
   const began = Date.now();
   // An alert of a workload that fires already must not be told again, nor be called resolved, while its host is silent.
   await toldOnce('firing RepeatedRestarts worker', 0);
+  await graceOver();
   writeFileSync(join(control, 'well'), '');
   await lab.fleet.waitForPhase('worker', 'flaky', 'ready');
-  await graceOver();
 
   worker.service.freeze();
   const frozenAt = Date.now();
