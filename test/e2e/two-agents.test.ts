@@ -4,6 +4,7 @@ import type { ContainerFacts } from '@relight/agent/engine/engine';
 import { createBody } from '../support/create-body.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { signalProcess } from '../support/processes.ts';
+import { waitFor } from '../support/wait.ts';
 
 const [first, second] = ['owner-1', 'owner-2'] as const;
 const names = { shared: `e2e-shared-${process.pid}`, orphan: `e2e-orphan-${process.pid}`, foreign: `e2e-foreign-${process.pid}` };
@@ -56,7 +57,8 @@ test('the second one holds what is not its own, says whose it is, and runs the r
   const held = await lab.fleet.waitForPhase(second, 'w', 'held');
   expect(held).toMatchObject({ generation: 0, restarts: { process: 0, container: 0, host: 0 } });
   expect(held.reason).toContain(names.shared);
-  expect((await lab.agentCommand(intruder, 'status')).stdout).toMatch(/^ *w +held/m);
+  // It looks again every two seconds, which a busy host takes a while for: then it is creating for a moment.
+  await waitFor(async () => /^ *w +held/m.test((await lab.agentCommand(intruder, 'status')).stdout), { what: 'its status to say held' });
 });
 
 test('it stays so, whatever a person demands of the second one', async () => {
