@@ -10,7 +10,6 @@ import { LineWriter } from './log-shapes/line-writer.ts';
 import { StreamSlots } from './log-shapes/slots.ts';
 import { mixture, templates, type LogKind } from './log-shapes/templates.ts';
 
-
 export const logKinds = Object.keys(templates) as LogKind[];
 
 export interface LogShapeOptions {
