@@ -2,7 +2,9 @@
 import type { AgentEvent } from '@relight/shared/event';
 import type { Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
+import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
+import type { LogPage } from '../../packages/collector/src/store/logs/port.ts';
 import type {
   AlertRecord,
   CollectorEvent,
@@ -31,6 +33,7 @@ export class MemoryStore implements Store {
   notifications: NotificationRecord[] = [];
   /** Set by a test: the next writes of alerts fail with it. */
   failure: Error | null = null;
+  readonly #committed = new Map<string, number>();
   #ids = 0;
 
   addToken(token: string, kind: TokenRecord['kind']): void {
@@ -85,21 +88,29 @@ export class MemoryStore implements Store {
     return (filter.newestFirst === true ? rows.toReversed() : rows).slice(0, filter.limit);
   }
 
-  committedOffset(): number {
-    return 0;
+  committedOffset(agentId: string, segment: SegmentKey): number {
+    return this.#committed.get(`${agentId} ${segmentId(segment)}`) ?? 0;
   }
-  async commitBlock(_agentId: string, host: string, block: Block, receivedAt: number): Promise<LogCommit> {
-    this.pieceRows.push({ kind: 'block', id: (this.#ids += 1), host, receivedAt, block });
-    return { committed: block.header.to, stored: true, rewind: false };
+  async commitBlock(agentId: string, host: string, block: Block, receivedAt: number): Promise<LogCommit> {
+    return this.#commit(agentId, block.header, (id) => ({ kind: 'block', id, host, receivedAt, block }));
   }
-  async commitGap(_agentId: string, host: string, gap: Gap, receivedAt: number): Promise<LogCommit> {
-    this.pieceRows.push({ kind: 'gap', id: (this.#ids += 1), host, receivedAt, gap });
-    return { committed: gap.to, stored: true, rewind: false };
+  async commitGap(agentId: string, host: string, gap: Gap, receivedAt: number): Promise<LogCommit> {
+    return this.#commit(agentId, gap, (id) => ({ kind: 'gap', id, host, receivedAt, gap }));
   }
-  logPieces(
-    filter: LogFilter,
-    page: { afterId?: number; beforeId?: number; limit: number; newestFirst?: boolean },
-  ): readonly StoredLogPiece[] {
+  #commit(
+    agentId: string,
+    { segment, from, to }: { readonly segment: SegmentKey; readonly from: number; readonly to: number },
+    piece: (id: number) => StoredLogPiece,
+  ): LogCommit {
+    const committed = this.committedOffset(agentId, segment);
+    if (from !== committed) return { committed, stored: false, rewind: to > committed };
+    const stored = piece((this.#ids += 1));
+    this.pieceRows.push(stored);
+    this.#committed.set(`${agentId} ${segmentId(segment)}`, to);
+    return { committed: to, stored: true, rewind: false, id: stored.id };
+  }
+  /** Nothing here is merged, and no block has a filter. */
+  logPieces(filter: LogFilter, page: LogPage): readonly StoredLogPiece[] {
     const rows = this.pieceRows.filter((piece) => {
       const segment = segmentOf(piece);
       const [first, last] = piece.kind === 'block' ? [piece.block.header.firstAt, piece.block.header.lastAt] : [piece.gap.at, piece.gap.at];
@@ -111,7 +122,8 @@ export class MemoryStore implements Store {
         last >= (filter.since ?? 0) &&
         first <= (filter.until ?? Infinity) &&
         piece.id > (page.afterId ?? 0) &&
-        piece.id < (page.beforeId ?? Infinity)
+        piece.id < (page.beforeId ?? Infinity) &&
+        piece.id <= (page.upTo ?? Infinity)
       );
     });
     return (page.newestFirst === true ? rows.toReversed() : rows).slice(0, page.limit);

@@ -20,6 +20,7 @@ const deps = { store: new MemoryStore(), bus: new Bus(), fleet: new FakeFleet(),
 const hurried: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms === keepAliveMs ? 20 : ms, fn) };
 
 beforeEach(async () => {
+  ends.clear();
   Object.assign(deps, { store: new MemoryStore(), bus: new Bus(), fleet: new FakeFleet() });
   deps.store.addToken('operator', 'operator');
   app = Fastify();
@@ -79,13 +80,15 @@ class Listener {
   }
 }
 
-let offset = 0;
+const ends = new Map<string, number>();
+let written = 0;
 async function write(host: string, text: string): Promise<void> {
+  const offset = ends.get(host) ?? 0;
   const to = offset + Buffer.byteLength(text) + 1;
-  const line = { offset, at: epoch + offset, approx: false, stream: 'stdout' as const, bytes: Buffer.from(text), truncated: false };
+  const line = { offset, at: epoch + (written += 1), approx: false, stream: 'stdout' as const, bytes: Buffer.from(text), truncated: false };
   const block = packBlock({ workload: 'w', generation: 1, source: 'process', run: 'r' }, offset, to, [line], 1);
-  offset = to;
-  await deps.store.commitBlock('agent', host, block, line.at);
+  ends.set(host, to);
+  await deps.store.commitBlock(host, host, block, line.at);
   const piece = deps.store.pieceRows.at(-1);
   if (piece !== undefined) deps.bus.publish('logs', piece);
 }

@@ -11,7 +11,7 @@ import { readConfig } from '../config.ts';
 import { openForReading, openForWriting } from '../store/database.ts';
 import { eventReads } from '../store/events-store.ts';
 import { hostReads } from '../store/hosts-store.ts';
-import { logReads } from '../store/log-store.ts';
+import { logReads } from '../store/logs/tables.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import { tokenWrites } from '../store/token-store.ts';
 import { AgentClient } from './agent-client.ts';

@@ -27,7 +27,7 @@ class Source {
     });
     this.#ends.set(host, to);
     await this.deps.store.commitBlock(
-      'agent',
+      host,
       host,
       packBlock({ workload: 'w', generation: 1, source: 'process', run: '1' }, from, to, raw),
       epoch + at,

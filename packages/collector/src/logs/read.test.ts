@@ -44,7 +44,7 @@ class Writer {
     this.#ends.set(id, to);
     const block = packBlock(key, from, to, raw);
     const last = Math.max(...raw.map((line) => line.at));
-    await this.store.commitBlock('agent', host, block, receivedAt === Infinity ? last : epoch + receivedAt);
+    await this.store.commitBlock(host, host, block, receivedAt === Infinity ? last : epoch + receivedAt);
     return block;
   }
 }
@@ -114,7 +114,7 @@ describe('reading', () => {
     await writer.block('b', segment('3', { source: 'setup' }), [[30, 'setup']]);
     await writer.block('b', segment('4', { workload: 'v' }), [[40, 'other']]);
     const gap = { type: 'gap' as const, segment: segment('2', { generation: 2 }), from: 14, to: 99, reason: 'rotated', at: epoch + 25 };
-    await writer.store.commitGap('agent', 'a', gap, epoch + 25);
+    await writer.store.commitGap('a', 'a', gap, epoch + 25);
     const found = async (more: Partial<LogSelection>): Promise<string[]> => (await readAll(writer, { ...everything, ...more })).map(textOf);
     expect(await found({ workload: 'v' })).toEqual(['other']);
     expect(await found({ source: 'setup' })).toEqual(['setup']);

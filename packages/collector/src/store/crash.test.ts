@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, expect, it } from 'vitest';
 import { openForReading } from './database.ts';
 import { eventReads } from './events-store.ts';
-import { logReads } from './log-store.ts';
+import { logReads } from './logs/tables.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'relight-crash-'));
 afterAll(() => rmSync(dataDir, { recursive: true }));

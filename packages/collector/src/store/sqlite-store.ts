@@ -7,7 +7,7 @@ import { lockDataDir, openForReading, openForWriting } from './database.ts';
 import { eventReads } from './events-store.ts';
 import { hostReads } from './hosts-store.ts';
 import { incidentReads } from './incident-store.ts';
-import { logReads } from './log-store.ts';
+import { openLogReader } from './logs/reader.ts';
 import { migrate } from './migrate.ts';
 import { notificationReads } from './notification-store.ts';
 import type { Store, TokenRecord } from './store.ts';
@@ -53,10 +53,12 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
 
 function createStore(options: StoreOptions, db: Database, writer: WriterClient, lock: { release(): void }): SqliteStore {
   const { clock } = options;
+  const logs = openLogReader(options.dataDir);
   const reads = {
     ...hostReads(db),
     ...eventReads(db),
-    ...logReads(db),
+    committedOffset: logs.committedOffset,
+    logPieces: logs.logPieces,
     ...incidentReads(db),
     ...alertReads(db),
     ...notificationReads(db),
@@ -100,6 +102,7 @@ function createStore(options: StoreOptions, db: Database, writer: WriterClient, 
     },
     async close() {
       await writer.close();
+      logs.close();
       db.close();
       lock.release();
     },

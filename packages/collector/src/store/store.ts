@@ -9,6 +9,7 @@ import type { Incident } from '@relight/shared/incident';
 import type { OutputStream, SegmentKey } from '@relight/shared/log-stream';
 import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
 import type { HostState, Level } from '@relight/shared/phase';
+import type { LogPart, LogReads } from './logs/port.ts';
 import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, WorkloadStatus } from '@relight/shared/status';
 
 /** Everything known of a host that outlives the process. */
@@ -76,12 +77,24 @@ export interface LogFilter {
   readonly generation?: number;
   readonly since?: number;
   readonly until?: number;
+  /** Tokens (token-filter.ts): a block whose filter says that one of them is not in it is left out. Gaps are kept. */
+  readonly words?: readonly string[];
+}
+
+interface PieceCommon {
+  readonly id: number;
+  readonly host: string;
+  readonly receivedAt: number;
+  /** Of which pieces it was merged, in order; the last one has the same id. Absent: it is as it came. */
+  readonly parts?: readonly LogPart[];
+  /** Its file is sealed: nothing in it changes any more. */
+  readonly sealed?: boolean;
 }
 
 /** A committed block or gap with the host it belongs to. */
 export type StoredLogPiece =
-  | { readonly kind: 'block'; readonly id: number; readonly host: string; readonly receivedAt: number; readonly block: Block }
-  | { readonly kind: 'gap'; readonly id: number; readonly host: string; readonly receivedAt: number; readonly gap: Gap };
+  | (PieceCommon & { readonly kind: 'block'; readonly block: Block })
+  | (PieceCommon & { readonly kind: 'gap'; readonly gap: Gap });
 
 export interface StoredLine {
   readonly host: string;
@@ -162,7 +175,7 @@ export interface TokenRecord {
   readonly revokedAt: number | null;
 }
 
-export interface Store {
+export interface Store extends LogReads {
   // hosts
   hosts(): readonly HostRecord[];
   putHost(host: HostRecord): Promise<void>;
@@ -183,14 +196,8 @@ export interface Store {
   events(filter: EventFilter): readonly StoredEvent[];
 
   // logs
-  committedOffset(agentId: string, segment: SegmentKey): number;
   commitBlock(agentId: string, host: string, block: Block, receivedAt: number): Promise<LogCommit>;
   commitGap(agentId: string, host: string, gap: Gap, receivedAt: number): Promise<LogCommit>;
-  /** Pieces that may hold matching lines, in order of id (which is the order of commit). Blocks stay compressed. */
-  logPieces(
-    filter: LogFilter,
-    page: { readonly afterId?: number; readonly beforeId?: number; readonly limit: number; readonly newestFirst?: boolean },
-  ): readonly StoredLogPiece[];
 
   // incidents
   /** False: this revision, or a later one, is known already. */

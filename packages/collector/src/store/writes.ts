@@ -8,7 +8,7 @@ import { alertWrites } from './alert-store.ts';
 import { eventWrites } from './events-store.ts';
 import { hostWrites } from './hosts-store.ts';
 import { incidentWrites } from './incident-store.ts';
-import { logWrites } from './log-store.ts';
+import { logWrites } from './logs/tables.ts';
 import { notificationWrites } from './notification-store.ts';
 import { retentionWrites } from './retention.ts';
 import { tokenWrites } from './token-store.ts';

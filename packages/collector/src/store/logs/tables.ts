@@ -1,13 +1,11 @@
-/**
- * Log blocks, compressed as they came, gaps, and the committed offset of every segment. Nothing else reads these tables:
- * they are to move into day files.
- */
+/** Log blocks, compressed as they came, gaps, and the committed offset of every segment. Nothing else reads these tables. */
 import type { Block, BlockHeader } from '@relight/shared/log-block';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import type { Gap } from '@relight/shared/protocol';
 import type { Database } from 'better-sqlite3';
-import { Statements, Where } from './statements.ts';
-import type { LogCommit, LogFilter, StoredLogPiece } from './store.ts';
+import { Statements, Where } from '../statements.ts';
+import type { LogCommit, LogFilter, StoredLogPiece } from '../store.ts';
+import type { LogPage, LogReads } from './port.ts';
 
 interface PieceRow {
   readonly id: number;
@@ -18,18 +16,11 @@ interface PieceRow {
   readonly body: Buffer | null;
 }
 
-export interface LogPage {
-  readonly afterId?: number;
-  readonly beforeId?: number;
-  readonly limit: number;
-  readonly newestFirst?: boolean;
-}
-
 const keyOf = (segment: SegmentKey) => [segment.workload, segment.generation, segment.source, segment.run] as const;
 type SegmentParameters = [agentId: string, workload: string, generation: number, source: string, run: string];
 const committedSql = 'SELECT committed FROM segments WHERE agent_id = ? AND workload = ? AND generation = ? AND source = ? AND run = ?';
 
-export function logReads(db: Database) {
+export function logReads(db: Database): LogReads {
   const committed = db.prepare<SegmentParameters, { committed: number }>(committedSql);
   const statements = new Statements(db);
   return {
