@@ -44,4 +44,6 @@ export interface LogLine {
   /** Without the newline. Bytes that are not UTF-8 arrive as U+FFFD. */
   readonly line: string;
   readonly truncated?: true;
+  /** The last state of a progress bar (`a\rb\rc` is told as `c`), and how many states came before. */
+  readonly collapsed?: number;
 }
