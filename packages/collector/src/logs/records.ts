@@ -1,0 +1,93 @@
+/**
+ * Which lines belong together: tracebacks of Python with their chains, exceptions of Java, panics of Go and Rust, and whatever is
+ * indented under a line. Only neighbours of one segment are asked about. Bounded, so that a log that is indented throughout
+ * still comes in pieces.
+ */
+import { detectLevel, levelRank, plainText } from './level.ts';
+
+export const recordLinesMax = 512;
+export const recordBytesMax = 256 * 1024;
+
+type State = 'plain' | 'python' | 'python-ended' | 'java' | 'go' | 'rust-message' | 'rust';
+
+const traceback = /^Traceback \(most recent call last\):/;
+/** `ValueError: text`, `KeyboardInterrupt`, `ray.exceptions.RayTaskError(ValueError): text`. */
+const pythonError = /^[A-Za-z_][\w.]*(?:\([\w.]+\))?(?::|$)/;
+const chained =
+  /^(?:During handling of the above exception, another exception occurred:|The above exception was the direct cause of the following exception:)/;
+const javaError = /^(?:Exception in thread "|(?:[\w$]+\.)+[\w$]*(?:Exception|Error|Throwable)\b)/;
+const javaFrame = /^\s+at [\w$.<>/]+\(/;
+const javaCause = /^(?:Caused by: |Suppressed: )/;
+const goPanic = /^(?:panic: |fatal error: )/;
+const goRest = /^(?:\[signal |goroutine \d+ \[|created by |exit status \d|\.\.\.additional frames elided|[\w./*()\-{}[\]·…,%~]+\(.*\)$)/;
+const rustPanic = /^thread '[^']*' (?:\(\d+\) )?panicked at /;
+const rustRest = /^(?:stack backtrace:|note: )/;
+
+/** Indices of the lines with which a record begins; the first is always 0. `lines` are of one segment, without anything between. */
+export function recordStarts(lines: readonly string[]): number[] {
+  const starts: number[] = [];
+  const plain = lines.map(plainText);
+  let state: State = 'plain';
+  let bytes = 0;
+  for (const [index, text] of plain.entries()) {
+    const begin = starts.at(-1) ?? 0;
+    const full = index - begin >= recordLinesMax || bytes + text.length > recordBytesMax;
+    const next = index === 0 || full ? null : continued(state, plain, index, begin);
+    if (next === null) {
+      starts.push(index);
+      bytes = 0;
+    }
+    bytes += text.length;
+    state = next ?? firstState(text);
+  }
+  return starts;
+}
+
+function firstState(text: string): State {
+  if (traceback.test(text)) return 'python';
+  if (javaError.test(text)) return 'java';
+  if (goPanic.test(text)) return 'go';
+  // Since Rust 1.73 the message stands on the line behind.
+  return rustPanic.test(text) ? (text.endsWith(':') ? 'rust-message' : 'rust') : 'plain';
+}
+
+/** The state behind this line when it belongs to the record before it; null: it begins one. */
+function continued(state: State, lines: readonly string[], index: number, begin: number): State | null {
+  const text = lines[index] ?? '';
+  const next = lines[index + 1] ?? '';
+  if (/^[ \t]+\S/.test(text)) return state === 'plain' && javaFrame.test(text) ? 'java' : state;
+  if (opensUnder(text, next) && index - begin === 1 && state === 'plain' && isTrouble(lines[begin] ?? '')) return firstState(text);
+  switch (state) {
+    case 'python':
+      return pythonError.test(text) ? 'python-ended' : null;
+    case 'python-ended':
+      if (text === '') return chained.test(next) || traceback.test(next) ? 'python-ended' : null;
+      if (chained.test(text)) return 'python-ended';
+      return traceback.test(text) && chained.test(lastText(lines, index)) ? 'python' : null;
+    case 'java':
+      return javaCause.test(text) ? 'java' : null;
+    case 'go':
+      if (text === '') return goRest.test(next) ? 'go' : null;
+      return goRest.test(text) ? 'go' : null;
+    case 'rust-message':
+      return 'rust';
+    case 'rust':
+      return rustRest.test(text) ? 'rust' : null;
+    case 'plain':
+      return null;
+  }
+}
+
+/** `logger.exception(…)` writes its message first, then what went wrong. */
+const opensUnder = (text: string, next: string): boolean => traceback.test(text) || (javaError.test(text) && javaFrame.test(next));
+
+function isTrouble(text: string): boolean {
+  const level = traceback.test(text) ? null : detectLevel(text);
+  return level !== null && levelRank(level) >= levelRank('warning');
+}
+
+/** The last line in front that is not empty. */
+function lastText(lines: readonly string[], index: number): string {
+  for (let at = index - 1; at >= 0; at -= 1) if (lines[at] !== '') return lines[at] ?? '';
+  return '';
+}
