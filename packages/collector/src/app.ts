@@ -14,6 +14,7 @@ import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
 import { StoreHealth } from './ingest/store-health.ts';
+import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
 import { openStore, type SqliteStore } from './store/sqlite-store.ts';
 
@@ -78,7 +79,8 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     if (trouble !== null) return sendProblem(reply, trouble);
     return { status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 };
   });
-  registerApi(app, { store, bus, fleet, clock, version, metrics: () => gateway.metrics() });
+  const logs = readerPool(config.dataDir);
+  registerApi(app, { store, bus, fleet, clock, version, logs, metrics: () => gateway.metrics() });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });
@@ -95,6 +97,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       await fleet.stop();
       await gateway.close();
       await Promise.all([app.close(), alerts.close(), retention.close()]);
+      await logs.close();
       await store.close();
     },
   };

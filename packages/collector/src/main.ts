@@ -1,8 +1,9 @@
 /**
- * The collector's process. Started as the writing thread of its own store (one bundle is both), it does only that; the rest
- * is loaded by the main thread alone.
+ * The collector's process. Started as the writing thread of its own store or as a thread that reads logs (one bundle is all of
+ * them), it does only that; the rest is loaded by the main thread alone.
  */
 import { isMainThread } from 'node:worker_threads';
+import './logs/reader-worker.ts';
 import './store/writer-worker.ts';
 
 if (isMainThread) {

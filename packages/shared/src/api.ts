@@ -91,8 +91,18 @@ export interface ApiLogLine {
   /** Which run wrote it; `offset` counts within (generation, source, run). */
   readonly run: string;
   readonly offset: number;
+  /** What the line says of itself, as far as that is certain: debug, info, warning, error, critical. */
+  readonly level?: 'debug' | 'info' | 'warning' | 'error' | 'critical';
   readonly line: string;
   readonly truncated?: true;
+  /** The last state of a progress bar, and how many came before it. */
+  readonly collapsed?: number;
+  /** Only shown because of a line near it. */
+  readonly context?: true;
+  /** With context: of its stream, the line before this one was not shown. */
+  readonly apart?: true;
+  /** Several lines that belong together, with newlines between; absent: one. */
+  readonly lines?: number;
 }
 
 export interface ApiLogGap {

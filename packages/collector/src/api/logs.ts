@@ -1,21 +1,39 @@
-/** Logs: NDJSON of what is stored, server-sent events of what comes. */
-import { Readable } from 'node:stream';
-import type { ApiLogEntry } from '@relight/shared/api';
+/** Logs: NDJSON or text of what is stored, server-sent events of what comes. */
+import { once } from 'node:events';
+import type { FastifyReply } from 'fastify';
+import { delay, type Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { logSourceSchema } from '@relight/shared/log-stream';
 import { z } from 'zod';
+import { eventOf, type LogRequest } from '../logs/answer.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from '../logs/cursor.ts';
-import { followLogs, type FollowFrom, type FollowItem } from '../logs/follow.ts';
+import { followLogs, type FollowItem } from '../logs/follow.ts';
 import { compileGrep, grepLengthMax } from '../logs/grep.ts';
-import { lastEntries, newestPiece, readLogs, type EntryBatch } from '../logs/read.ts';
-import { watchSelectors, type LogSelection } from '../logs/selection.ts';
+import { logLevels } from '../logs/level.ts';
+import { newestPlace } from '../logs/read.ts';
+import { readingHere } from '../logs/reading.ts';
+import { questionOf, watchSelectors, type LogSelection } from '../logs/selection.ts';
+import { isWord, wordLengthMax } from '../logs/words.ts';
+import type { SseMessage } from '../sse-text.ts';
 import { flag, logCursor, resolveWhen, selector, since, until } from './fields.ts';
 import { logEntrySchema } from './resources.ts';
 import { route, type ApiDeps, type Route } from './route.ts';
-import type { OpenStreams, SseMessage } from './sse.ts';
+import type { OpenStreams } from './sse.ts';
 
 const tailMax = 100_000;
 const tailDefault = 100;
+const contextMax = 100;
+const wordsMax = 20;
+const headersAfterMs = 1_000;
+
+const context = (where: string): z.ZodOptional<z.ZodCoercedNumber> =>
+  z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(contextMax)
+    .optional()
+    .meta({ description: `So many lines of the same stream ${where} each that matches; marked as context.` });
 
 const selectionFields = {
   host: z.array(z.string()).default([]).meta({ description: 'Only these hosts; may be repeated.' }),
@@ -26,20 +44,37 @@ const selectionFields = {
   previous: flag.meta({ description: 'Only the generation before the present one.' }),
   since,
   grep: z.string().min(1).max(grepLengthMax).optional().meta({ description: 'Only lines that match; RE2 syntax.' }),
+  word: z
+    .array(z.string().refine(isWord, `must be a word of at most ${wordLengthMax} characters`))
+    .max(wordsMax)
+    .default([])
+    .meta({ description: 'Only lines with this word, whole and in any case; may be repeated, then all of them.' }),
+  level: z.enum(logLevels).optional().meta({ description: 'Only lines that say of themselves that they are at least so serious.' }),
+  linesBefore: context('before'),
+  linesAfter: context('after'),
+  multiline: flag.meta({ description: 'Tracebacks and other lines that belong together are one entry.' }),
   tail: z.coerce.number().int().min(0).max(tailMax).optional().meta({ description: 'Only the last so many entries.' }),
   after: logCursor.optional(),
 };
-const readFields = z.strictObject({ ...selectionFields, until, limit: z.coerce.number().int().min(1).optional() });
+const readFields = z.strictObject({
+  ...selectionFields,
+  until,
+  limit: z.coerce.number().int().min(1).optional(),
+  order: z.enum(['oldest', 'newest']).default('oldest').meta({ description: 'Which entries come first.' }),
+  format: z.enum(['ndjson', 'text']).default('ndjson').meta({ description: 'text: a line for people, without control characters.' }),
+});
 const tailFields = z.strictObject(selectionFields);
 
 type Query = z.output<typeof tailFields> & { readonly until?: z.output<typeof until> };
 
 function selectionOf(query: Query, now: number): LogSelection {
-  const { host, workload, label, source, generation, previous, grep } = query;
+  const { host, workload, label, source, generation, previous, grep, word, level, linesBefore, linesAfter, multiline } = query;
   if (previous && generation !== undefined) throw new RelightError('usage', 'previous: give previous or generation, not both');
   if (query.tail !== undefined && query.after !== undefined) throw new RelightError('usage', 'tail: give tail or after, not both');
   const from = resolveWhen(query.since, now);
   const to = resolveWhen(query.until, now);
+  // An expression that is none is refused before anything is read.
+  if (grep !== undefined) compileGrep(grep);
   return {
     hosts: host,
     labels: label ?? [],
@@ -49,51 +84,64 @@ function selectionOf(query: Query, now: number): LogSelection {
     ...(generation === undefined ? {} : { generation }),
     ...(from === undefined ? {} : { since: from }),
     ...(to === undefined ? {} : { until: to }),
-    ...(grep === undefined ? {} : { match: compileGrep(grep) }),
+    ...(grep === undefined ? {} : { grep }),
+    ...(word.length === 0 ? {} : { words: word }),
+    ...(level === undefined ? {} : { level }),
+    ...(linesBefore === undefined ? {} : { linesBefore }),
+    ...(linesAfter === undefined ? {} : { linesAfter }),
+    ...(multiline ? { multiline } : {}),
   };
 }
 
 const beginning: LogCursor = { done: 0, partly: [] };
 
-/** At most `limit` entries; when there are more, the last one says where to go on. */
-async function* limited(batches: AsyncIterable<EntryBatch>, limit: number): AsyncGenerator<readonly ApiLogEntry[]> {
-  let left = limit;
-  let held: EntryBatch | null = null;
-  for await (const batch of batches) {
-    if (held !== null) {
-      if (left === 0) {
-        const last = held.entries.at(-1);
-        yield last === undefined ? [] : [...held.entries.slice(0, -1), { ...last, next: encodeCursor(held.cursor) }];
-        return;
-      }
-      yield held.entries;
-    }
-    held = batch;
-    left -= batch.entries.length;
+function orderOf({ order, tail, limit, after }: z.output<typeof readFields>): LogRequest['order'] {
+  const most = limit === undefined ? {} : { limit };
+  if (order === 'newest') {
+    if (after !== undefined) throw new RelightError('usage', 'after: only with order=oldest; go on with until=TIME');
+    return { newestFirst: true, ...(tail === undefined ? most : { limit: Math.min(tail, limit ?? tailMax) }) };
   }
-  if (held !== null) yield held.entries;
-}
-
-async function* ndjson(batches: AsyncIterable<readonly ApiLogEntry[]>): AsyncGenerator<string> {
-  for await (const entries of batches) yield entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
+  return tail === undefined ? { from: after ?? beginning, ...most } : { last: Math.min(tail, limit ?? tailMax) };
 }
 
 function messageOf({ entry, cursor }: FollowItem): SseMessage {
   const id = cursor === null ? {} : { id: encodeCursor(cursor) };
-  return entry === null ? id : { ...id, event: 'gap' in entry ? 'gap' : 'line', data: entry };
+  return entry === null ? id : { ...id, event: eventOf(entry), data: entry };
+}
+
+/** Sends what is found as it is found; the work ends when whoever asked has gone. */
+async function stream(
+  reply: FastifyReply,
+  clock: Clock,
+  type: string,
+  answer: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  const found = answer(gone.signal)[Symbol.asyncIterator]();
+  const first = found.next();
+  // What fails at once is told as a problem; what is rare must not look like a server that does not answer.
+  await Promise.race([first, delay(clock, headersAfterMs)]);
+  reply.hijack();
+  reply.raw.writeHead(200, { 'content-type': type, 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
+  reply.raw.flushHeaders();
+  try {
+    for (let next = await first; next.done !== true && !gone.signal.aborted; next = await found.next()) {
+      if (!reply.raw.write(next.value)) await once(reply.raw, 'drain', { signal: gone.signal });
+    }
+    reply.raw.end();
+  } catch (error) {
+    // Cut off in the middle, so that nobody takes it for all there is.
+    if (!gone.signal.aborted) reply.request.log.error({ err: error }, 'an answer failed');
+    reply.raw.destroy();
+  } finally {
+    await found.return?.(undefined);
+  }
 }
 
 export function logRoutes(deps: ApiDeps, streams: OpenStreams): readonly Route[] {
-  const { fleet, clock } = deps;
-
-  async function* read(selection: LogSelection, query: z.output<typeof readFields>): AsyncGenerator<readonly ApiLogEntry[]> {
-    const upTo = newestPiece(deps, selection);
-    if (query.tail !== undefined) yield await lastEntries(deps, selection, Math.min(query.tail, query.limit ?? tailMax), upTo);
-    else {
-      const limit = query.limit ?? Infinity;
-      yield* limited(readLogs(deps, selection, { from: query.after ?? beginning, upTo, limit }), limit);
-    }
-  }
+  const { fleet, clock, store } = deps;
+  const reading = deps.logs ?? readingHere(store);
 
   return [
     route({
@@ -102,9 +150,12 @@ export function logRoutes(deps: ApiDeps, streams: OpenStreams): readonly Route[]
       summary: 'Stored lines and gaps in order, one JSON object a line.',
       query: readFields,
       answers: { status: 200, type: 'application/x-ndjson', schema: logEntrySchema },
-      handle({ query, reply }) {
-        const selection = selectionOf(query, clock.now());
-        void reply.type('application/x-ndjson').send(Readable.from(ndjson(read(selection, query))));
+      async handle({ query, reply }) {
+        const question = questionOf(selectionOf(query, clock.now()), fleet);
+        const upTo = newestPlace(store)?.done ?? 0;
+        const type = query.format === 'text' ? 'text/plain; charset=utf-8' : 'application/x-ndjson';
+        const asked: LogRequest = { question, order: orderOf(query), upTo, format: query.format };
+        await stream(reply, clock, type, (signal) => reading.read(asked, signal));
         return null;
       },
     }),
@@ -119,11 +170,16 @@ export function logRoutes(deps: ApiDeps, streams: OpenStreams): readonly Route[]
         const resume = request.headers['last-event-id'];
         const cursor = query.after ?? (typeof resume === 'string' ? decodeCursor(resume) : undefined);
         const last = query.tail ?? (query.since === undefined ? tailDefault : undefined);
-        const from: FollowFrom = cursor !== undefined ? { cursor } : last === undefined ? { all: true } : { last };
+        const order: LogRequest['order'] = cursor === undefined && last !== undefined ? { last } : { from: cursor ?? beginning };
         await streams.run(request, reply, clock, async (connection) => {
           const watches = watchSelectors(selection, fleet).map((one) => fleet.watch(one));
+          const question = questionOf(selection, fleet);
+          const history = (upTo: number): AsyncIterable<Uint8Array> =>
+            reading.read({ question, order, upTo, format: 'sse' }, connection.signal);
           try {
-            for await (const items of followLogs(deps, selection, from, connection.signal)) await connection.send(items.map(messageOf));
+            for await (const found of followLogs(deps, selection, { from: cursor ?? null, history }, connection.signal)) {
+              await (found instanceof Uint8Array ? connection.sendText(found) : connection.send(found.map(messageOf)));
+            }
           } finally {
             for (const watch of watches) watch.dispose();
           }

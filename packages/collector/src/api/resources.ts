@@ -14,6 +14,7 @@ import {
   workloadMetricsSchema,
 } from '@relight/shared/status';
 import { z } from 'zod';
+import { logLevels } from '../logs/level.ts';
 
 const time = z.string().meta({ format: 'date-time' });
 const labels = z.record(z.string(), z.string());
@@ -153,8 +154,13 @@ const line = z.object({
   atApprox: z.literal(true).exactOptional(),
   stream: z.enum(outputStreams),
   offset: z.number(),
+  level: z.enum(logLevels).exactOptional().meta({ description: 'What the line says of itself, as far as that is certain.' }),
   line: z.string(),
   truncated: z.literal(true).exactOptional(),
+  collapsed: z.number().exactOptional().meta({ description: 'The last state of a progress bar: how many came before it.' }),
+  context: z.literal(true).exactOptional().meta({ description: 'Only shown because of a line near it.' }),
+  apart: z.literal(true).exactOptional().meta({ description: 'The line before it in its stream was not shown.' }),
+  lines: z.number().exactOptional().meta({ description: 'Several lines that belong together, with newlines between.' }),
   next: z.string().exactOptional(),
 }) satisfies z.ZodType<ApiLogLine>;
 const gap = z.object({

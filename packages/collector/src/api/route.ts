@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import { z } from 'zod';
 import type { Bus } from '../bus.ts';
 import type { Fleet } from '../fleet.ts';
+import type { LogReading } from '../logs/reading.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '@relight/shared/clock';
 import { parseBody, parseParams, parseQuery, type Fields } from './validate.ts';
@@ -14,6 +15,8 @@ export interface ApiDeps {
   readonly fleet: Fleet;
   readonly clock: Clock;
   readonly version: string;
+  /** Reads stored logs on other threads. Absent: on this one. */
+  readonly logs?: LogReading;
   /** More families for /metrics, such as the counters of ingest. */
   readonly metrics?: () => readonly MetricFamily[];
 }

@@ -1,21 +1,10 @@
 /** Server-sent events (WHATWG HTML, 9.2) over a fastify reply. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock, Timer } from '@relight/shared/clock';
-
-export interface SseMessage {
-  /** Absent: no message, only an id to resume from. */
-  readonly event?: string;
-  readonly data?: unknown;
-  readonly id?: string;
-}
+import { sseText, type SseMessage } from '../sse-text.ts';
 
 /** Proxies and phones drop connections that are silent for longer. */
 export const keepAliveMs = 15_000;
-
-function sseText({ event, data, id }: SseMessage): string {
-  const head = id === undefined ? '' : `id: ${id}\n`;
-  return event === undefined ? `${head}\n` : `${head}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
-}
 
 export class SseConnection {
   readonly #reply: FastifyReply['raw'];
@@ -47,8 +36,12 @@ export class SseConnection {
 
   /** Resolves when the reader has room for more: await it before the next one. */
   async send(messages: readonly SseMessage[]): Promise<void> {
-    if (this.signal.aborted || messages.length === 0) return;
-    if (this.#reply.write(messages.map(sseText).join(''))) return;
+    if (messages.length > 0) await this.sendText(messages.map(sseText).join(''));
+  }
+
+  /** Messages that are text already (sse-text.ts). */
+  async sendText(text: string | Uint8Array): Promise<void> {
+    if (this.signal.aborted || this.#reply.write(text)) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#reply.off('drain', done);

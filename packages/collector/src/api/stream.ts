@@ -8,7 +8,8 @@ import type { AlertRecord, HostRecord, StoredEvent } from '../store/store.ts';
 import { selector } from './fields.ts';
 import { presentAlert, presentEvent, presentHost, presentWorkload } from './present.ts';
 import { route, type ApiDeps, type Route } from './route.ts';
-import type { OpenStreams, SseMessage } from './sse.ts';
+import type { SseMessage } from '../sse-text.ts';
+import type { OpenStreams } from './sse.ts';
 
 const query = z.strictObject({
   host: z.array(z.string()).optional(),

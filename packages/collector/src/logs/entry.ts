@@ -1,19 +1,19 @@
-/** From stored pieces to what a reader gets. */
+/** From stored pieces to what a reader gets: single entries. */
 import { isoTime, type ApiLogEntry, type ApiLogGap, type ApiLogLine } from '@relight/shared/api';
-import { unpackBlock } from '@relight/shared/log-block';
 import type { LogLine } from '@relight/shared/log-stream';
+import { partsOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
-import { segmentOf, type LogSelection } from './selection.ts';
+import { detectLevel } from './level.ts';
+import { segmentOf } from './selection.ts';
 
 export interface PieceEntry {
   readonly at: number;
-  /** Which line of its piece, wanted or not: 0 is the first. */
+  /** Which line of its piece, wanted or not: 0 is the first. -1: it stands in front of the piece, and is shown because of it. */
   readonly index: number;
   readonly entry: ApiLogEntry;
+  /** Neighbours with the same number belong together: nothing of other segments is to come between them. */
+  readonly group?: number;
 }
-
-/** How many entries a piece has before any are left out. */
-export const pieceLength = (piece: StoredLogPiece): number => (piece.kind === 'block' ? piece.block.header.lines : 1);
 
 export const pieceBytes = (piece: StoredLogPiece): number => (piece.kind === 'block' ? piece.block.body.byteLength : 0);
 
@@ -24,40 +24,29 @@ export function gapEntry(piece: StoredLogPiece, receivedAt: number, gap: GapRang
   return { host: piece.host, workload, generation, source, run, receivedAt: isoTime(receivedAt), gap };
 }
 
-/** The wanted entries of a piece in their order, from line `first` on. A damaged block is one counted gap: reading goes on behind it. */
-export function decodePiece(piece: StoredLogPiece, selection: LogSelection, first = 0): PieceEntry[] {
-  const { since = -Infinity, until = Infinity, match } = selection;
-  const wanted = (at: number): boolean => at >= since && at <= until;
-  if (first >= pieceLength(piece)) return [];
-  if (piece.kind === 'gap') {
-    const { from, to, lines, bytes, reason, at } = piece.gap;
-    const gap: GapRange = { from, to, ...(lines === undefined ? {} : { lines }), ...(bytes === undefined ? {} : { bytes }), reason };
-    return wanted(at) ? [{ at, index: 0, entry: gapEntry(piece, piece.receivedAt, gap) }] : [];
-  }
-  const { header } = piece.block;
-  let lines: readonly LogLine[];
-  try {
-    lines = unpackBlock(piece.block);
-  } catch {
-    const { from, to, rawBytes: bytes } = header;
-    const gap: GapRange = { from, to, lines: header.lines, bytes, reason: 'damaged' };
-    return [{ at: header.firstAt, index: header.lines - 1, entry: gapEntry(piece, piece.receivedAt, gap) }];
-  }
-  const entries: PieceEntry[] = [];
-  for (let index = first; index < lines.length; index += 1) {
-    const line = lines[index];
-    if (line === undefined || !wanted(line.at) || match?.(line.line) === false) continue;
-    entries.push({ at: line.at, index, entry: lineEntry(piece, line) });
-  }
-  return entries;
+export function storedGap(piece: StoredLogPiece & { readonly kind: 'gap' }): PieceEntry {
+  const { from, to, lines, bytes, reason, at } = piece.gap;
+  const gap: GapRange = { from, to, ...(lines === undefined ? {} : { lines }), ...(bytes === undefined ? {} : { bytes }), reason };
+  return { at, index: 0, entry: gapEntry(piece, piece.receivedAt, gap) };
 }
 
-function lineEntry(piece: StoredLogPiece, line: LogLine): ApiLogLine {
+/** A damaged block is one counted gap: reading goes on behind it. */
+export function damagedGap(piece: StoredLogPiece & { readonly kind: 'block' }): PieceEntry {
+  const { from, to, lines, rawBytes: bytes, firstAt } = piece.block.header;
+  return { at: firstAt, index: lines - 1, entry: gapEntry(piece, piece.receivedAt, { from, to, lines, bytes, reason: 'damaged' }) };
+}
+
+/** What only some entries have. */
+export type EntryMarks = Pick<ApiLogLine, 'context' | 'apart' | 'lines'>;
+
+/** Line `index` of a piece. */
+export function lineEntry(piece: StoredLogPiece, index: number, line: LogLine, marks: EntryMarks = {}): ApiLogLine {
   const { workload, generation, source, run } = segmentOf(piece);
+  const level = detectLevel(line.line);
   return {
     at: isoTime(line.at),
     ...(line.atApprox === true ? { atApprox: true } : {}),
-    receivedAt: isoTime(piece.receivedAt),
+    receivedAt: isoTime(receivedAt(piece, index)),
     host: piece.host,
     workload,
     generation,
@@ -65,7 +54,17 @@ function lineEntry(piece: StoredLogPiece, line: LogLine): ApiLogLine {
     stream: line.stream,
     run,
     offset: line.offset,
+    ...(level === null ? {} : { level }),
     line: line.line,
     ...(line.truncated === true ? { truncated: true } : {}),
+    ...(line.collapsed === undefined ? {} : { collapsed: line.collapsed }),
+    ...marks,
   };
+}
+
+/** A merged piece knows when each of its parts came. */
+function receivedAt(piece: StoredLogPiece, index: number): number {
+  if (piece.parts === undefined) return piece.receivedAt;
+  let end = 0;
+  return partsOf(piece).find(({ lines }) => index < (end += lines))?.receivedAt ?? piece.receivedAt;
 }

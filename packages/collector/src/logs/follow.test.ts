@@ -6,8 +6,10 @@ import { epoch, FakeFleet } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
 import { Bus } from '../bus.ts';
 import type { LogCursor } from './cursor.ts';
-import { bufferPiecesMax, followLogs, type FollowFrom, type FollowItem } from './follow.ts';
-import type { LogSelection } from './selection.ts';
+import { followLogs, type FollowItem } from './follow.ts';
+import { bufferPiecesMax } from './piece-buffer.ts';
+import { lastEntries, readLogs } from './read.ts';
+import { questionOf, type LogSelection } from './selection.ts';
 
 const everything: LogSelection = { hosts: [], labels: [], previous: false };
 
@@ -37,6 +39,26 @@ class Source {
   }
 }
 
+type FollowFrom = { readonly last: number } | { readonly cursor: LogCursor };
+
+/** What is stored, as a reader gets it from another thread: entries without cursors, and behind them the place. */
+async function* history(
+  { deps: { store, fleet } }: Source,
+  selection: LogSelection,
+  from: FollowFrom,
+  upTo: number,
+): AsyncGenerator<FollowItem[]> {
+  const question = questionOf(selection, fleet);
+  if ('last' in from) {
+    const entries = await lastEntries(store, question, { upTo, limit: from.last });
+    yield entries.map((entry) => ({ entry, cursor: null }));
+    return;
+  }
+  for await (const { entries, cursor } of readLogs(store, question, { from: from.cursor, upTo })) {
+    yield entries.map((entry, index) => ({ entry, cursor: index === entries.length - 1 ? cursor : null }));
+  }
+}
+
 /** Reads a follower item by item. */
 class Reader {
   readonly #generator: AsyncGenerator<readonly FollowItem[]>;
@@ -46,7 +68,8 @@ class Reader {
   cursor: LogCursor | null = null;
 
   constructor(source: Source, from: FollowFrom, selection = everything) {
-    this.#generator = followLogs(source.deps, selection, from, this.#stop.signal);
+    const range = { from: 'cursor' in from ? from.cursor : null, history: (upTo: number) => history(source, selection, from, upTo) };
+    this.#generator = followLogs(source.deps, selection, range, this.#stop.signal);
   }
   async batch(): Promise<void> {
     const { value } = (await this.#generator.next()) as { value: readonly FollowItem[] };
@@ -123,7 +146,13 @@ test('a reader that does not fetch loses the oldest lines, counted to the byte, 
 test('stopping ends it while it waits, and leaves no listener behind', async () => {
   const source = new Source();
   const stop = new AbortController();
-  const generator = followLogs(source.deps, everything, { last: 0 }, stop.signal);
+  const generator = followLogs(
+    source.deps,
+    everything,
+    { from: null, history: () => history(source, everything, { last: 0 }, 0) },
+    stop.signal,
+  );
+  await generator.next();
   await generator.next();
   const waiting = generator.next();
   stop.abort();

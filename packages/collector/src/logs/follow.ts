@@ -3,24 +3,23 @@
  * ingest: pieces it does not fetch in time are dropped from its buffer, oldest first, and reported as counted gaps.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { ApiLogEntry, ApiLogGap } from '@relight/shared/api';
+import type { ApiLogEntry } from '@relight/shared/api';
 import { delay, type Clock } from '@relight/shared/clock';
-import { segmentId } from '@relight/shared/log-stream';
 import type { Bus } from '../bus.ts';
-import type { StoredLogPiece } from '../store/store.ts';
+import type { Fleet } from '../fleet.ts';
 import type { LogCursor } from './cursor.ts';
-import { decodePiece, gapEntry, pieceBytes, pieceLength } from './entry.ts';
+import { PieceDecoder } from './decode.ts';
 import { PieceMerger } from './merge.ts';
-import { lastEntries, newestPiece, readLogs, type ReadDeps } from './read.ts';
+import { PieceBuffer } from './piece-buffer.ts';
+import { newestPlace, type PieceReads } from './read.ts';
 import { pieceMatches, type LogSelection } from './selection.ts';
 
-export interface FollowDeps extends ReadDeps {
+export interface FollowDeps {
+  readonly store: PieceReads;
+  readonly fleet: Fleet;
   readonly bus: Bus;
   readonly clock: Clock;
 }
-
-/** Where to begin: the last N entries, everything that matches, or behind a cursor. */
-export type FollowFrom = { readonly last: number } | { readonly all: true } | { readonly cursor: LogCursor };
 
 /** One entry and the cursor behind it; `cursor` is null where resuming would not be exact. A batch may be only a cursor. */
 export interface FollowItem {
@@ -30,137 +29,73 @@ export interface FollowItem {
 
 /** Well within the 50 ms that a viewer does not notice; commits of one moment come within a few ms of each other. */
 const mergeDelayMs = 20;
-export const bufferPiecesMax = 1_024;
-export const bufferBytesMax = 4 * 1024 * 1024;
 /** A cursor names every piece that is half read: with more of them only the end of the batch has one. */
 const exactPiecesMax = 16;
-const nothingPartly = { partly: [] };
+const batchItems = 512;
 
-export async function* followLogs(
+export interface FollowRange<H> {
+  /** Nothing behind this place is older than what `history` gives; null: the newest piece is. */
+  readonly from: LogCursor | null;
+  /** What is stored, up to a piece. */
+  readonly history: (upTo: number) => AsyncIterable<H>;
+}
+
+export async function* followLogs<H>(
   deps: FollowDeps,
   selection: LogSelection,
-  from: FollowFrom,
+  { from, history }: FollowRange<H>,
   signal: AbortSignal,
-): AsyncGenerator<readonly FollowItem[]> {
-  const buffer = new PieceBuffer((piece) => pieceMatches(selection, deps.fleet, piece));
+): AsyncGenerator<H | readonly FollowItem[]> {
+  const buffer = new PieceBuffer((piece) => pieceMatches(selection, deps.fleet, piece), deps.clock);
   const subscription = deps.bus.subscribe('logs', (piece) => buffer.add(piece));
   signal.addEventListener('abort', () => buffer.wake(), { once: true });
   try {
     // Subscribed before this look, so that every piece is either stored behind it or comes through the buffer.
-    const upTo = Math.max(newestPiece(deps, selection), 'cursor' in from ? from.cursor.done : 0);
-    buffer.seen = upTo;
-    yield* stored(deps, selection, from, upTo);
-    yield [{ entry: null, cursor: { done: upTo, ...nothingPartly } }];
-    yield* live(deps, selection, buffer, upTo, signal);
+    const newest = newestPlace(deps.store);
+    const done: LogCursor = newest !== null && newest.done >= (from?.done ?? 0) ? newest : { ...from, done: from?.done ?? 0, partly: [] };
+    buffer.seen = done.done;
+    yield* history(done.done);
+    yield [{ entry: null, cursor: done }];
+    yield* live(deps, selection, buffer, done, signal);
   } finally {
     subscription.dispose();
   }
 }
 
-async function* stored(deps: FollowDeps, selection: LogSelection, from: FollowFrom, upTo: number): AsyncGenerator<readonly FollowItem[]> {
-  if ('last' in from) {
-    const entries = from.last === 0 ? [] : await lastEntries(deps, selection, from.last, upTo);
-    if (entries.length > 0) yield entries.map((entry) => ({ entry, cursor: null }));
-    return;
-  }
-  const start = 'cursor' in from ? from.cursor : { done: 0, ...nothingPartly };
-  for await (const { entries, cursor } of readLogs(deps, selection, { from: start, upTo })) {
-    yield entries.map((entry, index) => ({ entry, cursor: index === entries.length - 1 ? cursor : null }));
-  }
-}
-
+/**
+ * In order of time as far as a short wait can bring it about: an entry goes when its piece has been here for that long, and then
+ * everything that is older goes before it. So no entry waits longer, however many streams there are.
+ */
 async function* live(
   { clock }: FollowDeps,
   selection: LogSelection,
   buffer: PieceBuffer,
-  done: number,
+  done: LogCursor,
   signal: AbortSignal,
 ): AsyncGenerator<readonly FollowItem[]> {
-  const merger = new PieceMerger((piece, first) => decodePiece(piece, selection, first), 1, done);
+  const decoder = new PieceDecoder(selection, 'live');
+  const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), 1, done);
   const oneStream = selection.hosts.length === 1 && selection.workload !== undefined && selection.source !== undefined;
-  while (!signal.aborted) {
-    await buffer.filled();
+  const waitMs = oneStream ? 0 : mergeDelayMs;
+  let waiting: { readonly dueAt: number; readonly open: { readonly finished: boolean } }[] = [];
+  for (;;) {
+    const [oldest] = waiting;
+    if (oldest === undefined) await buffer.filled();
+    else if (oldest.dueAt > clock.monotonic()) await delay(clock, oldest.dueAt - clock.monotonic(), signal).catch(() => undefined);
     if (signal.aborted) return;
-    if (!oneStream) await delay(clock, mergeDelayMs, signal).catch(() => undefined);
     const { pieces, gaps } = buffer.take(clock.now());
-    for (const piece of pieces) merger.add(piece);
-    const items: FollowItem[] = gaps.map((entry) => ({ entry, cursor: null }));
-    for (let next = merger.next(); next !== undefined; next = merger.next()) {
+    for (const { piece, arrivedAt } of pieces) waiting.push({ dueAt: arrivedAt + waitMs, open: merger.add(piece) });
+    let items: FollowItem[] = gaps.map((entry) => ({ entry, cursor: null }));
+    while (waiting.some(({ open, dueAt }) => !open.finished && dueAt <= clock.monotonic())) {
+      const next = merger.next();
       if (typeof next === 'object') items.push({ entry: next.entry, cursor: merger.pieces <= exactPiecesMax ? merger.cursor() : null });
       else await setImmediate();
+      if (items.length < batchItems) continue;
+      yield items;
+      items = [];
+      if (signal.aborted) return;
     }
-    items.push({ entry: null, cursor: merger.cursor() });
-    yield items;
-  }
-}
-
-/** What was dropped of one segment. */
-interface Skipped {
-  readonly last: StoredLogPiece;
-  readonly from: number;
-  readonly to: number;
-  readonly lines: number;
-  readonly bytes: number;
-}
-
-class PieceBuffer {
-  readonly #wanted: (piece: StoredLogPiece) => boolean;
-  #pieces: StoredLogPiece[] = [];
-  #bytes = 0;
-  #skipped = new Map<string, Skipped>();
-  #filled = Promise.withResolvers<void>();
-  /** Pieces up to this id were read from the store. */
-  seen = 0;
-
-  constructor(wanted: (piece: StoredLogPiece) => boolean) {
-    this.#wanted = wanted;
-  }
-
-  add(piece: StoredLogPiece): void {
-    if (piece.id <= this.seen || !this.#wanted(piece)) return;
-    this.#pieces.push(piece);
-    this.#bytes += pieceBytes(piece);
-    while (this.#pieces.length > bufferPiecesMax || this.#bytes > bufferBytesMax) this.#dropOldest();
-    this.wake();
-  }
-
-  wake(): void {
-    this.#filled.resolve();
-  }
-
-  filled(): Promise<void> {
-    return this.#filled.promise;
-  }
-
-  take(now: number): { pieces: readonly StoredLogPiece[]; gaps: readonly ApiLogGap[] } {
-    // What is committed together may be published in any order; cursors need that of the ids.
-    const pieces = this.#pieces.filter((piece) => piece.id > this.seen).toSorted((a, b) => a.id - b.id);
-    const gaps = [...this.#skipped.values()].map(({ last, from, to, lines, bytes }) =>
-      gapEntry(last, now, { from, to, lines, bytes, reason: 'slow-reader' }),
-    );
-    this.#pieces = [];
-    this.#bytes = 0;
-    this.#skipped = new Map();
-    this.#filled = Promise.withResolvers();
-    return { pieces, gaps };
-  }
-
-  #dropOldest(): void {
-    const piece = this.#pieces.shift();
-    if (piece === undefined) return;
-    this.#bytes -= pieceBytes(piece);
-    if (piece.id <= this.seen) return;
-    const { segment, from, to } = piece.kind === 'block' ? piece.block.header : piece.gap;
-    const lines = piece.kind === 'block' ? pieceLength(piece) : (piece.gap.lines ?? 0);
-    const bytes = piece.kind === 'block' ? piece.block.header.rawBytes : (piece.gap.bytes ?? 0);
-    const key = `${piece.host} ${segmentId(segment)}`;
-    const before = this.#skipped.get(key);
-    this.#skipped.set(key, {
-      last: piece,
-      from: before?.from ?? from,
-      to,
-      lines: (before?.lines ?? 0) + lines,
-      bytes: (before?.bytes ?? 0) + bytes,
-    });
+    waiting = waiting.filter(({ open }) => !open.finished);
+    if (items.length > 0 || pieces.length > 0) yield [...items, { entry: null, cursor: merger.cursor() }];
   }
 }

@@ -11,10 +11,13 @@ export const grepLengthMax = 1_000;
 /** Matching costs at most line length × program size steps: this keeps the longest line (64 KiB) below a second. */
 const programSizeMax = 1_000;
 
+/** True when the expression is nothing but the text that it looks for. */
+export const isPlainText = (text: string): boolean => /^[\w\s:=/,@%"'<>-]*$/.test(text);
+
 /** Throws `usage` with what is wrong in the expression. */
 export function compileGrep(text: string): LineMatch {
   if (text.length > grepLengthMax) throw new RelightError('usage', `grep: the expression has more than ${grepLengthMax} characters`);
-  if (/^[\w\s:=/,@%"'<>-]*$/.test(text)) return (line) => line.includes(text);
+  if (isPlainText(text)) return (line) => line.includes(text);
   let expression: RE2JS;
   try {
     expression = RE2JS.compile(text);

@@ -5,13 +5,16 @@
  * A clock that jumps must not turn lines of one segment around: an entry's key is never less than that of the entry before it.
  */
 import { segmentId } from '@relight/shared/log-stream';
+import { linesOf, placeIn } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import type { LogCursor } from './cursor.ts';
-import { pieceBytes, pieceLength, type PieceEntry } from './entry.ts';
+import { pieceBytes, type PieceEntry } from './entry.ts';
 import { segmentOf } from './selection.ts';
 
 interface OpenPiece {
   readonly piece: StoredLogPiece;
+  /** Lines of it that are wanted; none behind. */
+  readonly end: number;
   /** Lines of it that were read or skipped. */
   read: number;
   finished: boolean;
@@ -25,7 +28,8 @@ interface Segment {
   key: number;
 }
 
-export type Decode = (piece: StoredLogPiece, first: number) => PieceEntry[];
+/** The entries of lines [first, end) of a piece. */
+export type Decode = (piece: StoredLogPiece, first: number, end: number) => PieceEntry[];
 
 export class PieceMerger {
   readonly #decode: Decode;
@@ -34,12 +38,14 @@ export class PieceMerger {
   readonly #heap = new SegmentHeap();
   /** In the order of `add`, from the first unfinished piece on. */
   #open: OpenPiece[] = [];
-  #done: number;
+  #done: Pick<LogCursor, 'done' | 'sealed'>;
   #bytes = 0;
   #unfinished = 0;
+  /** In the middle of a group of entries: nothing of other segments may come between. */
+  #held: Segment | null = null;
 
   /** `done`: the cursor begins behind this piece. Direction -1 yields the newest entry first and is fed the newest piece first. */
-  constructor(decode: Decode, direction: 1 | -1 = 1, done = 0) {
+  constructor(decode: Decode, direction: 1 | -1 = 1, done: Pick<LogCursor, 'done' | 'sealed'> = { done: 0 }) {
     this.#decode = decode;
     this.#direction = direction;
     this.#done = done;
@@ -53,11 +59,11 @@ export class PieceMerger {
     return this.#bytes;
   }
 
-  /** Pieces of one segment come in the order of their offsets (backwards: reversed). `read` lines of it are skipped. */
-  add(piece: StoredLogPiece, read = 0): void {
-    const open: OpenPiece = { piece, read, finished: read >= pieceLength(piece) };
+  /** Pieces of one segment come in the order of their offsets (backwards: reversed). Lines [read, end) of it are wanted. */
+  add(piece: StoredLogPiece, read = 0, end = linesOf(piece)): { readonly finished: boolean } {
+    const open: OpenPiece = { piece, end, read, finished: read >= end };
     this.#open.push(open);
-    if (open.finished) return;
+    if (open.finished) return open;
     this.#unfinished += 1;
     this.#bytes += pieceBytes(piece);
     const id = `${piece.host} ${segmentId(segmentOf(piece))}`;
@@ -65,15 +71,17 @@ export class PieceMerger {
     this.#segments.set(id, segment);
     segment.waiting.push(open);
     if (segment.waiting.length === 1) this.#enqueue(segment);
+    return open;
   }
 
   /** The next entry; 'unpacked' after work that brought none, so that the caller can pause; undefined: nothing is left. */
   next(): PieceEntry | 'unpacked' | undefined {
-    const segment = this.#heap.pop();
+    const segment = this.#held ?? this.#heap.pop();
+    this.#held = null;
     const open = segment?.waiting[0];
     if (segment === undefined || open === undefined) return undefined;
     if (segment.entries === null) {
-      const entries = this.#decode(open.piece, open.read);
+      const entries = this.#decode(open.piece, open.read, open.end);
       segment.entries = this.#direction === 1 ? entries.toReversed() : entries;
       if (entries.length === 0) this.#finish(segment, open);
       this.#enqueue(segment);
@@ -82,27 +90,31 @@ export class PieceMerger {
     const entry = segment.entries.pop();
     if (entry !== undefined) open.read = entry.index + 1;
     if (segment.entries.length === 0) this.#finish(segment, open);
+    else if (entry?.group !== undefined && segment.entries.at(-1)?.group === entry.group) {
+      this.#held = segment;
+      return entry;
+    }
     this.#enqueue(segment);
     return entry;
   }
 
   /** The least key that `next` can yield now, as a time; undefined when nothing is left. */
   get nextAt(): number | undefined {
-    const key = this.#heap.peek()?.key;
+    const key = (this.#held ?? this.#heap.peek())?.key;
     return key === undefined ? undefined : key * this.#direction;
   }
 
   cursor(): LogCursor {
     let finished = 0;
     while (this.#open[finished]?.finished === true) finished += 1;
-    this.#done = this.#open[finished - 1]?.piece.id ?? this.#done;
+    const last = this.#open[finished - 1]?.piece;
+    if (last !== undefined) this.#done = { done: last.id, ...(last.sealed === true ? { sealed: true } : {}) };
     this.#open = this.#open.slice(finished);
-    const partly = this.#open.filter(({ read }) => read > 0).map(({ piece, read }) => ({ id: piece.id, read }));
-    return { done: this.#done, partly };
+    return { ...this.#done, partly: this.#open.filter(({ read }) => read > 0).map(({ piece, read }) => placeIn(piece, read)) };
   }
 
   #finish(segment: Segment, open: OpenPiece): void {
-    open.read = pieceLength(open.piece);
+    open.read = open.end;
     open.finished = true;
     this.#unfinished -= 1;
     this.#bytes -= pieceBytes(open.piece);

@@ -32,7 +32,7 @@ export function recordStarts(lines: readonly string[]): number[] {
   for (const [index, text] of plain.entries()) {
     const begin = starts.at(-1) ?? 0;
     const full = index - begin >= recordLinesMax || bytes + text.length > recordBytesMax;
-    const next = index === 0 || full ? null : continued(state, plain, index, begin);
+    const next: State | null = index === 0 || full ? null : continued(state, plain, index, begin);
     if (next === null) {
       starts.push(index);
       bytes = 0;

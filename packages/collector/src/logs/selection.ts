@@ -3,9 +3,27 @@ import { matchesSelector, type Selector } from '@relight/shared/selector';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import type { Fleet, WatchSelector } from '../fleet.ts';
 import type { LogFilter, StoredLogPiece } from '../store/store.ts';
-import type { LineMatch } from './grep.ts';
+import type { LogLevel } from './level.ts';
 
-export interface LogSelection {
+/** Which lines of the pieces. Plain data: it goes to a thread. */
+export interface LineSelection {
+  /** Bounds of the time of a line, both inclusive. */
+  readonly since?: number;
+  readonly until?: number;
+  /** RE2 (grep.ts). */
+  readonly grep?: string;
+  /** All of them, each as a whole word (words.ts). */
+  readonly words?: readonly string[];
+  /** At least as serious as this; lines that do not say how serious they are, are not. */
+  readonly level?: LogLevel;
+  /** Lines of the same segment to show around each that is wanted. */
+  readonly linesBefore?: number;
+  readonly linesAfter?: number;
+  /** Lines that belong together (records.ts) are one entry, wanted when all that is asked for stands somewhere in it. */
+  readonly multiline?: boolean;
+}
+
+export interface LogSelection extends LineSelection {
   /** Empty: all hosts. */
   readonly hosts: readonly string[];
   /** Of the host. Empty: all hosts. */
@@ -15,16 +33,25 @@ export interface LogSelection {
   readonly generation?: number;
   /** Only the generation before the present one of each workload. */
   readonly previous: boolean;
-  /** Bounds of the time of a line, both inclusive. */
-  readonly since?: number;
-  readonly until?: number;
-  readonly match?: LineMatch;
 }
 
-/** More names than this are not worth a list in SQL; pieceMatches looks at every piece anyway. */
+/** A selection at one moment: the fleet of then has been looked at. Plain data. */
+export interface LogQuestion extends LineSelection {
+  /** Undefined: any. */
+  readonly hosts?: readonly string[];
+  readonly workload?: string;
+  readonly source?: string;
+  readonly generation?: number;
+  /** Only these, as `generationKey` writes them. */
+  readonly generations?: readonly string[];
+}
+
+/** More names than this are not worth a list in SQL; every piece is looked at anyway. */
 const hostListMax = 500;
 
 export const segmentOf = (piece: StoredLogPiece): SegmentKey => (piece.kind === 'block' ? piece.block.header.segment : piece.gap.segment);
+
+const generationKey = (host: string, workload: string, generation: number): string => `${host}/${workload}/${generation}`;
 
 function hostMatches({ hosts, labels }: LogSelection, fleet: Fleet, host: string): boolean {
   if (hosts.length > 0 && !hosts.includes(host)) return false;
@@ -38,9 +65,18 @@ export function selectedHosts(selection: LogSelection, fleet: Fleet): readonly s
   return known.filter((name) => hostMatches(selection, fleet, name));
 }
 
-export function storeFilter(selection: LogSelection, fleet: Fleet): LogFilter {
-  const { workload, source, generation, since, until } = selection;
+export function questionOf(selection: LogSelection, fleet: Fleet): LogQuestion {
+  const { hosts: _hosts, labels: _labels, previous, ...rest } = selection;
   const hosts = selectedHosts(selection, fleet);
+  const before = fleet
+    .hosts()
+    .flatMap(({ name, workloads }) => workloads.map((status) => generationKey(name, status.name, status.generation - 1)));
+  return { ...rest, ...(hosts === undefined ? {} : { hosts }), ...(previous ? { generations: before } : {}) };
+}
+
+/** What the store can look for by itself. `words`: tokens that every wanted block holds. */
+export function storeFilter(question: LogQuestion, words: readonly string[] = []): LogFilter {
+  const { hosts, workload, source, generation, since, until } = question;
   return {
     ...(hosts === undefined || hosts.length > hostListMax ? {} : { hosts }),
     ...(workload === undefined ? {} : { workload }),
@@ -48,9 +84,22 @@ export function storeFilter(selection: LogSelection, fleet: Fleet): LogFilter {
     ...(generation === undefined ? {} : { generation }),
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
+    ...(words.length === 0 ? {} : { words }),
   };
 }
 
+/** The rest of it, to be asked of every piece that the store has found. */
+export function pieceTest({ hosts, generations }: LogQuestion): (piece: StoredLogPiece) => boolean {
+  const names = hosts === undefined ? null : new Set(hosts);
+  const wanted = generations === undefined ? null : new Set(generations);
+  return (piece) => {
+    if (names?.has(piece.host) === false) return false;
+    const { workload, generation } = segmentOf(piece);
+    return wanted === null || wanted.has(generationKey(piece.host, workload, generation));
+  };
+}
+
+/** As the fleet is now: for pieces that have just come. */
 export function pieceMatches(selection: LogSelection, fleet: Fleet, piece: StoredLogPiece): boolean {
   const { workload, source, generation, previous } = selection;
   const segment = segmentOf(piece);

@@ -1,0 +1,235 @@
+/** Takes the wanted lines out of a piece, with what is to be shown around them, which may lie in the pieces beside it. */
+import type { ApiLogEntry } from '@relight/shared/api';
+import { openBlock, type OpenBlock } from '@relight/shared/log-block';
+import { segmentId } from '@relight/shared/log-stream';
+import { linesOf } from '../store/logs/parts.ts';
+import type { StoredLogPiece } from '../store/store.ts';
+import { criteriaOf, type Criterion } from './criteria.ts';
+import { damagedGap, lineEntry, storedGap, type PieceEntry } from './entry.ts';
+import { RecentPieces } from './recent.ts';
+import { recordLinesMax } from './records.ts';
+import { segmentOf, type LineSelection } from './selection.ts';
+import { windowsOf, type Range, type Window } from './windows.ts';
+
+export type BlockPiece = StoredLogPiece & { readonly kind: 'block' };
+
+/** The pieces of the same segment right before and right behind one; null: none, a gap, or not known. */
+export interface Neighbours {
+  before(piece: BlockPiece): BlockPiece | null;
+  after(piece: BlockPiece): BlockPiece | null;
+}
+
+/** A line in its place: of the piece itself, or of one beside it. */
+interface PlacedLine {
+  readonly piece: BlockPiece;
+  readonly block: OpenBlock;
+  readonly index: number;
+}
+
+/** How far to look into a neighbour for the rest of a record. A longer one comes in pieces. */
+const reachMax = recordLinesMax;
+
+export class PieceDecoder {
+  readonly #selection: LineSelection;
+  readonly #criteria: readonly Criterion[];
+  readonly #neighbours: Neighbours;
+  readonly #recent: RecentPieces | null;
+  readonly #windowed: boolean;
+  /** Offsets that were shown of each segment, [from, to): a line that stands in two windows comes once. */
+  readonly #shown = new Map<string, Range>();
+  #groups = 0;
+
+  /**
+   * Throws `usage` when the expression is none. Pieces of one segment must come one behind the other, in either direction. `live`:
+   * what comes next is not known yet, so what is shown at the end of a piece is continued in the next.
+   */
+  constructor(selection: LineSelection, neighbours: Neighbours | 'live') {
+    this.#selection = selection;
+    this.#criteria = criteriaOf(selection);
+    const beside = neighbours === 'live' ? new RecentPieces() : neighbours;
+    this.#recent = beside instanceof RecentPieces ? beside : null;
+    this.#neighbours = beside;
+    this.#windowed = (selection.linesBefore ?? 0) > 0 || (selection.linesAfter ?? 0) > 0 || selection.multiline === true;
+  }
+
+  /** Tokens that every piece with a wanted line holds. Of a record, another line may hold what the other criteria ask for. */
+  get tokens(): readonly string[] {
+    const criteria = this.#selection.multiline === true ? this.#criteria.slice(0, 1) : this.#criteria;
+    return [...new Set(criteria.flatMap(({ tokens }) => tokens))];
+  }
+
+  /** The wanted entries of a piece in their order, of its lines [first, end). */
+  decode(piece: StoredLogPiece, first = 0, end = Infinity): PieceEntry[] {
+    if (first >= Math.min(end, linesOf(piece))) return [];
+    if (piece.kind === 'gap') return this.#inTime(piece.gap.at) ? [storedGap(piece)] : [];
+    let block: OpenBlock;
+    try {
+      block = openBlock(piece.block);
+    } catch {
+      return [damagedGap(piece)];
+    }
+    const own = { from: first, to: Math.min(end, block.lines) };
+    return this.#windowed ? this.#windows(piece, block, own) : this.#lines(piece, block, own);
+  }
+
+  #inTime(at: number): boolean {
+    const { since = -Infinity, until = Infinity } = this.#selection;
+    return at >= since && at <= until;
+  }
+
+  #lines(piece: BlockPiece, block: OpenBlock, { from, to }: Range): PieceEntry[] {
+    const entries: PieceEntry[] = [];
+    for (const index of this.#candidates(block)) {
+      if (index < from) continue;
+      if (index >= to) break;
+      const at = block.at(index);
+      if (!this.#inTime(at)) continue;
+      const line = block.line(index);
+      if (this.#criteria.every(({ matches }) => matches(line.line))) entries.push({ at, index, entry: lineEntry(piece, index, line) });
+    }
+    return entries;
+  }
+
+  #candidates(block: OpenBlock): Iterable<number> {
+    return this.#criteria[0]?.candidates?.(block) ?? indices(block.lines);
+  }
+
+  /** Nothing wanted in the piece itself: its neighbours need not be looked at. */
+  #mayHold(block: OpenBlock, { from, to }: Range): boolean {
+    for (const index of this.#candidates(block)) {
+      if (index >= from && index < to && (this.#criteria[0]?.matches(text(block, index)) ?? true)) return true;
+    }
+    return false;
+  }
+
+  #windows(piece: BlockPiece, block: OpenBlock, own: Range): PieceEntry[] {
+    const goesOn = this.#recent?.opensInto(piece) ?? false;
+    if (!goesOn && !this.#mayHold(block, own)) {
+      this.#recent?.passed(piece, false);
+      return [];
+    }
+    const { linesBefore = 0, linesAfter = 0, multiline = false } = this.#selection;
+    const reach = multiline ? reachMax : 0;
+    const placed = [
+      ...this.#beside(this.#neighbours.before(piece), -(linesBefore + reach)),
+      ...Array.from({ length: own.to }, (_, index) => ({ piece, block, index })),
+      ...(own.to < block.lines ? [] : this.#beside(this.#neighbours.after(piece), linesAfter + reach)),
+    ];
+    const ahead = placed.findIndex((line) => line.piece === piece);
+    const found = windowsOf(
+      placed.map((line) => text(line.block, line.index)),
+      { from: goesOn ? 0 : ahead + own.from, to: ahead + own.to },
+      (index) => this.#inTime(at(placed, index)),
+      { criteria: this.#criteria, multiline, before: linesBefore, after: linesAfter },
+    );
+    const segment = `${piece.host} ${segmentId(segmentOf(piece))}`;
+    const before = this.#shown.get(segment);
+    const entries = found.flatMap((window) => this.#show(placed, window, { piece, own, before }));
+    const seen = found.map(({ from, to }) => ({ from: offsets(placed, from).from, to: offsets(placed, to - 1).to }));
+    this.#remember(segment, seen);
+    this.#recent?.passed(piece, found.at(-1)?.to === placed.length);
+    return entries;
+  }
+
+  /** The first (from the end: -) so many lines of a neighbour. A damaged one has none; it will tell of itself. */
+  #beside(piece: BlockPiece | null, count: number): PlacedLine[] {
+    if (piece === null || count === 0) return [];
+    let block: OpenBlock;
+    try {
+      block = openBlock(piece.block);
+    } catch {
+      return [];
+    }
+    const from = count < 0 ? Math.max(0, block.lines + count) : 0;
+    const to = count < 0 ? block.lines : Math.min(block.lines, count);
+    return Array.from({ length: to - from }, (_, index) => ({ piece, block, index: from + index }));
+  }
+
+  #show(
+    placed: readonly PlacedLine[],
+    window: Window,
+    { piece, own, before }: { readonly piece: BlockPiece; readonly own: Range; readonly before: Range | undefined },
+  ): PieceEntry[] {
+    const group = (this.#groups += 1);
+    const entries: PieceEntry[] = [];
+    const isNew = (index: number): boolean => {
+      const line = placed[index];
+      if (line === undefined) return false;
+      // Read before, by whoever goes on from a cursor now.
+      if (line.piece === piece && line.index < own.from) return false;
+      const { from } = offsets(placed, index);
+      return before === undefined || from < before.from || from >= before.to;
+    };
+    for (const { from, to, wanted } of rowsOf(window)) {
+      const fresh = indices(to - from, from).filter(isNew);
+      const [first, last] = [placed[fresh[0] ?? -1], placed[fresh.at(-1) ?? -1]];
+      if (first === undefined || last === undefined) continue;
+      const apart = entries.length === 0 && first.block.offset(first.index) !== before?.to;
+      const entry = this.#entry(placed, fresh, { wanted, apart });
+      entries.push({ at: first.block.at(first.index), index: ownIndex(last, piece), group, entry });
+    }
+    return entries;
+  }
+
+  #entry(placed: readonly PlacedLine[], rows: readonly number[], { wanted, apart }: { wanted: boolean; apart: boolean }): ApiLogEntry {
+    const lines = rows.flatMap((index) => placed[index] ?? []);
+    const [first] = lines;
+    if (first === undefined) throw new Error('an entry of no line');
+    const texts = lines.map(({ block, index }) => text(block, index));
+    const line = first.block.line(first.index);
+    const cut = lines.some(({ block, index }) => block.line(index).truncated === true);
+    return lineEntry(
+      first.piece,
+      first.index,
+      texts.length === 1 ? line : { ...line, line: texts.join('\n'), ...(cut ? { truncated: true } : {}) },
+      { ...(wanted ? {} : { context: true }), ...(apart ? { apart: true } : {}), ...(texts.length === 1 ? {} : { lines: texts.length }) },
+    );
+  }
+
+  #remember(segment: string, ranges: readonly Range[]): void {
+    const [first, last] = [ranges[0], ranges.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const before = this.#shown.get(segment);
+    // Either direction: pieces come one behind the other, so what lies between has been passed.
+    this.#shown.delete(segment);
+    this.#shown.set(segment, { from: Math.min(first.from, before?.from ?? Infinity), to: Math.max(last.to, before?.to ?? 0) });
+    if (this.#shown.size > segmentsMax) this.#shown.delete(this.#shown.keys().next().value ?? '');
+  }
+}
+
+/** A fleet of thousands has no more of them that write at one time. */
+const segmentsMax = 20_000;
+
+const text = (block: OpenBlock, index: number): string => block.text.toString('utf8', block.start(index), block.end(index));
+const at = (placed: readonly PlacedLine[], index: number): number => placed[index]?.block.at(placed[index].index) ?? Number.NaN;
+
+function offsets(placed: readonly PlacedLine[], index: number): Range {
+  const line = placed[index];
+  if (line === undefined) return { from: 0, to: 0 };
+  const { block } = line;
+  return { from: block.offset(line.index), to: line.index + 1 < block.lines ? block.offset(line.index + 1) : block.header.to };
+}
+
+/** The wanted records of a window, and the single lines around them. */
+function rowsOf({ from, to, wanted }: Window): (Range & { readonly wanted: boolean })[] {
+  const rows: (Range & { readonly wanted: boolean })[] = [];
+  let position = from;
+  const context = (end: number): void => {
+    for (; position < end; position += 1) rows.push({ from: position, to: position + 1, wanted: false });
+  };
+  for (const unit of wanted) {
+    context(unit.from);
+    rows.push({ ...unit, wanted: true });
+    position = unit.to;
+  }
+  context(to);
+  return rows;
+}
+
+/** What has been read of the piece when this line has been shown. */
+function ownIndex({ piece, index }: PlacedLine, own: BlockPiece): number {
+  if (piece === own) return index;
+  return piece.id < own.id ? -1 : linesOf(own) - 1;
+}
+
+const indices = (length: number, from = 0): number[] => Array.from({ length }, (_, index) => from + index);

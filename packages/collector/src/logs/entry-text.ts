@@ -1,0 +1,19 @@
+/** Entries as text for people: one line each, with its time and where it comes from. Control characters are shown, never obeyed. */
+import type { ApiLogEntry, ApiLogGap } from '@relight/shared/api';
+import { sanitize } from '../cli/view/sanitize.ts';
+
+export function entryText(entry: ApiLogEntry): string {
+  const name = sanitize(`${entry.host}/${entry.workload} ${entry.source}`);
+  if ('gap' in entry) return `${entry.receivedAt} ${name} | --- ${gapText(entry.gap)} ---\n`;
+  const cut = entry.truncated === true ? ' [cut]' : '';
+  const [first = '', ...rest] = entry.lines === undefined ? [entry.line] : entry.line.split('\n');
+  const more = rest.map((line) => `\n  ${sanitize(line)}`).join('');
+  return `${entry.apart === true ? '--\n' : ''}${entry.at} ${name} | ${sanitize(first)}${more}${cut}\n`;
+}
+
+/** What is missing and why, in words. */
+export function gapText({ from, to, lines, bytes, reason }: ApiLogGap['gap']): string {
+  const size = `${bytes ?? to - from} bytes`;
+  if (reason === 'slow-reader') return `${lines ?? 0} lines skipped, ${size} (this terminal reads too slowly; they are stored)`;
+  return `gap: ${lines === undefined ? '' : `${lines} lines, `}${size} (${sanitize(reason)})`;
+}
