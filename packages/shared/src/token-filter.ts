@@ -19,8 +19,8 @@ const blocksMax = 3_840;
  * divisors, of which the smallest are not needed, a folded filter comes close to the load that is wanted.
  */
 const unfoldedBlocksMax = 4 * blocksMax;
-/** For the number of blocks before folding; about 22 tokens fill one half. */
-const textBytesPerBlock = 16;
+/** Of a filter before it is folded; one of 22 is half full. */
+const tokensPerBlock = 5;
 
 /** Those of Parquet. */
 const salts = [0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31] as const;
@@ -38,19 +38,29 @@ const fnvOffset = 0x811c9dc5 | 0;
 const fnvPrime = 16_777_619;
 
 const scratch = new Int32Array(unfoldedBlocksMax * wordsPerBlock);
-/** Hashes that are in already, by their last bits: most tokens of a log come again and again. */
+/** Hashes of tokens that wait for a filter of the right size. */
+const waiting = new Int32Array(unfoldedBlocksMax * tokensPerBlock);
+/** Hashes that wait already, by their last bits: most tokens of a log come again and again. */
 const recent = new Int32Array(4_096);
 
-/** The filter of `text`; at least one block. */
+/** The filter of `text`; at least one block. Functions called hot… run over every byte and bit: the agent has them compiled for speed (v8-flags.ts). */
 export function buildTokenFilter(text: Uint8Array): Uint8Array {
-  const folds = foldsOf(unfoldedBlocksMax);
-  const blocks = folds.findLast((count) => count * textBytesPerBlock >= text.length) ?? unfoldedBlocksMax;
+  // No hash belongs where it is not: one of 0 must not be taken for one that waits already.
+  recent.fill(0);
+  recent[0] = 1;
+  const tokens = { position: 0, count: 0 };
+  hotCollect(text, tokens);
+  const blocks = foldsOf(unfoldedBlocksMax).findLast((count) => count * tokensPerBlock > tokens.count) ?? unfoldedBlocksMax;
   const words = scratch.subarray(0, blocks * wordsPerBlock).fill(0);
-  addTokens(text, words, blocks);
-  const least = blocksAtHalf(words, blocks) * 0.95;
-  const fits = (count: number): boolean => count >= least && count <= blocksMax && staysHalfEmpty(words, blocks, count);
+  hotAdd(tokens.count, words, blocks);
+  while (tokens.position <= text.length) {
+    hotCollect(text, tokens);
+    hotAdd(tokens.count, words, blocks);
+  }
+  const least = hotBlocksAtHalf(words, blocks) * 0.95;
+  const fits = (count: number): boolean => count >= least && count <= blocksMax && hotStaysHalfEmpty(words, blocks, count);
   const folded = foldsOf(blocks).findLast(fits) ?? Math.min(blocks, blocksMax);
-  fold(words, blocks, folded);
+  hotFold(words, blocks, folded);
   return littleEndian(words, folded);
 }
 
@@ -87,15 +97,14 @@ function sameInEveryCase(run: string): boolean {
   return true;
 }
 
-/** Runs over every byte that leaves a host, and over every merged block: no calls, no objects. The agent has it compiled for speed (v8-flags.ts). */
-function addTokens(text: Uint8Array, words: Int32Array, blocks: number): void {
-  // No hash belongs where it is not: one of 0 must not be taken for one that is in already.
-  recent.fill(0);
-  recent[0] = 1;
+/** From `position` on: tokens to `waiting`, until it is full or the text at its end. */
+function hotCollect(text: Uint8Array, tokens: { position: number; count: number }): void {
+  let { position } = tokens;
+  let count = 0;
   let hash = fnvOffset;
   let length = 0;
   let digits = 0;
-  for (let position = 0; position <= text.length; position += 1) {
+  for (; position <= text.length && count < waiting.length; position += 1) {
     const byte = position < text.length ? (foldedBytes[text[position] as number] as number) : 0;
     if (byte !== 0) {
       hash = Math.imul(hash ^ byte, fnvPrime);
@@ -105,26 +114,32 @@ function addTokens(text: Uint8Array, words: Int32Array, blocks: number): void {
       const counts = length >= tokenBytesMin && length <= tokenBytesMax && !(digits === length && digits <= plainDigitsMax);
       if (counts && recent[hash & 4_095] !== hash) {
         recent[hash & 4_095] = hash;
-        addHash(hash, words, blocks);
+        waiting[count] = hash;
+        count += 1;
       }
       hash = fnvOffset;
       length = 0;
       digits = 0;
     }
   }
+  tokens.position = position;
+  tokens.count = count;
 }
 
-function addHash(hash: number, words: Int32Array, blocks: number): void {
-  const key = mixed(hash);
-  const start = blockOf(hash, blocks) * wordsPerBlock;
-  words[start] = (words[start] as number) | (1 << (Math.imul(key, salt0) >>> 27));
-  words[start + 1] = (words[start + 1] as number) | (1 << (Math.imul(key, salt1) >>> 27));
-  words[start + 2] = (words[start + 2] as number) | (1 << (Math.imul(key, salt2) >>> 27));
-  words[start + 3] = (words[start + 3] as number) | (1 << (Math.imul(key, salt3) >>> 27));
-  words[start + 4] = (words[start + 4] as number) | (1 << (Math.imul(key, salt4) >>> 27));
-  words[start + 5] = (words[start + 5] as number) | (1 << (Math.imul(key, salt5) >>> 27));
-  words[start + 6] = (words[start + 6] as number) | (1 << (Math.imul(key, salt6) >>> 27));
-  words[start + 7] = (words[start + 7] as number) | (1 << (Math.imul(key, salt7) >>> 27));
+function hotAdd(count: number, words: Int32Array, blocks: number): void {
+  for (let index = 0; index < count; index += 1) {
+    const hash = waiting[index] as number;
+    const key = mixed(hash);
+    const start = blockOf(hash, blocks) * wordsPerBlock;
+    words[start] = (words[start] as number) | (1 << (Math.imul(key, salt0) >>> 27));
+    words[start + 1] = (words[start + 1] as number) | (1 << (Math.imul(key, salt1) >>> 27));
+    words[start + 2] = (words[start + 2] as number) | (1 << (Math.imul(key, salt2) >>> 27));
+    words[start + 3] = (words[start + 3] as number) | (1 << (Math.imul(key, salt3) >>> 27));
+    words[start + 4] = (words[start + 4] as number) | (1 << (Math.imul(key, salt4) >>> 27));
+    words[start + 5] = (words[start + 5] as number) | (1 << (Math.imul(key, salt5) >>> 27));
+    words[start + 6] = (words[start + 6] as number) | (1 << (Math.imul(key, salt6) >>> 27));
+    words[start + 7] = (words[start + 7] as number) | (1 << (Math.imul(key, salt7) >>> 27));
+  }
 }
 
 /** Which bits: another value of the same hash than the one that chooses the block. */
@@ -151,14 +166,14 @@ function foldsOf(blocks: number): readonly number[] {
 const foldsBySize = new Map<number, readonly number[]>();
 
 /** About how many blocks would be half full of what is in these. */
-function blocksAtHalf(words: Int32Array, blocks: number): number {
+function hotBlocksAtHalf(words: Int32Array, blocks: number): number {
   let set = 0;
   for (const word of words) set += bitsSet(word);
   const load = set / (blocks * filterBlockBytes * 8);
   return (blocks * Math.log(1 - load)) / Math.log(0.5);
 }
 
-function staysHalfEmpty(words: Int32Array, blocks: number, fewer: number): boolean {
+function hotStaysHalfEmpty(words: Int32Array, blocks: number, fewer: number): boolean {
   const joined = blocks / fewer;
   let set = 0;
   for (let block = 0; block < fewer; block += 1) {
@@ -168,7 +183,7 @@ function staysHalfEmpty(words: Int32Array, blocks: number, fewer: number): boole
 }
 
 /** In place: a joined block lies before those that it is made of. */
-function fold(words: Int32Array, blocks: number, fewer: number): void {
+function hotFold(words: Int32Array, blocks: number, fewer: number): void {
   const joined = blocks / fewer;
   for (let block = 0; block < fewer; block += 1) {
     for (let word = 0; word < wordsPerBlock; word += 1) words[block * wordsPerBlock + word] = joinedWord(words, block, word, joined);

@@ -44,6 +44,7 @@ export class FollowedFile {
   /** Ends of holes whose size is a guess. */
   readonly #unmeasured = new Set<number>();
   #certain = true;
+  #incarnations = 0;
 
   /** `rotates`: the file may be renamed to `<path>.1` and so on, and made anew. */
   constructor(path: string, rotates: boolean, saved: readonly SavedPiece[]) {
@@ -54,6 +55,11 @@ export class FollowedFile {
 
   get opened(): boolean {
     return this.#pieces.length > 0;
+  }
+
+  /** Another number: files have come or gone, or can be told apart better. */
+  get incarnations(): number {
+    return this.#incarnations;
   }
 
   /** Offset behind the last byte that is known to exist. */
@@ -157,6 +163,7 @@ export class FollowedFile {
       base += piece.size;
     }
     this.#saved = [];
+    this.#incarnations += 1;
   }
 
   /** Which files to read when none is remembered: all, unless the collector has some of them and nobody knows which. */
@@ -188,13 +195,17 @@ export class FollowedFile {
     piece.size = stats.size;
     piece.mtimeMs = stats.mtimeMs;
     piece.unlinked = stats.nlink === 0;
-    if (piece.head.bytes < headBytesMax && stats.size > piece.head.bytes) piece.head = head(piece.fd, stats.size);
+    if (this.#rotates && piece.head.bytes < headBytesMax && stats.size > piece.head.bytes) {
+      piece.head = head(piece.fd, stats.size);
+      this.#incarnations += 1;
+    }
   }
 
   /** The same inode begins anew (an engine with one log file, copy-truncate): what was not read is lost, how much nobody knows. */
   #truncated(piece: Piece, stats: fs.Stats): void {
     const base = piece.base + piece.size + 1;
     this.#unmeasured.add(base);
+    this.#incarnations += 1;
     for (const old of this.#pieces) if (old !== piece) fs.closeSync(old.fd);
     this.#pieces = [{ ...piece, base, size: stats.size, mtimeMs: stats.mtimeMs, head: head(piece.fd, stats.size) }];
   }
@@ -208,6 +219,7 @@ export class FollowedFile {
     const opened = newer.flatMap((path) => openPiece(path) ?? []).filter((piece) => piece.inode !== current.inode);
     if (opened.length === 0) return;
     this.#measure(current);
+    this.#incarnations += 1;
     let base = this.end;
     if (position < 0) {
       // Our file is gone altogether: files may have come and gone in between, unless this is the very next one.

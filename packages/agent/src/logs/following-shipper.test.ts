@@ -1,9 +1,10 @@
 import fc from 'fast-check';
+import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { lineBytesMax } from '@relight/shared/log-block';
+import { blockFrameBytesMax, encodeBlock, lineBytesMax } from '@relight/shared/log-block';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
@@ -47,10 +48,10 @@ class World {
     this.shipper.resume(segments.map((segment) => ({ segment, offset: this.collector.committed.get(segmentId(segment)) ?? 0 })));
   }
 
-  /** One second passes: the shipper looks at its files and everything is due. */
+  /** The shipper looks at its files, and everything is due. */
   tick(): void {
     this.clock.advance(1_000);
-    this.clock.advance(300);
+    this.clock.advance(2_000);
   }
 
   /** Sends what is due. `acknowledged` false: the collector has it, but the answer is lost. */
@@ -107,9 +108,9 @@ describe('a run', () => {
     fs.writeFileSync(path('run'), 'old\n');
     world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
     fs.appendFileSync(path('run'), 'first\n');
-    world.clock.advance(1_000);
+    world.clock.advance(100);
     const first = world.clock.now();
-    world.clock.advance(60_000);
+    world.clock.advance(59_900);
     fs.appendFileSync(path('run'), 'second\n');
     world.clock.advance(1_000);
     const second = world.clock.now();
@@ -144,7 +145,7 @@ describe('a run', () => {
     expect(world.collector.rewinds).toBe(0);
   });
 
-  test('progress bars, NUL, invalid UTF-8 and over-long lines pass without harm', () => {
+  test('of progress bars the last state; NUL, invalid UTF-8 and over-long lines pass without harm', () => {
     const world = new World();
     const long = 'x'.repeat(3 * lineBytesMax);
     fs.writeFileSync(
@@ -155,7 +156,14 @@ describe('a run', () => {
     world.connect();
     world.drain();
     const lines = world.collector.lines.get(segmentId(run)) ?? [];
-    expect(lines.map(({ line }) => line.length)).toEqual([8, 10, 2, lineBytesMax, 3]);
+    expect(lines.map(({ line, collapsed }) => [line.length, collapsed])).toEqual([
+      [3, 1],
+      [10, undefined],
+      [2, undefined],
+      [lineBytesMax, undefined],
+      [3, undefined],
+    ]);
+    expect(lines[0]?.line).toBe('99%');
     expect(lines.map(({ truncated }) => truncated === true)).toEqual([false, false, false, true, false]);
     expect(lines[4]?.offset).toBe(fs.statSync(path('run')).size - 4);
   });
@@ -226,6 +234,87 @@ describe('a run', () => {
     expect(world.collector.committed.get(segmentId(run))).toBe(fs.statSync(path('run')).size);
   });
 
+  test('far over the rate limit lines are not even counted, only bytes, and the next window begins with a whole line', () => {
+    const world = new World({ rateLimit: () => ({ lines: 10, windowMs: 60_000 }) });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    fs.appendFileSync(path('run'), `${'flood'.padEnd(99, '.')}\n`.repeat(500_000));
+    world.drain();
+    world.clock.advance(60_000);
+    fs.appendFileSync(path('run'), 'calm\n');
+    world.drain();
+    expect(world.collector.texts(run)).toHaveLength(11);
+    expect(world.collector.texts(run).at(-1)).toBe('calm');
+    const bytes = world.collector.gaps.reduce((sum, gap) => sum + (gap.bytes ?? 0), 0);
+    expect(bytes).toBe(50_000_000 - 1_000);
+    expect(world.collector.gaps.some(({ lines }) => lines === undefined)).toBe(true);
+    expect(new Set(world.collector.gaps.map(({ reason }) => reason))).toEqual(new Set(['rate-limit']));
+  });
+
+  test('a progress bar that does not end is told of after some seconds, sooner to those who watch', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), 'start\n');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    for (let percent = 1; percent <= 20; percent += 1) {
+      fs.appendFileSync(path('run'), `\r${percent}%`);
+      world.clock.advance(500);
+      world.send();
+    }
+    const shown = world.collector.texts(run);
+    expect(shown.length).toBeGreaterThanOrEqual(2);
+    expect(shown.length).toBeLessThanOrEqual(3);
+    world.shipper.watch([{ workload: 'worker' }]);
+    fs.appendFileSync(path('run'), '\r99%');
+    for (let step = 0; step < 12; step += 1) {
+      world.clock.advance(100);
+      world.send();
+    }
+    expect(world.collector.texts(run).at(-1)).toBe('99%');
+    fs.appendFileSync(path('run'), '\r100%\ndone\n');
+    world.drain();
+    expect(world.collector.texts(run).slice(-2)).toEqual(['100%', 'done']);
+    expect(world.collector.rewinds).toBe(0);
+  });
+
+  test('lines that do not compress become more and smaller blocks', () => {
+    const world = new World();
+    const noise = Array.from({ length: 3_000 }, () =>
+      randomBytes(750)
+        .toString('latin1')
+        .replaceAll(/[\n\r]/g, '.'),
+    );
+    fs.writeFileSync(path('run'), Buffer.from(noise.map((line) => `${line}\n`).join(''), 'latin1'));
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.tick();
+    const sizes: number[] = [];
+    for (let frame = world.shipper.nextFrame(); frame !== null; frame = world.shipper.nextFrame()) {
+      if (frame.kind !== 'block') continue;
+      sizes.push(encodeBlock(frame.block).length);
+      for (const { segment, offset, rewind } of world.collector.takeBlock(frame.block).segments)
+        world.shipper.committed(segment, offset, rewind);
+    }
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(blockFrameBytesMax);
+    expect(world.collector.texts(run)).toHaveLength(3_000);
+  });
+
+  test('a secret is taken out wherever it stands, and every other line keeps its offset', () => {
+    const world = new World({
+      redact: () => (bytes) =>
+        Buffer.from(bytes).includes('hunter2') ? Buffer.from(Buffer.from(bytes).toString().replaceAll('hunter2', '[redacted]')) : bytes,
+    });
+    const lines = ['one', 'password hunter2 and hunter2', 'three', '', 'hunter2', 'six'];
+    fs.writeFileSync(path('run'), lines.map((line) => `${line}\n`).join(''));
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    expect(world.collector.texts(run)).toEqual(lines.map((line) => line.replaceAll('hunter2', '[redacted]')));
+    expect(world.collector.lines.get(segmentId(run))?.map(({ offset }) => offset)).toEqual([0, 4, 33, 39, 40, 48]);
+  });
+
   test('files of older runs are removed after a while; the newest finished one stays', () => {
     const world = new World();
     for (const number of ['1', '2', '3']) {
@@ -258,7 +347,7 @@ describe('turns and haste', () => {
     expect(first.toSorted()).toEqual(['1', '2']);
   });
 
-  test('unwatched lines wait 250 ms for company, watched ones 10 ms', () => {
+  test('unwatched lines wait two seconds for company, watched ones 10 ms', () => {
     const world = new World();
     fs.writeFileSync(path('run'), '');
     world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
@@ -267,7 +356,7 @@ describe('turns and haste', () => {
     world.shipper.onReady(() => void (calls += 1));
     fs.appendFileSync(path('run'), 'a\n');
     world.clock.advance(1_000);
-    world.clock.advance(200);
+    world.clock.advance(1_900);
     expect(world.shipper.nextFrame()).toBeNull();
     world.shipper.watch([{ workload: 'worker', source: 'process' }]);
     world.clock.advance(1);

@@ -1,7 +1,7 @@
 /**
- * Follows all log files of a host and is the log lane of the uplink. Wakes up by inotify and looks once a second anyway;
- * sends a block when it is full or `ageMs` old, at once for those who watch. Without a collector nothing is read, and only
- * the budget of the disk is kept.
+ * Follows all log files of a host and is the log lane of the uplink. Looks at files when looks.ts says, and once a second
+ * anyway; sends a block when it is full or two seconds old, at once for those who watch. Without a collector nothing is read,
+ * and only the budget of the disk is kept.
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
@@ -12,10 +12,11 @@ import type { Logger } from 'pino';
 import { punchHole, type PunchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
 import type { LogShipper, SegmentFile } from './log-shipper.ts';
+import { Looks, type LookedAt } from './looks.ts';
 import { loadPositions, savePositions, type Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { Retention } from './retention.ts';
-import { SegmentTail, type Redact } from './segment-tail.ts';
+import { SegmentTail, type Patience, type Redact } from './segment-tail.ts';
 import { Space } from './space.ts';
 
 export interface FollowingShipperOptions {
@@ -33,10 +34,15 @@ export interface FollowingShipperOptions {
 }
 
 const pollMs = 1_000;
-const ageMs = 250;
-const watchedAgeMs = 10;
-/** Between two looks at a file that is written to all the time: the resolution of the times of its lines. */
-const lookMs = 50;
+/** The longer, the fewer blocks: each costs a compression, a frame, a commit and an answer, for thousands of agents. */
+const patient: Patience = { lineMs: 2_000, drawingMs: 5_000 };
+const watched: Patience = { lineMs: 10, drawingMs: 1_000 };
+const leaving: Patience = { lineMs: 0, drawingMs: 0 };
+/** Between two looks at a file that is being written: the resolution of the times of its lines. */
+const stepMs = 100;
+const watchedStepMs = 10;
+/** Where files stand is only a hint for the next start, except when they have come or gone. */
+const positionsMs = 10_000;
 const defaultBytesMax = 512 * 1024 ** 2;
 const defaultDiskShare = 0.05;
 const unfollowedMax = 1_000;
@@ -46,9 +52,6 @@ const keptRunsAlone = 10;
 interface Followed {
   readonly tail: SegmentTail;
   readonly order: number;
-  watcher: fs.FSWatcher | null;
-  lookedAt: number;
-  look: Timer | null;
   /** The last trouble with it, so that each is said once. */
   trouble: string | null;
 }
@@ -60,8 +63,10 @@ export class FollowingShipper implements LogShipper, LogLane {
   readonly #positionsPath: string;
   readonly #space: Space;
   readonly #retention: Retention;
+  readonly #looks: Looks;
   #positions: Record<string, Position>;
   #positionsChanged = false;
+  #positionsSavedAt = -Infinity;
   #active = false;
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
@@ -81,6 +86,11 @@ export class FollowingShipper implements LogShipper, LogLane {
     const bytesMax = options.bytesMax ?? defaultBudget(directory);
     this.#space = new Space({ bytesMax, delivering, logger, punchHole: options.punchHole ?? punchHole });
     this.#retention = new Retention(delivering ? 1 : 0);
+    this.#looks = new Looks(options.clock, (grown) => {
+      if (!grown) return;
+      this.#positionsChanged = true;
+      this.#scheduleDue();
+    });
   }
 
   follow(file: SegmentFile): void {
@@ -92,18 +102,17 @@ export class FollowingShipper implements LogShipper, LogLane {
       this.#options.rateLimit(file.key),
       this.#options.redact?.(file.key) ?? ((bytes) => bytes),
     );
-    const followed: Followed = { tail, order: ++this.#order, watcher: null, lookedAt: -Infinity, look: null, trouble: null };
+    const followed: Followed = { tail, order: ++this.#order, trouble: null };
     this.#followed.set(id, followed);
-    this.#look(followed);
+    this.#looks.add(id, this.#lookedAt(followed));
     this.#pollLater();
   }
 
   finish(key: SegmentKey): void {
     const followed = this.#followed.get(segmentId(key));
     if (followed === undefined) return;
-    this.#look(followed);
     followed.tail.finish();
-    if (!mayGrow(followed)) this.#unwatchFile(followed);
+    this.#looks.lookAll((id) => id === followed.tail.id);
     this.#forgetIfDone(followed);
     this.#notify();
   }
@@ -136,8 +145,9 @@ export class FollowingShipper implements LogShipper, LogLane {
     for (let step = 0; step < all.length; step += 1) {
       const index = (this.#turn + step) % all.length;
       const followed = all[index] as Followed;
-      if (!followed.tail.isDue(clock.monotonic(), this.#age(followed.tail))) continue;
-      const frame = this.#attempt(followed, () => followed.tail.frame(clock.now()));
+      const patience = this.#patience(followed.tail);
+      if (!followed.tail.isDue(clock.monotonic(), patience)) continue;
+      const frame = this.#attempt(followed, () => followed.tail.frame(clock.now(), clock.monotonic(), patience));
       if (frame === null) {
         if (followed.trouble !== null) followed.tail.postpone(clock.monotonic() + pollMs);
         continue;
@@ -160,12 +170,13 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   watch(selectors: readonly { workload?: string | undefined; source?: string | undefined }[]): void {
     this.#watch = selectors;
+    if (selectors.length > 0) this.#looks.lookAll((id) => this.#isWatched(this.#followed.get(id)?.tail));
     this.#scheduleDue();
   }
 
   flush(): void {
     this.#flushing = true;
-    for (const followed of this.#followed.values()) this.#look(followed);
+    this.#looks.lookAll(() => true);
     this.#notify();
   }
 
@@ -183,16 +194,21 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.suspend();
     this.#poll?.cancel();
     this.#savePositions();
-    for (const followed of this.#followed.values()) this.#release(followed);
+    this.#looks.close();
+    for (const { tail } of this.#followed.values()) tail.file.close();
     this.#followed.clear();
     this.#listeners.clear();
   }
 
-  #age(tail: SegmentTail): number {
-    if (this.#flushing) return 0;
+  #patience(tail: SegmentTail): Patience {
+    if (this.#flushing) return leaving;
+    return this.#isWatched(tail) ? watched : patient;
+  }
+
+  #isWatched(tail: SegmentTail | undefined): boolean {
+    if (tail === undefined || this.#watch.length === 0) return false;
     const { source, workload } = tail.key;
-    const watched = this.#watch.some((selector) => (selector.workload ?? workload) === workload && (selector.source ?? source) === source);
-    return watched ? watchedAgeMs : ageMs;
+    return this.#watch.some((selector) => (selector.workload ?? workload) === workload && (selector.source ?? source) === source);
   }
 
   /** An error of one file is said once and never stops the others; the next look tries again. */
@@ -214,52 +230,24 @@ export class FollowingShipper implements LogShipper, LogLane {
     }
   }
 
-  #look(followed: Followed): void {
-    const { clock } = this.#options;
-    followed.look?.cancel();
-    followed.look = null;
-    followed.lookedAt = clock.monotonic();
-    const grown = this.#attempt(followed, () => followed.tail.refresh(clock.now(), clock.monotonic()));
-    if (followed.watcher === null && followed.tail.file.opened && this.#options.delivering && mayGrow(followed)) this.#watchFile(followed);
-    if (grown !== true) return;
-    this.#positionsChanged = true;
-    this.#scheduleDue();
-  }
-
-  #woken(followed: Followed): void {
-    if (followed.look !== null) return;
-    const { clock } = this.#options;
-    const resolution = Math.min(lookMs, this.#age(followed.tail));
-    followed.look = clock.after(Math.max(0, followed.lookedAt + resolution - clock.monotonic()), () => this.#look(followed));
-  }
-
-  #watchFile(followed: Followed): void {
-    try {
-      followed.watcher = fs.watch(followed.tail.source.path, { persistent: false }, (kind) => {
-        if (kind === 'rename') this.#unwatchFile(followed); // rotated: the next look watches the new file
-        this.#woken(followed);
-      });
-      followed.watcher.on('error', () => this.#unwatchFile(followed));
-    } catch (error) {
-      // Gone again, or out of inotify watches: the poll finds what is written, only later.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' || followed.trouble !== null) return;
-      followed.trouble = errorMessage(error);
-      this.#options.logger.warn({ path: followed.tail.source.path, error: followed.trouble }, 'a log file is only looked at once a second');
-    }
-  }
-
-  #unwatchFile(followed: Followed): void {
-    followed.watcher?.close();
-    followed.watcher = null;
+  #lookedAt(followed: Followed): LookedAt {
+    const { tail } = followed;
+    const { clock, delivering, logger } = this.#options;
+    return {
+      path: tail.source.path,
+      stepMs: () => (this.#isWatched(tail) ? watchedStepMs : stepMs),
+      look: () => this.#attempt(followed, () => tail.refresh(clock.now(), clock.monotonic())) === true,
+      mayGrow: () => delivering && tail.file.opened && mayGrow(followed),
+      unwatchable: (error) =>
+        logger.warn({ path: tail.source.path, error: errorMessage(error) }, 'a log file is only looked at once a second while it is quiet'),
+    };
   }
 
   #scheduleDue(): void {
     if (!this.#active) return;
-    const times = [...this.#followed.values()].flatMap(({ tail }) =>
-      tail.waitingSince === null ? [] : tail.waitingSince + this.#age(tail),
-    );
-    if (times.length === 0) return;
-    const at = Math.min(...times);
+    let at = Infinity;
+    for (const { tail } of this.#followed.values()) at = Math.min(at, tail.dueAt(this.#patience(tail)) ?? Infinity);
+    if (at === Infinity) return;
     if (this.#due !== null && this.#due.at <= at) return;
     this.#due?.timer.cancel();
     const { clock } = this.#options;
@@ -283,7 +271,10 @@ export class FollowingShipper implements LogShipper, LogLane {
   }
 
   #pollNow(): void {
-    for (const followed of this.#followed.values()) if (mayGrow(followed)) this.#look(followed);
+    this.#looks.lookAll((id) => {
+      const followed = this.#followed.get(id);
+      return followed !== undefined && mayGrow(followed);
+    });
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
     void this.#space.keep([...this.#followed.values()].map(({ tail }) => tail));
     try {
@@ -291,12 +282,14 @@ export class FollowingShipper implements LogShipper, LogLane {
     } catch (error) {
       this.#options.logger.warn({ error: errorMessage(error) }, 'the log file of an old run could not be removed');
     }
-    this.#savePositions();
+    const changed = [...this.#followed.values()].some(({ tail }) => tail.piecesChanged());
+    if (changed || this.#options.clock.monotonic() - this.#positionsSavedAt >= positionsMs) this.#savePositions();
   }
 
   #savePositions(): void {
     if (!this.#positionsChanged) return;
     this.#positionsChanged = false;
+    this.#positionsSavedAt = this.#options.clock.monotonic();
     for (const { tail } of this.#followed.values()) this.#positions[tail.id] = tail.position();
     // What is not followed may be later, when the engine is back; but what never is must not pile up.
     const surplus = Object.keys(this.#positions).filter((id) => !this.#followed.has(id));
@@ -315,7 +308,8 @@ export class FollowingShipper implements LogShipper, LogLane {
     delete this.#positions[tail.id];
     this.#space.forget(tail.id);
     this.#retention.add(tail, followed.order, this.#options.clock.monotonic());
-    this.#release(followed);
+    this.#looks.remove(tail.id);
+    tail.file.close();
     this.#positionsChanged = true;
     this.#pollLater();
   }
@@ -327,12 +321,6 @@ export class FollowingShipper implements LogShipper, LogLane {
       (other) => other.tail.finished && other.order > order && other.tail.key.source === source && other.tail.key.workload === workload,
     );
     return tail.finished && newer.length >= keptRunsAlone;
-  }
-
-  #release(followed: Followed): void {
-    followed.look?.cancel();
-    this.#unwatchFile(followed);
-    followed.tail.file.close();
   }
 }
 

@@ -3,7 +3,7 @@
  * an entry whose `log` has no newline is continued by the next one of the same stream, and the other stream may come
  * between. Offsets are those of the file, so a joined line begins where its first entry begins.
  */
-import { blockRawBytesMax, lineBytesMax } from '@relight/shared/log-block';
+import { lineBytesMax } from '@relight/shared/log-block';
 import type { OutputStream } from '@relight/shared/log-stream';
 import { LineParts, type CutLine, type Cutter, type TimeOf } from './cut-line.ts';
 
@@ -21,6 +21,8 @@ interface OpenLine {
 
 /** An entry is at most 16 KiB of text, six bytes each when escaped, and its labels; longer is not an entry. */
 const entryBytesMax = 1024 * 1024;
+/** Lines that wait for one to end belong into one block, and its frame is smaller than this when they do not compress. */
+const waitingBytesMax = 128 * 1024;
 
 export class JsonFileCutter implements Cutter {
   #position: number;
@@ -81,7 +83,7 @@ export class JsonFileCutter implements Cutter {
     } else {
       this.#addEntry(offset, entry);
     }
-    return this.#release(this.#waitingBytes > blockRawBytesMax);
+    return this.#release(this.#waitingBytes > waitingBytesMax);
   }
 
   #addEntry(offset: number, entry: Entry): void {

@@ -1,38 +1,38 @@
 /**
- * One segment on its way: reads behind the committed offset, cuts lines, and makes frames whose ranges follow one another
- * without a hole. Everything that is not yet acknowledged can be cut again at any time, because the file is the outbox.
+ * One segment on its way: reads behind the committed offset, cuts lines, and queues them for frames. Everything that is not
+ * yet acknowledged can be cut again at any time, because the file is the outbox.
  */
-import { blockRawBytesMax, packBlock } from '@relight/shared/log-block';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
-import type { CutLine, Cutter, TimeOf } from './cut-line.ts';
+import type { Cutter, TimeOf } from './cut-line.ts';
 import { FollowedFile } from './followed-file.ts';
+import { FrameQueue, type Missing, type Redact } from './frame-queue.ts';
 import { JsonFileCutter } from './json-file-cutter.ts';
 import type { LogFrame } from './log-lane.ts';
 import type { SegmentFile } from './log-shipper.ts';
 import type { Position } from './positions.ts';
-import { RateLimiter, type RateLimit } from './rate-limiter.ts';
+import type { RateLimit } from './rate-limiter.ts';
 import { RawCutter } from './raw-cutter.ts';
 import { TimeMarks } from './time-marks.ts';
 
-interface Missing {
-  readonly from: number;
-  readonly to: number;
-  readonly lines?: number;
-  /** Absent: nobody knows how many. */
-  readonly bytes?: number;
-  readonly reason: 'rotated' | 'rate-limit' | 'outbox-full' | 'freed';
-}
-
-type Unit = { readonly line: CutLine; readonly missing?: never } | { readonly missing: Missing; readonly line?: never };
+export type { Redact } from './frame-queue.ts';
 
 const chunkBytes = 64 * 1024;
 /** In one go, so that a sparse file of many gigabytes does not hold up everything else. */
 const chunksMax = 16;
+/** The same, where lines are only counted. */
+const refusedChunksMax = 256;
+/** In one window of the rate limit so much is counted line by line; what is more, and was written in one go, only by its bytes. */
+const countedBytesMax = 16 * 1024 * 1024;
 /** A run of NUL bytes of at least a file-system block is space that was freed (or never reached the disk), not output. */
 const zeroBytesMin = 4_096;
+const zeroBlock = Buffer.alloc(zeroBytesMin);
 
-/** Takes out what must not leave the host; returns the same bytes when there is nothing. Offsets stay those of the file. */
-export type Redact = (bytes: Uint8Array) => Uint8Array;
+/** How long what is written may wait, in milliseconds. */
+export interface Patience {
+  readonly lineMs: number;
+  /** For the last state of a progress bar that has not come to its end. */
+  readonly drawingMs: number;
+}
 
 export class SegmentTail {
   readonly key: SegmentKey;
@@ -40,16 +40,8 @@ export class SegmentTail {
   readonly source: SegmentFile;
   readonly file: FollowedFile;
   readonly #marks = new TimeMarks();
-  readonly #rateLimit: RateLimit | null;
-  readonly #redact: Redact;
-  #limiter: RateLimiter;
+  readonly #queue: FrameQueue;
   #cutter: Cutter;
-  #units: Unit[] = [];
-  #unitBytes = 0;
-  /** Everything before it is in frames already. */
-  #framed: number;
-  /** End of the last unit. */
-  #cut: number;
   /** Where reading came to the end of the file with nothing to frame. */
   #exhausted = -1;
   committed: number;
@@ -57,20 +49,21 @@ export class SegmentTail {
   finished = false;
   /** Monotonic time since when something waits to be framed; null: nothing does. */
   waitingSince: number | null = null;
+  /** Monotonic time since when a progress bar is held back that was not told of. */
+  #drawingSince: number | null = null;
   #looked = false;
+  #savedIncarnations = 0;
+  #savedGivenUp = 0;
 
   constructor(source: SegmentFile, position: Position | undefined, rateLimit: RateLimit | null, redact: Redact) {
-    this.#redact = redact;
     this.source = source;
     this.key = source.key;
     this.id = segmentId(source.key);
     this.file = new FollowedFile(source.path, source.format === 'json-file', position?.pieces ?? []);
     this.committed = position?.committed ?? 0;
     this.givenUp = position?.givenUp ?? 0;
-    this.#rateLimit = rateLimit;
-    this.#limiter = new RateLimiter(rateLimit);
-    this.#framed = this.committed;
-    this.#cut = this.committed;
+    this.#queue = new FrameQueue(source.key, rateLimit, redact);
+    this.#queue.restart(this.committed);
     this.#cutter = this.#newCutter(this.committed);
   }
 
@@ -90,6 +83,14 @@ export class SegmentTail {
 
   position(): Position {
     return { committed: this.committed, givenUp: this.givenUp, pieces: this.file.saved() };
+  }
+
+  /** Since the last call: something that a restart of the agent should know. */
+  piecesChanged(): boolean {
+    const { incarnations } = this.file;
+    const changed = incarnations !== this.#savedIncarnations || this.givenUp !== this.#savedGivenUp;
+    [this.#savedIncarnations, this.#savedGivenUp] = [incarnations, this.givenUp];
+    return changed;
   }
 
   /** Bytes that are written, wanted and not yet committed. */
@@ -118,34 +119,41 @@ export class SegmentTail {
   acknowledge(offset: number): void {
     if (offset <= this.committed) return;
     this.committed = offset;
-    if (offset > this.#framed) this.#restart(offset);
+    if (offset > this.#queue.framed) this.#restart(offset);
     this.#marks.forget(offset);
     this.file.release(offset);
   }
 
-  isDue(monotonic: number, ageMs: number): boolean {
+  isDue(monotonic: number, patience: Patience): boolean {
     const { end } = this.file;
-    if (this.#units.length === 0 && end <= this.#exhausted) return false;
-    if (this.finished && end > this.#framed) return true;
-    if (end - this.#framed >= blockRawBytesMax) return true;
-    return this.waitingSince !== null && monotonic - this.waitingSince >= ageMs;
+    if (this.#drawingSince !== null && monotonic - this.#drawingSince >= patience.drawingMs) return true;
+    if (this.#queue.empty && end <= this.#exhausted) return false;
+    if (this.finished && end > this.#queue.framed) return true;
+    if (end - this.#queue.framed >= this.#queue.rawBytesMax) return true;
+    return this.waitingSince !== null && monotonic - this.waitingSince >= patience.lineMs;
+  }
+
+  /** Monotonic time from which on something is due that waits now; null: nothing waits. */
+  dueAt({ lineMs, drawingMs }: Patience): number | null {
+    const times = [this.waitingSince === null ? Infinity : this.waitingSince + lineMs, (this.#drawingSince ?? Infinity) + drawingMs];
+    const at = Math.min(...times);
+    return at === Infinity ? null : at;
   }
 
   /** The next frame, or null when there is no whole line. `now` is the time of lines and gaps that have no better one. */
-  frame(now: number): LogFrame | null {
+  frame(now: number, monotonic: number, patience: Patience): LogFrame | null {
     const { position: before } = this.#cutter;
-    this.#fill(now);
-    const [first] = this.#units;
-    if (first === undefined) {
+    const timeOf: TimeOf = (offset) => this.#marks.of(offset, now);
+    this.#fill(timeOf);
+    this.#draw(timeOf, monotonic, patience);
+    const frame = this.#queue.next(now);
+    if (frame === null) {
       // A line longer than what is read in one go: the rest of it is there already, and nothing else may ever wake us.
       const { position } = this.#cutter;
       const more = position > before && position < this.file.end;
       this.#exhausted = more ? -1 : this.file.end;
       this.waitingSince = more ? -Infinity : null;
-      return null;
-    }
-    const frame = first.missing === undefined ? this.#block() : this.#gap(first.missing, now);
-    if (this.#units.length === 0 && this.#framed >= this.file.end) this.waitingSince = null;
+    } else if (this.#queue.empty && this.#queue.framed >= this.file.end) this.waitingSince = null;
     return frame;
   }
 
@@ -166,55 +174,81 @@ export class SegmentTail {
   }
 
   #restart(offset: number): void {
-    this.#framed = offset;
-    this.#startCutting(offset);
-    this.#units = [];
-    this.#unitBytes = 0;
-    this.#limiter = new RateLimiter(this.#rateLimit);
+    this.#queue.restart(offset);
+    this.#cutter = this.#newCutter(offset);
+    this.#drawingSince = null;
     this.#exhausted = -1;
   }
 
-  #startCutting(offset: number): void {
-    this.#cut = offset;
-    this.#cutter = this.#newCutter(offset);
-  }
-
-  #fill(now: number): void {
-    const timeOf: TimeOf = (offset) => this.#marks.of(offset, now);
-    for (let chunks = 0; chunks < chunksMax && this.#unitBytes < blockRawBytesMax; chunks += 1) {
-      if (this.#skipMissing(timeOf)) continue;
+  #fill(timeOf: TimeOf): void {
+    let refused = 0;
+    for (let chunks = 0; chunks - refused < chunksMax && refused < refusedChunksMax && !this.#queue.full; chunks += 1) {
+      if (this.#skipMissing(timeOf) || this.#skipFlood(timeOf)) continue;
       const { position } = this.#cutter;
       const chunk = this.file.read(position, chunkBytes);
       if (chunk.length === 0) {
-        if (this.finished && position >= this.file.end) this.#addLines(this.#cutter.finish(timeOf));
+        if (this.finished && position >= this.file.end) this.#queue.add(this.#cutter.finish(timeOf));
         return;
       }
       const zeros = this.#cutter.holding ? 0 : leadingZeros(chunk);
-      if (zeros >= zeroBytesMin || (zeros > 0 && this.#units.at(-1)?.missing?.reason === 'freed')) {
-        this.#addMissing({ from: position, to: position + zeros, bytes: zeros, reason: 'freed' });
-        this.#startCutting(position + zeros);
+      if (zeros >= zeroBytesMin || (zeros > 0 && this.#queue.lastReason === 'freed')) {
+        this.#queue.addMissing({ from: position, to: position + zeros, bytes: zeros, reason: 'freed' });
+        this.#cutter = this.#newCutter(position + zeros);
       } else {
-        this.#addLines(this.#cutter.push(chunk, timeOf));
+        this.#queue.add(this.#cutter.push(chunk, timeOf));
+        if (this.#queue.lastReason === 'rate-limit') refused += 1;
       }
     }
+  }
+
+  /** A progress bar that is at it for hours is told of now and then; what comes next is drawn over a line of its own. */
+  #draw(timeOf: TimeOf, monotonic: number, { drawingMs }: Patience): void {
+    if (this.#cutter.drawing !== true || this.#cutter.position < this.file.end) {
+      this.#drawingSince = null;
+      return;
+    }
+    this.#drawingSince ??= monotonic;
+    if (monotonic - this.#drawingSince < drawingMs) return;
+    this.#queue.add(this.#cutter.finish(timeOf));
+    this.#drawingSince = null;
   }
 
   /** Steps over what cannot be read any more. True: something was stepped over. */
   #skipMissing(timeOf: TimeOf): boolean {
     const { position } = this.#cutter;
     if (position < this.givenUp) {
+      const from = this.#queue.cut;
       const to = this.#lineStart(this.givenUp);
-      this.#addMissing({ from: this.#cut, to, bytes: to - this.#cut, reason: 'outbox-full' });
-      this.#startCutting(to);
+      this.#skip({ from, to, bytes: to - from, reason: 'outbox-full' });
       return true;
     }
     const hole = this.file.holeAt(position);
     if (hole === null) return false;
     // A piece ends in the middle of a line only when its writer was killed: that line ends here.
-    this.#addLines(this.#cutter.finish(timeOf));
-    this.#addMissing({ from: position, to: hole.to, reason: 'rotated', ...(hole.measured ? { bytes: hole.to - position } : {}) });
-    this.#startCutting(hole.to);
+    this.#queue.add(this.#cutter.finish(timeOf));
+    this.#skip({ from: this.#queue.cut, to: hole.to, reason: 'rotated', ...(hole.measured ? { bytes: hole.to - this.#queue.cut } : {}) });
     return true;
+  }
+
+  /** Steps over what is far over the rate limit: reading it only to count lines would be what the limit is to prevent. */
+  #skipFlood(timeOf: TimeOf): boolean {
+    const { position } = this.#cutter;
+    const { at, approx, upTo } = timeOf(position + 1);
+    const { limiter } = this.#queue;
+    const end = Math.min(upTo, this.file.end);
+    if (end - position <= 2 * chunkBytes || limiter.room(at, approx) > 0 || limiter.refusedBytes < countedBytesMax) return false;
+    const tail = this.file.read(end - chunkBytes, chunkBytes);
+    const to = end - chunkBytes + tail.lastIndexOf(10) + 1;
+    const from = this.#queue.cut;
+    if (tail.length < chunkBytes || to <= position) return false;
+    limiter.refused(to - from);
+    this.#skip({ from, to, bytes: to - from, reason: 'rate-limit' });
+    return true;
+  }
+
+  #skip(missing: Missing): void {
+    this.#queue.addMissing(missing);
+    this.#cutter = this.#newCutter(missing.to);
   }
 
   /** Behind the first newline at or after `offset`, where one is near. */
@@ -222,63 +256,11 @@ export class SegmentTail {
     const newline = this.file.read(offset, chunkBytes).indexOf(10);
     return newline < 0 ? offset : offset + newline + 1;
   }
-
-  #addLines(lines: readonly CutLine[]): void {
-    for (const line of lines) {
-      const end = line.end ?? this.#cut;
-      // Interwoven lines are admitted together: a block cannot end between them.
-      const interwoven = line.end === null || this.#units.at(-1)?.line?.end === null;
-      if (this.#limiter.admit(line.at, line.approx) || interwoven) {
-        const bytes = this.#redact(line.bytes);
-        this.#units.push({ line: bytes === line.bytes ? line : { ...line, bytes } });
-        this.#unitBytes += bytes.length + 1;
-      } else {
-        this.#addMissing({ from: this.#cut, to: end, lines: 1, bytes: end - this.#cut, reason: 'rate-limit' });
-      }
-      this.#cut = end;
-    }
-  }
-
-  #addMissing(missing: Missing): void {
-    const last = this.#units.at(-1)?.missing;
-    this.#cut = missing.to;
-    if (missing.to <= missing.from) return;
-    if (last === undefined || last.reason !== missing.reason || last.to !== missing.from) {
-      this.#units.push({ missing });
-      return;
-    }
-    const lines = last.lines === undefined || missing.lines === undefined ? {} : { lines: last.lines + missing.lines };
-    const bytes = last.bytes === undefined || missing.bytes === undefined ? {} : { bytes: last.bytes + missing.bytes };
-    this.#units[this.#units.length - 1] = { missing: { from: last.from, to: missing.to, reason: missing.reason, ...lines, ...bytes } };
-  }
-
-  #gap(missing: Missing, now: number): LogFrame {
-    this.#units.shift();
-    this.#framed = missing.to;
-    return { kind: 'gap', gap: { type: 'gap', segment: this.key, at: now, ...missing } };
-  }
-
-  #block(): LogFrame {
-    let count = 0;
-    let bytes = 0;
-    let to = this.#framed;
-    for (const [index, { line }] of this.#units.entries()) {
-      if (line === undefined || (count > 0 && bytes + line.bytes.length + 1 > blockRawBytesMax)) break;
-      bytes += line.bytes.length + 1;
-      if (line.end === null) continue;
-      count = index + 1;
-      to = line.end;
-    }
-    const lines = this.#units.splice(0, count).flatMap(({ line }) => line ?? []);
-    for (const line of lines) this.#unitBytes -= line.bytes.length + 1;
-    const block = packBlock(this.key, this.#framed, to, lines);
-    this.#framed = to;
-    return { kind: 'block', block };
-  }
 }
 
 function leadingZeros(chunk: Buffer): number {
-  if (chunk[0] !== 0) return 0;
-  const first = chunk.findIndex((byte) => byte !== 0);
-  return first < 0 ? chunk.length : first;
+  let zeros = 0;
+  while (chunk.length - zeros >= zeroBytesMin && chunk.subarray(zeros, zeros + zeroBytesMin).equals(zeroBlock)) zeros += zeroBytesMin;
+  while (zeros < chunk.length && chunk[zeros] === 0) zeros += 1;
+  return zeros;
 }

@@ -28,16 +28,15 @@ export class TimeMarks {
     if (this.#marks.length > marksMax) this.#marks = halve(this.#marks);
   }
 
-  /** The time of what ends at `offset`. */
-  of(offset: number, now: number): { at: number; approx: boolean } {
+  /** The time of what ends at `offset`, and how far it holds. */
+  of(offset: number, now: number): Mark {
     let [low, high] = [0, this.#marks.length];
     while (low < high) {
       const middle = (low + high) >>> 1;
       if ((this.#marks[middle]?.upTo ?? 0) >= offset) high = middle;
       else low = middle + 1;
     }
-    const mark = this.#marks[low];
-    return mark === undefined ? { at: now, approx: false } : { at: mark.at, approx: mark.approx };
+    return this.#marks[low] ?? { upTo: Infinity, at: now, approx: false };
   }
 
   /** What lies before `offset` will not be asked for again. */
