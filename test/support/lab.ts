@@ -35,6 +35,8 @@ export interface LabOptions {
   readonly directory?: string;
   /** Sections of the collector's configuration, as in its YAML: liveness, alerts, retention. The webhook is added to the sinks. */
   readonly collector?: { readonly alerts?: Readonly<Record<string, unknown>> } & Readonly<Record<string, unknown>>;
+  /** What executes the collector's process. */
+  readonly collectorThrough?: readonly string[];
 }
 
 export interface AgentOptions {
@@ -95,7 +97,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   mkdirSync(directory, { recursive: true });
   own(directory);
   const webhook = await startWebhook();
-  const lab = new ProcessLab(options.engineSocket, directory, await freePort(), webhook);
+  const lab = new ProcessLab(options, directory, await freePort(), webhook);
   try {
     await lab.startCollector(options.collector ?? {});
     return lab;
@@ -121,7 +123,7 @@ class ProcessLab implements Lab {
   #fleet: FleetClient | undefined;
   #disposed = false;
 
-  constructor(engineSocket: string, directory: string, port: number, webhook: Webhook) {
+  constructor({ collectorThrough = [], engineSocket }: LabOptions, directory: string, port: number, webhook: Webhook) {
     this.#engineSocket = engineSocket;
     this.directory = directory;
     this.webhook = webhook;
@@ -132,6 +134,7 @@ class ProcessLab implements Lab {
     this.collector = new Service({
       name: 'collector',
       args: [programs.collector, 'serve', '--config', join(directory, 'collector.yaml')],
+      through: collectorThrough,
       logFile: join(directory, 'collector.log'),
       isUp: async () => (await fetch(`${this.url}/healthz`).catch(() => null))?.ok === true,
     });
