@@ -154,7 +154,7 @@ class Agent {
     await this.#reporting?.control.close();
     await this.#reporting?.uplink?.stop(reason);
     this.#events.incidents.incidents.stop();
-    this.#workloads.shipper.close();
+    this.#workloads.closeLogs();
     this.#events.outbox.close();
   }
 

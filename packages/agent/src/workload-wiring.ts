@@ -20,6 +20,7 @@ import { ContainerLogs } from './logs/container-logs.ts';
 import { EarlierLogs } from './logs/earlier-logs.ts';
 import { FollowingShipper } from './logs/following-shipper.ts';
 import type { OutboxHistory } from './outbox/telling.ts';
+import { ContainerFiles } from './logs/origins/container-files.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { runRootOf } from './stages/run-files.ts';
@@ -58,6 +59,8 @@ export class WorkloadWiring {
   readonly #adopting = new Set<string>();
   readonly #containerSecrets: ContainerSecrets;
   readonly #containerLogs: ContainerLogs;
+  /** Null: there is no collector, and the files stay where they are. */
+  readonly #containerFiles: ContainerFiles | null;
   readonly #earlierLogs: EarlierLogs;
   readonly #metrics: WorkloadMetricsSampler;
   #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
@@ -84,6 +87,17 @@ export class WorkloadWiring {
       rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
     });
     this.#containerLogs = new ContainerLogs({ shipper: this.shipper, emit });
+    this.#containerFiles =
+      spec.collector === null
+        ? null
+        : new ContainerFiles({
+            shipper: this.shipper,
+            clock,
+            emit,
+            logger,
+            directory: join(stateDir, 'logs'),
+            patternsOf: (workload) => spec.workloads.find(({ name }) => name === workload)?.logs.files ?? [],
+          });
     const runRoot = runRootOf(stateDir);
     const runs = new ContainerRuns({ engine, clock, runRoot, logs: this.shipper });
     this.#earlierLogs = new EarlierLogs({ runRoot, shipper: this.shipper, runs, logger });
@@ -108,9 +122,20 @@ export class WorkloadWiring {
 
   /** The logs of what the engine has shown. `own`: those that carry our owner id; `all`: there are no others. */
   seen(own: readonly ContainerFacts[], all: boolean): void {
-    for (const facts of own) this.#containerLogs.seen(facts);
+    for (const facts of own) {
+      this.#containerLogs.seen(facts);
+      this.#containerFiles?.seen(facts);
+    }
+    if (!all) return;
+    this.#containerFiles?.keepOnly(new Set(own.map(({ id }) => id)));
     // What runs in the others may still write.
-    if (all) void this.#earlierLogs.observed(own);
+    void this.#earlierLogs.observed(own);
+  }
+
+  /** The end: nothing is read any more, how far it was is written down. */
+  closeLogs(): void {
+    this.#containerFiles?.close();
+    this.shipper.close();
   }
 
   /** Resolves when what must not be shown of these containers is known. Never rejects. */

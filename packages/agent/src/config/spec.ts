@@ -265,4 +265,6 @@ export interface RestartPolicy {
 export interface LogSpec {
   /** Per source. */
   readonly rateLimit: { readonly lines: number; readonly windowMs: number };
+  /** Absolute paths inside the container, with wildcards (logs/origins/path-pattern.ts). */
+  readonly files: readonly string[];
 }

@@ -1,4 +1,5 @@
 /** One entry of `workloads`. */
+import { parsePathPattern } from '../logs/origins/path-pattern.ts';
 import { withAutomaticChecks } from './automatic-checks.ts';
 import { liveChecks, readyChecks, dependency } from './checks.ts';
 import { command } from './commands.ts';
@@ -9,7 +10,7 @@ import { child, type Located } from './located.ts';
 import { defaultStepName, mount, setupItem } from './mounts.ts';
 import { fail, type Problem } from './problems.ts';
 import { restart } from './restart.ts';
-import { choice, duration, name, perWindow, text, trimSlashes } from './scalars.ts';
+import { choice, duration, name, perWindow, plain, text, trimSlashes } from './scalars.ts';
 import { whyNoSpare } from './spare.ts';
 import type { LogSpec, ProcessSpec, SetupItem, WorkloadSpec } from './spec.ts';
 
@@ -101,9 +102,19 @@ const processSpec: Reader<ProcessSpec> = object((fields) => {
 
 const logs: Reader<LogSpec> = object((fields) => {
   const rate = fields.optional('rate_limit', perWindow, undefined);
-  fields.refuse({ files: later, redact: later });
-  return () => ({ rateLimit: rate === undefined ? defaults.logs.rateLimit : { lines: rate.count, windowMs: rate.windowMs } });
+  const files = fields.optional('files', list(filePattern), defaults.logs.files);
+  fields.refuse({ redact: later });
+  return () => ({
+    files,
+    rateLimit: rate === undefined ? defaults.logs.rateLimit : { lines: rate.count, windowMs: rate.windowMs },
+  });
 });
+
+const filePattern: Reader<string> = (node) => {
+  const value = plain(node);
+  const pattern = parsePathPattern(value);
+  return typeof pattern === 'string' ? fail(node, pattern) : value;
+};
 
 /** Names that must be unique over all workloads. */
 export function workloadDuplicates(node: Located | undefined): readonly Problem[] {

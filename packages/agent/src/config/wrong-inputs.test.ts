@@ -345,7 +345,7 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
     '5:33: workloads[0].restart.process.preset: must be one of http-startup, slow-host, not "fast"',
   ],
   ['workload', 'restart: always', '5:14: workloads[0].restart: must be a map (key: value), not "always"'],
-  ['workload', 'logs: {files: [/a]}', '5:12: workloads[0].logs.files: not supported yet (not-supported-yet); remove it'],
+  ['workload', 'logs: {files: [a.log]}', '5:20: workloads[0].logs.files[0]: must be an absolute path inside the container'],
   ['workload', 'logs: {redact: [x]}', '5:12: workloads[0].logs.redact: not supported yet (not-supported-yet); remove it'],
   [
     'workload',

@@ -6,6 +6,7 @@
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import type { SegmentFile } from './log-shipper.ts';
 
 /** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
 export interface SavedPiece {
@@ -38,7 +39,8 @@ const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
 
 export class FollowedFile {
   readonly #path: string;
-  readonly #rotates: boolean;
+  readonly #foreign: SegmentFile['foreign'];
+  readonly rotates: boolean;
   #saved: readonly SavedPiece[];
   #pieces: Piece[] = [];
   /** Ends of holes whose size is a guess. */
@@ -46,10 +48,11 @@ export class FollowedFile {
   #certain = true;
   #incarnations = 0;
 
-  /** `rotates`: the file may be renamed to `<path>.1` and so on, and made anew. */
-  constructor(path: string, rotates: boolean, saved: readonly SavedPiece[]) {
+  /** One that `rotates` may be renamed to `<path>.1` and so on, and made anew. */
+  constructor({ path, format, foreign, rotates = format === 'json-file' }: Omit<SegmentFile, 'key'>, saved: readonly SavedPiece[]) {
     this.#path = path;
-    this.#rotates = rotates;
+    this.#foreign = foreign;
+    this.rotates = rotates;
     this.#saved = saved;
   }
 
@@ -74,7 +77,7 @@ export class FollowedFile {
 
   /** A descriptor for punching holes; only files that do not rotate have one. */
   get descriptor(): number | null {
-    return this.#rotates ? null : (this.#pieces[0]?.fd ?? null);
+    return this.rotates || this.#foreign !== undefined ? null : (this.#pieces[0]?.fd ?? null);
   }
 
   /** Bytes from `offset` on that only our open descriptors keep on the disk. */
@@ -90,14 +93,19 @@ export class FollowedFile {
     return held === undefined ? 0 : held.base + held.size;
   }
 
+  /** By us, behind what is delivered. */
+  get #mayBeFreed(): boolean {
+    return !this.rotates && this.#foreign === undefined;
+  }
+
   saved(): SavedPiece[] {
     if (!this.opened) return [...this.#saved];
     // The beginning of a run's file may be freed, and then reads as NUL bytes.
     return this.#pieces.map(({ inode, base, head }) => ({
       inode,
       base,
-      headBytes: this.#rotates ? head.bytes : 0,
-      headCrc: this.#rotates ? head.crc : 0,
+      headBytes: this.#mayBeFreed ? 0 : head.bytes,
+      headCrc: this.#mayBeFreed ? 0 : head.crc,
     }));
   }
 
@@ -110,7 +118,7 @@ export class FollowedFile {
     const current = this.#pieces.at(-1);
     if (current === undefined) return;
     this.#measure(current);
-    if (this.#rotates) this.#followRotation(current);
+    if (this.rotates) this.#followRotation(current);
   }
 
   /** At most `max` bytes at `offset`; empty when there are none (yet). */
@@ -150,20 +158,26 @@ export class FollowedFile {
   }
 
   #discover(committed: number): void {
-    const found = this.#rotates ? rotated(this.#path).flatMap((path) => openPiece(path) ?? []) : [openPiece(this.#path) ?? []].flat();
+    const found = this.rotates ? rotated(this.#path).flatMap((path) => openPiece(path) ?? []) : [this.#openOne() ?? []].flat();
     this.#certain = this.#saved.length > 0 || found.length <= 1;
-    const match = found.findIndex((piece) => this.#known(piece) !== null);
+    const match = found.findIndex((piece) => this.#known(piece, committed) !== null);
     const useful = match < 0 ? this.#withoutMemory(found, committed) : found.slice(match);
     for (const piece of found) if (!useful.includes(piece)) fs.closeSync(piece.fd);
     const [first] = useful;
     if (first === undefined) return;
-    let base = match < 0 ? this.#firstBase(found, useful, committed) : (this.#known(first) as number);
+    let base = match < 0 ? this.#firstBase(found, useful, committed) : (this.#known(first, committed) as number);
     for (const [index, piece] of useful.entries()) {
       this.#pieces.push({ ...piece, base, final: index < useful.length - 1 });
       base += piece.size;
     }
     this.#saved = [];
     this.#incarnations += 1;
+  }
+
+  #openOne(): Piece | null {
+    if (this.#foreign === undefined) return openPiece(this.#path);
+    const fd = this.#foreign.open();
+    return fd === null ? null : pieceOf(fd, this.#path);
   }
 
   /** Which files to read when none is remembered: all, unless the collector has some of them and nobody knows which. */
@@ -179,16 +193,21 @@ export class FollowedFile {
     return base;
   }
 
-  #known(piece: Piece): number | null {
+  #known(piece: Piece, committed: number): number | null {
     const same = this.#saved.find(
-      (saved) => saved.inode === piece.inode && saved.headBytes <= piece.size && headCrc(piece.fd, saved.headBytes) === saved.headCrc,
+      (saved) =>
+        saved.inode === piece.inode &&
+        saved.headBytes <= piece.size &&
+        // Shorter than what was delivered: truncated by its owner while nobody looked.
+        (this.#foreign === undefined || saved.base + piece.size >= committed) &&
+        headCrc(piece.fd, saved.headBytes) === saved.headCrc,
     );
     return same?.base ?? null;
   }
 
   #measure(piece: Piece): void {
     const stats = fs.fstatSync(piece.fd);
-    if (stats.size < piece.size) {
+    if (stats.size < piece.size || this.#beganAnew(piece, stats)) {
       this.#truncated(piece, stats);
       return;
     }
@@ -199,6 +218,12 @@ export class FollowedFile {
       piece.head = head(piece.fd, stats.size);
       this.#incarnations += 1;
     }
+  }
+
+  /** Truncated and longer again before anybody looked: what it begins with tells. Only others truncate files that are written to. */
+  #beganAnew(piece: Piece, stats: fs.Stats): boolean {
+    if (this.#foreign === undefined || (stats.size === piece.size && stats.mtimeMs === piece.mtimeMs)) return false;
+    return headCrc(piece.fd, piece.head.bytes) !== piece.head.crc;
   }
 
   /** The same inode begins anew (an engine with one log file, copy-truncate): what was not read is lost, how much nobody knows. */
@@ -255,15 +280,22 @@ function readDirectory(path: string): string[] {
 }
 
 function openPiece(path: string): Piece | null {
+  const fd = openFile(path);
+  return fd === null ? null : pieceOf(fd, path);
+}
+
+function openFile(path: string): number | null {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-  let fd: number;
   try {
     // The descriptor of a live process is a link by nature, and leads only to what that process has open already.
-    fd = fs.openSync(path, O_RDONLY | O_NONBLOCK | (liveDescriptor.test(path) ? 0 : O_NOFOLLOW));
+    return fs.openSync(path, O_RDONLY | O_NONBLOCK | (liveDescriptor.test(path) ? 0 : O_NOFOLLOW));
   } catch (error) {
     if (isAbsent(error)) return null;
     throw error;
   }
+}
+
+function pieceOf(fd: number, path: string): Piece {
   const stats = fs.fstatSync(fd);
   if (!stats.isFile()) {
     fs.closeSync(fd);

@@ -10,6 +10,13 @@ export interface SegmentFile {
   readonly path: string;
   /** raw: bytes as written by a run. json-file: the engine's container log, which rotates by renaming. */
   readonly format: 'raw' | 'json-file';
+  /** Default: a json-file does. */
+  readonly rotates?: boolean;
+  /** The file is somebody else's: never written to, and opened by this alone. `path` is then what messages say and inotify watches. */
+  readonly foreign?: {
+    /** A descriptor for reading, of a regular file; null: it is not there any more. Throws errno errors. */
+    open(): number | null;
+  };
 }
 
 export interface LogShipper {

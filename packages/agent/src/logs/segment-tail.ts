@@ -59,7 +59,7 @@ export class SegmentTail {
     this.source = source;
     this.key = source.key;
     this.id = segmentId(source.key);
-    this.file = new FollowedFile(source.path, source.format === 'json-file', position?.pieces ?? []);
+    this.file = new FollowedFile(source, position?.pieces ?? []);
     this.committed = position?.committed ?? 0;
     this.givenUp = position?.givenUp ?? 0;
     this.#queue = new FrameQueue(source.key, rateLimit, redact);

@@ -46,7 +46,7 @@ export class Space {
 
   #backlog(tail: SegmentTail): number {
     const safe = Math.max(this.#options.delivering ? tail.committed : 0, tail.givenUp);
-    if (tail.source.format === 'json-file') return tail.file.heldBytes(safe);
+    if (tail.file.rotates) return tail.file.heldBytes(safe);
     return Math.max(0, tail.file.end - safe);
   }
 
@@ -62,14 +62,14 @@ export class Space {
     this.#over = excess > (this.#over ? -this.#options.bytesMax / 2 : 0);
     for (const { tail, bytes } of backlogs) {
       if (excess <= 0) return;
-      excess -= tail.source.format === 'json-file' ? giveUpHeld(tail, bytes) : this.#giveUpRaw(tail, bytes, excess);
+      excess -= tail.file.rotates ? giveUpHeld(tail, bytes) : this.#giveUpRaw(tail, bytes, excess);
     }
   }
 
   #giveUpRaw(tail: SegmentTail, bytes: number, excess: number): number {
     const least = Math.min(stepBytes, this.#options.bytesMax / 4);
     const take = Math.min(Math.max(excess, least), bytes - keptTailBytes);
-    if (!this.#canPunch || take <= 0) return 0;
+    if ((!this.#canPunch && tail.source.foreign === undefined) || take <= 0) return 0;
     const from = tail.file.end - bytes;
     const to = Math.floor((from + take) / blockBytes) * blockBytes;
     tail.giveUp(to);
