@@ -6,9 +6,11 @@ import type { AddCommand, Cli } from './cli.ts';
 import { addActions } from './commands/actions.ts';
 import { addAlerts } from './commands/alerts.ts';
 import { addEvents } from './commands/events.ts';
+import { addExport } from './commands/export.ts';
 import { addHost } from './commands/host.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addIncidents } from './commands/incidents.ts';
+import { addSearch } from './commands/search.ts';
 import { addStatus } from './commands/status.ts';
 import { addTail } from './commands/tail.ts';
 import { addWait } from './commands/wait.ts';
@@ -16,7 +18,19 @@ import { resolveConnection, type ConnectionFlags } from './connection.ts';
 import { exitCodeOf, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
 
-const commands: readonly AddCommand[] = [addStatus, addHost, addEvents, addIncidents, addAlerts, addTail, addWait, addActions, addHosts];
+const commands: readonly AddCommand[] = [
+  addStatus,
+  addHost,
+  addEvents,
+  addIncidents,
+  addAlerts,
+  addTail,
+  addSearch,
+  addExport,
+  addWait,
+  addActions,
+  addHosts,
+];
 
 const environmentHelp = `
 Environment:

@@ -28,6 +28,8 @@ interface PlacedLine {
 
 /** How far to look into a neighbour for the rest of a record. A longer one comes in pieces. */
 const reachMax = recordLinesMax;
+/** While somebody watches, blocks have few lines. */
+const reachPiecesMax = 32;
 
 export class PieceDecoder {
   readonly #selection: LineSelection;
@@ -62,12 +64,8 @@ export class PieceDecoder {
   decode(piece: StoredLogPiece, first = 0, end = Infinity): PieceEntry[] {
     if (first >= Math.min(end, linesOf(piece))) return [];
     if (piece.kind === 'gap') return this.#inTime(piece.gap.at) ? [storedGap(piece)] : [];
-    let block: OpenBlock;
-    try {
-      block = openBlock(piece.block);
-    } catch {
-      return [damagedGap(piece)];
-    }
+    const block = opened(piece);
+    if (block === null) return [damagedGap(piece)];
     const own = { from: first, to: Math.min(end, block.lines) };
     return this.#windowed ? this.#windows(piece, block, own) : this.#lines(piece, block, own);
   }
@@ -111,9 +109,9 @@ export class PieceDecoder {
     const { linesBefore = 0, linesAfter = 0, multiline = false } = this.#selection;
     const reach = multiline ? reachMax : 0;
     const placed = [
-      ...this.#beside(this.#neighbours.before(piece), -(linesBefore + reach)),
+      ...this.#beside(piece, 'before', linesBefore + reach + (this.#recent === null ? 0 : linesAfter)),
       ...Array.from({ length: own.to }, (_, index) => ({ piece, block, index })),
-      ...(own.to < block.lines ? [] : this.#beside(this.#neighbours.after(piece), linesAfter + reach)),
+      ...(own.to < block.lines ? [] : this.#beside(piece, 'after', linesAfter + reach)),
     ];
     const ahead = placed.findIndex((line) => line.piece === piece);
     const found = windowsOf(
@@ -131,18 +129,22 @@ export class PieceDecoder {
     return entries;
   }
 
-  /** The first (from the end: -) so many lines of a neighbour. A damaged one has none; it will tell of itself. */
-  #beside(piece: BlockPiece | null, count: number): PlacedLine[] {
-    if (piece === null || count === 0) return [];
-    let block: OpenBlock;
-    try {
-      block = openBlock(piece.block);
-    } catch {
-      return [];
+  /** So many lines in front of a piece (behind it), as far as they are there. A damaged block has none; it will tell of itself. */
+  #beside(piece: BlockPiece, side: 'before' | 'after', count: number): PlacedLine[] {
+    const found: PlacedLine[][] = [];
+    let missing = count;
+    let next = piece;
+    for (let pieces = 0; missing > 0 && pieces < reachPiecesMax; pieces += 1) {
+      const beside = this.#neighbours[side](next);
+      const block = beside === null ? null : opened(beside);
+      if (beside === null || block === null) break;
+      const from = side === 'before' ? Math.max(0, block.lines - missing) : 0;
+      const lines = indices(Math.min(missing, block.lines), from).map((index) => ({ piece: beside, block, index }));
+      found.push(lines);
+      missing -= lines.length;
+      next = beside;
     }
-    const from = count < 0 ? Math.max(0, block.lines + count) : 0;
-    const to = count < 0 ? block.lines : Math.min(block.lines, count);
-    return Array.from({ length: to - from }, (_, index) => ({ piece, block, index: from + index }));
+    return side === 'before' ? found.toReversed().flat() : found.flat();
   }
 
   #show(
@@ -199,6 +201,14 @@ export class PieceDecoder {
 
 /** A fleet of thousands has no more of them that write at one time. */
 const segmentsMax = 20_000;
+
+function opened(piece: BlockPiece): OpenBlock | null {
+  try {
+    return openBlock(piece.block);
+  } catch {
+    return null;
+  }
+}
 
 const text = (block: OpenBlock, index: number): string => block.text.toString('utf8', block.start(index), block.end(index));
 const at = (placed: readonly PlacedLine[], index: number): number => placed[index]?.block.at(placed[index].index) ?? Number.NaN;

@@ -101,7 +101,9 @@ class Reader {
         const quoted = [...(this.#take(/(?:[^\\]|\\(?!E))*/y) ?? '')].map((text) => ({ text, fold }));
         this.#take(/\\E/y);
         const last = quoted.pop();
-        parts = [...parts, ...quoted, ...(last === undefined ? this.#quantified([null]) : this.#quantified([last]))];
+        // A quantifier behind nothing is that of what stands before it.
+        if (last === undefined) throw new Unknown();
+        parts = [...parts, ...quoted, ...this.#quantified([last])];
       } else parts = [...parts, ...this.#quantified([this.#atom(fold)])];
     }
     return { parts: several ? [null] : parts };
@@ -140,6 +142,10 @@ class Reader {
       case '+':
       case '?':
         throw new Unknown();
+      case '{':
+        // Behind `(?i)` a quantifier is that of what stands before it.
+        if (this.#take(/\d+(?:,\d*)?\}/y) !== undefined) throw new Unknown();
+        return { text: character, fold };
       default:
         return { text: character, fold };
     }

@@ -23,6 +23,7 @@ describe('words that an expression requires', () => {
     ['classes', '[[:alpha:]] worker []x] ', ['worker']],
     ['a word boundary lets letters outside of ASCII stand beside', String.raw`\bworker\b`, []],
     ['a named group', '(?P<name> worker )', ['worker']],
+    ['a quantifier behind flags is that of what stands before them', 'a(?i){0,2} worker ', []],
     ['what is unknown', String.raw`\012 worker `, []],
   ])('%s: %s', (_name, expression, words) => {
     RE2JS.compile(expression);

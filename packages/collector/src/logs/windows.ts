@@ -31,16 +31,26 @@ export interface WindowQuestion {
 export function windowsOf(lines: readonly string[], own: Range, inTime: (index: number) => boolean, question: WindowQuestion): Window[] {
   const { criteria, multiline, before, after } = question;
   const windows: Window[] = [];
-  for (const unit of unitsOf(lines, multiline)) {
-    if (unit.to <= own.from || unit.from >= own.to || !isWanted(lines, unit, own, inTime, criteria)) continue;
+  const units = unitsOf(lines, multiline);
+  const found = units.filter((unit) => isWanted(lines, unit, inTime, criteria));
+  const [first] = criteria;
+  for (const unit of found) {
+    // A record is asked about where a line of it answers the first criterion: blocks are searched for that one.
+    const mine = { from: Math.max(unit.from, own.from), to: Math.min(unit.to, own.to) };
+    if (!some(lines, mine, inTime, first)) continue;
     const from = Math.max(0, unit.from - before);
     const to = Math.min(lines.length, unit.to + after);
     const last = windows.at(-1);
-    if (last !== undefined && from <= last.to) {
-      windows[windows.length - 1] = { from: last.from, to: Math.max(last.to, to), wanted: [...last.wanted, unit] };
-    } else windows.push({ from, to, wanted: [unit] });
+    if (last !== undefined && from <= last.to) windows[windows.length - 1] = { from: last.from, to: Math.max(last.to, to), wanted: [] };
+    else windows.push({ from, to, wanted: [] });
   }
-  return windows;
+  return windows.map((window) => withWanted(window, found));
+}
+
+/** What else in a window is wanted, whoever has found it, and whole. */
+function withWanted({ from, to }: Window, found: readonly Range[]): Window {
+  const wanted = found.filter((unit) => unit.from < to && unit.to > from);
+  return { from: Math.min(from, wanted[0]?.from ?? from), to: Math.max(to, wanted.at(-1)?.to ?? to), wanted };
 }
 
 function unitsOf(lines: readonly string[], multiline: boolean): readonly Range[] {
@@ -49,18 +59,22 @@ function unitsOf(lines: readonly string[], multiline: boolean): readonly Range[]
   return starts.map((from, index) => ({ from, to: starts[index + 1] ?? lines.length }));
 }
 
-/** A record is asked about by the piece that holds a line of the first kind: others find it by the same rule. */
+/** Everything that is asked for stands somewhere in the record. */
 function isWanted(
   lines: readonly string[],
   unit: Range,
-  own: Range,
   inTime: (index: number) => boolean,
-  [first, ...rest]: WindowQuestion['criteria'],
+  criteria: WindowQuestion['criteria'],
 ): boolean {
-  const some = ({ from, to }: Range, matches: (line: string) => boolean): boolean => {
-    for (let index = from; index < to; index += 1) if (inTime(index) && matches(lines[index] ?? '')) return true;
-    return false;
-  };
-  const mine = { from: Math.max(unit.from, own.from), to: Math.min(unit.to, own.to) };
-  return some(mine, first?.matches ?? (() => true)) && rest.every(({ matches }) => some(unit, matches));
+  return some(lines, unit, inTime, undefined) && criteria.every((criterion) => some(lines, unit, inTime, criterion));
+}
+
+function some(
+  lines: readonly string[],
+  { from, to }: Range,
+  inTime: (index: number) => boolean,
+  criterion: Pick<Criterion, 'matches'> | undefined,
+): boolean {
+  for (let index = from; index < to; index += 1) if (inTime(index) && criterion?.matches(lines[index] ?? '') !== false) return true;
+  return false;
 }

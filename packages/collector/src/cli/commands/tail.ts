@@ -1,26 +1,29 @@
-import { StringDecoder } from 'node:string_decoder';
-import { InvalidArgumentError } from 'commander';
 import type { ApiLogEntry } from '@relight/shared/api';
-import { RelightError } from '@relight/shared/errors';
-import { hostLogs, logSourceSchema } from '@relight/shared/log-stream';
-import { suggest } from '@relight/shared/suggest';
-import { count, grep, selectors, target, timeBefore, type Target } from '../arguments.ts';
+import { hostLogs } from '@relight/shared/log-stream';
+import { count, target, timeBefore, type Target } from '../arguments.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
-import { unreachable, type ApiClient, type Query } from '../client.ts';
+import type { ApiClient, Query } from '../client.ts';
 import { follow, followNotices, parseData } from '../follow.ts';
 import { resumeFilter } from '../resume-filter.ts';
+import { storedLogs } from '../stored-logs.ts';
 import { logView } from '../view/log-view.ts';
+import { safeJson } from '../view/sanitize.ts';
+import {
+  addContext,
+  addSelection,
+  contextQuery,
+  selectionQuery,
+  wantsContext,
+  word,
+  type ContextOptions,
+  type SelectionOptions,
+} from './log-options.ts';
 
-interface TailOptions {
-  readonly host?: string;
-  readonly workload?: string;
-  readonly label?: string;
-  readonly source?: string;
+interface TailOptions extends SelectionOptions, ContextOptions {
   readonly lines?: number;
   readonly since?: string;
   readonly until?: string;
-  readonly grep?: string;
-  readonly previous?: true;
+  readonly word?: readonly string[];
   readonly follow: boolean;
   readonly timestamps?: true;
   readonly raw?: true;
@@ -31,19 +34,15 @@ const linesDefault = 100;
 
 export const addTail: AddCommand = (program, cli) => {
   const time = timeBefore(cli.io.clock.now());
-  program
+  const command = program
     .command('tail')
     .summary('the logs of all matching workloads, merged')
     .description('Follows the logs of all matching workloads in one terminal; gaps and container changes are visible.')
-    .argument('[target]', 'HOST or HOST/WORKLOAD, short for --host and --workload', target)
-    .option('--host <name>', 'only this host')
-    .option('--workload <name>', 'only this workload')
-    .option('--label <selector>', 'only hosts with these labels, like pool=v5e,zone!=us-west4-a (repeatable)', selectors)
-    .option('--source <source>', 'only this source: container, process, setup, mount, agent or file:NAME', source)
+    .argument('[target]', 'HOST or HOST/WORKLOAD, short for --host and --workload', target);
+  addContext(addSelection(command).option('--word <word>', 'only lines with this word, whole and in any case (repeatable)', word))
     .option('-n, --lines <count>', `begin with this many of the last lines (default: ${linesDefault}, or all with --since)`, count)
     .option('--since <time>', 'begin there: how long ago (10m) or an ISO-8601 time', time)
     .option('--until <time>', 'end there, and do not follow', time)
-    .option('--grep <regexp>', 'only lines that match (RE2 syntax)', grep)
     .option('--previous', 'of the container before the present one; does not follow')
     .option('--no-follow', 'print what is there and end')
     .option('-t, --timestamps', 'with the time of each line')
@@ -56,34 +55,31 @@ export const addTail: AddCommand = (program, cli) => {
         'relight tail tpu-v5e-0/ray-worker --source process -n 20',
         'relight tail --label pool=v5e --since 10m --grep "(?i)error" --no-follow',
         'relight tail --host tpu-v5e-0 --previous',
+        'relight tail --level error --multiline -n 20',
+        'relight tail --word oom -C 5 --since 1h --no-follow',
       ]),
     )
     .action((subject: Target | undefined, options: TailOptions) => tail(subject, options, cli));
 };
 
-function source(text: string): string {
-  if (logSourceSchema.safeParse(text).success) return text;
-  const near = suggest(text, ['container', 'process', 'setup', 'mount', 'agent', 'file:']);
-  throw new InvalidArgumentError(
-    `${near === undefined ? '' : `Did you mean ${near}? `}Allowed: container, process, setup, mount, agent, file:NAME.`,
-  );
-}
-
 async function tail(subject: Target | undefined, options: TailOptions, cli: Cli): Promise<void> {
-  if (subject !== undefined && (options.host !== undefined || options.workload !== undefined)) {
-    throw new RelightError('usage', 'give either HOST/WORKLOAD or --host and --workload, not both');
-  }
   const { io } = cli;
   const client = cli.client();
-  const view = logView({ color: io.color, timestamps: options.timestamps === true, raw: options.raw === true, now: () => io.clock.now() });
-  const text = options.json === true ? (entry: ApiLogEntry): string => `${JSON.stringify(entry)}\n` : view;
+  const view = logView({
+    color: io.color,
+    timestamps: options.timestamps === true,
+    raw: options.raw === true,
+    context: wantsContext(options),
+    now: () => io.clock.now(),
+  });
+  const text = options.json === true ? (entry: ApiLogEntry): string => `${safeJson(entry)}\n` : view;
   const query = tailQuery(subject, options);
   const following = options.follow && options.until === undefined && options.previous !== true;
   // Beside the stream: the first line waits for nothing.
   const hint = namesNothing(client, query).then((nothing) => {
     if (nothing) io.note(`relight: nothing that is known has this name or label${following ? '; waiting for it' : ''}`);
   });
-  const batches = following ? followed(client, query, cli) : history(client, query);
+  const batches = following ? followed(client, query, cli) : storedLogs(client, query);
   for await (const entries of batches) await io.write(entries.map(text).join(''));
   await hint;
 }
@@ -104,14 +100,11 @@ async function namesNothing(client: ApiClient, { host, workload, label }: Query)
 function tailQuery(subject: Target | undefined, options: TailOptions): Query {
   const linesWanted = options.lines ?? (options.since === undefined ? linesDefault : undefined);
   return {
-    host: subject?.host ?? options.host,
-    workload: subject?.workload ?? options.workload,
-    label: options.label,
-    source: options.source,
+    ...selectionQuery(subject, options),
+    ...contextQuery(options),
+    word: options.word,
     since: options.since,
     until: options.until,
-    grep: options.grep,
-    previous: options.previous,
     tail: linesWanted,
   };
 }
@@ -125,22 +118,4 @@ async function* followed(client: ApiClient, query: Query, { io }: Cli): AsyncGen
       .map((message) => parseData(message) as ApiLogEntry)
       .filter((entry) => fresh(entry, connection > 1));
   }
-}
-
-async function* history(client: ApiClient, query: Query): AsyncGenerator<readonly ApiLogEntry[]> {
-  const response = await client.stream('logs', query);
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  try {
-    for await (const piece of response) {
-      const lines = (rest + decoder.write(piece as Buffer)).split('\n');
-      rest = lines.pop() ?? '';
-      yield lines.filter((line) => line !== '').map((line) => JSON.parse(line) as ApiLogEntry);
-    }
-  } catch (thrown) {
-    throw thrown instanceof SyntaxError
-      ? new RelightError('protocol', `a log line is not JSON: ${thrown.message}`)
-      : unreachable(client.url, thrown);
-  }
-  if (rest !== '') yield [JSON.parse(rest) as ApiLogEntry];
 }

@@ -1,5 +1,7 @@
 /** Lines of many streams in one terminal: who wrote it, what is missing, and where a container or process began anew. */
 import type { ApiLogEntry } from '@relight/shared/api';
+import { gapText } from '../../logs/entry-text.ts';
+import type { LogLevel } from '../../logs/level.ts';
 import type { Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { clockTime } from './time-text.ts';
@@ -10,6 +12,10 @@ export interface LogViewOptions {
   readonly timestamps: boolean;
   /** Pass other people's control sequences on to the terminal. */
   readonly raw: boolean;
+  /** Show where a container or process began anew: only where the entries come in order. Default: true. */
+  readonly markers?: boolean;
+  /** Entries are shown with what stands around them: `--` where something of their stream was left out. */
+  readonly context?: boolean;
   readonly now: () => number;
 }
 
@@ -19,10 +25,18 @@ export type LogView = (entry: ApiLogEntry) => string;
 /** Sources in which a new run is a new start of the same thing. Each step of setup is a run of its own. */
 const restartable: ReadonlySet<string> = new Set(['process', 'container']);
 
-export function logView({ color, timestamps, raw, now }: LogViewOptions): LogView {
+export function logView({ color, timestamps, raw, markers: marked = true, context = false, now }: LogViewOptions): LogView {
   const generations = new Map<string, number>();
   const runs = new Map<string, string>();
   let width = 0;
+  let lastStream: string | null = null;
+
+  /** As grep does between groups of lines that are not neighbours. */
+  const separator = (entry: ApiLogEntry, stream: string): string => {
+    const apart = lastStream !== null && (lastStream !== stream || ('apart' in entry && entry.apart === true));
+    lastStream = stream;
+    return context && apart ? `${color.dim('--')}\n` : '';
+  };
 
   /** A line for each thing that began anew since the last entry of its kind. */
   const markers = (entry: ApiLogEntry, subject: string): string => {
@@ -46,25 +60,33 @@ export function logView({ color, timestamps, raw, now }: LogViewOptions): LogVie
     const subject = sanitize(`${entry.host}/${entry.workload}`);
     const name = `${subject} ${sanitize(entry.source)}`;
     width = Math.max(width, name.length);
-    const prefix = `${streamColor(color, subject)(name.padEnd(width))} ${color.dim('|')} `;
-    const marked = markers(entry, subject);
-    if ('gap' in entry) return `${marked}${prefix}${color.yellow(`--- gap: ${gapText(entry.gap)} ---`)}\n`;
+    const isContext = 'context' in entry && entry.context === true;
+    const prefix = `${streamColor(color, subject)(name.padEnd(width))} ${color.dim(isContext ? '-' : '|')} `;
+    const before = separator(entry, `${name} ${entry.generation} ${entry.run}`) + (marked ? markers(entry, subject) : '');
+    if ('gap' in entry) return `${before}${prefix}${color.yellow(`--- ${gapText(entry.gap)} ---`)}\n`;
     const time = timestamps ? `${color.dim(`${clockTime(entry.at, now())}${entry.atApprox === true ? '~' : ' '}`)} ` : '';
-    const line = raw ? entry.line : sanitize(entry.line);
+    const paint = isContext ? color.dim : paintLevel(color, entry.level);
+    const lines = entry.lines === undefined ? [entry.line] : entry.line.split('\n');
+    const text = lines.map((line) => (raw ? line : paint(sanitize(line)))).join(`\n${' '.repeat(width)} ${color.dim('|')} `);
     const cut = entry.truncated === true ? color.yellow(' [cut]') : '';
-    return `${marked}${prefix}${time}${line}${cut}\n`;
+    return `${before}${prefix}${time}${text}${cut}\n`;
   };
 }
 
-function gapText(gap: {
-  readonly from: number;
-  readonly to: number;
-  readonly lines?: number;
-  readonly bytes?: number;
-  readonly reason: string;
-}): string {
-  const lines = gap.lines === undefined ? '' : `${gap.lines} lines, `;
-  return `${lines}${gap.bytes ?? gap.to - gap.from} bytes (${sanitize(gap.reason)})`;
+/** Only what needs somebody's eye, and what nobody needs. */
+function paintLevel(color: Colors, level: LogLevel | undefined): (text: string) => string {
+  switch (level) {
+    case 'critical':
+      return (text) => color.bold(color.red(text));
+    case 'error':
+      return color.red;
+    case 'warning':
+      return color.yellow;
+    case 'debug':
+      return color.dim;
+    default:
+      return String;
+  }
 }
 
 /** The same stream has the same colour in every terminal and after every restart: FNV-1a of its name. */

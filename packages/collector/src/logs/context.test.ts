@@ -1,0 +1,217 @@
+/** What is shown around lines that are wanted, wherever blocks are cut: as if the log were one file. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ApiLogEntry } from '@relight/shared/api';
+import { packBlock } from '@relight/shared/log-block';
+import { epoch } from '../../../../test/support/fleet-records.ts';
+import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { PieceDecoder } from './decode.ts';
+import { lastEntries, readBackwards, readLogs } from './read.ts';
+import type { LogQuestion } from './selection.ts';
+
+const beginning = { done: 0, partly: [] };
+
+/** Writes lines of one segment a host, in blocks as they are given; null is a gap. */
+class Log {
+  readonly store = new MemoryStore();
+  readonly #ends = new Map<string, number>();
+  #at = epoch;
+
+  async write(host: string, blocks: readonly (readonly string[] | null)[]): Promise<this> {
+    const segment = { workload: 'w', generation: 1, source: 'process', run: '1' };
+    for (const lines of blocks) {
+      const from = this.#ends.get(host) ?? 0;
+      let to = from;
+      const raw = (lines ?? []).map((text) => {
+        const line = {
+          offset: to,
+          at: (this.#at += 1),
+          approx: false,
+          stream: 'stdout' as const,
+          bytes: Buffer.from(text),
+          truncated: false,
+        };
+        to += line.bytes.length + 1;
+        return line;
+      });
+      if (lines === null) to += 10;
+      this.#ends.set(host, to);
+      if (lines === null)
+        await this.store.commitGap(host, host, { type: 'gap', segment, from, to, reason: 'rotated', at: this.#at }, this.#at);
+      else await this.store.commitBlock(host, host, packBlock(segment, from, to, raw), this.#at);
+    }
+    return this;
+  }
+
+  async forwards(question: LogQuestion): Promise<ApiLogEntry[]> {
+    const found: ApiLogEntry[] = [];
+    for await (const { entries } of readLogs(this.store, question, { from: beginning, upTo: Infinity })) found.push(...entries);
+    return found;
+  }
+  async backwards(question: LogQuestion): Promise<ApiLogEntry[]> {
+    const found: ApiLogEntry[] = [];
+    for await (const entries of readBackwards(this.store, question, { upTo: Infinity })) found.push(...entries);
+    return found;
+  }
+  live(question: LogQuestion): ApiLogEntry[] {
+    const decoder = new PieceDecoder(question, 'live');
+    return this.store.pieceRows.flatMap((piece) => decoder.decode(piece).map(({ entry }) => entry));
+  }
+}
+
+/** `=x` wanted, `-x` context, `--` where something was left out. */
+function shown(entries: readonly ApiLogEntry[]): string[] {
+  return entries.flatMap((entry) => {
+    if ('gap' in entry) return ['gap'];
+    return [...(entry.apart === true ? ['--'] : []), `${entry.context === true ? '-' : '='}${entry.line}`];
+  });
+}
+
+/** What grep -A -B would show of one file. */
+function grep(lines: readonly string[], wanted: (line: string) => boolean, before: number, after: number): string[] {
+  const out: string[] = [];
+  let last = -1;
+  for (const [index, line] of lines.entries()) {
+    const near = lines.slice(Math.max(0, index - after), index + before + 1).some(wanted);
+    if (!near) continue;
+    if (last !== index - 1 || out.length === 0) out.push('--');
+    last = index;
+    out.push(`${wanted(line) ? '=' : '-'}${line}`);
+  }
+  return out;
+}
+
+test('lines around a match, over the ends of blocks', async () => {
+  const log = await new Log().write('a', [['1', '2'], ['3'], ['hit', '5'], ['6', '7', '8', 'hit'], ['10']]);
+  const question = { grep: 'hit', linesBefore: 2, linesAfter: 1 };
+  expect(shown(await log.forwards(question))).toEqual(['--', '-2', '-3', '=hit', '-5', '--', '-7', '-8', '=hit', '-10']);
+  expect(shown(await lastEntries(log.store, question, { upTo: Infinity, limit: 3 }))).toEqual(['-8', '=hit', '-10']);
+});
+
+test('groups of several hosts come one behind the other, gaps stay visible', async () => {
+  const log = new Log();
+  for (let i = 0; i < 3; i += 1) {
+    await log.write('a', [['x', `hit a${i}`, 'y']]);
+    await log.write('b', [['x', `hit b${i}`, 'y']]);
+  }
+  await log.write('a', [null, ['hit after']]);
+  const entries = await log.forwards({ grep: 'hit', linesBefore: 1, linesAfter: 1 });
+  const group = (name: string): string[] => ['-x', `=hit ${name}`, '-y'];
+  // What follows without a hole is not apart; blocks of another host stand between.
+  expect(shown(entries).filter((text) => text !== '--')).toEqual([
+    ...group('a0'),
+    ...group('b0'),
+    ...group('a1'),
+    ...group('b1'),
+    ...group('a2'),
+    ...group('b2'),
+    'gap',
+    '=hit after',
+  ]);
+});
+
+describe('as grep on one file', () => {
+  const line = fc.constantFrom('hit', 'miss', 'other');
+  const blocks = fc.array(fc.array(line, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 8 });
+  const around = fc.integer({ min: 0, max: 4 });
+
+  test('forwards, backwards and live', async () => {
+    await fc.assert(
+      fc.asyncProperty(blocks, around, around, async (cut, before, after) => {
+        const numbered = cut.map((lines, block) => lines.map((text, index) => `${text} ${block}.${index}`));
+        const log = await new Log().write('a', numbered);
+        const question = { grep: '^hit', linesBefore: before, linesAfter: after };
+        const expected = grep(numbered.flat(), (text) => text.startsWith('hit'), before, after).filter((text) => text !== '--');
+        const withoutMarks = (entries: readonly ApiLogEntry[]): string[] => shown(entries).filter((text) => text !== '--');
+        expect(withoutMarks(await log.forwards(question))).toEqual(expected);
+        expect(withoutMarks(await lastEntries(log.store, question, { upTo: Infinity, limit: 1_000 }))).toEqual(expected);
+        expect(withoutMarks(await log.backwards(question)).toSorted()).toEqual(expected.toSorted());
+        expect(withoutMarks(log.live(question))).toEqual(expected);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('marks what was left out in between', async () => {
+    await fc.assert(
+      fc.asyncProperty(blocks, fc.integer({ min: 1, max: 3 }), async (cut, size) => {
+        const numbered = cut.map((lines, block) => lines.map((text, index) => `${text} ${block}.${index}`));
+        const log = await new Log().write('a', numbered);
+        const expected = grep(numbered.flat(), (text) => text.startsWith('hit'), size, size);
+        expect(shown(await log.forwards({ grep: '^hit', linesBefore: size, linesAfter: size }))).toEqual(expected);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+const traceback = ['Traceback (most recent call last):', '  File "x.py", line 1, in f', '    g()', 'ValueError: bad shape'];
+
+describe('records', () => {
+  test('wherever blocks are cut, a traceback is one entry: forwards and backwards', async () => {
+    const lines = ['INFO up', 'ERROR:root:step failed', ...traceback, 'INFO on', '  indented', 'INFO end'];
+    const whole = ['INFO up', ['ERROR:root:step failed', ...traceback].join('\n'), 'INFO on\n  indented', 'INFO end'];
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(fc.integer({ min: 1, max: lines.length - 1 })), async (cuts) => {
+        const edges = [0, ...cuts.toSorted((a, b) => a - b), lines.length];
+        const log = await new Log().write(
+          'a',
+          edges.slice(1).map((end, index) => lines.slice(edges[index], end)),
+        );
+        const texts = (entries: readonly ApiLogEntry[]): string[] => entries.map((entry) => ('gap' in entry ? 'gap' : entry.line));
+        expect(texts(await log.forwards({ multiline: true }))).toEqual(whole);
+        expect(texts(await lastEntries(log.store, { multiline: true }, { upTo: Infinity, limit: 100 }))).toEqual(whole);
+        expect(texts(await log.forwards({ multiline: true, grep: 'bad shape' }))).toEqual([whole[1]]);
+        expect(texts(await log.forwards({ multiline: true, level: 'error', words: ['shape'] }))).toEqual([whole[1]]);
+      }),
+    );
+  });
+
+  test('every line once, whatever the blocks', async () => {
+    const line = fc.constantFrom(...traceback, 'INFO x', '', '  y', 'During handling of the above exception, another exception occurred:');
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(line, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 }), async (blocks) => {
+        const log = await new Log().write('a', blocks);
+        const lines = (entries: readonly ApiLogEntry[]): string[] =>
+          entries.flatMap((entry) => ('gap' in entry ? [] : entry.line.split('\n')));
+        expect(lines(await log.forwards({ multiline: true }))).toEqual(blocks.flat());
+        expect(lines(await lastEntries(log.store, { multiline: true }, { upTo: Infinity, limit: 1_000 }))).toEqual(blocks.flat());
+        expect(lines(log.live({ multiline: true }))).toEqual(blocks.flat());
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+test('levels: what says that it is serious enough', async () => {
+  const log = await new Log().write('a', [['DEBUG a', 'INFO b', 'plain'], ['WARNING c', 'ERROR d'], ['{"level":"fatal"}']]);
+  const found = async (level: 'debug' | 'warning' | 'critical'): Promise<string[]> => shown(await log.forwards({ level }));
+  expect(await found('debug')).toEqual(['=DEBUG a', '=INFO b', '=WARNING c', '=ERROR d', '={"level":"fatal"}']);
+  expect(await found('warning')).toEqual(['=WARNING c', '=ERROR d', '={"level":"fatal"}']);
+  expect(await found('critical')).toEqual(['={"level":"fatal"}']);
+  expect((await log.forwards({ words: ['d'] }))[0]).toMatchObject({ level: 'error' });
+});
+
+test('words and expressions are found in the bytes as in the lines', async () => {
+  const letter = fc.constantFrom('a', 'B', 'é', '日', '_', ' ', '1', '.', '\ufffd');
+  const text = fc.array(letter, { maxLength: 8 }).map((letters) => letters.join(''));
+  const bytes = fc.oneof(
+    text,
+    text.map((one) => Buffer.from(one, 'latin1').toString('latin1')),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(bytes, { minLength: 1, maxLength: 12 }), text, async (lines, word) => {
+      fc.pre(/\S/.test(word));
+      const log = await new Log().write('a', [lines]);
+      const letters = word.replaceAll('.', String.raw`\.`).replaceAll(/[aB]/g, (c) => `[${c.toLowerCase()}${c.toUpperCase()}]`);
+      const plain = new RegExp(`(?<![0-9A-Za-z_\\u0080-\\uffff])${letters}(?![0-9A-Za-z_\\u0080-\\uffff])`);
+      const token = /[0-9A-Za-z_\u0080-\uffff]/;
+      if (token.test(word[0] ?? '') && token.test(word.at(-1) ?? '')) {
+        expect(shown(await log.forwards({ words: [word] }))).toEqual(lines.filter((one) => plain.test(one)).map((one) => `=${one}`));
+      }
+      const quoted = word.replaceAll('.', String.raw`\.`);
+      expect(shown(await log.forwards({ grep: quoted }))).toEqual(lines.filter((one) => one.includes(word)).map((one) => `=${one}`));
+    }),
+    { numRuns: 500 },
+  );
+});
