@@ -13,6 +13,7 @@ import type { AdmissionLimits } from './ingest/admission.ts';
 import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
+import { LogDamageBook } from './ingest/log-damage.ts';
 import { StoreHealth } from './ingest/store-health.ts';
 import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
@@ -48,14 +49,17 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const warn = (message: string, error: RelightError): void => {
     if (error.code !== 'store-failed' || health.trouble() === null) log(message, error);
   };
+  const damage = new LogDamageBook({ clock, warn: log });
   const opened = await openStore({
     dataDir: config.dataDir,
     clock,
+    onLogDamage: (found) => damage.found(found),
     onBackgroundError: (error) => warn('a stamp could not be written', error),
     ...(onFatal === undefined ? {} : { onWriterDeath: onFatal }),
   });
   const store = health.watch(options.wrapStore?.(opened) ?? opened);
   const bus = new Bus();
+  damage.tellTo(store, (event) => bus.publish('events', [event]));
   const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, warn });
   const { heartbeatMs } = config.liveness;
   const counters = new IngestCounters();
@@ -80,7 +84,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     return { status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 };
   });
   const logs = readerPool(config.dataDir);
-  registerApi(app, { store, bus, fleet, clock, version, logs, metrics: () => gateway.metrics() });
+  registerApi(app, { store, bus, fleet, clock, version, logs, metrics: () => [...gateway.metrics(), ...damage.families()] });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });

@@ -11,7 +11,8 @@ import { readConfig } from '../config.ts';
 import { openForReading, openForWriting } from '../store/database.ts';
 import { eventReads } from '../store/events-store.ts';
 import { hostReads } from '../store/hosts-store.ts';
-import { logReads } from '../store/logs/tables.ts';
+import { openLogReader } from '../store/logs/reader.ts';
+import type { StoredLogPiece } from '../store/store.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import { tokenWrites } from '../store/token-store.ts';
 import { AgentClient } from './agent-client.ts';
@@ -54,6 +55,14 @@ function read<T>(use: (db: ReturnType<typeof openForReading>) => T): T {
     return use(db);
   } finally {
     db.close();
+  }
+}
+function storedPieces(): readonly StoredLogPiece[] {
+  const logs = openLogReader(dataDir);
+  try {
+    return logs.logPieces({}, { limit: 10 });
+  } finally {
+    logs.close();
   }
 }
 const storedHost = (name: string) =>
@@ -194,7 +203,21 @@ describe('the protocol', () => {
       [8, false],
       [20, false],
     ]);
-    expect(read((db) => logReads(db).logPieces({}, { limit: 10 })).map(({ kind }) => kind)).toEqual(['block', 'block', 'gap']);
+    expect(storedPieces().map(({ kind }) => kind)).toEqual(['block', 'block', 'gap']);
+  });
+
+  it('takes no block that came damaged, and takes it when it comes whole', async () => {
+    const client = dial();
+    await client.hello();
+    const { header, body } = block(0, 'one');
+    const broken = Uint8Array.from(body, (byte, index) => (index === 9 ? byte ^ 1 : byte));
+    client.sendBlock({ header, body: broken });
+    expect(await client.end()).toMatchObject({ code: 4400, reason: expect.stringMatching(/log block 0–4: the checksum is wrong/) });
+    const again = dial();
+    expect(await again.hello({ segments: [segment] })).toMatchObject({ segments: [{ offset: 0 }] });
+    again.sendBlock(block(0, 'one'));
+    expect(await again.next('ack')).toMatchObject({ segments: [{ offset: 4, rewind: false }] });
+    expect(storedPieces()).toHaveLength(1);
   });
 
   it.each([

@@ -8,7 +8,7 @@
  */
 import type { Clock } from '@relight/shared/clock';
 import { errorMessage, type RelightError } from '@relight/shared/errors';
-import { decodeBlock, type Block } from '@relight/shared/log-block';
+import { decodeBlock, verifyBlock, type Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import {
@@ -92,6 +92,13 @@ type Events = Extract<AgentMessage, { type: 'events' }>;
 type IncidentPiece = Extract<AgentMessage, { type: 'incident' }> | IncidentEvidence;
 const segmentOf = (piece: Piece): SegmentKey => ('block' in piece ? piece.block.header.segment : piece.gap.segment);
 
+/** What came damaged is never committed: the agent cuts it anew when it is back. */
+function soundBlock(data: Buffer): Block {
+  const block = decodeBlock(data);
+  verifyBlock(block);
+  return block;
+}
+
 export class Session {
   readonly id: string;
   readonly token: TokenRecord;
@@ -173,7 +180,7 @@ export class Session {
     if (this.#state === 'closed') return;
     this.#readAt = this.#deps.clock.monotonic();
     try {
-      if (binary) this.#receivePiece({ block: decodeBlock(data) });
+      if (binary) this.#receivePiece({ block: soundBlock(data) });
       else {
         const message = parseMessage(agentMessageSchema, data.toString('utf8'));
         if (message !== null) this.#receiveMessage(message);

@@ -1,14 +1,15 @@
 /**
  * The victim of crash.test.ts: commits events and log pieces as fast as it can, several at once, and prints what was
- * acknowledged, one line each, until it is killed.
+ * acknowledged, one line each, until it is killed. Arguments: data directory, agent id, pieces in a log file at the most.
  */
 import { systemClock } from '@relight/shared/clock';
 import { packBlock } from '@relight/shared/log-block';
 import { writeSync } from 'node:fs';
 import { openStore } from './sqlite-store.ts';
 
-const [dataDir = '', agentId = ''] = process.argv.slice(2);
-const store = await openStore({ dataDir, clock: systemClock });
+const [dataDir = '', agentId = '', filePieces = '200000'] = process.argv.slice(2);
+const logFileLimits = { fileBytesMax: 2 ** 30, filePiecesMax: Number(filePieces) };
+const store = await openStore({ dataDir, clock: systemClock, logFileLimits });
 const say = (line: string): void => void writeSync(1, `${line}\n`);
 const segment = { workload: 'w', generation: 1, source: 'process', run: 'r' };
 

@@ -9,17 +9,19 @@ import { createInterface } from 'node:readline';
 import { afterAll, expect, it } from 'vitest';
 import { openForReading } from './database.ts';
 import { eventReads } from './events-store.ts';
-import { logReads } from './logs/tables.ts';
+import { openLogReader } from './logs/reader.ts';
 
-const dataDir = mkdtempSync(join(tmpdir(), 'relight-crash-'));
-afterAll(() => rmSync(dataDir, { recursive: true }));
+const directories: string[] = [];
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true });
+});
 
 const agentId = 'agent';
 const segment = { workload: 'w', generation: 1, source: 'process', run: 'r' };
 
 /** Lets a writer work until it has been acknowledged `commits` times, kills it with -9, returns the highest it was promised. */
-async function crash(commits: number): Promise<{ seq: number; offset: number }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash-writer.ts'), dataDir, agentId], {
+async function crash(dataDir: string, filePieces: number, commits: number): Promise<{ seq: number; offset: number }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'crash-writer.ts'), dataDir, agentId, String(filePieces)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const promised = { seq: 0, offset: 0 };
@@ -36,21 +38,33 @@ async function crash(commits: number): Promise<{ seq: number; offset: number }> 
   return promised;
 }
 
-it('keeps what it acknowledged, once, however often it is killed', async () => {
-  const random = fc.sample(fc.integer({ min: 1, max: 300 }), 6);
-  let promised = { seq: 0, offset: 0 };
-  for (const commits of random) {
-    const now = await crash(commits);
-    promised = { seq: Math.max(promised.seq, now.seq), offset: Math.max(promised.offset, now.offset) };
-    const db = openForReading(dataDir);
-    const seq = eventReads(db).lastEventSeq(agentId, 'e');
-    const offset = logReads(db).committedOffset(agentId, segment);
-    const stored = eventReads(db).events({ limit: 1_000_000 });
-    const pieces = logReads(db).logPieces({}, { limit: 1_000_000 });
-    db.close();
-    expect({ random, kept: seq >= promised.seq && offset >= promised.offset }).toEqual({ random, kept: true });
-    expect(stored.map(({ message }) => Number(message))).toEqual(Array.from({ length: seq }, (_, index) => index + 1));
-    const offsets = pieces.map((piece) => (piece.kind === 'block' ? unpackBlock(piece.block)[0]?.offset : -1));
-    expect(offsets).toEqual(Array.from({ length: offset / 1_000 }, (_, index) => index * 1_000));
-  }
-}, 60_000);
+const cases: readonly (readonly [string, number])[] = [
+  ['in one log file', 200_000],
+  ['while it begins a new log file with nearly every commit', 2],
+];
+it.each(cases)(
+  'keeps what it acknowledged, once, however often it is killed: %s',
+  async (_, filePieces) => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'relight-crash-'));
+    directories.push(dataDir);
+    const random = fc.sample(fc.integer({ min: 1, max: 300 }), 6);
+    let promised = { seq: 0, offset: 0 };
+    for (const commits of random) {
+      const now = await crash(dataDir, filePieces, commits);
+      promised = { seq: Math.max(promised.seq, now.seq), offset: Math.max(promised.offset, now.offset) };
+      const db = openForReading(dataDir);
+      const seq = eventReads(db).lastEventSeq(agentId, 'e');
+      const logs = openLogReader(dataDir);
+      const offset = logs.committedOffset(agentId, segment);
+      const stored = eventReads(db).events({ limit: 1_000_000 });
+      const pieces = logs.logPieces({}, { limit: 1_000_000 });
+      logs.close();
+      db.close();
+      expect({ random, kept: seq >= promised.seq && offset >= promised.offset }).toEqual({ random, kept: true });
+      expect(stored.map(({ message }) => Number(message))).toEqual(Array.from({ length: seq }, (_, index) => index + 1));
+      const offsets = pieces.map((piece) => (piece.kind === 'block' ? unpackBlock(piece.block)[0]?.offset : -1));
+      expect(offsets).toEqual(Array.from({ length: offset / 1_000 }, (_, index) => index * 1_000));
+    }
+  },
+  60_000,
+);

@@ -7,14 +7,17 @@ import { copyFileSync, constants } from 'node:fs';
 import { RelightError } from '@relight/shared/errors';
 import { initial } from './migrations/0001-initial.ts';
 import { incidents } from './migrations/0002-incidents.ts';
+import { logFiles } from './migrations/0003-log-files.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without holes. */
   readonly version: number;
   readonly sql: string;
+  /** Before `sql`, outside of its transaction: it may be interrupted and is done again then. */
+  readonly prepare?: (db: Database, now: number) => void;
 }
 
-export const migrations: readonly Migration[] = [initial, incidents];
+export const migrations: readonly Migration[] = [initial, incidents, logFiles];
 
 /** The version of the schema, 0 for an empty database. */
 export function schemaVersion(db: Database): number {
@@ -41,6 +44,7 @@ export function migrate(db: Database, now: number, steps: readonly Migration[] =
   db.exec('CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT');
   const record = db.prepare('INSERT INTO migrations (version, at) VALUES (?, ?)');
   for (const step of missing) {
+    step.prepare?.(db, now);
     db.transaction(() => {
       db.exec(step.sql);
       record.run(step.version, now);

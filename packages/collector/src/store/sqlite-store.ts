@@ -7,6 +7,7 @@ import { lockDataDir, openForReading, openForWriting } from './database.ts';
 import { eventReads } from './events-store.ts';
 import { hostReads } from './hosts-store.ts';
 import { incidentReads } from './incident-store.ts';
+import type { LogDamage, LogFileLimits } from './logs/log-writer.ts';
 import { openLogReader } from './logs/reader.ts';
 import { migrate } from './migrate.ts';
 import { notificationReads } from './notification-store.ts';
@@ -21,6 +22,9 @@ export interface StoreOptions {
   readonly onBackgroundError?: (error: RelightError) => void;
   /** The writing thread has ended by itself: every write fails from now on. */
   readonly onWriterDeath?: (error: RelightError) => void;
+  /** A log file is damaged: what was in it cannot be read, everything else can. */
+  readonly onLogDamage?: (damage: LogDamage) => void;
+  readonly logFileLimits?: LogFileLimits;
 }
 
 export interface SqliteStore extends Store {
@@ -43,7 +47,11 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
     } finally {
       db.close();
     }
-    const writer = await WriterClient.start(options.dataDir, (error) => options.onWriterDeath?.(error));
+    const events = {
+      onDeath: (error: RelightError) => options.onWriterDeath?.(error),
+      onLogDamage: (damage: LogDamage) => options.onLogDamage?.(damage),
+    };
+    const writer = await WriterClient.start(options.dataDir, events, options.logFileLimits);
     return createStore(options, openForReading(options.dataDir), writer, lock);
   } catch (error) {
     lock.release();
@@ -53,7 +61,7 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
 
 function createStore(options: StoreOptions, db: Database, writer: WriterClient, lock: { release(): void }): SqliteStore {
   const { clock } = options;
-  const logs = openLogReader(options.dataDir);
+  const logs = openLogReader(options.dataDir, { onDamage: (file, { message }) => options.onLogDamage?.({ file, message }) });
   const reads = {
     ...hostReads(db),
     ...eventReads(db),
@@ -92,12 +100,13 @@ function createStore(options: StoreOptions, db: Database, writer: WriterClient, 
     async prune(limits) {
       const removed = { events: 0, pieces: 0 };
       for (;;) {
-        const slice = await writer.call('pruneSlice', [limits]);
-        removed.events += slice.events;
-        removed.pieces += slice.pieces;
-        if (slice.events + slice.pieces === 0) break;
+        const events = await writer.call('pruneEvents', [limits]);
+        const pieces = await writer.call('pruneLogs', [limits]);
+        removed.events += events;
+        removed.pieces += pieces;
+        if (events + pieces === 0) break;
       }
-      await writer.call('pruneMarks', [limits]);
+      await Promise.all([writer.call('pruneRest', [limits]), writer.call('pruneLogMarks', [limits])]);
       return removed;
     },
     async close() {

@@ -1,8 +1,17 @@
 /** This side of the writing thread: every command becomes a promise that resolves after its durable commit. */
 import { Worker } from 'node:worker_threads';
 import { RelightError } from '@relight/shared/errors';
-import type { WriterData, WriterRequest } from './writer-worker.ts';
-import type { Outcome, Writes } from './writes.ts';
+import type { Outcome } from './group-commit.ts';
+import type { LogDamage, LogFileLimits } from './logs/log-writer.ts';
+import type { WriterData, WriterReport, WriterRequest } from './writer-worker.ts';
+import type { AnyCommand, Writes } from './writes.ts';
+
+export interface WriterEvents {
+  /** The thread has ended by itself, and nothing will be written any more. */
+  readonly onDeath: (error: RelightError) => void;
+  /** A log file was found damaged, and replaced. */
+  readonly onLogDamage: (damage: LogDamage) => void;
+}
 
 interface Waiter {
   readonly resolve: (value: never) => void;
@@ -16,15 +25,18 @@ export class WriterClient {
   readonly #worker: Worker;
   readonly #waiters = new Map<number, Waiter>();
   readonly #ended: Promise<void>;
-  readonly #onDeath: (error: RelightError) => void;
+  readonly #events: WriterEvents;
   #nextId = 1;
   #closing = false;
   #dead: RelightError | undefined;
 
-  private constructor(worker: Worker, onDeath: (error: RelightError) => void) {
+  private constructor(worker: Worker, events: WriterEvents) {
     this.#worker = worker;
-    this.#onDeath = onDeath;
-    worker.on('message', (outcomes: readonly Outcome[]) => this.#settle(outcomes));
+    this.#events = events;
+    worker.on('message', (report: WriterReport) => {
+      if (report !== 'ready' && 'outcomes' in report) this.#settle(report.outcomes);
+      else if (report !== 'ready') events.onLogDamage(report.damage);
+    });
     worker.on('error', (cause) => this.#die(new RelightError('store-failed', `the writing thread failed: ${cause.message}`, { cause })));
     this.#ended = new Promise((resolve) => {
       worker.once('exit', () => {
@@ -34,19 +46,23 @@ export class WriterClient {
     });
   }
 
-  /**
-   * `onDeath`: the thread has ended by itself, and nothing will be written any more.
-   * @throws RelightError `store-failed` when the thread cannot open the database.
-   */
-  static async start(dataDir: string, onDeath: (error: RelightError) => void): Promise<WriterClient> {
-    const workerData: WriterData = { role: 'relight-store-writer', dataDir };
+  /** @throws RelightError `store-failed` when the thread cannot open the database. */
+  static async start(dataDir: string, events: WriterEvents, logFileLimits?: LogFileLimits): Promise<WriterClient> {
+    const workerData: WriterData = { role: 'relight-store-writer', dataDir, ...(logFileLimits === undefined ? {} : { logFileLimits }) };
     // Options of the process (a test runner's loaders, an inspector) are not the thread's.
     const worker = new Worker(entry, { workerData, execArgv: [] });
     await new Promise<void>((resolve, reject) => {
       worker.once('error', (cause) => reject(new RelightError('store-failed', `the writing thread failed: ${cause.message}`, { cause })));
-      worker.once('message', () => resolve());
+      // Damage that was found while opening is told before.
+      const opening = (report: WriterReport): void => {
+        if (report === 'ready') {
+          worker.off('message', opening);
+          resolve();
+        } else if ('damage' in report) events.onLogDamage(report.damage);
+      };
+      worker.on('message', opening);
     });
-    return new WriterClient(worker, onDeath);
+    return new WriterClient(worker, events);
   }
 
   /** `transfer` is weight: buffers that move to the thread instead of being copied again. */
@@ -60,7 +76,7 @@ export class WriterClient {
     const bytes = transfer.reduce((sum, buffer) => sum + buffer.byteLength, 256);
     return new Promise((resolve, reject) => {
       this.#waiters.set(id, { resolve, reject });
-      const request: WriterRequest = { command: { id, name, args }, bytes };
+      const request: WriterRequest = { command: { id, name, args } as AnyCommand, bytes };
       this.#worker.postMessage(request, [...transfer]);
     });
   }
@@ -84,7 +100,7 @@ export class WriterClient {
   #die(error: RelightError): void {
     if (this.#dead === undefined) {
       this.#dead = error;
-      if (!this.#closing) this.#onDeath(error);
+      if (!this.#closing) this.#events.onDeath(error);
     }
     for (const waiter of this.#waiters.values()) waiter.reject(error);
     this.#waiters.clear();

@@ -1,0 +1,153 @@
+/** Reads of one log file on a connection of its own. */
+import type { BlockHeader } from '@relight/shared/log-block';
+import type { SegmentKey } from '@relight/shared/log-stream';
+import type { Gap } from '@relight/shared/protocol';
+import type { Database } from 'better-sqlite3';
+import { Statements, Where } from '../statements.ts';
+import type { LogFilter, StoredLogPiece } from '../store.ts';
+import { readParts } from './part-list.ts';
+import type { LogPage } from './port.ts';
+import { isDamage, type LogFileMeta } from './schema.ts';
+
+export interface BlockRow {
+  readonly id: number;
+  readonly first_id: number;
+  readonly stream: number;
+  readonly received_at: number;
+  readonly first_at: number;
+  readonly last_at: number;
+  readonly from_offset: number;
+  readonly to_offset: number;
+  readonly lines: number;
+  readonly raw_bytes: number;
+  readonly bytes: number;
+  readonly crc: number | null;
+  readonly gap: string | null;
+  readonly parts: string | null;
+}
+
+export interface StreamRow {
+  readonly id: number;
+  readonly host: string;
+  readonly workload: string;
+  readonly generation: number;
+  readonly source: string;
+  readonly run: string;
+}
+
+/** Whether a block may hold all of the tokens, by its filter. */
+export type MayHold = (filter: Uint8Array, words: readonly string[]) => boolean;
+
+export type FileReads = ReturnType<typeof fileReads>;
+
+/** Up to so many streams are read one by one in order of id, and merged; a scan over all rows is cheaper for more. */
+const streamsApartMax = 16;
+/** Filters are looked at in slices of so many pieces. */
+const filterSlice = 512;
+
+export function fileReads(db: Database, meta: LogFileMeta, mayHold: MayHold) {
+  const statements = new Statements(db);
+  const streams = new Map<number, StreamRow>();
+  const streamById = db.prepare<[number], StreamRow>('SELECT * FROM streams WHERE id = ?');
+  const bodyById = db.prepare<[number], { body: Buffer }>('SELECT body FROM bodies WHERE id = ?');
+  const filterById = db.prepare<[number], { filter: Buffer }>('SELECT filter FROM filters WHERE id = ?');
+  const committed = db.prepare<[string, string, number, string, string], { committed: number }>(
+    'SELECT committed FROM marks WHERE agent_id = ? AND workload = ? AND generation = ? AND source = ? AND run = ?',
+  );
+
+  const streamOf = (id: number): StreamRow => {
+    const row = streams.get(id) ?? streamById.get(id);
+    if (row === undefined) throw new Error(`${db.name}: a piece of stream ${id}, which is not there`);
+    streams.set(id, row);
+    return row;
+  };
+
+  /** Null: all of them. */
+  const streamsOf = ({ hosts, workload, source, generation }: LogFilter): number[] | null => {
+    if (hosts === undefined && workload === undefined && source === undefined && generation === undefined) return null;
+    const where = new Where().oneOf('host', hosts).add('workload = ?', workload).add('source = ?', source);
+    where.add('generation = ?', generation);
+    return statements.all<{ id: number }>(`SELECT id FROM streams ${where.sql} ORDER BY id`, where.parameters).map(({ id }) => id);
+  };
+
+  const rowsOf = (filter: LogFilter, page: LogPage, streamIds: number[] | null): BlockRow[] => {
+    const order = page.newestFirst === true ? 'DESC' : 'ASC';
+    // A reader that saw this file before it was sealed has seen the parts before its place, and those alone.
+    const beforeColumn = page.sealed === true ? 'id' : 'first_id';
+    const rows = (which: (where: Where) => Where): BlockRow[] => {
+      const where = which(new Where())
+        .add('id > ?', page.afterId)
+        .add(`${beforeColumn} < ?`, page.beforeId)
+        .add('first_id <= ?', page.upTo)
+        .add('last_at >= ?', filter.since)
+        .add('first_at <= ?', filter.until);
+      return statements.all<BlockRow>(`SELECT * FROM blocks ${where.sql} ORDER BY id ${order} LIMIT ?`, [...where.parameters, page.limit]);
+    };
+    if (streamIds === null) return rows((where) => where);
+    if (streamIds.length > streamsApartMax) return rows((where) => where.oneOf('+stream', streamIds));
+    const apart = streamIds.flatMap((stream) => rows((where) => where.add('stream = ?', stream)));
+    const sign = page.newestFirst === true ? -1 : 1;
+    return apart.toSorted((a, b) => sign * (a.id - b.id)).slice(0, page.limit);
+  };
+
+  /** Rows whose filter does not rule out the words. */
+  const wantedRows = (filter: LogFilter, page: LogPage): BlockRow[] => {
+    const streamIds = streamsOf(filter);
+    const { words = [] } = filter;
+    if (words.length === 0) return rowsOf(filter, page, streamIds);
+    const wanted: BlockRow[] = [];
+    let rest: LogPage = { ...page, limit: Math.max(filterSlice, page.limit) };
+    for (;;) {
+      const slice = rowsOf(filter, rest, streamIds);
+      for (const row of slice) {
+        const bytes = row.gap === null ? filterById.get(row.id)?.filter : undefined;
+        if (bytes === undefined || mayHold(bytes, words)) wanted.push(row);
+        if (wanted.length === page.limit) return wanted;
+      }
+      const last = slice.at(-1);
+      if (last === undefined || slice.length < rest.limit) return wanted;
+      // Behind rows of this very file, so by their own ids.
+      rest = page.newestFirst === true ? { ...rest, beforeId: last.id, sealed: true } : { ...rest, afterId: last.id };
+    }
+  };
+
+  /** A body that cannot be read is empty: whoever unpacks it finds it damaged, and goes on behind it. */
+  const bodyOf = (id: number): Uint8Array => {
+    try {
+      return bodyById.get(id)?.body ?? new Uint8Array();
+    } catch (error) {
+      if (isDamage(error)) return new Uint8Array();
+      throw error;
+    }
+  };
+
+  const pieceOf = (row: BlockRow): StoredLogPiece => {
+    const { host, workload, generation, source, run } = streamOf(row.stream);
+    const segment = { workload, generation, source, run };
+    const piece = { id: row.id, host, receivedAt: row.received_at, ...(meta.sealed ? { sealed: true } : {}) };
+    if (row.gap !== null) return { ...piece, kind: 'gap', gap: JSON.parse(row.gap) as Gap };
+    const block = { header: headerOf(row, segment), body: bodyOf(row.id) };
+    return { ...piece, ...(row.parts === null ? {} : { parts: readParts(row.parts, row.id) }), kind: 'block', block };
+  };
+
+  return {
+    logPieces: (filter: LogFilter, page: LogPage): StoredLogPiece[] => wantedRows(filter, page).map(pieceOf),
+    /** Undefined: it has no mark. */
+    committedOffset: (agentId: string, { workload, generation, source, run }: SegmentKey): number | undefined =>
+      committed.get(agentId, workload, generation, source, run)?.committed,
+    /** Bounds of the times of all lines; null: the file is empty. */
+    times(): { readonly first: number; readonly last: number } | null {
+      const [row] = statements.all<{ first: number | null; last: number | null }>(
+        'SELECT min(first_at) AS first, max(last_at) AS last FROM blocks',
+        [],
+      );
+      return row?.first == null || row.last === null ? null : { first: row.first, last: row.last };
+    },
+  };
+}
+
+function headerOf(row: BlockRow, segment: SegmentKey): BlockHeader {
+  const { lines, first_at: firstAt, last_at: lastAt, raw_bytes: rawBytes, crc } = row;
+  const header = { v: 1 as const, segment, from: row.from_offset, to: row.to_offset, lines, firstAt, lastAt, rawBytes };
+  return crc === null ? header : { ...header, crc };
+}
