@@ -1,5 +1,5 @@
 /**
- * Secrets out of env_file appear nowhere, whoever prints them: the workload, a failing step, a check, a mount program. Only the
+ * Secrets out of env_file, and what the patterns of logs.redact match, appear nowhere, whoever prints them: the workload, a failing step, a check, a mount program. Only the
  * container itself and the run files below the agent's state directory, which never leave the host, may hold them.
  */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,9 @@ import { waitFor } from '../support/wait.ts';
 const host = 'secret-0';
 const token = 'hf_S3cretTokenForTests';
 const password = 'p4ss w0rd; $(with) "quotes" \\ ü';
-const secrets = [token, password];
+/** No value of an env file: a pattern says what it looks like. */
+const minted = 'xoxb-MintedByTheProgram-42';
+const secrets = [token, password, minted];
 let lab: Lab;
 let agent: LabAgent;
 
@@ -36,7 +38,7 @@ function leaks(what: unknown): readonly string[] {
   return secrets.filter((secret) => text.includes(secret) || text.includes(JSON.stringify(secret).slice(1, -1)));
 }
 
-const say = 'echo "token $TOKEN"; echo "password $PASSWORD" >&2';
+const say = 'echo "token $TOKEN"; echo "password $PASSWORD" >&2; echo "minted $(cat /flag/minted)" >&2';
 
 beforeAll(async () => {
   lab = await startLab({
@@ -44,6 +46,7 @@ beforeAll(async () => {
     collector: { alerts: { repeated_restarts: { warning: '1 in 10m', critical: '2 in 10m', resolve_after: '10m' } } },
   });
   mkdirSync(join(lab.directory, 'flags'), { recursive: true });
+  writeFileSync(flag('minted'), `${minted}\n`);
   const envFile = join(lab.directory, 'secrets.env');
   writeFileSync(envFile, `# of the tests\nTOKEN=${token}\nPASSWORD='${password}'\n`, { mode: 0o600 });
   const container = (name: string): Record<string, unknown> => ({
@@ -61,11 +64,13 @@ beforeAll(async () => {
     process: { initial: '200ms', max: '1s', jitter: 0, escalate_after: 10 },
     container: { initial: '200ms', max: '1s', jitter: 0 },
   };
+  const logs = { redact: ['xoxb-[\\w-]+'] };
   agent = await lab.addAgent({
     host,
     workloads: [
       {
         name: 'talker',
+        logs,
         container: { ...container('talker'), command: ['sh', '-c', `${say}; exec sleep infinity`] },
         mounts: [{ name: 'data', type: 'command', run: `${say}; mkdir -p /src /mnt/d; exec bindfs -f /src /mnt/d`, target: '/mnt/d' }],
         setup: [
@@ -80,6 +85,7 @@ beforeAll(async () => {
       },
       {
         name: 'failing',
+        logs,
         container: { ...container('failing'), command: ['sleep', 'infinity'] },
         setup: [{ name: 'required', run: `test -e /flag/ok || { ${say}; exit 4; }` }],
         process: { run: 'exec sleep infinity' },
@@ -87,6 +93,7 @@ beforeAll(async () => {
       },
       {
         name: 'broken-mount',
+        logs,
         container: { ...container('broken-mount'), command: ['sleep', 'infinity'] },
         mounts: [{ name: 'bad', type: 'command', run: `${say}; exit 5`, target: '/mnt/bad', timeout: '5s' }],
         process: { run: 'exec sleep infinity' },
@@ -94,6 +101,7 @@ beforeAll(async () => {
       },
       {
         name: 'never-ready',
+        logs,
         container: { ...container('never-ready'), command: ['sleep', 'infinity'] },
         process: { run: 'exec sleep infinity', stop_timeout: '1s' },
         ready_window: '1s',
@@ -134,6 +142,7 @@ describe('after everything that could print them has done so', () => {
     );
     expect(lines).toContain('token [redacted]');
     expect(lines).toContain('password [redacted]');
+    expect(lines).toContain('minted [redacted]');
   });
 
   test('events, status, hosts, alerts and logs of the API', async () => {

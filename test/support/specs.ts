@@ -60,7 +60,7 @@ export function workloadFixture(overrides: Partial<WorkloadSpec> = {}, container
       },
     ],
     restart: { process: restartPolicy, container: { ...restartPolicy, budget: { count: 5, windowMs: 600_000 }, escalateAfter: null } },
-    logs: { rateLimit: { lines: 50_000, windowMs: 1_000 }, files: [] },
+    logs: { rateLimit: { lines: 50_000, windowMs: 1_000 }, files: [], redact: [] },
     spare: null,
     ...overrides,
   };

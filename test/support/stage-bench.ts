@@ -155,7 +155,7 @@ function workloadSpec(name: string, container: Partial<ContainerSpec> & { image:
     ready: [],
     live: [],
     restart: { process: noEscalation, container: noEscalation },
-    logs: { rateLimit: { lines: 50_000, windowMs: 1_000 }, files: [] },
+    logs: { rateLimit: { lines: 50_000, windowMs: 1_000 }, files: [], redact: [] },
     ...rest,
     container: bareContainer({
       name,

@@ -78,7 +78,9 @@ class Agent {
     const { spec, logger } = context;
     const loops = this.#loops;
     const engine = new AdoptingEngine({ socketPath: spec.engine.socket });
-    const hostSecrets = new SecretValues([]);
+    // The host's own commands, and the agent itself, may print what is any workload's.
+    const patterns = new Set(spec.workloads.flatMap(({ logs }) => logs.redact));
+    const hostSecrets = new SecretValues([], null, [...patterns]);
     const secrets = new Map([...secretsOf(spec.workloads, hostSecrets), [hostLogs, hostSecrets]]);
     const onChange = (): void => this.#reporting?.uplink?.statusChanged();
     const events = new EventKeeping({

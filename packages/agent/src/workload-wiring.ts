@@ -33,7 +33,7 @@ import { WorkloadStore } from './workload-store.ts';
 export type Secrets = ReadonlyMap<string, SecretValues>;
 
 export const secretsOf = (workloads: readonly WorkloadSpec[], host: SecretValues): Secrets =>
-  new Map(workloads.map(({ name, container }) => [name, new SecretValues(container.envFile, host)]));
+  new Map(workloads.map(({ name, container, logs }) => [name, new SecretValues(container.envFile, host, logs.redact)]));
 
 export interface WorkloadWiringOptions {
   readonly context: AgentContext;
@@ -83,7 +83,7 @@ export class WorkloadWiring {
       logger,
       directory: join(stateDir, 'logs'),
       delivering: spec.collector !== null,
-      redact: (key) => (bytes) => this.#secretsOf(key.workload).bytes(bytes),
+      redact: (key) => (bytes, truncated) => this.#secretsOf(key.workload).bytes(bytes, truncated),
       rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
     });
     this.#containerLogs = new ContainerLogs({ shipper: this.shipper, emit });

@@ -92,7 +92,7 @@ export const defaults = {
     },
   } satisfies Record<string, Partial<RestartPolicy>>,
   /** Protects the collector from one runaway loop, far above honest logging. */
-  logs: { rateLimit: { lines: 50_000, windowMs: 1 * second }, files: [] } satisfies LogSpec,
+  logs: { rateLimit: { lines: 50_000, windowMs: 1 * second }, files: [], redact: [] } satisfies LogSpec,
   /** Core dumps of accelerator jobs (tens of GB each) fill the disk. */
   ulimits: { core: { soft: 0, hard: 0 } },
 } as const;

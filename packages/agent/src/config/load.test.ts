@@ -51,7 +51,7 @@ describe('the smallest configuration', () => {
         process: { initialMs: 1_000, maxMs: 60_000, budget: { count: 10, windowMs: 600_000 }, escalateAfter: 3 },
         container: { budget: { count: 5, windowMs: 600_000 }, escalateAfter: null },
       },
-      logs: { rateLimit: { lines: 50_000, windowMs: 1_000 }, files: [] },
+      logs: { rateLimit: { lines: 50_000, windowMs: 1_000 }, files: [], redact: [] },
     });
   });
 

@@ -26,6 +26,27 @@ describe('SecretValues', () => {
     expect(secrets.data({ a: ['x hunter2-hunter2'], n: 1, z: null })).toEqual({ a: ['x [redacted]'], n: 1, z: null });
   });
 
+  test('what a pattern matches vanishes as well, beside the values', async () => {
+    writeFileSync(file, 'TOKEN=hunter2-hunter2\n');
+    const secrets = new SecretValues([file], null, ['hf_[A-Za-z0-9]+']);
+    await secrets.load();
+    expect(secrets.text('hunter2-hunter2 hf_abc')).toBe('[redacted] [redacted]');
+    expect(secrets.data({ deep: ['hf_abc'] })).toEqual({ deep: ['[redacted]'] });
+    expect(Buffer.from(secrets.bytes(Buffer.from('a hunter2-hunter2\nb hf_abc\n'))).toString()).toBe('a [redacted]\nb [redacted]\n');
+    expect(new SecretValues([], null, ['hf_[A-Za-z0-9]+']).text('hf_abc')).toBe('[redacted]');
+  });
+
+  test('of a line that was cut off, what may be the beginning of a secret goes as well', async () => {
+    writeFileSync(file, 'TOKEN=hunter2 hunter2\n');
+    const [values, patterns] = [new SecretValues([file]), new SecretValues([], null, ['AKIA[0-9A-Z]{16}'])];
+    await values.load();
+    const cut = (secrets: SecretValues, text: string): string => Buffer.from(secrets.bytes(Buffer.from(text), true)).toString();
+    expect(cut(values, 'token=hunter2 hun')).toBe('token=[redacted]');
+    expect(cut(values, 'token=none')).toBe('token=none');
+    expect(cut(patterns, 'a key AKIA0123')).toBe('a key [redacted]');
+    expect(Buffer.from(patterns.bytes(Buffer.from('a key AKIA0123'))).toString()).toBe('a key AKIA0123');
+  });
+
   test('what was secret once stays secret after the file has changed or gone', async () => {
     writeFileSync(file, 'TOKEN=first-secret\n');
     const secrets = new SecretValues([file]);

@@ -1,7 +1,8 @@
 /**
- * What must not leave this host: the values of a workload's env files. Whatever Relight says or sends of the workload goes
+ * What must not leave this host: the values of a workload's env files, and what its patterns match. Whatever Relight says or sends of the workload goes
  * through here. Values that were valid once stay secret for as long as the agent lives.
  */
+import { Redaction, replacement } from '../logs/redaction/redaction.ts';
 import { readEnvFiles, redactor, secretLengthMin } from './secrets.ts';
 
 export class SecretValues {
@@ -11,11 +12,13 @@ export class SecretValues {
   #redact: (text: string) => string = (text) => text;
 
   readonly #host: SecretValues | null;
+  readonly #patterns: Redaction;
 
-  /** `host`: those of what the host's own commands print, which may be any workload's. */
-  constructor(envFiles: readonly string[], host: SecretValues | null = null) {
+  /** `host`: those of what the host's own commands print, which may be any workload's. Throws PatternError. */
+  constructor(envFiles: readonly string[], host: SecretValues | null = null, patterns: readonly string[] = []) {
     this.#files = envFiles;
     this.#host = host;
+    this.#patterns = new Redaction(patterns);
   }
 
   /** Reads the files anew. Fails with what readEnvFiles fails with; what was known stays. */
@@ -36,25 +39,51 @@ export class SecretValues {
   }
 
   text(text: string): string {
-    return this.#redact(text);
+    return this.#patterns.text(this.#redact(text));
   }
 
-  /** The same bytes, untouched, when they hold no secret. */
-  bytes(bytes: Uint8Array): Uint8Array {
-    if (this.#needles.length === 0) return bytes;
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** The same bytes, untouched, when they hold no secret. `truncated`: the line goes on, and so may a secret at its end. */
+  bytes(bytes: Uint8Array, truncated = false): Uint8Array {
+    if (this.#isEmpty) return bytes;
+    const redacted = this.#patterns.bytes(this.#withoutValues(bytes));
+    return truncated ? this.#withoutBeginnings(redacted) : redacted;
+  }
+
+  get #isEmpty(): boolean {
+    return this.#needles.length === 0 && this.#patterns.isEmpty;
+  }
+
+  #withoutValues(bytes: Uint8Array): Uint8Array {
+    const buffer = bufferOf(bytes);
     if (!this.#needles.some((needle) => buffer.includes(needle))) return bytes;
     // latin1 keeps every other byte of the line as it is.
     const redact = redactor([...this.#values].map((value) => Buffer.from(value).toString('latin1')));
     return Buffer.from(redact(buffer.toString('latin1')), 'latin1');
   }
 
+  /** Without what may be the beginning of a secret whose rest was cut off. */
+  #withoutBeginnings(bytes: Uint8Array): Uint8Array {
+    const buffer = bufferOf(bytes);
+    // Where a pattern would have ended nobody knows: the last word goes.
+    const lastWord = this.#patterns.isEmpty ? buffer.length : Math.max(buffer.lastIndexOf(32), buffer.lastIndexOf(9)) + 1;
+    const starts = this.#needles.map((needle) => {
+      for (let length = Math.min(needle.length - 1, buffer.length); length > 0; length -= 1) {
+        if (buffer.subarray(buffer.length - length).equals(needle.subarray(0, length))) return buffer.length - length;
+      }
+      return buffer.length;
+    });
+    const from = Math.min(lastWord, ...starts);
+    return from === buffer.length ? bytes : Buffer.concat([buffer.subarray(0, from), Buffer.from(replacement)]);
+  }
+
   /** Strings anywhere inside plain data. */
   data<T>(value: T): T {
-    if (this.#needles.length === 0) return value;
-    if (typeof value === 'string') return this.#redact(value) as T;
+    if (this.#isEmpty) return value;
+    if (typeof value === 'string') return this.text(value) as T;
     if (Array.isArray(value)) return value.map((item) => this.data(item)) as T;
     if (typeof value !== 'object' || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, this.data(inner)])) as T;
   }
 }
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

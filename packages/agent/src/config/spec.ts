@@ -267,4 +267,6 @@ export interface LogSpec {
   readonly rateLimit: { readonly lines: number; readonly windowMs: number };
   /** Absolute paths inside the container, with wildcards (logs/origins/path-pattern.ts). */
   readonly files: readonly string[];
+  /** What they match is taken out of whatever leaves the host (logs/redaction/syntax.ts). */
+  readonly redact: readonly string[];
 }

@@ -1,5 +1,7 @@
 /** One entry of `workloads`. */
 import { parsePathPattern } from '../logs/origins/path-pattern.ts';
+import { Redaction } from '../logs/redaction/redaction.ts';
+import { PatternError } from '../logs/redaction/syntax.ts';
 import { withAutomaticChecks } from './automatic-checks.ts';
 import { liveChecks, readyChecks, dependency } from './checks.ts';
 import { command } from './commands.ts';
@@ -13,8 +15,6 @@ import { restart } from './restart.ts';
 import { choice, duration, name, perWindow, plain, text, trimSlashes } from './scalars.ts';
 import { whyNoSpare } from './spare.ts';
 import type { LogSpec, ProcessSpec, SetupItem, WorkloadSpec } from './spec.ts';
-
-const later = 'not supported yet (not-supported-yet); remove it';
 
 export interface WorkloadContext {
   readonly directory: string;
@@ -103,12 +103,24 @@ const processSpec: Reader<ProcessSpec> = object((fields) => {
 const logs: Reader<LogSpec> = object((fields) => {
   const rate = fields.optional('rate_limit', perWindow, undefined);
   const files = fields.optional('files', list(filePattern), defaults.logs.files);
-  fields.refuse({ redact: later });
+  const redact = fields.optional('redact', list(redactPattern), defaults.logs.redact);
   return () => ({
     files,
+    redact,
     rateLimit: rate === undefined ? defaults.logs.rateLimit : { lines: rate.count, windowMs: rate.windowMs },
   });
 });
+
+const redactPattern: Reader<string> = (node) => {
+  const value = plain(node);
+  try {
+    void new Redaction([value]);
+    return value;
+  } catch (error) {
+    if (error instanceof PatternError) return fail(node, `"${value}": ${error.message}`);
+    throw error;
+  }
+};
 
 const filePattern: Reader<string> = (node) => {
   const value = plain(node);

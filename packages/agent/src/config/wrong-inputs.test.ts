@@ -346,7 +346,11 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   ],
   ['workload', 'restart: always', '5:14: workloads[0].restart: must be a map (key: value), not "always"'],
   ['workload', 'logs: {files: [a.log]}', '5:20: workloads[0].logs.files[0]: must be an absolute path inside the container'],
-  ['workload', 'logs: {redact: [x]}', '5:12: workloads[0].logs.redact: not supported yet (not-supported-yet); remove it'],
+  [
+    'workload',
+    "logs: {redact: ['a.*?b']}",
+    '5:21: workloads[0].logs.redact[0]: "a.*?b": "*?" is lazy, but the longest match is always taken: write a class, as in [^;]*',
+  ],
   [
     'workload',
     'logs: {rate_limit: 50000/s}',

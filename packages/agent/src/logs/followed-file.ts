@@ -214,7 +214,7 @@ export class FollowedFile {
     piece.size = stats.size;
     piece.mtimeMs = stats.mtimeMs;
     piece.unlinked = stats.nlink === 0;
-    if (this.rotates && piece.head.bytes < headBytesMax && stats.size > piece.head.bytes) {
+    if (!this.#mayBeFreed && piece.head.bytes < headBytesMax && stats.size > piece.head.bytes) {
       piece.head = head(piece.fd, stats.size);
       this.#incarnations += 1;
     }

@@ -21,7 +21,7 @@ export interface Missing {
  * Takes out what must not leave the host; returns the same bytes when there is nothing. Is asked about many lines at once,
  * with their newlines, and about single ones only when it would change something there: what it looks for lies within a line.
  */
-export type Redact = (bytes: Uint8Array) => Uint8Array;
+export type Redact = (bytes: Uint8Array, truncated?: boolean) => Uint8Array;
 
 type Unit = { readonly cut: Cut; readonly missing?: never } | { readonly missing: Missing; readonly cut?: never };
 
@@ -125,7 +125,7 @@ export class FrameQueue {
     const interwoven = line.end === null || (before !== undefined && before.lines === undefined && before.end === null);
     if (interwoven || this.#limiter.room(line.at, line.approx) > 0) {
       this.#limiter.admitted(1, line.approx);
-      const bytes = this.#redact(line.bytes);
+      const bytes = this.#redact(line.bytes, line.truncated);
       this.#units.push({ cut: bytes === line.bytes ? line : { ...line, bytes } });
       this.#bytes += bytes.length + 1;
     } else this.#refuse(end, 1);
