@@ -19,7 +19,12 @@ interface Waiter {
   wake: () => void;
 }
 
-export function readerPool(dataDir: string): LogReading {
+export interface ReaderPool extends LogReading {
+  /** Questions that are being answered. */
+  readonly busy: number;
+}
+
+export function readerPool(dataDir: string): ReaderPool {
   const threads: ReaderThread[] = [];
   let closed = false;
   const thread = (): ReaderThread => {
@@ -33,7 +38,12 @@ export function readerPool(dataDir: string): LogReading {
     return fresh;
   };
   return {
-    read: (request, signal) => thread().read(request, signal),
+    get busy() {
+      return threads.reduce((sum, { load }) => sum + load, 0);
+    },
+    async *read(request, signal) {
+      yield* thread().read(request, signal);
+    },
     async close() {
       closed = true;
       await Promise.all(threads.map((one) => one.close()));

@@ -94,7 +94,7 @@ async function exportLogs(subject: Target | undefined, options: ExportOptions, c
     await file?.close();
   }
   const gaps = total.gaps === 0 ? 'no gaps' : `${total.gaps} ${total.gaps === 1 ? 'gap' : 'gaps'} (${total.missing} bytes are missing)`;
-  io.note(`relight: ${total.lines} lines and ${gaps}${output === undefined ? '' : ` in ${output}`}`);
+  io.note(`relight: ${total.lines} ${total.lines === 1 ? 'line' : 'lines'} and ${gaps}${output === undefined ? '' : ` in ${output}`}`);
   if (total.lines === 0) cli.exitWith(1);
 }
 
