@@ -67,7 +67,8 @@ export class LedgerReader {
           this.judge.wrong.push(`${source}: ${[...place.taken][0]} and ${place.taken.size - 1} more are there no more`);
         this.judge.take(fresh);
         this.lines += fresh.filter((entry) => 'line' in entry).length;
-        place.taken = new Set(full ? [] : page.map(keyOf));
+        // What a full page has left out of those is on the next one.
+        if (!full) place.taken = new Set(page.map(keyOf));
         place.after = next ?? place.after;
       }
     }

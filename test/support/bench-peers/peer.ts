@@ -27,7 +27,7 @@ interface PeerOptions {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly logFile: string;
-  isUp(): Promise<boolean>;
+  readonly isUp: () => Promise<boolean>;
 }
 
 const tickMs = 10;
