@@ -4,6 +4,7 @@
  */
 import { isMainThread } from 'node:worker_threads';
 import './logs/reader-worker.ts';
+import './store/logs/maintenance-worker.ts';
 import './store/writer-worker.ts';
 
 if (isMainThread) {

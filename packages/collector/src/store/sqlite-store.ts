@@ -8,6 +8,7 @@ import { eventReads } from './events-store.ts';
 import { hostReads } from './hosts-store.ts';
 import { incidentReads } from './incident-store.ts';
 import type { LogDamage, LogFileLimits } from './logs/log-writer.ts';
+import { MaintenanceClient } from './logs/maintenance-client.ts';
 import { openLogReader } from './logs/reader.ts';
 import { migrate } from './migrate.ts';
 import { notificationReads } from './notification-store.ts';
@@ -32,6 +33,8 @@ export interface SqliteStore extends Store {
   fencedAgents(): readonly { readonly host: string; readonly agent: string }[];
   fenceAgent(host: string, agentId: string, at: number): Promise<void>;
   revokedTokenIds(): ReadonlySet<string>;
+  /** Seals every log file that is no longer written to now, instead of within half a minute. */
+  sealLogs(): Promise<void>;
 }
 
 /**
@@ -52,14 +55,23 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
       onLogDamage: (damage: LogDamage) => options.onLogDamage?.(damage),
     };
     const writer = await WriterClient.start(options.dataDir, events, options.logFileLimits);
-    return createStore(options, openForReading(options.dataDir), writer, lock);
+    const maintenance = new MaintenanceClient(options.dataDir, {
+      onDamage: events.onLogDamage,
+      onError: (error) => options.onBackgroundError?.(error),
+    });
+    return createStore(options, openForReading(options.dataDir), { writer, maintenance }, lock);
   } catch (error) {
     lock.release();
     throw toRelightError(error, 'store-failed');
   }
 }
 
-function createStore(options: StoreOptions, db: Database, writer: WriterClient, lock: { release(): void }): SqliteStore {
+interface Threads {
+  readonly writer: WriterClient;
+  readonly maintenance: MaintenanceClient;
+}
+
+function createStore(options: StoreOptions, db: Database, { writer, maintenance }: Threads, lock: { release(): void }): SqliteStore {
   const { clock } = options;
   const logs = openLogReader(options.dataDir, { onDamage: (file, { message }) => options.onLogDamage?.({ file, message }) });
   const reads = {
@@ -109,7 +121,9 @@ function createStore(options: StoreOptions, db: Database, writer: WriterClient, 
       await Promise.all([writer.call('pruneRest', [limits]), writer.call('pruneLogMarks', [limits])]);
       return removed;
     },
+    sealLogs: () => maintenance.seal(),
     async close() {
+      await maintenance.close();
       await writer.close();
       logs.close();
       db.close();

@@ -146,7 +146,8 @@ export function fileReads(db: Database, meta: LogFileMeta, mayHold: MayHold) {
   };
 }
 
-function headerOf(row: BlockRow, segment: SegmentKey): BlockHeader {
+export function headerOf(row: BlockRow, { workload, generation, source, run }: SegmentKey): BlockHeader {
+  const segment = { workload, generation, source, run };
   const { lines, first_at: firstAt, last_at: lastAt, raw_bytes: rawBytes, crc } = row;
   const header = { v: 1 as const, segment, from: row.from_offset, to: row.to_offset, lines, firstAt, lastAt, rawBytes };
   return crc === null ? header : { ...header, crc };

@@ -9,9 +9,9 @@ import type { Database } from 'better-sqlite3';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { commitGroup, type Command, type Outcome } from '../group-commit.ts';
-import { dayOf, freeLogFileName, listLogFiles, type LogFileName } from './file-names.ts';
+import { dayOf, freeLogFileName, listLogFiles, logFileName, type LogFileName } from './file-names.ts';
 import { fileWrites, type FileWrites } from './file-writes.ts';
-import { makeLogFile, marksOf, openLogFile, openLogFileForReading, placeLogFile, setAside, type Mark } from './log-file.ts';
+import { makeLogFile, marksOf, openLogFile, openLogFileForReading, placeLogFile, removeLogFile, setAside, type Mark } from './log-file.ts';
 import { isDamage, lastIdIn, readMeta, type LogFileMeta } from './schema.ts';
 
 export interface LogFileLimits {
@@ -19,7 +19,7 @@ export interface LogFileLimits {
   readonly fileBytesMax: number;
   readonly filePiecesMax: number;
 }
-export const logFileLimits: LogFileLimits = { fileBytesMax: 256 * 1024 ** 2, filePiecesMax: 200_000 };
+export const logFileLimits: LogFileLimits = { fileBytesMax: 256 * 1024 ** 2, filePiecesMax: 100_000 };
 
 export interface LogDamage {
   /** The file under the name it has now. */
@@ -62,6 +62,7 @@ export class LogWriter {
     this.#onDamage = onDamage;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(directory)) if (/\.(?:new|sealing)(?:-journal)?$/.test(name)) rmSync(join(directory, name));
+    removeReplaced(directory);
     this.#openNewest();
   }
 
@@ -211,6 +212,11 @@ export class LogWriter {
     }
     return newest.marks;
   }
+}
+
+/** A file that was sealed just before a crash may still be there in its old form. */
+function removeReplaced(directory: string): void {
+  for (const { day, part, sealed } of listLogFiles(directory)) if (sealed) removeLogFile(logFileName(directory, day, part).path);
 }
 
 function inspect(path: string): { readonly meta: LogFileMeta; readonly lastId: number } {
