@@ -64,6 +64,7 @@ class Shapes implements LogShapes {
   }
 
   *chunks(lines: number, bytesPerChunk = 1 << 20): Generator<LogChunk> {
+    if (!Number.isInteger(lines)) throw new RangeError(`${lines} is no number of lines`);
     for (let rest = lines; rest > 0;) {
       const chunk = this.#chunk(rest, Math.max(bytesPerChunk, 2 * longestRecord));
       rest -= chunk.lines;
