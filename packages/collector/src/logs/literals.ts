@@ -77,7 +77,7 @@ class Reader {
 
   /** Up to the end of the group. Of several alternatives none is required. */
   #alternatives(fold: boolean): Sequence {
-    let parts: Part[] = [];
+    const parts: Part[] = [];
     let several = false;
     for (;;) {
       const character = this.#peek();
@@ -91,20 +91,20 @@ class Reader {
       if (flags !== null) {
         if (flags.group) {
           const inner = this.#group(flags.fold ?? fold);
-          parts = [...parts, ...this.#quantified(inner)];
+          parts.push(...this.#quantified(inner));
         } else fold = flags.fold ?? fold;
       } else if (this.#take(/\(/y) !== undefined) {
         this.#take(/\?P?<[A-Za-z_]\w*>/y);
         if (this.#peek() === '?') throw new Unknown();
-        parts = [...parts, ...this.#quantified(this.#group(fold))];
+        parts.push(...this.#quantified(this.#group(fold)));
       } else if (this.#take(/\\Q/y) !== undefined) {
-        const quoted = [...(this.#take(/(?:[^\\]|\\(?!E))*/y) ?? '')].map((text) => ({ text, fold }));
+        const quoted = Array.from(this.#take(/(?:[^\\]|\\(?!E))*/y) ?? '', (text) => ({ text, fold }));
         this.#take(/\\E/y);
         const last = quoted.pop();
         // A quantifier behind nothing is that of what stands before it.
         if (last === undefined) throw new Unknown();
-        parts = [...parts, ...quoted, ...this.#quantified([last])];
-      } else parts = [...parts, ...this.#quantified([this.#atom(fold)])];
+        parts.push(...quoted, ...this.#quantified([last]));
+      } else parts.push(...this.#quantified([this.#atom(fold)]));
     }
     return { parts: several ? [null] : parts };
   }

@@ -87,7 +87,8 @@ class ReaderThread {
     signal?.addEventListener('abort', stop);
     try {
       this.#send({ kind: 'read', id, request });
-      while (signal?.aborted !== true) {
+      for (;;) {
+        if (signal?.aborted === true) return;
         const answer = waiter.answers.shift();
         if (answer?.kind === 'end') return;
         if (answer !== undefined) {
@@ -109,7 +110,7 @@ class ReaderThread {
   }
 
   #send(request: ReaderRequest): void {
-    if (!this.dead) this.#worker.postMessage(request);
+    if (!this.dead) this.#worker.postMessage(request, []);
   }
 
   #take(answer: ReaderAnswer): void {

@@ -17,7 +17,7 @@ export function wordInBytes(word: string): RegExp {
 }
 
 function pattern(word: string, token: string): string {
-  const letters = [...word].map((character) =>
+  const letters = Array.from(word, (character) =>
     /[A-Za-z]/.test(character)
       ? `[${character.toLowerCase()}${character.toUpperCase()}]`
       : character.replace(/[$()*+./?[\\\]^{|}-]/, String.raw`\$&`),

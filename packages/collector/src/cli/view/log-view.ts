@@ -33,7 +33,7 @@ export function logView({ color, timestamps, raw, markers: marked = true, contex
 
   /** As grep does between groups of lines that are not neighbours. */
   const separator = (entry: ApiLogEntry, stream: string): string => {
-    const apart = lastStream !== null && (lastStream !== stream || ('apart' in entry && entry.apart === true));
+    const apart = lastStream !== null && (lastStream !== stream || ('apart' in entry && entry.apart));
     lastStream = stream;
     return context && apart ? `${color.dim('--')}\n` : '';
   };
@@ -60,7 +60,7 @@ export function logView({ color, timestamps, raw, markers: marked = true, contex
     const subject = sanitize(`${entry.host}/${entry.workload}`);
     const name = `${subject} ${sanitize(entry.source)}`;
     width = Math.max(width, name.length);
-    const isContext = 'context' in entry && entry.context === true;
+    const isContext = 'context' in entry && entry.context;
     const prefix = `${streamColor(color, subject)(name.padEnd(width))} ${color.dim(isContext ? '-' : '|')} `;
     const before = separator(entry, `${name} ${entry.generation} ${entry.run}`) + (marked ? markers(entry, subject) : '');
     if ('gap' in entry) return `${before}${prefix}${color.yellow(`--- ${gapText(entry.gap)} ---`)}\n`;
@@ -84,7 +84,8 @@ function paintLevel(color: Colors, level: LogLevel | undefined): (text: string) 
       return color.yellow;
     case 'debug':
       return color.dim;
-    default:
+    case 'info':
+    case undefined:
       return String;
   }
 }
