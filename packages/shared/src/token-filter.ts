@@ -68,12 +68,30 @@ export function buildTokenFilter(text: Uint8Array): Uint8Array {
 export function filterMayHold(filter: Uint8Array, token: string): boolean {
   const blocks = filter.length / filterBlockBytes;
   if (blocks < 1 || !Number.isInteger(blocks)) return true;
+  const probe = probeOf(token);
+  const start = ((probe.share * blocks) >>> shareBits) * filterBlockBytes;
+  return blockMayHold(filter.subarray(start, start + filterBlockBytes), probe);
+}
+
+/** What of a filter one token depends on: a single block, and a bit in each of its words. */
+export interface TokenProbe {
+  /** Of a filter of n blocks it is block `share * n >> shareBits`. */
+  readonly share: number;
+  readonly bits: readonly number[];
+}
+export const shareBits = 17;
+
+export function probeOf(token: string): TokenProbe {
   let hash = fnvOffset;
   for (const byte of Buffer.from(token)) hash = Math.imul(hash ^ (foldedBytes[byte] ?? 0), fnvPrime);
   const key = mixed(hash);
-  const view = new DataView(filter.buffer, filter.byteOffset, filter.byteLength);
-  const start = blockOf(hash, blocks) * filterBlockBytes;
-  return salts.every((salt, word) => (view.getInt32(start + 4 * word, true) & (1 << (Math.imul(key, salt) >>> 27))) !== 0);
+  return { share: shareOf(hash), bits: Array.from(salts, (salt) => 1 << (Math.imul(key, salt) >>> 27)) };
+}
+
+/** `block`: the one block of a filter that the token depends on, of `filterBlockBytes` bytes. */
+export function blockMayHold(block: Uint8Array, { bits }: TokenProbe): boolean {
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  return bits.every((bit, word) => (view.getInt32(4 * word, true) & bit) !== 0);
 }
 
 /**
@@ -150,8 +168,12 @@ function mixed(hash: number): number {
 
 /** The share of the hash's range that it lies in: block `b` of n·m blocks is block ⌊b / m⌋ of n. 17 bits, so that products stay small integers. */
 function blockOf(hash: number, blocks: number): number {
+  return (shareOf(hash) * blocks) >>> shareBits;
+}
+
+function shareOf(hash: number): number {
   const spread = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return (((spread ^ (spread >>> 12)) >>> 15) * blocks) >>> 17;
+  return (spread ^ (spread >>> 12)) >>> (32 - shareBits);
 }
 
 /** What `blocks` can be folded to, descending, itself included. */

@@ -2,9 +2,11 @@
 import type { BlockHeader } from '@relight/shared/log-block';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import type { Gap } from '@relight/shared/protocol';
+import { probeOf } from '@relight/shared/token-filter';
 import type { Database } from 'better-sqlite3';
 import { Statements, Where } from '../statements.ts';
 import type { LogFilter, StoredLogPiece } from '../store.ts';
+import { filterReads } from './filter-reads.ts';
 import { readParts } from './part-list.ts';
 import type { LogPage } from './port.ts';
 import { isDamage, type LogFileMeta } from './schema.ts';
@@ -35,9 +37,6 @@ export interface StreamRow {
   readonly run: string;
 }
 
-/** Whether a block may hold all of the tokens, by its filter. */
-export type MayHold = (filter: Uint8Array, words: readonly string[]) => boolean;
-
 export type FileReads = ReturnType<typeof fileReads>;
 
 /** Up to so many streams are read one by one in order of id, and merged; a scan over all rows is cheaper for more. */
@@ -45,12 +44,12 @@ const streamsApartMax = 16;
 /** Filters are looked at in slices of so many pieces. */
 const filterSlice = 512;
 
-export function fileReads(db: Database, meta: LogFileMeta, mayHold: MayHold) {
+export function fileReads(db: Database, meta: LogFileMeta) {
   const statements = new Statements(db);
   const streams = new Map<number, StreamRow>();
   const streamById = db.prepare<[number], StreamRow>('SELECT * FROM streams WHERE id = ?');
   const bodyById = db.prepare<[number], { body: Buffer }>('SELECT body FROM bodies WHERE id = ?');
-  const filterById = db.prepare<[number], { filter: Buffer }>('SELECT filter FROM filters WHERE id = ?');
+  const mayHold = filterReads(db);
   const committed = db.prepare<[string, string, number, string, string], { committed: number }>(
     'SELECT committed FROM marks WHERE agent_id = ? AND workload = ? AND generation = ? AND source = ? AND run = ?',
   );
@@ -95,13 +94,13 @@ export function fileReads(db: Database, meta: LogFileMeta, mayHold: MayHold) {
     const streamIds = streamsOf(filter);
     const { words = [] } = filter;
     if (words.length === 0) return rowsOf(filter, page, streamIds);
+    const probes = words.map(probeOf);
     const wanted: BlockRow[] = [];
     let rest: LogPage = { ...page, limit: Math.max(filterSlice, page.limit) };
     for (;;) {
       const slice = rowsOf(filter, rest, streamIds);
       for (const row of slice) {
-        const bytes = row.gap === null ? filterById.get(row.id)?.filter : undefined;
-        if (bytes === undefined || mayHold(bytes, words)) wanted.push(row);
+        if (row.gap !== null || mayHold(row.id, probes)) wanted.push(row);
         if (wanted.length === page.limit) return wanted;
       }
       const last = slice.at(-1);

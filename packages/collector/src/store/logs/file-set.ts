@@ -5,7 +5,6 @@ import { fileReads, type FileReads } from './file-reads.ts';
 import { listLogFiles, type LogFileName } from './file-names.ts';
 import { openLogFileForReading } from './log-file.ts';
 import { isDamage, readMeta, type LogFileMeta } from './schema.ts';
-import { mayHoldWords } from './words.ts';
 
 export interface OpenLogFile {
   readonly name: LogFileName;
@@ -78,7 +77,7 @@ export class FileSet {
     try {
       db = openLogFileForReading(name.path);
       const meta = readMeta(db);
-      this.#open.set(name.path, { name, meta, db, reads: fileReads(db, meta, mayHoldWords) });
+      this.#open.set(name.path, { name, meta, db, reads: fileReads(db, meta) });
       return true;
     } catch (error) {
       db?.close();
