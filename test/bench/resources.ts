@@ -5,7 +5,6 @@
  *
  * Idle is one workload with an exec check every 10 s. Times are of everything the process and its threads do, in ticks of 10 ms.
  */
-import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatBytes } from '@relight/shared/units';
@@ -13,10 +12,10 @@ import { startPrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { countingScript } from '../support/numbered-lines.ts';
+import { cpuMs, memoryOf } from '../support/process-cost.ts';
 import type { Service } from '../support/service.ts';
 
 const settleMs = 10_000;
-const tickMs = 10;
 
 export async function run([rate = '1000', time = '60']: readonly string[]): Promise<void> {
   const [perSecond, seconds] = [Number(rate), Number(time)];
@@ -61,24 +60,12 @@ async function lastLine(lab: Lab): Promise<number> {
 
 async function measure(services: Readonly<Record<string, Service>>, seconds: number): Promise<void> {
   await sleep(settleMs);
-  const before = Object.values(services).map(cpuMs);
+  const before = Object.values(services).map(({ pid }) => cpuMs(pid));
   await sleep(seconds * 1_000);
   for (const [index, [name, service]] of Object.entries(services).entries()) {
-    const share = ((cpuMs(service) - (before[index] ?? 0)) / (seconds * 1_000)) * 100;
+    const share = ((cpuMs(service.pid) - (before[index] ?? 0)) / (seconds * 1_000)) * 100;
     console.log(
-      `  ${name.padEnd(20)} ${formatBytes(residentBytes(service)).padStart(9)} resident   ${share.toFixed(2).padStart(6)} % of a core`,
+      `  ${name.padEnd(20)} ${formatBytes(memoryOf(service.pid).residentBytes).padStart(9)} resident   ${share.toFixed(2).padStart(6)} % of a core`,
     );
   }
-}
-
-/** utime and stime, fields 14 and 15 of /proc/PID/stat. */
-function cpuMs(service: Service): number {
-  const stat = readFileSync(`/proc/${service.pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * tickMs;
-}
-
-function residentBytes(service: Service): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${service.pid}/status`, 'utf8')) ?? [];
-  return Number(kilobytes) * 1024;
 }
