@@ -47,6 +47,7 @@ export class FollowedFile {
   readonly #unmeasured = new Set<number>();
   #certain = true;
   #incarnations = 0;
+  #emptying = false;
 
   /** One that `rotates` may be renamed to `<path>.1` and so on, and made anew. */
   constructor({ path, format, foreign, rotates = format === 'json-file' }: Omit<SegmentFile, 'key'>, saved: readonly SavedPiece[]) {
@@ -98,8 +99,43 @@ export class FollowedFile {
     return !this.rotates && this.#foreign === undefined;
   }
 
+  /** Offset of the first byte that has a place on the disk, holes apart. */
+  get begin(): number {
+    return this.#pieces[0]?.base ?? 0;
+  }
+
+  /**
+   * Empties a file of our own; its offsets go on behind what was in it. Writers append, so they go on at its beginning. Where
+   * there may still be one, what it wrote in this very moment is lost, and a hole of unknown size says so. Between
+   * `willEmpty` and this, `saved` is to be stored: it tells afterwards on which side of the moment the agent died.
+   */
+  empty(written: boolean): void {
+    const piece = this.#pieces.at(-1);
+    if (piece === undefined || !this.#mayBeFreed) return;
+    this.#measure(piece);
+    const base = this.end + (written ? 1 : 0);
+    fs.truncateSync(`/proc/self/fd/${piece.fd}`, 0);
+    if (written) this.#unmeasured.add(base);
+    this.#pieces = [{ ...piece, base, size: 0, head: head(piece.fd, 0) }];
+    this.#emptying = false;
+    this.#incarnations += 1;
+  }
+
+  willEmpty(): void {
+    const piece = this.#pieces.at(-1);
+    if (piece === undefined || !this.#mayBeFreed) return;
+    piece.head = head(piece.fd, piece.size);
+    this.#emptying = true;
+  }
+
   saved(): SavedPiece[] {
     if (!this.opened) return [...this.#saved];
+    const [only] = this.#pieces;
+    if (only !== undefined && this.#emptying) {
+      const { inode, base, head: before } = only;
+      const full = { inode, base, headBytes: before.bytes, headCrc: before.crc };
+      return [full, { inode, base: this.end + 1, headBytes: 0, headCrc: 0 }];
+    }
     // The beginning of a run's file may be freed, and then reads as NUL bytes.
     return this.#pieces.map(({ inode, base, head }) => ({
       inode,
@@ -198,8 +234,8 @@ export class FollowedFile {
       (saved) =>
         saved.inode === piece.inode &&
         saved.headBytes <= piece.size &&
-        // Shorter than what was delivered: truncated by its owner while nobody looked.
-        (this.#foreign === undefined || saved.base + piece.size >= committed) &&
+        // Shorter than what was delivered: truncated while nobody looked, by its owner or just before the end of the agent.
+        (this.rotates || (this.#mayBeFreed && saved.headBytes === 0) || saved.base + piece.size >= committed) &&
         headCrc(piece.fd, saved.headBytes) === saved.headCrc,
     );
     return same?.base ?? null;

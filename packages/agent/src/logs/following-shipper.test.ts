@@ -8,6 +8,7 @@ import { blockFrameBytesMax, encodeBlock, lineBytesMax } from '@relight/shared/l
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { FollowedFile } from './followed-file.ts';
 import { FollowingShipper, type FollowingShipperOptions } from './following-shipper.ts';
 import { punchHole } from './hole-puncher.ts';
 
@@ -592,6 +593,119 @@ describe('space', () => {
     }
     expect(world.collector.texts(run)).toHaveLength(12 * 8_192);
     expect(world.said).toHaveLength(1);
+  });
+
+  describe('where nothing can be freed', () => {
+    const cannot = (): Promise<void> => Promise.reject(new Error('Operation not supported'));
+    const line = (index: number): string => `line ${index} `.padEnd(127, '.');
+    /** Numbered lines of 128 bytes, a MiB at once. */
+    class Writer {
+      written = 0;
+      write(lines = 8_192): void {
+        fs.appendFileSync(path('run'), Array.from({ length: lines }, () => `${line(this.written++)}\n`).join(''));
+      }
+    }
+    const pass = async (world: World): Promise<void> => {
+      world.clock.advance(1_000);
+      await Promise.resolve();
+    };
+
+    test('without anybody who takes them, files are emptied when the budget is used up; what is lost is counted', async () => {
+      const world = new World({ bytesMax: 8 * mebibyte, punchHole: cannot });
+      fs.writeFileSync(path('run'), '');
+      world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      const writer = new Writer();
+      let largest = 0;
+      for (let round = 0; round < 40; round += 1) {
+        writer.write();
+        await pass(world);
+        largest = Math.max(largest, fs.statSync(path('run')).size);
+      }
+      expect(largest).toBeLessThanOrEqual(10 * mebibyte);
+      world.connect();
+      world.drain();
+      world.drain();
+      const texts = world.collector.texts(run);
+      const given = world.collector.gaps.filter(({ reason }) => reason === 'outbox-full').reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
+      // Each emptying counts one byte for what it may have missed.
+      expect(Math.abs(given + texts.length * 128 - writer.written * 128)).toBeLessThan(20);
+      expect(texts.findIndex((text, index) => text !== line(writer.written - texts.length + index))).toBe(-1);
+      // What may have been written in the moment of emptying.
+      expect(world.collector.gaps.filter(({ bytes }) => bytes === undefined).length).toBeGreaterThan(0);
+    });
+
+    test('what is sent is not lost when its file is emptied, also over restarts of the agent', async () => {
+      fs.writeFileSync(path('run'), '');
+      const writer = new Writer();
+      let world = new World({ bytesMax: 12 * mebibyte, punchHole: cannot });
+      const follow = (): void => {
+        world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+        world.connect();
+      };
+      follow();
+      for (let round = 0; round < 24; round += 1) {
+        writer.write();
+        world.drain();
+        await pass(world);
+        if (round % 5 === 4) {
+          writer.write(3);
+          world = new World({ bytesMax: 12 * mebibyte, punchHole: cannot }, world.collector);
+          follow();
+        }
+      }
+      world.drain();
+      world.drain();
+      expect(fs.statSync(path('run')).size).toBeLessThan(12 * mebibyte);
+      const numbers = world.collector.texts(run).map((text) => Number(/^line (\d+) /.exec(text)?.[1]));
+      expect(numbers.findIndex((number, index) => number !== index)).toBe(-1);
+      expect(numbers).toHaveLength(writer.written);
+      expect(world.collector.gaps.every(({ bytes }) => bytes === undefined)).toBe(true);
+    });
+
+    test('files of runs that are over and sent go first', async () => {
+      const world = new World({ bytesMax: 16 * mebibyte, punchHole: cannot });
+      const other = { ...run, run: '0' };
+      fs.writeFileSync(path('0'), filler);
+      fs.writeFileSync(path('run'), '');
+      for (const [key, name] of [
+        [other, '0'],
+        [run, 'run'],
+      ] as const)
+        world.shipper.follow({ key, path: path(name), format: 'raw' });
+      world.connect();
+      const writer = new Writer();
+      for (let round = 0; round < 5; round += 1) {
+        writer.write(8_192);
+        world.drain();
+        await pass(world);
+      }
+      world.shipper.finish(other);
+      world.drain();
+      writer.write(20_000);
+      world.drain();
+      await pass(world);
+      expect(fs.existsSync(path('0'))).toBe(false);
+      expect(fs.statSync(path('run')).size).toBe(writer.written * 128);
+      expect(world.collector.texts(run)).toHaveLength(writer.written);
+    });
+
+    test.each(['before', 'after'])('an agent that dies just %s the file is emptied knows', (when) => {
+      fs.writeFileSync(path('run'), filler);
+      const file = new FollowedFile({ path: path('run'), format: 'raw' }, []);
+      file.refresh(0);
+      const { end } = file;
+      file.willEmpty();
+      const saved = file.saved();
+      if (when === 'after') {
+        file.empty(true);
+        fs.appendFileSync(path('run'), 'new\n');
+      }
+      file.close();
+      const next = new FollowedFile({ path: path('run'), format: 'raw' }, saved);
+      next.refresh(end);
+      expect([next.begin, next.end]).toEqual(when === 'after' ? [end + 1, end + 5] : [0, end]);
+      next.close();
+    });
   });
 
   test('a collector that lost its data gets a gap for what was freed, and no NUL bytes', () => {

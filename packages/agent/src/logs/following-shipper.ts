@@ -28,7 +28,7 @@ export interface FollowingShipperOptions {
   readonly delivering: boolean;
   readonly rateLimit: (key: SegmentKey) => RateLimit | null;
   readonly redact?: (key: SegmentKey) => Redact;
-  /** Of unsent bytes over all files. Default: 512 MiB, at most 5 % of the disk of `directory`. */
+  /** Of unsent bytes over all files. Default: 512 MiB, at most 5 % of the disk of `directory` and half of what is free there. */
   readonly bytesMax?: number;
   readonly punchHole?: PunchHole;
 }
@@ -83,9 +83,15 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { positions, note } = loadPositions(this.#positionsPath);
     this.#positions = positions;
     if (note !== null) logger.warn({ path: this.#positionsPath, reason: note }, 'log positions cannot be read; the collector is asked');
-    const bytesMax = options.bytesMax ?? defaultBudget(directory);
-    this.#space = new Space({ bytesMax, delivering, logger, punchHole: options.punchHole ?? punchHole });
     this.#retention = new Retention(delivering ? 1 : 0);
+    this.#space = new Space({
+      bytesMax: (held) => options.bytesMax ?? defaultBudget(directory, held),
+      delivering,
+      logger,
+      punchHole: options.punchHole ?? punchHole,
+      kept: this.#retention,
+      save: () => savePositions(this.#positionsPath, this.#currentPositions(), true),
+    });
     this.#looks = new Looks(options.clock, (grown) => {
       if (!grown) return;
       this.#positionsChanged = true;
@@ -290,15 +296,19 @@ export class FollowingShipper implements LogShipper, LogLane {
     if (!this.#positionsChanged) return;
     this.#positionsChanged = false;
     this.#positionsSavedAt = this.#options.clock.monotonic();
+    try {
+      savePositions(this.#positionsPath, this.#currentPositions());
+    } catch (error) {
+      this.#options.logger.warn({ path: this.#positionsPath, error: errorMessage(error) }, 'log positions could not be written');
+    }
+  }
+
+  #currentPositions(): Readonly<Record<string, Position>> {
     for (const { tail } of this.#followed.values()) this.#positions[tail.id] = tail.position();
     // What is not followed may be later, when the engine is back; but what never is must not pile up.
     const surplus = Object.keys(this.#positions).filter((id) => !this.#followed.has(id));
     for (const id of surplus.slice(0, Math.max(0, surplus.length - unfollowedMax))) delete this.#positions[id];
-    try {
-      savePositions(this.#positionsPath, this.#positions);
-    } catch (error) {
-      this.#options.logger.warn({ path: this.#positionsPath, error: errorMessage(error) }, 'log positions could not be written');
-    }
+    return this.#positions;
   }
 
   #forgetIfDone(followed: Followed): void {
@@ -330,7 +340,8 @@ export class FollowingShipper implements LogShipper, LogLane {
  */
 const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null;
 
-function defaultBudget(directory: string): number {
-  const { blocks, bsize } = fs.statfsSync(directory);
-  return Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare);
+/** `held` bytes would be free without the logs. */
+function defaultBudget(directory: string, held: number): number {
+  const { bavail, blocks, bsize } = fs.statfsSync(directory);
+  return Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare, (bavail * bsize + held) / 2);
 }

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { z } from 'zod';
-import { replaceFile } from '../host/atomic-file.ts';
+import { replaceFile, replaceFileDurably } from '../host/atomic-file.ts';
 
 const positionSchema = z.object({
   committed: z.number().int().nonnegative(),
@@ -32,8 +32,9 @@ export function loadPositions(path: string): { positions: Record<string, Positio
   }
 }
 
-/** Atomic, not synced: after a power loss an older version may be found, which costs at most a counted gap. Throws errno errors. */
-export function savePositions(path: string, segments: Readonly<Record<string, Position>>): void {
+/** Atomic; without `durable`, after a power loss an older version may be found, which costs at most a counted gap. Throws errno errors. */
+export function savePositions(path: string, segments: Readonly<Record<string, Position>>, durable = false): void {
   fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  replaceFile(path, JSON.stringify({ version: 1, segments }));
+  const write = durable ? replaceFileDurably : replaceFile;
+  write(path, JSON.stringify({ version: 1, segments }));
 }

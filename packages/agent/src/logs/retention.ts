@@ -1,5 +1,5 @@
 /** Files of runs that are over and fully sent: the newest of each source stay on the host for a look on the spot, the others go. */
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import type { SegmentTail } from './segment-tail.ts';
 
 interface Kept {
@@ -30,6 +30,19 @@ export class Retention {
       id,
       kept.toSorted((a, b) => a.generation - b.generation || a.order - b.order),
     );
+  }
+
+  /** Removes all of them, because there is no room. Throws errno errors. */
+  removeAll(): void {
+    const kept = [...this.#kept.values()].flat();
+    this.#kept.clear();
+    for (const { path } of kept) rmSync(path, { force: true });
+  }
+
+  /** On the disk now. */
+  get bytes(): number {
+    const files = [...this.#kept.values()].flat();
+    return files.reduce((sum, { path }) => sum + (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512, 0);
   }
 
   /** Removes what is over the number. Throws errno errors. */

@@ -169,6 +169,16 @@ export class SegmentTail {
     this.file.release(this.givenUp);
   }
 
+  /** The file is emptied, and what of it was not sent is given up. */
+  empty(): void {
+    this.file.refresh(this.committed);
+    const { end } = this.file;
+    this.file.empty(!this.finished);
+    this.giveUp(Math.max(end, this.file.begin - 1));
+    this.#exhausted = -1;
+    if (this.committed < end) this.waitingSince = -Infinity;
+  }
+
   #newCutter(offset: number): Cutter {
     return this.source.format === 'json-file' ? new JsonFileCutter(offset) : new RawCutter(offset);
   }

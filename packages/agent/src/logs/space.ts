@@ -2,6 +2,10 @@
  * Keeps the log files of a host within their budget. Space behind the acknowledged offset is given back in steps; over the
  * budget the segment with the largest backlog loses its oldest bytes, which its tail reports as a counted gap. So the noisy
  * pays, and the few lines of a failed setup step survive a flood.
+ *
+ * Where a file system cannot give back a part of a file, files stay whole, and the budget is for all that is on the disk:
+ * from half of it on, files of runs that are over and sent go, and files are emptied of which everything is sent just now;
+ * over it any file is, the largest first, and what was not sent is a counted gap.
  */
 import { errorMessage } from '@relight/shared/errors';
 import { formatBytes } from '@relight/shared/units';
@@ -11,14 +15,21 @@ import type { SegmentTail } from './segment-tail.ts';
 
 const stepBytes = 4 * 1024 ** 2;
 const blockBytes = 4_096;
+/** Of the budget, where files can only be emptied: from here on those that are sent just now are, so that it need not come to others. */
+const sentShare = 0.5;
 /** Stays readable at the end of a file, for error messages and for a person on the host. */
 const keptTailBytes = 64 * 1024;
 
 export interface SpaceOptions {
-  readonly bytesMax: number;
+  /** Of unsent bytes; where nothing can be freed, of all bytes. `held` are those that are on the disk now. */
+  readonly bytesMax: (held: number) => number;
   /** False: there is no collector, and everything is a backlog. */
   readonly delivering: boolean;
   readonly punchHole: PunchHole;
+  /** Files of runs that are over and sent. */
+  readonly kept: { readonly bytes: number; removeAll(): void };
+  /** Makes durable where the files stand now. Throws errno errors: then none is emptied. */
+  readonly save: () => void;
   readonly logger: Pick<Logger, 'warn'>;
 }
 
@@ -35,7 +46,15 @@ export class Space {
 
   /** Gives up what exceeds the budget and frees what is not needed. Frees one range at a time; the returned promise is for tests. */
   keep(tails: readonly SegmentTail[]): Promise<void> {
-    this.#giveUp(tails);
+    const own = tails.filter(isOwn);
+    const held = own.reduce((sum, { file }) => sum + file.end - file.begin, 0);
+    const bytesMax = this.#options.bytesMax(held);
+    this.#giveUp(tails, bytesMax);
+    try {
+      if (!this.#canPunch) this.#empty(own, bytesMax);
+    } catch (error) {
+      this.#options.logger.warn({ error: errorMessage(error) }, 'log files could not be emptied');
+    }
     this.#punching ??= this.#punchNext(tails).finally(() => (this.#punching = null));
     return this.#punching;
   }
@@ -50,24 +69,58 @@ export class Space {
     return Math.max(0, tail.file.end - safe);
   }
 
-  #giveUp(tails: readonly SegmentTail[]): void {
+  /** Where nothing can be freed in part. */
+  #empty(own: readonly SegmentTail[], bytesMax: number): void {
+    const { delivering, kept, logger, save } = this.#options;
+    const size = ({ file }: SegmentTail): number => file.end - file.begin;
+    let held = own.reduce((sum, tail) => sum + size(tail), kept.bytes);
+    if (held <= bytesMax * sentShare) return;
+    held -= kept.bytes;
+    kept.removeAll();
+    const chosen: SegmentTail[] = [];
+    const choose = (tails: readonly SegmentTail[], limit: number): void => {
+      for (const tail of tails.toSorted((a, b) => size(b) - size(a))) {
+        if (held <= limit || size(tail) === 0) return;
+        held -= size(tail);
+        chosen.push(tail);
+      }
+    };
+    choose(
+      own.filter((tail) => delivering && tail.committed >= tail.file.end),
+      bytesMax * sentShare,
+    );
+    choose(
+      own.filter((tail) => !chosen.includes(tail)),
+      bytesMax,
+    );
+    if (chosen.length === 0) return;
+    for (const { file } of chosen) file.willEmpty();
+    save();
+    for (const tail of chosen) tail.empty();
+    save();
+    logger.warn(
+      { bytesMax, files: chosen.length },
+      `logs come near their budget of ${formatBytes(bytesMax)}, and parts of files cannot be freed: files were emptied`,
+    );
+  }
+
+  #giveUp(tails: readonly SegmentTail[], bytesMax: number): void {
     const backlogs = tails.map((tail) => ({ tail, bytes: this.#backlog(tail) })).toSorted((a, b) => b.bytes - a.bytes);
-    let excess = backlogs.reduce((sum, { bytes }) => sum + bytes, 0) - this.#options.bytesMax;
+    let excess = backlogs.reduce((sum, { bytes }) => sum + bytes, 0) - bytesMax;
     if (excess > 0 && !this.#over) {
-      const { bytesMax } = this.#options;
-      const room = this.#canPunch ? 'the oldest lines are given up' : 'nothing can be freed on this file system';
+      const room = this.#canPunch ? 'the oldest lines are given up' : 'files are emptied';
       this.#options.logger.warn({ bytesMax }, `unsent logs exceed ${formatBytes(bytesMax)}: ${room}`);
     }
     // Giving up brings it just below the budget, and the next line above it again: that is one story, told once.
-    this.#over = excess > (this.#over ? -this.#options.bytesMax / 2 : 0);
+    this.#over = excess > (this.#over ? -bytesMax / 2 : 0);
     for (const { tail, bytes } of backlogs) {
       if (excess <= 0) return;
-      excess -= tail.file.rotates ? giveUpHeld(tail, bytes) : this.#giveUpRaw(tail, bytes, excess);
+      excess -= tail.file.rotates ? giveUpHeld(tail, bytes) : this.#giveUpRaw(tail, bytes, excess, bytesMax);
     }
   }
 
-  #giveUpRaw(tail: SegmentTail, bytes: number, excess: number): number {
-    const least = Math.min(stepBytes, this.#options.bytesMax / 4);
+  #giveUpRaw(tail: SegmentTail, bytes: number, excess: number, bytesMax: number): number {
+    const least = Math.min(stepBytes, bytesMax / 4);
     const take = Math.min(Math.max(excess, least), bytes - keptTailBytes);
     if ((!this.#canPunch && tail.source.foreign === undefined) || take <= 0) return 0;
     const from = tail.file.end - bytes;
@@ -96,11 +149,14 @@ export class Space {
       this.#canPunch = false;
       this.#options.logger.warn(
         { path: tail.source.path, error: errorMessage(error) },
-        'space of sent logs cannot be freed before a run ends',
+        'space of sent logs cannot be freed before a run ends, or before all of them exceed the budget',
       );
     }
   }
 }
+
+/** Made by us for a run, which appends to it. */
+const isOwn = ({ file, source }: SegmentTail): boolean => !file.rotates && source.foreign === undefined && source.format === 'raw';
 
 /** Rotated files that exist only because we hold them open: letting go of them frees their space. */
 function giveUpHeld(tail: SegmentTail, bytes: number): number {
