@@ -1,8 +1,10 @@
 /** `relight-collector`: its commands, and what becomes of their errors. */
 import { RelightError } from '@relight/shared/errors';
 import { Command, CommanderError } from 'commander';
+import { addBackup } from './commands/backup.ts';
 import { addServe } from './commands/serve.ts';
 import { addToken } from './commands/token.ts';
+import { addVerify } from './commands/verify.ts';
 
 export const version = '0.1.0';
 
@@ -26,9 +28,12 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
     .showHelpAfterError('See --help.')
     .exitOverride();
   addServe(program, version);
-  addToken(program, (code) => {
+  const exitWith = (code: ExitCode): void => {
     exitCode = code;
-  });
+  };
+  addToken(program, exitWith);
+  addBackup(program);
+  addVerify(program, exitWith);
   try {
     await program.parseAsync([...argv]);
     return exitCode;

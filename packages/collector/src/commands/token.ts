@@ -3,17 +3,12 @@ import { isoTimeOrNull } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import type { Database } from 'better-sqlite3';
-import { existsSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
-import { overridesFromEnvironment, readConfig } from '../config.ts';
-import { databasePath, lockDataDir, openForWriting } from '../store/database.ts';
+import { lockDataDir, openForWriting } from '../store/database.ts';
 import { migrate, requireCurrent } from '../store/migrate.ts';
 import type { TokenKind, TokenRecord } from '../store/store.ts';
 import { tokenReads, tokenWrites } from '../store/token-store.ts';
-
-interface DataDirFlag {
-  readonly dataDir?: string;
-}
+import { dataDirOf, existingDataDir, type DataDirFlag } from './data-dir.ts';
 
 export function addToken(program: Command, exitWith: (code: 1) => void): void {
   const token = program.command('token').description('who may report (agents) and who may ask (operators)');
@@ -56,14 +51,7 @@ function parseKind(value: string): TokenKind {
 
 /** Brings a new or older database to the present schema first, unless a service runs: then it must be current already. */
 function withTokens<T>(flags: DataDirFlag, use: (db: Database) => T, where: 'may-be-new' | 'must-exist' = 'may-be-new'): T {
-  const { dataDir } = readConfig(null, [overridesFromEnvironment(process.env), { dataDir: flags.dataDir }]);
-  // An empty list out of a directory made this moment would hide that --data-dir is wrong.
-  if (where === 'must-exist' && !existsSync(databasePath(dataDir))) {
-    const advice = 'Give the data directory of the service: --data-dir, or RELIGHT_COLLECTOR_DATA_DIR.';
-    throw new RelightError('config-unreadable', `the data directory ${dataDir} cannot be used: it holds no data of a collector`, {
-      advice,
-    });
-  }
+  const dataDir = where === 'must-exist' ? existingDataDir(flags) : dataDirOf(flags);
   const lock = lockUnlessServed(dataDir);
   try {
     const db = openForWriting(dataDir);

@@ -46,7 +46,7 @@ export const failAll = (commands: readonly { readonly id: number }[], error: unk
 function runAlone<W extends object>(db: Database, writes: W, command: Command<W>, mustThrow: (error: unknown) => boolean): Outcome {
   db.exec('SAVEPOINT command');
   try {
-    const value = (writes as unknown as Calls)[command.name as string]?.(...(command.args as unknown[]));
+    const value = (writes as unknown as Calls)[command.name as string]?.(...command.args);
     db.exec('RELEASE command');
     return { id: command.id, ok: true, value };
   } catch (error) {

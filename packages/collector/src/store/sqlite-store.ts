@@ -1,6 +1,7 @@
 /** The store: reads on this thread through a read-only connection, writes through the writing thread. */
 import type { Clock } from '@relight/shared/clock';
 import { toRelightError, type RelightError } from '@relight/shared/errors';
+import type { SegmentKey } from '@relight/shared/log-stream';
 import type { Database } from 'better-sqlite3';
 import { alertReads } from './alert-store.ts';
 import { lockDataDir, openForReading, openForWriting } from './database.ts';
@@ -9,10 +10,11 @@ import { hostReads } from './hosts-store.ts';
 import { incidentReads } from './incident-store.ts';
 import type { LogDamage, LogFileLimits } from './logs/log-writer.ts';
 import { MaintenanceClient } from './logs/maintenance-client.ts';
+import type { LogPage } from './logs/port.ts';
 import { openLogReader } from './logs/reader.ts';
 import { migrate } from './migrate.ts';
 import { notificationReads } from './notification-store.ts';
-import type { Store, TokenRecord } from './store.ts';
+import type { LogFilter, Store, TokenRecord } from './store.ts';
 import { tokenReads } from './token-store.ts';
 import { WriterClient } from './writer-client.ts';
 
@@ -77,8 +79,8 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
   const reads = {
     ...hostReads(db),
     ...eventReads(db),
-    committedOffset: logs.committedOffset,
-    logPieces: logs.logPieces,
+    committedOffset: (agentId: string, segment: SegmentKey) => logs.committedOffset(agentId, segment),
+    logPieces: (filter: LogFilter, page: LogPage) => logs.logPieces(filter, page),
     ...incidentReads(db),
     ...alertReads(db),
     ...notificationReads(db),

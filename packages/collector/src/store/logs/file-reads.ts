@@ -140,7 +140,8 @@ export function fileReads(db: Database, meta: LogFileMeta) {
         'SELECT min(first_at) AS first, max(last_at) AS last FROM blocks',
         [],
       );
-      return row?.first == null || row.last === null ? null : { first: row.first, last: row.last };
+      const { first = null, last = null } = row ?? {};
+      return first === null || last === null ? null : { first, last };
     },
   };
 }

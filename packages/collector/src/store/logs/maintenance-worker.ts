@@ -82,7 +82,7 @@ class Maintenance {
   }
 
   #tell(report: MaintenanceReport): void {
-    this.#port.postMessage(report);
+    this.#port.postMessage(report, []);
   }
 
   #checkpoint(): void {

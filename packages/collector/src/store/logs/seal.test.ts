@@ -71,7 +71,7 @@ const inOrder = (): LogFileName[] => listLogFiles(logs).toSorted((a, b) => a.par
 
 function seal(which: (index: number) => boolean = () => true): void {
   for (const [index, name] of inOrder().slice(0, -1).entries()) {
-    if (!name.sealed && which(index)) expect([...sealLogFile(logs, name)].length).toBeGreaterThan(0);
+    if (!name.sealed && which(index)) Array.from(sealLogFile(logs, name));
   }
 }
 
@@ -188,7 +188,7 @@ describe('a sealed file', () => {
   it('is made anew when that was interrupted, and the old one goes when it was not quite', () => {
     write(small, 300);
     const [name] = inOrder();
-    if (name === undefined) return expect.fail();
+    if (name === undefined) throw new Error('there is no file');
     const steps = sealLogFile(logs, name);
     for (let step = 0; step < 20; step += 1) steps.next();
     // As a kill leaves it: nothing of the generator runs any more.
@@ -211,11 +211,7 @@ describe('a sealed file', () => {
     const all = await read(reader, beginning);
     const store = await openStore({ dataDir, clock: new ManualClock(), onBackgroundError: (error) => expect.fail(error.message) });
     await store.sealLogs();
-    expect(
-      listLogFiles(logs)
-        .map(({ sealed }) => sealed)
-        .toSorted(),
-    ).toEqual([false, true]);
+    expect(inOrder().map(({ sealed }) => sealed)).toEqual([true, false]);
     expect((await read(reader, beginning)).keys.toSorted()).toEqual(all.keys.toSorted());
     expect((await read(store, beginning)).keys.toSorted()).toEqual(all.keys.toSorted());
     await store.close();

@@ -108,7 +108,10 @@ function groupWriter(from: Database, to: Database) {
   return (group: readonly BlockRow[], stream: StreamRow): void => {
     const [first, last] = [group[0], group.at(-1)];
     const block = group.length > 1 ? joined(group, stream) : null;
-    if (block === null || first === undefined || last === undefined) return void group.forEach(asItIs);
+    if (block === null || first === undefined || last === undefined) {
+      for (const row of group) asItIs(row);
+      return;
+    }
     const { data, filter } = splitFilter(block);
     const [body, bits] = [Buffer.from(data), Buffer.from(filter ?? [])];
     const parts = writeParts(group.map(({ id, lines, received_at }) => ({ id, lines, receivedAt: received_at })));

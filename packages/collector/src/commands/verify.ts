@@ -1,0 +1,29 @@
+/** `relight-collector verify`: reads everything, beside the running service or without one. */
+import type { Command } from 'commander';
+import { verifyStore, type VerifiedFile } from '../store/verify.ts';
+import { existingDataDir, type DataDirFlag } from './data-dir.ts';
+
+export function addVerify(program: Command, exitWith: (code: 1) => void): void {
+  program
+    .command('verify')
+    .description('read everything that is stored, and say what of it is damaged')
+    .option('--data-dir <dir>', 'where the store lives')
+    .action((flags: DataDirFlag) => {
+      let damaged = 0;
+      for (const file of verifyStore(existingDataDir(flags))) {
+        if (file.problems.length > 0) damaged += 1;
+        process.stdout.write(rows(file));
+      }
+      if (damaged === 0) return;
+      process.stderr.write(
+        `relight-collector: ${damaged} damaged\nWhat is damaged loses itself alone: see "A damaged log file" in docs/operations.md.\n`,
+      );
+      exitWith(1);
+    });
+}
+
+function rows({ file, pieces, lines, problems }: VerifiedFile): string {
+  const holds = file.startsWith('logs/') ? `  ${pieces} pieces, ${lines} lines` : '';
+  const state = problems.length === 0 ? 'ok' : 'DAMAGED';
+  return `${file.padEnd(32)}  ${state}${holds}\n${problems.map((problem) => `    ${problem}\n`).join('')}`;
+}

@@ -1,0 +1,91 @@
+import { packBlock, unpackBlock } from '@relight/shared/log-block';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { backupStore } from './backup.ts';
+import { openStore, type SqliteStore } from './sqlite-store.ts';
+import { verifyStore } from './verify.ts';
+
+const start = Date.UTC(2026, 10, 22);
+const segment = { workload: 'w', generation: 1, source: 'process', run: 'r1' };
+
+let directory: string;
+let dataDir: string;
+let store: SqliteStore;
+
+async function write(count: number): Promise<void> {
+  const from = store.committedOffset('a', segment);
+  for (let index = 0; index < count; index += 1) {
+    const offset = from + index * 4;
+    const line = { offset, at: start, approx: false, stream: 'stdout' as const, bytes: Buffer.from('abc'), truncated: false };
+    await store.commitBlock('a', 'h', packBlock(segment, offset, offset + 4, [line]), start);
+  }
+}
+
+const offsets = (from: SqliteStore): number[] =>
+  from
+    .logPieces({}, { limit: 1_000 })
+    .flatMap((piece) => (piece.kind === 'block' ? unpackBlock(piece.block).map(({ offset }) => offset) : []));
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'relight-backup-'));
+  dataDir = join(directory, 'data');
+  store = await openStore({ dataDir, clock: new ManualClock(), logFileLimits: { fileBytesMax: 2 ** 30, filePiecesMax: 10 } });
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(directory, { recursive: true });
+});
+
+it('copies everything while it is written to; what comes of it goes on from where it was', async () => {
+  await store.commitEvents('a', 'h', 'e', [{ seq: 1, at: 1, kind: 'host.notice', severity: 'info', message: 'kept', data: {} }], 5);
+  await write(25);
+  await store.sealLogs();
+  const target = join(directory, 'copy');
+  const going = write(20);
+  const { files } = backupStore(dataDir, target);
+  expect(files).toBeGreaterThanOrEqual(4);
+  expect(statSync(target).mode & 0o777).toBe(0o700);
+  await going;
+  await store.close();
+  store = await openStore({ dataDir: target, clock: new ManualClock() });
+  const committed = store.committedOffset('a', segment);
+  expect(committed).toBeGreaterThanOrEqual(100);
+  expect(offsets(store)).toEqual(Array.from({ length: committed / 4 }, (_, index) => index * 4));
+  expect(store.lastEventSeq('a', 'e')).toBe(1);
+  await write(1);
+  expect(offsets(store).at(-1)).toBe(committed);
+  expect([...verifyStore(target)].flatMap(({ problems }) => problems)).toEqual([]);
+});
+
+it('takes no directory that holds something, and leaves nothing half done', async () => {
+  await write(1);
+  mkdirSync(join(directory, 'full'));
+  writeFileSync(join(directory, 'full', 'mine'), '');
+  expect(() => backupStore(dataDir, join(directory, 'full'))).toThrow(/full is not empty/);
+  writeFileSync(join(directory, 'file'), '');
+  expect(() => backupStore(dataDir, join(directory, 'file', 'copy'))).toThrow(/cannot be copied to/);
+  expect(existsSync(join(directory, 'full', 'mine'))).toBe(true);
+  expect(readdirSync(directory).toSorted()).toEqual(['data', 'file', 'full']);
+});
+
+it('what is damaged is named, file by file', async () => {
+  await write(25);
+  await store.sealLogs();
+  expect([...verifyStore(dataDir)].map(({ file, lines, problems }) => [file, lines, problems])).toEqual([
+    ['relight.db', 0, []],
+    ['logs/2026-11-22.sealed.db', 10, []],
+    ['logs/2026-11-22.2.sealed.db', 10, []],
+    ['logs/2026-11-22.3.db', 5, []],
+  ]);
+  const bodies = 7 * 8_192;
+  const fd = openSync(join(dataDir, 'logs', '2026-11-22.2.sealed.db'), 'r+');
+  const { size } = statSync(join(dataDir, 'logs', '2026-11-22.2.sealed.db'));
+  // The end of the page of bodies, where the first body stands.
+  writeSync(fd, Buffer.alloc(20, 0x5a), 0, 20, Math.min(size, bodies + 8_192) - 40);
+  closeSync(fd);
+  const damaged = [...verifyStore(dataDir)].filter(({ problems }) => problems.length > 0);
+  expect(damaged).toMatchObject([{ file: 'logs/2026-11-22.2.sealed.db', problems: ['piece 20: its checksum is wrong'] }]);
+});

@@ -1,0 +1,90 @@
+/** A copy of everything, made while the service runs. Each file of it is one moment of that file, and complete. */
+import { RelightError, errorMessage } from '@relight/shared/errors';
+import SqliteDatabase from 'better-sqlite3';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { databasePath } from './database.ts';
+import { listLogFiles, logDirectory, logFileName, type LogFileName } from './logs/file-names.ts';
+
+export interface BackupResult {
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/**
+ * Copies the data directory to `target`, which appears when all of it is there and on disk.
+ * @throws RelightError `usage` (there is something at `target`), `store-failed` (not readable, or no room).
+ */
+export function backupStore(dataDir: string, target: string): BackupResult {
+  const place = resolve(target);
+  if (existsSync(place) && readdirSync(place).length > 0) {
+    throw new RelightError('usage', `${target} is not empty`, {
+      advice: 'Give a directory that does not exist yet: each backup is one of its own.',
+    });
+  }
+  const made = `${place}.unfinished`;
+  try {
+    rmSync(made, { recursive: true, force: true });
+    mkdirSync(join(made, 'logs'), { recursive: true, mode: 0o700 });
+    chmodSync(made, 0o700);
+    const copies = [copyLive(databasePath(dataDir), made)];
+    for (const name of listLogFiles(logDirectory(dataDir))) copies.push(...copyLog(name, join(made, 'logs')));
+    for (const path of [...copies, join(made, 'logs'), made]) sync(path);
+    if (existsSync(place)) rmSync(place, { recursive: true });
+    renameSync(made, place);
+    sync(dirname(place));
+    const bytes = copies.reduce((sum, path) => sum + statSync(path.replace(made, place)).size, 0);
+    return { files: copies.length, bytes };
+  } catch (cause) {
+    rmSync(made, { recursive: true, force: true });
+    if (cause instanceof RelightError) throw cause;
+    throw new RelightError('store-failed', `${dataDir} cannot be copied to ${target}: ${errorMessage(cause)}`, { cause });
+  }
+}
+
+/** One moment of a database that is written to meanwhile, with what its write-ahead log holds, and without holes. */
+function copyLive(path: string, directory: string): string {
+  const copy = join(directory, basename(path));
+  const db = new SqliteDatabase(path, { readonly: true, fileMustExist: true, timeout: 10_000 });
+  try {
+    db.prepare('VACUUM INTO ?').run(copy);
+  } finally {
+    db.close();
+  }
+  chmodSync(copy, 0o600);
+  return copy;
+}
+
+/** A sealed file never changes. One that is sealed this moment is taken in its new form; one that retention removed is not there. */
+function copyLog(name: LogFileName, directory: string): string[] {
+  try {
+    if (!name.sealed) return [copyLive(name.path, directory)];
+    const copy = join(directory, name.name);
+    copyFileSync(name.path, copy, constants.COPYFILE_FICLONE);
+    return [copy];
+  } catch (error) {
+    if (existsSync(name.path)) throw error;
+    rmSync(join(directory, name.name), { force: true });
+    const sealed = logFileName(dirname(name.path), name.day, name.part, true);
+    return !name.sealed && existsSync(sealed.path) ? copyLog(sealed, directory) : [];
+  }
+}
+
+function sync(path: string): void {
+  const fd = openSync(path, 'r');
+  fsyncSync(fd);
+  closeSync(fd);
+}
