@@ -2,7 +2,9 @@
  * From the write in a container to the operator's terminal: `relight tail` of two workloads while both write, against the
  * floor, `tail -F` on the host of the very files they write to. Both see the same lines, in the same run.
  *
- *   npm run bench -- tail [LINES_PER_SECOND [SECONDS]]
+ *   npm run bench -- tail [LINES_PER_SECOND [SECONDS [ELSEWHERE]]]
+ *
+ * ELSEWHERE: so many lines a second are sent by another host meanwhile, which nobody follows.
  *
  * The writer is this process: each line says when it was handed to the FIFO that the workload copies to its output.
  */
@@ -17,6 +19,7 @@ import { formatBytes } from '@relight/shared/units';
 import { startPrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { programs, startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { startLoad } from '../support/log-load.ts';
 import { waitFor } from '../support/wait.ts';
 
 const host = 'bench';
@@ -29,9 +32,10 @@ interface Reader {
   seen: number;
 }
 
-export async function run([rate = '200', time = '20']: readonly string[]): Promise<void> {
-  const [perSecond, seconds] = [Number(rate), Number(time)];
+export async function run([rate = '200', time = '20', load = '0']: readonly string[]): Promise<void> {
+  const [perSecond, seconds, elsewhere] = [Number(rate), Number(time), Number(load)];
   if (!(perSecond >= 1 && perSecond <= 20_000 && seconds >= 1)) throw new Error('LINES_PER_SECOND is from 1 to 20000, SECONDS from 1 up');
+  if (!(elsewhere >= 0 && elsewhere <= 1_000_000)) throw new Error('ELSEWHERE is from 0 to 1000000');
   const engine = await startPrivateEngine();
   try {
     const image = await buildTestImage(engine);
@@ -41,7 +45,23 @@ export async function run([rate = '200', time = '20']: readonly string[]): Promi
     await Promise.all(workloads.map((name) => promisify(execFile)('mkfifo', [join(feed, name)])));
     const agent = await lab.addAgent({ host, workloads: workloads.map((name) => workload(name, image, feed)) });
     for (const name of workloads) await lab.fleet.waitForPhase(host, name, 'ready');
-    await measure(lab, agent, feed, perSecond, seconds);
+    if (elsewhere === 0) await measure(lab, agent, feed, perSecond, seconds);
+    else {
+      const token = await promisify(execFile)(process.execPath, [
+        programs.collector,
+        'token',
+        'create',
+        '--kind',
+        'agent',
+        '--data-dir',
+        join(lab.directory, 'collector'),
+      ]);
+      await using other = await startLoad(lab.url, token.stdout.trim(), elsewhere);
+      const began = performance.now();
+      await measure(lab, agent, feed, perSecond, seconds);
+      const reached = other.acknowledged / ((performance.now() - began) / 1_000);
+      console.log(`  meanwhile ${Math.round(reached)} lines/s of another host were stored (wanted: ${elsewhere})`);
+    }
   } finally {
     await engine.dispose();
   }
