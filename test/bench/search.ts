@@ -3,7 +3,9 @@
  * expression that no filter helps with, asked of the collector as it is installed; against `zstdcat | grep` over the same bytes in
  * the same run. While the last one runs, everybody else's requests are timed.
  *
- *   npm run bench -- search [MILLIONS_OF_LINES]
+ *   npm run bench -- search [MILLIONS_OF_LINES [peers]]
+ *
+ * `peers`: rsyslog and VictoriaLogs are filled with the same lines and asked the same; that takes a minute for each few million lines.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,6 +19,7 @@ import { openStore } from '@relight/collector/store/sqlite-store';
 import { systemClock } from '@relight/shared/clock';
 import { packBlock, type Block, type RawLine } from '@relight/shared/log-block';
 import { formatBytes } from '@relight/shared/units';
+import { searchPeers } from '../support/bench-peers/search.ts';
 import { programs, startLab, type Lab } from '../support/lab.ts';
 import { logShapes } from '../support/log-shapes.ts';
 import { percentile } from '../support/statistics.ts';
@@ -24,13 +27,14 @@ import { percentile } from '../support/statistics.ts';
 const million = 1_000_000;
 const seed = 7;
 const rare = 'zymurgy7f3a';
+const rareLine = Buffer.from(`2026-11-22 08:00:00,000 ERROR worker.py:7 -- lost ${rare} on the way\n`);
 /** In about every second block of the shapes, and in no short list of lines. */
 const common = 'error';
 /** Its only certain text is shorter than any word. */
 const expression = 'z.m.r.y7f3';
 const rounds = 5;
 
-export async function run([millions = '10']: readonly string[]): Promise<void> {
+export async function run([millions = '10', beside]: readonly string[]): Promise<void> {
   const hosts = Number(millions);
   if (!(Number.isInteger(hosts) && hosts >= 1 && hosts <= 200)) throw new Error('MILLIONS_OF_LINES is from 1 to 200');
   await using lab = await startLab({ engineSocket: '' });
@@ -44,7 +48,10 @@ export async function run([millions = '10']: readonly string[]): Promise<void> {
   );
   console.log(`${availableParallelism()} cores, ${formatBytes(totalmem())}\n`);
   await lab.collector.start();
-  await measure(lab, texts, hosts);
+  const { commonMs, rareMs } = await measure(lab, texts, hosts);
+  if (beside !== 'peers') return;
+  await lab.collector.stop();
+  await searchPeers({ seed, hosts, linesPerHost: million, rare, line: rareLine, common, rareMs, commonMs });
 }
 
 /** The lines of one host are those of every other: what is measured is how many there are. */
@@ -59,8 +66,7 @@ async function fill(dataDir: string, texts: string, hosts: number): Promise<{ ra
     offset += bytes.length;
   }
   writeFileSync(join(texts, 'lines.zst'), Buffer.concat(files));
-  const line = Buffer.from(`2026-11-22 08:00:00,000 ERROR worker.py:7 -- lost ${rare} on the way\n`);
-  writeFileSync(join(texts, 'rare.zst'), zstdCompressSync(line));
+  writeFileSync(join(texts, 'rare.zst'), zstdCompressSync(rareLine));
 
   const store = await openStore({ dataDir, clock: systemClock });
   let packed = 0;
@@ -74,7 +80,7 @@ async function fill(dataDir: string, texts: string, hosts: number): Promise<{ ra
         blocks += 1;
       };
       await Promise.all(template.map((block) => put(block, '1')));
-      if (host === Math.floor(hosts / 3)) await put(blockOf(line, 0, at), '2');
+      if (host === Math.floor(hosts / 3)) await put(blockOf(rareLine, 0, at), '2');
     }
   } finally {
     await store.close();
@@ -99,7 +105,7 @@ function blockOf(bytes: Buffer, from: number, at: number): Block {
   return packBlock({ workload: 'w', generation: 1, source: 'process', run: '1' }, from, from + bytes.length, lines, 9);
 }
 
-async function measure(lab: Lab, texts: string, hosts: number): Promise<void> {
+async function measure(lab: Lab, texts: string, hosts: number): Promise<{ readonly rareMs: number; readonly commonMs: number }> {
   const ask = (query: string): Promise<Answer> => fetchAll(lab, query);
   await ask(`word=${rare}&limit=1&order=newest`); // starts the thread
   const rareTimes = await repeat(rounds, () => ask(`word=${rare}&order=newest`), 1);
@@ -121,6 +127,7 @@ async function measure(lab: Lab, texts: string, hosts: number): Promise<void> {
   row(`100 of a common word, newest first (goal 200 ms)`, page);
   row('100 of a common word, oldest first', oldest);
   await beside(lab, floor);
+  return { rareMs: percentile(rareTimes, 0.5), commonMs: percentile(page, 0.5) };
 }
 
 /** A search that has to look into every block: how long it takes, and what it does to everybody else. */

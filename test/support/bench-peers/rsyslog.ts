@@ -63,7 +63,7 @@ input(type="imptcp" port="${port}" address="127.0.0.1" ruleset="in")
     },
     search: async (word, limit) => {
       // grep ends with 1 when nothing matches.
-      const found = await run('grep', ['-F', '-m', String(limit), '-e', word, file], { maxBuffer: 1 << 28 }).catch(
+      const found = await run('grep', ['-a', '-F', '-m', String(limit), '-e', word, file], { maxBuffer: 1 << 28 }).catch(
         (error: { readonly code?: number }) => {
           if (error.code === 1) return { stdout: '' };
           throw error;
