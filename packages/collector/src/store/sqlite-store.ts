@@ -126,6 +126,8 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     sealLogs: () => maintenance.seal(),
     async close() {
       await maintenance.close();
+      // The last to close a file takes its write-ahead log away, and one that only reads cannot.
+      logs.close();
       await writer.close();
       logs.close();
       db.close();
