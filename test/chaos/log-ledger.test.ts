@@ -1,5 +1,5 @@
 /**
- * The ledger of issued lines: writers in a container's output, its process, a setup step and a mount issue lines that can be checked, while
+ * The ledger of issued lines: writers in a container's output, a file in it, its process, a setup step and a mount issue lines that can be checked, while
  * agent, collector and engine are struck at random: killed, out of disk, out of power (what no fsync stands behind is thrown away), with
  * files torn and clocks that jump. After every round a fresh line has come, every line before it is there, once, unchanged and in order, and
  * no line has been given up. Replay: RELIGHT_LEDGER_SEED; RELIGHT_LEDGER_ROUNDS=200 for more of them.
@@ -41,7 +41,7 @@ function writers(image: string, control: string): Record<string, unknown> {
       pull_policy: 'never',
       init: true,
       volumes: [`${control}:/control`],
-      command: ['sh', '-c', `exec ${write('container', 400)}`],
+      command: ['sh', '-c', `mkdir -p /issued; ${write('file:lines', 150)} >> /issued/lines & exec ${write('container', 400)}`],
       cap_add: ['SYS_ADMIN'],
       devices: ['/dev/fuse'],
       security_opt: ['apparmor=unconfined'],
@@ -57,6 +57,7 @@ function writers(image: string, control: string): Record<string, unknown> {
     ],
     setup: [{ name: 'source', run: `mkdir -p /src; ${write('setup', 20_000, 800)}` }, { mount: 'data' }],
     process: { run: `exec ${write('process', 900)}`, stop_timeout: '1s' },
+    logs: { files: ['/issued/*'] },
     restart: { process: { ...soon, escalate_after: 1_000 }, container: soon },
   };
 }

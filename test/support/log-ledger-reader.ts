@@ -4,7 +4,7 @@ import type { FleetClient } from './fleet-client.ts';
 import { LedgerJudge, type Ledger, type Life } from './log-ledger.ts';
 import { waitFor } from './wait.ts';
 
-const sources = ['container', 'process', 'setup', 'mount'] as const;
+const sources = ['container', 'process', 'setup', 'mount', 'file:lines'] as const;
 const pageEntries = 5_000;
 /** What may be on its way from a killed container to a file of an engine that is killed with it: a pipe, and the engine's buffers. */
 const inFlightBytes = 64 * 1_024 + 3 * 16 * 1_024;
@@ -78,4 +78,8 @@ export class LedgerReader {
 const keyOf = (entry: ApiLogEntry): string =>
   `generation ${entry.generation}, run ${entry.run}, ${'gap' in entry ? `gap at ${entry.gap.from}` : `line at ${entry.offset}`}`;
 
-const mayLackBytes = ({ source }: Life): number => (source === 'container' ? inFlightBytes : 0);
+/** A file inside a container is looked for once a second: of one that was gone before that, nothing comes. */
+const unseenBytes = 64 * 1_024;
+
+const mayLackBytes = ({ source }: Life, arrived: number): number =>
+  source === 'container' ? inFlightBytes : source.startsWith('file:') && arrived === 0 ? unseenBytes : 0;

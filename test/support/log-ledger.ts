@@ -97,12 +97,12 @@ export class LedgerJudge {
   }
 
   /** Lives of which written lines have not arrived, except those that may lack so many bytes at their end. */
-  missing(lives: readonly Life[], mayLackBytes: (life: Life) => number): string[] {
+  missing(lives: readonly Life[], mayLackBytes: (life: Life, arrived: number) => number): string[] {
     return lives.flatMap((life) => {
       const arrived = this.arrived(life.life);
       let lacking = 0;
       for (let n = arrived + 1; n <= life.written; n += 1) lacking += payloadOf(Number.parseInt(life.life, 16), n).length + 32;
-      return lacking <= mayLackBytes(life) ? [] : [`${name(life)}: ${life.written} lines were written, ${arrived} have arrived`];
+      return lacking <= mayLackBytes(life, arrived) ? [] : [`${name(life)}: ${life.written} lines were written, ${arrived} have arrived`];
     });
   }
 
@@ -129,7 +129,7 @@ export class LedgerJudge {
 
   /** A killed writer may have got a few bytes of a line out: too few to say whose it is. */
   #tornOrWrong(source: string, line: string): void {
-    const isBeginning = /^(?:[a-z]{1,10}|[a-z]{1,10} [0-9a-f]{0,8}|[a-z]{1,10} [0-9a-f]{8} \d*)$/.test(line);
+    const isBeginning = /^(?:[a-z:]{1,10}|[a-z:]{1,10} [0-9a-f]{0,8}|[a-z:]{1,10} [0-9a-f]{8} \d*)$/.test(line);
     if (!isBeginning) this.#say(`${source}: "${excerpt(line)}" was never written`);
   }
 
