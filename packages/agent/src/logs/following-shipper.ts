@@ -45,6 +45,8 @@ const watchedStepMs = 10;
 const positionsMs = 10_000;
 const defaultBytesMax = 512 * 1024 ** 2;
 const defaultDiskShare = 0.05;
+/** How full the disk is, is looked up so often. */
+const budgetMs = 10_000;
 const unfollowedMax = 1_000;
 /** Without a collector the files are all there is. */
 const keptRunsAlone = 10;
@@ -70,6 +72,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   #active = false;
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
+  #budget = { at: -Infinity, bytes: 0 };
   #turn = 0;
   #order = 0;
   #poll: Timer | null = null;
@@ -85,7 +88,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     if (note !== null) logger.warn({ path: this.#positionsPath, reason: note }, 'log positions cannot be read; the collector is asked');
     this.#retention = new Retention(delivering ? 1 : 0);
     this.#space = new Space({
-      bytesMax: (held) => options.bytesMax ?? defaultBudget(directory, held),
+      bytesMax: (held) => options.bytesMax ?? this.#defaultBudget(held),
       delivering,
       logger,
       punchHole: options.punchHole ?? punchHole,
@@ -268,6 +271,17 @@ export class FollowingShipper implements LogShipper, LogLane {
     for (const listener of this.#listeners) listener();
   }
 
+  /** `held` bytes would be free without the logs. */
+  #defaultBudget(held: number): number {
+    const { clock, directory } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#budget.at >= budgetMs) {
+      const { bavail, blocks, bsize } = fs.statfsSync(directory);
+      this.#budget = { at: now, bytes: Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare, (bavail * bsize + held) / 2) };
+    }
+    return this.#budget.bytes;
+  }
+
   #pollLater(): void {
     this.#poll ??= this.#options.clock.after(pollMs, () => {
       this.#poll = null;
@@ -339,9 +353,3 @@ export class FollowingShipper implements LogShipper, LogLane {
  * they are neither watched nor looked at. One that could not be read is looked at until it can.
  */
 const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null;
-
-/** `held` bytes would be free without the logs. */
-function defaultBudget(directory: string, held: number): number {
-  const { bavail, blocks, bsize } = fs.statfsSync(directory);
-  return Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare, (bavail * bsize + held) / 2);
-}
