@@ -33,6 +33,7 @@ const common = 'error';
 /** Its only certain text is shorter than any word. */
 const expression = 'z.m.r.y7f3';
 const rounds = 5;
+const receivedLateMs = 1_000;
 
 export async function run([millions = '10', beside]: readonly string[]): Promise<void> {
   const hosts = Number(millions);
@@ -72,15 +73,17 @@ async function fill(dataDir: string, texts: string, hosts: number): Promise<{ ra
   let packed = 0;
   let blocks = 0;
   try {
-    for (let host = 0; host < hosts; host += 1) {
+    const put = async (host: number, { header, body }: Block, run: string): Promise<void> => {
       const name = `host-${host}`;
-      const put = async ({ header, body }: Block, run: string): Promise<void> => {
-        await store.commitBlock(name, name, { header: { ...header, segment: { ...header.segment, run } }, body }, Date.now());
-        packed += body.length;
-        blocks += 1;
-      };
-      await Promise.all(template.map((block) => put(block, '1')));
-      if (host === Math.floor(hosts / 3)) await put(blockOf(rareLine, 0, at), '2');
+      const segment = { ...header.segment, run };
+      await store.commitBlock(name, name, { header: { ...header, segment }, body }, header.lastAt + receivedLateMs);
+      packed += body.length;
+      blocks += 1;
+    };
+    // In the order of time, as they would have come.
+    for (const [index, block] of template.entries()) {
+      await Promise.all(Array.from({ length: hosts }, (_, host) => put(host, block, '1')));
+      if (index === Math.floor(template.length / 3)) await put(0, blockOf(rareLine, 0, block.header.lastAt), '2');
     }
   } finally {
     await store.close();

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
 import type { ApiLogEntry } from '@relight/shared/api';
-import { systemClock } from '@relight/shared/clock';
+import { systemClock, type Clock } from '@relight/shared/clock';
+import { ManualClock } from '@relight/shared/manual-clock';
 import { packBlock } from '@relight/shared/log-block';
 import { epoch, FakeFleet } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { waitFor } from '../../../../test/support/wait.ts';
 import { Bus } from '../bus.ts';
 import type { LogCursor } from './cursor.ts';
 import { followLogs, type FollowItem } from './follow.ts';
@@ -67,9 +69,9 @@ class Reader {
   readonly cursors: (LogCursor | null)[] = [];
   cursor: LogCursor | null = null;
 
-  constructor(source: Source, from: FollowFrom, selection = everything) {
+  constructor(source: Source, from: FollowFrom, selection = everything, clock: Clock = systemClock) {
     const range = { from: 'cursor' in from ? from.cursor : null, history: (upTo: number) => history(source, selection, from, upTo) };
-    this.#generator = followLogs(source.deps, selection, range, this.#stop.signal);
+    this.#generator = followLogs({ ...source.deps, clock }, selection, range, this.#stop.signal);
   }
   async batch(): Promise<void> {
     const { value } = (await this.#generator.next()) as { value: readonly FollowItem[] };
@@ -140,6 +142,35 @@ test('a reader that does not fetch loses the oldest lines, counted to the byte, 
   expect(seen.at(-2)).toBe(`line ${bufferPiecesMax + skipped - 1}`);
   const next = reader.entries[1] as { offset: number };
   expect(reader.entries[0]).toMatchObject({ host: 'a', gap: { from: 0, to: next.offset, lines: 2 * skipped, bytes: next.offset } });
+  await reader.stop();
+});
+
+test('hundreds of streams are put in order of time; nothing waits longer than the short wait, whatever comes meanwhile', async () => {
+  const source = new Source();
+  const clock = new ManualClock();
+  let waits = 0;
+  const after: Clock['after'] = (ms, fn) => {
+    waits += 1;
+    return clock.after(ms, fn);
+  };
+  const counted: Clock = { now: () => clock.now(), monotonic: () => clock.monotonic(), after };
+  const reader = new Reader(source, { last: 0 }, everything, counted);
+  await reader.caughtUp();
+  const hosts = Array.from({ length: 300 }, (_, index) => `h${index}`);
+  const shuffled = hosts.toSorted((a, b) => Buffer.from(a).readUInt8(a.length - 1) - Buffer.from(b).readUInt8(b.length - 1));
+  for (const host of shuffled) await source.write(host, Number(host.slice(1)), `line of ${host}`);
+  const early = reader.until(hosts.length);
+  // What comes behind has its own wait: it is later than nothing that has gone.
+  await waitFor(() => waits === 1, { what: 'the reader to wait' });
+  clock.advance(19);
+  await source.write('late', 1_000, 'late, though here in time');
+  expect(reader.entries).toEqual([]);
+  clock.advance(1);
+  expect(await early).toEqual(hosts.map((host) => `line of ${host}`));
+  const late = reader.until(hosts.length + 1);
+  await waitFor(() => waits === 2, { what: 'the reader to wait for the late one' });
+  clock.advance(20);
+  expect((await late).at(-1)).toBe('late, though here in time');
   await reader.stop();
 });
 

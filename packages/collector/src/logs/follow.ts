@@ -62,6 +62,17 @@ export async function* followLogs<H>(
   }
 }
 
+interface WaitingPiece {
+  readonly dueAt: number;
+  readonly open: { readonly finished: boolean };
+}
+
+/** Whether the piece that has waited longest must go now. Those that have gone are forgotten. */
+function isDue(waiting: WaitingPiece[], now: number): boolean {
+  while (waiting[0]?.open.finished === true) waiting.shift();
+  return waiting[0] !== undefined && waiting[0].dueAt <= now;
+}
+
 /**
  * In order of time as far as a short wait can bring it about: an entry goes when its piece has been here for that long, and then
  * everything that is older goes before it. So no entry waits longer, however many streams there are.
@@ -77,7 +88,7 @@ async function* live(
   const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), 1, done);
   const oneStream = selection.hosts.length === 1 && selection.workload !== undefined && selection.source !== undefined;
   const waitMs = oneStream ? 0 : mergeDelayMs;
-  let waiting: { readonly dueAt: number; readonly open: { readonly finished: boolean } }[] = [];
+  const waiting: WaitingPiece[] = [];
   for (;;) {
     const [oldest] = waiting;
     if (oldest === undefined) await buffer.filled();
@@ -86,7 +97,7 @@ async function* live(
     const { pieces, gaps } = buffer.take(clock.now());
     for (const { piece, arrivedAt } of pieces) waiting.push({ dueAt: arrivedAt + waitMs, open: merger.add(piece) });
     let items: FollowItem[] = gaps.map((entry) => ({ entry, cursor: null }));
-    while (waiting.some(({ open, dueAt }) => !open.finished && dueAt <= clock.monotonic())) {
+    while (isDue(waiting, clock.monotonic())) {
       const next = merger.next();
       if (typeof next === 'object') items.push({ entry: next.entry, cursor: merger.pieces <= exactPiecesMax ? merger.cursor() : null });
       else await setImmediate();
@@ -95,7 +106,6 @@ async function* live(
       items = [];
       if (signal.aborted) return;
     }
-    waiting = waiting.filter(({ open }) => !open.finished);
     if (items.length > 0 || pieces.length > 0) yield [...items, { entry: null, cursor: merger.cursor() }];
   }
 }
