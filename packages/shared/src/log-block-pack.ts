@@ -12,7 +12,7 @@ export interface RawLine {
   readonly at: number;
   readonly approx: boolean;
   readonly stream: OutputStream;
-  /** Without any \n. */
+  /** Without its newline. One within it (an engine's log that was tampered with) is packed as a space: it would make two lines. */
   readonly bytes: Uint8Array;
   readonly truncated: boolean;
   /** So many earlier states of a progress bar were left out. */
@@ -69,7 +69,8 @@ export class BlockBuilder {
     if (line.truncated) (this.#meta.truncated ??= []).push(this.#lines);
     if (line.collapsed !== undefined) (this.#meta.collapsed ??= []).push([this.#lines, line.collapsed]);
     this.#add(line, 1, line.bytes.length + 1);
-    this.#parts.push(line.bytes, newline);
+    const { bytes } = line;
+    this.#parts.push(bytes.includes(10) ? bytes.map((byte) => (byte === 10 ? 32 : byte)) : bytes, newline);
   }
 
   addText(text: RawText): void {

@@ -222,6 +222,15 @@ function forged(block: Block, change: (meta: Record<string, unknown>) => object)
   return { header, body: zstdCompressSync(Buffer.concat([head, meta, raw.subarray(4 + length)])) };
 }
 
+test('a newline within a line does not make two', () => {
+  const line: RawLine = { offset: 0, at: 1, approx: false, stream: 'stdout', bytes: Buffer.from('one\ntwo'), truncated: false };
+  const lines = unpackBlock(packBlock(segment, 0, 17, [line, { ...line, offset: 8 }]));
+  expect(lines.map(({ offset, line: text }) => [offset, text])).toEqual([
+    [0, 'one two'],
+    [8, 'one two'],
+  ]);
+});
+
 test('a count that somebody made up costs nothing', () => {
   const block = blockOf(5, new Set([1]));
   const approx = forged(block, (meta) => ({ ...meta, approx: [[1, 1e12]] }));
