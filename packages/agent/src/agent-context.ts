@@ -2,6 +2,7 @@
 import type { Clock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { Logger } from 'pino';
+import type { AgentLog } from './logs/origins/agent-log.ts';
 import type { AgentSpec } from './config/spec.ts';
 import { readBootId } from './host/boot-id.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
@@ -11,6 +12,8 @@ export interface AgentOptions {
   readonly spec: AgentSpec;
   readonly stateDir: string;
   readonly logger: Logger;
+  /** Gets what the logger prints. */
+  readonly ownLog: AgentLog;
 }
 
 export interface AgentContext extends AgentOptions {
@@ -29,7 +32,7 @@ export interface AgentContext extends AgentOptions {
 /** Without `at`: now. */
 export type Emit = (event: Omit<NewAgentEvent, 'at'> & { readonly at?: number }) => void;
 
-export function openContext({ spec, stateDir, logger }: AgentOptions, clock: Clock): AgentContext {
+export function openContext({ spec, stateDir, logger, ownLog }: AgentOptions, clock: Clock): AgentContext {
   const bootId = readBootId();
   const startedAt = clock.now();
   /** When `clock.monotonic()` was zero. */
@@ -39,6 +42,7 @@ export function openContext({ spec, stateDir, logger }: AgentOptions, clock: Clo
     spec: { ...spec, stateDir },
     stateDir,
     logger,
+    ownLog,
     identity: loadIdentity({ stateDir, machineId }),
     machineId,
     bootId,

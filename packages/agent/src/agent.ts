@@ -6,6 +6,7 @@
  *                          │ runs ─▶ run files ─▶ log shipper ────────────────────────────────────▲
  *   control socket ────────┘
  */
+import { join } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
 import { hostLogs } from '@relight/shared/log-stream';
 import type { HostMetrics } from '@relight/shared/status';
@@ -119,6 +120,8 @@ class Agent {
       data: { version: agentVersion, bootId, identity: identity.reason },
     });
     await this.#workloads.start();
+    // From here on it is known what must not leave the host.
+    this.#keepOwnLog();
     await this.#reporting?.control.listen();
     this.#host.start((metrics) => void this.#sampled(metrics));
     // Before anybody could begin anything.
@@ -158,6 +161,12 @@ class Agent {
     this.#events.incidents.incidents.stop();
     this.#workloads.closeLogs();
     this.#events.outbox.close();
+  }
+
+  #keepOwnLog(): void {
+    const { clock, ownLog, spec, stateDir } = this.#context;
+    if (spec.collector === null) ownLog.discard();
+    else ownLog.open({ directory: join(stateDir, 'logs', 'agent'), shipper: this.#workloads.shipper, clock });
   }
 
   async #sampled(metrics: HostMetrics): Promise<void> {

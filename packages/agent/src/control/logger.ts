@@ -3,18 +3,33 @@
  * stdout is a terminal. Never blocks the agent: lines that nobody reads are dropped once a bounded buffer is full, and a
  * reader that goes away (EPIPE) ends the log, not the agent.
  */
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type DestinationStream, destination, type Logger, multistream, pino } from 'pino';
 import type { LogLevel } from './log-level.ts';
 
 /** Of lines not yet taken by the reader of stdout. */
 const bufferBytesMax = 1024 * 1024;
 
-export function createLogger(options: { readonly level: LogLevel; readonly terminal: boolean; readonly version: string }): Logger {
+interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly terminal: boolean;
+  readonly version: string;
+  /** Is given every line from `info` on, as JSON, besides. */
+  readonly copy?: DestinationStream;
+}
+
+export function createLogger(options: LoggerOptions): Logger {
   const stdout = destination({ dest: 1, sync: false, maxLength: bufferBytesMax });
-  const base = { level: options.level, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: levelName } };
-  if (!options.terminal) return pino({ ...base, base: { version: options.version } }, stdout);
+  const base = {
+    level: options.level,
+    base: options.terminal ? null : { version: options.version },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: levelName },
+  };
   const pretty: DestinationStream = { write: (line) => void stdout.write(prettyLine(line)) };
-  return pino({ ...base, base: null }, pretty);
+  const printed = options.terminal ? pretty : stdout;
+  if (options.copy === undefined) return pino(base, printed);
+  const copy = { level: 'info' as const, stream: options.copy };
+  return pino(base, multistream([{ level: options.level, stream: printed }, copy]));
 }
 
 const levelName = (level: string): { level: string } => ({ level });

@@ -1,6 +1,7 @@
 /** `relight-agent run`: configuration, log, and the service until it is told to stop. */
 import { loadConfig } from '../config/load.ts';
 import { runAgent } from '../agent.ts';
+import { AgentLog } from '../logs/origins/agent-log.ts';
 import { agentVersion } from '../version.ts';
 import { hostname } from 'node:os';
 import type { LogLevel } from './log-level.ts';
@@ -17,6 +18,7 @@ export interface RunOptions {
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const spec = await loadConfig(options.config, { hostname: hostname() });
   const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
-  const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion });
-  return runAgent({ spec, stateDir, logger });
+  const ownLog = new AgentLog();
+  const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion, copy: ownLog });
+  return runAgent({ spec, stateDir, logger, ownLog });
 }

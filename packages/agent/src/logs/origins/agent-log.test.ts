@@ -1,0 +1,92 @@
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { SegmentFile } from '../log-shipper.ts';
+import { AgentLog } from './agent-log.ts';
+
+let directory: string;
+let clock: ManualClock;
+let followed: SegmentFile[];
+let finished: string[];
+
+beforeEach(() => {
+  directory = join(fs.mkdtempSync(join(tmpdir(), 'agent-log-')), 'agent');
+  clock = new ManualClock();
+  followed = [];
+  finished = [];
+});
+afterEach(() => fs.rmSync(join(directory, '..'), { recursive: true }));
+
+const opened = (log = new AgentLog()): AgentLog => {
+  const shipper = {
+    follow: (file: SegmentFile) => void followed.push(file),
+    finish: ({ run }: { run: string }) => void finished.push(run),
+  };
+  log.open({ directory, shipper, clock });
+  return log;
+};
+const lines = (): string[] =>
+  followed.flatMap(({ path }) =>
+    fs
+      .readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => line !== ''),
+  );
+
+it('keeps what was said before it had a place, and is a stream of the host', () => {
+  const log = new AgentLog();
+  log.write('first\n');
+  opened(log).write('second\n');
+  expect(lines()).toEqual(['first', 'second']);
+  expect(followed[0]).toMatchObject({ key: { workload: '@host', generation: 0, source: 'agent' }, format: 'raw' });
+  expect(fs.statSync(followed[0]?.path ?? '').mode & 0o777).toBe(0o600);
+});
+
+it('sends first what an earlier agent has left', () => {
+  fs.mkdirSync(directory);
+  fs.writeFileSync(join(directory, '1-2.log'), 'left\n');
+  opened().write('new\n');
+  expect(followed.map(({ key }) => key.run)).toEqual(['1-2', `${clock.now()}-${process.pid}`]);
+  expect(finished).toEqual(['1-2']);
+});
+
+it('a flood, of its own making for instance, is cut off and counted', async () => {
+  const log = opened();
+  for (let n = 0; n < 5_000; n += 1) log.write(`${n}\n`);
+  expect(lines()).toHaveLength(1_000);
+  await clock.advance(2_000);
+  log.write('after\n');
+  expect(lines().slice(-2)).toEqual([expect.stringContaining('4000 lines'), 'after']);
+  for (let n = 0; n < 60; n += 1) {
+    await clock.advance(1_000);
+    for (let m = 0; m < 100; m += 1) log.write('again and again\n');
+  }
+  expect(lines().length).toBeLessThan(1_000 + 62 * 5 + 62);
+});
+
+it('begins another file when one is full', async () => {
+  const log = opened();
+  const line = `${'x'.repeat(64 * 1024)}\n`;
+  for (let n = 0; n < 65; n += 1) log.write(line);
+  await clock.advance(1);
+  log.write('in the next\n');
+  expect(followed).toHaveLength(2);
+  expect(finished).toEqual([followed[0]?.key.run]);
+});
+
+it('a place where nothing can be written ends nothing', () => {
+  fs.writeFileSync(directory, 'a file in the way');
+  const log = opened();
+  log.write('nowhere\n');
+  expect(followed).toEqual([]);
+});
+
+it('without anybody to send it to nothing is kept', () => {
+  const log = new AgentLog();
+  log.write('first\n');
+  log.discard();
+  log.write('second\n');
+  expect(fs.existsSync(directory)).toBe(false);
+});
