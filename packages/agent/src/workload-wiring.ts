@@ -19,8 +19,9 @@ import type { HostIncidents } from './incidents/make-incidents.ts';
 import { ContainerLogs } from './logs/container-logs.ts';
 import { EarlierLogs } from './logs/earlier-logs.ts';
 import { FollowingShipper } from './logs/following-shipper.ts';
-import type { OutboxHistory } from './outbox/telling.ts';
+import { ApiLogs } from './logs/origins/api-logs.ts';
 import { ContainerFiles } from './logs/origins/container-files.ts';
+import type { OutboxHistory } from './outbox/telling.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { runRootOf } from './stages/run-files.ts';
@@ -59,6 +60,7 @@ export class WorkloadWiring {
   readonly #adopting = new Set<string>();
   readonly #containerSecrets: ContainerSecrets;
   readonly #containerLogs: ContainerLogs;
+  readonly #apiLogs: ApiLogs | null;
   /** Null: there is no collector, and the files stay where they are. */
   readonly #containerFiles: ContainerFiles | null;
   readonly #earlierLogs: EarlierLogs;
@@ -86,7 +88,19 @@ export class WorkloadWiring {
       redact: (key) => (bytes, truncated) => this.#secretsOf(key.workload).bytes(bytes, truncated),
       rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
     });
-    this.#containerLogs = new ContainerLogs({ shipper: this.shipper, emit });
+    this.#apiLogs =
+      spec.collector === null
+        ? null
+        : new ApiLogs({
+            engine,
+            shipper: this.shipper,
+            clock,
+            logger,
+            unreadable: (facts) => this.#containerLogs.unreadable(facts),
+            directory: join(stateDir, 'logs', 'api'),
+            bootId: context.bootId,
+          });
+    this.#containerLogs = new ContainerLogs({ shipper: this.shipper, api: this.#apiLogs, emit });
     this.#containerFiles =
       spec.collector === null
         ? null
@@ -127,7 +141,9 @@ export class WorkloadWiring {
       this.#containerFiles?.seen(facts);
     }
     if (!all) return;
-    this.#containerFiles?.keepOnly(new Set(own.map(({ id }) => id)));
+    const ids = new Set(own.map(({ id }) => id));
+    this.#containerFiles?.keepOnly(ids);
+    this.#apiLogs?.keepOnly(ids);
     // What runs in the others may still write.
     void this.#earlierLogs.observed(own);
   }
@@ -135,6 +151,7 @@ export class WorkloadWiring {
   /** The end: nothing is read any more, how far it was is written down. */
   closeLogs(): void {
     this.#containerFiles?.close();
+    this.#apiLogs?.close();
     this.shipper.close();
   }
 

@@ -6,10 +6,13 @@ export class FrameDemuxer {
   readonly #sink: (stream: 'stdout' | 'stderr', payload: Buffer) => void;
   readonly #header = Buffer.alloc(8);
   #headerBytes = 0;
+  readonly #frameEnd: (stream: 'stdout' | 'stderr') => void;
   #payloadLeft = 0;
 
-  constructor(sink: (stream: 'stdout' | 'stderr', payload: Buffer) => void) {
+  /** `frameEnd`: what the sink was given last was the end of a frame. */
+  constructor(sink: (stream: 'stdout' | 'stderr', payload: Buffer) => void, frameEnd: (stream: 'stdout' | 'stderr') => void = () => {}) {
     this.#sink = sink;
+    this.#frameEnd = frameEnd;
   }
 
   /** Fails with engine-error when the bytes are no frames. */
@@ -27,7 +30,9 @@ export class FrameDemuxer {
         const payload = chunk.subarray(at, at + this.#payloadLeft);
         at += payload.length;
         this.#payloadLeft -= payload.length;
-        this.#sink(this.#header[0] === 2 ? 'stderr' : 'stdout', payload);
+        const stream = this.#header[0] === 2 ? 'stderr' : 'stdout';
+        this.#sink(stream, payload);
+        if (this.#payloadLeft === 0) this.#frameEnd(stream);
       }
     }
   }

@@ -176,6 +176,16 @@ export class DockerEngine implements Engine {
     if (!signal.aborted) throw new RelightError('engine-unreachable', 'the engine closed the event stream');
   }
 
+  async *logs(id: string, since: string | null, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const query = { follow: true, stdout: true, stderr: true, timestamps: true, ...(since === null ? {} : { since }) };
+    try {
+      const body = await this.#client.open('other', signal, { method: 'GET', path: `/containers/${id}/logs`, query });
+      for await (const chunk of body) yield chunk as Buffer;
+    } catch (error) {
+      if (!signal.aborted) throw this.#client.streamFailure('other', undefined, error);
+    }
+  }
+
   async stats(id: string, options: CallOptions = {}): Promise<ContainerStats | null> {
     const query = { stream: false, 'one-shot': true };
     const document = await this.#unless([404, 409], null, 'other', options, (connection) =>

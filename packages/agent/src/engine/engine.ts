@@ -136,5 +136,10 @@ export interface Engine {
   exec(id: string, exec: ExecOptions, options?: CallOptions): Promise<ExecResult>;
   /** Live events until the signal aborts or the stream breaks (then it throws engine-unreachable). Never replays. */
   events(signal: AbortSignal, onOpen: () => void): AsyncIterable<EngineEvent>;
+  /**
+   * What a container has said, and says until it ends or the signal aborts, through whatever driver: the engine's own bytes, each message
+   * with its time ahead, in frames unless the container has a terminal. `since`: seconds.nanoseconds, inclusive; null: from the beginning.
+   */
+  logs?(id: string, since: string | null, signal: AbortSignal): AsyncIterable<Buffer>;
   stats(id: string, options?: CallOptions): Promise<ContainerStats | null>;
 }

@@ -1,14 +1,17 @@
 /**
- * The engine's own log of every container we own: followed while it lives, read to the end when it is dead. Only json-file
- * keeps a file that can be read with exact offsets; about any other driver it is said once that its lines do not come.
+ * The engine's own log of every container we own: followed while it lives, read to the end when it is dead. json-file keeps a
+ * file that can be read with exact offsets; the lines of other drivers come through the engine, or it is said once that they do not.
  */
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import type { ContainerFacts } from '../engine/engine.ts';
 import type { LogShipper } from './log-shipper.ts';
+import type { ApiLogs } from './origins/api-logs.ts';
 
 interface ContainerLogsOptions {
   readonly shipper: LogShipper;
+  /** Null: there is no collector, and what the engine keeps may stay there. */
+  readonly api: Pick<ApiLogs, 'seen'> | null;
   readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
 }
 
@@ -24,9 +27,12 @@ export class ContainerLogs {
   seen(facts: ContainerFacts): void {
     const state = this.#known.get(facts.id);
     if (state === 'unreadable' || facts.startedAt === null) return;
+    if (facts.logDriver === 'none') {
+      this.unreadable(facts);
+      return;
+    }
     if (facts.logDriver !== 'json-file' || facts.logPath === '') {
-      this.#known.set(facts.id, 'unreadable');
-      this.#unreadable(facts);
+      this.#options.api?.seen(facts);
       return;
     }
     const alive = facts.status === 'running' || facts.status === 'paused';
@@ -41,13 +47,17 @@ export class ContainerLogs {
     }
   }
 
-  #unreadable(facts: ContainerFacts): void {
+  /** The engine cannot read what it keeps of this one, or keeps nothing. Said once a container. */
+  unreadable(facts: ContainerFacts): void {
+    if (this.#known.get(facts.id) === 'unreadable') return;
+    this.#known.set(facts.id, 'unreadable');
     const workload = facts.labels['relight.workload'];
+    const advice = 'use json-file or local, or let the engine keep a copy (cache-disabled: "false" in the options of the driver)';
     this.#options.emit({
       kind: 'log.gap',
       severity: 'warning',
       ...(workload === undefined ? {} : { workload }),
-      message: `the container's own output is not collected: log driver ${facts.logDriver} keeps no file that can be read (use json-file)`,
+      message: `the container's own output is not collected: the engine cannot read it back from the log driver ${facts.logDriver}; ${advice}`,
       data: { containerId: facts.id, driver: facts.logDriver, reason: 'unreadable-driver' },
     });
   }
