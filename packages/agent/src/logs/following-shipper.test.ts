@@ -402,6 +402,18 @@ describe('the container log of the engine', () => {
     expect(world.collector.committed.get(segmentId(container))).toBe(fs.statSync(path('c.log')).size);
   });
 
+  test('the rate limit goes by the times of the entries, however much of them is read later', () => {
+    const world = new World({ rateLimit: () => ({ lines: 10, windowMs: 1_000 }) });
+    fs.writeFileSync(path('c.log'), entry('first\n', 'stdout', '2026-01-02T03:04:04Z'));
+    world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    world.connect();
+    world.drain();
+    fs.appendFileSync(path('c.log'), Array.from({ length: 5_000 }, (_, index) => entry(`${index}\n`)).join(''));
+    world.drain();
+    expect(world.collector.texts(container)).toHaveLength(11);
+    expect(world.collector.gaps.reduce((sum, { lines }) => sum + (lines ?? Number.NaN), 0)).toBe(4_990);
+  });
+
   const rotate = (): void => {
     for (let number = 4; number >= 1; number -= 1) {
       if (fs.existsSync(path(`c.log.${number}`))) fs.renameSync(path(`c.log.${number}`), path(`c.log.${number + 1}`));

@@ -242,6 +242,8 @@ export class SegmentTail {
 
   /** Steps over what is far over the rate limit: reading it only to count lines would be what the limit is to prevent. */
   #skipFlood(timeOf: TimeOf): boolean {
+    // Lines of the engine's log bring their own times, which only reading them tells.
+    if (this.source.format !== 'raw') return false;
     const { position } = this.#cutter;
     const { at, approx, upTo } = timeOf(position + 1);
     const { limiter } = this.#queue;
