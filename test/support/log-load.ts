@@ -22,17 +22,17 @@ export async function startLoad(url: string, token: string, linesPerSecond: numb
   await client.hello({ agentId: 'load-agent', machineId: 'load-machine', host: 'load' });
   let sent = 0;
   let acknowledged = 0;
-  let ended = false;
+  const end = new AbortController();
   const waiting: number[] = [];
   const acks = (async () => {
-    while (!ended) {
+    while (!end.signal.aborted) {
       await client.next('ack');
       acknowledged += waiting.shift() ?? 0;
     }
   })().catch(() => undefined);
   const sending = (async () => {
     const began = performance.now();
-    for (let index = 0; !ended;) {
+    for (let index = 0; !end.signal.aborted;) {
       const due = ((performance.now() - began) / 1_000) * linesPerSecond;
       const { header, body } = blocks[index % blocks.length] as Block;
       if (sent + header.lines > due || waiting.length >= blocksInFlight) {
@@ -54,7 +54,7 @@ export async function startLoad(url: string, token: string, linesPerSecond: numb
       return sent;
     },
     async [Symbol.asyncDispose]() {
-      ended = true;
+      end.abort();
       await sending;
       client.socket.terminate();
       await acks;

@@ -1,0 +1,123 @@
+/** Small pieces are merged while somebody reads: a cursor from before goes on with the very next line. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { packBlock } from '@relight/shared/log-block';
+import { partsOf } from '../store/logs/parts.ts';
+import type { LogPage } from '../store/logs/port.ts';
+import type { LogFilter, StoredLogPiece } from '../store/store.ts';
+import { decodeCursor, encodeCursor, type LogCursor } from './cursor.ts';
+import { lastEntries, readLogs, type PieceReads } from './read.ts';
+
+interface Piece {
+  readonly host: string;
+  readonly lines: number;
+}
+
+/** As the store answers (store/logs/port.ts). */
+function storeOf(pieces: readonly StoredLogPiece[]): PieceReads {
+  const firstId = (piece: StoredLogPiece): number => partsOf(piece)[0]?.id ?? piece.id;
+  return {
+    logPieces(
+      _filter: LogFilter,
+      { afterId = 0, beforeId = Infinity, upTo = Infinity, sealed = false, limit, newestFirst = false }: LogPage,
+    ) {
+      const found = pieces.filter(
+        (piece) => piece.id > afterId && (sealed ? piece.id : firstId(piece)) < beforeId && firstId(piece) <= upTo,
+      );
+      return (newestFirst ? found.toReversed() : found).slice(0, limit);
+    },
+  };
+}
+
+/** The same lines as small pieces, and as one merged piece a host. */
+function stores(pieces: readonly Piece[]): { small: PieceReads; merged: PieceReads; lines: number } {
+  const ends = new Map<string, number>();
+  let at = 0;
+  const rawOf = ({ host, lines }: Piece): { from: number; to: number; raw: Parameters<typeof packBlock>[3][number][] } => {
+    const from = ends.get(host) ?? 0;
+    let to = from;
+    const raw = Array.from({ length: lines }, () => {
+      const bytes = Buffer.from(`${host} ${to}`);
+      const line = { offset: to, at: (at += 1), approx: false, stream: 'stdout' as const, bytes, truncated: false };
+      to += bytes.length + 1;
+      return line;
+    });
+    ends.set(host, to);
+    return { from, to, raw };
+  };
+  const segment = { workload: 'w', generation: 1, source: 'process', run: '1' };
+  const cut = pieces.map((piece, index) => ({ ...piece, id: index + 1, ...rawOf(piece) }));
+  const small = cut.map(({ id, host, from, to, raw }): StoredLogPiece => ({
+    kind: 'block',
+    id,
+    host,
+    receivedAt: raw.at(-1)?.at ?? 0,
+    block: packBlock(segment, from, to, raw),
+  }));
+  const merged = [...ends.keys()].map((host): StoredLogPiece => {
+    const mine = cut.filter((piece) => piece.host === host);
+    const block = packBlock(
+      segment,
+      0,
+      ends.get(host) ?? 0,
+      mine.flatMap(({ raw }) => raw),
+    );
+    const parts = mine.map(({ id, raw }) => ({ id, lines: raw.length, receivedAt: raw.at(-1)?.at ?? 0 }));
+    const last = parts.at(-1);
+    return { kind: 'block', id: last?.id ?? 0, host, receivedAt: last?.receivedAt ?? 0, block, parts, sealed: true };
+  });
+  return { small: storeOf(small), merged: storeOf(merged.toSorted((a, b) => a.id - b.id)), lines: at };
+}
+
+const pieces = fc.array(fc.record({ host: fc.constantFrom('a', 'b', 'c'), lines: fc.integer({ min: 1, max: 4 }) }), {
+  minLength: 1,
+  maxLength: 14,
+});
+
+async function read(store: PieceReads, from: LogCursor, upTo: number, limit = Infinity): Promise<{ texts: string[]; cursor: LogCursor }> {
+  const texts: string[] = [];
+  let cursor = from;
+  for await (const batch of readLogs(store, {}, { from, upTo, limit })) {
+    texts.push(...batch.entries.map((entry) => ('gap' in entry ? 'gap' : entry.line)));
+    if (batch.cursor !== null) cursor = decodeCursor(encodeCursor(batch.cursor)) ?? from;
+    if (texts.length >= limit) break;
+  }
+  return { texts, cursor };
+}
+
+test('begun on small pieces and ended on merged ones, in pages of any size: every line once', async () => {
+  await fc.assert(
+    fc.asyncProperty(pieces, fc.integer({ min: 1, max: 9 }), fc.integer({ min: 0, max: 5 }), async (all, size, pagesBefore) => {
+      const { small, merged, lines } = stores(all);
+      const texts: string[] = [];
+      let cursor: LogCursor = { done: 0, partly: [] };
+      for (let page = 0; ; page += 1) {
+        const found = await read(page < pagesBefore ? small : merged, cursor, all.length, size);
+        texts.push(...found.texts);
+        cursor = found.cursor;
+        if (found.texts.length === 0) break;
+      }
+      expect(texts).toHaveLength(lines);
+      expect(new Set(texts).size).toBe(lines);
+      for (const host of ['a', 'b', 'c']) {
+        const offsets = texts.filter((text) => text.startsWith(host)).map((text) => Number(text.slice(2)));
+        expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('what came behind the place up to which is read stays out, merged or not, forwards and backwards', async () => {
+  await fc.assert(
+    fc.asyncProperty(pieces, fc.nat(14), async (all, at) => {
+      const upTo = Math.min(at, all.length);
+      const { small, merged } = stores(all);
+      const expected = (await read(small, { done: 0, partly: [] }, upTo)).texts;
+      expect((await read(merged, { done: 0, partly: [] }, upTo)).texts).toEqual(expected);
+      const last = await lastEntries(merged, {}, { upTo, limit: 1_000 });
+      expect(last.map((entry) => ('gap' in entry ? 'gap' : entry.line))).toEqual(expected);
+    }),
+    { numRuns: 300 },
+  );
+});
