@@ -21,6 +21,8 @@ interface Piece {
   readonly inode: number;
   readonly base: number;
   size: number;
+  /** Bytes on the disk: fewer than `size` where some were freed. */
+  allocated: number;
   mtimeMs: number;
   /** Nothing is written to it any more. */
   final: boolean;
@@ -79,6 +81,11 @@ export class FollowedFile {
   /** A descriptor for punching holes; only files that do not rotate have one. */
   get descriptor(): number | null {
     return this.rotates || this.#foreign !== undefined ? null : (this.#pieces[0]?.fd ?? null);
+  }
+
+  /** What it takes of the disk. */
+  get allocatedBytes(): number {
+    return this.#pieces.reduce((sum, { allocated }) => sum + allocated, 0);
   }
 
   /** Bytes from `offset` on that only our open descriptors keep on the disk. */
@@ -248,6 +255,7 @@ export class FollowedFile {
       return;
     }
     piece.size = stats.size;
+    piece.allocated = stats.blocks * 512;
     piece.mtimeMs = stats.mtimeMs;
     piece.unlinked = stats.nlink === 0;
     if (!this.#mayBeFreed && piece.head.bytes < headBytesMax && stats.size > piece.head.bytes) {
@@ -337,8 +345,8 @@ function pieceOf(fd: number, path: string): Piece {
     fs.closeSync(fd);
     throw new Error(`${path} is not a regular file`);
   }
-  const { ino, size, mtimeMs, nlink } = stats;
-  return { fd, inode: ino, base: 0, size, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
+  const { blocks, ino, size, mtimeMs, nlink } = stats;
+  return { fd, inode: ino, base: 0, size, allocated: blocks * 512, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
 }
 
 function inodeOf(path: string): number | null {

@@ -579,6 +579,42 @@ describe('space', () => {
     expect(world.said).toHaveLength(1);
   }, 60_000);
 
+  test('when it is forgotten how much was sent, what was freed is no backlog: nothing is given up before the collector says it', async () => {
+    let punched: Promise<void> = Promise.resolve();
+    const options = { bytesMax: 16 * mebibyte, punchHole: (...range: Parameters<typeof punchHole>) => (punched = punchHole(...range)) };
+    const runs = ['1', '2'].map((number) => ({ ...run, run: number }));
+    const follow = (world: World): void => {
+      for (const key of runs) world.shipper.follow({ key, path: path(key.run), format: 'raw' });
+    };
+    const write = (): void => {
+      for (const key of runs) fs.appendFileSync(path(key.run), filler);
+    };
+    const world = new World(options);
+    write();
+    follow(world);
+    world.connect();
+    for (let round = 0; round < 16; round += 1) {
+      write();
+      world.drain();
+      await punched;
+    }
+    world.shipper.close();
+    // A power loss has left the new name, and no content.
+    fs.writeFileSync(path('index/segments.json'), '');
+    write();
+    const next = new World(options, world.collector);
+    follow(next);
+    for (let second = 0; second < 5; second += 1) {
+      next.clock.advance(1_000);
+      await punched;
+    }
+    next.connect();
+    next.drain();
+    next.drain();
+    expect(next.collector.gaps).toEqual([]);
+    expect(runs.map((key) => next.collector.texts(key).length)).toEqual([18 * 8_192, 18 * 8_192]);
+  }, 60_000);
+
   test('without a collector nothing is read, and only the last part of the files is kept', async () => {
     let punched: Promise<void> = Promise.resolve();
     const world = new World({ delivering: false, bytesMax: 8 * mebibyte, punchHole: (...range) => (punched = punchHole(...range)) });

@@ -66,7 +66,8 @@ export class Space {
   #backlog(tail: SegmentTail): number {
     const safe = Math.max(this.#options.delivering ? tail.committed : 0, tail.givenUp);
     if (tail.file.rotates) return tail.file.heldBytes(safe);
-    return Math.max(0, tail.file.end - safe);
+    // After a power loss it may be forgotten how much was sent. What was freed since is no backlog, however long the file is.
+    return Math.min(Math.max(0, tail.file.end - safe), tail.file.allocatedBytes);
   }
 
   /** Where nothing can be freed in part. */
