@@ -185,7 +185,7 @@ async function flood(lab: Lab, image: string, feed: string, lines: number): Prom
         const [last] = await lab.fleet.logs({ host: 'flood', source: 'process', tail: 1 });
         return last !== undefined && 'line' in last && last.line === 'the very last line';
       },
-      { timeoutMs: 300_000, everyMs: 50, what: 'the last line to be stored' },
+      { timeoutMs: 300_000, everyMs: 250, what: 'the last line to be stored' },
     );
     return (performance.now() - began) / 1_000;
   });
