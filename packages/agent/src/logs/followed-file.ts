@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { constants as zlib, crc32, gunzipSync } from 'node:zlib';
 import type { SegmentFile } from './log-shipper.ts';
 
 /** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
@@ -37,6 +37,8 @@ export interface Hole {
 }
 
 const headBytesMax = 256;
+/** Enough for the header of the engine's gzip files and the first bytes behind it. */
+const compressedHeadBytes = 4_096;
 const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
 
 export class FollowedFile {
@@ -290,7 +292,7 @@ export class FollowedFile {
     this.#measure(current);
     this.#incarnations += 1;
     let base = this.end;
-    if (position < 0) {
+    if (position < 0 && !isCompressed(`${this.#path}.1.gz`, current.head)) {
       // Our file is gone altogether: files may have come and gone in between, unless this is the very next one.
       base += 1;
       this.#unmeasured.add(base);
@@ -351,6 +353,23 @@ function pieceOf(fd: number, path: string): Piece {
 
 function inodeOf(path: string): number | null {
   return fs.lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
+}
+
+/** Rotated just now and compressed since, as the engine does with `compress`: it was the very next one, and was read to its end. */
+function isCompressed(path: string, head: { readonly bytes: number; readonly crc: number }): boolean {
+  try {
+    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+    try {
+      const buffer = Buffer.alloc(compressedHeadBytes);
+      const start = buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0));
+      const text = gunzipSync(start, { finishFlush: zlib.Z_SYNC_FLUSH });
+      return head.bytes > 0 && text.length >= head.bytes && crc32(text.subarray(0, head.bytes)) === head.crc;
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch {
+    return false; // not there, or nothing that says what it was
+  }
 }
 
 function head(fd: number, size: number): { bytes: number; crc: number } {
