@@ -1,7 +1,7 @@
 /** Takes the wanted lines out of a piece, with what is to be shown around them, which may lie in the pieces beside it. */
 import type { ApiLogEntry } from '@relight/shared/api';
 import { openBlock, type OpenBlock } from '@relight/shared/log-block';
-import { segmentId } from '@relight/shared/log-stream';
+import { segmentId, type LogLine } from '@relight/shared/log-stream';
 import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import { criteriaOf, type Criterion } from './criteria.ts';
@@ -83,7 +83,7 @@ export class PieceDecoder {
       const at = block.at(index);
       if (!this.#inTime(at)) continue;
       const line = block.line(index);
-      if (this.#criteria.every(({ matches }) => matches(line.line))) entries.push({ at, index, entry: lineEntry(piece, index, line) });
+      if (this.#criteria.every(({ matches }) => matches(line.line))) entries.push(lazyEntry(piece, index, line));
     }
     return entries;
   }
@@ -201,6 +201,17 @@ export class PieceDecoder {
 
 /** A fleet of thousands has no more of them that write at one time. */
 const segmentsMax = 20_000;
+
+/** Made when its turn comes: of a page of a hundred lines of a hundred hosts, most entries never go out. */
+function lazyEntry(piece: BlockPiece, index: number, line: LogLine): PieceEntry {
+  return {
+    at: line.at,
+    index,
+    get entry() {
+      return lineEntry(piece, index, line);
+    },
+  };
+}
 
 function opened(piece: BlockPiece): OpenBlock | null {
   try {
