@@ -30,23 +30,26 @@ export class LedgerReader {
   /** Until the newest writer of every source has come so far as it was on call, and all before it have come to their end. Returns how many lines there are. */
   async fresh(timeoutMs: number): Promise<number> {
     const wanted = this.#ledger.lives();
-    await this.#until(wanted, 'a fresh line of every writer', timeoutMs);
+    await this.#until(wanted, mayLackBytes, 'a fresh line of every writer', timeoutMs);
     return this.lines;
   }
 
-  /** Until everything has come; the writers have stopped. */
+  /** Until everything has come; the writers have stopped. Of those that stopped by themselves, the newest, nothing may be lacking. */
   async whole(timeoutMs: number): Promise<void> {
-    await this.#until(this.#ledger.lives(), 'every line that was written', timeoutMs);
+    const lives = this.#ledger.lives();
+    const stopped = new Set(sources.map((source) => newest(lives.filter((life) => life.source === source))));
+    const lack: MayLack = (life, arrived) => (stopped.has(life) ? 0 : mayLackBytes(life, arrived));
+    await this.#until(lives, lack, 'every line that was written', timeoutMs);
   }
 
-  async #until(wanted: readonly Life[], what: string, timeoutMs: number): Promise<void> {
+  async #until(wanted: readonly Life[], mayLack: MayLack, what: string, timeoutMs: number): Promise<void> {
     let missing: string[] = [];
     try {
       await waitFor(
         async () => {
           await this.#read();
           this.judge.wrong.push(...this.judge.invented(this.#ledger.lives()));
-          missing = this.judge.missing(wanted, mayLackBytes);
+          missing = this.judge.missing(wanted, mayLack);
           return missing.length === 0 || this.judge.wrong.length > 0;
         },
         { what, timeoutMs, everyMs: 100 },
@@ -75,11 +78,14 @@ export class LedgerReader {
   }
 }
 
+const newest = (lives: readonly Life[]): Life | undefined => lives.toSorted((a, b) => a.startedAt - b.startedAt).at(-1);
+
 const keyOf = (entry: ApiLogEntry): string =>
   `generation ${entry.generation}, run ${entry.run}, ${'gap' in entry ? `gap at ${entry.gap.from}` : `line at ${entry.offset}`}`;
 
 /** A file inside a container is looked for once a second: of one that was gone before that, nothing comes. */
 const unseenBytes = 64 * 1_024;
 
-const mayLackBytes = ({ source }: Life, arrived: number): number =>
+type MayLack = (life: Life, arrived: number) => number;
+const mayLackBytes: MayLack = ({ source }, arrived) =>
   source === 'container' ? inFlightBytes : source.startsWith('file:') && arrived === 0 ? unseenBytes : 0;

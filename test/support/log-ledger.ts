@@ -2,7 +2,7 @@
  * What `log-writer` has issued, and the judgement over what has become of it. A life is one process of the writer; its lines are numbered
  * from 1, and their text follows from life and number. What write(2) has taken must arrive: once, unchanged, in order.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiLogEntry, ApiLogGap } from '@relight/shared/api';
 import { waitFor } from './wait.ts';
@@ -34,6 +34,8 @@ export interface Life {
   readonly begun: number;
   /** The last line that write(2) has taken as a whole. */
   readonly written: number;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
 }
 
 /** The directory that the writers keep their counters in. */
@@ -47,10 +49,12 @@ export class Ledger {
   lives(): Life[] {
     return readdirSync(this.directory).flatMap((name) => {
       const [source = '', life] = name.split('.');
-      const counters = readFileSync(join(this.directory, name));
+      const path = join(this.directory, name);
+      const counters = readFileSync(path);
       // A writer that has only just made its file.
       if (life === undefined || counters.length < 16) return [];
-      return [{ source, life, begun: Number(counters.readBigUInt64LE(0)), written: Number(counters.readBigUInt64LE(8)) }];
+      const startedAt = statSync(path).birthtimeMs;
+      return [{ source, life, begun: Number(counters.readBigUInt64LE(0)), written: Number(counters.readBigUInt64LE(8)), startedAt }];
     });
   }
 
