@@ -189,12 +189,14 @@ export class FollowedFile {
 
   /**
    * The collector has spoken. When rotated files were opened without any memory of their offsets, and the collector has
-   * some of this segment, only the newest file is followed, behind a hole of unknown size.
+   * some of this segment (not 0), only the newest file is followed, behind a hole of unknown size.
    */
   settle(committed: number): void {
-    if (this.#certain || committed === 0) return;
-    this.close();
-    this.refresh(committed);
+    if (this.#certain) return;
+    if (committed > 0) {
+      this.close();
+      this.refresh(committed);
+    }
     this.#certain = true;
   }
 

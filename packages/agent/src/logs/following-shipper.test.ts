@@ -75,6 +75,15 @@ const path = (name: string): string => join(directory, name);
 const entry = (log: string, stream = 'stdout', time = '2026-01-02T03:04:05.678901234Z'): string =>
   `${JSON.stringify({ log, stream, time })}\n`;
 
+const rotate = (): void => {
+  for (let number = 4; number >= 1; number -= 1) {
+    if (fs.existsSync(path(`c.log.${number}`))) fs.renameSync(path(`c.log.${number}`), path(`c.log.${number + 1}`));
+  }
+  fs.rmSync(path('c.log.3'), { force: true });
+  fs.renameSync(path('c.log'), path('c.log.1'));
+  fs.writeFileSync(path('c.log'), '');
+};
+
 describe('a run', () => {
   test('every line once, with its time; the last one without newline when the run is finished', () => {
     const world = new World();
@@ -414,15 +423,6 @@ describe('the container log of the engine', () => {
     expect(world.collector.gaps.reduce((sum, { lines }) => sum + (lines ?? Number.NaN), 0)).toBe(4_990);
   });
 
-  const rotate = (): void => {
-    for (let number = 4; number >= 1; number -= 1) {
-      if (fs.existsSync(path(`c.log.${number}`))) fs.renameSync(path(`c.log.${number}`), path(`c.log.${number + 1}`));
-    }
-    fs.rmSync(path('c.log.3'), { force: true });
-    fs.renameSync(path('c.log'), path('c.log.1'));
-    fs.writeFileSync(path('c.log'), '');
-  };
-
   test('model: writes, rotations, restarts of the agent and lost answers in any order lose and double nothing while a file exists', () => {
     const action = fc.oneof(
       { weight: 5, arbitrary: fc.record({ do: fc.constant('write' as const), lines: fc.integer({ min: 1, max: 5 }) }) },
@@ -489,6 +489,20 @@ describe('the container log of the engine', () => {
     expect(world.collector.gaps).toEqual([]);
   });
 
+  test('files of which nothing is remembered, at a collector that knows nothing: sent once, however often it is asked', () => {
+    const world = new World();
+    fs.writeFileSync(path('c.log.1'), entry('1\n'));
+    fs.writeFileSync(path('c.log'), entry('2\n'));
+    world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+    world.connect();
+    world.drain();
+    world.connect();
+    fs.appendFileSync(path('c.log'), entry('3\n'));
+    world.drain();
+    expect(world.collector.texts(container)).toEqual(['1', '2', '3']);
+    expect(world.collector.gaps).toEqual([]);
+  });
+
   test('files that were rotated away while the agent was down are a counted gap', () => {
     fs.writeFileSync(path('c.log'), entry('1\n'));
     const before = new World();
@@ -521,6 +535,55 @@ describe('the container log of the engine', () => {
     expect(world.collector.texts(container)).toEqual(['1', '1', '1', '2']);
     expect(world.collector.gaps).toHaveLength(1);
   });
+});
+
+describe('what goes on after its end', () => {
+  test('a container that is started again while the collector is away', () => {
+    const world = new World();
+    const file = { key: container, path: path('c.log'), format: 'json-file' } as const;
+    fs.writeFileSync(path('c.log'), entry('first\n'));
+    world.shipper.follow(file);
+    world.shipper.finish(container);
+    world.shipper.follow(file);
+    world.connect();
+    world.drain();
+    fs.appendFileSync(path('c.log'), entry('second\n'));
+    world.drain();
+    expect(world.collector.texts(container)).toEqual(['first', 'second']);
+    world.shipper.finish(container);
+    world.drain();
+    expect(world.shipper.segments()).toEqual([]);
+  });
+
+  test.each(['in the same session', 'by another agent'])(
+    'a container that is started again after all was sent, rotated before (%s)',
+    (how) => {
+      let world = new World();
+      const file = { key: container, path: path('c.log'), format: 'json-file' } as const;
+      fs.writeFileSync(path('c.log'), '');
+      world.shipper.follow(file);
+      world.connect();
+      for (const number of [1, 2, 3, 4]) {
+        fs.appendFileSync(path('c.log'), entry(`${number}\n`));
+        world.drain();
+        rotate();
+        world.drain();
+      }
+      world.shipper.finish(container);
+      world.drain();
+      expect(world.shipper.segments()).toEqual([]);
+      if (how !== 'in the same session') {
+        world.shipper.close();
+        world = new World({}, world.collector);
+      }
+      fs.appendFileSync(path('c.log'), entry('again\n'));
+      world.shipper.follow(file);
+      if (how !== 'in the same session') world.connect();
+      world.drain();
+      expect(world.collector.texts(container)).toEqual(['1', '2', '3', '4', 'again']);
+      expect(world.collector.gaps).toEqual([]);
+    },
+  );
 });
 
 describe('space', () => {
@@ -737,6 +800,40 @@ describe('space', () => {
       expect(world.collector.texts(run)).toHaveLength(writer.written);
     });
 
+    test('where it works again for the next agent, only what was sent of an emptied file is freed', async () => {
+      const world = new World({ bytesMax: 8 * mebibyte, punchHole: cannot });
+      fs.writeFileSync(path('run'), '');
+      world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      world.connect();
+      const writer = new Writer();
+      for (let round = 0; round < 12; round += 1) {
+        writer.write();
+        world.drain();
+        await pass(world);
+      }
+      world.shipper.suspend();
+      writer.write();
+      world.tick();
+      world.shipper.close();
+      let punched: Promise<void> = Promise.resolve();
+      const next = new World({ bytesMax: 8 * mebibyte, punchHole: (...range) => (punched = punchHole(...range)) }, world.collector);
+      next.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      for (let second = 0; second < 3; second += 1) {
+        next.clock.advance(1_000);
+        await punched;
+      }
+      next.connect();
+      for (let round = 0; round < 8; round += 1) {
+        writer.write();
+        next.drain();
+        await punched;
+      }
+      next.drain();
+      expect(next.collector.gaps.filter(({ bytes }) => bytes !== undefined)).toEqual([]);
+      expect(next.collector.texts(run)).toEqual(Array.from({ length: writer.written }, (_, index) => line(index)));
+      expect(blocks('run')).toBeLessThan(6 * mebibyte);
+    });
+
     test.each(['before', 'after'])('an agent that dies just %s the file is emptied knows', (when) => {
       fs.writeFileSync(path('run'), filler);
       const file = new FollowedFile({ path: path('run'), format: 'raw' }, []);
@@ -755,6 +852,81 @@ describe('space', () => {
       next.close();
     });
   });
+
+  test.each(['the same agent', 'another agent', 'another agent without memory'])(
+    'a collector that lost what it had last gets one counted gap for what was freed meanwhile, and every line behind it (%s)',
+    async (who) => {
+      const punched: Promise<void>[] = [];
+      const options: Partial<FollowingShipperOptions> = {
+        punchHole: (...range) => {
+          const done = punchHole(...range);
+          punched.push(done);
+          return done;
+        },
+      };
+      let world = new World(options);
+      fs.writeFileSync(path('run'), '');
+      world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      world.connect();
+      const line = (index: number): string => `line ${index} `.padEnd(99, '.');
+      let written = 0;
+      let lost = 0;
+      for (let round = 0; round < 12; round += 1) {
+        fs.appendFileSync(path('run'), Array.from({ length: 10_000 }, () => `${line(written++)}\n`).join(''));
+        world.drain();
+        world.drain();
+        await Promise.all(punched);
+        if (round === 0) lost = world.collector.committed.get(segmentId(run)) ?? 0;
+      }
+      expect(blocks('run')).toBeLessThan(8 * mebibyte);
+      if (who !== 'the same agent') {
+        world.shipper.close();
+        if (who === 'another agent without memory') fs.rmSync(path('index/segments.json'));
+        world = new World(options, world.collector);
+        world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      }
+      const { collector } = world;
+      const id = segmentId(run);
+      collector.committed.set(id, lost);
+      collector.lines.set(id, (collector.lines.get(id) ?? []).slice(0, lost / 100));
+      world.connect();
+      for (let round = 0; round < 3; round += 1) {
+        world.drain();
+        await Promise.all(punched);
+      }
+      fs.appendFileSync(path('run'), `${line(written++)}\n`);
+      world.drain();
+      const [gap] = collector.gaps;
+      expect(collector.gaps.map(({ from, reason }) => [from, reason])).toEqual([[lost, 'freed']]);
+      expect(gap?.bytes).toBe((gap?.to ?? 0) - lost);
+      const texts = collector.texts(run);
+      const first = Math.ceil((gap?.to ?? 0) / 100);
+      const whole = texts.filter((text) => text.startsWith('line '));
+      expect(whole).toEqual(
+        Array.from({ length: written }, (_, index) => line(index)).filter((_, index) => index < lost / 100 || index >= first),
+      );
+      expect(texts.some((text) => text.includes('\0'))).toBe(false);
+      // Without memory the rest of the line in which the hole ends is told as it stands.
+      expect(texts.length - whole.length).toBe(who === 'another agent without memory' ? 1 : 0);
+      expect(world.shipper.lagBytes()).toBe(0);
+    },
+    60_000,
+  );
+
+  test.each([1, 4_095, 4_096, 70_000, mebibyte, mebibyte + 1])(
+    'so little as %i bytes of a hole in front are no NUL bytes of a line',
+    (bytes) => {
+      const hole = 2 * mebibyte;
+      fs.writeFileSync(path('run'), Buffer.concat([Buffer.alloc(hole), Buffer.from('rest of a line\nnew\n')]));
+      const world = new World();
+      world.collector.committed.set(segmentId(run), hole - bytes);
+      world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      world.connect();
+      world.drain();
+      expect(world.collector.gaps.map(({ bytes: counted, reason }) => [reason, counted])).toEqual([['freed', bytes]]);
+      expect(world.collector.texts(run)).toEqual(['rest of a line', 'new']);
+    },
+  );
 
   test('a collector that lost its data gets a gap for what was freed, and no NUL bytes', () => {
     fs.writeFileSync(path('run'), Buffer.concat([Buffer.alloc(300_000), Buffer.from('rest of a line\nnew\n')]));

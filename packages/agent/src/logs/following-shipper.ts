@@ -104,7 +104,11 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   follow(file: SegmentFile): void {
     const id = segmentId(file.key);
-    if (this.#followed.has(id)) return;
+    const known = this.#followed.get(id);
+    if (known !== undefined) {
+      this.#goOn(known);
+      return;
+    }
     const tail = new SegmentTail(
       file,
       this.#positions[id],
@@ -124,6 +128,13 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#looks.lookAll((id) => id === followed.tail.id);
     this.#forgetIfDone(followed);
     this.#notify();
+  }
+
+  /** It had ended, and not everything of it is sent. */
+  #goOn({ tail }: Followed): void {
+    if (!tail.finished) return;
+    tail.goOn();
+    this.#looks.lookAll((id) => id === tail.id);
   }
 
   segments(): SegmentKey[] {
@@ -329,8 +340,9 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { tail } = followed;
     if (this.#options.delivering ? !tail.done : !this.#isOldRun(followed)) return;
     this.#followed.delete(tail.id);
-    delete this.#positions[tail.id];
-    this.#space.forget(tail.id);
+    // A container may be started again, and its files have been rotated since it was begun.
+    if (tail.file.rotates) this.#positions[tail.id] = tail.position();
+    else delete this.#positions[tail.id];
     this.#retention.add(tail, followed.order, this.#options.clock.monotonic());
     this.#looks.remove(tail.id);
     tail.file.close();

@@ -61,6 +61,11 @@ export class FrameQueue {
     return this.#units.length === 0;
   }
 
+  /** There is nothing but a hole, which may go on. */
+  get isOneGap(): boolean {
+    return this.#units.length === 1 && this.#units[0]?.missing !== undefined;
+  }
+
   /** So much text makes a block. */
   get rawBytesMax(): number {
     return this.#rawBytesMax;

@@ -20,7 +20,10 @@ export interface SegmentFile {
 }
 
 export interface LogShipper {
-  /** Begins to follow, from the committed offset. Following what is followed already does nothing. The file may appear later. */
+  /**
+   * Begins to follow, from the committed offset; the file may appear later. What is followed already is only taken back from
+   * its end, when `finish` was called for it.
+   */
   follow(file: SegmentFile): void;
   /** The writer is gone: read to the end, send the rest (also a last line without newline), then forget the segment. */
   finish(key: SegmentKey): void;

@@ -9,6 +9,8 @@ const positionSchema = z.object({
   committed: z.number().int().nonnegative(),
   /** Bytes before this offset were given up because the budget was exceeded. */
   givenUp: z.number().int().nonnegative(),
+  /** Bytes before this offset have no place on the disk any more. Absent: nobody has written it down. */
+  freed: z.number().int().nonnegative().default(0),
   pieces: z.array(
     z.object({
       inode: z.number(),

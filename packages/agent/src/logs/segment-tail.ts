@@ -19,7 +19,7 @@ export type { Redact } from './frame-queue.ts';
 const chunkBytes = 64 * 1024;
 /** In one go, so that a sparse file of many gigabytes does not hold up everything else. */
 const chunksMax = 16;
-/** The same, where lines are only counted. */
+/** The same, where lines are only counted, or nothing is there. */
 const refusedChunksMax = 256;
 /** In one window of the rate limit so much is counted line by line; what is more, and was written in one go, only by its bytes. */
 const countedBytesMax = 16 * 1024 * 1024;
@@ -46,12 +46,18 @@ export class SegmentTail {
   #exhausted = -1;
   committed: number;
   givenUp: number;
+  /** Of a file of our own: what lies before it was given back to the disk. */
+  freed: number;
   finished = false;
   /** Monotonic time since when something waits to be framed; null: nothing does. */
   waitingSince: number | null = null;
   /** Monotonic time since when a progress bar is held back that was not told of. */
   #drawingSince: number | null = null;
   #looked = false;
+  /** Where reading was begun anew. */
+  #begun = 0;
+  /** What was read last was space that was freed, and it goes on. */
+  #inHole = false;
   #savedIncarnations = 0;
   #savedGivenUp = 0;
 
@@ -62,9 +68,10 @@ export class SegmentTail {
     this.file = new FollowedFile(source, position?.pieces ?? []);
     this.committed = position?.committed ?? 0;
     this.givenUp = position?.givenUp ?? 0;
+    this.freed = position?.freed ?? 0;
     this.#queue = new FrameQueue(source.key, rateLimit, redact);
-    this.#queue.restart(this.committed);
     this.#cutter = this.#newCutter(this.committed);
+    this.#restart(this.committed);
   }
 
   /** Looks at the file. True: it has grown. */
@@ -82,7 +89,7 @@ export class SegmentTail {
   }
 
   position(): Position {
-    return { committed: this.committed, givenUp: this.givenUp, pieces: this.file.saved() };
+    return { committed: this.committed, givenUp: this.givenUp, freed: this.freed, pieces: this.file.saved() };
   }
 
   /** Since the last call: something that a restart of the agent should know. */
@@ -119,7 +126,10 @@ export class SegmentTail {
   acknowledge(offset: number): void {
     if (offset <= this.committed) return;
     this.committed = offset;
-    if (offset > this.#queue.framed) this.#restart(offset);
+    // More than it was sent: it has the segment from an earlier time.
+    const more = offset > this.#queue.framed;
+    this.file.settle(more ? offset : 0);
+    if (more) this.#restart(offset);
     this.#marks.forget(offset);
     this.file.release(offset);
   }
@@ -146,9 +156,9 @@ export class SegmentTail {
     const timeOf: TimeOf = (offset) => this.#marks.of(offset, now);
     this.#fill(timeOf);
     this.#draw(timeOf, monotonic, patience);
-    const frame = this.#queue.next(now);
+    const frame = this.#inHole && this.#queue.isOneGap ? null : this.#queue.next(now);
     if (frame === null) {
-      // A line longer than what is read in one go: the rest of it is there already, and nothing else may ever wake us.
+      // A line or a hole longer than what is read in one go: the rest of it is there already, and nothing else may ever wake us.
       const { position } = this.#cutter;
       const more = position > before && position < this.file.end;
       this.#exhausted = more ? -1 : this.file.end;
@@ -161,6 +171,11 @@ export class SegmentTail {
   finish(): void {
     this.finished = true;
     this.#exhausted = -1;
+  }
+
+  /** Somebody writes again. */
+  goOn(): void {
+    this.finished = false;
   }
 
   /** The bytes before `offset` are wanted no more. */
@@ -184,6 +199,8 @@ export class SegmentTail {
   }
 
   #restart(offset: number): void {
+    this.#begun = offset;
+    this.#inHole = false;
     this.#queue.restart(offset);
     this.#cutter = this.#newCutter(offset);
     this.#drawingSince = null;
@@ -192,6 +209,7 @@ export class SegmentTail {
 
   #fill(timeOf: TimeOf): void {
     let refused = 0;
+    this.#inHole = false;
     for (let chunks = 0; chunks - refused < chunksMax && refused < refusedChunksMax && !this.#queue.full; chunks += 1) {
       if (this.#skipMissing(timeOf) || this.#skipFlood(timeOf)) continue;
       const { position } = this.#cutter;
@@ -201,14 +219,24 @@ export class SegmentTail {
         return;
       }
       const zeros = this.#cutter.holding ? 0 : leadingZeros(chunk);
-      if (zeros >= zeroBytesMin || (zeros > 0 && this.#queue.lastReason === 'freed')) {
+      if (this.#isFreed(position, zeros)) {
         this.#queue.addMissing({ from: position, to: position + zeros, bytes: zeros, reason: 'freed' });
         this.#cutter = this.#newCutter(position + zeros);
+        this.#inHole = zeros === chunk.length && position + zeros < this.file.end;
+        if (this.#inHole) refused += 1;
       } else {
+        this.#inHole = false;
         this.#queue.add(this.#cutter.push(chunk, timeOf));
         if (this.#queue.lastReason === 'rate-limit') refused += 1;
       }
     }
+  }
+
+  #isFreed(position: number, zeros: number): boolean {
+    if (zeros >= zeroBytesMin) return true;
+    if (zeros === 0) return false;
+    // The last block of a hole, where reading begins in it.
+    return this.#queue.lastReason === 'freed' || (position === this.#begun && (position + zeros) % zeroBytesMin === 0);
   }
 
   /** A progress bar that is at it for hours is told of now and then; what comes next is drawn over a line of its own. */
@@ -230,6 +258,13 @@ export class SegmentTail {
       const from = this.#queue.cut;
       const to = this.#lineStart(this.givenUp);
       this.#skip({ from, to, bytes: to - from, reason: 'outbox-full' });
+      return true;
+    }
+    // The collector has lost what it had: of that, this is here no more.
+    if (position < this.freed) {
+      const from = this.#queue.cut;
+      const to = this.#lineStart(this.freed);
+      this.#skip({ from, to, bytes: to - from, reason: 'freed' });
       return true;
     }
     const hole = this.file.holeAt(position);

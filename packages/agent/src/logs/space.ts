@@ -35,7 +35,6 @@ export interface SpaceOptions {
 
 export class Space {
   readonly #options: SpaceOptions;
-  readonly #freed = new Map<string, number>();
   #punching: Promise<void> | null = null;
   #canPunch = true;
   #over = false;
@@ -57,10 +56,6 @@ export class Space {
     }
     this.#punching ??= this.#punchNext(tails).finally(() => (this.#punching = null));
     return this.#punching;
-  }
-
-  forget(id: string): void {
-    this.#freed.delete(id);
   }
 
   #backlog(tail: SegmentTail): number {
@@ -132,11 +127,12 @@ export class Space {
 
   async #punchNext(tails: readonly SegmentTail[]): Promise<void> {
     for (const tail of tails) {
-      const { descriptor, end } = tail.file;
+      // Where the file was emptied once, it begins further behind in its segment.
+      const { begin, descriptor, end } = tail.file;
       if (descriptor === null || !this.#canPunch) continue;
-      const from = this.#freed.get(tail.id) ?? 0;
+      const from = Math.max(tail.freed, begin);
       const committed = this.#options.delivering ? Math.min(tail.committed, end - keptTailBytes) : 0;
-      const to = Math.floor(Math.max(tail.givenUp, committed) / blockBytes) * blockBytes;
+      const to = begin + Math.floor((Math.max(tail.givenUp, committed) - begin) / blockBytes) * blockBytes;
       if (to - from < stepBytes && (to <= from || tail.givenUp < to)) continue;
       await this.#punch(tail, descriptor, from, to);
     }
@@ -144,8 +140,8 @@ export class Space {
 
   async #punch(tail: SegmentTail, descriptor: number, from: number, to: number): Promise<void> {
     try {
-      await this.#options.punchHole(descriptor, from, to - from);
-      this.#freed.set(tail.id, to);
+      await this.#options.punchHole(descriptor, from - tail.file.begin, to - from);
+      tail.freed = to;
     } catch (error) {
       this.#canPunch = false;
       this.#options.logger.warn(
