@@ -21,6 +21,8 @@ export function boundWal(db: Database, busyTimeoutMs = 10_000): void {
   db.pragma(`busy_timeout = ${readersWaitMs}`);
   try {
     db.pragma('wal_checkpoint(TRUNCATE)');
+  } catch {
+    // A full or failing disk: commits meet the same trouble, and answer for it. The thread must not die of it.
   } finally {
     db.pragma(`busy_timeout = ${busyTimeoutMs}`);
   }

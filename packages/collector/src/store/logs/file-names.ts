@@ -43,16 +43,19 @@ export function listLogFiles(directory: string): LogFileName[] {
   return [...found.values()];
 }
 
-/** The first name of the day that no file has or had (damaged ones keep theirs). */
+/** Any form of a log file, and what a crash may have left beside one; not what has never got its name. */
+const anyForm = /^(\d{4}-\d\d-\d\d)(?:\.(\d+))?(?:\.sealed)?\.db(?!\.new)/;
+
+/**
+ * Behind every name of the day, in whatever form. A name that retention has made free is not taken again: whoever knew the file of
+ * that name would take the new one for it, and its write-ahead log may still be there after a crash.
+ */
 export function freeLogFileName(directory: string, day: string): LogFileName {
-  const names = namesIn(directory);
-  const taken = (part: number): boolean => {
-    const stem = logFileName(directory, day, part).name.slice(0, -3);
-    return names.some((name) => name === `${stem}.db` || name.startsWith(`${stem}.db.damaged`) || name.startsWith(`${stem}.sealed.db`));
-  };
-  let part = 1;
-  while (taken(part)) part += 1;
-  return logFileName(directory, day, part);
+  const parts = namesIn(directory)
+    .map((name) => anyForm.exec(name))
+    .filter((found) => found?.[1] === day)
+    .map((found) => Number(found?.[2] ?? 1));
+  return logFileName(directory, day, Math.max(0, ...parts) + 1);
 }
 
 function namesIn(directory: string): string[] {

@@ -11,6 +11,8 @@ export interface OpenLogFile {
   readonly meta: LogFileMeta;
   readonly reads: FileReads;
   readonly db: Database;
+  /** While it is open no other file has it, whatever takes its name. */
+  readonly inode: number;
   /** Bounds of the times of its lines; of a sealed file, once they were asked for. */
   times?: { readonly first: number; readonly last: number } | null;
 }
@@ -62,11 +64,12 @@ export class FileSet {
   #look(): boolean {
     const names = listLogFiles(this.#directory);
     const paths = new Set(names.map(({ path }) => path));
-    for (const [path, { db }] of this.#open) {
-      if (paths.has(path)) continue;
+    for (const [path, { db, inode }] of this.#open) {
+      if (paths.has(path) && statSync(path, { throwIfNoEntry: false })?.ino === inode) continue;
       db.close();
       this.#open.delete(path);
     }
+    for (const path of this.#broken) if (!paths.has(path)) this.#broken.delete(path);
     const complete = names.every((name) => this.#open.has(name.path) || this.#broken.has(name.path) || this.#tryOpen(name));
     this.#ascending = [...this.#open.values()].toSorted((a, b) => a.meta.firstId - b.meta.firstId);
     return complete;
@@ -77,12 +80,16 @@ export class FileSet {
     try {
       db = openLogFileForReading(name.path);
       const meta = readMeta(db);
-      this.#open.set(name.path, { name, meta, db, reads: fileReads(db, meta) });
+      const { ino: inode } = statSync(name.path);
+      this.#open.set(name.path, { name, meta, db, inode, reads: fileReads(db, meta) });
       return true;
     } catch (error) {
       db?.close();
-      if (isDamage(error)) this.#forget(name.path, error as Error);
-      else if (statSync(name.path, { throwIfNoEntry: false }) !== undefined) throw error;
+      if (isDamage(error)) {
+        this.#forget(name.path, error as Error);
+        return true;
+      }
+      if (statSync(name.path, { throwIfNoEntry: false }) !== undefined) throw error;
       return false;
     }
   }

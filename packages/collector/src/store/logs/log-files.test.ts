@@ -131,7 +131,72 @@ describe('retention', () => {
   });
 });
 
+describe('a name that retention has made free', () => {
+  it('is not given to a new file: no thread takes that for the old one', async () => {
+    await store.close();
+    store = await open({ logFileLimits: { fileBytesMax: 2 ** 30, filePiecesMax: 2 } });
+    const reader = openLogReader(dataDir);
+    let written = 0;
+    const write = async (count: number): Promise<void> => {
+      for (const end = written + count; written < end; written += 1)
+        await store.commitBlock('a', 'h', block(written * 4, name(written)), start);
+    };
+    const name = (index: number): string => `n${index}`.padEnd(3);
+    const names = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, index) => name(from + index));
+    await write(5);
+    await store.sealLogs();
+    expect(texts(reader)).toEqual(names(0, 5));
+    await store.prune({ ...noLimits, logsBytesMax: 1_000 });
+    expect(files()).toEqual(['2026-11-22.3.db']);
+    await write(2);
+    // It would be sealed while it is written to, or be taken for one that has been read through.
+    await store.sealLogs();
+    await write(3);
+    await store.sealLogs();
+    expect(texts()).toEqual(names(4, 10));
+    expect(texts(reader)).toEqual(names(4, 10));
+    reader.close();
+  });
+
+  it('and one that a wrong clock gives again is opened anew', async () => {
+    const reader = openLogReader(dataDir);
+    await store.commitBlock('a', 'h', block(0, 'one'), start - 30 * day);
+    expect(texts(reader)).toEqual(['one']);
+    await store.commitBlock('a', 'h', block(4, 'two'), start);
+    await store.prune({ ...noLimits, logsBefore: start - day });
+    await store.commitBlock('a', 'h', block(8, 'abc'), start - 30 * day);
+    expect(files()).toEqual(['2026-10-23.db', '2026-11-22.db']);
+    await store.sealLogs();
+    await store.commitBlock('a', 'h', block(12, 'new'), start - 30 * day);
+    expect([texts(), texts(reader)]).toEqual([
+      ['two', 'abc', 'new'],
+      ['two', 'abc', 'new'],
+    ]);
+    reader.close();
+  });
+
+  it('nor does what a crash has left beside one come back in a new one', async () => {
+    await store.commitBlock('a', 'h', block(0, 'one'), start);
+    copyFileSync(join(dataDir, 'logs', '2026-11-22.db-wal'), join(dataDir, 'logs', '2026-11-23.db-wal'));
+    await store.commitBlock('a', 'h', block(4, 'two'), start + day);
+    expect(files()).toEqual(['2026-11-22.db', '2026-11-23.2.db']);
+    expect(texts()).toEqual(['one', 'two']);
+    expect(damages).toEqual([]);
+  });
+});
+
 describe('damage', () => {
+  it('of many files at once fails no reader', async () => {
+    for (let index = 0; index < 9; index += 1) await store.commitBlock('a', 'h', block(index * 4, `abc`), start + index * day);
+    await store.close();
+    for (let index = 1; index < 8; index += 1) spoil(`2026-11-${22 + index}.db`, 0, 4_096);
+    const told: string[] = [];
+    const reader = openLogReader(dataDir, { onDamage: (file) => told.push(file) });
+    expect([texts(reader), told.length]).toEqual([['abc', 'abc'], 7]);
+    reader.close();
+    store = await open();
+  });
+
   const reset = async (): Promise<void> => {
     await store.close();
     store = await open();

@@ -115,8 +115,13 @@ export class LogWriter {
     const anotherDay = day > meta.day || day < dayOf(Date.parse(meta.day) - dayMs);
     if (!full && !anotherDay) return current;
     const next = this.#begin(day, this.#lastId + 1, marksOf(current.db));
-    current.db.pragma('wal_checkpoint(PASSIVE)');
-    current.db.close();
+    try {
+      current.db.pragma('wal_checkpoint(PASSIVE)');
+    } catch {
+      // A full disk: what is in its write-ahead log is read from there until it is sealed.
+    } finally {
+      current.db.close();
+    }
     return next;
   }
 
@@ -127,7 +132,16 @@ export class LogWriter {
     const made = `${name.path}.new`;
     makeLogFile(made, meta, marks).close();
     placeLogFile(made, name.path);
-    return this.#use(name, meta, openLogFile(name.path));
+    let db: Database | undefined;
+    try {
+      db = openLogFile(name.path);
+      return this.#use(name, meta, db);
+    } catch (error) {
+      db?.close();
+      // The file before it goes on, and must be the newest after a restart, too.
+      removeLogFile(name.path);
+      throw error;
+    }
   }
 
   #use(name: LogFileName, meta: LogFileMeta, db: Database): CurrentFile {

@@ -4,7 +4,7 @@
  * itself like the writing thread (writer-worker.ts), and gives way to whoever else wants the processor.
  */
 import type { Database } from 'better-sqlite3';
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { isMainThread, parentPort, workerData, type MessagePort } from 'node:worker_threads';
@@ -108,19 +108,23 @@ class Maintenance {
       const firstId = this.#firstIdOf(name);
       if (firstId !== null) found.push({ name, firstId });
     }
+    const paths = new Set(found.map(({ name }) => name.path));
+    for (const path of this.#firstIds.keys()) if (!paths.has(path)) this.#firstIds.delete(path);
     return found.toSorted((a, b) => a.firstId - b.firstId).map(({ name }) => name);
   }
 
-  readonly #firstIds = new Map<string, number>();
+  /** With the time at which the file was made: a clock that was set back may give its name to another one. */
+  readonly #firstIds = new Map<string, { readonly firstId: number; readonly madeMs: number }>();
 
   #firstIdOf({ path }: LogFileName): number | null {
     const known = this.#firstIds.get(path);
-    if (known !== undefined) return known;
+    const madeMs = statSync(path, { throwIfNoEntry: false })?.birthtimeMs ?? 0;
+    if (known?.madeMs === madeMs) return known.firstId;
     try {
       const db = openLogFileForReading(path);
       try {
         const { firstId } = readMeta(db);
-        this.#firstIds.set(path, firstId);
+        this.#firstIds.set(path, { firstId, madeMs });
         return firstId;
       } finally {
         db.close();
