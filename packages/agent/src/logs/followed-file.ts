@@ -52,6 +52,8 @@ export class FollowedFile {
   #certain = true;
   #incarnations = 0;
   #emptying = false;
+  /** It was let go of, and ended here. */
+  #gone: number | null = null;
 
   /** One that `rotates` may be renamed to `<path>.1` and so on, and made anew. */
   constructor({ path, format, foreign, rotates = format === 'json-file' }: Omit<SegmentFile, 'key'>, saved: readonly SavedPiece[]) {
@@ -73,7 +75,7 @@ export class FollowedFile {
   /** Offset behind the last byte that is known to exist. */
   get end(): number {
     const last = this.#pieces.at(-1);
-    return last === undefined ? 0 : last.base + last.size;
+    return last === undefined ? (this.#gone ?? 0) : last.base + last.size;
   }
 
   get mtimeMs(): number {
@@ -90,17 +92,29 @@ export class FollowedFile {
     return this.#pieces.reduce((sum, { allocated }) => sum + allocated, 0);
   }
 
-  /** Bytes from `offset` on that only our open descriptors keep on the disk. */
-  heldBytes(offset: number): number {
-    return this.#pieces
-      .filter((piece) => piece.unlinked && piece.final)
-      .reduce((sum, piece) => sum + Math.max(0, piece.base + piece.size - Math.max(offset, piece.base)), 0);
+  /** Bytes from `offset` on that only our open descriptors keep on the disk. `finished`: nobody writes to the newest file either. */
+  heldBytes(offset: number, finished: boolean): number {
+    return this.#held(finished).reduce((sum, piece) => sum + Math.max(0, piece.base + piece.size - Math.max(offset, piece.base)), 0);
   }
 
   /** Offset behind the bytes that only our open descriptors keep on the disk. */
-  get heldEnd(): number {
-    const held = this.#pieces.findLast((piece) => piece.unlinked && piece.final);
+  heldEnd(finished: boolean): number {
+    const held = this.#held(finished).at(-1);
     return held === undefined ? 0 : held.base + held.size;
+  }
+
+  /** No name leads to it any more. */
+  get unlinked(): boolean {
+    return this.#pieces.at(-1)?.unlinked === true;
+  }
+
+  #held(finished: boolean): readonly Piece[] {
+    return this.#pieces.filter((piece) => {
+      if (!piece.final && !finished) return false;
+      // What nobody writes to is not looked at otherwise.
+      piece.unlinked ||= fs.fstatSync(piece.fd).nlink === 0;
+      return piece.unlinked;
+    });
   }
 
   /** By us, behind what is delivered. */
@@ -159,6 +173,7 @@ export class FollowedFile {
    * never seen before begins to be of interest. Throws errno errors other than "not there", and for what is no regular file.
    */
   refresh(committed: number): void {
+    if (this.#gone !== null) return;
     if (!this.opened) this.#discover(committed);
     const current = this.#pieces.at(-1);
     if (current === undefined) return;
@@ -185,6 +200,19 @@ export class FollowedFile {
     while (this.#pieces.length > 1 && (this.#pieces[0] as Piece).final && (this.#pieces[1] as Piece).base <= offset) {
       fs.closeSync((this.#pieces.shift() as Piece).fd);
     }
+  }
+
+  /** Nothing of it is wanted any more, and nothing keeps it on the disk. Offsets stay what they are. */
+  letGo(): void {
+    const { end } = this;
+    this.#saved = this.saved();
+    this.close();
+    this.#gone = end;
+  }
+
+  /** Somebody writes again to what was let go of. */
+  takeUp(): void {
+    this.#gone = null;
   }
 
   /**

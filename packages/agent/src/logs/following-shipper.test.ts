@@ -205,6 +205,19 @@ describe('a run', () => {
     expect(world.collector.texts(run)).toEqual(['still here']);
   });
 
+  test('the directory with the positions is deleted: everything goes on', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), 'one\n');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    world.drain();
+    fs.rmSync(path('index'), { recursive: true });
+    for (let second = 0; second < 15; second += 1) world.clock.advance(1_000);
+    fs.appendFileSync(path('run'), 'two\n');
+    world.drain();
+    expect(world.collector.texts(run)).toEqual(['one', 'two']);
+  });
+
   test('a restarted agent goes on where the collector is; a collector that lost everything gets everything again', () => {
     fs.writeFileSync(path('run'), 'one\ntwo\n');
     const before = new World();
@@ -691,6 +704,75 @@ describe('space', () => {
     expect(blocks('run')).toBeLessThan(10 * mebibyte);
     expect(world.shipper.lagBytes()).toBe(0);
   }, 60_000);
+
+  describe('files of others, while the collector is away', () => {
+    const file = { ...run, source: 'file:ray.log', run: 'f' };
+    const foreign = { key: file, path: '', format: 'raw' } as const;
+    const open = (): number | null => (fs.existsSync(path('ray.log')) ? fs.openSync(path('ray.log'), 'r') : null);
+    const openFiles = (): number =>
+      fs.readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+        } catch {
+          return false;
+        }
+      }).length;
+
+    test('they take nothing of the budget as long as their owner keeps them', async () => {
+      const world = new World({ bytesMax: 4 * mebibyte, punchHole: () => Promise.resolve() });
+      fs.writeFileSync(path('ray.log'), filler.repeat(8));
+      fs.writeFileSync(path('run'), filler.repeat(3));
+      world.shipper.follow({ ...foreign, path: path('ray.log'), foreign: { open } });
+      world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+      for (let second = 0; second < 3; second += 1) {
+        world.clock.advance(1_000);
+        await Promise.resolve();
+      }
+      world.connect();
+      world.drain();
+      expect(world.collector.gaps).toEqual([]);
+      expect([world.collector.texts(file).length, world.collector.texts(run).length]).toEqual([8 * 8_192, 3 * 8_192]);
+    });
+
+    test.each(['raw', 'json-file'] as const)(
+      'over the budget those that only we keep are let go of, with a counted gap (%s)',
+      async (format) => {
+        const world = new World({ bytesMax: 4 * mebibyte, punchHole: () => Promise.resolve() });
+        const key = format === 'raw' ? file : container;
+        fs.writeFileSync(path('ray.log'), format === 'raw' ? filler.repeat(8) : entry('x'.repeat(1_000)).repeat(8_000));
+        const { size } = fs.statSync(path('ray.log'));
+        world.shipper.follow({ key, path: path('ray.log'), format, ...(format === 'raw' ? { foreign: { open } } : {}) });
+        world.shipper.finish(key);
+        expect(openFiles()).toBe(1);
+        fs.rmSync(path('ray.log'));
+        world.clock.advance(1_000);
+        await Promise.resolve();
+        expect(openFiles()).toBe(0);
+        world.connect();
+        world.drain();
+        expect(world.collector.gaps.map(({ from, to, bytes, reason }) => [from, to, bytes, reason])).toEqual([
+          [0, size, size, 'outbox-full'],
+        ]);
+        expect(world.shipper.segments()).toEqual([]);
+      },
+    );
+
+    test('one that was let go of and is written to again goes on behind the gap', async () => {
+      const world = new World({ bytesMax: 4 * mebibyte, punchHole: () => Promise.resolve() });
+      fs.writeFileSync(path('ray.log'), filler.repeat(8));
+      world.shipper.follow({ ...foreign, path: path('ray.log'), foreign: { open } });
+      world.shipper.finish(file);
+      world.clock.advance(1_000);
+      await Promise.resolve();
+      expect(openFiles()).toBe(0);
+      fs.appendFileSync(path('ray.log'), 'again\n');
+      world.shipper.follow({ ...foreign, path: path('ray.log'), foreign: { open } });
+      world.connect();
+      world.drain();
+      expect(world.collector.gaps.map(({ bytes, reason }) => [reason, bytes])).toEqual([['outbox-full', 8 * mebibyte]]);
+      expect(world.collector.texts(file)).toEqual(['again']);
+    });
+  });
 
   test('a file system that cannot do it is mentioned once, and everything goes on', async () => {
     const world = new World({ punchHole: () => Promise.reject(new Error('Operation not supported')) });

@@ -287,8 +287,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { clock, directory } = this.#options;
     const now = clock.monotonic();
     if (now - this.#budget.at >= budgetMs) {
-      const { bavail, blocks, bsize } = fs.statfsSync(directory);
-      this.#budget = { at: now, bytes: Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare, (bavail * bsize + held) / 2) };
+      this.#budget = { at: now, bytes: budgetOf(directory, held) ?? (this.#budget.bytes || defaultBytesMax) };
     }
     return this.#budget.bytes;
   }
@@ -365,3 +364,13 @@ export class FollowingShipper implements LogShipper, LogLane {
  * they are neither watched nor looked at. One that could not be read is looked at until it can.
  */
 const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null;
+
+/** Null: the directory is gone, which others notice. */
+function budgetOf(directory: string, held: number): number | null {
+  try {
+    const { bavail, blocks, bsize } = fs.statfsSync(directory);
+    return Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare, (bavail * bsize + held) / 2);
+  } catch {
+    return null;
+  }
+}

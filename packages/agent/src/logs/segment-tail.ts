@@ -176,12 +176,22 @@ export class SegmentTail {
   /** Somebody writes again. */
   goOn(): void {
     this.finished = false;
+    this.file.takeUp();
   }
 
   /** The bytes before `offset` are wanted no more. */
   giveUp(offset: number): void {
     this.givenUp = Math.max(this.givenUp, offset);
     this.file.release(this.givenUp);
+  }
+
+  /** Of one that is finished: what was not sent is given up, and the file is let go of. */
+  letGo(): void {
+    const { end } = this.file;
+    this.file.letGo();
+    this.giveUp(end);
+    this.#exhausted = -1;
+    if (this.committed < end) this.waitingSince = -Infinity;
   }
 
   /** The file is emptied, and what of it was not sent is given up. */
@@ -298,10 +308,10 @@ export class SegmentTail {
     this.#cutter = this.#newCutter(missing.to);
   }
 
-  /** Behind the first newline at or after `offset`, where one is near. */
+  /** Where the first line begins at or after `offset`, where one is near. */
   #lineStart(offset: number): number {
-    const newline = this.file.read(offset, chunkBytes).indexOf(10);
-    return newline < 0 ? offset : offset + newline + 1;
+    const newline = this.file.read(offset - 1, chunkBytes).indexOf(10);
+    return newline < 0 ? offset : offset + newline;
   }
 }
 

@@ -60,7 +60,9 @@ export class Space {
 
   #backlog(tail: SegmentTail): number {
     const safe = Math.max(this.#options.delivering ? tail.committed : 0, tail.givenUp);
-    if (tail.file.rotates) return tail.file.heldBytes(safe);
+    if (tail.file.rotates) return tail.file.heldBytes(safe, tail.finished);
+    // As long as its owner keeps it, it takes no room of ours. What becomes of its name after the end of a container cannot be told.
+    if (tail.source.foreign !== undefined && !tail.finished && !tail.file.unlinked) return 0;
     // After a power loss it may be forgotten how much was sent. What was freed since is no backlog, however long the file is.
     return Math.min(Math.max(0, tail.file.end - safe), tail.file.allocatedBytes);
   }
@@ -116,6 +118,10 @@ export class Space {
   }
 
   #giveUpRaw(tail: SegmentTail, bytes: number, excess: number, bytesMax: number): number {
+    if (tail.source.foreign !== undefined && tail.finished) {
+      tail.letGo();
+      return bytes;
+    }
     const least = Math.min(stepBytes, bytesMax / 4);
     const take = Math.min(Math.max(excess, least), bytes - keptTailBytes);
     if ((!this.#canPunch && tail.source.foreign === undefined) || take <= 0) return 0;
@@ -157,6 +163,9 @@ const isOwn = ({ file, source }: SegmentTail): boolean => !file.rotates && sourc
 
 /** Rotated files that exist only because we hold them open: letting go of them frees their space. */
 function giveUpHeld(tail: SegmentTail, bytes: number): number {
-  if (bytes > 0) tail.giveUp(tail.file.heldEnd);
+  if (bytes === 0) return 0;
+  const end = tail.file.heldEnd(tail.finished);
+  if (end < tail.file.end) tail.giveUp(end);
+  else tail.letGo();
   return bytes;
 }
