@@ -12,6 +12,10 @@ test('says what was found before there was a store, and after, once each: log, e
   book.found({ file: '/data/logs/2026-11-22.db.damaged', message: 'malformed' });
   book.tellTo(store, (event) => told.push(event));
   book.found({ file: '/data/logs/2026-11-20.db', message: 'piece 7: its checksum is wrong' });
+  // Other threads meet the same.
+  book.found({ file: '/data/logs/2026-11-20.db', message: 'malformed' });
+  book.found({ file: '/data/logs/2026-11-20.sealed.db', message: 'malformed' });
+  book.found({ file: '/data/logs/2026-11-22.db', message: 'malformed' });
   await Promise.resolve();
   expect(warned).toEqual(['/data/logs/2026-11-22.db.damaged: malformed', '/data/logs/2026-11-20.db: piece 7: its checksum is wrong']);
   expect(store.events({ limit: 9 }).map(({ kind, severity, host, data }) => [kind, severity, host, data['file']])).toEqual([

@@ -14,6 +14,7 @@ export interface LogDamageDeps {
 export class LogDamageBook {
   readonly #deps: LogDamageDeps;
   #count = 0;
+  readonly #files = new Set<string>();
   /** Found before there was a store to write to. */
   #untold: LogDamage[] = [];
   #tell: ((damage: LogDamage) => void) | null = null;
@@ -22,7 +23,11 @@ export class LogDamageBook {
     this.#deps = deps;
   }
 
+  /** Every thread that reads a file meets its damage, and so does the one that sets it aside: it is told once. */
   found(damage: LogDamage): void {
+    const stem = damage.file.replace(/(?:\.sealed)?\.db(?:\.damaged)?$/, '');
+    if (this.#files.has(stem)) return;
+    this.#files.add(stem);
     this.#count += 1;
     const { file, message } = damage;
     this.#deps.warn('a log file is damaged', new RelightError('store-failed', `${file}: ${message}`, { advice }));

@@ -2,6 +2,7 @@
 import type { ApiLogEntry } from '@relight/shared/api';
 import { sseText } from '../sse-text.ts';
 import { encodeCursor, type LogCursor } from './cursor.ts';
+import { damageNotices } from './damage-notices.ts';
 import { entryText } from './entry-text.ts';
 import { lastEntries, readBackwards, readLogs, type EntryBatch, type PieceReads } from './read.ts';
 import type { LogQuestion } from './selection.ts';
@@ -23,10 +24,15 @@ export interface LogRequest {
 
 /** Texts as they are found; empty ones are left out. Throws `usage` when the expression is none. */
 export async function* answerLogs(store: PieceReads, request: LogRequest, signal?: AbortSignal): AsyncGenerator<string> {
+  const noticesOf = damageNotices(store, request);
+  const noticesText = (entries: readonly ApiLogEntry[], ended: boolean): string =>
+    formatBatch({ entries: noticesOf(entries, ended), cursor: null }, request.format);
   for await (const batch of batchesOf(store, request, signal)) {
-    const text = formatBatch(batch, request.format);
+    const text = noticesText(batch.entries, 'last' in request.order) + formatBatch(batch, request.format);
     if (text !== '') yield text;
   }
+  const text = noticesText([], true);
+  if (text !== '') yield text;
 }
 
 async function* batchesOf(store: PieceReads, { question, order, upTo }: LogRequest, signal?: AbortSignal): AsyncGenerator<EntryBatch> {

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { ApiLogEntry } from '@relight/shared/api';
 import { linesRead, linesUpTo } from '../store/logs/parts.ts';
-import type { LogPage, LogReads } from '../store/logs/port.ts';
+import type { LogPage, LogReader, LogReads } from '../store/logs/port.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import type { LogCursor } from './cursor.ts';
 import { PieceDecoder } from './decode.ts';
@@ -11,7 +11,8 @@ import { PieceMerger } from './merge.ts';
 import { storedNeighbours } from './neighbours.ts';
 import { pieceTest, storeFilter, type LogQuestion } from './selection.ts';
 
-export type PieceReads = Pick<LogReads, 'logPieces'>;
+/** `damagedFiles`: of a store on disk. */
+export type PieceReads = Pick<LogReads, 'logPieces'> & Partial<Pick<LogReader, 'damagedFiles'>>;
 
 /** Pieces are stored in the order of commit, so what an agent held back stands late; so many pieces ahead are put in order of time. */
 const lookAheadPieces = 256;

@@ -6,7 +6,8 @@ import { Worker } from 'node:worker_threads';
 import { RelightError } from '@relight/shared/errors';
 import type { LogRequest } from './answer.ts';
 import type { LogReading } from './reading.ts';
-import type { ReaderAnswer, ReaderData, ReaderRequest } from './reader-worker.ts';
+import type { LogDamage } from '../store/logs/log-writer.ts';
+import type { ReaderAnswer, ReaderDamage, ReaderData, ReaderRequest } from './reader-worker.ts';
 
 const threadsMax = 2;
 /** From sources the thread has a file of its own; a bundle is one file, which reader-worker.ts recognises as its entry. */
@@ -24,7 +25,8 @@ export interface ReaderPool extends LogReading {
   readonly busy: number;
 }
 
-export function readerPool(dataDir: string): ReaderPool {
+/** `onDamage`: told once a file and thread. */
+export function readerPool(dataDir: string, onDamage: (damage: LogDamage) => void = () => undefined): ReaderPool {
   const threads: ReaderThread[] = [];
   let closed = false;
   const thread = (): ReaderThread => {
@@ -33,7 +35,7 @@ export function readerPool(dataDir: string): ReaderPool {
     for (let index = threads.length - 1; index >= 0; index -= 1) if (threads[index]?.dead === true) threads.splice(index, 1);
     const idle = threads.toSorted((a, b) => a.load - b.load)[0];
     if (idle !== undefined && (idle.load === 0 || threads.length === threadsMax)) return idle;
-    const fresh = new ReaderThread(dataDir);
+    const fresh = new ReaderThread(dataDir, onDamage);
     threads.push(fresh);
     return fresh;
   };
@@ -58,11 +60,14 @@ class ReaderThread {
   #nextId = 1;
   dead = false;
 
-  constructor(dataDir: string) {
+  constructor(dataDir: string, onDamage: (damage: LogDamage) => void) {
     const workerData: ReaderData = { role: 'relight-log-reader', dataDir };
     // Options of the process (a test runner's loaders, an inspector) are not the thread's.
     this.#worker = new Worker(entry, { workerData, execArgv: [] });
-    this.#worker.on('message', (answer: ReaderAnswer) => this.#take(answer));
+    this.#worker.on('message', (answer: ReaderAnswer | ReaderDamage) => {
+      if (answer.kind === 'damage') onDamage(answer.damage);
+      else this.#take(answer);
+    });
     this.#worker.on('error', (cause) =>
       this.#die(new RelightError('store-failed', `a reading thread failed: ${cause.message}`, { cause })),
     );

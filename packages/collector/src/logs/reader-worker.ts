@@ -5,6 +5,7 @@
  */
 import { isMainThread, parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { toRelightError, type ErrorCode } from '@relight/shared/errors';
+import type { LogDamage } from '../store/logs/log-writer.ts';
 import { openLogReader } from '../store/logs/reader.ts';
 import { answerLogs, type LogRequest } from './answer.ts';
 import type { PieceReads } from './read.ts';
@@ -23,6 +24,11 @@ export type ReaderAnswer =
   | { readonly kind: 'chunk'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly kind: 'end'; readonly id: number }
   | { readonly kind: 'failed'; readonly id: number; readonly code: ErrorCode; readonly message: string };
+/** From the thread, of no question: a whole file cannot be read. Once a file. */
+export interface ReaderDamage {
+  readonly kind: 'damage';
+  readonly damage: LogDamage;
+}
 
 /** Chunks of a question that may be on their way: enough that neither side waits for the other. */
 export const chunksAhead = 4;
@@ -34,9 +40,10 @@ interface Reading {
 }
 
 function runReader(port: MessagePort, { dataDir }: ReaderData): void {
-  const store = openLogReader(dataDir);
   const open = new Map<number, Reading>();
-  const answer = (message: ReaderAnswer, transfer: readonly ArrayBuffer[] = []): void => port.postMessage(message, [...transfer]);
+  const answer = (message: ReaderAnswer | ReaderDamage, transfer: readonly ArrayBuffer[] = []): void =>
+    port.postMessage(message, [...transfer]);
+  const store = openLogReader(dataDir, { onDamage: (file, { message }) => answer({ kind: 'damage', damage: { file, message } }) });
 
   port.on('message', (request: ReaderRequest) => {
     if (request.kind === 'close') {

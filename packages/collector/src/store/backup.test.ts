@@ -60,6 +60,31 @@ it('copies everything while it is written to; what comes of it goes on from wher
   expect([...verifyStore(target)].flatMap(({ problems }) => problems)).toEqual([]);
 });
 
+it('copies what is damaged as it is, and everything else as ever', async () => {
+  await write(25);
+  await store.close();
+  const damage = (name: string, at: number): void => {
+    const fd = openSync(join(dataDir, 'logs', name), 'r+');
+    writeSync(fd, Buffer.alloc(8_192, 0x5a), 0, 8_192, at);
+    closeSync(fd);
+  };
+  // The first page of bodies.
+  damage('2026-11-22.2.db', 7 * 8_192);
+  damage('2026-11-22.3.db', 7 * 8_192);
+  const target = join(directory, 'copy');
+  expect(backupStore(dataDir, target).files).toBe(4);
+  damage('2026-11-22.2.db', 0);
+  const second = join(directory, 'second');
+  expect(backupStore(dataDir, second).files).toBe(4);
+  store = await openStore({ dataDir: target, clock: new ManualClock() });
+  const pieces = store.logPieces({}, { limit: 1_000 });
+  expect(pieces.map(({ id }) => id)).toEqual(Array.from({ length: 25 }, (_, index) => index + 1));
+  expect(store.committedOffset('a', segment)).toBe(100);
+  await store.close();
+  store = await openStore({ dataDir: second, clock: new ManualClock() });
+  expect(store.logPieces({}, { limit: 1_000 }).map(({ id }) => id)).toHaveLength(15);
+});
+
 it('takes no directory that holds something, and leaves nothing half done', async () => {
   await write(1);
   mkdirSync(join(directory, 'full'));

@@ -14,10 +14,13 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { databasePath } from './database.ts';
 import { listLogFiles, logDirectory, logFileName, type LogFileName } from './logs/file-names.ts';
+import { openLogFileForReading } from './logs/log-file.ts';
+import { isDamage } from './logs/schema.ts';
 
 export interface BackupResult {
   readonly files: number;
@@ -68,10 +71,37 @@ function copyLive(path: string, directory: string): string {
   return copy;
 }
 
+/**
+ * VACUUM reads every row and refuses a file with one damaged page. One that is damaged loses itself, not every backup from then
+ * on: page by page, as it is, the rest of it can be read from the copy as well.
+ */
+function copyLogLive(path: string, directory: string): string {
+  const copy = join(directory, basename(path));
+  try {
+    return copyLive(path, directory);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    rmSync(copy, { force: true });
+  }
+  try {
+    const db = openLogFileForReading(path);
+    try {
+      writeFileSync(copy, db.serialize(), { mode: 0o600 });
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    // Not even its first page can be read.
+    copyFileSync(path, copy);
+  }
+  return copy;
+}
+
 /** A sealed file never changes. One that is sealed this moment is taken in its new form; one that retention removed is not there. */
 function copyLog(name: LogFileName, directory: string): string[] {
   try {
-    if (!name.sealed) return [copyLive(name.path, directory)];
+    if (!name.sealed) return [copyLogLive(name.path, directory)];
     const copy = join(directory, name.name);
     copyFileSync(name.path, copy, constants.COPYFILE_FICLONE);
     return [copy];

@@ -63,7 +63,7 @@ export function logView({ color, timestamps, raw, markers: marked = true, contex
     const isContext = 'context' in entry && entry.context;
     const prefix = `${streamColor(color, subject)(name.padEnd(width))} ${color.dim(isContext ? '-' : '|')} `;
     const before = separator(entry, `${name} ${entry.generation} ${entry.run}`) + (marked ? markers(entry, subject) : '');
-    if ('gap' in entry) return `${before}${prefix}${color.yellow(`--- ${gapText(entry.gap)} ---`)}\n`;
+    if ('gap' in entry) return `${before}${prefix}${color.yellow(`--- ${gapText(entry)} ---`)}\n`;
     const time = timestamps ? `${color.dim(`${clockTime(entry.at, now())}${entry.atApprox === true ? '~' : ' '}`)} ` : '';
     const paint = isContext ? color.dim : paintLevel(color, entry.level);
     const lines = entry.lines === undefined ? [entry.line] : entry.line.split('\n');

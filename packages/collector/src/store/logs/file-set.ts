@@ -1,6 +1,7 @@
 /** The log files that are there, in the order of their ids, each open on a read-only connection. */
 import type { Database } from 'better-sqlite3';
 import { statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileReads, type FileReads } from './file-reads.ts';
 import { listLogFiles, type LogFileName } from './file-names.ts';
 import { openLogFileForReading } from './log-file.ts';
@@ -51,6 +52,10 @@ export class FileSet {
     this.#open.delete(name.path);
     this.#ascending = this.#ascending.filter((file) => file.name.path !== name.path);
     db.close();
+  }
+
+  brokenNames(): string[] {
+    return Array.from(this.#broken, (path) => basename(path));
   }
 
   close(): void {

@@ -36,5 +36,7 @@ export interface LogReads {
 }
 
 export interface LogReader extends LogReads {
+  /** Names of the files that this reader has found unreadable: what they hold is missing from what it reads. */
+  damagedFiles(): readonly string[];
   close(): void;
 }

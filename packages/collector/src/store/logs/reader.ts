@@ -31,6 +31,7 @@ export function openLogReader(dataDir: string, options: LogReaderOptions = {}): 
       }
       return pieces;
     },
+    damagedFiles: () => files.brokenNames(),
     close: () => files.close(),
   };
 }
