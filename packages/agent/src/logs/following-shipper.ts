@@ -130,6 +130,15 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#notify();
   }
 
+  /** Of a segment that is finished: what is not sent becomes a counted gap, and nothing keeps the file on the disk. */
+  giveUp(key: SegmentKey): void {
+    const tail = this.#followed.get(segmentId(key))?.tail;
+    if (tail?.finished !== true) return;
+    tail.letGo();
+    this.#positionsChanged = true;
+    this.#notify();
+  }
+
   /** It had ended, and not everything of it is sent. */
   #goOn({ tail }: Followed): void {
     if (!tail.finished) return;

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ModelCollector } from '../../../../../test/support/model-collector.ts';
+import { FollowingShipper, type FollowingShipperOptions } from '../following-shipper.ts';
 import type { SegmentFile } from '../log-shipper.ts';
 import { AgentLog } from './agent-log.ts';
 
@@ -10,12 +12,14 @@ let directory: string;
 let clock: ManualClock;
 let followed: SegmentFile[];
 let finished: string[];
+let givenUp: string[];
 
 beforeEach(() => {
   directory = join(fs.mkdtempSync(join(tmpdir(), 'agent-log-')), 'agent');
   clock = new ManualClock();
   followed = [];
   finished = [];
+  givenUp = [];
 });
 afterEach(() => fs.rmSync(join(directory, '..'), { recursive: true }));
 
@@ -23,6 +27,7 @@ const opened = (log = new AgentLog()): AgentLog => {
   const shipper = {
     follow: (file: SegmentFile) => void followed.push(file),
     finish: ({ run }: { run: string }) => void finished.push(run),
+    giveUp: ({ run }: { run: string }) => void givenUp.push(run),
   };
   log.open({ directory, shipper, clock });
   return log;
@@ -74,6 +79,60 @@ it('begins another file when one is full', () => {
   log.write('in the next\n');
   expect(followed).toHaveLength(2);
   expect(finished).toEqual([followed[0]?.key.run]);
+});
+
+it('while nobody takes them, the oldest files go; those that were sent are not counted', () => {
+  const log = opened();
+  const line = `${'x'.repeat(64 * 1024)}\n`;
+  const sizes = (): number[] => fs.readdirSync(directory).map((name) => fs.statSync(join(directory, name)).size);
+  for (let n = 0; n < 1_000; n += 1) {
+    clock.advance(1_000);
+    log.write(line);
+    expect(sizes().reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(32 * 1024 * 1024 + line.length * 8);
+  }
+  expect(followed.length).toBeGreaterThan(14);
+  expect(givenUp).toEqual(followed.slice(0, givenUp.length).map(({ key }) => key.run));
+  expect(givenUp.length).toBe(followed.length - fs.readdirSync(directory).length);
+  const before = givenUp.length;
+  for (const { key, path } of followed) if (finished.includes(key.run)) fs.rmSync(path, { force: true });
+  for (let n = 0; n < 300; n += 1) {
+    clock.advance(1_000);
+    log.write(line);
+  }
+  expect(givenUp).toHaveLength(before);
+});
+
+it('files of agents that ended at once go by their number', () => {
+  fs.mkdirSync(directory);
+  for (let n = 100; n < 300; n += 1) fs.writeFileSync(join(directory, `${n}-1.log`), 'started\n');
+  opened().write('new\n');
+  expect(fs.readdirSync(directory)).toHaveLength(64);
+  expect(givenUp).toHaveLength(137);
+  expect(givenUp[0]).toBe('100-1');
+});
+
+it('what is given up for want of room is a counted gap, and the rest is sent', () => {
+  const index = join(directory, '../index');
+  const logger = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as FollowingShipperOptions['logger'];
+  const shipper = new FollowingShipper({ directory: index, clock, logger, delivering: true, rateLimit: () => null });
+  fs.mkdirSync(directory);
+  for (let n = 100; n < 170; n += 1) fs.writeFileSync(join(directory, `${n}-1.log`), `started ${n}\n`);
+  const log = new AgentLog();
+  log.open({ directory, shipper, clock });
+  log.write('new\n');
+  shipper.resume([]);
+  clock.advance(3_000);
+  const collector = new ModelCollector();
+  for (let frame = shipper.nextFrame(); frame !== null; frame = shipper.nextFrame()) {
+    const ack = frame.kind === 'block' ? collector.takeBlock(frame.block) : collector.takeGap(frame.gap);
+    for (const { segment, offset, rewind } of ack.segments) shipper.committed(segment, offset, rewind);
+  }
+  shipper.close();
+  expect(collector.gaps.map(({ segment, bytes, reason }) => [segment.run, bytes, reason]).toSorted()).toEqual(
+    [100, 101, 102, 103, 104, 105, 106].map((n) => [`${n}-1`, 12, 'outbox-full']),
+  );
+  const arrived = [...collector.lines.values()].flat().map(({ line }) => line);
+  expect(arrived.toSorted()).toEqual(['new', ...Array.from({ length: 63 }, (_, index) => `started ${107 + index}`)]);
 });
 
 it('a place where nothing can be written ends nothing', () => {

@@ -7,12 +7,13 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@relight/shared/clock';
 import { hostLogs, type SegmentKey } from '@relight/shared/log-stream';
+import type { FollowingShipper } from '../following-shipper.ts';
 import type { LogShipper } from '../log-shipper.ts';
 
 export interface AgentLogPlace {
   /** For these files alone. */
   readonly directory: string;
-  readonly shipper: LogShipper;
+  readonly shipper: LogShipper & Pick<FollowingShipper, 'giveUp'>;
   readonly clock: Clock;
 }
 
@@ -20,11 +21,18 @@ export interface AgentLogPlace {
 const burstLines = 1_000;
 const linesPerSecond = 5;
 const fileBytesMax = 4 * 1024 * 1024;
+/** Of files that are not sent yet, in all; the oldest go. An agent that is started again and again begins one each time. */
+const keptBytesMax = 32 * 1024 * 1024;
+const keptFilesMax = 64;
 /** Before there is a place for it. */
 const waitingBytesMax = 256 * 1024;
 
-interface OpenFile {
+interface EndedFile {
   readonly key: SegmentKey;
+  readonly path: string;
+}
+
+interface OpenFile extends EndedFile {
   readonly fd: number;
   bytes: number;
 }
@@ -34,6 +42,8 @@ export class AgentLog {
   #waiting: string[] | null = [];
   #waitingBytes = 0;
   #file: OpenFile | null = null;
+  /** Oldest first. Whoever has sent one removes it. */
+  #ended: EndedFile[] = [];
   #room = burstLines;
   #roomAt = 0;
   #leftOut = 0;
@@ -44,11 +54,12 @@ export class AgentLog {
     this.#roomAt = place.clock.monotonic();
     try {
       fs.mkdirSync(place.directory, { recursive: true, mode: 0o700 });
-      for (const name of fs.readdirSync(place.directory)) {
+      for (const name of fs.readdirSync(place.directory).toSorted()) {
         if (!name.endsWith('.log')) continue;
-        const key = keyOf(name.slice(0, -'.log'.length));
-        place.shipper.follow({ key, path: join(place.directory, name), format: 'raw' });
-        place.shipper.finish(key);
+        const file = { key: keyOf(name.slice(0, -'.log'.length)), path: join(place.directory, name) };
+        place.shipper.follow({ ...file, format: 'raw' });
+        place.shipper.finish(file.key);
+        this.#ended.push(file);
       }
     } catch {
       // The next file is tried all the same.
@@ -110,10 +121,28 @@ export class AgentLog {
     const run = `${clock.now()}-${process.pid}`;
     const path = join(directory, `${run}.log`);
     const fd = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
-    const file = { key: keyOf(run), fd, bytes: 0 };
+    const file = { key: keyOf(run), path, fd, bytes: 0 };
     this.#file = file;
     shipper.follow({ key: file.key, path, format: 'raw' });
+    this.#makeRoom(shipper);
     return file;
+  }
+
+  /** While nobody takes what is written: the oldest goes, and a counted gap takes its place. */
+  #makeRoom(shipper: AgentLogPlace['shipper']): void {
+    const sizes = new Map<EndedFile, number>();
+    for (const file of this.#ended) {
+      const stats = fs.statSync(file.path, { throwIfNoEntry: false });
+      if (stats !== undefined) sizes.set(file, stats.size);
+    }
+    this.#ended = [...sizes.keys()];
+    let bytes = fileBytesMax + [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    while (this.#ended.length > 0 && (bytes > keptBytesMax || this.#ended.length >= keptFilesMax)) {
+      const oldest = this.#ended.shift() as EndedFile;
+      bytes -= sizes.get(oldest) ?? 0;
+      shipper.giveUp(oldest.key);
+      fs.rmSync(oldest.path, { force: true });
+    }
   }
 
   #end({ shipper }: AgentLogPlace, file: OpenFile): void {
@@ -121,6 +150,7 @@ export class AgentLog {
     this.#file = null;
     fs.closeSync(file.fd);
     shipper.finish(file.key);
+    this.#ended.push(file);
   }
 }
 
