@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { segmentKeySchema } from '@relight/shared/log-stream';
 import { ContainerRoot, type FoundFile, type Listings } from './container-root.ts';
 import { parsePathPattern } from './path-pattern.ts';
 
@@ -217,3 +218,16 @@ function execShell(script: string): () => void {
   const child = spawn('sh', ['-c', script], { stdio: 'ignore' });
   return () => void child.kill('SIGKILL');
 }
+
+it('a name that no stream can have is made fit for one', () => {
+  fs.writeFileSync(join(root, 'logs', 'two\nlines\u202e.log'), 'here\n');
+  const deep = ['a', 'b', 'c'].map((letter) => letter.repeat(200));
+  fs.mkdirSync(join(root, 'logs', ...deep), { recursive: true });
+  fs.writeFileSync(join(root, 'logs', ...deep, 'd.log'), 'deep\n');
+  const [flat, far] = [Object.entries(look('/logs/*.log').files), Object.entries(look('/logs/*/*/*/*.log').files)];
+  expect(flat).toEqual([['two\ufffdlines\ufffd.log', 'here\n']]);
+  expect(far.map(([name, text]) => [name.length, name.slice(-8), text])).toEqual([[256, 'cc/d.log', 'deep\n']]);
+  for (const [name] of [...flat, ...far]) {
+    expect(segmentKeySchema.safeParse({ workload: 'w', generation: 0, source: `file:${name}`, run: 'r' }).success).toBe(true);
+  }
+});

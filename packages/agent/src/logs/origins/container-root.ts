@@ -17,7 +17,10 @@ import type { NamePattern, PathPattern } from './path-pattern.ts';
 export interface FoundFile {
   /** O_PATH; whoever is given it closes it. */
   readonly descriptor: number;
-  /** As the pattern says, behind its fixed part: `raylet.out`, `node-1/raylet.out`. */
+  /**
+   * As the pattern says, behind its fixed part: `raylet.out`, `node-1/raylet.out`. Fit to name a stream: what is not to be seen
+   * is U+FFFD, and of a very long one the end is left.
+   */
   readonly name: string;
   readonly stats: fs.BigIntStats;
 }
@@ -54,6 +57,8 @@ const answering = new Set('overlay ext2 ext3 ext4 xfs btrfs zfs tmpfs ramfs f2fs
 /** As the kernel allows. */
 const linksMax = 40;
 const depthMax = 64;
+/** Characters. It goes with every block. */
+const nameLengthMax = 256;
 /** In one look: descriptors are opened and names are read on the agent's own time. */
 const opensMax = 20_000;
 const namesMax = 20_000;
@@ -153,7 +158,7 @@ export class ContainerRoot {
       if (kind === S_IFDIR && rest.length > 0) return this.#walk({ fd, path, mount, parent }, rest, shown, links, depth + 1);
       if (kind !== S_IFREG || rest.length > 0) return;
       given = true;
-      if (!this.#search.found({ descriptor: fd, name: shown.join('/'), stats })) this.#search.whole = false;
+      if (!this.#search.found({ descriptor: fd, name: visible(shown.join('/')), stats })) this.#search.whole = false;
     } finally {
       if (!given) fs.closeSync(fd);
     }
@@ -247,6 +252,12 @@ function readNames(fd: number, wanted: (name: string) => boolean): fs.Dirent[] {
   } finally {
     directory.closeSync();
   }
+}
+
+/** A program in a container makes the names, and a newline in one would be no source that a collector takes. */
+function visible(name: string): string {
+  const clean = name.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
+  return clean.length <= nameLengthMax ? clean : `…${clean.slice(1 - nameLengthMax).replace(/^[\udc00-\udfff]/, '')}`;
 }
 
 /** The kernel's word, from its own memory: no file system is asked. */
