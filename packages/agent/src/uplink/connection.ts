@@ -6,6 +6,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { AgentEvent } from '@relight/shared/event';
 import { encodeBlock } from '@relight/shared/log-block';
+import type { SegmentKey } from '@relight/shared/log-stream';
 import {
   closeCodes,
   collectorMessageSchema,
@@ -61,6 +62,8 @@ const bufferedRetryMs = 20;
 /** Raw JSON of the events of one message; frames stay below 256 KiB. */
 const eventBytesMax = 192 * 1024;
 const segmentsMax = 10_000;
+/** Raw JSON of the segments of hello. The welcome says each once more, with an offset, and must be a frame as well. */
+const segmentBytesMax = 512 * 1024;
 const farewellMs = 2_000;
 const closeMs = 500;
 
@@ -199,7 +202,7 @@ export class Connection {
       epoch: outbox.epoch,
       at: clock.now(),
       lastEventSeq: outbox.lastSeq,
-      segments: logs.segments().slice(0, segmentsMax),
+      segments: named(logs.segments()),
     });
   }
 
@@ -339,4 +342,11 @@ function bounded(events: readonly AgentEvent[]): AgentEvent[] {
     return index > 0 && bytes > eventBytesMax;
   });
   return events.slice(0, fit < 0 ? events.length : fit);
+}
+
+/** As many of the oldest as there is room for. Where the others stand the collector says when they come. */
+function named(segments: readonly SegmentKey[]): SegmentKey[] {
+  let bytes = 0;
+  const end = segments.findIndex((segment) => (bytes += Buffer.byteLength(JSON.stringify(segment)) + 1) > segmentBytesMax);
+  return segments.slice(0, Math.min(segmentsMax, end < 0 ? segmentsMax : end));
 }

@@ -7,6 +7,7 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import {
   closeCodes,
   eventsPerMessageMax,
+  frameBytesMax,
   inFlightMax,
   type AgentMessage,
   type CollectorMessage,
@@ -57,8 +58,10 @@ class ScriptedLane implements LogLane {
   readonly calls: string[] = [];
   listener: () => void = () => undefined;
 
+  named: SegmentKey[] = [segment];
+
   segments(): SegmentKey[] {
-    return [segment];
+    return this.named;
   }
   resume(committed: readonly Committed[]): void {
     this.active = true;
@@ -249,6 +252,19 @@ describe('greeting and lanes', () => {
     expect(world.lane.calls[0]).toBe('resume 3');
     expect(world.outbox.acknowledged).toBe(1);
     expect(socket.sent[2]).toMatchObject({ events: [{ seq: 2 }, { seq: 3 }] });
+  });
+
+  test.each([1, 250])('however many logs wait, with names of %i characters, hello and its answer are frames', (length) => {
+    const world = new World();
+    const file = (index: number): SegmentKey => ({ ...segment, source: `file:${'n'.repeat(length)}`, run: String(index) });
+    world.lane.named = Array.from({ length: 20_000 }, (_, index) => file(index));
+    const [hello] = world.dial().sent;
+    const said = hello?.type === 'hello' ? hello.segments : [];
+    expect(said.length).toBeGreaterThan(1_000);
+    expect(said).toEqual(world.lane.named.slice(0, said.length));
+    expect(JSON.stringify(hello).length).toBeLessThan(frameBytesMax);
+    const answer = said.map((named) => ({ segment: named, offset: Number.MAX_SAFE_INTEGER }));
+    expect(JSON.stringify({ type: 'welcome', segments: answer }).length).toBeLessThan(frameBytesMax - 1_024);
   });
 
   test('four messages a lane at most; events go on while logs wait', () => {
