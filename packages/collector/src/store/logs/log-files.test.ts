@@ -1,5 +1,6 @@
 import { packBlock, unpackBlock } from '@relight/shared/log-block';
 import { ManualClock } from '@relight/shared/manual-clock';
+import SqliteDatabase from 'better-sqlite3';
 import { copyFileSync, mkdtempSync, openSync, closeSync, readdirSync, rmSync, statSync, writeSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -182,6 +183,28 @@ describe('a name that retention has made free', () => {
     expect(files()).toEqual(['2026-11-22.db', '2026-11-23.2.db']);
     expect(texts()).toEqual(['one', 'two']);
     expect(damages).toEqual([]);
+  });
+});
+
+describe('a transaction that a crash has left in a journal', () => {
+  it('is rolled back at the start: who only reads could not', async () => {
+    await store.commitBlock('a', 'h', block(0, 'one'), start);
+    await store.close();
+    const path = join(dataDir, 'logs', '2026-11-22.db');
+    const copy = join(dataDir, 'copy.db');
+    copyFileSync(path, copy);
+    const db = new SqliteDatabase(copy);
+    db.pragma('journal_mode = DELETE');
+    db.pragma('cache_size = 1');
+    db.exec('BEGIN');
+    for (let id = 2; id < 50; id += 1) db.prepare('INSERT INTO bodies VALUES (?, ?)').run(id, Buffer.alloc(9_000));
+    copyFileSync(copy, path);
+    copyFileSync(`${copy}-journal`, `${path}-journal`);
+    db.close();
+    store = await open();
+    expect(texts()).toEqual(['one']);
+    expect(await store.commitBlock('a', 'h', block(4, 'two'), start)).toMatchObject({ stored: true, id: 2 });
+    expect([texts(), damages]).toEqual([['one', 'two'], []]);
   });
 });
 

@@ -6,7 +6,7 @@
  * nobody reads; it gets its own name only when it is on disk. Before that the old file is the newest, after it the new one.
  */
 import type { Database } from 'better-sqlite3';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { commitGroup, type Command, type Outcome } from '../group-commit.ts';
 import { dayOf, freeLogFileName, listLogFiles, logFileName, type LogFileName } from './file-names.ts';
@@ -61,7 +61,7 @@ export class LogWriter {
     this.#limits = limits;
     this.#onDamage = onDamage;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(directory)) if (/\.(?:new|sealing)(?:-journal)?$/.test(name)) rmSync(join(directory, name));
+    for (const name of readdirSync(directory)) if (/\.(?:new|sealing)(?:-(?:journal|wal|shm))?$/.test(name)) rmSync(join(directory, name));
     removeReplaced(directory);
     this.#openNewest();
   }
@@ -131,6 +131,8 @@ export class LogWriter {
     const meta = { day, firstId, sealed: false };
     const made = `${name.path}.new`;
     makeLogFile(made, meta, marks).close();
+    // Into its journal mode before it has its name: killed in that, it would have a journal that who only reads cannot roll back.
+    openLogFile(made).close();
     placeLogFile(made, name.path);
     let db: Database | undefined;
     try {
@@ -170,6 +172,8 @@ export class LogWriter {
     const unreadable: { readonly name: LogFileName; readonly error: Error }[] = [];
     for (const name of listLogFiles(this.#directory)) {
       try {
+        // Left by a crash: rolled back by whoever may write.
+        if (existsSync(`${name.path}-journal`)) openLogFile(name.path).close();
         readable.push({ name, ...inspect(name.path) });
       } catch (error) {
         if (!isDamage(error)) throw error;
