@@ -42,6 +42,8 @@ interface Watched {
   readonly patterns: readonly PathPattern[];
   readonly listings: Listings;
   readonly files: Map<string, Held>;
+  /** Sizes of those that were quiet for long and made room: they are taken up when they are found with another one. */
+  readonly retired: Map<string, bigint>;
   readonly told: Set<string>;
 }
 
@@ -50,6 +52,8 @@ const lookMs = 1_000;
 const followedMax = 256;
 /** With those that were read to their end and may yet grow. */
 const heldMax = 1_024;
+/** As many names as are looked at. */
+const retiredMax = 20_000;
 /** A deleted file may still be written to. */
 const quietMs = 10_000;
 /** One that was quiet for so long makes room for another. */
@@ -92,7 +96,7 @@ export class ContainerFiles {
       return typeof pattern === 'string' ? [] : [pattern];
     });
     if (patterns.length === 0) return;
-    const watched = { facts, patterns, listings: new Map(), files: new Map(), told: new Set<string>() };
+    const watched = { facts, patterns, listings: new Map(), files: new Map(), retired: new Map(), told: new Set<string>() };
     this.#watched.set(facts.id, watched);
     this.#look(watched);
     this.#later();
@@ -147,17 +151,18 @@ export class ContainerFiles {
 
   /** False: there is no room for more. */
   #found(watched: Watched, { descriptor, name, stats }: FoundFile): boolean {
-    const { facts, files } = watched;
+    const { facts, files, retired } = watched;
     const run = `${facts.id.slice(0, 12)}.${stats.ino}.${(stats.birthtimeNs / 1_000n).toString(36)}`;
-    if (files.has(run)) {
+    if (files.has(run) || retired.get(run) === stats.size) {
       fs.closeSync(descriptor);
       return true;
     }
-    if (files.size >= heldMax || !this.#makeRoom(watched)) {
+    if (!this.#makeRoom(watched)) {
       fs.closeSync(descriptor);
       this.#tell(watched, `more than ${files.size >= heldMax ? heldMax : followedMax} files: the others are left out until one is quiet`);
       return false;
     }
+    retired.delete(run);
     const key = this.#known[run] ?? {
       workload: facts.labels['relight.workload'] ?? facts.name,
       generation: Number(facts.labels['relight.generation'] ?? 0),
@@ -205,13 +210,30 @@ export class ContainerFiles {
     }
   }
 
-  #makeRoom({ files }: Watched): boolean {
+  #makeRoom({ files, retired }: Watched): boolean {
+    if (files.size >= heldMax) {
+      const [run, held] = [...files].filter(([, { parked }]) => parked).toSorted(([, a], [, b]) => a.grownAt - b.grownAt)[0] ?? [];
+      if (run === undefined || held === undefined) return false;
+      this.#finish(held);
+      files.delete(run);
+      retired.set(run, held.size);
+      this.#forgetRetired(retired);
+    }
     if (this.#followed(files) < followedMax) return true;
     const idle = [...files.values()].filter(({ parked }) => !parked).toSorted((a, b) => a.grownAt - b.grownAt)[0];
     if (idle === undefined || this.#options.clock.monotonic() - idle.grownAt < idleMs) return false;
     idle.parked = true;
     this.#options.shipper.finish(idle.key);
     return true;
+  }
+
+  /** They may be gone, and nobody looks. One that is not comes once more, and is known to the collector. */
+  #forgetRetired(retired: Watched['retired']): void {
+    const oldest = retired.size > retiredMax ? retired.keys().next().value : undefined;
+    if (oldest === undefined) return;
+    retired.delete(oldest);
+    delete this.#known[oldest];
+    this.#knownChanged = true;
   }
 
   #followed(files: Watched['files']): number {
