@@ -26,6 +26,19 @@ describe('SecretValues', () => {
     expect(secrets.data({ a: ['x hunter2-hunter2'], n: 1, z: null })).toEqual({ a: ['x [redacted]'], n: 1, z: null });
   });
 
+  test('a value is found as logs of JSON write it, and line by line also when its lines end with \\r\\n', async () => {
+    writeFileSync(file, 'TOKEN=\'pass"word\\word\'\nKEY="first-half\\r\\nsecond-half"\nNAME=größe-µ-geheim\n');
+    const secrets = new SecretValues([file]);
+    await secrets.load();
+    const redacted = (text: string): string => Buffer.from(secrets.bytes(Buffer.from(text))).toString();
+    for (const value of ['pass"word\\word', 'first-half\r\nsecond-half', 'größe-µ-geheim']) {
+      const line = JSON.stringify({ msg: value });
+      expect([redacted(line), secrets.text(line)]).toEqual(['{"msg":"[redacted]"}', '{"msg":"[redacted]"}']);
+      expect(redacted(`as it is: ${value}`)).toBe('as it is: [redacted]');
+    }
+    expect([redacted('first-half'), redacted('> second-half')]).toEqual(['[redacted]', '> [redacted]']);
+  });
+
   test('what a pattern matches vanishes as well, beside the values', async () => {
     writeFileSync(file, 'TOKEN=hunter2-hunter2\n');
     const secrets = new SecretValues([file], null, ['hf_[A-Za-z0-9]+']);

@@ -10,6 +10,7 @@ export class SecretValues {
   readonly #values = new Set<string>();
   #needles: readonly Buffer[] = [];
   #redact: (text: string) => string = (text) => text;
+  #redactBytes: (latin1: string) => string = (text) => text;
 
   readonly #host: SecretValues | null;
   readonly #patterns: Redaction;
@@ -30,11 +31,12 @@ export class SecretValues {
   learn(values: readonly string[]): void {
     this.#host?.learn(values);
     for (const value of values) {
-      this.#values.add(value);
-      // A key over several lines is printed line by line.
-      for (const line of value.split('\n')) this.#values.add(line);
+      // A key over several lines is printed line by line, and logs of JSON write quotes and backslashes in their own way.
+      for (const form of [value, ...value.split(/\r?\n/)]) this.#values.add(form).add(JSON.stringify(form).slice(1, -1));
     }
     this.#redact = redactor(this.#values);
+    // latin1 keeps every other byte of a line as it is.
+    this.#redactBytes = redactor([...this.#values].map((form) => Buffer.from(form).toString('latin1')));
     this.#needles = [...this.#values].filter((value) => value.length >= secretLengthMin).map((value) => Buffer.from(value));
   }
 
@@ -56,9 +58,7 @@ export class SecretValues {
   #withoutValues(bytes: Uint8Array): Uint8Array {
     const buffer = bufferOf(bytes);
     if (!this.#needles.some((needle) => buffer.includes(needle))) return bytes;
-    // latin1 keeps every other byte of the line as it is.
-    const redact = redactor([...this.#values].map((value) => Buffer.from(value).toString('latin1')));
-    return Buffer.from(redact(buffer.toString('latin1')), 'latin1');
+    return Buffer.from(this.#redactBytes(buffer.toString('latin1')), 'latin1');
   }
 
   /** Without what may be the beginning of a secret whose rest was cut off. */
