@@ -11,11 +11,19 @@ import { ContainerFiles } from './container-files.ts';
 
 const id = 'c'.repeat(64);
 const pid = 4711;
+/** Time that passes in the middle of a look. */
+class SlowClock extends ManualClock {
+  spent = 0;
+  override monotonic(): number {
+    return super.monotonic() + this.spent;
+  }
+}
+
 let directory: string;
 let logs: string;
-let clock: ManualClock;
+let clock: SlowClock;
 let files: ContainerFiles;
-let said: string[];
+let followMs: number;
 /** In the order in which they were followed; `following` are those that are now. */
 let followed: string[];
 let following: Set<string>;
@@ -33,10 +41,12 @@ beforeEach(() => {
   fs.closeSync(fd);
   fs.writeFileSync(join(process, 'mountinfo'), `${mount} 1 0:1 / / rw - overlay x rw\n`);
   // Nothing has changed of late.
-  clock = new ManualClock(Date.now() + 60_000);
-  [said, followed, following] = [[], [], new Set()];
+  clock = new SlowClock(Date.now() + 60_000);
+  [followed, following] = [[], new Set()];
+  followMs = 0;
   const shipper = {
     follow: ({ key }: SegmentFile) => {
+      clock.spent += followMs;
       followed.push(key.source);
       following.add(key.source);
     },
@@ -45,7 +55,7 @@ beforeEach(() => {
   files = new ContainerFiles({
     shipper,
     clock,
-    emit: ({ message }) => void said.push(message),
+    emit: () => undefined,
     logger: { warn: () => undefined },
     patternsOf: () => ['/logs/*.log'],
     directory,
@@ -78,3 +88,20 @@ it('of more files than can be held, all are read in the end, and one that goes o
   expect(followed.slice(before).toSorted()).toEqual([`file:${first}`, 'file:worker-new.log'].toSorted());
   expect(following.has(`file:${first}`)).toBe(true);
 }, 60_000);
+
+it('a look that takes long is followed by a long rest', () => {
+  see();
+  followMs = 500;
+  fs.writeFileSync(join(logs, 'a.log'), 'line\n');
+  clock.advance(1_000);
+  expect(followed).toEqual(['file:a.log']);
+  followMs = 0;
+  fs.writeFileSync(join(logs, 'b.log'), 'line\n');
+  clock.advance(9_900);
+  expect(followed).toEqual(['file:a.log']);
+  clock.advance(200);
+  expect(followed).toEqual(['file:a.log', 'file:b.log']);
+  fs.writeFileSync(join(logs, 'c.log'), 'line\n');
+  clock.advance(1_100);
+  expect(followed).toEqual(['file:a.log', 'file:b.log', 'file:c.log']);
+});

@@ -48,6 +48,8 @@ interface Watched {
 }
 
 const lookMs = 1_000;
+/** So many times as long as the last one took: names by the thousand, in directories that change all the time, cost 5 % of a core at most. */
+const restPerLook = 20;
 /** Followed at once, of one workload: each has two descriptors and a watch. */
 const followedMax = 256;
 /** With those that were read to their end and may yet grow. */
@@ -122,11 +124,13 @@ export class ContainerFiles {
     this.#watched.clear();
   }
 
-  #later(): void {
-    this.#timer ??= this.#options.clock.after(lookMs, () => {
+  #later(afterMs = lookMs): void {
+    const { clock } = this.#options;
+    this.#timer ??= clock.after(afterMs, () => {
       this.#timer = null;
+      const began = clock.monotonic();
       for (const watched of this.#watched.values()) this.#look(watched);
-      if (this.#watched.size > 0) this.#later();
+      if (this.#watched.size > 0) this.#later(Math.max(lookMs, (clock.monotonic() - began) * restPerLook));
     });
   }
 
