@@ -205,6 +205,19 @@ describe('a run', () => {
     expect(world.collector.texts(run)).toEqual(['still here']);
   });
 
+  test('a file that somebody truncated after its writer had ended is a gap, and over', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), 'one\ntwo\n');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.shipper.finish(run);
+    fs.truncateSync(path('run'), 0);
+    world.connect();
+    world.drain();
+    expect(world.collector.gaps.map(({ from, reason, bytes }) => [from, reason, bytes])).toEqual([[0, 'rotated', undefined]]);
+    expect(world.shipper.segments()).toEqual([]);
+    expect(world.shipper.lagBytes()).toBe(0);
+  });
+
   test('the directory with the positions is deleted: everything goes on', () => {
     const world = new World();
     fs.writeFileSync(path('run'), 'one\n');

@@ -225,6 +225,11 @@ export class SegmentTail {
       const { position } = this.#cutter;
       const chunk = this.file.read(position, chunkBytes);
       if (chunk.length === 0) {
+        if (position < this.file.end) {
+          // Shorter than it was when it was last looked at.
+          this.file.refresh(this.committed);
+          continue;
+        }
         if (this.finished && position >= this.file.end) this.#queue.add(this.#cutter.finish(timeOf));
         return;
       }
