@@ -43,7 +43,7 @@ const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
 
 export class FollowedFile {
   readonly #path: string;
-  readonly #foreign: SegmentFile['foreign'];
+  #foreign: SegmentFile['foreign'];
   readonly rotates: boolean;
   #saved: readonly SavedPiece[];
   #pieces: Piece[] = [];
@@ -210,8 +210,9 @@ export class FollowedFile {
     this.#gone = end;
   }
 
-  /** Somebody writes again to what was let go of. */
-  takeUp(): void {
+  /** Somebody writes again, also to what was let go of: it is opened by what opens it now. */
+  takeUp(foreign: SegmentFile['foreign']): void {
+    this.#foreign = foreign;
     this.#gone = null;
   }
 

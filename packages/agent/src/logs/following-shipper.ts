@@ -106,7 +106,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const id = segmentId(file.key);
     const known = this.#followed.get(id);
     if (known !== undefined) {
-      this.#goOn(known);
+      this.#goOn(known, file);
       return;
     }
     const tail = new SegmentTail(
@@ -140,9 +140,9 @@ export class FollowingShipper implements LogShipper, LogLane {
   }
 
   /** It had ended, and not everything of it is sent. */
-  #goOn({ tail }: Followed): void {
+  #goOn({ tail }: Followed, file: SegmentFile): void {
     if (!tail.finished) return;
-    tail.goOn();
+    tail.goOn(file);
     this.#looks.lookAll((id) => id === tail.id);
   }
 

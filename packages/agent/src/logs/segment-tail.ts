@@ -174,9 +174,9 @@ export class SegmentTail {
   }
 
   /** Somebody writes again. */
-  goOn(): void {
+  goOn({ foreign }: SegmentFile): void {
     this.finished = false;
-    this.file.takeUp();
+    this.file.takeUp(foreign);
   }
 
   /** The bytes before `offset` are wanted no more. */

@@ -216,8 +216,9 @@ export class ContainerFiles {
 
   #makeRoom({ files, retired }: Watched): boolean {
     if (files.size >= heldMax) {
-      const [run, held] = [...files].filter(([, { parked }]) => parked).toSorted(([, a], [, b]) => a.grownAt - b.grownAt)[0] ?? [];
-      if (run === undefined || held === undefined) return false;
+      const [quietest] = [...files].filter(([, { parked }]) => parked).toSorted(([, a], [, b]) => a.grownAt - b.grownAt);
+      if (quietest === undefined) return false;
+      const [run, held] = quietest;
       this.#finish(held);
       files.delete(run);
       retired.set(run, held.size);
