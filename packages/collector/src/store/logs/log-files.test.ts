@@ -183,6 +183,10 @@ describe('a name that retention has made free', () => {
     expect(files()).toEqual(['2026-11-22.db', '2026-11-23.2.db']);
     expect(texts()).toEqual(['one', 'two']);
     expect(damages).toEqual([]);
+    await store.close();
+    store = await open();
+    expect(texts()).toEqual(['one', 'two']);
+    expect(existsSync(join(dataDir, 'logs', '2026-11-23.db-wal'))).toBe(false);
   });
 });
 

@@ -63,6 +63,7 @@ export class LogWriter {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(directory)) if (/\.(?:new|sealing)(?:-(?:journal|wal|shm))?$/.test(name)) rmSync(join(directory, name));
     removeReplaced(directory);
+    removeOrphans(directory);
     this.#openNewest();
   }
 
@@ -235,6 +236,14 @@ export class LogWriter {
 /** A file that was sealed just before a crash may still be there in its old form. */
 function removeReplaced(directory: string): void {
   for (const { day, part, sealed } of listLogFiles(directory)) if (sealed) removeLogFile(logFileName(directory, day, part).path);
+}
+
+/** What SQLite had beside a file that retention removed just before a crash. */
+function removeOrphans(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    const [, file] = /^(.+\.db)-(?:wal|shm|journal)$/.exec(name) ?? [];
+    if (file !== undefined && !existsSync(join(directory, file))) rmSync(join(directory, name));
+  }
 }
 
 function inspect(path: string): { readonly meta: LogFileMeta; readonly lastId: number } {
