@@ -383,17 +383,29 @@ describe('turns and haste', () => {
     expect(first.toSorted()).toEqual(['1', '2']);
   });
 
-  test('unwatched lines wait two seconds for company, watched ones 10 ms', () => {
+  test('unwatched, the first line waits 100 ms and more of them two seconds for company; watched ones 10 ms', () => {
     const world = new World();
     fs.writeFileSync(path('run'), '');
     world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
     world.connect();
     let calls = 0;
     world.shipper.onReady(() => void (calls += 1));
-    fs.appendFileSync(path('run'), 'a\n');
-    world.clock.advance(1_000);
-    world.clock.advance(1_900);
+    const write = (text: string): void => {
+      fs.appendFileSync(path('run'), text);
+      world.clock.advance(1_000);
+    };
+    write('a\n');
     expect(world.shipper.nextFrame()).toBeNull();
+    world.clock.advance(100);
+    expect(world.shipper.nextFrame()?.kind).toBe('block');
+    write('b\n');
+    world.clock.advance(900);
+    expect(world.shipper.nextFrame()).toBeNull();
+    world.clock.advance(100);
+    expect(world.shipper.nextFrame()?.kind).toBe('block');
+    write('c\n');
+    expect(world.shipper.nextFrame()).toBeNull();
+    calls = 0;
     world.shipper.watch([{ workload: 'worker', source: 'process' }]);
     world.clock.advance(1);
     expect(calls).toBeGreaterThan(0);

@@ -35,9 +35,9 @@ export interface FollowingShipperOptions {
 
 const pollMs = 1_000;
 /** The longer, the fewer blocks: each costs a compression, a frame, a commit and an answer, for thousands of agents. */
-const patient: Patience = { lineMs: 2_000, drawingMs: 5_000 };
-const watched: Patience = { lineMs: 10, drawingMs: 1_000 };
-const leaving: Patience = { lineMs: 0, drawingMs: 0 };
+const patient: Patience = { lineMs: 2_000, firstLineMs: 100, drawingMs: 5_000 };
+const watched: Patience = { lineMs: 10, firstLineMs: 10, drawingMs: 1_000 };
+const leaving: Patience = { lineMs: 0, firstLineMs: 0, drawingMs: 0 };
 /** Between two looks at a file that is being written: the resolution of the times of its lines. */
 const stepMs = 100;
 const watchedStepMs = 10;

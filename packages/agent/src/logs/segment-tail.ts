@@ -29,7 +29,10 @@ const zeroBlock = Buffer.alloc(zeroBytesMin);
 
 /** How long what is written may wait, in milliseconds. */
 export interface Patience {
+  /** Of a segment that is written to all the time: there are no more blocks than one in this time. */
   readonly lineMs: number;
+  /** After a silence as long as `lineMs`: the first lines wait only for those that come with them. */
+  readonly firstLineMs: number;
   /** For the last state of a progress bar that has not come to its end. */
   readonly drawingMs: number;
 }
@@ -51,6 +54,8 @@ export class SegmentTail {
   finished = false;
   /** Monotonic time since when something waits to be framed; null: nothing does. */
   waitingSince: number | null = null;
+  /** Monotonic time of the last frame. */
+  #framedAt = -Infinity;
   /** Monotonic time since when a progress bar is held back that was not told of. */
   #drawingSince: number | null = null;
   #looked = false;
@@ -140,13 +145,12 @@ export class SegmentTail {
     if (this.#queue.empty && end <= this.#exhausted) return false;
     if (this.finished && end > this.#queue.framed) return true;
     if (end - this.#queue.framed >= this.#queue.rawBytesMax) return true;
-    return this.waitingSince !== null && monotonic - this.waitingSince >= patience.lineMs;
+    return monotonic >= this.#linesDueAt(patience);
   }
 
   /** Monotonic time from which on something is due that waits now; null: nothing waits. */
-  dueAt({ lineMs, drawingMs }: Patience): number | null {
-    const times = [this.waitingSince === null ? Infinity : this.waitingSince + lineMs, (this.#drawingSince ?? Infinity) + drawingMs];
-    const at = Math.min(...times);
+  dueAt(patience: Patience): number | null {
+    const at = Math.min(this.#linesDueAt(patience), (this.#drawingSince ?? Infinity) + patience.drawingMs);
     return at === Infinity ? null : at;
   }
 
@@ -157,6 +161,7 @@ export class SegmentTail {
     this.#fill(timeOf);
     this.#draw(timeOf, monotonic, patience);
     const frame = this.#inHole && this.#queue.isOneGap ? null : this.#queue.next(now);
+    if (frame !== null) this.#framedAt = monotonic;
     if (frame === null) {
       // A line or a hole longer than what is read in one go: the rest of it is there already, and nothing else may ever wake us.
       const { position } = this.#cutter;
@@ -202,6 +207,11 @@ export class SegmentTail {
     this.giveUp(Math.max(end, this.file.begin - 1));
     this.#exhausted = -1;
     if (this.committed < end) this.waitingSince = -Infinity;
+  }
+
+  #linesDueAt({ lineMs, firstLineMs }: Patience): number {
+    if (this.waitingSince === null) return Infinity;
+    return Math.min(this.waitingSince + lineMs, Math.max(this.waitingSince + firstLineMs, this.#framedAt + lineMs));
   }
 
   #newCutter(offset: number): Cutter {
