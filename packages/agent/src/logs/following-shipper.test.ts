@@ -135,6 +135,26 @@ describe('a run', () => {
     ]);
   });
 
+  test('a look that comes late dates what it finds by the file, not before the look that did not find it', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    const began = world.clock.now();
+    const write = (text: string, at: number): void => {
+      fs.appendFileSync(path('run'), text);
+      fs.utimesSync(path('run'), at / 1_000, at / 1_000);
+      world.clock.advance(1_000);
+    };
+    write('late\n', began + 300);
+    write('dated by somebody\n', began - 3_600_000);
+    world.connect();
+    world.drain();
+    const [late, dated] = world.collector.lines.get(segmentId(run)) ?? [];
+    expect(late).toMatchObject({ line: 'late', at: began + 310 });
+    expect(dated).toMatchObject({ line: 'dated by somebody' });
+    expect(dated?.at).toBeGreaterThanOrEqual(began + 1_000);
+  });
+
   test.each(['raw', 'json-file'] as const)('a line longer than what is read in one go, in a file that grows no more (%s)', (format) => {
     const world = new World();
     const long = 'x'.repeat(2.5 * mebibyte);

@@ -27,6 +27,11 @@ const countedBytesMax = 16 * 1024 * 1024;
 const zeroBytesMin = 4_096;
 const zeroBlock = Buffer.alloc(zeroBytesMin);
 
+/** Longer after the last write than looks ever are apart while something is written. */
+const lateLookMs = 250;
+/** The kernel dates files by the last tick of its clock (CONFIG_HZ is 100 at least). */
+const kernelTickMs = 10;
+
 /** How long what is written may wait, in milliseconds. */
 export interface Patience {
   /** Of a segment that is written to all the time: there are no more blocks than one in this time. */
@@ -59,6 +64,8 @@ export class SegmentTail {
   /** Monotonic time since when a progress bar is held back that was not told of. */
   #drawingSince: number | null = null;
   #looked = false;
+  /** Wall clock. */
+  #lookedAt = 0;
   /** Where reading was begun anew. */
   #begun = 0;
   /** What was read last was space that was freed, and it goes on. */
@@ -82,13 +89,15 @@ export class SegmentTail {
   /** Looks at the file. True: it has grown. */
   refresh(now: number, monotonic: number): boolean {
     const first = !this.#looked;
+    const lookedAt = this.#lookedAt;
     const before = this.file.end;
     this.file.refresh(this.committed);
     this.#looked = true;
+    this.#lookedAt = now;
     const { end } = this.file;
     if (end <= before) return false;
     if (first) this.#marks.note({ upTo: end, at: Math.min(now, Math.round(this.file.mtimeMs)), approx: true });
-    else this.#marks.note({ upTo: end, at: now, approx: false });
+    else this.#marks.note({ upTo: end, at: this.#writtenAt(now, lookedAt), approx: false });
     this.waitingSince ??= monotonic;
     return true;
   }
@@ -207,6 +216,13 @@ export class SegmentTail {
     this.giveUp(Math.max(end, this.file.begin - 1));
     this.#exhausted = -1;
     if (this.committed < end) this.waitingSince = -Infinity;
+  }
+
+  /** A look that a slow disk or a busy host has put off must not date what it finds: the file says when it was last written to. */
+  #writtenAt(now: number, lookedAt: number): number {
+    const written = Math.ceil(this.file.mtimeMs) + kernelTickMs;
+    // Not before the look that did not find it, whatever somebody has made of the file's time.
+    return now - written < lateLookMs ? now : Math.min(now, Math.max(written, lookedAt));
   }
 
   #linesDueAt({ lineMs, firstLineMs }: Patience): number {
