@@ -353,7 +353,8 @@ describe('logs of an older version', () => {
     expect(texts()).toEqual(['one', 'two', 'abc', 'gap budget']);
     expect(store.committedOffset('a', segment)).toBe(20);
     expect(await store.commitBlock('a', 'h', block(0, 'one'), start)).toMatchObject({ stored: false, rewind: false });
-    expect(await store.commitBlock('a', 'h', block(20, 'new'), start + 2 * day)).toMatchObject({ stored: true, id: 5 });
+    // 5 is where the file began that the clock going back has made: it stayed empty.
+    expect(await store.commitBlock('a', 'h', block(20, 'new'), start + 2 * day)).toMatchObject({ stored: true, id: 6 });
   };
 
   it('are moved into log files, with their ids and marks', async () => {

@@ -115,7 +115,7 @@ export class LogWriter {
     // A clock that is set back by a little must not begin a file with every correction.
     const anotherDay = day > meta.day || day < dayOf(Date.parse(meta.day) - dayMs);
     if (!full && !anotherDay) return current;
-    const next = this.#begin(day, this.#lastId + 1, marksOf(current.db));
+    const next = this.#begin(day, this.#firstIdAfter(meta), marksOf(current.db));
     try {
       current.db.pragma('wal_checkpoint(PASSIVE)');
     } catch {
@@ -124,6 +124,12 @@ export class LogWriter {
       current.db.close();
     }
     return next;
+  }
+
+  /** Where files begin tells which of two is the newer one: of one that nothing was ever written to as well. */
+  #firstIdAfter({ firstId }: LogFileMeta): number {
+    this.skipTo(firstId);
+    return this.#lastId + 1;
   }
 
   /** Makes and opens the file that is the newest from now on. */
@@ -191,7 +197,7 @@ export class LogWriter {
     const newest = readable.at(-1);
     if (newest === undefined || unreadable.length > 0) return;
     const { name, meta } = newest;
-    if (meta.sealed) return void this.#begin(meta.day, this.#lastId + 1, this.#marksOfNewest(name));
+    if (meta.sealed) return void this.#begin(meta.day, this.#firstIdAfter(meta), this.#marksOfNewest(name));
     try {
       const db = openLogFile(name.path);
       this.#use(name, meta, db);

@@ -116,6 +116,19 @@ it('the files say what a store in memory says, over days, restarts and seals', a
       reader.close();
       rmSync(dataDir, { recursive: true });
     }),
-    { numRuns: 25 },
+    {
+      numRuns: 25,
+      examples: [
+        // A file that nothing was ever written to, and the one after it: which one is the newer?
+        [
+          [
+            { do: 'block', segment: 0, skip: 3, length: 2, later: 0 },
+            { do: 'block', segment: 0, skip: 0, length: 2, later: 86_400_000 },
+            { do: 'seal' },
+          ],
+          2,
+        ],
+      ],
+    },
   );
 }, 60_000);
