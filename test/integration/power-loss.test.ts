@@ -1,20 +1,23 @@
 /** The fault itself is tested: what it undoes must be what had no fsync, and nothing else. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Power } from '../support/log-faults/power-loss.ts';
 
+let directory: string;
 let root: string;
 let power: Power;
 
 beforeEach(async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'power-'));
+  directory = mkdtempSync(join(tmpdir(), 'relight-power-'));
   root = join(directory, 'root');
   mkdirSync(root);
   power = await Power.over({ root, directory: join(directory, 'power'), except: ['theirs'] });
 });
+
+afterEach(() => rmSync(directory, { recursive: true }));
 
 /** Runs a script in a process with the shim; it ends without any sync of its own. */
 function run(script: string): string {
