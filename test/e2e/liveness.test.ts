@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiEvent } from '@relight/shared/api';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
 import { waitFor } from '../support/wait.ts';
@@ -164,13 +164,17 @@ test('stopped: stopped for as long as it likes', long, async () => {
   expect((await lab.fleet.host('worker'))?.state).toBe('stopped');
   expect((await kindsSince('worker', stoppedAt)).filter((kind) => kind.startsWith('host.'))).toEqual([]);
   bystander.service.thaw();
+  const startedAt = Date.now();
   await worker.service.start();
   for (const host of ['worker', 'bystander']) await lab.fleet.waitForHost(host, 'connected');
+  // Stored, not only seen: whoever restarts now believes it.
+  await event('worker', 'agent.connected', startedAt);
 });
 
 test('the collector is restarted: unknown until heard, nobody dead before its grace is over', long, async () => {
   await lab.collector.kill();
   bystander.service.freeze();
+  onTestFinished(() => bystander.service.thaw());
   const startedAt = Date.now();
   await lab.collector.start();
   collectorStartedAt = startedAt;

@@ -113,9 +113,14 @@ test('under the agent itself, whose disk has broken: what happens is told all th
   expect(await worker.next(mark, 'workload.held')).toMatchObject({ data: { code: 'read-only-filesystem' } });
   // Why it died is one thing, why it is not back another: both are told.
   const incident = await waitFor(() => newestIncident(worker), { what: 'the incident' });
-  const { stdout } = await lab.relight('incidents', incident.id);
-  expect(stdout).toContain(`read-only-filesystem ${device}`);
-  expect(stdout).toContain('EROFS: read-only file system');
+  const both = [`read-only-filesystem ${device}`, 'EROFS: read-only file system'];
+  await waitFor(
+    async () => {
+      const { stdout } = await lab.relight('incidents', incident.id);
+      return both.every((words) => stdout.includes(words));
+    },
+    { what: `an incident with ${both.join(' and ')}`, timeoutMs: 20_000, everyMs: 300 },
+  );
 
   await worker.agent.service.stop();
   await state.repair();

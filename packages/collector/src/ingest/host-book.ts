@@ -20,7 +20,8 @@ export interface HostEntry {
 interface Persistence {
   dirty: boolean;
   urgent: boolean;
-  writing: boolean;
+  /** Writes under way. */
+  writing: number;
   /** Monotonic. */
   writtenAt: number;
 }
@@ -56,7 +57,7 @@ export class HostBook {
 
   /** Takes a record into the book; `stored`: as it lies on disk already. */
   add(record: HostRecord, live: HostLiveness, deadline: number | null, stored: boolean): HostEntry {
-    const persistence = { dirty: !stored, urgent: false, writing: false, writtenAt: this.#deps.clock.monotonic() };
+    const persistence = { dirty: !stored, urgent: false, writing: 0, writtenAt: this.#deps.clock.monotonic() };
     const entry = { record, live, deadline, session: null, persistence };
     this.#entries.set(record.name, entry);
     return entry;
@@ -69,7 +70,7 @@ export class HostBook {
     if (mine !== entry) return;
     mine.persistence.dirty = true;
     mine.persistence.urgent ||= urgent;
-    if (urgent) this.#write(name);
+    if (urgent) this.#write(name, true);
     this.#deps.bus.publish('host', entry.record);
   }
 
@@ -88,11 +89,16 @@ export class HostBook {
     }
   }
 
-  #write(name: string): void {
+  /**
+   * The store writes in the order it is asked. A change of state never waits for a write under way: a collector killed meanwhile
+   * would believe the state before, and of a host that is called stopped nobody would ever learn that it died.
+   */
+  #write(name: string, atOnce = false): void {
     const entry = this.#entries.get(name);
-    if (entry === undefined || entry.persistence.writing) return;
+    if (entry === undefined || (entry.persistence.writing > 0 && !atOnce)) return;
     const { persistence } = entry;
-    Object.assign(persistence, { dirty: false, urgent: false, writing: true, writtenAt: this.#deps.clock.monotonic() });
+    Object.assign(persistence, { dirty: false, urgent: false, writtenAt: this.#deps.clock.monotonic() });
+    persistence.writing += 1;
     this.#deps.store
       .putHost(entry.record)
       .catch((error: unknown) => {
@@ -100,7 +106,7 @@ export class HostBook {
         this.#deps.warn(`host ${name} could not be written, trying again`, toRelightError(error));
       })
       .finally(() => {
-        persistence.writing = false;
+        persistence.writing -= 1;
       });
   }
 }
