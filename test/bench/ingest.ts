@@ -1,6 +1,7 @@
 /**
  * Durable lines a second into the collector's store, from blocks as agents send them, of real shapes (log-shapes.ts). Beside it, of
- * the same lines in the same run: one row per line in SQLite, as durable, in the same batches. Then: what sealing makes of the files.
+ * the same lines in the same run: one row per line in SQLite, as durable, in the same batches; and what other programs for logs make of
+ * them that can be had here, which do the compressing themselves. Then: what sealing makes of the files.
  *
  *   npm run bench -- ingest [THOUSAND_LINES]
  *
@@ -17,14 +18,18 @@ import { inFlightMax } from '@relight/shared/protocol';
 import { formatBytes } from '@relight/shared/units';
 import { logDirectory } from '../../packages/collector/src/store/logs/file-names.ts';
 import { openStore } from '../../packages/collector/src/store/sqlite-store.ts';
+import { eachPeer } from '../support/bench-peers/each-peer.ts';
+import { measureIngest, printIngest } from '../support/bench-peers/measure-ingest.ts';
 import { logKinds, logShapes } from '../support/log-shapes.ts';
 
 const seed = 20_261_122;
 const streams = 32;
 const linesPerBlock = 1_000;
 const goal = 1_000_000;
-/** The row store takes so many of the lines: it is slower by far. */
+/** The row store and the other programs take so many of the lines: they are slower by far. */
 const rowShare = 0.2;
+/** Blocks whose lines are made into text at a time. */
+const batchOfBlocks = 50;
 const startMs = Date.UTC(2026, 10, 22, 8);
 
 interface Stream {
@@ -44,7 +49,8 @@ export async function run([thousands = '2000']: readonly string[]): Promise<void
     console.log(
       `${total} lines of ${(raw / total).toFixed(0)} bytes, ${blocks.length} blocks of ${streams} streams, ${availableParallelism()} cores, ${formatBytes(totalmem())}`,
     );
-    const rows = rowPerLine(join(directory, 'rows.db'), blocks.slice(0, Math.ceil(blocks.length * rowShare)));
+    const some = blocks.slice(0, Math.ceil(blocks.length * rowShare));
+    const rows = rowPerLine(join(directory, 'rows.db'), some);
     const dataDir = join(directory, 'data');
     const store = await openStore({ dataDir, clock: systemClock });
     const began = performance.now();
@@ -62,6 +68,11 @@ export async function run([thousands = '2000']: readonly string[]): Promise<void
     const before = sizeOf(logDirectory(dataDir));
     const seconds = await seal(dataDir);
     const after = sizeOf(logDirectory(dataDir));
+    await eachPeer(async (peer) => {
+      const ingest = await measureIngest(peer, texts(some));
+      printIngest(peer.name, ingest);
+      console.log(`  ratio ${(rate / ingest.linesPerSecond).toFixed(1)}`);
+    });
     console.log(
       `  files: ${(before / raw).toFixed(4)} bytes per raw byte as sent, ${(after / raw).toFixed(4)} sealed, at ${(total / seconds).toFixed(0)} lines/s beside`,
     );
@@ -108,12 +119,9 @@ function rowPerLine(path: string, blocks: readonly Block[]): number {
   db.pragma('synchronous = FULL');
   db.exec('CREATE TABLE lines (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, at INTEGER NOT NULL, line TEXT NOT NULL) STRICT');
   const insert = db.prepare('INSERT INTO lines (stream, at, line) VALUES (?, ?, ?)');
-  const texts = blocks.map((block) => {
-    const open = openBlock(block);
-    return Array.from({ length: open.lines }, (_, index) => open.line(index).line);
-  });
+  const batches = blocks.map(linesOf);
   const began = performance.now();
-  for (const batch of texts) {
+  for (const batch of batches) {
     db.transaction(() => {
       for (const text of batch) insert.run(1, startMs, text);
     }).immediate();
@@ -121,6 +129,16 @@ function rowPerLine(path: string, blocks: readonly Block[]): number {
   const seconds = (performance.now() - began) / 1_000;
   db.close();
   return (blocks.length * linesPerBlock) / seconds;
+}
+
+function linesOf(block: Block): readonly string[] {
+  const open = openBlock(block);
+  return Array.from({ length: open.lines }, (_, index) => open.line(index).line);
+}
+
+function* texts(blocks: readonly Block[]): Generator<readonly Buffer[]> {
+  for (let at = 0; at < blocks.length; at += batchOfBlocks)
+    yield blocks.slice(at, at + batchOfBlocks).map((block) => Buffer.from(`${linesOf(block).join('\n')}\n`));
 }
 
 /** Seals all files: for this, one more piece of another day makes the last of them rest. */

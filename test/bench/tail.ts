@@ -81,7 +81,9 @@ async function measure(lab: Lab, agent: LabAgent, feed: string, perSecond: numbe
     return join(directory, readdirSync(directory).find((file) => file.endsWith('.process.log')) ?? '');
   });
   const relight = read(process.execPath, [programs.relight, 'tail', '--host', host, '-n', '0'], lab.operatorEnvironment);
-  const floor = read('tail', ['-q', '-n', '0', '-F', ...files]);
+  // One for each file: of two files one tail writes what it has read, half a line of the one before the other's.
+  const floor = files.map((file) => read('tail', ['-n', '0', '-F', file]));
+  const floorLatencies = (): readonly number[] => floor.flatMap(({ latencies }) => latencies);
   const feeds = workloads.map((name) => openSync(join(feed, name), 'r+'));
   const write = (word: string): void => {
     for (const fd of feeds) writeSync(fd, `${word} ${now()}\n`);
@@ -90,7 +92,7 @@ async function measure(lab: Lab, agent: LabAgent, feed: string, perSecond: numbe
     await waitFor(
       () => {
         write('warm');
-        return relight.seen > 0 && floor.seen > 0;
+        return relight.seen > 0 && floor.every(({ seen }) => seen > 0);
       },
       { timeoutMs: 20_000, everyMs: 100, what: 'both readers to follow' },
     );
@@ -103,16 +105,16 @@ async function measure(lab: Lab, agent: LabAgent, feed: string, perSecond: numbe
       await sleep(Math.random() * 10);
     }
     const all = written * workloads.length;
-    await waitFor(() => relight.latencies.length >= all && floor.latencies.length >= all, {
+    await waitFor(() => relight.latencies.length >= all && floorLatencies().length >= all, {
       timeoutMs: 20_000,
       what: `${all} lines at both readers`,
     }).catch((cause: unknown) => {
-      const found = `relight tail ${relight.latencies.length}, tail -F ${floor.latencies.length}`;
+      const found = `relight tail ${relight.latencies.length}, tail -F ${floorLatencies().length}`;
       throw new Error(`of ${all} lines came: ${found}`, { cause });
     });
-    report(perSecond, floor.latencies, relight.latencies);
+    report(perSecond, floorLatencies(), relight.latencies);
   } finally {
-    for (const { child } of [relight, floor]) child.kill('SIGKILL');
+    for (const { child } of [relight, ...floor]) child.kill('SIGKILL');
     for (const fd of feeds) closeSync(fd);
   }
 }

@@ -1,12 +1,8 @@
 /** The same lines and the same two questions for the other programs: a rare word, and the first page of a common one. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { logShapes } from '../log-shapes.ts';
 import { median } from '../statistics.ts';
+import { eachPeer } from './each-peer.ts';
 import type { LogPeer } from './peer.ts';
-import { startRsyslog } from './rsyslog.ts';
-import { startVictoriaLogs } from './victoria-logs.ts';
 
 interface Asked {
   readonly seed: number;
@@ -25,20 +21,12 @@ const rounds = 5;
 
 /** Prints how much longer than Relight each of them takes; or why it cannot be had. */
 export async function searchPeers(asked: Asked): Promise<void> {
-  for (const start of [startRsyslog, startVictoriaLogs]) {
-    const directory = mkdtempSync(join(tmpdir(), 'relight-peers-'));
-    try {
-      await using peer = await start(directory);
-      await fill(peer, asked);
-      const rareMs = await ask(peer, asked.rare, 1);
-      const commonMs = await ask(peer, asked.common, 100);
-      console.log(`${peer.name}: rare word ${figure(rareMs, asked.rareMs)}; 100 of a common word ${figure(commonMs, asked.commonMs)}`);
-    } catch (error) {
-      console.log(`not measured: ${error instanceof Error ? error.message : String(error)}`);
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-    }
-  }
+  await eachPeer(async (peer) => {
+    await fill(peer, asked);
+    const rareMs = await ask(peer, asked.rare, 1);
+    const commonMs = await ask(peer, asked.common, 100);
+    console.log(`${peer.name}: rare word ${figure(rareMs, asked.rareMs)}; 100 of a common word ${figure(commonMs, asked.commonMs)}`);
+  });
 }
 
 const figure = (ms: number, relightMs: number): string => `${ms.toFixed(1)} ms, ${(ms / relightMs).toFixed(2)} times as long as Relight`;
