@@ -186,7 +186,10 @@ function undoName({ old, op, path, path2 }: Change): void {
   else if (op === operations.rmdir) mkdirSync(path, { recursive: true });
   else {
     if (op === operations.rename && lstatSync(path2, { throwIfNoEntry: false }) !== undefined) renameSync(path2, path);
-    if (kept !== '') linkSync(kept, op === operations.rename ? path2 : path);
+    const lost = op === operations.rename ? path2 : path;
+    // A socket gets its name by bind(2), which nothing writes down: what was there before it comes back in its place.
+    if (kept !== '' && lstatSync(lost, { throwIfNoEntry: false })?.isSocket()) rmSync(lost);
+    if (kept !== '') linkSync(kept, lost);
   }
 }
 
