@@ -45,8 +45,9 @@ export function describeProcess(pid: number): string {
   return `pid ${pid} of ${parentPid(pid) ?? '?'}, ${threads ?? 'gone'}, ${age} s old, container ${cgroup ?? '?'}, ${readProc(`${pid}/environ`)?.match(/RELIGHT_RUN=[^\0]*/)?.[0] ?? 'no run'}`;
 }
 
-/** Sends a signal; a process that is gone is fine. */
+/** Sends a signal to a process, or with -PID to its group; one that is gone is fine. Fails for what is none: 0 would be this very test's group. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  if (!(Math.abs(pid) > 1)) throw new Error(`${pid} is no process that a test may send ${signal} to`);
   try {
     process.kill(pid, signal);
   } catch (error) {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** Default 10,000. */
+  /** Default 20,000: a machine on which everything else is tested at the same time may be slow for a while. */
   readonly timeoutMs?: number;
   /** Between two looks; default 20. */
   readonly everyMs?: number;
@@ -12,7 +12,7 @@ export interface WaitOptions {
 
 /** Looks until `condition` gives something other than false, null or undefined, and returns that. A throwing condition fails at once. */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions): Promise<Exclude<T, false | null | undefined>> {
-  const { timeoutMs = 10_000, everyMs = 20, what } = options;
+  const { timeoutMs = 20_000, everyMs = 20, what } = options;
   const began = performance.now();
   for (;;) {
     const value = await condition();
@@ -24,7 +24,7 @@ export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitO
 
 /** Tries `assertions` until they pass, and fails with their own last error. */
 export async function eventually<T>(assertions: () => T | Promise<T>, options: WaitOptions): Promise<T> {
-  const { timeoutMs = 10_000, everyMs = 20, what } = options;
+  const { timeoutMs = 20_000, everyMs = 20, what } = options;
   const began = performance.now();
   for (;;) {
     try {
