@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { ApiEvent } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
@@ -15,7 +16,7 @@ const times =
     ? { heartbeat: 10_000, suspect_after: 25_000, dead_after: 60_000, restart_grace: 120_000 }
     : { heartbeat: 400, suspect_after: 2_000, dead_after: 4_000, restart_grace: 6_000 };
 const { suspect_after: suspectAfter, dead_after: deadAfter, restart_grace: restartGrace } = times;
-/** The sweep, an event's way, and a busy machine. */
+/** The sweep, an event's way, and a busy machine; for how long the collector was not even scheduled, it says itself. */
 const toleranceMs = 1_000;
 const long = { timeout: 60_000 + 3 * Math.max(deadAfter, restartGrace) };
 
@@ -67,12 +68,20 @@ afterAll(async () => {
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
+/** For how long the collector has stood still in its life: nobody's silence counts meanwhile, and nothing is told. */
+async function stalledMs(): Promise<number> {
+  const metrics = await text(await lab.fleet.api.stream('/metrics', {}));
+  const seconds = /^relight_collector_stalled_seconds_total (\S+)$/m.exec(metrics)?.[1];
+  if (seconds === undefined) throw new Error('the collector does not say for how long it stood still');
+  return Number(seconds) * 1_000;
+}
+
 async function kindsSince(host: string, since: number): Promise<string[]> {
   // What the machine of the tests says in its kernel log at that moment is nobody's doing here.
   return (await lab.fleet.events({ host, since: iso(since) })).map(({ kind }) => kind).filter((kind) => kind !== 'host.notice');
 }
 
-const event = (host: string, kind: ApiEvent['kind'], since: number, timeoutMs = 10_000): Promise<ApiEvent> =>
+const event = (host: string, kind: ApiEvent['kind'], since: number, timeoutMs = 30_000): Promise<ApiEvent> =>
   lab.fleet.waitForEvent({ host, kind, since: iso(since) }, () => true, `${kind} of ${host}`, timeoutMs);
 
 /** `status rule host` of all that went to the webhook since. */
@@ -91,7 +100,7 @@ async function deathsAreOver(): Promise<boolean> {
 }
 
 const toldOnce = (what: string, since: number): Promise<true> =>
-  waitFor(() => told(since).includes(what), { timeoutMs: 20_000, what: `${what} at the webhook` }).then(() => true as const);
+  waitFor(() => told(since).includes(what), { timeoutMs: 30_000, what: `${what} at the webhook` }).then(() => true as const);
 
 /** Nobody is dead within the grace after the collector's start: who falls silent now will be so for longer than it lasts. */
 async function graceOver(): Promise<void> {
@@ -110,19 +119,22 @@ test('silent: suspect, then dead, at the configured times; heard again: recovere
   writeFileSync(join(control, 'well'), '');
   await lab.fleet.waitForPhase('worker', 'flaky', 'ready');
 
+  const stalledBefore = await stalledMs();
   worker.service.freeze();
+  onTestFinished(() => worker.service.thaw());
   const frozenAt = Date.now();
-  const suspect = await event('worker', 'host.suspect', frozenAt, suspectAfter + 5_000);
-  // What was still on its way when it froze was heard a moment later.
+  const suspect = await event('worker', 'host.suspect', frozenAt, suspectAfter + 30_000);
   const silentSince = Date.parse((await lab.fleet.host('worker'))?.lastSeenAt ?? '');
-  expect(silentSince).toBeLessThanOrEqual(frozenAt + 200);
-  const dead = await event('worker', 'host.dead', frozenAt, deadAfter + 5_000);
+  const dead = await event('worker', 'host.dead', frozenAt, deadAfter + 30_000);
+  const stalled = (await stalledMs()) - stalledBefore;
+  // What was still on its way when it froze was heard a moment later.
+  expect(silentSince).toBeLessThanOrEqual(frozenAt + toleranceMs / 2 + stalled);
   const after = [suspect, dead].map(({ at }) => Date.parse(at) - silentSince);
   for (const [index, configured] of [suspectAfter, deadAfter].entries()) {
     expect(after[index]).toBeGreaterThanOrEqual(configured - 100);
-    expect(after[index]).toBeLessThanOrEqual(configured + toleranceMs);
+    expect(after[index]).toBeLessThanOrEqual(configured + toleranceMs + stalled);
   }
-  console.log(`suspect after ${after[0]} ms, dead after ${after[1]} ms of silence`);
+  console.log(`suspect after ${after[0]} ms, dead after ${after[1]} ms of silence; the collector stood still for ${stalled} ms`);
   expect((await lab.fleet.host('worker'))?.reason).toMatch(/^silent for \d+ s; last known: all 2 ready/);
   await toldOnce('firing HostDead worker', frozenAt);
 
@@ -134,7 +146,7 @@ test('silent: suspect, then dead, at the configured times; heard again: recovere
   expect(recovered.message).toMatch(/^heard again after \d+ s of silence$/);
   const kinds = (await kindsSince('worker', frozenAt)).filter((kind) => kind.startsWith('host.'));
   expect(kinds).toEqual(['host.suspect', 'host.dead', 'host.recovered']);
-  expect(await kindsSince('bystander', began)).toEqual([]);
+  expect((await kindsSince('bystander', began)).filter((kind) => /^(?:host|agent)\./.test(kind))).toEqual([]);
 
   writeFileSync(join(control, 'stop'), '');
   const filter = { host: 'worker', workload: 'writer', source: 'process' };
@@ -143,13 +155,15 @@ test('silent: suspect, then dead, at the configured times; heard again: recovere
 });
 
 test('killed: disconnected at once; back: connected', async () => {
+  const stalledBefore = await stalledMs();
   const killedAt = Date.now();
   await worker.service.kill();
   const disconnected = await event('worker', 'agent.disconnected', killedAt);
-  expect(Date.parse(disconnected.at) - killedAt).toBeLessThan(toleranceMs);
   expect((await lab.fleet.host('worker'))?.state).toBe('disconnected');
   await worker.service.start();
   await lab.fleet.waitForHost('worker', 'connected');
+  const stalled = (await stalledMs()) - stalledBefore;
+  expect(Date.parse(disconnected.at) - killedAt).toBeLessThan(toleranceMs + stalled);
 });
 
 test('stopped: stopped for as long as it likes', long, async () => {
@@ -159,8 +173,9 @@ test('stopped: stopped for as long as it likes', long, async () => {
   expect(goodbye.message).toBe('the agent was stopped');
   // Another host that falls silent now tells when dead_after has passed.
   bystander.service.freeze();
+  onTestFinished(() => bystander.service.thaw());
   const frozenAt = Date.now();
-  await event('bystander', 'host.dead', frozenAt, deadAfter + 5_000);
+  await event('bystander', 'host.dead', frozenAt, deadAfter + 30_000);
   expect((await lab.fleet.host('worker'))?.state).toBe('stopped');
   expect((await kindsSince('worker', stoppedAt)).filter((kind) => kind.startsWith('host.'))).toEqual([]);
   bystander.service.thaw();
@@ -172,16 +187,19 @@ test('stopped: stopped for as long as it likes', long, async () => {
 });
 
 test('the collector is restarted: unknown until heard, nobody dead before its grace is over', long, async () => {
+  // Neither dials in vain while nobody is there: after each attempt it would wait longer, and the grace here is short.
+  for (const { service } of [worker, bystander]) {
+    service.freeze();
+    onTestFinished(() => service.thaw());
+  }
   await lab.collector.kill();
-  bystander.service.freeze();
-  onTestFinished(() => bystander.service.thaw());
   const startedAt = Date.now();
   await lab.collector.start();
   collectorStartedAt = startedAt;
-  expect((await lab.fleet.host('bystander'))?.state).toBe('unknown');
-  expect((await lab.fleet.host('worker'))?.state).toMatch(/^(?:unknown|connected)$/);
+  for (const host of ['worker', 'bystander']) expect((await lab.fleet.host(host))?.state).toBe('unknown');
+  worker.service.thaw();
   await lab.fleet.waitForHost('worker', 'connected');
-  const dead = await event('bystander', 'host.dead', startedAt, restartGrace + deadAfter + 5_000);
+  const dead = await event('bystander', 'host.dead', startedAt, restartGrace + deadAfter + 30_000);
   expect(Date.parse(dead.at) - startedAt).toBeGreaterThanOrEqual(Math.max(restartGrace, deadAfter));
   expect((await kindsSince('worker', startedAt)).filter((kind) => kind.startsWith('host.'))).toEqual([]);
   bystander.service.thaw();
@@ -197,6 +215,7 @@ test('the collector itself stood still for longer than dead_after: nobody is fal
   await graceOver();
   const frozenAt = Date.now();
   lab.collector.freeze();
+  onTestFinished(() => lab.collector.thaw());
   await waitFor(() => Date.now() - frozenAt > deadAfter + 1_500, {
     timeoutMs: deadAfter + 10_000,
     what: 'more than dead_after to pass over a collector that stands still',
@@ -209,7 +228,7 @@ test('the collector itself stood still for longer than dead_after: nobody is fal
       const hosts = await lab.fleet.hosts();
       return hosts.every(({ lastSeenAt }) => Date.parse(lastSeenAt ?? '') > thawedAt + suspectAfter);
     },
-    { timeoutMs: suspectAfter + 3 * times.heartbeat + 10_000, everyMs: 100, what: 'every host to be heard again' },
+    { timeoutMs: suspectAfter + 3 * times.heartbeat + 30_000, everyMs: 100, what: 'every host to be heard again' },
   );
   for (const host of ['worker', 'bystander']) {
     expect(await lab.fleet.host(host)).toMatchObject({ state: 'connected' });

@@ -84,7 +84,15 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     return { status: 'ok', alerts: store.alerts({ state: 'firing', limit: 1 }).length >= 0 };
   });
   const logs = readerPool(config.dataDir, (found) => damage.found(found));
-  registerApi(app, { store, bus, fleet, clock, version, logs, metrics: () => [...gateway.metrics(), ...damage.families()] });
+  registerApi(app, {
+    store,
+    bus,
+    fleet,
+    clock,
+    version,
+    logs,
+    metrics: () => [...gateway.metrics(), ...fleet.metrics(), ...damage.families()],
+  });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });

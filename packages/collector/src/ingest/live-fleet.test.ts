@@ -189,6 +189,10 @@ describe('the living fleet', () => {
     clock.monotonic = frozen;
     expect(states()).toEqual(['connected', 'connected']);
     expect(sessions.map(({ socket }) => socket.ended)).toEqual([null, null]);
+    // 300 s, less what the last sweep before it and the timer's own half second make of it.
+    const [stalled] = fleet.metrics().flatMap(({ samples }) => samples.map(({ value }) => value));
+    expect(stalled).toBeGreaterThanOrEqual(299);
+    expect(stalled).toBeLessThanOrEqual(300);
   });
 
   it('declares nobody dead within the grace after its start, then whoever stayed away', async () => {

@@ -6,6 +6,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Incident } from '@relight/shared/incident';
 import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
+import type { MetricFamily } from '../api/metrics-text.ts';
 import type { Bus } from '../bus.ts';
 import type { LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
@@ -48,6 +49,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #lastNotice = new Map<string, string>();
   readonly #startedMono: number;
   #stopped = false;
+  #stalledMs = 0;
   #timer: Timer;
   #sweptAt: number;
 
@@ -201,6 +203,17 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#deps.bus.publish('logs', piece);
   }
 
+  metrics(): readonly MetricFamily[] {
+    return [
+      {
+        name: 'relight_collector_stalled_seconds_total',
+        help: "For how long this process stood still (a stopped or overloaded machine): it counts as nobody's silence.",
+        type: 'counter',
+        samples: [{ value: this.#stalledMs / 1_000 }],
+      },
+    ];
+  }
+
   /** Sessions that said hello. */
   sessions(): ReadonlySet<Session> {
     return this.#sessions;
@@ -287,6 +300,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     const now = this.#deps.clock.monotonic();
     const late = now - this.#sweptAt - sweepMs;
     this.#sweptAt = now;
+    if (late > lateMs) this.#stalledMs += late;
     for (const entry of this.#book.entries()) {
       if (late > lateMs) this.#apply(entry, { type: 'stalled', byMs: late });
       if (entry.deadline !== null && now >= entry.deadline) {
