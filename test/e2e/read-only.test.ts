@@ -1,13 +1,13 @@
 /** A file system becomes read-only: under the agent, under a container, by hand or because the kernel found errors on a disk. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ApiHostCondition, ApiIncident } from '@relight/shared/api';
+import type { ApiEvent, ApiHostCondition, ApiIncident } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { LoopDisk } from '../support/loop-disk.ts';
 import { signalProcess } from '../support/processes.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 let lab: Lab;
 const image = inject('engineImage');
@@ -36,13 +36,13 @@ const isSaid = (worker: Bystander, subjects: readonly string[]): Promise<readonl
       const found = await readOnly(worker, subjects);
       return found.length > 0 && found;
     },
-    { what: 'the condition', timeoutMs: 15_000, everyMs: 100 },
+    { what: 'the condition', timeoutMs: 30_000, everyMs: 100 },
   );
 
 const isOver = (worker: Bystander, subjects: readonly string[]): Promise<unknown> =>
   waitFor(async () => (await readOnly(worker, subjects)).length === 0, {
     what: 'the condition to be over',
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     everyMs: 100,
   });
 
@@ -87,12 +87,17 @@ test('under a container, by hand: the mount point, who writes there and how to u
   data.remount('rw');
   await isOver(worker, [mountPoint, data.device]);
   await worker.phase('ready');
+  const isCleared = ({ data: { condition, subject, state } }: ApiEvent): boolean =>
+    condition === 'read-only-filesystem' && subject === mountPoint && state === 'cleared';
+  // Its status is there before the event is.
+  await worker.next(mark, 'host.notice', isCleared);
+  // Goodbye comes behind everything else that it has to say.
+  await worker.agent.service.stop();
   const notices = (await worker.since(mark)).filter(({ data: { condition } }) => condition === 'read-only-filesystem');
   expect(notices.filter(({ data: { subject } }) => subject === mountPoint).map(({ data: { state } }) => state)).toEqual([
     'raised',
     'cleared',
   ]);
-  await worker.agent.service.stop();
 });
 
 test('under the agent itself, whose disk has broken: what happens is told all the same, and after the repair it goes on', async () => {
@@ -126,10 +131,11 @@ test('under the agent itself, whose disk has broken: what happens is told all th
   await state.repair();
   await worker.agent.service.start();
   await worker.phase('ready');
+  await worker.next(mark, 'workload.ready');
   await isOver(worker, [stateDir, device]);
   const events = await worker.since(mark);
   expect(events.filter(({ kind, data }) => kind === 'container.died' && data['containerId'] === before.id)).toHaveLength(1);
-  expect(await worker.running()).toHaveLength(1);
+  await eventually(async () => expect(await worker.running()).toHaveLength(1), { what: 'one container' });
 });
 
 test('because the kernel found errors: one condition, with its words; over when the disk is taken out', async () => {
@@ -171,6 +177,13 @@ test('of somebody else: it is told, and explains nothing that happens to a conta
   // Ends by itself: a disk could be why, were it one of its own.
   await worker.exec('touch', '/tmp/end');
   await worker.next(mark, 'workload.ready');
-  const incident = await waitFor(() => newestIncident(worker), { what: 'the incident' });
+  // As long as it is open, something may still explain it.
+  const incident = await waitFor(
+    async () => {
+      const newest = await newestIncident(worker);
+      return newest !== undefined && newest.closedAt !== null && newest;
+    },
+    { what: 'the incident to be over' },
+  );
   expect(incident).toMatchObject({ code: 'process-exited', cause: expect.stringContaining('exit code 3') as string });
 });

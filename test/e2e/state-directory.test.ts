@@ -1,5 +1,5 @@
 /** The state directory deleted under a running agent: it starts over by itself, and nothing that it keeps notices. */
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
@@ -36,10 +36,12 @@ test('the same process adopts the same container, answers on its socket, and let
   const before = await lab.fleet.waitForPhase(host, 'w', 'ready');
   const container = await lab.engine.inspect(before.containerId ?? '');
   const { pid } = agent.service;
-  rmSync(agent.stateDir, { recursive: true });
+  // Gone at one moment: deleting file by file, one may come back in between.
+  renameSync(agent.stateDir, `${agent.stateDir}-gone`);
+  rmSync(`${agent.stateDir}-gone`, { recursive: true });
   await lab.fleet.waitForEvent({ host, kind: 'agent.stopped' }, ({ data }) => data['reason'] === 'state-lost', 'the agent to start over');
   await waitFor(async () => (await lab.agentCommand(agent, 'status')).code === 0, {
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
     everyMs: 200,
     what: 'the agent to answer again',
   });
@@ -50,4 +52,4 @@ test('the same process adopts the same container, answers on its socket, and let
   expect(await lab.engine.inspect(before.containerId ?? '')).toMatchObject({ pid: container?.pid, startedAt: container?.startedAt });
   const second = await lab.agentCommand(agent, 'run', '--config', agent.configFile);
   expect(second).toMatchObject({ code: 2, stderr: expect.stringContaining(`pid ${pid}`) as string });
-}, 90_000);
+}, 180_000);
