@@ -123,6 +123,7 @@ test('history, then what comes; two streams merged in the order in which they we
   }
   expect(texts(tail.lines)).toEqual(['old 3', 'old 4', ...order]);
   expect(texts(await stored('--grep', '^new')), 'the same order from the store').toEqual(order);
+  await watching.shows(prefixed('one', 'new 6 one'));
   expect(texts(watching.lines)).toEqual(['old 1', 'old 2', 'old 3', 'old 4', 'new 3 one', 'new 6 one']);
   expect(await tail.interrupt()).toEqual({ code: 0, signal: null });
   expect(tail.stderr).toBe('');
