@@ -16,7 +16,7 @@ afterAll(() => lab?.dispose());
 function recipe(): readonly Readonly<Record<string, unknown>>[] {
   const [, text = ''] = /fine\n[^#]*?```yaml\n([\s\S]*?)```/.exec(readPage('docs/operations/failures.md')) ?? [];
   const { live } = parse(text) as { live: Record<string, unknown>[] };
-  return live.map((check) => ({ ...check, ...('http' in check ? { from: 'container' } : {}), interval: '500ms' }));
+  return live.map((check) => ({ ...check, ...('http' in check ? { from: 'container' } : {}), interval: '1s' }));
 }
 
 /** Health is always fine. Its tokens move until /tmp/hangs is there; /tmp/running has how many requests it works on. */
@@ -50,6 +50,9 @@ test('its health never fails; the process is started anew when requests are runn
     live: recipe(),
   });
   const [before, mark] = [await worker.container(), await worker.mark()];
+  /** At one moment: nobody reads half a word. */
+  const isWorkingOn = (requests: number): Promise<string> =>
+    worker.exec('sh', '-c', `echo ${requests} > /tmp/next && mv /tmp/next /tmp/running`);
   /** Resolves when the check has looked that often. */
   const looks = async (times: number): Promise<void> => {
     for (let n = 0, last = ''; n <= times; n += 1) {
@@ -63,9 +66,9 @@ test('its health never fails; the process is started anew when requests are runn
     }
   };
 
-  await worker.exec('sh', '-c', 'echo 3 > /tmp/running');
+  await isWorkingOn(3);
   await looks(4);
-  await worker.exec('sh', '-c', 'echo 0 > /tmp/running');
+  await isWorkingOn(0);
   await waitFor(async () => (await worker.exec('cat', '/www/metrics')).includes('running{engine="0",model_name="a model"} 0.0'), {
     what: 'nothing to do',
   });
@@ -73,7 +76,7 @@ test('its health never fails; the process is started anew when requests are runn
   await looks(5);
   expect(await worker.kindsSince(mark)).not.toContain('check.failed');
 
-  await worker.exec('sh', '-c', 'echo 3 > /tmp/running');
+  await isWorkingOn(3);
   const scheduled = await worker.next(mark, 'restart.scheduled');
   expect(scheduled).toMatchObject({ data: { code: 'live-failed', level: 'process', check: 'progress' } });
   expect(scheduled.message).toMatch(/live check progress failed 3 times: exit code 1: 3 requests are running, and still \d+ tokens/);

@@ -7,6 +7,7 @@ import type { ApiIncident } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { at, Bystander } from '../support/bystander.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { eventually } from '../support/wait.ts';
 
 let lab: Lab;
 let server: Server;
@@ -43,8 +44,13 @@ test('401: tried once more with what the file holds then, held with what to do, 
     expect(held).toMatchObject({ data: { code: 'auth-failed', level: 'process' } });
     expect(held.message).toMatch(/401 Unauthorized.*Correct the token or secret/);
     expect(asked).toEqual(['Bearer wrong', 'Bearer wrong']);
-    const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host });
-    expect(items).toMatchObject([{ code: 'auth-failed', cause: expect.stringContaining('401 Unauthorized') as string }]);
+    await eventually(
+      async () => {
+        const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host });
+        expect(items).toMatchObject([{ code: 'auth-failed', cause: expect.stringContaining('401 Unauthorized') as string }]);
+      },
+      { what: 'the incident with its cause' },
+    );
     const mendedAt = Date.now();
     writeFileSync(join(secrets, 'token'), 'right');
     const ready = await worker.next(Number(held.id), 'workload.ready');

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vites
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { HostFuse } from '../support/host-fuse.ts';
 import { startLab, type Lab } from '../support/lab.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 let lab: Lab;
 beforeAll(async () => {
@@ -15,7 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.dispose());
 
-const often: WorkloadDocument = { live: [{ volumes: {}, interval: '500ms', timeout: '500ms' }] };
+/** A busy machine answers within the timeout: what is well must not be found silent. */
+const often: WorkloadDocument = { live: [{ volumes: {}, interval: '500ms', timeout: '2s' }] };
 
 async function hostFuse(name: string, directory = join(lab.directory, 'fuse')): Promise<HostFuse> {
   const fuse = await HostFuse.mount(directory, name);
@@ -39,7 +40,9 @@ const reasonSays = (worker: Bystander, words: string): Promise<unknown> =>
 async function isMadeAnew(worker: Bystander, mark: number, file: string): Promise<void> {
   await worker.next(mark, 'workload.ready');
   await worker.phase('ready');
-  expect(await worker.status()).toMatchObject({ generation: 2, restarts: { process: 0, container: 1 } });
+  await eventually(async () => expect(await worker.status()).toMatchObject({ generation: 2, restarts: { process: 0, container: 1 } }), {
+    what: 'the second generation',
+  });
   expect(await worker.exec('cat', file)).toBe('content\n');
   expect(await worker.next(mark, 'restart.scheduled')).toMatchObject({ data: { code: 'volume-lost', level: 'container' } });
 }
@@ -61,8 +64,13 @@ test('killed and mounted again, in a container that nobody has given a check: re
 
   await fuse.mountAgain();
   await isMadeAnew(worker, mark, '/data2/file');
-  const [incident] = (await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: worker.workload })).items;
-  expect(incident).toMatchObject({ code: 'volume-lost', level: 'container', cause: expect.stringContaining('/data2') as string });
+  await eventually(
+    async () => {
+      const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: worker.workload });
+      expect(items[0]).toMatchObject({ code: 'volume-lost', level: 'container', cause: expect.stringContaining('/data2') as string });
+    },
+    { what: 'the incident with its cause' },
+  );
 });
 
 test('stopped, and another one mounted in its place: a new container when what is inside has been silent often enough', async () => {
@@ -70,7 +78,7 @@ test('stopped, and another one mounted in its place: a new container when what i
   const worker = await running('volume-stopped', `${fuse.mountPoint}:/data2`, often);
   const mark = await worker.mark();
   fuse.stop();
-  expect((await worker.next(mark, 'check.failed', isVolumeCheck)).message).toContain('no answer within 500 ms');
+  expect((await worker.next(mark, 'check.failed', isVolumeCheck)).message).toContain('no answer within 2.0 s');
   fuse.unmount();
   await fuse.mountAgain();
   await isMadeAnew(worker, mark, '/data2/file');
@@ -126,5 +134,7 @@ test('a spare that was prepared before has the dead one, too: it is refused, and
   expect(refused.message).toContain('volume /data2: Transport endpoint is not connected');
   await worker.next(mark, 'workload.ready');
   expect(await worker.exec('cat', '/data2/file')).toBe('content\n');
-  expect((await worker.status()).restarts).toMatchObject({ process: 0, container: 1 });
+  await eventually(async () => expect((await worker.status()).restarts).toMatchObject({ process: 0, container: 1 }), {
+    what: 'one new container',
+  });
 });
