@@ -1,14 +1,11 @@
 /** Takes away everything that a private engine leaves on the machine, also when it was killed. */
-import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { deleteBridge } from './engine-network.ts';
+import { unmountBelow } from './mounts.ts';
 import { listProcesses, signalProcess } from './processes.ts';
 import { waitFor } from './wait.ts';
-
-const run = promisify(execFile);
 
 /** dockerd must have ended. Kills what runs in its containers, their shims and containerd, unmounts, deletes. */
 export async function cleanDirectory(directory: string): Promise<void> {
@@ -26,12 +23,7 @@ export async function cleanDirectory(directory: string): Promise<void> {
     },
     { timeoutMs: 15_000, everyMs: 50, what: `all processes of ${directory} to end` },
   );
-  for (const mount of mountsBelow(directory)) {
-    await run('umount', ['-l', mount]).catch((error: unknown) => {
-      // Another run may be cleaning the same abandoned engine.
-      if (mountsBelow(directory).includes(mount)) throw error;
-    });
-  }
+  unmountBelow(directory);
   const bridge = readIfThere(join(directory, 'bridge'));
   if (bridge !== undefined) await deleteBridge(bridge);
   await rm(directory, { recursive: true, force: true, maxRetries: 5 });
@@ -42,17 +34,6 @@ function thaw(cgroup: string): void {
   const path = /^\d+:freezer:(\/.*docker.*)$/m.exec(cgroup)?.[1];
   const state = `/sys/fs/cgroup/freezer${path ?? ''}/freezer.state`;
   if (path !== undefined && readIfThere(state)?.trim() === 'FROZEN') writeFileSync(state, 'THAWED');
-}
-
-/** Innermost first. Paths as /proc/self/mountinfo escapes them. */
-function mountsBelow(directory: string): readonly string[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) =>
-      (line.split(' ')[4] ?? '').replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCodePoint(Number.parseInt(octal, 8))),
-    )
-    .filter((path) => path.startsWith(`${directory}/`))
-    .toReversed();
 }
 
 function namesIn(directory: string): readonly string[] {

@@ -9,6 +9,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { errorMessage } from '@relight/shared/errors';
 import { enginePrograms, ensurePrograms, findProgram, ownEngine } from './engine-install.ts';
 import { cleanDirectory } from './engine-cleanup.ts';
 import { createEngineNetwork } from './engine-network.ts';
@@ -162,7 +163,10 @@ class Dockerd implements PrivateEngine {
     // Its containerd dies with it, a moment later. The next dockerd would take it, or its zombie, for alive and fail.
     const pidFile = join(this.directory, 'exec/containerd/containerd.pid');
     const containerd = Number(readText(pidFile) ?? 0);
-    await waitFor(() => containerd === 0 || startTicks(containerd) === undefined, { what: `containerd ${containerd} to end` });
+    await waitFor(() => containerd === 0 || startTicks(containerd) === undefined, {
+      timeoutMs: 60_000,
+      what: `containerd ${containerd} to end`,
+    });
     rmSync(pidFile, { force: true });
   }
 
@@ -190,12 +194,14 @@ function answers(socketPath: string, timeoutMs = 2_000): Promise<boolean> {
   });
 }
 
-/** Engines whose owner is gone: it was killed. */
+/** Engines whose owner is gone: it was killed. Never fails: what of them cannot be ended is in nobody's way. */
 export async function removeAbandonedEngines(): Promise<void> {
   for (const directory of abandonedDirectories(directoryPrefix)) {
     const daemon = Number(readText(join(directory, 'dockerd.pid')) ?? 0);
     if (daemon > 0 && (readText(`/proc/${daemon}/cmdline`) ?? '').includes(directory)) signalProcess(daemon, 'SIGKILL');
-    await cleanDirectory(directory);
+    await cleanDirectory(directory).catch((error: unknown) => {
+      console.error(`${directory} of an earlier run could not be removed: ${errorMessage(error)}`);
+    });
   }
 }
 

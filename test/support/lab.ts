@@ -8,13 +8,15 @@
  *   await agent.service.kill();
  */
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
+import { RelightError } from '@relight/shared/errors';
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FleetClient } from './fleet-client.ts';
+import { unmountBelow } from './mounts.ts';
 import { own, removeAbandonedDirectories } from './owned-directory.ts';
+import { freePort } from './ports.ts';
 import { cleanEnvironment, Service, type ServiceOptions } from './service.ts';
 import { startWebhook, type Webhook } from './webhook.ts';
 
@@ -136,7 +138,7 @@ class ProcessLab implements Lab {
       args: [programs.collector, 'serve', '--config', join(directory, 'collector.yaml')],
       through: collectorThrough,
       logFile: join(directory, 'collector.log'),
-      isUp: async () => (await fetch(`${this.url}/healthz`).catch(() => null))?.ok === true,
+      isUp: async () => (await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null))?.ok === true,
     });
   }
 
@@ -212,13 +214,18 @@ class ProcessLab implements Lab {
     return runProgram([programs.agent, ...args, '--state-dir', agent.stateDir], {});
   }
 
+  /** All of it is tried, whatever fails: what is left running would disturb the tests behind. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    await Promise.all(this.agents.map(({ service }) => service.kill()));
-    await this.collector.kill();
-    await this.webhook[Symbol.asyncDispose]();
-    await Promise.all(this.agents.map((agent) => this.#removeContainers(agent)));
+    const ended = await Promise.allSettled([...this.agents.map(({ service }) => service.kill()), this.collector.kill()]);
+    const closed = await Promise.allSettled([
+      this.webhook[Symbol.asyncDispose](),
+      ...this.agents.map((agent) => this.#removeContainers(agent)),
+    ]);
+    unmountBelow(this.directory);
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+    const failed = [...ended, ...closed].find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -234,11 +241,24 @@ class ProcessLab implements Lab {
 
   /** The engine may be gone already, and its containers with it. */
   async #removeContainers({ stateDir }: LabAgent): Promise<void> {
-    const identity = join(stateDir, 'identity.json');
-    if (!existsSync(identity) || !existsSync(this.#engineSocket)) return;
-    const { agentId } = JSON.parse(readFileSync(identity, 'utf8')) as { agentId: string };
-    const ids = await this.engine.list({ labels: { 'relight.agent': agentId } });
-    await Promise.all(ids.map((id) => this.engine.remove(id)));
+    const agentId = agentIdIn(stateDir);
+    if (agentId === undefined || !existsSync(this.#engineSocket)) return;
+    const patient = { timeoutMs: 60_000 };
+    try {
+      const ids = await this.engine.list({ labels: { 'relight.agent': agentId } }, patient);
+      await Promise.all(ids.map((id) => this.engine.remove(id, patient)));
+    } catch (error) {
+      if (!(error instanceof RelightError) || error.code !== 'engine-unreachable') throw error;
+    }
+  }
+}
+
+/** Undefined: the agent never came so far, or a fault of a test has torn the file. */
+function agentIdIn(stateDir: string): string | undefined {
+  try {
+    return (JSON.parse(readFileSync(join(stateDir, 'identity.json'), 'utf8')) as { agentId: string }).agentId;
+  } catch {
+    return undefined;
   }
 }
 
@@ -248,13 +268,4 @@ function runProgram(args: readonly string[], env: Readonly<Record<string, string
       resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stdout, stderr });
     });
   });
-}
-
-/** Free now; a collector must keep its port over its restarts, so it cannot choose one by itself. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }

@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { mountsBelow, unmountBelow } from './mounts.ts';
 import { ownedDirectory, removeAbandonedDirectories } from './owned-directory.ts';
 import { startTicks } from './processes.ts';
 
@@ -19,4 +21,16 @@ test('what belongs to a process that is gone is removed; what lives, and what is
   removeAbandonedDirectories('owned-');
   expect([gone, reused].filter(existsSync)).toEqual([]);
   expect(stay.filter(existsSync)).toEqual(stay);
+});
+
+test.runIf(process.getuid?.() === 0)('a disk that is still mounted there goes first', () => {
+  const gone = join(tmpdir(), 'mounted-gone');
+  const disk = join(gone, 'a disk');
+  mkdirSync(disk, { recursive: true });
+  writeFileSync(join(gone, 'owner'), `${2 ** 22 + 1} 17`);
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', disk]);
+  onTestFinished(() => unmountBelow(gone));
+  writeFileSync(join(disk, 'file'), '');
+  removeAbandonedDirectories('mounted-');
+  expect([existsSync(gone), mountsBelow(gone)]).toEqual([false, []]);
 });

@@ -2,6 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { errorMessage } from '@relight/shared/errors';
+import { unmountBelow } from './mounts.ts';
 import { startTicks } from './processes.ts';
 
 /** A new one below the temporary directory, of this process. */
@@ -30,6 +32,14 @@ export function abandonedDirectories(prefix: string): readonly string[] {
   return directories.map((name) => join(tmpdir(), name)).filter(isAbandoned);
 }
 
+/** With what is mounted below them. Never fails: one that stays, or that another run removes at this moment, is in nobody's way. */
 export function removeAbandonedDirectories(prefix: string): void {
-  for (const directory of abandonedDirectories(prefix)) rmSync(directory, { recursive: true, force: true });
+  for (const directory of abandonedDirectories(prefix)) {
+    try {
+      unmountBelow(directory);
+      rmSync(directory, { recursive: true, force: true });
+    } catch (error) {
+      console.error(`${directory} of an earlier run could not be removed: ${errorMessage(error)}`);
+    }
+  }
 }

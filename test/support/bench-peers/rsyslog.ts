@@ -8,7 +8,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '../wait.ts';
-import { PeerProcess, freePort, type LogPeer } from './peer.ts';
+import { freePort } from '../ports.ts';
+import { PeerProcess, type LogPeer } from './peer.ts';
 
 const run = promisify(execFile);
 const packages = ['rsyslog', 'libestr0', 'libfastjson4', 'liblognorm5'];

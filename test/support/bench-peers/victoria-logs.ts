@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram } from '../engine-install.ts';
 import { waitFor } from '../wait.ts';
-import { PeerProcess, freePort, type LogPeer } from './peer.ts';
+import { freePort } from '../ports.ts';
+import { PeerProcess, type LogPeer } from './peer.ts';
 
 /** The last one that is in the module of VictoriaMetrics: the proxy has no version of the module of its own that came after it. */
 const version = 'v1.121.0';

@@ -1,7 +1,7 @@
 /** A GCS emulator as a process of this machine, with one bucket: `team`, in it `shared/marker`. */
 import { spawn } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
 import { findProgram } from '../engine-install.ts';
+import { freePort } from '../ports.ts';
 import { waitFor } from '../wait.ts';
 
 export const bucket = 'team';
@@ -67,12 +67,4 @@ export async function startEmulator(program: string, address: string): Promise<E
 async function expectOk(asked: Promise<Response>): Promise<void> {
   const response = await asked;
   if (!response.ok) throw new Error(`the GCS emulator answered ${response.status}: ${await response.text()}`);
-}
-
-async function freePort(address: string): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, address, resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
