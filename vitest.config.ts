@@ -7,13 +7,17 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
+    // An engine that is taken down.
+    teardownTimeout: 60_000,
     projects: [
       {
         test: {
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'test/support/**/*.test.ts', 'scripts/**/*.test.ts'],
           setupFiles: ['test/support/scratch.ts'],
-          testTimeout: 30_000,
+          // Beside an engine on two cores, with a disk that takes half a second for an fsync.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
@@ -22,8 +26,9 @@ export default defineConfig({
           include: ['test/{integration,e2e,chaos}/**/*.test.ts'],
           globalSetup: ['test/support/global-setup.ts'],
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // Longer than any wait within a test: what waited says for what, a test that is cut off goes on behind the next one.
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       {
@@ -32,8 +37,8 @@ export default defineConfig({
           include: ['test/real/**/*.test.ts'],
           globalSetup: ['test/support/real/global-setup.ts'],
           fileParallelism: false,
-          testTimeout: 240_000,
-          hookTimeout: 240_000,
+          testTimeout: 480_000,
+          hookTimeout: 480_000,
         },
       },
     ],

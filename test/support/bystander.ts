@@ -97,7 +97,7 @@ export class Bystander {
   }
 
   /** The first event of this kind behind the mark; waits for it. */
-  async next(mark: number, kind: EventKind, matches: (event: ApiEvent) => boolean = () => true, timeoutMs = 30_000): Promise<ApiEvent> {
+  async next(mark: number, kind: EventKind, matches: (event: ApiEvent) => boolean = () => true, timeoutMs = 60_000): Promise<ApiEvent> {
     let seen: readonly ApiEvent[] = [];
     try {
       return await waitFor(
@@ -109,7 +109,8 @@ export class Bystander {
       );
     } catch (error) {
       const lines = seen.map((event) => `  ${event.at} ${event.kind}: ${event.message}`);
-      throw new Error(`no ${kind} (phase ${(await this.status()).phase}); events:\n${lines.join('\n')}`, { cause: error });
+      const phase = await this.status().then((status) => status.phase, String);
+      throw new Error(`no ${kind} (phase ${phase}); events:\n${lines.join('\n')}`, { cause: error });
     }
   }
 

@@ -47,7 +47,7 @@ export class EventFeed {
   }
 
   /** The first event behind `from` that matches; waits for it. */
-  async next(from: FeedMark, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 30_000): Promise<ApiEvent> {
+  async next(from: FeedMark, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 60_000): Promise<ApiEvent> {
     const known = this.since(from).find(matches);
     if (known !== undefined) return known;
     if (this.#broken !== undefined) throw new Error('the event stream is broken', { cause: this.#broken });

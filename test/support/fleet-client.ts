@@ -46,7 +46,7 @@ export class FleetClient {
     return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as ApiLogEntry);
   }
 
-  waitForHost(name: string, state: HostState, timeoutMs = 30_000): Promise<ApiHost> {
+  waitForHost(name: string, state: HostState, timeoutMs = 60_000): Promise<ApiHost> {
     return waitFor(
       async () => {
         const host = await this.host(name);
@@ -72,7 +72,7 @@ export class FleetClient {
   }
 
   /** The first event that matches, among those that `filter` selects. */
-  waitForEvent(filter: Query, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 30_000): Promise<ApiEvent> {
+  waitForEvent(filter: Query, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 60_000): Promise<ApiEvent> {
     return waitFor(async () => (await this.events(filter)).find(matches), { timeoutMs, everyMs: 50, what });
   }
 }

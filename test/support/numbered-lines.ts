@@ -58,7 +58,7 @@ export async function readAllPages(fleet: FleetClient, filter: Readonly<Record<s
 }
 
 /** Waits for the last line that `countingScript` prints, and says how many there were. */
-export async function waitForEnd(fleet: FleetClient, filter: Readonly<Record<string, string>>, timeoutMs = 60_000): Promise<number> {
+export async function waitForEnd(fleet: FleetClient, filter: Readonly<Record<string, string>>, timeoutMs = 120_000): Promise<number> {
   const seen = await waitFor(
     async () => {
       const last = (await fleet.logs({ ...filter, tail: 1 })).at(-1);

@@ -31,8 +31,9 @@ function dyingWithUs(through: readonly string[]): readonly [string, ...string[]]
   return setpriv === undefined ? [first, ...rest] : [setpriv, '--pdeathsig', 'KILL', first, ...rest];
 }
 
-const startTimeoutMs = 30_000;
-const stopTimeoutMs = 30_000;
+/** A machine that runs all tiers at once executes Node in seconds. */
+const startTimeoutMs = 60_000;
+const stopTimeoutMs = 60_000;
 
 export class Service {
   readonly #options: ServiceOptions;
