@@ -81,7 +81,8 @@ describe('relight-collector', () => {
   it('ends with one fatal line when its writing thread does, so that it is started again', async () => {
     const operator = (await run(['token', 'create', '--kind', 'operator'])).out.trim();
     const child = start(['serve', '--listen', '127.0.0.1:0']);
-    const exited = once(child, 'exit');
+    // With all that it has said.
+    const exited = once(child, 'close');
     let log = '';
     const listening = new Promise<string>((resolve) => {
       child.stderr.on('data', (chunk) => {

@@ -41,7 +41,7 @@ const context = (more: Partial<ProbeContext> = {}): ProbeContext => ({
   containerPid: process.pid,
   shell: null,
   vars: {},
-  timeoutMs: 2_000,
+  timeoutMs: 60_000,
   signal: new AbortController().signal,
   ray: new RayNodeMemory(systemClock),
   ...more,

@@ -2,7 +2,8 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { eventually, waitFor } from '../../../../test/support/wait.ts';
 import { Systemd } from './systemd.ts';
 
 let directory: string;
@@ -10,7 +11,7 @@ let clock: ManualClock;
 let errors: string[];
 
 /** A `systemd-notify` that writes down whom it was told to tell what. */
-function start(env: NodeJS.ProcessEnv, script = 'printf "%s|" "$NOTIFY_SOCKET" "$@" >> "$0.log"; echo >> "$0.log"'): Systemd {
+function start(env: NodeJS.ProcessEnv, script = 'line=$(printf "%s|" "$NOTIFY_SOCKET" "$@"); echo "$line" >> "$0.log"'): Systemd {
   const program = join(directory, 'systemd-notify');
   writeFileSync(program, `#!/bin/sh\n${script}\n`);
   chmodSync(program, 0o755);
@@ -33,9 +34,9 @@ describe('systemd', () => {
     const systemd = start(env);
     expect(Object.keys(env)).toEqual(['PATH']);
     systemd.ready('2 workloads');
-    await vi.waitFor(() => expect(told()).toEqual(['/run/notify|READY=1|STATUS=2 workloads|']));
+    await eventually(() => expect(told()).toEqual(['/run/notify|READY=1|STATUS=2 workloads|']), { what: 'ready to be told' });
     systemd.status('one\nREADY=1');
-    await vi.waitFor(() => expect(told()).toHaveLength(2));
+    await waitFor(() => told().length === 2, { what: 'the status to be told' });
     await systemd.stopping();
     expect(told().slice(1)).toEqual(['/run/notify|STATUS=one READY=1|', '/run/notify|STOPPING=1|']);
     expect(clock.pendingTimers).toBe(0);
@@ -45,12 +46,15 @@ describe('systemd', () => {
     const systemd = start({ NOTIFY_SOCKET: '/run/notify', WATCHDOG_USEC: '30000000', WATCHDOG_PID: String(process.pid) });
     expect(clock.pendingTimers).toBe(0);
     systemd.ready('up');
-    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    await waitFor(() => told().length === 1, { what: 'ready to be told' });
     for (let n = 2; n <= 4; n += 1) {
-      await vi.waitFor(() => {
-        clock.advance(10_000);
-        expect(told().length).toBeGreaterThanOrEqual(n);
-      });
+      await waitFor(
+        () => {
+          clock.advance(10_000);
+          return told().length >= n;
+        },
+        { what: `word ${n}` },
+      );
     }
     expect(told()[1]).toBe('/run/notify|WATCHDOG=1|');
     await systemd.stopping();

@@ -31,7 +31,7 @@ describe('DockerClient', () => {
     });
     const socketPath = join(directory, 's');
     await new Promise<void>((resolve) => server.listen(socketPath, resolve));
-    client = new DockerClient({ socketPath, callTimeoutMs: 5_000, clock: systemClock });
+    client = new DockerClient({ socketPath, callTimeoutMs: 60_000, clock: systemClock });
   });
   afterEach(async () => {
     vi.unstubAllEnvs();
@@ -58,11 +58,14 @@ describe('DockerClient', () => {
   describe('a command that does not end in time', () => {
     /** The engine takes the start in and does not answer it. */
     const runWhile = (running: object): Promise<unknown> => {
+      const clock = new ManualClock();
       answer = ({ url }, response) => {
         if (url?.endsWith('/exec') === true) response.end('{"Id":"e1"}');
         else if (url?.endsWith('/json') === true) response.end(JSON.stringify(running));
+        else clock.advance(200);
       };
-      return runToEnd(client, 'c1', { argv: ['true'] }, { timeoutMs: 200 });
+      const late = new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+      return runToEnd(late, 'c1', { argv: ['true'] }, { timeoutMs: 200 });
     };
 
     it('is the command’s doing when it runs', async () => {

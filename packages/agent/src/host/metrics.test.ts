@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, type StatsFs, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
+import { waitFor } from '../../../../test/support/wait.ts';
 import { readHostFacts } from './facts.ts';
 import { cpuShare, metricsIntervalMs, MetricsSampler, rate } from './metrics.ts';
 
@@ -74,7 +75,7 @@ describe('host metrics', () => {
     expect(statfs).toHaveBeenCalledTimes(1);
     hanging.resolve(statsFs);
     await hanging.promise;
-    await vi.waitFor(async () => expect((await sampler.sample()).disks).toHaveLength(1));
+    await waitFor(async () => (await sampler.sample()).disks.length === 1, { what: 'the disk to be back' });
     expect(clock.pendingTimers).toBe(0);
   });
 
@@ -84,7 +85,7 @@ describe('host metrics', () => {
     const sampler = new MetricsSampler({ clock, ...fakeProc(), disks: [] });
     sampler.start((sample) => samples.push(sample));
     for (let n = 1; n <= 3; n += 1) {
-      await vi.waitFor(() => expect(samples).toHaveLength(n));
+      await waitFor(() => samples.length === n, { what: `sample ${n}` });
       clock.advance(metricsIntervalMs);
     }
     sampler.dispose();

@@ -1,18 +1,24 @@
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { systemClock } from '@relight/shared/clock';
+import { ManualClock } from '@relight/shared/manual-clock';
 import { expect, it } from 'vitest';
+import { waitFor } from '../../../../test/support/wait.ts';
 import type { DependencySpec, VarSpec } from '../config/spec.ts';
 import { prepare, refresh, resolveVars } from './prepare.ts';
+import { readStat } from './proc.ts';
 import type { StageContext } from './stage.ts';
 
 const context = (signal = new AbortController().signal) => ({ clock: systemClock, signal });
-const run = (name: string, text: string, timeoutMs = 5_000): VarSpec => ({ name, run: { text }, timeoutMs });
+const run = (name: string, text: string, timeoutMs = 60_000): VarSpec => ({ name, run: { text }, timeoutMs });
 
 it('resolves in order, each with the earlier values in its environment, byte for byte, without the last newline', async () => {
   const specs: VarSpec[] = [
     { name: 'A', value: "it's $B" },
     run('B', 'printf "  <%s>\\n\\n" "$A"'),
-    { name: 'C', run: { argv: ['printenv', 'B'] }, timeoutMs: 5_000 },
+    { name: 'C', run: { argv: ['printenv', 'B'] }, timeoutMs: 60_000 },
   ];
   expect(await resolveVars(specs, context())).toEqual({ A: "it's $B", B: "<it's $B>", C: "<it's $B>" });
 });
@@ -25,14 +31,25 @@ it.each([
   ],
   [
     'a program that is not there',
-    { name: 'X', run: { argv: ['/nowhere/x'] }, timeoutMs: 100 },
+    { name: 'X', run: { argv: ['/nowhere/x'] }, timeoutMs: 60_000 },
     'variable X: /nowhere/x cannot be started (ENOENT)',
   ],
-  ['a deadline, children included', run('SLOW', 'echo begun >&2; sleep 5001 & wait', 150), 'variable SLOW: no result within 150 ms: begun'],
   ['a NUL character', run('N', String.raw`printf 'a\0b'`), 'variable N: its output holds a NUL character'],
   ['a signal', run('K', 'kill -9 $$'), 'variable K: killed by SIGKILL'],
 ] satisfies [string, VarSpec, string][])('fails with %s', async (_, spec, message) => {
   await expect(resolveVars([spec], context())).rejects.toMatchObject({ code: 'variable-failed', message });
+});
+
+it('fails with a deadline, children included', async () => {
+  const begun = join(mkdtempSync(join(tmpdir(), 'relight-variable-')), 'begun');
+  const clock = new ManualClock();
+  const slow = run('SLOW', `echo begun >&2; sleep 5001 & echo $! > ${begun}; wait`, 150);
+  const resolving = resolveVars([slow], { clock, signal: new AbortController().signal });
+  const failed = resolving.catch((error: unknown) => error);
+  const pid = await waitFor(() => (existsSync(begun) && Number(readFileSync(begun, 'utf8'))) || null, { what: 'the command to begin' });
+  clock.advance(150);
+  expect(await failed).toMatchObject({ code: 'variable-failed', message: 'variable SLOW: no result within 150 ms: begun' });
+  await waitFor(() => readStat('/proc', pid) === null, { what: 'its child to be gone' });
 });
 
 it('does not put a value into a message', async () => {
@@ -84,12 +101,12 @@ it('asks every dependency once and says which one is down, and why', async () =>
       setVars: (values: object) => (vars = values),
       progress: () => null,
     } as unknown as StageContext);
-  const tcp: DependencySpec = { kind: 'tcp', address: `\${HEAD}:${port}`, timeoutMs: 1_000 };
+  const tcp: DependencySpec = { kind: 'tcp', address: `\${HEAD}:${port}`, timeoutMs: 60_000 };
   expect(await ask([tcp])).toEqual({ kind: 'prepare' });
   expect(vars).toEqual({ HEAD: '127.0.0.1' });
   await new Promise((resolve) => void server.close(resolve));
   await expect(ask([tcp])).rejects.toMatchObject({ code: 'dependency-down', message: `tcp 127.0.0.1:${port}: connection refused` });
-  const http: DependencySpec = { kind: 'http', url: `http://\${HEAD}:${port}/x`, timeoutMs: 1_000 };
+  const http: DependencySpec = { kind: 'http', url: `http://\${HEAD}:${port}/x`, timeoutMs: 60_000 };
   await expect(ask([http])).rejects.toMatchObject({ message: `http http://127.0.0.1:${port}/x: connection refused` });
 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { waitFor } from '../../../../test/support/wait.ts';
 import { commandArgv, parseStatus, wrapperArgv } from './run-wrapper.ts';
 
 /** Every shell that an image may have as its `sh`. */
@@ -41,8 +42,13 @@ function launch(shell: readonly string[], argv: readonly string[], directory = '
     pid: child.pid ?? 0,
     /** Resolves with the log when it holds `text`. */
     async said(text: string) {
-      await expect.poll(() => readFileSync(made.log, 'utf8'), { timeout: 5_000 }).toContain(text);
-      return readFileSync(made.log, 'utf8');
+      return waitFor(
+        () => {
+          const log = readFileSync(made.log, 'utf8');
+          return log.includes(text) && log;
+        },
+        { what: `the command to say ${text}` },
+      );
     },
     async end() {
       const code = await ended;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { systemClock } from '@relight/shared/clock';
+import { systemClock, type Clock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
 import { decodeBlock } from '@relight/shared/log-block';
 import type { SegmentKey } from '@relight/shared/log-stream';
@@ -21,7 +21,7 @@ import { FileOutbox } from '../outbox/file-outbox.ts';
 import { openWebSocket, type Closing } from './socket.ts';
 import { Uplink, type UplinkOptions } from './uplink.ts';
 
-const deadlineMs = 25_000;
+const deadlineMs = 60_000;
 const run: SegmentKey = { workload: 'worker', generation: 1, source: 'process', run: '1' };
 const container: SegmentKey = { workload: 'worker', generation: 1, source: 'container', run: 'c' };
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as UplinkOptions['logger'];
@@ -139,10 +139,10 @@ afterEach(async () => {
   fs.rmSync(directory, { recursive: true });
 });
 
-function startAgent(): Agent {
+function startAgent(shipperClock: Clock = systemClock): Agent {
   const rateLimit: FollowingShipperOptions['rateLimit'] = () => null;
   const outbox = FileOutbox.open({ directory: join(directory, 'outbox'), newEpoch: () => 'epoch-1', clock: systemClock, logger });
-  const shipper = new FollowingShipper({ directory: join(directory, 'logs'), clock: systemClock, logger, delivering: true, rateLimit });
+  const shipper = new FollowingShipper({ directory: join(directory, 'logs'), clock: shipperClock, logger, delivering: true, rateLimit });
   shipper.follow({ key: run, path: join(directory, 'run'), format: 'raw' });
   shipper.follow({ key: container, path: join(directory, 'c.log'), format: 'json-file' });
   const store = new IncidentStore({ stateDir: directory, host: 'h', warn: assert.fail });
@@ -219,7 +219,7 @@ test('connections that break at random, and a restart of the agent: every event 
   expect(model.gaps).toEqual([]);
   expect(server.kills).toBeGreaterThan(0);
   expect([...server.tokens]).toEqual(['Bearer secret']);
-}, 60_000);
+}, 300_000);
 
 test('incidents over connections that break and a restart of the agent: each document in its last revision, each piece once, events meanwhile', async () => {
   server.kill = 0.3;
@@ -261,7 +261,7 @@ test('incidents over connections that break and a restart of the agent: each doc
   }
   expect(model.events.map(({ kind }) => kind)).toEqual(told);
   expect(server.kills).toBeGreaterThan(0);
-}, 60_000);
+}, 300_000);
 
 test('a collector that does not know of incidents is sent none', async () => {
   server.knowsIncidents = false;
@@ -280,21 +280,23 @@ test('a collector that does not know of incidents is sent none', async () => {
   await leave(agent);
   agent = null;
   expect(server.model.incidents.size).toBe(0);
-}, 60_000);
+}, 300_000);
 
-test('inotify wakes the shipper: a line arrives long before the next poll', async () => {
-  agent = startAgent();
+test('inotify wakes the shipper: a line arrives without a poll', async () => {
+  const pollMs = 1_000;
+  const withoutPolls: Clock = {
+    ...systemClock,
+    after: (ms, fn) => (ms === pollMs ? { cancel: () => undefined } : systemClock.after(ms, fn)),
+  };
+  agent = startAgent(withoutPolls);
   await until(() => agent?.uplink.state().connected === true, 'connected');
   agent.shipper.watch([{}]);
-  const times: number[] = [];
   for (let index = 0; index < 20; index += 1) {
-    const before = performance.now();
     fs.appendFileSync(join(directory, 'run'), `line ${index}\n`);
     await until(() => server.model.texts(run).length > index, 'the line');
-    times.push(performance.now() - before);
   }
-  expect(times.toSorted((a, b) => a - b)[10]).toBeLessThan(100);
-}, 60_000);
+  expect(server.model.texts(run)).toHaveLength(20);
+}, 300_000);
 
 test('goodbye comes after everything that was there', async () => {
   agent = startAgent();
@@ -306,14 +308,14 @@ test('goodbye comes after everything that was there', async () => {
   await until(() => server.goodbyes.length > 0, 'goodbye');
   expect(server.model.events.map(({ message }) => message)).toEqual(['stopping']);
   expect(server.model.texts(run)).toEqual(['last line']);
-}, 60_000);
+}, 300_000);
 
 test('a port where nobody listens: the reason is known', async () => {
   server.close();
   agent = startAgent();
   await until(() => agent?.uplink.state().lastError !== null, 'the error is known');
   expect(agent.uplink.state().lastError).toContain('ECONNREFUSED');
-}, 60_000);
+}, 300_000);
 
 test('a refused upgrade tells its status and when to come back', async () => {
   const refusing = createServer();
@@ -328,4 +330,4 @@ test('a refused upgrade tells its status and when to come back', async () => {
   });
   refusing.close();
   expect(closing).toMatchObject({ status: 503, retryAfterMs: 7_000, reason: 'HTTP 503 Service Unavailable' });
-}, 60_000);
+}, 300_000);

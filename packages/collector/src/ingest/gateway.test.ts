@@ -108,7 +108,8 @@ describe('admission', () => {
   it('sends what is too much away before the handshake', async () => {
     await collector.close();
     await start({ admission: { perSecond: 2, handshakesMax: 100 } });
-    const answers = await Promise.all([dial(), dial(), dial(), dial()].map((client) => client.upgrade()));
+    // More than a busy machine could dial so slowly that each is welcome.
+    const answers = await Promise.all(Array.from({ length: 20 }, () => dial().upgrade()));
     const refused = answers.filter(({ status }) => status === 503);
     expect(refused.length).toBeGreaterThanOrEqual(1);
     expect(Number(refused[0]?.retryAfter)).toBeGreaterThan(0);
@@ -460,7 +461,7 @@ describe('operators reach agents', () => {
   };
   const withWorkload = async (client: AgentClient, more: object = {}): Promise<void> => {
     await client.hello(more);
-    client.send({ type: 'heartbeat', at: Date.now() + 5_000, workloads: [workload], engine: 'up' });
+    client.send({ type: 'heartbeat', at: Date.now() + 600_000, workloads: [workload], engine: 'up' });
     await until(() => expect(storedHost('h1')?.workloads).toHaveLength(1));
   };
   const act = (path: string, body: object) =>
@@ -478,7 +479,7 @@ describe('operators reach agents', () => {
     expect(action).toMatchObject({ action: 'restart', workload: 'w', level: 'process', reason: 'test' });
     client.send({ type: 'action-result', id: action.id, ok: true, message: 'restarting' });
     expect((await answer).ok).toBe(true);
-    expect(storedHost('h1')?.clockSkewMs).toBeGreaterThan(4_000);
+    expect(storedHost('h1')?.clockSkewMs).toBeGreaterThan(500_000);
   });
 
   it('fails at once when the agent goes away or refuses', async () => {

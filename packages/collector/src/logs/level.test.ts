@@ -59,9 +59,10 @@ test.each([
 ])('%s', (line, level) => expect(detectLevel(line)).toBe(level));
 
 test('a long line costs no more than its beginning', () => {
-  const began = performance.now();
+  const before = process.cpuUsage();
   for (const text of [' '.repeat(60_000), '[('.repeat(30_000), `2026-01-31 ${'a '.repeat(30_000)}`, `{${'"level" '.repeat(8_000)}`]) {
     for (let i = 0; i < 100; i += 1) expect(detectLevel(text)).toBeNull();
   }
-  expect(performance.now() - began).toBeLessThan(2_000);
+  // Microseconds: what others do on the machine meanwhile is not counted.
+  expect(process.cpuUsage(before).user).toBeLessThan(2_000_000);
 });

@@ -199,9 +199,10 @@ describe('reading', () => {
 
 describe('grep', () => {
   test('an expression that would stop a backtracking engine is answered at once', () => {
-    const began = performance.now();
+    const before = process.cpuUsage();
     expect(compileGrep('^(a+)+$')(`${'a'.repeat(60_000)}!`)).toBe(false);
-    expect(performance.now() - began).toBeLessThan(2_000);
+    // Microseconds: what others do on the machine meanwhile is not counted.
+    expect(process.cpuUsage(before).user).toBeLessThan(2_000_000);
   });
 
   test('literals, flags and expressions', () => {

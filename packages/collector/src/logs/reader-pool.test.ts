@@ -21,6 +21,8 @@ beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'relight-reader-'));
   store = await openStore({ dataDir, clock: systemClock });
   let from = 0;
+  // Side by side: each by itself waits for the disk.
+  const commits: Promise<unknown>[] = [];
   for (let block = 0; block < blocks; block += 1) {
     let to = from;
     const lines = Array.from({ length: linesEach }, (_, index) => {
@@ -36,14 +38,11 @@ beforeAll(async () => {
       to += text.length + 1;
       return line;
     });
-    await store.commitBlock(
-      'agent',
-      'h',
-      packBlock({ workload: 'w', generation: 1, source: 'process', run: 'r' }, from, to, lines),
-      block * 1_000 + 999,
-    );
+    const packed = packBlock({ workload: 'w', generation: 1, source: 'process', run: 'r' }, from, to, lines);
+    commits.push(store.commitBlock('agent', 'h', packed, block * 1_000 + 999));
     from = to;
   }
+  await Promise.all(commits);
 });
 afterAll(async () => {
   await store.close();

@@ -66,5 +66,6 @@ it.each(cases)(
       expect(offsets).toEqual(Array.from({ length: offset / 1_000 }, (_, index) => index * 1_000));
     }
   },
-  60_000,
+  // Node is started and killed six times.
+  300_000,
 );

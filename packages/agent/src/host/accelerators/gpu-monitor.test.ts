@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@relight/shared/clock';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, describe, expect, test } from 'vitest';
 import { fakeNvidiaSmi, nvidiaSmi, samples, type FakeGpu } from '../../../../../test/support/nvidia-smi.ts';
-import { eventually } from '../../../../../test/support/wait.ts';
+import { eventually, waitFor } from '../../../../../test/support/wait.ts';
 import { type ChildRequest, type ChildResult, runChild } from '../child.ts';
 import type { GpuHealth } from './gpu-health.ts';
 import type { GpuLook } from './gpu-look.ts';
@@ -14,6 +14,9 @@ import { judge, Smi } from './smi.ts';
 
 const scratch = (): string => mkdtempSync(join(tmpdir(), 'gpu-'));
 const gpu = (n: number, more: Partial<FakeGpu> = {}): FakeGpu => ({ uuid: `GPU-${n}`, pci: `00000000:0${n}:00.0`, ...more });
+
+/** Null: it has not been written yet. */
+const numberIn = (file: string): number | null => Number(readFileSync(file, 'utf8')) || null;
 
 describe('nvidia-smi', () => {
   test('is found on the PATH and read, 1 MB of it', async () => {
@@ -31,10 +34,12 @@ describe('nvidia-smi', () => {
   test('that ignores SIGTERM is killed at the deadline with all it has started, and asked again', async () => {
     const fake = fakeNvidiaSmi(scratch());
     fake.says(`trap '' TERM; echo $$ > ${fake.directory}/pid; sleep 600 & wait; sleep 600`);
-    const impatient = (request: ChildRequest) => runChild({ ...request, timeoutMs: 300 });
-    const smi = new Smi({ clock: systemClock, path: `${fake.directory}:/usr/bin:/bin`, run: impatient });
-    expect(await smi.look()).toMatchObject({ kind: 'timeout' });
-    const pid = Number(readFileSync(`${fake.directory}/pid`, 'utf8'));
+    const clock = new ManualClock();
+    const smi = new Smi({ clock, path: `${fake.directory}:/usr/bin:/bin` });
+    const looking = smi.look();
+    const pid = await waitFor(() => existsSync(`${fake.directory}/pid`) && numberIn(`${fake.directory}/pid`), { what: 'it to begin' });
+    clock.advance(10_000);
+    expect(await looking).toMatchObject({ kind: 'timeout' });
     await eventually(() => expect(() => process.kill(-pid, 0)).toThrow('ESRCH'), { what: 'its group to be gone' });
     fake.prints(samples.t4Driver515);
     expect(await smi.look()).toMatchObject({ kind: 'report' });

@@ -26,6 +26,7 @@ async function holding(path: string, runId?: string): Promise<ChildProcess> {
   let said = '';
   child.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()));
   await waitFor(() => said.includes('open'), { what: 'the process to have it open' });
+  await waitFor(() => readFileSync(`/proc/${child.pid}/comm`, 'utf8') === 'sleep\n', { what: 'it to have its name' });
   return child;
 }
 
@@ -86,8 +87,9 @@ test('holders are found by what they have open, with the run that their environm
 });
 
 describe('making a TPU free', () => {
-  /** Time passes at once where only a driver is waited for. */
-  const hasty: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(Math.min(ms, 20), fn) };
+  /** Time passes at once where only a driver is waited for; what is a deadline stays one. */
+  const releaseMs = 4_500;
+  const hasty: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms === releaseMs ? 20 : ms, fn) };
   const removed: string[] = [];
   const request: TpuRequest = {
     workload: 'w',

@@ -2,8 +2,9 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { systemClock } from '@relight/shared/clock';
+import { systemClock, type Clock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
+import { ManualClock } from '@relight/shared/manual-clock';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -34,14 +35,14 @@ const step = (run: string, more: Partial<SetupStep> = {}): SetupStep => ({
   ...more,
 });
 
-function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<string, string> = {}) {
+function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<string, string> = {}, clock: Clock = systemClock) {
   const events: Omit<NewAgentEvent, 'at'>[] = [];
   const followed: string[] = [];
   const setup: HostSetup = new HostSetup({
     steps,
     stateDir,
     bootId,
-    clock: systemClock,
+    clock,
     random: () => 0.5,
     logger: pino({ level: 'silent' }),
     vars,
@@ -61,6 +62,8 @@ function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<stri
   return { setup, events, followed, reaches, kinds: () => events.map(({ kind, data }) => `${kind} ${String(data?.['step'])}`) };
 }
 
+/** Null: it has not been written yet. */
+const pidIn = (file: string): number | null => (existsSync(file) && Number(readFileSync(file, 'utf8'))) || null;
 /** Without the time of its start. */
 const nameless = (run: string): string => run.replace(/^\d{13}-/, '');
 const outputs = (): readonly string[] => readdirSync(join(stateDir, 'host-setup')).toSorted();
@@ -178,10 +181,17 @@ describe('host commands', () => {
 
   test('the deadline kills the step with everything it has started', async () => {
     const pidFile = join(stateDir, 'pid');
-    const { setup, reaches } = start([step(`sleep 600 & echo $! > ${pidFile}; wait`, { name: 'slow', timeoutMs: 400 })]);
+    const clock = new ManualClock();
+    const { setup, reaches } = start(
+      [step(`sleep 600 & echo $! > ${pidFile}; wait`, { name: 'slow', timeoutMs: 400 })],
+      'boot-1',
+      {},
+      clock,
+    );
     setup.nudge();
+    const child = await waitFor(() => pidIn(pidFile), { what: 'the step to run' });
+    clock.advance(400);
     await reaches(false, /^host setup "slow": not done within 400 ms/);
-    const child = Number(readFileSync(pidFile, 'utf8'));
     await waitFor(() => readStat('/proc', child) === null || !isAlive('/proc', child, readStat('/proc', child)?.startTicks ?? 0), {
       what: 'the child to be gone',
     });
@@ -201,9 +211,7 @@ describe('host commands', () => {
   test('a step that was cut off with its agent ends before it begins again', async () => {
     const first = start([step(`echo $$ > ${join(stateDir, 'pid')}; exec sleep 600`, { name: 'cut' })]);
     first.setup.nudge();
-    const pid = await waitFor(() => existsSync(join(stateDir, 'pid')) && Number(readFileSync(join(stateDir, 'pid'), 'utf8')), {
-      what: 'the step to run',
-    });
+    const pid = await waitFor(() => pidIn(join(stateDir, 'pid')), { what: 'the step to run' });
     const ticks = readStat('/proc', pid)?.startTicks ?? 0;
     // As after kill -9: nobody has stopped anything.
     const second = start([mark('cut')]);
@@ -215,9 +223,7 @@ describe('host commands', () => {
   test('stop ends the step under way and says nothing of a failure', async () => {
     const { setup, events } = start([step(`echo $$ > ${join(stateDir, 'pid')}; exec sleep 600`, { name: 'stopped' })]);
     setup.nudge();
-    const pid = await waitFor(() => existsSync(join(stateDir, 'pid')) && Number(readFileSync(join(stateDir, 'pid'), 'utf8')), {
-      what: 'the step to run',
-    });
+    const pid = await waitFor(() => pidIn(join(stateDir, 'pid')), { what: 'the step to run' });
     const ticks = readStat('/proc', pid)?.startTicks ?? 0;
     setup.stop();
     await waitFor(() => !isAlive('/proc', pid, ticks), { what: 'the step to end' });

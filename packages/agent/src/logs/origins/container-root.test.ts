@@ -29,7 +29,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  fs.rmSync(directory, { recursive: true, force: true });
+  fs.rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
 });
 
 function describeMounts(type = 'overlay', ...more: string[]): void {

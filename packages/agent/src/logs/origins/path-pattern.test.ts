@@ -32,9 +32,10 @@ describe('names', () => {
   });
 
   it('does not take longer for a name that somebody has made for that', () => {
-    const began = performance.now();
+    const before = process.cpuUsage();
     expect(last(`${'*a'.repeat(50)}*b`, 'a'.repeat(255))).toBe(false);
-    expect(performance.now() - began).toBeLessThan(100);
+    // Microseconds: what others do on the machine meanwhile is not counted.
+    expect(process.cpuUsage(before).user).toBeLessThan(100_000);
   });
 });
 

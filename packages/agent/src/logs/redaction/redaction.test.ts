@@ -90,9 +90,10 @@ describe('time', () => {
     (pattern) => {
       const redaction = new Redaction([pattern]);
       redaction.text(long.slice(0, 1_000));
-      const began = performance.now();
+      const before = process.cpuUsage();
       redaction.text(long);
-      expect(performance.now() - began).toBeLessThan(1_000);
+      // Microseconds: what others do on the machine meanwhile is not counted.
+      expect(process.cpuUsage(before).user).toBeLessThan(1_000_000);
     },
   );
 
