@@ -3,8 +3,7 @@
  * without a hand, one of everything, nothing left behind, no event lost, and an incident that names what came first.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiEvent, ApiIncident } from '@relight/shared/api';
 import type { EventKind } from '@relight/shared/event';
@@ -13,11 +12,21 @@ import { at, Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { startPrivateEngine } from '../support/engine.ts';
 import { EventFeed } from '../support/event-feed.ts';
+import { Head } from '../support/head.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { signalProcess } from '../support/processes.ts';
-import { waitFor } from '../support/wait.ts';
-import { daemonPids, expectEveryEvent, expectWhole, generousRestarts, mountedWorker, processPids } from '../support/whole.ts';
+import { eventually, waitFor } from '../support/wait.ts';
+import {
+  daemonPids,
+  deliveryMs,
+  expectEveryEvent,
+  expectWhole,
+  generousRestarts,
+  mountedWorker,
+  mountOf,
+  processPids,
+} from '../support/whole.ts';
 
 const image = inject('engineImage');
 const docker = dockerApi(inject('engineSocket'));
@@ -40,6 +49,27 @@ const slowSetup = [
   { name: 'slow', run: 'sleep 1' },
 ];
 
+/** However long it takes until a fault can strike: as long as `held`, whatever runs `whileHeld` in the container stays where it is. */
+class Middle {
+  readonly #file: string;
+  readonly container: { readonly volumes: readonly string[] };
+
+  constructor(name: string, within: Lab = lab) {
+    const directory = join(within.directory, `middle-${name}`);
+    mkdirSync(directory);
+    this.#file = join(directory, 'held');
+    this.container = { volumes: [`${directory}:/middle`] };
+  }
+  hold(): void {
+    writeFileSync(this.#file, '');
+  }
+  release(): void {
+    rmSync(this.#file, { force: true });
+  }
+}
+const whileHeld = 'while test -e /middle/held; do sleep 0.1; done';
+const heldSetup = [...slowSetup.slice(0, 2), { name: 'slow', run: whileHeld }];
+
 /** Runs the fault on a worker that is ready, and expects it whole; then its agent goes, so that it does not disturb the next one. */
 async function withWorker(name: string, more: WorkloadDocument, body: (worker: Bystander) => Promise<void>): Promise<void> {
   const worker = await Bystander.ready(lab, name, image, mountedWorker(name, more));
@@ -52,16 +82,22 @@ async function withWorker(name: string, more: WorkloadDocument, body: (worker: B
   }
 }
 
-/** All incidents of the worker, oldest first; each is over. */
+/**
+ * All incidents of the worker that its events tell of, oldest first; each is over. They travel beside the events, and learn for some
+ * seconds what the kernel log and the engine say late.
+ */
 async function incidentsOf(worker: Bystander): Promise<readonly ApiIncident[]> {
-  const list = async (): Promise<readonly ApiIncident[]> =>
-    (await worker.lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: worker.workload })).items;
+  const { host } = worker.agent;
+  const told = (await worker.events())
+    .filter(({ kind, workload }) => kind === 'incident.opened' && workload === worker.workload)
+    .map(({ data }) => data['incident']);
   const found = await waitFor(
     async () => {
-      const items = await list();
-      return items.length > 0 && items.every(({ closedAt }) => closedAt !== null) && items;
+      const { items } = await worker.lab.fleet.api.list<ApiIncident>('incidents', { host, workload: worker.workload });
+      const ids = new Set<unknown>(items.map(({ id }) => id));
+      return told.length > 0 && told.every((id) => ids.has(id)) && items.every(({ closedAt }) => closedAt !== null) && items;
     },
-    { timeoutMs: 20_000, everyMs: 100, what: `the incidents of ${worker.workload} to be over` },
+    { timeoutMs: deliveryMs, everyMs: 100, what: `the incidents of ${worker.workload} to be over` },
   );
   return found.toReversed();
 }
@@ -78,13 +114,17 @@ const kill = (pids: readonly number[]): void => {
 };
 
 describe('during a recovery', () => {
-  test('the container is killed while its mount is being placed again: one incident, of the mount', () =>
-    withWorker('mount-then-container', {}, async (worker) => {
+  test('the container is killed while its mount is being placed again: one incident, of the mount', () => {
+    const name = 'mount-then-container';
+    const middle = new Middle(name);
+    return withWorker(name, { container: middle.container, mounts: [mountOf(name, whileHeld)] }, async (worker) => {
       const mark = await worker.mark();
       const { generation } = await worker.status();
+      middle.hold();
       kill(daemonPids(worker.workload));
       await worker.next(mark, 'mount.lost');
       await docker.kill(worker.containerName);
+      middle.release();
       const ready = await worker.next(mark, 'workload.ready', (event) => event.generation === generation + 1);
       expect((await worker.since(mark)).filter(({ kind, id }) => kind === 'container.died' && Number(id) < Number(ready.id))).toHaveLength(
         1,
@@ -94,32 +134,33 @@ describe('during a recovery', () => {
         attempts: { container: 1 },
         cause: expect.stringMatching(/^the mount data \(\/data\) died/) as string,
       });
-    }));
+    });
+  });
 
-  test('the mount is killed while the setup runs: both are mended in one go', () =>
-    withWorker('setup-then-mount', { setup: slowSetup }, async (worker) => {
+  test('the mount is killed while the setup runs: both are mended in one go', () => {
+    const middle = new Middle('setup-then-mount');
+    return withWorker('setup-then-mount', { setup: heldSetup, container: middle.container }, async (worker) => {
       const mark = await worker.mark();
+      middle.hold();
       await docker.kill(worker.containerName);
       await worker.next(mark, 'setup.step-started', stepStarted('slow'));
       kill(daemonPids(worker.workload));
+      middle.release();
       await worker.next(mark, 'workload.ready');
       expect(only(await incidentsOf(worker)).code).toBe('stopped-by-hand');
-    }));
+    });
+  });
 
   test('pause in the middle: nothing goes on until resume, and then everything', () => {
-    const directory = join(lab.directory, 'pause-inside');
-    const middle = join(directory, 'middle');
-    mkdirSync(directory);
-    // However long the command takes that pauses it: until then it is in the middle.
-    const setup = [...slowSetup.slice(0, 2), { name: 'slow', run: 'while test -e /hold/middle; do sleep 0.1; done' }];
-    return withWorker('pause-inside', { setup, container: { volumes: [`${directory}:/hold`] } }, async (worker) => {
-      writeFileSync(middle, '');
+    const middle = new Middle('pause-inside');
+    return withWorker('pause-inside', { setup: heldSetup, container: middle.container }, async (worker) => {
+      middle.hold();
       const mark = await worker.mark();
       signalProcess((await worker.container()).pid, 'SIGKILL');
       await worker.next(mark, 'setup.step-started', stepStarted('slow'));
       expect(await lab.agentCommand(worker.agent, 'pause', worker.workload, '--reason', 'a look')).toMatchObject({ code: 0 });
       await worker.phase('paused');
-      rmSync(middle);
+      middle.release();
       kill(daemonPids(worker.workload));
       expect(await lab.agentCommand(worker.agent, 'resume', worker.workload)).toMatchObject({ code: 0 });
       await worker.next(mark, 'workload.ready');
@@ -177,7 +218,8 @@ test('the agent is killed in every stage of a recovery: each time its next life 
       await worker.agent.service.kill();
       await worker.agent.service.start();
       generation += 1;
-      await feed.next(from, (event) => ours(event) && event.kind === 'workload.ready', `ready after a kill at ${kind}`);
+      const isBack = (event: ApiEvent): boolean => ours(event) && event.kind === 'workload.ready' && event.generation === generation;
+      await feed.next(from, isBack, `ready after a kill at ${kind}`);
       await worker.phase('ready');
       expect({ kind, generation: (await worker.status()).generation }).toEqual({ kind, generation });
     }
@@ -188,43 +230,28 @@ test('the agent is killed in every stage of a recovery: each time its next life 
   }));
 
 describe('a dependency', () => {
-  class Head {
-    #server: Server | undefined;
-    #port = 0;
-    get address(): string {
-      return `127.0.0.1:${this.#port}`;
-    }
-    async open(port = 0): Promise<void> {
-      this.#server = createServer((socket) => socket.destroy());
-      await new Promise<void>((resolve) => this.#server?.listen(port, '127.0.0.1', resolve));
-      this.#port = (this.#server.address() as AddressInfo).port;
-    }
-    async close(): Promise<void> {
-      await new Promise<void>((resolve) => (this.#server === undefined ? resolve() : this.#server.close(() => resolve())));
-      this.#server = undefined;
-    }
-    async reopen(): Promise<void> {
-      await this.open(this.#port);
-    }
-  }
-
   /** As Ray does: without its head the process ends. */
   const needsHead = 'nc ${HEAD%:*} ${HEAD#*:} < /dev/null || exit 9';
 
-  async function dependent(name: string, head: Head, body: (worker: Bystander, file: string) => Promise<void>): Promise<void> {
+  async function dependent(
+    name: string,
+    head: Head,
+    body: (worker: Bystander, file: string, middle: Middle) => Promise<void>,
+  ): Promise<void> {
     const file = join(lab.directory, `${name}.address`);
+    const middle = new Middle(name);
     await head.open();
     writeFileSync(file, head.address);
     const document = mountedWorker(
       name,
-      { setup: slowSetup, depends_on: [{ tcp: '${HEAD}' }], container: { network_mode: 'host' } },
+      { setup: heldSetup, depends_on: [{ tcp: '${HEAD}' }], container: { network_mode: 'host', ...middle.container } },
       needsHead,
     );
     const worker = await Bystander.start(lab, name, image, document, {}, {}, { vars: { HEAD: { run: ['cat', file] } } });
     try {
       await worker.phase('ready');
       await worker.next(0, 'workload.ready');
-      await body(worker, file);
+      await body(worker, file, middle);
       await expectWhole(worker);
       await expectEveryEvent(worker, feed);
     } finally {
@@ -235,19 +262,22 @@ describe('a dependency', () => {
 
   test('is lost while the setup runs and comes back at another address: the new one is used, at no cost', async () => {
     const head = new Head();
-    await dependent('head-moves', head, async (worker, file) => {
+    await dependent('head-moves', head, async (worker, file, middle) => {
       const mark = await worker.mark();
+      middle.hold();
       signalProcess((await worker.container()).pid, 'SIGKILL');
       await worker.next(mark, 'setup.step-started', stepStarted('slow'));
       await head.close();
-      const old = head.address;
+      middle.release();
       await worker.phase('waiting');
       await head.open();
-      expect(head.address).not.toBe(old);
+      // Renamed into place: a half written address is none.
+      writeFileSync(`${file}.new`, head.address);
       const movedAt = Date.now();
-      writeFileSync(file, head.address);
-      const ready = await worker.next(mark, 'workload.ready');
-      expect(at(ready) - movedAt).toBeLessThan(10_000);
+      renameSync(`${file}.new`, file);
+      const back = await worker.next(mark, 'check.recovered', ({ data }) => 'dependency' in data);
+      expect(at(back) - movedAt).toBeLessThan(10_000);
+      await worker.next(mark, 'workload.ready');
       expect(counted(await worker.since(mark))).toHaveLength(1);
       expect((await worker.status()).restarts).toEqual({ process: 0, container: 1, host: 0 });
       expect(only(await incidentsOf(worker)).code).toBe('container-exited');
@@ -331,12 +361,18 @@ test('an OOM storm: process after process is killed for want of memory, and the 
     what: 'four restarts',
   });
   await worker.phase('ready');
-  const incidents = await incidentsOf(worker);
-  expect(incidents.length).toBeLessThanOrEqual(4);
-  for (const { cause, code } of incidents) {
-    expect(cause).toMatch(/^the kernel killed .* for want of memory, container limit 48\.0 MiB/);
-    expect(code).toBe('process-oom');
-  }
+  // The kernel log is read a moment after the death that it explains.
+  await eventually(
+    async () => {
+      const incidents = await incidentsOf(worker);
+      expect(incidents.length).toBeLessThanOrEqual(4);
+      for (const { cause, code } of incidents) {
+        expect(cause).toMatch(/^the kernel killed .* for want of memory, container limit 48\.0 MiB/);
+        expect(code).toBe('process-oom');
+      }
+    },
+    { everyMs: 200, what: 'every incident to name the kernel' },
+  );
   expect((await worker.status()).restarts).toEqual({ process: 4, container: 0, host: 0 });
   expect(await worker.running()).toHaveLength(1);
   await expectEveryEvent(worker, feed);
@@ -374,7 +410,7 @@ test('a crash loop while the collector is away: everything is told when it is ba
     await expectWhole(worker);
     // The agent dials again after a while.
     await waitFor(async () => (await worker.kindsSince(mark)).filter((kind) => kind === 'process.exited').length === deaths, {
-      timeoutMs: 30_000,
+      timeoutMs: deliveryMs,
       everyMs: 100,
       what: 'the deaths to be told',
     });
@@ -389,14 +425,18 @@ test('the engine is killed while a container is made anew, twice: back, one of e
   try {
     using ownFeed = new EventFeed(own.fleet);
     const name = 'engine-killed';
-    const worker = await Bystander.ready(own, name, await buildTestImage(engine), mountedWorker(name, { setup: slowSetup }));
+    const middle = new Middle(name, own);
+    const document = mountedWorker(name, { setup: heldSetup, container: middle.container });
+    const worker = await Bystander.ready(own, name, await buildTestImage(engine), document);
     for (const kind of ['container.died', 'container.created'] as const) {
       const mark = await worker.mark();
+      middle.hold();
       signalProcess((await worker.container()).pid, 'SIGKILL');
       await worker.next(mark, kind);
       await engine.kill();
       await worker.next(mark, 'engine.lost');
       await engine.start();
+      middle.release();
       await worker.next(mark, 'workload.ready', () => true, 60_000);
       await expectWhole(worker, 60_000);
     }

@@ -28,26 +28,28 @@ export function mountedWorker(name: string, more: WorkloadDocument = {}, before 
       security_opt: ['apparmor=unconfined'],
       ...more.container,
     },
-    mounts: [
-      {
-        name: 'data',
-        type: 'command',
-        run: `exec bindfs -f --no-allow-other -o fsname=${name} /src ${target}`,
-        target,
-        check: { interval: '500ms', timeout: '500ms', failures: 2 },
-      },
-    ],
+    mounts: more['mounts'] ?? [mountOf(name)],
     setup: more['setup'] ?? [{ name: 'source', run: 'mkdir -p /src && echo content > /src/file' }, { mount: 'data' }],
     process: { before, run: processOf(name), stop_timeout: '1s' },
     ready: [{ exec: `grep -q content ${target}/file`, interval: '200ms' }],
-    live: [{ exec: isBeating, interval: '500ms', timeout: '1s', failures: 3, restarts: 'process' }],
+    live: [{ exec: isBeating, interval: '500ms', timeout: '5s', failures: 3, restarts: 'process' }],
     restart: generousRestarts,
   };
 }
 
+/** `before`: what its program does first. */
+export const mountOf = (name: string, before = ':'): Readonly<Record<string, unknown>> => ({
+  name: 'data',
+  type: 'command',
+  run: `${before}; exec bindfs -f --no-allow-other -o fsname=${name} /src ${target}`,
+  target,
+  // One that hangs is found all the same; on a busy machine a look may take a second.
+  check: { interval: '500ms', timeout: '2s', failures: 2 },
+});
+
 const processOf = (name: string): string => `name=${name}; cd ${target}; while touch /tmp/beat; do sleep 0.3; done`;
-/** A process that stands still is found by what it does not do. */
-const isBeating = 'test $(($(date +%s) - $(stat -c %Y /tmp/beat))) -lt 4';
+/** A process that stands still is found by what it does not do; one whose disk stands still for some seconds is well. */
+const isBeating = 'test $(($(date +%s) - $(stat -c %Y /tmp/beat))) -lt 10';
 
 /** Host pids of the worker's process, wherever on this machine; without what it has forked and what is not yet `touch` or `sleep`. */
 export function processPids(name: string): readonly number[] {
@@ -64,7 +66,7 @@ export const daemonPids = (name: string): readonly number[] =>
     .map(({ pid }) => pid);
 
 /** Waits until it is so, and fails with what is not. */
-export async function expectWhole(worker: Bystander, timeoutMs = 30_000): Promise<void> {
+export async function expectWhole(worker: Bystander, timeoutMs = 60_000): Promise<void> {
   await worker.phase('ready', timeoutMs);
   await eventually(
     async () => {
@@ -101,6 +103,9 @@ async function containersOf({ lab, control }: Bystander): Promise<number> {
   return (await lab.engine.list({ labels: { 'relight.agent': agentId } })).length;
 }
 
+/** An agent that has lost its collector dials again after up to 30 s. */
+export const deliveryMs = 90_000;
+
 interface Emitted {
   readonly seq: number;
   readonly kind: string;
@@ -116,6 +121,7 @@ export async function expectEveryEvent(worker: Bystander, feed: EventFeed): Prom
   const last = emitted.at(-1);
   if (last === undefined) throw new Error(`${worker.workload}: the agent's log tells of no event`);
   await waitFor(() => committedSeqs(worker).some((seq) => seq >= last.seq), {
+    timeoutMs: deliveryMs,
     what: `event ${last.seq} of ${worker.workload} to be committed`,
   });
   const stored = (): readonly ApiEvent[] => feed.events.filter(({ host }) => host === worker.agent.host);
