@@ -21,7 +21,7 @@ export async function cleanDirectory(directory: string): Promise<void> {
       }
       return left.length === 0;
     },
-    { timeoutMs: 15_000, everyMs: 50, what: `all processes of ${directory} to end` },
+    { timeoutMs: 60_000, everyMs: 50, what: `all processes of ${directory} to end` },
   );
   unmountBelow(directory);
   const bridge = readIfThere(join(directory, 'bridge'));

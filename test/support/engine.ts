@@ -116,7 +116,7 @@ class Dockerd implements PrivateEngine {
         if (this.#child !== child) throw new Error(`dockerd exited with ${child.exitCode ?? child.signalCode}:\n${this.#logTail()}`);
         return answers(this.socket);
       },
-      { timeoutMs: 60_000, everyMs: 50, what: `dockerd on ${this.socket} to answer` },
+      { timeoutMs: 120_000, everyMs: 50, what: `dockerd on ${this.socket} to answer` },
     );
   }
 

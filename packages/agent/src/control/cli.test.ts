@@ -11,7 +11,7 @@ const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 
 function relightAgent(args: readonly string[], cwd?: string): { code: number | null; out: string; err: string } {
   const { RELIGHT_STATE_DIR: _dir, RELIGHT_CONFIG: _config, ...env } = process.env;
-  const done = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env, cwd, timeout: 20_000 });
+  const done = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env, cwd, timeout: 100_000 });
   return { code: done.status, out: done.stdout, err: done.stderr };
 }
 

@@ -675,7 +675,7 @@ describe('space', () => {
     expect(world.collector.gaps).toEqual([]);
     expect(fs.statSync(path('run')).size).toBeGreaterThan(15 * mebibyte);
     expect(blocks('run')).toBeLessThan(9 * mebibyte);
-  }, 60_000);
+  }, 240_000);
 
   test('over the budget the oldest bytes are freed and become a counted gap', async () => {
     let punched: Promise<void> = Promise.resolve();
@@ -698,7 +698,7 @@ describe('space', () => {
     expect(texts.every((text) => text === 'x'.repeat(127))).toBe(true);
     expect((gap?.bytes ?? 0) + texts.length * 128).toBe(16 * mebibyte);
     expect(world.said).toHaveLength(1);
-  }, 60_000);
+  }, 240_000);
 
   test('when it is forgotten how much was sent, what was freed is no backlog: nothing is given up before the collector says it', async () => {
     let punched: Promise<void> = Promise.resolve();
@@ -734,7 +734,7 @@ describe('space', () => {
     next.drain();
     expect(next.collector.gaps).toEqual([]);
     expect(runs.map((key) => next.collector.texts(key).length)).toEqual([18 * 8_192, 18 * 8_192]);
-  }, 60_000);
+  }, 240_000);
 
   test('without a collector nothing is read, and only the last part of the files is kept', async () => {
     let punched: Promise<void> = Promise.resolve();
@@ -748,7 +748,7 @@ describe('space', () => {
     }
     expect(blocks('run')).toBeLessThan(10 * mebibyte);
     expect(world.shipper.lagBytes()).toBe(0);
-  }, 60_000);
+  }, 240_000);
 
   describe('files of others, while the collector is away', () => {
     const file = { ...run, source: 'file:ray.log', run: 'f' };
@@ -1040,7 +1040,7 @@ describe('space', () => {
       expect(texts.length - whole.length).toBe(who === 'another agent without memory' ? 1 : 0);
       expect(world.shipper.lagBytes()).toBe(0);
     },
-    60_000,
+    240_000,
   );
 
   test.each([1, 4_095, 4_096, 70_000, mebibyte, mebibyte + 1])(

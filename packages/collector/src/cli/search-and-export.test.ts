@@ -123,7 +123,7 @@ describe('export', () => {
       'GET logs': (call, response) => (gone && Number(call.query['after'] ?? 0) === 6 ? undefined : paged(() => false)(call, response)),
     });
     const first = relight(api.url, ['export', '--since', '1h', '--word', 'line', '-o', file]);
-    await expect.poll(() => api.calls.filter(({ query }) => query['after'] === '6').length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => api.calls.filter(({ query }) => query['after'] === '6').length, { timeout: 60_000 }).toBe(1);
     first.kill('SIGKILL');
     await first.ended;
     expect(existsSync(file)).toBe(false);

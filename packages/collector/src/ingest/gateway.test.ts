@@ -73,7 +73,7 @@ const storedHost = (name: string) =>
   );
 const storedEvents = () => read((db) => eventReads(db).events({ limit: 1_000 }));
 const notices = () => storedEvents().filter(({ kind, message }) => kind === 'host.notice' && message.startsWith('notice '));
-const until = (check: () => void) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
+const until = (check: () => void) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'relight-ingest-'));
@@ -399,7 +399,7 @@ describe('a store in trouble', () => {
     client.sendEvents(1, 2);
     client.sendBlock(block(0, 'a'));
     const readyz = () => fetch(`${url}/readyz`, { headers: { authorization: `Bearer ${operator}` } });
-    await vi.waitFor(async () => expect((await readyz()).status).toBe(503), { timeout: 10_000, interval: 20 });
+    await vi.waitFor(async () => expect((await readyz()).status).toBe(503), { timeout: 60_000, interval: 20 });
     expect(await (await readyz()).json()).toMatchObject({
       code: 'store-failed',
       detail: expect.stringMatching(/^nothing can be stored since \S+Z: database or disk is full; /) as string,

@@ -87,7 +87,7 @@ it('of more files than can be held, all are read in the end, and one that goes o
   clock.advance(2_000);
   expect(followed.slice(before).toSorted()).toEqual([`file:${first}`, 'file:worker-new.log'].toSorted());
   expect(following.has(`file:${first}`)).toBe(true);
-}, 60_000);
+});
 
 it('a look that takes long is followed by a long rest', () => {
   see();
