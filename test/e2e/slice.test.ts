@@ -9,8 +9,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
-import { signalProcess } from '../support/processes.ts';
-import { waitFor } from '../support/wait.ts';
+import { listProcesses, signalProcess } from '../support/processes.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 const peers = ['slice-a', 'slice-c'] as const;
 const culprit = 'slice-b';
@@ -89,11 +89,13 @@ async function isShown(summary: RegExp): Promise<void> {
 }
 
 async function killCulprit(): Promise<void> {
-  const started = (await eventsOf(culprit, 'process.started', 0)).at(-1);
-  const pid = Number(started?.data['pid'] ?? 0);
-  // Zero would be the group of this very test.
-  if (!(pid > 1)) throw new Error(`nobody knows the pid of the culprit's process: ${JSON.stringify(started)}`);
-  signalProcess(-pid, 'SIGKILL');
+  const { containerId } = (await lab.fleet.workload(culprit, 'train')) ?? {};
+  // An event that tells its pid may be on its way yet.
+  const running = listProcesses().find(
+    ({ cmdline, cgroup }) => cmdline[0] === 'sleep' && cmdline[1] === '100000' && cgroup.includes(containerId ?? 'no container'),
+  );
+  if (running === undefined) throw new Error(`the culprit's process does not run in ${containerId}`);
+  signalProcess(running.pid, 'SIGKILL');
   rmSync(complete());
 }
 
@@ -144,6 +146,7 @@ test('one process fails of its own: one alert names it and who waits, nobody sta
   // Several of the culprit's own failures, each of which would be told.
   await waitFor(async () => (await eventsOf(culprit, 'restart.scheduled', since)).length >= 5, {
     what: 'the culprit to fail again and again',
+    timeoutMs: 60_000,
   });
   expect(told(since)).toEqual(['firing SliceDown s0']);
   expect(lab.webhook.alerts(since)[0]?.annotations['summary']).toMatch(named);
@@ -163,7 +166,7 @@ test('one process fails of its own: one alert names it and who waits, nobody sta
   expect(await shown()).toBe('');
   expect(await fares()).toEqual(before);
   for (const host of peers) {
-    expect(await eventsOf(host, 'process.started', since)).toHaveLength(1);
+    await eventually(async () => expect(await eventsOf(host, 'process.started', since)).toHaveLength(1), { what: `one start at ${host}` });
     expect((await eventsOf(host, 'restart.scheduled', since)).map(({ data }) => [data['code'], data['countsAsFailure']])).toEqual([
       ['slice-peer-failed', false],
     ]);
