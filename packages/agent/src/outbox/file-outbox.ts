@@ -95,6 +95,10 @@ export class FileOutbox implements Outbox, OutboxHistory {
     return this.#lastSeq;
   }
 
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
   get position(): OutboxPosition {
     return { epoch: this.#epoch, seq: this.#lastSeq };
   }

@@ -9,6 +9,8 @@ export interface Outbox {
   readonly epoch: string;
   /** Highest sequence in this epoch, 0 when there is none. */
   readonly lastSeq: number;
+  /** Highest sequence of this epoch that is safe elsewhere, 0 when there is none. */
+  readonly acknowledged: number;
   append(event: NewAgentEvent): AgentEvent;
   /** Durable events with seq > `afterSeq`: the next consecutive ones, at most `count`. Numbers skip what a full outbox had to drop. */
   read(afterSeq: number, count: number): readonly AgentEvent[];

@@ -23,6 +23,8 @@ class MemoryOutbox implements Outbox {
   epoch = 'epoch-1';
   readonly events: AgentEvent[] = [];
   acknowledged = 0;
+  /** What comes later is not durable yet. */
+  durable = Infinity;
   readonly #listeners = new Set<() => void>();
 
   get lastSeq(): number {
@@ -35,7 +37,7 @@ class MemoryOutbox implements Outbox {
     return numbered;
   }
   read(afterSeq: number, count: number): readonly AgentEvent[] {
-    return this.events.filter(({ seq }) => seq > Math.max(afterSeq, this.acknowledged)).slice(0, count);
+    return this.events.filter(({ seq }) => seq > Math.max(afterSeq, this.acknowledged) && seq <= this.durable).slice(0, count);
   }
   acknowledge(seq: number): void {
     if (seq > this.lastSeq) this.epoch = 'epoch-2';
@@ -390,6 +392,22 @@ describe('life', () => {
     expect(socket.over).toBe(true);
     world.clock.advance(30_000);
     expect(world.sockets.length).toBeGreaterThan(1);
+  });
+
+  test('what has happened and is not committed waits, also while a slow disk has not even taken it', () => {
+    const world = new World();
+    world.connect();
+    const lag = (): number => world.uplink.state().lagEvents;
+    expect(lag()).toBe(0);
+    world.outbox.durable = 0;
+    for (const message of ['one', 'two']) world.outbox.append({ at: 1, kind: 'host.notice', severity: 'info', message, data: {} });
+    expect(lag()).toBe(2);
+    world.outbox.durable = 2;
+    expect(lag()).toBe(2);
+    world.outbox.acknowledge(1);
+    expect(lag()).toBe(1);
+    world.outbox.acknowledge(2);
+    expect(lag()).toBe(0);
   });
 
   test('one warning per outage and kind of trouble, however long it lasts', () => {

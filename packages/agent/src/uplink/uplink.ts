@@ -25,6 +25,7 @@ export interface UplinkState {
   /** Epoch milliseconds of the last change of `connected`. */
   readonly since: number;
   readonly lastError: string | null;
+  /** That have happened and are not committed by the collector. */
   readonly lagEvents: number;
   readonly lagBytes: number;
 }
@@ -69,7 +70,8 @@ export class Uplink {
       connected: this.#connection?.live ?? false,
       since: this.#since,
       lastError: this.#connection?.trouble ?? this.#lastError,
-      lagEvents: oldest === undefined ? 0 : outbox.lastSeq - oldest.seq + 1,
+      // What waits for a slow disk cannot be read yet, and is missing at the collector all the same.
+      lagEvents: Math.max(0, outbox.lastSeq - (oldest === undefined ? outbox.acknowledged : oldest.seq - 1)),
       lagBytes: logs.lagBytes(),
     };
   }
