@@ -61,7 +61,7 @@ describe('a GPU', () => {
     expect((await bystander.phase('ready')).generation).toBe(2);
     expect((await bystander.since(mark)).find(({ kind }) => kind === 'check.failed')?.data).toMatchObject({ code: 'gpu-lost' });
     const before = asked();
-    await waitFor(() => asked() >= before + 5, { what: 'it to be asked five times more' });
+    await waitFor(() => asked() >= before + 5, { what: 'it to be asked five times more', timeoutMs: 60_000 });
     expect(await bystander.status()).toMatchObject({ phase: 'ready', generation: 2, restarts: { container: 1 } });
     await bystander.agent.service.stop();
   });
@@ -69,15 +69,18 @@ describe('a GPU', () => {
   test('that is lost while a process of the container works on it: told, and left alone until that has ended', async () => {
     const { bystander, host, asked } = await worker('gpu-at-work');
     const { id } = await bystander.container();
-    const atWork = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && cmdline.join(' ').includes('sleep 100000'));
-    if (atWork === undefined) throw new Error('the process does not run');
+    // Ready is said as soon as its wrapper runs.
+    const atWork = await waitFor(
+      () => listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && cmdline[0] === 'sleep' && cmdline[1] === '100000'),
+      { what: 'the process to run' },
+    );
     host.prints(nvidiaSmi({ gpus: [{ ...card, processes: [{ pid: atWork.pid, name: 'train.py' }] }] }));
     const mark = await bystander.mark();
     await bystander.exec('touch', '/tmp/lost');
     const failed = await bystander.next(mark, 'check.failed');
     expect(failed.message).toContain(`train.py (pid ${atWork.pid}) still runs on a GPU`);
     const before = asked();
-    await waitFor(() => asked() >= before + 5, { what: 'it to be asked five times more' });
+    await waitFor(() => asked() >= before + 5, { what: 'it to be asked five times more', timeoutMs: 60_000 });
     expect(await bystander.phase('degraded')).toMatchObject({ generation: 1, restarts: { process: 0, container: 0 } });
     host.prints(nvidiaSmi({ gpus: [card] }));
     const scheduled = await bystander.next(mark, 'restart.scheduled');
@@ -93,6 +96,7 @@ describe('a GPU', () => {
     const seen = () => lab.fleet.host('gpu-driver').then((found) => found?.accelerators);
     await eventually(async () => expect(await seen()).toMatchObject([{ kind: 'gpu', index: 0, id: 'GPU-e2e', health: 'ok' }]), {
       what: 'its GPU',
+      timeoutMs: 30_000,
     });
     const metrics = await fetch(`${lab.url}/metrics`, {
       headers: { authorization: `Bearer ${readFileSync(lab.operatorTokenFile, 'utf8').trim()}` },
@@ -106,7 +110,7 @@ describe('a GPU', () => {
     await eventually(
       async () =>
         expect(await seen()).toMatchObject([{ id: 'GPU-e2e', health: 'failed', action: expect.stringContaining('Reboot') as string }]),
-      { what: 'the card to have failed' },
+      { what: 'the card to have failed', timeoutMs: 30_000 },
     );
     const { conditions } = (await lab.fleet.host('gpu-driver')) ?? {};
     expect(conditions?.map(({ name, severity }) => [name, severity])).toContainEqual(['gpu-driver-mismatch', 'error']);
@@ -146,9 +150,11 @@ describe('a TPU', () => {
     const bystander = await Bystander.start(lab, 'tpu-orphan', image, user(node, { pid: 'host' }), service);
     await bystander.phase('ready');
     const { id } = await bystander.container();
-    const holders = listProcesses().filter(({ cgroup, cmdline }) => cgroup.includes(id) && cmdline.join(' ').includes('sleep 100000'));
-    const holder = holders.find(({ cmdline }) => cmdline[0] === 'sleep');
-    if (holder === undefined) throw new Error('nobody holds the TPU');
+    // It has the TPU before it has become what it sleeps as.
+    const holder = await waitFor(
+      () => listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(id) && cmdline[0] === 'sleep' && cmdline[1] === '100000'),
+      { what: 'somebody to hold the TPU' },
+    );
     // It leaves its container's cgroup, as a program that manages cgroups by itself may, and so survives the container.
     for (const line of readFileSync(`/proc/${holder.pid}/cgroup`, 'utf8').trim().split('\n')) {
       const [, controllers = '', path = ''] = line.split(':');
@@ -178,9 +184,10 @@ describe('a TPU', () => {
     try {
       await waitFor(() => listProcesses().some(({ cgroup, cmdline }) => cgroup.includes(foreign) && cmdline[0] === 'sleep'), {
         what: 'the other one to have the TPU',
+        timeoutMs: 30_000,
       });
       const bystander = await Bystander.start(lab, 'tpu-foreign', image, user(node), service);
-      const held = await bystander.next(0, 'workload.held', ({ data }) => data['holders'] === true);
+      const held = await bystander.next(0, 'workload.held', ({ data }) => data['holders'] === true, 60_000);
       const starts = (await bystander.since(0)).filter(({ kind }) => kind === 'process.started');
       expect(starts).toHaveLength(2);
       const [first, second] = starts.map(at);
@@ -193,7 +200,7 @@ describe('a TPU', () => {
           expect(found?.conditions?.map(({ name }) => name)).toContain('tpu-busy');
           return found;
         },
-        { what: 'the condition' },
+        { what: 'the condition', timeoutMs: 30_000 },
       );
       expect(host?.accelerators).toMatchObject([{ kind: 'tpu', id: '/dev/accel0', health: 'failed' }]);
       expect((await docker.inspect(foreign))?.['State']).toMatchObject({ Running: true });
@@ -205,6 +212,7 @@ describe('a TPU', () => {
         async () => expect((await lab.fleet.host('tpu-foreign'))?.accelerators).toMatchObject([{ health: 'ok', reason: '' }]),
         {
           what: 'the TPU to be well again',
+          timeoutMs: 30_000,
         },
       );
       await bystander.agent.service.stop();

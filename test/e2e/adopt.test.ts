@@ -111,6 +111,7 @@ describe('an adopted container', () => {
     const before = comparable(await docker.inspect(worker.containerName));
     try {
       await worker.next(0, 'workload.ready');
+      await worker.caughtUp();
       // Nothing was done to it but the restart policy.
       expect(await worker.container()).toMatchObject({ id, status: 'running' });
       expect(await docker.inspect(worker.containerName)).toMatchObject({ HostConfig: { RestartPolicy: { Name: 'no' } } });
@@ -127,8 +128,11 @@ describe('an adopted container', () => {
       expect(await worker.status()).toMatchObject({ generation: 1, image, restarts: { process: 0, container: 0 } });
 
       // The agent comes and goes: the same container, and nobody restarts it.
+      const gone = await worker.mark();
       await worker.agent.service.kill();
       await worker.agent.service.start();
+      await worker.next(gone, 'container.adopted');
+      await worker.caughtUp();
       await worker.phase('ready');
       expect(await worker.container()).toMatchObject({ id, status: 'running' });
 
@@ -150,6 +154,7 @@ describe('an adopted container', () => {
       const again = await worker.mark();
       await worker.agent.service.start();
       await worker.next(again, 'workload.ready');
+      await worker.caughtUp();
       expect((await worker.container()).id).not.toBe(id);
       expect(comparable(await docker.inspect(worker.containerName))).toEqual(before);
 
@@ -189,7 +194,7 @@ describe('an adopted container', () => {
       expect(await worker.container()).toMatchObject({ id, status: 'running' });
       expect(await worker.status()).toMatchObject({ generation: 1, restarts: { container: 0 } });
       await docker.kill(worker.containerName);
-      await waitFor(async () => (await worker.status()).generation === 2, { what: 'the second generation' });
+      await waitFor(async () => (await worker.status()).generation === 2, { what: 'the second generation', timeoutMs: 30_000 });
       await worker.phase('ready');
     } finally {
       await worker.agent.service.stop();
@@ -212,7 +217,7 @@ describe('an adopted container', () => {
               () => false,
             ),
         );
-      await waitFor(robber, { what: 'the name to be taken', everyMs: 5 });
+      await waitFor(robber, { what: 'the name to be taken', everyMs: 5, timeoutMs: 60_000 });
       const { reason } = await worker.phase('held');
       expect((await check(worker.agent.configFile)).stdout).toContain('made by Docker Compose (project train, service ray');
       expect(reason).toContain('Docker Compose (project train, service ray');

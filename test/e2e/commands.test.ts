@@ -7,8 +7,9 @@ import { chmodSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { eventsStored } from '../support/caught-up.ts';
 import { findProgram } from '../support/engine-install.ts';
-import { startLab, type Lab } from '../support/lab.ts';
+import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { eventually } from '../support/wait.ts';
 
 const run = promisify(execFile);
@@ -37,6 +38,7 @@ const bashTexts: Readonly<Record<string, string>> = {
 const argv = ['gcloud', 'a b', '$HEAD', "it's", 'x\ny', '`t`', '', '*', '日本語', '-c', '"'];
 
 let lab: Lab;
+let agent: LabAgent;
 let reference: Readonly<Record<string, string>>;
 const shared = (...parts: readonly string[]): string => join(lab.directory, 'shared', ...parts);
 
@@ -118,7 +120,7 @@ beforeAll(async () => {
   const results: Record<string, string> = {};
   for (const [title, text] of Object.entries(commands)) results[title] = await byBash(text);
   reference = results;
-  await lab.addAgent({
+  agent = await lab.addAgent({
     host,
     config: {
       vars: {
@@ -158,12 +160,13 @@ describe.each(['sh', 'bash'])('in an image with %s', (name) => {
     async (place) => {
       await lab.fleet.waitForPhase(host, name, 'ready');
       // The first live check comes an interval after ready, and each one writes anew.
-      await eventually(() => expect(out(place)).toBe(recorded), { what: `what ${place} wrote` });
+      await eventually(() => expect(out(place)).toBe(recorded), { what: `what ${place} wrote`, timeoutMs: 30_000 });
     },
   );
 });
 
 test('no event holds the value of a variable that nobody printed', async () => {
+  await eventsStored(agent);
   const events = await lab.fleet.events({ host });
   expect(events.length).toBeGreaterThan(10);
   expect(JSON.stringify(events)).not.toContain('$(echo no)');

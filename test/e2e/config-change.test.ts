@@ -2,6 +2,7 @@
 import type { ApiEvent } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { Plan } from '@relight/agent/control/plan';
+import { caughtUp } from '../support/caught-up.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -38,6 +39,8 @@ interface Incarnation {
 }
 
 async function incarnation(): Promise<Incarnation> {
+  await lab.fleet.waitForPhase(host, 'w', 'ready');
+  await caughtUp(lab, agent);
   const { containerId } = await lab.fleet.waitForPhase(host, 'w', 'ready');
   const started = (await lab.fleet.events({ host, workload: 'w', kind: 'process.started' })).at(-1);
   return { containerId, startedAt: (await lab.engine.inspect(containerId ?? ''))?.startedAt, pid: started?.data['pid'] };

@@ -6,6 +6,7 @@ import { RelightError, type ErrorCode } from '@relight/shared/errors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, EngineEvent } from '../../packages/agent/src/engine/engine.ts';
 import { createBody, type CreateBodyInput } from '../support/create-body.ts';
+import { freePort } from '../support/ports.ts';
 import { eventually, waitFor } from '../support/wait.ts';
 
 export interface ContractTarget {
@@ -60,8 +61,8 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
       return made;
     };
     const ended = (id: string) =>
-      waitFor(async () => (await engine.inspect(id))?.status === 'exited', { what: `container ${id} to exit` }).then(() =>
-        engine.inspect(id),
+      waitFor(async () => (await engine.inspect(id))?.status === 'exited', { what: `container ${id} to exit`, timeoutMs: 30_000 }).then(
+        () => engine.inspect(id),
       );
 
     describe('containers', () => {
@@ -192,8 +193,8 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
 
       it('ends a command at its deadline', async () => {
         const { id } = await run(commands.forever);
-        await expect(engine.exec(id, { argv: commands.slow }, { timeoutMs: 300 })).rejects.toMatchObject({ code: 'stage-timeout' });
-        await eventually(async () => expect((await engine.stats(id))?.pids).toBe(1), { what: 'the command to be gone' });
+        await expect(engine.exec(id, { argv: commands.slow }, { timeoutMs: 3_000 })).rejects.toMatchObject({ code: 'stage-timeout' });
+        await eventually(async () => expect((await engine.stats(id))?.pids).toBe(1), { what: 'the command to be gone', timeoutMs: 20_000 });
       });
 
       it('ends a command when it is cancelled, with the reason of whoever cancelled', async () => {
@@ -201,7 +202,7 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
         const controller = new AbortController();
         const reason = new RelightError('start-deadline', 'too late');
         const result = engine.exec(id, { argv: commands.slow }, { signal: controller.signal });
-        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run' });
+        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run', timeoutMs: 20_000 });
         controller.abort(reason);
         await expect(result).rejects.toBe(reason);
       });
@@ -209,7 +210,7 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
       it('gives 137 for a command whose container dies', async () => {
         const { id } = await run(commands.forever);
         const result = engine.exec(id, { argv: commands.slow });
-        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run' });
+        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run', timeoutMs: 20_000 });
         await engine.kill(id, 'SIGKILL');
         expect(await result).toEqual({ exitCode: 137, stdout: '', stderr: '' });
       });
@@ -248,9 +249,10 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
       });
 
       it('free port', async () => {
+        const HostPort = String(await freePort());
         const ports = {
           ExposedPorts: { '80/tcp': {} },
-          HostConfig: { NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '47461' }] } },
+          HostConfig: { NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort }] } },
         };
         const holder = await run(commands.forever, ports);
         const { id } = await make(commands.forever, ports);
@@ -281,7 +283,7 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
         await opened.promise;
         const { id } = await run(commands.forever, { Labels: { 'relight.workload': 'w' } });
         await engine.kill(id, 'SIGKILL');
-        const died = await waitFor(() => seen.find((event) => event.action === 'die'), { what: 'the event die' });
+        const died = await waitFor(() => seen.find((event) => event.action === 'die'), { what: 'the event die', timeoutMs: 30_000 });
         expect(died).toMatchObject({ type: 'container', id, attributes: { exitCode: '137', 'relight.workload': 'w' } });
         expect(seen.filter((event) => event.id === id).map(({ action }) => action)).toEqual(
           expect.arrayContaining(['create', 'start', 'die']),

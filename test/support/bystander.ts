@@ -7,6 +7,7 @@ import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { ApiEvent, ApiWorkload } from '@relight/shared/api';
 import type { EventKind } from '@relight/shared/event';
 import type { Phase } from '@relight/shared/phase';
+import { caughtUp } from './caught-up.ts';
 import type { AgentOptions, Lab, LabAgent } from './lab.ts';
 import { waitFor } from './wait.ts';
 
@@ -112,6 +113,11 @@ export class Bystander {
       const phase = await this.status().then((status) => status.phase, String);
       throw new Error(`no ${kind} (phase ${phase}); events:\n${lines.join('\n')}`, { cause: error });
     }
+  }
+
+  /** The collector has every event until now, and the present picture of the workload. */
+  async caughtUp(): Promise<void> {
+    await caughtUp(this.lab, this.agent);
   }
 
   async kindsSince(mark: number): Promise<readonly EventKind[]> {

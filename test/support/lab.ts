@@ -99,6 +99,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   mkdirSync(directory, { recursive: true });
   own(directory);
   const webhook = await startWebhook();
+  // A collector must keep its port over its restarts, so it cannot choose one by itself.
   const lab = new ProcessLab(options, directory, await freePort(), webhook);
   try {
     await lab.startCollector(options.collector ?? {});
