@@ -7,7 +7,7 @@ import { Prober, type DesiredProbe } from '@relight/agent/checks/prober';
 import type { ProbeResult, MountProbeResult } from '@relight/agent/checks/probe';
 import type { ProbeSpec } from '@relight/agent/config/spec';
 import { systemClock } from '@relight/shared/clock';
-import { afterAll, beforeAll, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest';
 import { listProcesses } from '../support/processes.ts';
 import { type Bench, startBench } from '../support/stage-bench.ts';
 import { waitFor } from '../support/wait.ts';
@@ -74,14 +74,14 @@ it('http from the host: 2xx or the statuses named, redirects not followed, a sil
   expect(await ask(http('/401', [200, 401]))).toMatchObject({ ok: true });
   const silent = await ask(http('/silent'), 150);
   expect(silent).toMatchObject({ ok: false, message: 'no answer within 150 ms' });
-  expect(silent.durationMs).toBeLessThan(1_000);
+  expect(silent.durationMs).toBeLessThan(4_000);
 });
 
 it('tcp and http from the container reach what listens on its loopback only', async () => {
   const serve = 'echo ok > /tmp/index.html; exec httpd -f -p 127.0.0.1:8099 -h /tmp';
   await bench.start(bench.run('process'), serve);
   const tcp = (from: 'host' | 'container'): ProbeSpec => ({ kind: 'tcp', address: '127.0.0.1:8099', from });
-  await waitFor(async () => (await ask(tcp('container'))).ok, { what: 'httpd to listen' });
+  await waitFor(async () => (await ask(tcp('container'))).ok, { what: 'httpd to listen', timeoutMs: 30_000 });
   expect(await ask(tcp('host'))).toMatchObject({ ok: false });
   const http = (path: string): ProbeSpec => ({ kind: 'http', url: `http://127.0.0.1:8099${path}`, from: 'container', status: null });
   expect(await ask(http('/index.html'))).toMatchObject({ ok: true, message: 'HTTP 200' });
@@ -96,8 +96,10 @@ it('exec: exit code, last line, variables, and a deadline that leaves nothing be
     ok: false,
     message: 'exit code 3: no such marker',
   });
-  expect((await ask(exec('sleep 4001'), 300)).ok).toBe(false);
-  const left = (): unknown[] => listProcesses().filter(({ cmdline }) => cmdline.join(' ').includes('sleep 4001'));
+  // Long enough for it to begin on a busy machine: what has not begun at its deadline is another matter.
+  expect((await ask(exec('sleep 4001'), 3_000)).ok).toBe(false);
+  const left = (): unknown[] =>
+    listProcesses().filter(({ cgroup, cmdline }) => cgroup.includes(bench.containerId) && cmdline.join(' ').includes('sleep 4001'));
   await waitFor(() => left().length === 0, { what: 'the command to be killed' });
   expect((await ask({ kind: 'exec', run: { argv: ['nowhere'] } })).ok).toBe(false);
 });
@@ -120,9 +122,9 @@ it('the prober asks on until the check is no longer wanted', async () => {
     vars,
   };
   prober.set([probe]);
-  await waitFor(() => results.length >= 2, { what: 'two answers' });
+  onTestFinished(() => prober.dispose());
+  await waitFor(() => results.length >= 2, { what: 'two answers', timeoutMs: 30_000 });
   expect(results.every((result) => 'ok' in result && !result.ok)).toBe(true);
   await bench.engine.exec(bench.containerId, { argv: ['touch', '/tmp/marker'] });
-  await waitFor(() => results.some((result) => 'ok' in result && result.ok), { what: 'the marker to be seen' });
-  prober.dispose();
+  await waitFor(() => results.some((result) => 'ok' in result && result.ok), { what: 'the marker to be seen', timeoutMs: 30_000 });
 });

@@ -46,7 +46,7 @@ describe('a private engine', () => {
     const { engine, id } = await withContainer(daemon);
     await engine.execDetached(id, { argv: ['fuse-mute', '--mute', '/mnt'] });
     await engine.exec(id, { argv: ['sh', '-c', 'until grep -q " /mnt fuse" /proc/mounts; do usleep 1000; done'] });
-    await expect(engine.exec(id, { argv: ['ls', '/mnt'] }, { timeoutMs: 300 })).rejects.toMatchObject({ code: 'stage-timeout' });
+    await expect(engine.exec(id, { argv: ['ls', '/mnt'] }, { timeoutMs: 3_000 })).rejects.toMatchObject({ code: 'stage-timeout' });
     expect(networkInterfaces()[bridge]).toBeDefined();
     daemon.freeze();
     await daemon.dispose();

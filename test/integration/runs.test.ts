@@ -1,6 +1,8 @@
 /** Runs in real containers: started, watched, found again, stopped; nothing else touched. */
-import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import type { RunExit } from '@relight/agent/stages/runs';
 import { RelightError } from '@relight/shared/errors';
+import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { listProcesses, signalProcess } from '../support/processes.ts';
 import { type Bench, startBench } from '../support/stage-bench.ts';
@@ -21,17 +23,27 @@ const inContainer = (text: string): number[] =>
     .map(({ pid }) => pid);
 
 describe('a run', () => {
-  it('keeps its output and exit status, and its end is known within milliseconds', async () => {
+  it('keeps its output and exit status, and its end is known at once', async () => {
     const run = bench.run('process');
-    const handle = await bench.start(run, 'echo "out $WHO"; echo err >&2; read line; sleep 0.3; exit 3', { WHO: 'é$x' });
-    const exit = await bench.exited(handle);
+    const handle = await bench.start(run, 'echo "out $WHO"; echo err >&2; until test -e /tmp/end; do sleep 0.05; done; exit 3', {
+      WHO: 'é$x',
+    });
+    // Nobody looks every second where the clock stands still: inotify alone tells.
+    let exit: RunExit | null = null;
+    void bench
+      .otherRuns(undefined, new ManualClock())
+      .exited(handle, bench.containerId, bench.signal)
+      .then(
+        (found) => (exit = found),
+        () => null,
+      );
+    await bench.engine.exec(bench.containerId, { argv: ['touch', '/tmp/end'] });
+    await waitFor(() => exit, { what: 'its end to be known', timeoutMs: 30_000 });
     expect(exit).toMatchObject({ exitCode: 3, signal: null });
     expect(await bench.tail(run)).toBe('out é$x\nerr\n');
     expect([...bench.logs.finished]).toEqual([...bench.logs.followed.keys()]);
     const status = [...bench.logs.followed.values()][0]?.replace('.log', '.status') ?? '';
     expect(readFileSync(status, 'utf8')).toBe('3\n');
-    // Without inotify it would be a second.
-    expect(exit.at - statSync(status).mtimeMs).toBeLessThan(300);
   });
 
   it('says which signal ended it', async () => {
@@ -126,9 +138,7 @@ describe('stop', () => {
     await bench.start(run, script);
     const unmanaged = bench.engine.exec(bench.containerId, { argv: ['sleep', '2006'] }, { timeoutMs: 30_000 }).catch(() => null);
     await waitFor(() => [2002, 2003, 2005, 2006].every((n) => inContainer(`sleep ${n}`).length > 0), { what: 'all of it to run' });
-    const began = performance.now();
     await bench.runs.stop([run], bench.containerId, 300, bench.signal);
-    expect(performance.now() - began).toBeLessThan(3_000);
     expect([2002, 2003, 2005].flatMap((n) => inContainer(`sleep ${n}`))).toEqual([]);
     for (const kept of [2001, 2006]) expect(inContainer(`sleep ${kept}`)).toHaveLength(1);
     expect((await bench.engine.inspect(bench.containerId))?.status).toBe('running');
@@ -140,7 +150,7 @@ describe('stop', () => {
     const run = bench.run('process');
     const handle = await bench.start(run, 'env -i sleep 2011 & setsid sleep 2012 & sleep 0.2');
     await bench.exited(handle);
-    expect([2011, 2012].flatMap((n) => inContainer(`sleep ${n}`))).toHaveLength(2);
+    await waitFor(() => [2011, 2012].flatMap((n) => inContainer(`sleep ${n}`)).length === 2, { what: 'the orphans' });
     await bench.runs.stop([run], bench.containerId, 0, bench.signal);
     expect([2011, 2012].flatMap((n) => inContainer(`sleep ${n}`))).toEqual([]);
   });

@@ -102,7 +102,7 @@ describe('start', () => {
     await start({ container: { command: ['sh', '-c', 'exit 3'], init: false } });
     const { containerId } = await bench.op({ kind: 'create', generation: 1 });
     await bench.engine.start(containerId);
-    await waitFor(async () => (await bench.engine.inspect(containerId))?.exitCode === 3, { what: 'the end' });
+    await waitFor(async () => (await bench.engine.inspect(containerId))?.exitCode === 3, { what: 'the end', timeoutMs: 30_000 });
     const run = bench.run('process');
     await expect(bench.start(run, 'true')).rejects.toMatchObject({ code: 'container-exited' });
     await bench.engine.remove(containerId);
@@ -129,9 +129,10 @@ describe('retire', () => {
   });
 
   it('gives the container its time when asked to', async () => {
-    const command = ['sh', '-c', 'trap "exit 7" TERM; while :; do sleep 0.05; done'];
-    await start({ container: { command, stopGracePeriodMs: 5_000 } });
+    const command = ['sh', '-c', 'trap "exit 7" TERM; touch /tmp/listens; while :; do sleep 0.05; done'];
+    await start({ container: { command, stopGracePeriodMs: 10_000 } });
     await bench.up();
+    await inside('sh', '-c', 'until test -e /tmp/listens; do sleep 0.05; done');
     await bench.op({ kind: 'retire', containerId: bench.containerId, asName: `${bench.spec.name}-old`, graceful: true });
     expect(await bench.engine.inspect(bench.containerId)).toMatchObject({ exitCode: 7 });
   });
@@ -178,8 +179,8 @@ describe('setup', () => {
   }
 
   it('ends everything of a step that takes too long', async () => {
-    await withStep(step('setsid sleep 6001 & echo begun; sleep 6002', { timeoutMs: 400 }));
-    await expect(setup()).rejects.toMatchObject({ code: 'setup-failed', message: 'setup "step": not done within 400 ms: begun' });
+    await withStep(step('setsid sleep 6001 & echo begun; sleep 6002', { timeoutMs: 2_000 }));
+    await expect(setup()).rejects.toMatchObject({ code: 'setup-failed', message: 'setup "step": not done within 2.0 s: begun' });
     expect(alive('sleep 6001') + alive('sleep 6002')).toBe(0);
   });
 
@@ -232,7 +233,7 @@ describe('process', () => {
     await bench.up();
     const earlier = bench.run('process');
     await bench.exited(await bench.start(earlier, 'echo earlier > /tmp/order; setsid sleep 7001 & sleep 0.1'));
-    expect(alive('sleep 7001')).toBe(1);
+    await waitFor(() => alive('sleep 7001') === 1, { what: 'what is left' });
     const { run } = await bench.op({ kind: 'process', run: bench.run('process'), leftovers: [earlier], remedy: null });
     expect(alive('sleep 7001')).toBe(0);
     expect(await inside('cat', '/tmp/order')).toBe('earlier\nbefore\n');

@@ -29,7 +29,7 @@ test('CPU, memory against its limit, and pids of a busy container, without askin
       const metrics = (await sampler.sample(containers)).get('w');
       return (metrics?.cpuCores ?? 0) > 0.05 && metrics?.pids === 2 ? metrics : null;
     },
-    { what: 'a sample with CPU in use and both processes', everyMs: 1_100 },
+    { what: 'a sample with CPU in use and both processes', everyMs: 1_100, timeoutMs: 30_000 },
   );
   expect(busy.memoryLimitBytes).toBe(memory);
   expect(busy.memoryBytes).toBeGreaterThan(0);

@@ -16,7 +16,7 @@ import { runOp } from '@relight/agent/stages/run-op';
 import type { StageContext } from '@relight/agent/stages/stage';
 import type { Op, OpValue, RunRef } from '@relight/agent/supervisor/op';
 import { formatRunId } from '@relight/agent/supervisor/run-id';
-import { systemClock } from '@relight/shared/clock';
+import { type Clock, systemClock } from '@relight/shared/clock';
 import { segmentId } from '@relight/shared/log-stream';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -79,7 +79,7 @@ export async function startBench({ engineSocket, image, container, agent, ...res
       return vars;
     },
     /** Another agent process on the same state, or on a new one. */
-    otherRuns: (runRoot = runRootOf(stateDir)) => new ContainerRuns({ engine, clock: systemClock, runRoot, logs }),
+    otherRuns: (runRoot = runRootOf(stateDir), clock: Clock = systemClock) => new ContainerRuns({ engine, clock, runRoot, logs }),
     run(kind: RunRef['kind'], runName = ''): RunRef {
       n += 1;
       return { runId: formatRunId({ owner: ownerId, workload: name, generation, n, kind, name: runName }), kind, name: runName };
