@@ -132,7 +132,8 @@ class ProcessLab implements Lab {
     this.webhook = webhook;
     this.url = `http://127.0.0.1:${port}`;
     this.operatorTokenFile = join(directory, 'operator.token');
-    this.engine = new DockerEngine({ socketPath: engineSocket });
+    // For what a person does there, which may be a long script, on a busy machine.
+    this.engine = new DockerEngine({ socketPath: engineSocket, callTimeoutMs: 60_000 });
     this.#dataDir = join(directory, 'collector');
     this.collector = new Service({
       name: 'collector',

@@ -84,7 +84,7 @@ export class SystemdMachine implements AsyncDisposable {
     await this.#engine.exec(this.#name, { argv: ['systemctl', how] }).catch(() => {});
     await waitFor(async () => ((await this.#state())['Running'] === false ? true : null), {
       what: `the machine to be down after systemctl ${how}`,
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
   }
 
@@ -105,7 +105,7 @@ export class SystemdMachine implements AsyncDisposable {
         const { stdout } = await this.#engine.exec(this.#name, { argv: ['systemctl', 'is-system-running'] });
         return /^(?:running|degraded)/.test(stdout);
       },
-      { what: 'systemd to have booted', timeoutMs: 30_000, everyMs: 100 },
+      { what: 'systemd to have booted', timeoutMs: 60_000, everyMs: 100 },
     );
   }
 
