@@ -3,9 +3,11 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
+import { dockerApi } from '../support/docker-api.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { eventually, waitFor } from '../support/wait.ts';
 
+const docker = dockerApi(inject('engineSocket'));
 let lab: Lab;
 beforeAll(async () => {
   lab = await startLab({ engineSocket: inject('engineSocket') });
@@ -52,10 +54,11 @@ test('local: streams, long lines, an agent that was away, a container that ended
 
   await worker.agent.service.kill();
   await say(worker, 'seq 301 320 | sed "s/^/line /"; printf "no newline at the end"');
-  const { id } = await worker.container();
+  const [{ id }, mark] = [await worker.container(), await worker.mark()];
   await lab.engine.kill(id, 'SIGKILL');
   await worker.agent.service.start();
-  await worker.phase('ready');
+  // Its phase is what it was until the new agent is heard.
+  await worker.next(mark, 'workload.ready', () => true, 60_000);
   await expectLines('driver-local', [...before, ...numbered(301, 320), '1 stdout no newline at the end']);
   await say(worker, 'echo of the second');
   await expectLines('driver-local', [...before, ...numbered(301, 320), '1 stdout no newline at the end', '2 stdout of the second']);
@@ -89,6 +92,10 @@ test('more was rotated away than the agent has read: a gap of unknown size, and 
   await expectLines('driver-rotated', numbered(1, 5));
   await worker.agent.service.kill();
   await say(worker, 'seq 6 5000 | sed "s/^/line /"');
+  // Rotation is over before anybody reads: in the middle of it there might be two gaps.
+  await waitFor(async () => (await docker.logs(worker.containerName, 1)).includes('line 5000'), {
+    what: 'the engine to have written the last line',
+  });
   await worker.agent.service.start();
   await eventually(async () => expect((await said('driver-rotated')).at(-1)).toBe('1 stdout line 5000'), {
     what: 'the last line',

@@ -2,6 +2,7 @@
 import type { ApiEvent, ApiLogEntry, ApiWorkload } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startLab, type Lab } from '../support/lab.ts';
+import { waitFor } from '../support/wait.ts';
 
 const host = 'op-0';
 let lab: Lab;
@@ -47,6 +48,7 @@ test('status and host show what runs', async () => {
 });
 
 test('tail: the last lines in order, by workload, source and expression', async () => {
+  await waitFor(async () => (await lab.fleet.logs({ host, workload: 'writer', source: 'process' })).length >= 3, { what: 'lines' });
   const { code, stdout } = await lab.relight('tail', `${host}/writer`, '--source', 'process', '-n', '3', '--no-follow');
   expect(code).toBe(0);
   const numbers = [...stdout.matchAll(/^op-0\/writer process \| line (\d+)$/gm)].map(([, n]) => Number(n));
@@ -69,9 +71,9 @@ test('restart and pause reach the agent, and the events say why', async () => {
   const { stdout } = await lab.relight('events', '--host', host, '--kind', 'restart.scheduled', '--json');
   expect((json(stdout) as { items: ApiEvent[] }).items.map(({ message }) => message).join('\n')).toContain('a new image');
   expect(await lab.relight('pause', `${host}/idle`, '--for', '1h')).toMatchObject({ code: 0 });
-  expect(await lab.relight('wait', `${host}/idle`, '--for', 'paused', '--timeout', '10s')).toMatchObject({ code: 0 });
+  expect(await lab.relight('wait', `${host}/idle`, '--for', 'paused', '--timeout', '60s')).toMatchObject({ code: 0 });
   expect(await lab.relight('resume', `${host}/idle`)).toMatchObject({ code: 0 });
-  expect(await lab.relight('wait', host, '--timeout', '30s')).toMatchObject({ code: 0 });
+  expect(await lab.relight('wait', host, '--timeout', '60s')).toMatchObject({ code: 0 });
   expect(await lab.relight('restart', `${host}/nobody`)).toMatchObject({ code: 1 });
 });
 

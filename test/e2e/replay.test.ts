@@ -56,7 +56,8 @@ beforeAll(async () => {
       },
     ],
   });
-  await lab.fleet.waitForPhase(host, name, 'ready', 60_000);
+  // Its status would be there before the events that led to it.
+  await lab.fleet.waitForEvent({ host, workload: name, kind: 'workload.ready' }, () => true, 'it to be ready', 60_000);
 });
 afterAll(async () => {
   await lab?.dispose();
@@ -126,6 +127,7 @@ describe('replay', () => {
     signalProcess(-Number(started?.data['pid']), 'SIGKILL');
     await waitFor(async () => (await lab.fleet.events({ host, workload: name, kind: 'workload.ready' })).length === 2, {
       what: 'the recovery',
+      timeoutMs: 60_000,
     });
     const { code, told } = await replay();
     expect({ code, exact: told.replays[0]?.exact }).toEqual({ code: 0, exact: true });

@@ -5,13 +5,13 @@ import { SystemdMachine } from '../support/systemd-machine.ts';
 import { waitFor } from '../support/wait.ts';
 
 let lab: Lab;
-const deadAfterMs = 3_000;
+const deadAfterMs = 5_000;
 const engineSocket = inject('engineSocket');
 
 beforeAll(async () => {
   lab = await startLab({
     engineSocket,
-    collector: { liveness: { heartbeat: '1s', suspect_after: '2s', dead_after: `${deadAfterMs}ms`, restart_grace: '1s' } },
+    collector: { liveness: { heartbeat: '1s', suspect_after: '3s', dead_after: `${deadAfterMs}ms`, restart_grace: '1s' } },
   });
 });
 afterAll(() => lab?.dispose());

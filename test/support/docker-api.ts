@@ -20,6 +20,8 @@ export interface DockerApi {
   giveRestartPolicy(container: string, policy: string): Promise<void>;
   /** A container that Relight knows nothing of, running; returns its id. `more`: of the body of the create call. */
   run(name: string, image: string, command: readonly string[], more?: CreateBody): Promise<string>;
+  /** `docker logs --tail`, with the frames around the lines. */
+  logs(container: string, tail: number): Promise<string>;
   /** The engine's own document. Null: there is no such container. */
   inspect(container: string): Promise<Record<string, unknown> | null>;
   tag(image: string, repository: string, tag: string): Promise<void>;
@@ -59,6 +61,7 @@ export function dockerApi(socketPath: string): DockerApi {
       await act(id, 'start');
       return id;
     },
+    logs: (container, tail) => call('GET', `/containers/${container}/logs?stdout=1&stderr=1&tail=${tail}`),
     inspect: async (container) => {
       const answer = await call('GET', `/containers/${container}/json`).catch((error: Error) => {
         if (error.message.includes(': 404 ')) return null;
