@@ -26,8 +26,8 @@ const rounds = Number(process.env['RELIGHT_LEDGER_ROUNDS'] ?? 20);
 const host = 'ledger';
 const workload = 'writers';
 const containerName = `ledger-${process.pid}`;
-/** From the end of a fault to fresh lines of every writer: an agent dials again after at most 30 s. */
-const freshMs = 60_000;
+/** From the end of a fault to fresh lines of every writer: an agent dials again after at most 30 s, on a busy machine perhaps in vain. */
+const freshMs = 120_000;
 
 function writers(image: string, control: string): Record<string, unknown> {
   const write = (source: string, perSecond: number, ...more: number[]): string =>
@@ -217,8 +217,7 @@ test(`${rounds} rounds of faults, seed ${seed}`, { timeout: 120_000 + rounds * (
     expect({ wrong: again.judge.wrong, gaps: again.judge.gaps, lines: again.lines }).toEqual({ wrong: [], gaps: [], lines: reader.lines });
     console.log(`${reader.lines} lines of ${ledger.lives().length} writers, each once, unchanged and in order`);
   } finally {
-    await Promise.all([lab.collector.kill(), ...lab.agents.map(({ service }) => service.kill())]);
-    for (const disk of Object.values(disks)) execFileSync('umount', ['-l', disk]);
+    // With the disks that are mounted in it.
     await lab.dispose();
   }
 });
