@@ -5,7 +5,6 @@
  * container, and its `docker unpause` is answered only because the agent undoes that (test/e2e/locked-container.test.ts).
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { ApiEvent } from '@relight/shared/api';
@@ -14,6 +13,7 @@ import { Bystander } from '../support/bystander.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { startPrivateEngine } from '../support/engine.ts';
 import { EventFeed } from '../support/event-feed.ts';
+import { Head } from '../support/head.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab } from '../support/lab.ts';
 import { signalProcess, startTicks } from '../support/processes.ts';
@@ -23,8 +23,8 @@ import { daemonPids, expectEveryEvent, expectWhole, mountedWorker, processPids }
 const seed = Number(process.env['RELIGHT_FAULTS_SEED'] ?? Date.now() % 2 ** 31);
 const count = Number(process.env['RELIGHT_FAULTS'] ?? 15);
 const name = 'random-faults';
-/** From a fault to being whole again. An engine needs its time, and so does a hung mount. */
-const backMs = 40_000;
+/** From a fault to being whole again. An engine needs its time, and so does a hung mount; a busy machine needs all of it twice. */
+const backMs = 90_000;
 
 test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (backMs + 5_000) }, async () => {
   console.log(`seed ${seed}, ${count} faults`);
@@ -41,22 +41,23 @@ test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (bac
     const before = footprint(worker);
 
     const { containerName, agent } = worker;
-    const signal = (pids: readonly number[], which: NodeJS.Signals): readonly number[] => {
+    const signal = (pids: readonly number[], which: NodeJS.Signals): readonly Struck[] => {
+      const struck = pids.map(known);
       for (const pid of pids) signalProcess(pid, which);
-      return pids;
+      return struck;
     };
-    /** Host pid of the container's first process; none while there is no container. */
-    const firstProcess = async (): Promise<readonly number[]> => {
+    /** The container's first process; none while there is no container. */
+    const firstProcess = async (): Promise<readonly Struck[]> => {
       const pid = (await lab.engine.inspect(containerName))?.pid ?? 0;
-      return pid > 0 ? [pid] : [];
+      return pid > 0 ? [known(pid)] : [];
     };
-    const strike = async (act: () => Promise<void>): Promise<readonly number[]> => {
-      const pids = await firstProcess();
+    const strike = async (act: () => Promise<void>): Promise<readonly Struck[]> => {
+      const struck = await firstProcess();
       await act();
-      return pids;
+      return struck;
     };
     /** Each returns the processes that must be gone before anybody may call the worker whole: a stopped one looks well for a while. */
-    const faults: Readonly<Record<string, () => Promise<readonly number[]> | readonly number[]>> = {
+    const faults: Readonly<Record<string, () => Promise<readonly Struck[]> | readonly Struck[]>> = {
       'process killed': () => signal(processPids(name), 'SIGKILL'),
       'process asked to end': () => signal(processPids(name), 'SIGTERM'),
       'process stopped': () => signal(processPids(name), 'SIGSTOP'),
@@ -96,10 +97,10 @@ test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (bac
         numRuns: count,
       },
     );
-    const struck = new Set<number>();
+    const struck = new Set<Struck>();
     for (const [i, { fault, inside, pauseMs }] of plan.entries()) {
       const began = performance.now();
-      for (const pid of (await faults[fault]?.()) ?? []) struck.add(pid);
+      for (const one of (await faults[fault]?.()) ?? []) struck.add(one);
       // Three of ten strike into the recovery from the one before.
       if (inside < 3) {
         await sleep(pauseMs);
@@ -107,7 +108,7 @@ test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (bac
         continue;
       }
       try {
-        await waitFor(() => [...struck].every((pid) => startTicks(pid) === undefined), {
+        await waitFor(() => [...struck].every(({ pid, ticks }) => startTicks(pid) !== ticks), {
           timeoutMs: backMs,
           what: 'what was struck to be gone',
         });
@@ -138,6 +139,13 @@ test(`${count} faults at random, seed ${seed}`, { timeout: 60_000 + count * (bac
   }
 });
 
+/** A pid may soon be somebody else's. `ticks`: when it was started; null: it was gone already. */
+interface Struck {
+  readonly pid: number;
+  readonly ticks: number | null;
+}
+const known = (pid: number): Struck => ({ pid, ticks: startTicks(pid) ?? null });
+
 /** What the agent uses: descriptors, and resident memory in MB. */
 function footprint({ agent }: Bystander): { readonly fds: number; readonly rssMb: number } {
   const { pid } = agent.service;
@@ -150,32 +158,6 @@ function countedIn(events: readonly ApiEvent[]): Readonly<Record<'process' | 'co
   const counted = events.filter(({ kind, data }) => kind === 'restart.scheduled' && data['countsAsFailure'] === true);
   const at = (level: string): number => counted.filter(({ data }) => data['level'] === level).length;
   return { process: at('process'), container: at('container'), host: at('host') };
-}
-
-class Head {
-  #server: Server | undefined;
-  #port = 0;
-
-  get address(): string {
-    return `127.0.0.1:${this.#port}`;
-  }
-
-  async open(port = 0): Promise<void> {
-    const server = createServer((socket) => socket.destroy());
-    this.#server = server;
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-    this.#port = (server.address() as AddressInfo).port;
-  }
-
-  reopen(): Promise<void> {
-    return this.open(this.#port);
-  }
-
-  async close(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
-  }
 }
 
 /** The engine says so of a container that is gone, does not run, or is being removed; an engine that was killed says nothing. */
