@@ -82,7 +82,7 @@ interface Outcome {
 
 function call(program: keyof typeof programs, line: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   const args = line === '' ? [] : line.split(' ');
-  const options = { cwd: directory, env: { PATH: process.env['PATH'], HOME: directory, ...env }, timeout: 20_000 };
+  const options = { cwd: directory, env: { PATH: process.env['PATH'], HOME: directory, ...env }, timeout: 60_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [programs[program], ...args], options, (error, stdout, stderr) => {
       resolve({
