@@ -10,7 +10,7 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
 import { FollowedFile } from './followed-file.ts';
 import { FollowingShipper, type FollowingShipperOptions } from './following-shipper.ts';
-import { punchHole } from './hole-puncher.ts';
+import { HolesUnsupportedError, punchHole } from './hole-puncher.ts';
 
 const mebibyte = 1024 ** 2;
 const run: SegmentKey = { workload: 'worker', generation: 1, source: 'process', run: '1' };
@@ -823,7 +823,7 @@ describe('space', () => {
   });
 
   test('a file system that cannot do it is mentioned once, and everything goes on', async () => {
-    const world = new World({ punchHole: () => Promise.reject(new Error('Operation not supported')) });
+    const world = new World({ punchHole: () => Promise.reject(new HolesUnsupportedError('Operation not supported')) });
     fs.writeFileSync(path('run'), '');
     world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
     world.connect();
@@ -836,8 +836,68 @@ describe('space', () => {
     expect(world.said).toHaveLength(1);
   });
 
+  test('a file that cannot hold holes is told from a failure that may pass', async () => {
+    const descriptor = fs.openSync('/proc/self/comm', 'r+');
+    await expect(punchHole(descriptor, 0, 4_096)).rejects.toBeInstanceOf(HolesUnsupportedError);
+    fs.closeSync(descriptor);
+    fs.writeFileSync(path('read-only'), filler);
+    const readOnly = fs.openSync(path('read-only'), 'r');
+    const failure: unknown = await punchHole(readOnly, 0, -4_096).catch((error: unknown) => error);
+    fs.closeSync(readOnly);
+    expect(failure).toBeInstanceOf(Error);
+    expect(failure).not.toBeInstanceOf(HolesUnsupportedError);
+  });
+
+  test('a failure to free is tried again, later and later; meanwhile files count with what they have on the disk', async () => {
+    let fails = false;
+    let tries = 0;
+    let punched: Promise<void> = Promise.resolve();
+    const world = new World({
+      bytesMax: 16 * mebibyte,
+      punchHole: (...range) => {
+        tries += 1;
+        punched = fails ? Promise.reject(new Error('fallocate ended with SIGKILL')) : punchHole(...range);
+        return punched;
+      },
+    });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    const round = async (): Promise<void> => {
+      fs.appendFileSync(path('run'), filler);
+      world.drain();
+      await punched.catch(() => undefined);
+    };
+    for (let index = 0; index < 30; index += 1) await round();
+    const freed = tries;
+    expect(freed).toBeGreaterThan(3);
+    expect(world.said).toEqual([]);
+    fails = true;
+    // 3 s each: tries about 10, 20 and 40 s apart.
+    for (let index = 0; index < 26; index += 1) {
+      world.clock.advance(3_000);
+      await punched.catch(() => undefined);
+      if (index < 6) await round();
+    }
+    expect(tries - freed).toBeGreaterThanOrEqual(3);
+    expect(tries - freed).toBeLessThanOrEqual(5);
+    expect(world.said).toHaveLength(2);
+    expect(world.said[0]).toContain('it is tried again');
+    // Of 36 MiB nearly all is freed already: none of them is emptied for a budget of 16.
+    expect(fs.statSync(path('run')).size).toBe(36 * mebibyte);
+    fails = false;
+    for (let index = 0; index < 30; index += 1) {
+      world.clock.advance(3_000);
+      await punched.catch(() => undefined);
+    }
+    for (let index = 0; index < 6; index += 1) await round();
+    expect(blocks('run')).toBeLessThan(9 * mebibyte);
+    expect(world.collector.texts(run)).toHaveLength(42 * 8_192);
+    expect(world.collector.gaps).toEqual([]);
+  }, 60_000);
+
   describe('where nothing can be freed', () => {
-    const cannot = (): Promise<void> => Promise.reject(new Error('Operation not supported'));
+    const cannot = (): Promise<void> => Promise.reject(new HolesUnsupportedError('Operation not supported'));
     const line = (index: number): string => `line ${index} `.padEnd(127, '.');
     /** Numbered lines of 128 bytes, a MiB at once. */
     class Writer {

@@ -315,7 +315,10 @@ export class FollowingShipper implements LogShipper, LogLane {
       return followed !== undefined && mayGrow(followed);
     });
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
-    void this.#space.keep([...this.#followed.values()].map(({ tail }) => tail));
+    void this.#space.keep(
+      [...this.#followed.values()].map(({ tail }) => tail),
+      this.#options.clock.monotonic(),
+    );
     try {
       this.#retention.sweep(this.#options.clock.monotonic());
     } catch (error) {

@@ -10,7 +10,7 @@
 import { errorMessage } from '@relight/shared/errors';
 import { formatBytes } from '@relight/shared/units';
 import type { Logger } from 'pino';
-import type { PunchHole } from './hole-puncher.ts';
+import { HolesUnsupportedError, type PunchHole } from './hole-puncher.ts';
 import type { SegmentTail } from './segment-tail.ts';
 
 const stepBytes = 4 * 1024 ** 2;
@@ -19,6 +19,11 @@ const blockBytes = 4_096;
 const sentShare = 0.5;
 /** Stays readable at the end of a file, for error messages and for a person on the host. */
 const keptTailBytes = 64 * 1024;
+/** After a failure that may pass; twice as long after each further one. */
+const retryMs = 10_000;
+const retryMsMax = 5 * 60_000;
+/** So many in a row, and files are treated as where nothing can be given back, until it works again. */
+const failuresMax = 3;
 
 export interface SpaceOptions {
   /** Of unsent bytes; where nothing can be freed, of all bytes. `held` are those that are on the disk now. */
@@ -36,17 +41,24 @@ export interface SpaceOptions {
 export class Space {
   readonly #options: SpaceOptions;
   #punching: Promise<void> | null = null;
-  #canPunch = true;
+  #supported = true;
+  /** Failures in a row. */
+  #failures = 0;
+  /** Monotonic. */
+  #notBefore = -Infinity;
   #over = false;
 
   constructor(options: SpaceOptions) {
     this.#options = options;
   }
 
-  /** Gives up what exceeds the budget and frees what is not needed. Frees one range at a time; the returned promise is for tests. */
-  keep(tails: readonly SegmentTail[]): Promise<void> {
+  /**
+   * Gives up what exceeds the budget and frees what is not needed. Frees one range at a time; the returned promise is for tests.
+   * `monotonic`: now, in milliseconds.
+   */
+  keep(tails: readonly SegmentTail[], monotonic: number): Promise<void> {
     const own = tails.filter(isOwn);
-    const held = own.reduce((sum, { file }) => sum + file.end - file.begin, 0);
+    const held = own.reduce((sum, tail) => sum + onDisk(tail), 0);
     const bytesMax = this.#options.bytesMax(held);
     this.#giveUp(tails, bytesMax);
     try {
@@ -54,8 +66,12 @@ export class Space {
     } catch (error) {
       this.#options.logger.warn({ error: errorMessage(error) }, 'log files could not be emptied');
     }
-    this.#punching ??= this.#punchNext(tails).finally(() => (this.#punching = null));
+    this.#punching ??= this.#punchNext(tails, monotonic).finally(() => (this.#punching = null));
     return this.#punching;
+  }
+
+  get #canPunch(): boolean {
+    return this.#supported && this.#failures < failuresMax;
   }
 
   #backlog(tail: SegmentTail): number {
@@ -70,16 +86,15 @@ export class Space {
   /** Where nothing can be freed in part. */
   #empty(own: readonly SegmentTail[], bytesMax: number): void {
     const { delivering, kept, logger, save } = this.#options;
-    const size = ({ file }: SegmentTail): number => file.end - file.begin;
-    let held = own.reduce((sum, tail) => sum + size(tail), kept.bytes);
+    let held = own.reduce((sum, tail) => sum + onDisk(tail), kept.bytes);
     if (held <= bytesMax * sentShare) return;
     held -= kept.bytes;
     kept.removeAll();
     const chosen: SegmentTail[] = [];
     const choose = (tails: readonly SegmentTail[], limit: number): void => {
-      for (const tail of tails.toSorted((a, b) => size(b) - size(a))) {
-        if (held <= limit || size(tail) === 0) return;
-        held -= size(tail);
+      for (const tail of tails.toSorted((a, b) => onDisk(b) - onDisk(a))) {
+        if (held <= limit || onDisk(tail) === 0) return;
+        held -= onDisk(tail);
         chosen.push(tail);
       }
     };
@@ -131,35 +146,56 @@ export class Space {
     return Math.max(0, to - from);
   }
 
-  async #punchNext(tails: readonly SegmentTail[]): Promise<void> {
+  async #punchNext(tails: readonly SegmentTail[], monotonic: number): Promise<void> {
+    if (monotonic < this.#notBefore) return;
     for (const tail of tails) {
       // Where the file was emptied once, it begins further behind in its segment.
       const { begin, descriptor, end } = tail.file;
-      if (descriptor === null || !this.#canPunch) continue;
+      if (descriptor === null || !this.#supported) continue;
       const from = Math.max(tail.freed, begin);
       const committed = this.#options.delivering ? Math.min(tail.committed, end - keptTailBytes) : 0;
       const to = begin + Math.floor((Math.max(tail.givenUp, committed) - begin) / blockBytes) * blockBytes;
       if (to - from < stepBytes && (to <= from || tail.givenUp < to)) continue;
-      await this.#punch(tail, descriptor, from, to);
+      await this.#punch(tail, descriptor, { from, to, monotonic });
     }
   }
 
-  async #punch(tail: SegmentTail, descriptor: number, from: number, to: number): Promise<void> {
+  async #punch(
+    tail: SegmentTail,
+    descriptor: number,
+    { from, to, monotonic }: { readonly from: number; readonly to: number; readonly monotonic: number },
+  ): Promise<void> {
     try {
       await this.#options.punchHole(descriptor, from - tail.file.begin, to - from);
       tail.freed = to;
+      this.#failures = 0;
     } catch (error) {
-      this.#canPunch = false;
-      this.#options.logger.warn(
-        { path: tail.source.path, error: errorMessage(error) },
-        'space of sent logs cannot be freed before a run ends, or before all of them exceed the budget',
-      );
+      this.#failed(tail, error, monotonic);
+    }
+  }
+
+  /** Each story is told once: what can never be, what went wrong, and that it goes on doing so. */
+  #failed(tail: SegmentTail, error: unknown, monotonic: number): void {
+    const about = { path: tail.source.path, error: errorMessage(error) };
+    const untilThen = 'space of sent logs cannot be freed before a run ends, or before all of them exceed the budget';
+    this.#failures += 1;
+    this.#notBefore = monotonic + Math.min(retryMsMax, retryMs * 2 ** (this.#failures - 1));
+    if (error instanceof HolesUnsupportedError) {
+      this.#supported = false;
+      this.#options.logger.warn(about, untilThen);
+    } else if (this.#failures === 1) {
+      this.#options.logger.warn(about, 'space of sent logs could not be freed; it is tried again');
+    } else if (this.#failures === failuresMax) {
+      this.#options.logger.warn(about, `${untilThen}; it is tried again`);
     }
   }
 }
 
 /** Made by us for a run, which appends to it. */
 const isOwn = ({ file, source }: SegmentTail): boolean => !file.rotates && source.foreign === undefined && source.format === 'raw';
+
+/** Bytes of it that take space: what was freed before freeing began to fail does not. */
+const onDisk = ({ file }: SegmentTail): number => Math.min(file.end - file.begin, file.allocatedBytes);
 
 /** Rotated files that exist only because we hold them open: letting go of them frees their space. */
 function giveUpHeld(tail: SegmentTail, bytes: number): number {
