@@ -135,6 +135,32 @@ describe('a run', () => {
     ]);
   });
 
+  test('what a collector has lost comes with approximate times, since they were forgotten when it had it', () => {
+    const world = new World();
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    for (const line of ['one', 'two']) {
+      fs.appendFileSync(path('run'), `${line}\n`);
+      world.drain();
+    }
+    const told = world.clock.now();
+    world.clock.advance(60_000);
+    fs.appendFileSync(path('run'), 'three\n');
+    world.tick();
+    world.collector.committed.delete(segmentId(run));
+    world.collector.lines.delete(segmentId(run));
+    world.connect();
+    world.send();
+    const lines = world.collector.lines.get(segmentId(run)) ?? [];
+    expect(lines.map(({ line, atApprox }) => [line, atApprox === true])).toEqual([
+      ['one', true],
+      ['two', true],
+      ['three', false],
+    ]);
+    expect(lines[1]?.at).toBeLessThanOrEqual(told);
+  });
+
   test('a look that comes late dates what it finds by the file, not before the look that did not find it', () => {
     const world = new World();
     fs.writeFileSync(path('run'), '');

@@ -17,6 +17,8 @@ const exactMs = 1_000;
 
 export class TimeMarks {
   #marks: Mark[] = [];
+  /** The last one that was forgotten. */
+  #forgotten: Mark | null = null;
 
   get size(): number {
     return this.#marks.length;
@@ -28,8 +30,9 @@ export class TimeMarks {
     if (this.#marks.length > marksMax) this.#marks = halve(this.#marks);
   }
 
-  /** The time of what ends at `offset`, and how far it holds. */
+  /** The time of what ends at `offset`, and how far it holds. Of what was forgotten it is only known that it is older than this. */
   of(offset: number, now: number): Mark {
+    if (this.#forgotten !== null && offset <= this.#forgotten.upTo) return { ...this.#forgotten, approx: true };
     let [low, high] = [0, this.#marks.length];
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -39,10 +42,13 @@ export class TimeMarks {
     return this.#marks[low] ?? { upTo: Infinity, at: now, approx: false };
   }
 
-  /** What lies before `offset` will not be asked for again. */
+  /** What lies before `offset` will not be asked for again, unless the collector loses it. */
   forget(offset: number): void {
-    const first = this.#marks.findIndex((mark) => mark.upTo > offset);
-    if (first !== 0) this.#marks = first < 0 ? [] : this.#marks.slice(first);
+    const found = this.#marks.findIndex((mark) => mark.upTo > offset);
+    const first = found < 0 ? this.#marks.length : found;
+    if (first === 0) return;
+    this.#forgotten = this.#marks[first - 1] ?? null;
+    this.#marks = this.#marks.slice(first);
   }
 }
 
