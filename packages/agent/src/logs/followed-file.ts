@@ -4,8 +4,8 @@
  * opened when it was new, wherever it has been renamed to. Between two pieces there may be a hole: bytes nobody can read.
  */
 import * as fs from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { constants as zlib, crc32, gunzipSync } from 'node:zlib';
+import { compressedFiles, compressedFrom, Unpacking } from './compressed-logs.ts';
+import { head, headBytesMax, headCrc, inodeOf, openPiece, pieceOf, rotated, type Piece } from './file-piece.ts';
 import type { SegmentFile } from './log-shipper.ts';
 
 /** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
@@ -16,18 +16,11 @@ export interface SavedPiece {
   readonly headCrc: number;
 }
 
-interface Piece {
-  readonly fd: number;
-  readonly inode: number;
+interface Awaited {
+  readonly older: Unpacking;
+  /** Where the first of the older ones begins. */
   readonly base: number;
-  size: number;
-  /** Bytes on the disk: fewer than `size` where some were freed. */
-  allocated: number;
-  mtimeMs: number;
-  /** Nothing is written to it any more. */
-  final: boolean;
-  unlinked: boolean;
-  head: { bytes: number; crc: number };
+  readonly newer: readonly Piece[];
 }
 
 export interface Hole {
@@ -35,11 +28,6 @@ export interface Hole {
   /** False: how much was lost cannot be known. */
   readonly measured: boolean;
 }
-
-const headBytesMax = 256;
-/** Enough for the header of the engine's gzip files and the first bytes behind it. */
-const compressedHeadBytes = 4_096;
-const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
 
 export class FollowedFile {
   readonly #path: string;
@@ -54,17 +42,32 @@ export class FollowedFile {
   #emptying = false;
   /** It was let go of, and ended here. */
   #gone: number | null = null;
+  readonly #unpackInto: string | null;
+  /** While older files are unpacked. */
+  #awaited: Awaited | null = null;
+  /** They could not be. */
+  #unpackable = true;
 
-  /** One that `rotates` may be renamed to `<path>.1` and so on, and made anew. */
-  constructor({ path, format, foreign, rotates = format === 'json-file' }: Omit<SegmentFile, 'key'>, saved: readonly SavedPiece[]) {
+  /** One that `rotates` may be renamed to `<path>.1` and so on, and made anew. `unpackInto`: a directory; null: what is compressed is a hole. */
+  constructor(
+    { path, format, foreign, rotates = format === 'json-file' }: Omit<SegmentFile, 'key'>,
+    saved: readonly SavedPiece[],
+    unpackInto: string | null = null,
+  ) {
     this.#path = path;
     this.#foreign = foreign;
     this.rotates = rotates;
     this.#saved = saved;
+    this.#unpackInto = unpackInto;
   }
 
   get opened(): boolean {
     return this.#pieces.length > 0;
+  }
+
+  /** What is there cannot be told yet: older files are being unpacked. */
+  get pending(): boolean {
+    return this.#awaited !== null;
   }
 
   /** Another number: files have come or gone, or can be told apart better. */
@@ -230,24 +233,71 @@ export class FollowedFile {
   }
 
   close(): void {
-    for (const piece of this.#pieces.splice(0)) fs.closeSync(piece.fd);
+    for (const piece of [...this.#pieces.splice(0), ...(this.#awaited?.newer ?? [])]) fs.closeSync(piece.fd);
+    this.#awaited?.older.stop();
+    this.#awaited = null;
   }
 
   #discover(committed: number): void {
+    if (this.#awaited !== null) {
+      if (!this.#awaited.older.running) this.#unpacked(this.#awaited);
+      return;
+    }
     const found = this.rotates ? rotated(this.#path).flatMap((path) => openPiece(path) ?? []) : [this.#openOne() ?? []].flat();
+    try {
+      this.#awaited = this.#unpackOlder(found, committed);
+    } catch (error) {
+      for (const { fd } of found) fs.closeSync(fd);
+      throw error;
+    }
+    if (this.#awaited === null) this.#beginWith(found, committed);
+  }
+
+  /** Of what was not delivered, something may have been compressed since it was seen last. Null: nothing was. */
+  #unpackOlder(newer: readonly Piece[], committed: number): Awaited | null {
+    if (!this.rotates || this.#unpackInto === null || !this.#unpackable) return null;
+    const wanted = this.#saved.filter((_, index) => (this.#saved[index + 1]?.base ?? Infinity) > committed);
+    if (wanted.length === 0) return null;
+    // What is compressed in this very moment is among the newer ones.
+    const compressed = compressedFiles(this.#path).filter((path) => !newer.some((piece) => compressedFrom(path, piece.head)));
+    for (const [index, path] of compressed.entries()) {
+      const same = wanted.find(({ headBytes, headCrc: crc }) => compressedFrom(path, { bytes: headBytes, crc }));
+      if (same !== undefined) return { older: new Unpacking(compressed.slice(index), this.#unpackInto), base: same.base, newer };
+    }
+    return null;
+  }
+
+  /** Throws why they could not be; from then on it goes on without them. */
+  #unpacked({ older, base, newer }: Awaited): void {
+    this.#awaited = null;
+    try {
+      const pieces = older.take().map((fd) => pieceOf(fd, this.#path));
+      this.#begin([...pieces, ...newer], base);
+    } catch (error) {
+      this.#unpackable = false;
+      for (const { fd } of newer) fs.closeSync(fd);
+      throw new Error(`${this.#path}: what was rotated and compressed cannot be read`, { cause: error });
+    }
+  }
+
+  #begin(pieces: readonly Piece[], first: number): void {
+    let base = first;
+    for (const [index, piece] of pieces.entries()) {
+      this.#pieces.push({ ...piece, base, final: index < pieces.length - 1 });
+      base += piece.size;
+    }
+    this.#saved = [];
+    this.#incarnations += 1;
+  }
+
+  #beginWith(found: readonly Piece[], committed: number): void {
     this.#certain = this.#saved.length > 0 || found.length <= 1;
     const match = found.findIndex((piece) => this.#known(piece, committed) !== null);
     const useful = match < 0 ? this.#withoutMemory(found, committed) : found.slice(match);
     for (const piece of found) if (!useful.includes(piece)) fs.closeSync(piece.fd);
     const [first] = useful;
     if (first === undefined) return;
-    let base = match < 0 ? this.#firstBase(found, useful, committed) : (this.#known(first, committed) as number);
-    for (const [index, piece] of useful.entries()) {
-      this.#pieces.push({ ...piece, base, final: index < useful.length - 1 });
-      base += piece.size;
-    }
-    this.#saved = [];
-    this.#incarnations += 1;
+    this.#begin(useful, match < 0 ? this.#firstBase(found, useful, committed) : (this.#known(first, committed) as number));
   }
 
   #openOne(): Piece | null {
@@ -323,7 +373,7 @@ export class FollowedFile {
     this.#measure(current);
     this.#incarnations += 1;
     let base = this.end;
-    if (position < 0 && !isCompressed(`${this.#path}.1.gz`, current.head)) {
+    if (position < 0 && !compressedFrom(`${this.#path}.1.gz`, current.head)) {
       // Our file is gone altogether: files may have come and gone in between, unless this is the very next one.
       base += 1;
       this.#unmeasured.add(base);
@@ -336,81 +386,3 @@ export class FollowedFile {
     for (const piece of this.#pieces) piece.unlinked = fs.fstatSync(piece.fd).nlink === 0;
   }
 }
-
-/** All files of a rotating log, oldest first: `x.log.2`, `x.log.1`, `x.log`. */
-function rotated(path: string): string[] {
-  const name = basename(path);
-  const numbers = readDirectory(dirname(path)).flatMap((entry) => {
-    const number = entry.startsWith(`${name}.`) ? entry.slice(name.length + 1) : '';
-    return /^\d{1,4}$/.test(number) ? [Number(number)] : [];
-  });
-  return [...numbers.toSorted((a, b) => b - a).map((number) => join(dirname(path), `${name}.${number}`)), path];
-}
-
-function readDirectory(path: string): string[] {
-  try {
-    return fs.readdirSync(path);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw error;
-  }
-}
-
-function openPiece(path: string): Piece | null {
-  const fd = openFile(path);
-  return fd === null ? null : pieceOf(fd, path);
-}
-
-function openFile(path: string): number | null {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-  try {
-    // The descriptor of a live process is a link by nature, and leads only to what that process has open already.
-    return fs.openSync(path, O_RDONLY | O_NONBLOCK | (liveDescriptor.test(path) ? 0 : O_NOFOLLOW));
-  } catch (error) {
-    if (isAbsent(error)) return null;
-    throw error;
-  }
-}
-
-function pieceOf(fd: number, path: string): Piece {
-  const stats = fs.fstatSync(fd);
-  if (!stats.isFile()) {
-    fs.closeSync(fd);
-    throw new Error(`${path} is not a regular file`);
-  }
-  const { blocks, ino, size, mtimeMs, nlink } = stats;
-  return { fd, inode: ino, base: 0, size, allocated: blocks * 512, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
-}
-
-function inodeOf(path: string): number | null {
-  return fs.lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
-}
-
-/** Rotated just now and compressed since, as the engine does with `compress`: it was the very next one, and was read to its end. */
-function isCompressed(path: string, head: { readonly bytes: number; readonly crc: number }): boolean {
-  try {
-    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
-    try {
-      const buffer = Buffer.alloc(compressedHeadBytes);
-      const start = buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0));
-      const text = gunzipSync(start, { finishFlush: zlib.Z_SYNC_FLUSH });
-      return head.bytes > 0 && text.length >= head.bytes && crc32(text.subarray(0, head.bytes)) === head.crc;
-    } finally {
-      fs.closeSync(fd);
-    }
-  } catch {
-    return false; // not there, or nothing that says what it was
-  }
-}
-
-function head(fd: number, size: number): { bytes: number; crc: number } {
-  const bytes = Math.min(headBytesMax, size);
-  return { bytes, crc: headCrc(fd, bytes) };
-}
-
-function headCrc(fd: number, bytes: number): number {
-  const buffer = Buffer.alloc(bytes);
-  return crc32(buffer.subarray(0, fs.readSync(fd, buffer, 0, bytes, 0)));
-}
-
-const isAbsent = (error: unknown): boolean => ['ENOENT', 'ENOTDIR', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -3,11 +3,13 @@ import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { blockFrameBytesMax, encodeBlock, lineBytesMax } from '@relight/shared/log-block';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { eventually } from '../../../../test/support/wait.ts';
 import { FollowedFile } from './followed-file.ts';
 import { FollowingShipper, type FollowingShipperOptions } from './following-shipper.ts';
 import { HolesUnsupportedError, punchHole } from './hole-puncher.ts';
@@ -585,6 +587,104 @@ describe('the container log of the engine', () => {
     world.drain();
     expect(world.collector.texts(container)).toEqual(['1', '2', '3']);
     expect(world.collector.gaps).toEqual([]);
+  });
+
+  describe('files that were rotated and compressed while the agent was down', () => {
+    const compress = (): void => {
+      for (let number = 4; number >= 1; number -= 1) {
+        if (fs.existsSync(path(`c.log.${number}.gz`))) fs.renameSync(path(`c.log.${number}.gz`), path(`c.log.${number + 1}.gz`));
+      }
+      fs.writeFileSync(path('c.log.1.gz'), gzipSync(fs.readFileSync(path('c.log'))));
+      fs.rmSync(path('c.log'));
+      fs.writeFileSync(path('c.log'), '');
+    };
+    const long = 'x'.repeat(200);
+    const expected: string[] = [];
+    const write = (name: string, lines: number): void => {
+      const texts = Array.from({ length: lines }, (_, index) => `${name} ${index} ${long}`);
+      expected.push(...texts);
+      fs.appendFileSync(path('c.log'), texts.map((text) => entry(`${text}\n`)).join(''));
+    };
+    const begun = (collector?: ModelCollector): World => {
+      const world = new World({}, collector);
+      world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+      world.connect();
+      return world;
+    };
+    const leave = (): ModelCollector => {
+      expected.length = 0;
+      fs.writeFileSync(path('c.log'), '');
+      const world = begun();
+      write('seen', 10);
+      world.drain();
+      world.tick();
+      world.shipper.close();
+      write('end of the seen', 5_000);
+      compress();
+      write('never seen', 3_000);
+      compress();
+      write('newest', 10);
+      return world.collector;
+    };
+    const sends = (world: World, lines: number): Promise<void> =>
+      eventually(
+        () => {
+          world.drain();
+          expect(world.collector.texts(container)).toHaveLength(lines);
+        },
+        { what: `${lines} lines` },
+      );
+
+    test.each(['runs', 'is over'])('are read to their end (the container %s)', async (how) => {
+      const world = begun(leave());
+      if (how === 'is over') world.shipper.finish(container);
+      await sends(world, expected.length);
+      if (how === 'runs') {
+        write('after', 10);
+        compress();
+        write('after the rotation', 10);
+        await sends(world, expected.length);
+      }
+      expect(world.shipper.segments()).toHaveLength(how === 'runs' ? 1 : 0);
+      expect(world.collector.texts(container)).toEqual(expected);
+      expect(world.collector.gaps).toEqual([]);
+      expect(world.said).toEqual([]);
+      world.shipper.close();
+      expect(fs.readdirSync(path('index'))).toEqual(['segments.json']);
+    });
+
+    test('also when it goes on while they are unpacked, and when the agent ends in the middle of them', async () => {
+      const world = begun(leave());
+      write('meanwhile', 10);
+      compress();
+      write('behind it', 10);
+      for (let frame = world.shipper.nextFrame(); ; frame = world.shipper.nextFrame()) {
+        if (frame?.kind === 'block') {
+          world.collector.takeBlock(frame.block);
+          break;
+        }
+        await new Promise(setImmediate);
+        world.tick();
+      }
+      expect(world.collector.texts(container).length).toBeLessThan(expected.length);
+      world.shipper.close();
+      const next = begun(world.collector);
+      await sends(next, expected.length);
+      expect(next.collector.texts(container)).toEqual(expected);
+      expect([...next.collector.gaps, ...next.said]).toEqual([]);
+      next.shipper.close();
+    });
+
+    test('one that is damaged is a gap, said once, and what is behind it is read', async () => {
+      const collector = leave();
+      fs.truncateSync(path('c.log.2.gz'), fs.statSync(path('c.log.2.gz')).size - 100);
+      const world = begun(collector);
+      await sends(world, 20);
+      expect(world.collector.texts(container)).toEqual([...expected.slice(0, 10), ...expected.slice(-10)]);
+      expect(world.collector.gaps.map(({ reason, bytes }) => [reason, bytes])).toEqual([['rotated', undefined]]);
+      expect(world.said).toHaveLength(1);
+      world.shipper.close();
+    });
   });
 
   test('files that were rotated away while the agent was down are a counted gap', () => {

@@ -114,6 +114,7 @@ export class FollowingShipper implements LogShipper, LogLane {
       this.#positions[id],
       this.#options.rateLimit(file.key),
       this.#options.redact?.(file.key) ?? ((bytes) => bytes),
+      this.#options.delivering ? this.#options.directory : null,
     );
     const followed: Followed = { tail, order: ++this.#order, trouble: null };
     this.#followed.set(id, followed);
@@ -373,9 +374,9 @@ export class FollowingShipper implements LogShipper, LogLane {
 
 /**
  * While the collector is away for days, the finished runs of a process that crashes again and again wait by the thousand:
- * they are neither watched nor looked at. One that could not be read is looked at until it can.
+ * they are neither watched nor looked at. One that could not be read, or not yet, is looked at until it can.
  */
-const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null;
+const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null || tail.file.pending;
 
 /** Null: the directory is gone, which others notice. */
 function budgetOf(directory: string, held: number): number | null {

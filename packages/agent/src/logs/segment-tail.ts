@@ -73,11 +73,18 @@ export class SegmentTail {
   #savedIncarnations = 0;
   #savedGivenUp = 0;
 
-  constructor(source: SegmentFile, position: Position | undefined, rateLimit: RateLimit | null, redact: Redact) {
+  /** `unpackInto`: see FollowedFile. */
+  constructor(
+    source: SegmentFile,
+    position: Position | undefined,
+    rateLimit: RateLimit | null,
+    redact: Redact,
+    unpackInto: string | null = null,
+  ) {
     this.source = source;
     this.key = source.key;
     this.id = segmentId(source.key);
-    this.file = new FollowedFile(source, position?.pieces ?? []);
+    this.file = new FollowedFile(source, position?.pieces ?? [], unpackInto);
     this.committed = position?.committed ?? 0;
     this.givenUp = position?.givenUp ?? 0;
     this.freed = position?.freed ?? 0;
@@ -126,7 +133,7 @@ export class SegmentTail {
 
   /** Everything has arrived, and nothing will follow. */
   get done(): boolean {
-    return this.finished && this.committed >= this.file.end;
+    return this.finished && !this.file.pending && this.committed >= this.file.end;
   }
 
   /** Everything from `offset` on is cut anew, and due at once. */

@@ -1,0 +1,88 @@
+/** One file behind a segment: opened, and known again by its inode and its first bytes. */
+import * as fs from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+
+export interface Piece {
+  readonly fd: number;
+  readonly inode: number;
+  readonly base: number;
+  size: number;
+  /** Bytes on the disk: fewer than `size` where some were freed. */
+  allocated: number;
+  mtimeMs: number;
+  /** Nothing is written to it any more. */
+  final: boolean;
+  unlinked: boolean;
+  head: { bytes: number; crc: number };
+}
+
+export const headBytesMax = 256;
+const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
+
+/** All files of a rotating log, oldest first: `x.log.2`, `x.log.1`, `x.log`. */
+export function rotated(path: string): string[] {
+  return [...numbersOf(path, '').map((number) => `${path}.${number}`), path];
+}
+
+/** Of the files `<path>.<number><ending>` that are there; the highest, which is the oldest file, first. */
+export function numbersOf(path: string, ending: string): number[] {
+  const name = basename(path);
+  const numbers = readDirectory(dirname(path)).flatMap((entry) => {
+    if (!entry.startsWith(`${name}.`) || !entry.endsWith(ending)) return [];
+    const number = entry.slice(name.length + 1, entry.length - ending.length);
+    return /^\d{1,4}$/.test(number) ? [Number(number)] : [];
+  });
+  return numbers.toSorted((a, b) => b - a);
+}
+
+function readDirectory(path: string): string[] {
+  try {
+    return fs.readdirSync(path);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+export function openPiece(path: string): Piece | null {
+  const fd = openFile(path);
+  return fd === null ? null : pieceOf(fd, path);
+}
+
+function openFile(path: string): number | null {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  try {
+    // The descriptor of a live process is a link by nature, and leads only to what that process has open already.
+    return fs.openSync(path, O_RDONLY | O_NONBLOCK | (liveDescriptor.test(path) ? 0 : O_NOFOLLOW));
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+}
+
+export function pieceOf(fd: number, path: string): Piece {
+  const stats = fs.fstatSync(fd);
+  if (!stats.isFile()) {
+    fs.closeSync(fd);
+    throw new Error(`${path} is not a regular file`);
+  }
+  const { blocks, ino, size, mtimeMs, nlink } = stats;
+  return { fd, inode: ino, base: 0, size, allocated: blocks * 512, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
+}
+
+export function inodeOf(path: string): number | null {
+  return fs.lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
+}
+
+export function head(fd: number, size: number): { bytes: number; crc: number } {
+  const bytes = Math.min(headBytesMax, size);
+  return { bytes, crc: headCrc(fd, bytes) };
+}
+
+export function headCrc(fd: number, bytes: number): number {
+  const buffer = Buffer.alloc(bytes);
+  return crc32(buffer.subarray(0, fs.readSync(fd, buffer, 0, bytes, 0)));
+}
+
+const isAbsent = (error: unknown): boolean => ['ENOENT', 'ENOTDIR', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');
