@@ -85,7 +85,10 @@ export class WorkloadWiring {
       logger,
       directory: join(stateDir, 'logs'),
       delivering: spec.collector !== null,
-      redact: (key) => (bytes, truncated) => this.#secretsOf(key.workload).bytes(bytes, truncated),
+      redact:
+        (key) =>
+        (bytes, ...torn) =>
+          this.#secretsOf(key.workload).bytes(bytes, ...torn),
       rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
     });
     this.#apiLogs =

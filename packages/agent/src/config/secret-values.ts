@@ -44,11 +44,15 @@ export class SecretValues {
     return this.#patterns.text(this.#redact(text));
   }
 
-  /** The same bytes, untouched, when they hold no secret. `truncated`: the line goes on, and so may a secret at its end. */
-  bytes(bytes: Uint8Array, truncated = false): Uint8Array {
+  /**
+   * The same bytes, untouched, when they hold no secret. `truncated`: the line goes on, and so may a secret at its end;
+   * `continued`: it has begun before, and so may one at its beginning.
+   */
+  bytes(bytes: Uint8Array, truncated = false, continued = false): Uint8Array {
     if (this.#isEmpty) return bytes;
     const redacted = this.#patterns.bytes(this.#withoutValues(bytes));
-    return truncated ? this.#withoutBeginnings(redacted) : redacted;
+    const begun = continued ? this.#withoutEndings(redacted) : redacted;
+    return truncated ? this.#withoutBeginnings(begun) : begun;
   }
 
   get #isEmpty(): boolean {
@@ -74,6 +78,22 @@ export class SecretValues {
     });
     const from = Math.min(lastWord, ...starts);
     return from === buffer.length ? bytes : Buffer.concat([buffer.subarray(0, from), Buffer.from(replacement)]);
+  }
+
+  /** Without what may be the end of a secret whose beginning was cut off. */
+  #withoutEndings(bytes: Uint8Array): Uint8Array {
+    const buffer = bufferOf(bytes);
+    // Where a pattern would have begun nobody knows: the first word goes.
+    const word = buffer.findIndex((byte) => byte === 32 || byte === 9);
+    const firstWord = this.#patterns.isEmpty ? 0 : word < 0 ? buffer.length : word;
+    const ends = this.#needles.map((needle) => {
+      for (let length = Math.min(needle.length - 1, buffer.length); length > 0; length -= 1) {
+        if (buffer.subarray(0, length).equals(needle.subarray(needle.length - length))) return length;
+      }
+      return 0;
+    });
+    const to = Math.max(firstWord, ...ends);
+    return to === 0 ? bytes : Buffer.concat([Buffer.from(replacement), buffer.subarray(to)]);
   }
 
   /** Strings anywhere inside plain data. */

@@ -4,6 +4,10 @@ import { lineBytesMax, type RawLine, type RawText } from '@relight/shared/log-bl
 export interface CutLine extends RawLine {
   /** Offset behind the line and its newline. Null: lines are interwoven here, and a block must not end behind this one. */
   readonly end: number | null;
+  /** It may go on behind its end, which only redaction has to know: a secret may be cut in two there. */
+  readonly cutOff?: boolean;
+  /** The same before its beginning. */
+  readonly continued?: boolean;
   readonly lines?: never;
 }
 
@@ -21,10 +25,10 @@ export interface Cutter {
   readonly position: number;
   /** The beginning of a line is held back. */
   readonly holding: boolean;
-  /** What is returned may be a view of `chunk`. */
-  push(chunk: Buffer, timeOf: TimeOf): readonly Cut[];
-  /** What is held back, as lines: the writer is gone. */
-  finish(timeOf: TimeOf): readonly Cut[];
+  /** What is returned may be a view of `chunk`. `torn`: it begins in the middle of a line. */
+  push(chunk: Buffer, timeOf: TimeOf, torn?: boolean): readonly Cut[];
+  /** What is held back, as lines: the writer is gone, or, when it is `torn`, what comes behind it. */
+  finish(timeOf: TimeOf, torn?: boolean): readonly Cut[];
   /** What is held back is a progress bar: its last state is worth being told before its end. Absent: never. */
   readonly drawing?: boolean;
 }

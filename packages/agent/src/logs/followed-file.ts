@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { compressedFiles, compressedFrom, Unpacking } from './compressed-logs.ts';
+import { carriageReturn, newline } from './cut-line.ts';
 import { head, headBytesMax, headCrc, inodeOf, openPiece, pieceOf, rotated, type Piece } from './file-piece.ts';
 import type { SegmentFile } from './log-shipper.ts';
 
@@ -190,6 +191,16 @@ export class FollowedFile {
     if (piece === undefined) return Buffer.alloc(0);
     const buffer = Buffer.allocUnsafeSlow(Math.min(max, piece.base + piece.size - offset));
     return buffer.subarray(0, fs.readSync(piece.fd, buffer, 0, buffer.length, offset - piece.base));
+  }
+
+  /** A line begins at `offset`, as far as can be told; false: in the middle of one, or what comes before it is gone. */
+  beginsLine(offset: number): boolean {
+    const piece = this.#pieces.find(({ base, size }) => offset >= base && offset < base + size);
+    if (piece === undefined || offset === 0) return true;
+    // One that was emptied had a writer, who may have been in the middle of a line.
+    if (offset === piece.base) return !this.#mayBeFreed;
+    const before = Buffer.alloc(1);
+    return fs.readSync(piece.fd, before, 0, 1, offset - piece.base - 1) === 1 && (before[0] === newline || before[0] === carriageReturn);
   }
 
   /** The hole that begins at `offset`, or null. */

@@ -10,9 +10,11 @@ import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
 import { eventually } from '../../../../test/support/wait.ts';
+import { SecretValues } from '../config/secret-values.ts';
 import { FollowedFile } from './followed-file.ts';
 import { FollowingShipper, type FollowingShipperOptions } from './following-shipper.ts';
 import { HolesUnsupportedError, punchHole } from './hole-puncher.ts';
+import { lineScanBytesMax } from './raw-cutter.ts';
 
 const mebibyte = 1024 ** 2;
 const run: SegmentKey = { workload: 'worker', generation: 1, source: 'process', run: '1' };
@@ -768,6 +770,77 @@ describe('what goes on after its end', () => {
       expect(world.collector.gaps).toEqual([]);
     },
   );
+});
+
+describe('a secret that is cut in two leaves the host in no part', () => {
+  const secret = 'hunter2-and-the-rest';
+  const [half, rest] = [secret.slice(0, 8), secret.slice(8)];
+  const secrets = new SecretValues([]);
+  secrets.learn([secret]);
+  const patterns = new SecretValues([], null, ['hunter2-[a-z-]+']);
+  const redact = (by: SecretValues): Partial<FollowingShipperOptions> => ({
+    redact:
+      () =>
+      (bytes, ...torn) =>
+        by.bytes(bytes, ...torn),
+  });
+  const sent = (content: string | Buffer, by: SecretValues, { format = 'raw', committed = 0 } = {}): string[] => {
+    const key = format === 'raw' ? run : container;
+    fs.rmSync(path('index'), { recursive: true, force: true });
+    fs.writeFileSync(path('cut'), content);
+    const world = new World(redact(by));
+    if (committed > 0) world.collector.committed.set(segmentId(key), committed);
+    world.shipper.follow({ key, path: path('cut'), format: format as 'raw' | 'json-file' });
+    world.connect();
+    for (let pass = 0; pass < 12; pass += 1) world.drain();
+    expect(world.shipper.lagBytes()).toBe(0);
+    world.shipper.close();
+    return world.collector.texts(key);
+  };
+
+  test.each([
+    ['a value', secrets],
+    ['a pattern', patterns],
+  ])('where a line without an end is closed (%s)', (_, by) => {
+    const filling = 'x'.repeat(lineScanBytesMax - half.length - 1);
+    expect(sent(`${filling} ${secret} tail\nnext line\n`, by).slice(1)).toEqual(['[redacted] tail', 'next line']);
+  });
+
+  test.each([
+    ['a value', secrets],
+    ['a pattern', patterns],
+  ])('behind what was freed, and for the agent that begins there (%s)', (_, by) => {
+    const content = Buffer.concat([Buffer.alloc(8_192), Buffer.from(`${rest} tail\nnext line\n`)]);
+    expect(sent(content, by)).toEqual(['[redacted] tail', 'next line']);
+    expect(sent(content, by, { committed: 8_192 })).toEqual(['[redacted] tail', 'next line']);
+    const inLine = Buffer.from(`before ${secret} tail\nnext line\n`);
+    expect(sent(inLine, by, { committed: 7 + half.length })).toEqual(['[redacted] tail', 'next line']);
+  });
+
+  test('a line that begins where reading begins keeps its first word, also one that is drawn over another', () => {
+    const content = `first line\n${rest} is a word here\n50%\r60%\n`;
+    expect(sent(content, patterns, { committed: 11 })).toEqual([`${rest} is a word here`, '60%']);
+    expect(sent(content, patterns, { committed: content.length - 4 })).toEqual(['60%']);
+    expect(sent(content, patterns, { committed: content.length - 5 })).toEqual(['60%']);
+  });
+
+  test('in the engine log: interwoven with too much of the other stream, and an entry that is torn', () => {
+    const filling = 'x'.repeat(16_384 - half.length);
+    const errors = Array.from({ length: 20 }, (_, index) => entry(`${index} ${'e'.repeat(10_000)}\n`, 'stderr'));
+    const woven = [entry(filling + half), ...errors, entry(`${rest} tail\n`), entry('next line\n')].join('');
+    const texts = sent(woven, secrets, { format: 'json-file' });
+    expect(texts).toHaveLength(23);
+    expect([texts[0], ...texts.slice(-2)]).toEqual([`${filling}[redacted]`, '[redacted] tail', 'next line']);
+
+    const torn = entry(`before ${secret} tail\n`);
+    const [first = '', ...others] = sent(torn + entry('next line\n'), secrets, { format: 'json-file', committed: torn.indexOf(rest) });
+    expect(first).toMatch(/^\[redacted\] tail/);
+    expect(others).toEqual(['next line']);
+    expect(sent(`${torn.slice(0, torn.indexOf(rest))}\n${entry('next line\n')}`, secrets, { format: 'json-file' })).toEqual([
+      '{"log":"before [redacted]',
+      'next line',
+    ]);
+  });
 });
 
 describe('space', () => {

@@ -20,8 +20,9 @@ export interface Missing {
 /**
  * Takes out what must not leave the host; returns the same bytes when there is nothing. Is asked about many lines at once,
  * with their newlines, and about single ones only when it would change something there: what it looks for lies within a line.
+ * A line may be `truncated`, or `continued`, the rest of another one: then what it looks for may be cut in two at that end.
  */
-export type Redact = (bytes: Uint8Array, truncated?: boolean) => Uint8Array;
+export type Redact = (bytes: Uint8Array, truncated?: boolean, continued?: boolean) => Uint8Array;
 
 type Unit = { readonly cut: Cut; readonly missing?: never } | { readonly missing: Missing; readonly cut?: never };
 
@@ -130,7 +131,7 @@ export class FrameQueue {
     const interwoven = line.end === null || (before !== undefined && before.lines === undefined && before.end === null);
     if (interwoven || this.#limiter.room(line.at, line.approx) > 0) {
       this.#limiter.admitted(1, line.approx);
-      const bytes = this.#redact(line.bytes, line.truncated);
+      const bytes = this.#redact(line.bytes, line.truncated || line.cutOff === true, line.continued === true);
       this.#units.push({ cut: bytes === line.bytes ? line : { ...line, bytes } });
       this.#bytes += bytes.length + 1;
     } else this.#refuse(end, 1);

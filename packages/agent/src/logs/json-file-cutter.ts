@@ -17,6 +17,7 @@ interface OpenLine {
   readonly offset: number;
   readonly at: number;
   readonly parts: LineParts;
+  readonly continued: boolean;
 }
 
 /** An entry is at most 16 KiB of text, six bytes each when escaped, and its labels; longer is not an entry. */
@@ -28,10 +29,14 @@ export class JsonFileCutter implements Cutter {
   #position: number;
   #entryStart: number;
   #entry: Buffer[] = [];
+  /** The present entry does not begin at its beginning. */
+  #torn = false;
   readonly #open = new Map<OutputStream, OpenLine>();
   /** Whole lines behind an open one of the other stream. */
   #waiting: CutLine[] = [];
   #waitingBytes = 0;
+  /** Their open line was closed before its end. */
+  readonly #cutOff = new Set<OutputStream>();
 
   constructor(position: number) {
     this.#position = position;
@@ -46,7 +51,8 @@ export class JsonFileCutter implements Cutter {
     return this.#position > this.#entryStart || this.#open.size > 0;
   }
 
-  push(chunk: Buffer, timeOf: TimeOf): CutLine[] {
+  push(chunk: Buffer, timeOf: TimeOf, torn = false): CutLine[] {
+    this.#torn ||= torn;
     const lines: CutLine[] = [];
     let from = 0;
     for (;;) {
@@ -60,7 +66,10 @@ export class JsonFileCutter implements Cutter {
     if (from < chunk.length) {
       this.#entry.push(Buffer.from(chunk.subarray(from)));
       this.#position += chunk.length - from;
-      if (this.#position - this.#entryStart > entryBytesMax) lines.push(...this.#entryDone(timeOf));
+      if (this.#position - this.#entryStart > entryBytesMax) {
+        lines.push(...this.#entryDone(timeOf));
+        this.#torn = true;
+      }
     }
     return lines;
   }
@@ -75,11 +84,14 @@ export class JsonFileCutter implements Cutter {
     const offset = this.#entryStart;
     this.#entry = [];
     this.#entryStart = this.#position;
+    const continued = this.#torn;
+    this.#torn = false;
     const entry = parseEntry(bytes);
     if (entry === null) {
       // Torn by a crash of the engine or the host. What is there is shown as it is.
       const kept = bytes.subarray(0, lineBytesMax);
-      this.#add({ offset, end: null, bytes: kept, truncated: kept.length < bytes.length, stream: 'both', ...timeOf(this.#position) });
+      const truncated = kept.length < bytes.length;
+      this.#add({ offset, end: null, bytes: kept, truncated, cutOff: true, continued, stream: 'both', ...timeOf(this.#position) });
     } else {
       this.#addEntry(offset, entry);
     }
@@ -89,14 +101,16 @@ export class JsonFileCutter implements Cutter {
   #addEntry(offset: number, entry: Entry): void {
     const whole = entry.text.endsWith('\n');
     const text = Buffer.from(whole ? entry.text.slice(0, -1) : entry.text);
-    const open = this.#open.get(entry.stream) ?? { offset, at: entry.at, parts: new LineParts() };
+    const begun = this.#open.get(entry.stream);
+    const open = begun ?? { offset, at: entry.at, parts: new LineParts(), continued: this.#cutOff.delete(entry.stream) };
     open.parts.add(text);
     if (!whole) {
       this.#open.set(entry.stream, open);
       return;
     }
     this.#open.delete(entry.stream);
-    this.#add({ offset: open.offset, end: null, at: open.at, approx: false, stream: entry.stream, ...open.parts.take() });
+    const { at, continued, parts } = open;
+    this.#add({ offset: open.offset, end: null, at, approx: false, stream: entry.stream, ...parts.take(), continued });
   }
 
   #add(line: CutLine): void {
@@ -107,8 +121,9 @@ export class JsonFileCutter implements Cutter {
   /** All lines, when none is open; with `force` the open ones too, marked truncated. */
   #release(force: boolean): CutLine[] {
     if (this.#open.size > 0 && !force) return [];
-    for (const [stream, { offset, at, parts }] of this.#open) {
-      this.#add({ offset, end: null, at, approx: false, stream, bytes: parts.take().bytes, truncated: true });
+    for (const [stream, { offset, at, parts, continued }] of this.#open) {
+      this.#add({ offset, end: null, at, approx: false, stream, bytes: parts.take().bytes, truncated: true, continued });
+      this.#cutOff.add(stream);
     }
     this.#open.clear();
     const lines = this.#waiting.length > 1 ? this.#waiting.toSorted((a, b) => a.offset - b.offset) : this.#waiting;

@@ -13,6 +13,8 @@ export class RawCutter implements Cutter {
   readonly #open = new LineParts();
   #start: number;
   #position: number;
+  /** The line that comes, or is held back, goes on with one that is closed. */
+  #continued = false;
 
   constructor(position: number) {
     this.#start = position;
@@ -31,22 +33,29 @@ export class RawCutter implements Cutter {
     return this.#open.drawing;
   }
 
-  push(chunk: Buffer, timeOf: TimeOf): Cut[] {
+  push(chunk: Buffer, timeOf: TimeOf, torn = false): Cut[] {
+    // What begins with a carriage return stands over what was there.
+    this.#continued ||= torn && chunk[0] !== carriageReturn;
     const cuts: Cut[] = [];
-    const open = this.holding ? chunk.indexOf(newline) + 1 : 0;
+    const open = this.holding || this.#continued ? chunk.indexOf(newline) + 1 : 0;
     if (open > 0) cuts.push(this.#line(chunk.subarray(0, open), timeOf));
     const last = Math.max(open, chunk.lastIndexOf(newline) + 1);
     if (last > open) this.#whole(chunk.subarray(open, last), timeOf, cuts);
     if (last < chunk.length) {
       this.#open.add(chunk.subarray(last));
       this.#position += chunk.length - last;
-      if (this.#open.total >= lineScanBytesMax) cuts.push(...this.finish(timeOf));
+      if (this.#open.total >= lineScanBytesMax) {
+        cuts.push(...this.finish(timeOf, true));
+        this.#continued = true;
+      }
     }
     return cuts;
   }
 
-  finish(timeOf: TimeOf): CutLine[] {
-    return this.holding ? [this.#close(timeOf)] : [];
+  finish(timeOf: TimeOf, torn = false): CutLine[] {
+    if (!this.holding) return [];
+    const line = this.#close(timeOf);
+    return [torn ? { ...line, cutOff: true } : line];
   }
 
   /** Lines that are all there: those that need care one by one, what is between them as it is. */
@@ -91,7 +100,9 @@ export class RawCutter implements Cutter {
     const offset = this.#start;
     this.#start = this.#position;
     const { at, approx } = timeOf(this.#position);
-    return { offset, end: this.#position, at, approx, stream: 'both', ...this.#open.take() };
+    const continued = this.#continued ? { continued: true } : {};
+    this.#continued = false;
+    return { offset, end: this.#position, at, approx, stream: 'both', ...this.#open.take(), ...continued };
   }
 }
 

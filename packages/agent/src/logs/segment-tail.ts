@@ -50,6 +50,8 @@ export class SegmentTail {
   readonly #marks = new TimeMarks();
   readonly #queue: FrameQueue;
   #cutter: Cutter;
+  /** Where the cutter began. */
+  #cutFrom = 0;
   /** Where reading came to the end of the file with nothing to frame. */
   #exhausted = -1;
   committed: number;
@@ -238,6 +240,7 @@ export class SegmentTail {
   }
 
   #newCutter(offset: number): Cutter {
+    this.#cutFrom = offset;
     return this.source.format === 'json-file' ? new JsonFileCutter(offset) : new RawCutter(offset);
   }
 
@@ -274,7 +277,7 @@ export class SegmentTail {
         if (this.#inHole) refused += 1;
       } else {
         this.#inHole = false;
-        this.#queue.add(this.#cutter.push(chunk, timeOf));
+        this.#queue.add(this.#cutter.push(chunk, timeOf, position === this.#cutFrom && !this.file.beginsLine(position)));
         if (this.#queue.lastReason === 'rate-limit') refused += 1;
       }
     }
@@ -317,8 +320,8 @@ export class SegmentTail {
     }
     const hole = this.file.holeAt(position);
     if (hole === null) return false;
-    // A piece ends in the middle of a line only when its writer was killed: that line ends here.
-    this.#queue.add(this.#cutter.finish(timeOf));
+    // A piece ends in the middle of a line only when its writer was killed, or its end is in the hole: that line ends here.
+    this.#queue.add(this.#cutter.finish(timeOf, true));
     this.#skip({ from: this.#queue.cut, to: hole.to, reason: 'rotated', ...(hole.measured ? { bytes: hole.to - this.#queue.cut } : {}) });
     return true;
   }
