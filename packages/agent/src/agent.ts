@@ -160,6 +160,7 @@ class Agent {
     await this.#reporting?.uplink?.stop(reason);
     this.#events.incidents.incidents.stop();
     this.#workloads.closeLogs();
+    this.#context.ownLog.close();
     this.#events.outbox.close();
   }
 

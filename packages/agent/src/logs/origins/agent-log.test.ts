@@ -60,7 +60,8 @@ it('sends first what an earlier agent has left', () => {
 it('a flood, of its own making for instance, is cut off and counted', () => {
   const log = opened();
   for (let n = 0; n < 5_000; n += 1) log.write(`${n}\n`);
-  expect(lines()).toHaveLength(1_000);
+  expect(lines()).toHaveLength(1_001);
+  expect(lines().at(-1)).toContain('are left out');
   clock.advance(2_000);
   log.write('after\n');
   expect(lines().slice(-2)).toEqual([expect.stringContaining('4000 lines'), 'after']);
@@ -84,7 +85,11 @@ it('begins another file when one is full', () => {
 it('while nobody takes them, the oldest files go; those that were sent are not counted', () => {
   const log = opened();
   const line = `${'x'.repeat(64 * 1024)}\n`;
-  const sizes = (): number[] => fs.readdirSync(directory).map((name) => fs.statSync(join(directory, name)).size);
+  const sizes = (): number[] =>
+    fs
+      .readdirSync(directory)
+      .map((name) => fs.statSync(join(directory, name)).blocks * 512)
+      .filter((size) => size > 0);
   for (let n = 0; n < 1_000; n += 1) {
     clock.advance(1_000);
     log.write(line);
@@ -92,7 +97,7 @@ it('while nobody takes them, the oldest files go; those that were sent are not c
   }
   expect(followed.length).toBeGreaterThan(14);
   expect(givenUp).toEqual(followed.slice(0, givenUp.length).map(({ key }) => key.run));
-  expect(givenUp.length).toBe(followed.length - fs.readdirSync(directory).length);
+  expect(givenUp.length).toBe(followed.length - sizes().length);
   const before = givenUp.length;
   for (const { key, path } of followed) if (finished.includes(key.run)) fs.rmSync(path, { force: true });
   for (let n = 0; n < 300; n += 1) {
@@ -106,9 +111,60 @@ it('files of agents that ended at once go by their number', () => {
   fs.mkdirSync(directory);
   for (let n = 100; n < 300; n += 1) fs.writeFileSync(join(directory, `${n}-1.log`), 'started\n');
   opened().write('new\n');
-  expect(fs.readdirSync(directory)).toHaveLength(64);
+  const files = fs.readdirSync(directory).map((name) => fs.statSync(join(directory, name)));
+  expect(files.filter(({ blocks }) => blocks > 0)).toHaveLength(64);
+  // So much of each of the others is missing.
+  expect(new Set(files.filter(({ blocks }) => blocks === 0).map(({ size }) => size))).toEqual(new Set(['started\n'.length]));
   expect(givenUp).toHaveLength(137);
   expect(givenUp[0]).toBe('100-1');
+});
+
+it('agents by the hundred of which nothing is taken leave no more than a number of files', () => {
+  fs.mkdirSync(directory);
+  for (let n = 1_000; n < 1_500; n += 1) fs.writeFileSync(join(directory, `${n}-1.log`), 'started\n');
+  opened().write('new\n');
+  expect(fs.readdirSync(directory)).toHaveLength(64 + 256);
+});
+
+it('what was left out is counted by the end, and what came before there was a place for it as well', () => {
+  const log = new AgentLog();
+  for (let n = 0; n < 300; n += 1) log.write(`${'x'.repeat(1_023)}\n`);
+  opened(log).close();
+  expect(lines().at(-1)).toContain('"44 lines');
+  clock.advance(1_000_000);
+  for (let n = 0; n < 1_007; n += 1) log.write(`${n}\n`);
+  log.close();
+  expect(lines().at(-1)).toContain('"7 lines');
+  log.close();
+  expect(lines().at(-1)).toContain('"7 lines');
+});
+
+it('what was given up is known to the next agent, when nobody could be told of it before', () => {
+  const index = join(directory, '../index');
+  const logger = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as FollowingShipperOptions['logger'];
+  const begun = (): FollowingShipper => {
+    const shipper = new FollowingShipper({ directory: index, clock, logger, delivering: true, rateLimit: () => null });
+    const log = new AgentLog();
+    log.open({ directory, shipper, clock });
+    clock.advance(1_000);
+    log.write('new\n');
+    clock.advance(1_000);
+    return shipper;
+  };
+  fs.mkdirSync(directory);
+  for (let n = 100; n < 170; n += 1) fs.writeFileSync(join(directory, `${n}-1.log`), `started ${n}\n`);
+  begun().close();
+  const shipper = begun();
+  shipper.resume([]);
+  clock.advance(3_000);
+  const collector = new ModelCollector();
+  for (let frame = shipper.nextFrame(); frame !== null; frame = shipper.nextFrame()) {
+    const ack = frame.kind === 'block' ? collector.takeBlock(frame.block) : collector.takeGap(frame.gap);
+    for (const { segment, offset, rewind } of ack.segments) shipper.committed(segment, offset, rewind);
+  }
+  shipper.close();
+  const given = collector.gaps.map(({ segment, bytes, from }) => `${segment.run} ${from} ${bytes}`);
+  expect(given.toSorted()).toEqual(Array.from({ length: 8 }, (_, index2) => `${100 + index2}-1 0 12`));
 });
 
 it('what is given up for want of room is a counted gap, and the rest is sent', () => {

@@ -24,6 +24,10 @@ const fileBytesMax = 4 * 1024 * 1024;
 /** Of files that are not sent yet, in all; the oldest go. An agent that is started again and again begins one each time. */
 const keptBytesMax = 32 * 1024 * 1024;
 const keptFilesMax = 64;
+/** Of those that have gone: how much each of them was, for the next agent. */
+const gonesMax = 256;
+/** Lines that are left out are told of at once, in case the agent does not live to count them; not more often than this. */
+const noticeMs = 60_000;
 /** Before there is a place for it. */
 const waitingBytesMax = 256 * 1024;
 
@@ -44,9 +48,12 @@ export class AgentLog {
   #file: OpenFile | null = null;
   /** Oldest first. Whoever has sent one removes it. */
   #ended: EndedFile[] = [];
+  /** Oldest first: nothing but holes, as large as what was given up. */
+  #gone: EndedFile[] = [];
   #room = burstLines;
   #roomAt = 0;
   #leftOut = 0;
+  #noticeAt = -Infinity;
 
   /** What an earlier agent has left is sent first. Never throws: without its file the log is only printed. */
   open(place: AgentLogPlace): void {
@@ -59,14 +66,23 @@ export class AgentLog {
         const file = { key: keyOf(name.slice(0, -'.log'.length)), path: join(place.directory, name) };
         place.shipper.follow({ ...file, format: 'raw' });
         place.shipper.finish(file.key);
-        this.#ended.push(file);
+        (isGone(file.path) ? this.#gone : this.#ended).push(file);
       }
     } catch {
       // The next file is tried all the same.
     }
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
+    const leftOut = this.#leftOut;
+    this.#leftOut = 0;
     for (const line of waiting) this.write(line);
+    // They came behind those that were kept.
+    this.#leftOut += leftOut;
+  }
+
+  /** The end of the agent: what is counted is written down. Never throws. */
+  close(): void {
+    if (this.#place !== null) this.#count(this.#place);
   }
 
   /** Nobody is there who would be sent it. */
@@ -79,20 +95,35 @@ export class AgentLog {
     if (this.#waiting !== null) {
       this.#waitingBytes += line.length;
       if (this.#waitingBytes <= waitingBytesMax) this.#waiting.push(line);
+      else this.#leftOut += 1;
       return;
     }
     if (this.#place === null) return;
     if (!this.#admits(this.#place.clock)) {
       this.#leftOut += 1;
+      this.#notice(this.#place);
       return;
     }
-    if (this.#leftOut > 0) {
-      const time = new Date(this.#place.clock.now()).toISOString();
-      const msg = `${this.#leftOut} lines of the agent's own log were left out here: more than ${linesPerSecond} a second`;
-      this.#leftOut = 0;
-      this.#append(this.#place, `${JSON.stringify({ level: 'warn', time, msg })}\n`);
-    }
+    this.#count(this.#place);
     this.#append(this.#place, line);
+  }
+
+  #notice(place: AgentLogPlace): void {
+    const now = place.clock.monotonic();
+    if (now - this.#noticeAt >= noticeMs)
+      this.#say(place, `lines of the agent's own log are left out: more than ${linesPerSecond} a second`);
+    this.#noticeAt = now;
+  }
+
+  #count(place: AgentLogPlace): void {
+    const leftOut = this.#leftOut;
+    if (leftOut === 0) return;
+    this.#leftOut = 0;
+    this.#say(place, `${leftOut} lines of the agent's own log were left out here: there were too many at once`);
+  }
+
+  #say(place: AgentLogPlace, msg: string): void {
+    this.#append(place, `${JSON.stringify({ level: 'warn', time: new Date(place.clock.now()).toISOString(), msg })}\n`);
   }
 
   #admits(clock: Clock): boolean {
@@ -128,7 +159,10 @@ export class AgentLog {
     return file;
   }
 
-  /** While nobody takes what is written: the oldest goes, and a counted gap takes its place. */
+  /**
+   * While nobody takes what is written: the oldest goes, and a counted gap takes its place. A hole of its size stays until that gap has
+   * arrived, or else the next agent would not know of it.
+   */
   #makeRoom(shipper: AgentLogPlace['shipper']): void {
     const sizes = new Map<EndedFile, number>();
     for (const file of this.#ended) {
@@ -141,8 +175,10 @@ export class AgentLog {
       const oldest = this.#ended.shift() as EndedFile;
       bytes -= sizes.get(oldest) ?? 0;
       shipper.giveUp(oldest.key);
-      fs.rmSync(oldest.path, { force: true });
+      makeHole(oldest.path, sizes.get(oldest) ?? 0);
+      this.#gone.push(oldest);
     }
+    for (const { path } of this.#gone.splice(0, this.#gone.length - gonesMax)) fs.rmSync(path, { force: true });
   }
 
   #end({ shipper }: AgentLogPlace, file: OpenFile): void {
@@ -152,6 +188,18 @@ export class AgentLog {
     shipper.finish(file.key);
     this.#ended.push(file);
   }
+}
+
+function makeHole(path: string, size: number): void {
+  fs.truncateSync(path, 0);
+  fs.truncateSync(path, size);
+  // Where the file system has no holes it would be as large as before.
+  if (!isGone(path)) fs.rmSync(path, { force: true });
+}
+
+function isGone(path: string): boolean {
+  const { blocks, size } = fs.statSync(path);
+  return blocks === 0 && size > 0;
 }
 
 const keyOf = (run: string): SegmentKey => ({ workload: hostLogs, generation: 0, source: 'agent', run });
