@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { Bystander } from '../support/bystander.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -221,4 +222,29 @@ describe('after everything that could print them has done so', () => {
     expect(leaks(event)).toEqual([]);
     expect(leaks(await lab.fleet.hosts())).toEqual([]);
   });
+});
+
+test('of a workload that the configuration has no more, what it had printed and was not sent yet', async () => {
+  const envFile = join(lab.directory, 'removed.env');
+  writeFileSync(envFile, `TOKEN=${token}\nPASSWORD='${password}'\n`, { mode: 0o600 });
+  const worker = await Bystander.ready(lab, 'secret-removed', inject('engineImage'), {
+    logs: { redact: ['xoxb-[\\w-]+'] },
+    container: { env_file: [envFile], volumes: [`${join(lab.directory, 'flags')}:/flag`] },
+    process: { run: `until test -e /flag/removed; do sleep 0.1; done; ${say}; exec sleep infinity`, stop_timeout: '500ms' },
+  });
+  const { agent: removed } = worker;
+  await lab.collector.stop();
+  await removed.service.stop();
+  writeFileSync(flag('removed'), '');
+  await waitFor(() => holders(join(removed.stateDir, 'runs')).length > 0, { what: 'the secrets to be printed' });
+  // What the engine knows of its environment goes with the container.
+  await lab.engine.remove((await worker.container()).id);
+  removed.configure([]);
+  await removed.service.start();
+  await lab.collector.start();
+  const lines = async (): Promise<readonly string[]> =>
+    (await lab.fleet.logs({ host: 'secret-removed', source: 'process' })).flatMap((entry) => ('line' in entry ? [entry.line] : []));
+  await waitFor(async () => (await lines()).some((line) => line.startsWith('minted ')), { timeoutMs: 30_000, what: 'its lines' });
+  expect((await lines()).toSorted()).toEqual(['minted [redacted]', 'password [redacted]', 'token [redacted]']);
+  await removed.service.stop();
 });

@@ -8,6 +8,7 @@
  */
 import { join } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
+import { errorMessage } from '@relight/shared/errors';
 import { hostLogs } from '@relight/shared/log-stream';
 import type { HostMetrics } from '@relight/shared/status';
 import { type AgentContext, type AgentOptions, openContext } from './agent-context.ts';
@@ -23,7 +24,8 @@ import type { LogShipper } from './logs/log-shipper.ts';
 import { Reporting } from './reporting.ts';
 import { agentVersion } from './version.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
-import { secretsOf, WorkloadWiring } from './workload-wiring.ts';
+import { workloadSecrets } from './workload-secrets.ts';
+import { WorkloadWiring } from './workload-wiring.ts';
 
 /**
  * Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running. When the state directory was deleted
@@ -82,7 +84,14 @@ class Agent {
     // The host's own commands, and the agent itself, may print what is any workload's.
     const patterns = new Set(spec.workloads.flatMap(({ logs }) => logs.redact));
     const hostSecrets = new SecretValues([], null, [...patterns]);
-    const secrets = new Map([...secretsOf(spec.workloads, hostSecrets), [hostLogs, hostSecrets]]);
+    const ofWorkloads = workloadSecrets({
+      workloads: spec.workloads,
+      stateDir: options.stateDir,
+      host: hostSecrets,
+      onTrouble: (error) =>
+        logger.warn({ error: errorMessage(error) }, 'what workloads of an earlier configuration kept secret is not wholly known'),
+    });
+    const secrets = new Map([...ofWorkloads, [hostLogs, hostSecrets] as const]);
     const onChange = (): void => this.#reporting?.uplink?.statusChanged();
     const events = new EventKeeping({
       context,

@@ -3,10 +3,10 @@
  * first step that relies on it, atomically, and with the events that tell of it (outbox/telling.ts). A file that cannot be read is
  * set aside, not trusted: labels and engine tell the rest.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkloadSpec } from './config/spec.ts';
-import { parsedOrSetAside, readSwapped, swapFile } from './host/atomic-file.ts';
+import { parsedOrSetAside, readSwapped, swapFile, temporarySuffix } from './host/atomic-file.ts';
 import type { Telling } from './outbox/telling.ts';
 import type { DurableState } from './supervisor/state.ts';
 
@@ -25,6 +25,12 @@ export class WorkloadStore {
     this.#directory = join(stateDir, 'workloads');
   }
 
+  /** Of which something is remembered, whether the configuration still has them or not. Throws errno errors. */
+  names(): readonly string[] {
+    const names = namesIn(this.#directory).map((name) => (name.endsWith(temporarySuffix) ? name.slice(0, -temporarySuffix.length) : name));
+    return [...new Set(names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length)))];
+  }
+
   /** Null: nothing is remembered. */
   load(name: string): SavedWorkload | null {
     const path = join(this.#directory, `${name}.json`);
@@ -41,6 +47,15 @@ export class WorkloadStore {
     const text = telling === undefined ? known : `${known.slice(0, -1)},"telling":${JSON.stringify(telling)}}`;
     swapFile(join(this.#directory, `${name}.json`), text);
     this.#written.set(name, known);
+  }
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }
 

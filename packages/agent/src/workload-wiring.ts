@@ -3,6 +3,7 @@
  * the containers that they take over.
  */
 import { join } from 'node:path';
+import { hostLogs } from '@relight/shared/log-stream';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import type { AgentContext, Emit } from './agent-context.ts';
 import { MountProbes } from './checks/mount.ts';
@@ -28,13 +29,8 @@ import { runRootOf } from './stages/run-files.ts';
 import { agentVersion } from './version.ts';
 import { WorkloadJournal } from './workload-journal.ts';
 import { WorkloadLoop } from './workload-loop.ts';
+import type { Secrets } from './workload-secrets.ts';
 import { WorkloadStore } from './workload-store.ts';
-
-/** By workload. One that the configuration no longer has keeps nothing secret that we could know. */
-export type Secrets = ReadonlyMap<string, SecretValues>;
-
-export const secretsOf = (workloads: readonly WorkloadSpec[], host: SecretValues): Secrets =>
-  new Map(workloads.map(({ name, container, logs }) => [name, new SecretValues(container.envFile, host, logs.redact)]));
 
 export interface WorkloadWiringOptions {
   readonly context: AgentContext;
@@ -195,8 +191,10 @@ export class WorkloadWiring {
     }));
   }
 
+  /** One of which nothing is remembered may have printed what any other keeps secret. */
   #secretsOf(workload: string): SecretValues {
-    return this.#options.secrets.get(workload) ?? new SecretValues([]);
+    const { secrets } = this.#options;
+    return secrets.get(workload) ?? secrets.get(hostLogs) ?? new SecretValues([]);
   }
 
   #loop(

@@ -1,0 +1,54 @@
+/**
+ * What must not leave the host of each workload: those of the configuration, and those that it had and has no more, whose lines may
+ * still wait to be sent and whose containers may still be there.
+ */
+import { SecretValues } from './config/secret-values.ts';
+import type { WorkloadSpec } from './config/spec.ts';
+import { probableSecrets } from './engine/adoption.ts';
+import { readAdoption } from './engine/adoptions.ts';
+import { WorkloadStore } from './workload-store.ts';
+
+/** By workload. */
+export type Secrets = ReadonlyMap<string, SecretValues>;
+
+interface SecretsOptions {
+  readonly workloads: readonly WorkloadSpec[];
+  readonly stateDir: string;
+  /** Learns all of them. */
+  readonly host: SecretValues;
+  /** Of a workload that was removed: what is remembered of it cannot be used. */
+  readonly onTrouble: (error: unknown) => void;
+}
+
+export function workloadSecrets({ workloads, stateDir, host, onTrouble }: SecretsOptions): Secrets {
+  const secrets = new Map(workloads.map((spec) => [spec.name, secretsOf(spec, host)]));
+  const store = new WorkloadStore(stateDir);
+  const attempt = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      onTrouble(error);
+    }
+  };
+  attempt(() => {
+    const removed = store.names().filter((name) => !secrets.has(name));
+    for (const name of removed) {
+      attempt(() => {
+        const saved = store.load(name);
+        if (saved !== null) secrets.set(name, secretsOfRemoved(saved.spec, stateDir, host));
+      });
+    }
+  });
+  return secrets;
+}
+
+const secretsOf = ({ container, logs }: WorkloadSpec, host: SecretValues): SecretValues =>
+  new SecretValues(container.envFile, host, logs.redact);
+
+function secretsOfRemoved(spec: WorkloadSpec, stateDir: string, host: SecretValues): SecretValues {
+  const secrets = secretsOf(spec, host);
+  const { adopt } = spec.container;
+  const adoption = adopt === undefined ? null : readAdoption(stateDir, spec.name, adopt);
+  if (adoption !== null) secrets.learn(probableSecrets(adoption.document));
+  return secrets;
+}
