@@ -1,4 +1,5 @@
 /** Log drivers that keep no file that can be read: their lines come through a real engine, each once. */
+import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
@@ -110,8 +111,38 @@ test('more was rotated away than the agent has read: a gap of unknown size, and 
   expect(lines.slice(6)).toEqual(numbered(first, 5_000));
 });
 
-test('none: said once, with what to do', async () => {
-  const worker = await running('driver-none', { logging: { driver: 'none' } });
+/** Somebody who takes datagrams: what a driver cannot send is not in the engine's copy either. */
+async function datagramSink(): Promise<string> {
+  const socket = createSocket('udp4');
+  onTestFinished(() => void socket.close());
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  return `udp://127.0.0.1:${socket.address().port}`;
+}
+
+/** Drivers that send away what they get: the engine keeps a copy, unless it is told not to. */
+test.each([
+  ['syslog', { 'syslog-address': '' }],
+  ['gelf', { 'gelf-address': '' }],
+  ['fluentd', { 'fluentd-address': 'tcp://127.0.0.1:9', 'fluentd-async': 'true' }],
+])("%s: the engine's copy is read, each line once, also by the next agent", async (driver, given) => {
+  const host = `driver-${driver}`;
+  const sink = await datagramSink();
+  const options = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, value === '' ? sink : value]));
+  const worker = await running(host, { logging: { driver, options } });
+  await say(worker, 'seq 1 50 | sed "s/^/line /"');
+  await expectLines(host, numbered(1, 50));
+  await worker.agent.service.kill();
+  await say(worker, 'seq 51 60 | sed "s/^/line /"');
+  await worker.agent.service.start();
+  await expectLines(host, numbered(1, 60));
+  expect((await worker.events()).filter(({ kind }) => kind === 'log.gap')).toEqual([]);
+});
+
+test.each([
+  ['none', {}],
+  ['syslog', { 'syslog-address': 'udp://127.0.0.1:9', 'cache-disabled': 'true' }],
+])('%s without a copy: said once, with what to do', async (driver, options) => {
+  const worker = await running(`driver-no-${driver}`, { logging: { driver, options } });
   const told = async () => (await worker.events()).filter(({ kind, data }) => kind === 'log.gap' && data['reason'] === 'unreadable-driver');
   await waitFor(async () => (await told()).length === 1, { what: 'the driver to be named' });
   expect((await told())[0]?.message).toContain('use json-file or local');
