@@ -58,7 +58,7 @@ interface Held {
 /** Waits until the workload is held; the reason is for a person. */
 function held(name: string, wanted: WorkloadDocument): Promise<Held> {
   return withWorker(name, wanted, async (worker) => {
-    const { data, message } = await worker.next(0, 'workload.held', undefined, 60_000);
+    const { data, message } = await worker.next(0, 'workload.held', undefined, 120_000);
     return { code: data['code'], message, tries: (await worker.events()).filter(({ kind }) => kind === 'restart.scheduled').length };
   });
 }
@@ -124,7 +124,7 @@ describe('what only a person can mend is held at once', () => {
 test("a bucket that is silent for a while is nobody's mistake: it is waited for", () =>
   withWorker(
     'gcs-silent',
-    document({ only_dir: onlyDir }, { ready: [{ exec: `test -e ${mountPoint}/marker`, interval: '200ms', timeout: '1s' }] }),
+    document({ only_dir: onlyDir }, { ready: [{ exec: `test -e ${mountPoint}/marker`, interval: '200ms', timeout: '3s' }] }),
     async (worker) => {
       await worker.phase('ready');
       emulator.freeze();
@@ -134,7 +134,7 @@ test("a bucket that is silent for a while is nobody's mistake: it is waited for"
         await worker.next(mark, 'mount.mounted');
         expect(await worker.kindsSince(mark)).not.toContain('workload.held');
         emulator.thaw();
-        await worker.next(mark, 'workload.ready', undefined, 60_000);
+        await worker.next(mark, 'workload.ready', undefined, 120_000);
         expect(await worker.kindsSince(mark)).not.toContain('workload.held');
       } finally {
         emulator.thaw();
@@ -154,13 +154,12 @@ describe('no space where gcsfuse stages what is changed', () => {
     // Not at once: the readiness checks have passed before.
     const run = `sleep 1; ${write} || exit 3; ${change} || exit 4; exec sleep infinity`;
     return withWorker('gcs-staging', document({ options: options() }, { ...staging, process: { run } }), async (worker) => {
-      const { data, message } = await worker.next(0, 'workload.held', undefined, 30_000);
+      const { data, message } = await worker.next(0, 'workload.held', undefined, 90_000);
       expect(data).toMatchObject({ code: 'disk-full' });
       expect(message).toContain(`'${checkpoint}': No space left on device`);
-      const { lastIncidentId } = await worker.status();
       const { stdout } = await waitFor(
         async () => {
-          const shown = await lab.relight('incidents', lastIncidentId ?? '');
+          const shown = await lab.relight('incidents', String(data['incident']));
           return shown.stdout.includes('workload.held') && shown;
         },
         { what: 'the incident to have come' },

@@ -32,7 +32,7 @@ const { raylet, gcsfuse, launcher, dashboardAgent } = programs;
 async function recovers(
   worker: RayWorker,
   fault: () => unknown,
-  timeoutMs = 90_000,
+  timeoutMs = 180_000,
 ): Promise<{ readonly ms: number; readonly kinds: readonly string[] }> {
   const mark = await worker.bystander.mark();
   const before = await worker.alive();
@@ -127,7 +127,7 @@ describe('a head that is lost', () => {
     await waitFor(
       async () => (await Promise.all([one, two].map((worker) => worker.bystander.status()))).every(({ phase }) => phase === 'waiting'),
       {
-        timeoutMs: 120_000,
+        timeoutMs: 240_000,
         everyMs: 200,
         what: 'both workers to wait for the head',
       },
@@ -136,7 +136,7 @@ describe('a head that is lost', () => {
     const backAt = Date.now();
     await cluster.startHead(elsewhere);
     for (const [i, worker] of [one, two].entries()) {
-      const ready = await worker.bystander.next(marks[i] ?? 0, 'workload.ready', undefined, 120_000);
+      const ready = await worker.bystander.next(marks[i] ?? 0, 'workload.ready', undefined, 240_000);
       expect(await worker.alive()).toEqual([await runningNode(worker)]);
       expect((await worker.bystander.status()).restarts).toEqual(waiting[i]?.restarts);
       // In the same container, over what the cluster before has left in it.
@@ -156,12 +156,12 @@ test('everything at once: container, mount and head, and a raylet while they com
     pidOf(two, gcsfuse).then((pid) => signalProcess(pid, 'SIGSTOP')),
   ]);
   await cluster.startHead(elsewhere);
-  await one.bystander.next(marks[0] ?? 0, 'process.started', undefined, 120_000);
-  await waitFor(() => findPid(one, raylet), { timeoutMs: 60_000, what: 'a raylet to start' });
+  await one.bystander.next(marks[0] ?? 0, 'process.started', undefined, 240_000);
+  await waitFor(() => findPid(one, raylet), { timeoutMs: 120_000, what: 'a raylet to start' });
   await faults['raylet killed'](one);
   for (const worker of [one, two]) {
     await waitFor(async () => (await worker.bystander.status()).phase === 'ready' && (await isJoined(worker)), {
-      timeoutMs: 180_000,
+      timeoutMs: 240_000,
       everyMs: 200,
       what: `${worker.bystander.workload} to be of use again`,
     });
@@ -196,7 +196,7 @@ test("a port of the raylet that another program holds: held with its name out of
   const document = { process: { before: 'ray stop --force', run: `${joinCommand} --node-manager-port=6700` } };
   const worker = await cluster.startWorker('taken-port', { document, machine });
   // `ray start` itself says after 30 s that its node timed out, twice.
-  const held = await worker.bystander.next(0, 'workload.held', undefined, 120_000);
+  const held = await worker.bystander.next(0, 'workload.held', undefined, 240_000);
   expect(held.data).toMatchObject({ code: 'address-in-use', port: 6_700, holder: holder.name });
   expect(held.message).toContain('Ray cannot listen on 0.0.0.0:6700: Address already in use');
   holder.end();
@@ -228,7 +228,7 @@ test('a cluster file for `ray up`, imported: host commands, setup, mount and Ray
 describe('a worker is held', () => {
   test("when its version of Ray is not the cluster's, and let go when its image is", async () => {
     const worker = await cluster.startWorker('other-version', { image: cluster.parts.otherImage });
-    const held = await worker.bystander.next(0, 'workload.held', undefined, 90_000);
+    const held = await worker.bystander.next(0, 'workload.held', undefined, 180_000);
     expect(held.data).toMatchObject({ code: 'version-mismatch' });
     expect(held.message).toMatch(/Version mismatch: The cluster was started with/);
     const { agent, workload } = worker.bystander;

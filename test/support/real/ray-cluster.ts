@@ -61,7 +61,13 @@ export class RayCluster implements AsyncDisposable {
     const emulator = await startEmulator(parts.emulator, first.address.replace(/\d+$/, '1'));
     const cluster = new RayCluster(lab, docker, parts, emulator);
     cluster.#holders.push(first);
-    await cluster.startHead(first);
+    try {
+      await cluster.startHead(first);
+    } catch (error) {
+      // Its names are wanted by the next file.
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
     return cluster;
   }
 
@@ -94,7 +100,7 @@ export class RayCluster implements AsyncDisposable {
     writeFileSync(`${this.#headFile}.new`, where.address);
     renameSync(`${this.#headFile}.new`, this.#headFile);
     await waitFor(async () => (await this.nodes()) !== null, {
-      timeoutMs: 90_000,
+      timeoutMs: 180_000,
       everyMs: 100,
       what: 'the head of the cluster to answer',
     });
@@ -129,7 +135,8 @@ export class RayCluster implements AsyncDisposable {
       only_dir: onlyDir,
       implicit_dirs: true,
       options: this.emulator.options,
-      check: { interval: '2s', timeout: '1s', failures: 2 },
+      // A machine with three raylets and a whole run of tests beside it may take a second for anything.
+      check: { interval: '2s', timeout: '4s', failures: 2 },
       ...more,
     };
   }
@@ -149,7 +156,7 @@ export class RayCluster implements AsyncDisposable {
       process: { before: 'ray stop --force', run: joinCommand, stop_timeout: '5s' },
       ready: [{ ray_node: { dashboard: 'http://${HEAD}:8265' } }, { exec: `test -e ${mountPoint}/marker` }],
       live: [
-        { http: `http://127.0.0.1:52365/api/local_raylet_healthz`, from: 'container', interval: '2s', timeout: '2s', failures: 2 },
+        { http: `http://127.0.0.1:52365/api/local_raylet_healthz`, from: 'container', interval: '2s', timeout: '5s', failures: 2 },
         { ray_node: { dashboard: 'http://${HEAD}:8265' }, interval: '5s' },
       ],
       ...more,
@@ -187,7 +194,7 @@ export class RayWorker {
   }
 
   /** Resolves when it is ready, for the first time. */
-  async ready(timeoutMs = 120_000): Promise<this> {
+  async ready(timeoutMs = 240_000): Promise<this> {
     await this.bystander.next(0, 'workload.ready', undefined, timeoutMs);
     await this.bystander.phase('ready', timeoutMs);
     return this;
