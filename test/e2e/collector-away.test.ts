@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { AgentStatus } from '@relight/agent/control/status';
 import type { ApiEvent } from '@relight/shared/api';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
+import { eventsStored } from '../support/caught-up.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
 import { waitFor } from '../support/wait.ts';
@@ -55,8 +56,14 @@ async function localStatus(agent: LabAgent, name: string): Promise<AgentStatus['
   return found;
 }
 
-/** Kills the container and waits until the agent says that the next one is ready. Returns when it was killed. */
-async function die(agent: LabAgent): Promise<number> {
+/** When the container was killed, and when it was known that the next one is ready. Between the two it happened, however slow the machine. */
+interface Death {
+  readonly killedAt: number;
+  readonly backAt: number;
+}
+
+/** Kills the container and waits until the agent says that the next one is ready. */
+async function die(agent: LabAgent): Promise<Death> {
   const before = await localStatus(agent, 'mortal');
   const killedAt = Date.now();
   await lab.engine.kill(before.containerId ?? '', 'SIGKILL');
@@ -67,12 +74,13 @@ async function die(agent: LabAgent): Promise<number> {
     },
     { timeoutMs: 30_000, everyMs: 50, what: 'the workload to be ready again' },
   );
-  return killedAt;
+  return { killedAt, backAt: Date.now() };
 }
 
 const times = (events: readonly ApiEvent[], kind: ApiEvent['kind']): number[] =>
   events.filter((event) => event.kind === kind).map(({ at }) => Date.parse(at));
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+/** Two clocks, one of them rounded. */
+const within = (at: number | undefined, { killedAt, backAt }: Death): boolean => at !== undefined && at >= killedAt - 5 && at <= backAt + 5;
 
 test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 120_000 + awayMs }, async () => {
   const agent = await lab.addAgent({
@@ -80,7 +88,7 @@ test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 1
     workloads: [
       workload('mortal', 'echo born; exec sleep 1000000'),
       workload('writer', countingScript({ perSecond: 500, stopFile: '/control/stop' })),
-      workload('clock', 'while :; do echo "now $(date +%s)"; sleep 0.2; done'),
+      workload('clock', 'n=0; while :; do n=$((n + 1)); echo "now $n $(date +%s)"; sleep 0.2; done'),
     ],
   });
   for (const name of ['mortal', 'writer', 'clock']) await lab.fleet.waitForPhase(host, name, 'ready');
@@ -88,8 +96,8 @@ test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 1
 
   await lab.collector.kill();
   const leftAt = Date.now();
-  const killedAt: number[] = [];
-  for (let death = 0; death < deaths; death += 1) killedAt.push(await die(agent));
+  const away: Death[] = [];
+  for (let death = 0; death < deaths; death += 1) away.push(await die(agent));
   await waitFor(() => Date.now() - leftAt >= awayMs, { timeoutMs: awayMs + 1_000, everyMs: 100, what: 'the absence to be over' });
   const backAt = Date.now();
   await lab.collector.start();
@@ -101,17 +109,18 @@ test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 1
     { ...filter, kind: 'workload.ready' },
     ({ generation }) => generation === generations,
     'the last recovery to be told',
+    60_000,
   );
+  await eventsStored(agent);
   const events = await lab.fleet.events(filter);
   const died = times(events, 'container.died');
   const ready = times(events, 'workload.ready').slice(1);
   expect([died.length, ready.length]).toEqual([2 * deaths, 2 * deaths]);
-  for (const [index, at] of killedAt.entries()) {
-    expect((died[deaths + index] ?? 0) - at).toBeGreaterThanOrEqual(-5);
-    expect((died[deaths + index] ?? 0) - at).toBeLessThan(1_000);
-  }
+  for (const [index, death] of away.entries())
+    expect([died[deaths + index], ready[deaths + index]].map((at) => within(at, death))).toEqual([true, true]);
   const took = died.map((at, index) => (ready[index] ?? 0) - at);
-  const [present, absent] = [median(took.slice(0, deaths)), median(took.slice(deaths))];
+  // The quickest of each: what else the machine does makes single ones slow, a recovery that waits for the collector is slow each time.
+  const [present, absent] = [Math.min(...took.slice(0, deaths)), Math.min(...took.slice(deaths))];
   console.log(`died to ready: ${present} ms with a collector, ${absent} ms without`);
   expect(absent).toBeLessThan(2 * present + 200);
 
@@ -131,7 +140,7 @@ test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 1
   expect(told.map(({ status, labels }) => `${status} ${labels['alertname']} ${labels['workload']}`)).toEqual([
     'firing RepeatedRestarts mortal',
   ]);
-  expect(Math.abs(Date.parse(told[0]?.startsAt ?? '') - (killedAt[0] ?? 0))).toBeLessThan(1_500);
+  expect(away.map((death) => within(Date.parse(told[0]?.startsAt ?? ''), death))).toEqual(away.map((_, index) => index === 0));
 });
 
 async function expectLines(leftAt: number, backAt: number, generations: number): Promise<void> {
@@ -149,17 +158,21 @@ async function expectLines(leftAt: number, backAt: number, generations: number):
   );
 
   const ticks = await readAllPages(lab.fleet, { host, workload: 'clock', source: 'process' });
-  let meanwhile = 0;
-  for (const tick of ticks) {
+  const lateMs: number[] = [];
+  for (const [index, tick] of ticks.entries()) {
     expect(tick).not.toHaveProperty('gap');
     if (!('line' in tick)) continue;
     const at = Date.parse(tick.at);
-    const said = Number(tick.line.slice('now '.length)) * 1_000;
+    const [, number, second] = tick.line.split(' ').map(Number);
+    // However many a busy machine lets it say: none is missing.
+    expect(number).toBe(index + 1);
+    if (at <= leftAt || at >= backAt) continue;
     expect(tick.atApprox).toBeUndefined();
-    expect(at).toBeGreaterThanOrEqual(said);
-    expect(at).toBeLessThan(said + 1_000 + 500);
-    if (at > leftAt && at < backAt) meanwhile += 1;
+    // It has asked for the second, rounded down, and then it has said it, when the machine let it.
+    lateMs.push(at - (second ?? 0) * 1_000);
   }
-  // Five a second, less what forks cost on a busy machine.
-  expect(meanwhile).toBeGreaterThan(((backAt - leftAt) / 1_000) * 2.5);
+  expect(lateMs.length).toBeGreaterThan((backAt - leftAt) / 2_000);
+  expect(Math.min(...lateMs)).toBeGreaterThanOrEqual(0);
+  expect(lateMs.toSorted((a, b) => a - b)[lateMs.length >> 1]).toBeLessThan(1_000 + 500);
+  expect(Math.max(...lateMs)).toBeLessThan((backAt - leftAt) / 2);
 }

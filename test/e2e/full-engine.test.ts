@@ -10,6 +10,7 @@ import { dockerApi } from '../support/docker-api.ts';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { eventually } from '../support/wait.ts';
 
 let directory: string;
 let engine: PrivateEngine;
@@ -45,10 +46,16 @@ test('held with the words of the engine and as disk-full; ready when there is ro
     expect(held.data).toMatchObject({ advice: expect.stringContaining('disk') as string });
     rmSync(ballast);
     rmSync(`${ballast}2`);
-    await worker.next(Number(held.id), 'workload.ready', undefined, 30_000);
-    const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: 'full' });
-    expect(items).toHaveLength(1);
-    expect(items[0]?.timeline.some(({ data }) => data['code'] === 'disk-full')).toBe(true);
+    await worker.next(Number(held.id), 'workload.ready', undefined, 60_000);
+    await eventually(
+      async () => {
+        const { items } = await lab.fleet.api.list<ApiIncident>('incidents', { host: worker.agent.host, workload: 'full' });
+        expect(items).toHaveLength(1);
+        expect(items[0]?.timeline.some(({ data }) => data['code'] === 'disk-full')).toBe(true);
+        expect(items[0]?.closedAt).not.toBeNull();
+      },
+      { what: 'the incident', timeoutMs: 30_000, everyMs: 200 },
+    );
   } finally {
     await worker.agent.service.stop();
   }

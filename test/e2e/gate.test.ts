@@ -56,6 +56,7 @@ describe('a lock', () => {
     await lock.release();
     await worker.phase('ready');
     await worker.next(0, 'workload.ready');
+    await worker.caughtUp();
     const events = await worker.events();
     expect(events.filter(({ kind }) => kind === 'host.gate-waiting')).toMatchObject([
       { severity: 'info', data: { gate: 'waiting', deadlineAt: expect.any(String), conditions: expect.any(Array) } },
@@ -74,6 +75,7 @@ describe('a lock', () => {
     expect(data['downMs']).toBeLessThan(10_000);
     expect(await worker.kindsSince(mark)).not.toContain('host.gate-waiting');
 
+    await worker.caughtUp();
     await using lock = await holdLock(lockFile, 'flock', 'puppet');
     const before = await restarts(worker);
     await kill(worker);
@@ -124,6 +126,7 @@ test('a TCP target that does not answer is waited for; when it does, and is quie
   await worker.phase('waiting');
   await waitFor(async () => (await worker.status()).reason === `the host's gate: tcp 127.0.0.1:${port}: connection refused`, {
     what: 'the reason',
+    timeoutMs: 30_000,
   });
   await listen(port);
   try {
@@ -163,10 +166,12 @@ describe('host commands', () => {
     await worker.agent.service.start();
     await waitFor(async () => (await worker.control.status().catch(() => null))?.workloads[0]?.phase === 'ready', {
       what: 'the agent to be back',
+      timeoutMs: 30_000,
     });
     expect(lines()).toHaveLength(1);
 
     // The machine goes down, and everything with it.
+    await worker.caughtUp();
     const { generation } = await worker.status();
     await worker.agent.service.stop();
     await lab.engine.stop((await worker.container()).id, 0);
@@ -175,6 +180,7 @@ describe('host commands', () => {
     await worker.agent.service.start();
     await worker.next(mark, 'host.booted');
     await worker.next(mark, 'workload.ready');
+    await worker.caughtUp();
     expect(lines()).toHaveLength(2);
     expect(await worker.status()).toMatchObject({ generation: generation + 1, restarts: { process: 0, container: 0, host: 1 } });
     const since = await worker.since(mark);
@@ -215,7 +221,7 @@ describe('host commands', () => {
     writeFileSync(flag, '');
     expect((await lab.agentCommand(worker.agent, 'resume')).code).toBe(0);
     await worker.phase('ready');
-    await waitFor(async () => (await conditions('driverless')).length === 0, { what: 'the condition to be over' });
+    await waitFor(async () => (await conditions('driverless')).length === 0, { what: 'the condition to be over', timeoutMs: 30_000 });
     // What they printed is a log of the host, each execution in the order of its start.
     const said = await waitFor(
       async () => {
@@ -223,7 +229,7 @@ describe('host commands', () => {
         const lines = entries.flatMap((entry) => ('line' in entry ? [entry.line] : []));
         return lines.includes('no driver here') && lines.filter((line) => line === 'loading').length === 2 && lines;
       },
-      { what: 'the output of the host commands' },
+      { what: 'the output of the host commands', timeoutMs: 30_000 },
     );
     expect(said.slice(0, 3)).toEqual(['nobody minds', 'loading', 'no driver here']);
     const tail = await lab.relight('tail', 'driverless/@host', '--source', 'setup', '--no-follow');
@@ -244,6 +250,7 @@ test('hands off: everything is paused with the reason in the file, and put right
   const mark = await worker.mark();
   rmSync(file);
   await worker.next(mark, 'workload.ready');
+  await worker.caughtUp();
   expect(await restarts(worker)).toBe(0);
 });
 
