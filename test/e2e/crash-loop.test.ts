@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { ApiEvent } from '@relight/shared/api';
 import type { EventKind } from '@relight/shared/event';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { caughtUp, eventsStored } from '../support/caught-up.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { signalProcess } from '../support/processes.ts';
 import { waitFor } from '../support/wait.ts';
@@ -18,7 +19,7 @@ const host = 'crash-0';
 const resolveAfterMs = 20_000;
 let lab: Lab;
 let agent: LabAgent;
-const dependency = { server: undefined as Server | undefined, status: 200, asked: 0 };
+const dependency = { server: undefined as Server | undefined, status: 200, asked: [] as { at: number; status: number }[] };
 let dependencyPort = 0;
 /** A workload begins when its test does: so many loops at once would only measure each other. */
 const gates = { server: undefined as Server | undefined, port: 0, open: new Set<string>() };
@@ -117,7 +118,7 @@ async function serveGates(): Promise<void> {
 
 async function serveDependency(): Promise<void> {
   const server = createServer((_, response) => {
-    dependency.asked += 1;
+    dependency.asked.push({ at: Date.now(), status: dependency.status });
     response.writeHead(dependency.status).end();
   });
   await new Promise<void>((resolve) => server.listen(dependencyPort, '127.0.0.1', resolve));
@@ -197,35 +198,42 @@ describe('a process that exits every second', () => {
       (a, b) => at(a) - at(b) || Number(a.id) - Number(b.id),
     );
     const delayed = events.filter(({ kind, data }) => kind === 'restart.scheduled' && Number(data['delayMs']) > 0);
+    const lateMs: number[] = [];
     for (const event of delayed.slice(0, 8)) {
       const after = events.slice(events.indexOf(event)).find(({ data }) => data['from'] === 'back-off');
       if (after === undefined) throw new Error(`nothing followed "${event.message}"`);
       const late = at(after) - at(event) - Number(event.data['delayMs']);
       // Two clocks, both rounded to milliseconds.
       expect(late).toBeGreaterThanOrEqual(-2);
-      expect(late).toBeLessThan(1_500);
+      // A busy machine puts one of them off, and never as long as it takes until somebody looks in any case.
+      expect(late).toBeLessThan(5_000);
+      lateMs.push(late);
     }
+    expect(lateMs).toHaveLength(8);
+    expect(lateMs.toSorted((a, b) => a - b)[4]).toBeLessThan(1_500);
   });
 
   test('the exhausted budget is said once a level, escalation once a container', async () => {
-    const exhausted = await eventsOf('loop', 'restart.budget-exhausted');
+    // Read once: it goes on meanwhile.
+    const events = await eventsOf('loop', 'restart.budget-exhausted', 'restart.escalated', 'container.created');
+    const exhausted = events.filter(({ kind }) => kind === 'restart.budget-exhausted');
     expect(exhausted.map(({ data, severity }) => `${String(data['level'])} ${severity}`)).toEqual([
       'process critical',
       'container critical',
     ]);
-    const escalated = (await eventsOf('loop', 'restart.escalated')).map(({ data }) => String(data['to']));
+    const escalated = events.filter(({ kind }) => kind === 'restart.escalated').map(({ data }) => String(data['to']));
     expect(escalated.filter((to) => to === 'container-start')).toHaveLength(1);
     expect(escalated.filter((to) => to === 'person')).toHaveLength(1);
     const recreated = escalated.filter((to) => to === 'container-recreate').length;
     expect(recreated).toBeGreaterThanOrEqual(2);
-    const created = await eventsOf('loop', 'container.created');
+    const created = events.filter(({ kind }) => kind === 'container.created');
     expect(created.map(({ generation }) => generation)).toEqual(created.map((_, index) => index + 1));
     expect(created.length - 1).toBeLessThanOrEqual(recreated);
     expect(created.length).toBeGreaterThanOrEqual(recreated);
   });
 
   test('the webhook hears of it twice, not ten times', async () => {
-    await waitFor(() => notified().length >= 2, { what: 'two notifications' });
+    await waitFor(() => notified().length >= 2, { what: 'two notifications', timeoutMs: 30_000 });
     expect(notified()).toEqual(['firing warning', 'firing critical']);
     expect((await lab.fleet.alerts({ host, workload: 'loop' })).map(({ rule, state, severity }) => `${rule} ${state} ${severity}`)).toEqual(
       ['RepeatedRestarts firing critical'],
@@ -240,6 +248,7 @@ describe('a process that exits every second', () => {
     const resolved = (await lab.fleet.events({ host, workload: 'loop', kind: 'alert.resolved' })).at(-1);
     if (last === undefined || resolved === undefined) throw new Error('the events do not tell of it');
     expect(at(resolved) - at(last)).toBeGreaterThanOrEqual(resolveAfterMs);
+    await caughtUp(lab, agent);
     const started = await lastStarted('loop');
     expect(at(started)).toBeGreaterThan(at(last));
     expect(await lab.fleet.workload(host, 'loop')).toMatchObject({ phase: 'ready', reason: 'every readiness check has passed' });
@@ -250,6 +259,7 @@ describe('set-up', () => {
   test('a step that succeeds at its third attempt, and an optional one that never does', async () => {
     begin('steps');
     await lab.fleet.waitForPhase(host, 'steps', 'ready');
+    await eventsStored(agent);
     const events = await eventsOf('steps', 'setup.step-started', 'setup.step-failed', 'setup.step-done');
     const told = events.map(({ kind, severity, data }) => `${kind} ${severity}: ${String(data['step'])} ${String(data['attempt'])}`);
     const tries = (step: string, failed: readonly number[], done: number | null): readonly string[] => [
@@ -296,28 +306,44 @@ describe('a dependency', () => {
     return at(changed);
   };
 
+  /** Asked within a second, and used within another at the most: that is what a busy machine adds. */
+  const expectUsedAtOnce = async (back: number): Promise<void> => {
+    const left = await leftWaiting(back);
+    const answered = dependency.asked.find(({ at: time, status }) => time >= back && status === 200)?.at ?? Number.NaN;
+    expect(left - answered).toBeLessThanOrEqual(1_000);
+    expect(left - back).toBeLessThanOrEqual(2_000);
+  };
+
   test('is waited for without cost, and its appearance leads to an attempt within a second', async () => {
     const waiting = await lab.fleet.waitForPhase(host, 'dependent', 'waiting');
     expect(waiting.reason).toContain(`http http://127.0.0.1:${dependencyPort}/`);
     expect(await eventsOf('dependent', 'container.created')).toEqual([]);
+    dependency.asked = [];
     const back = Date.now();
     await serveDependency();
-    expect((await leftWaiting(back)) - back).toBeLessThanOrEqual(1_000);
+    await expectUsedAtOnce(back);
     await lab.fleet.waitForPhase(host, 'dependent', 'ready');
+    await caughtUp(lab, agent);
     expect(await spent()).toEqual({ counted: 0, restarts: { process: 0, container: 0, host: 0 } });
   });
 
   test('that goes away again costs nothing, nor does the death that it causes', async () => {
     dependency.status = 503;
-    dependency.asked = 0;
+    dependency.asked = [];
     signalProcess(-pidOf(await lastStarted('dependent')), 'SIGKILL');
-    await waitFor(async () => (await lab.fleet.workload(host, 'dependent'))?.reason.includes('503'), { what: 'the reason of the waiting' });
-    await waitFor(() => dependency.asked >= 5, { timeoutMs: 20_000, what: 'five looks at the dependency' });
+    await waitFor(async () => (await lab.fleet.workload(host, 'dependent'))?.reason.includes('503'), {
+      what: 'the reason of the waiting',
+      timeoutMs: 30_000,
+    });
+    await waitFor(() => dependency.asked.length >= 8, { timeoutMs: 30_000, what: 'eight looks at the dependency' });
+    const pauses = dependency.asked.slice(1).map(({ at: time }, index) => time - (dependency.asked[index]?.at ?? 0));
+    expect(pauses.toSorted((a, b) => a - b)[pauses.length >> 1]).toBeLessThanOrEqual(1_000);
     expect(await spent()).toEqual({ counted: 0, restarts: { process: 0, container: 0, host: 0 } });
     const back = Date.now();
     dependency.status = 200;
-    expect((await leftWaiting(back)) - back).toBeLessThanOrEqual(1_000);
+    await expectUsedAtOnce(back);
     await lab.fleet.waitForPhase(host, 'dependent', 'ready');
+    await caughtUp(lab, agent);
     expect(await spent()).toEqual({ counted: 0, restarts: { process: 0, container: 0, host: 0 } });
     expect(await generationOf('dependent')).toBe(1);
   });
@@ -351,6 +377,8 @@ describe('checks', () => {
     expect(scheduled?.message).toContain('live check health failed 3 times: exit code 1');
     const [, second] = await atLeast(2, 'live', 'process.started');
     expect(pidOf(second)).not.toBe(pidOf(first));
+    await lab.fleet.waitForPhase(host, 'live', 'ready');
+    await caughtUp(lab, agent);
     const after = await lab.fleet.waitForPhase(host, 'live', 'ready');
     expect(after).toMatchObject({ containerId: before.containerId, generation: 1, restarts: { process: 1, container: 0, host: 0 } });
     const failed = (await eventsOf('live', 'check.failed'))[0];
@@ -375,6 +403,8 @@ describe('by hand', () => {
     expect((await lab.fleet.waitForPhase(host, name, 'ready')).containerId).toBe(before.containerId);
     expect(await lab.agentCommand(agent, 'restart', name, '--level', 'container')).toMatchObject({ code: 0, stderr: '' });
     await atLeast(3, name, 'process.started');
+    await lab.fleet.waitForPhase(host, name, 'ready');
+    await caughtUp(lab, agent);
     const after = await lab.fleet.waitForPhase(host, name, 'ready');
     expect(after).toMatchObject({ generation: 2, restarts: { process: 0, container: 0, host: 0 } });
     const scheduled = await eventsOf(name, 'restart.scheduled');
@@ -386,7 +416,7 @@ describe('by hand', () => {
 
   test('a pause with an end: what dies meanwhile stays down, and is put right when the time is over', async () => {
     const started = await lastStarted(name);
-    expect(await lab.relight('pause', target, '--for', '4s')).toMatchObject({ code: 0 });
+    expect(await lab.relight('pause', target, '--for', '8s')).toMatchObject({ code: 0 });
     await lab.fleet.waitForPhase(host, name, 'paused');
     signalProcess(-pidOf(started), 'SIGKILL');
     const runs = await atLeast(4, name, 'process.started');
@@ -394,8 +424,8 @@ describe('by hand', () => {
     const [resumed] = await eventsOf(name, 'workload.resumed');
     if (paused === undefined || resumed === undefined) throw new Error('the pause was not told');
     // Both are rounded to milliseconds.
-    expect(at(resumed) - at(paused)).toBeGreaterThanOrEqual(3_998);
-    expect(at(resumed) - at(paused)).toBeLessThan(5_000);
+    expect(at(resumed) - at(paused)).toBeGreaterThanOrEqual(7_998);
+    expect(at(resumed) - at(paused)).toBeLessThan(10_000);
     expect(runs.map(at).filter((time) => time > at(paused) && time < at(resumed))).toEqual([]);
     const after = await lab.fleet.waitForPhase(host, name, 'ready');
     expect(after).toMatchObject({ generation: 2, restarts: { process: 0, container: 0, host: 0 } });
@@ -408,6 +438,7 @@ describe('by hand', () => {
     const before = await lastStarted(name);
     expect(await lab.agentCommand(agent, 'resume', name)).toMatchObject({ code: 0, stderr: '' });
     await lab.fleet.waitForPhase(host, name, 'ready');
+    await eventsStored(agent);
     // It went on all the time.
     expect(pidOf(await lastStarted(name))).toBe(pidOf(before));
   });

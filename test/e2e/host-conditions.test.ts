@@ -48,6 +48,7 @@ describe('memory', () => {
       data: { process: 'tail', constraint: 'container', pid: expect.any(Number) },
     });
     await worker.next(mark, 'workload.ready');
+    await worker.caughtUp();
     expect((await worker.container()).id).toBe(before.id);
     expect((await worker.status()).restarts).toEqual({ process: 1, container: 0, host: 0 });
     // One killing is told once, though the engine and the kernel log both tell of it.
@@ -85,7 +86,7 @@ describe('disk', () => {
 
     writeFileSync(join(agent.stateDir, 'more'), Buffer.alloc(mib + mib / 2, 1), { flag: 'w' });
     await hostWith('disk', has('disk-full'), 'disk-full');
-    await waitFor(async () => (await lab.relight('alerts')).stdout.includes('disk-full'), { what: 'the alert', timeoutMs: 10_000 });
+    await waitFor(async () => (await lab.relight('alerts')).stdout.includes('disk-full'), { what: 'the alert', timeoutMs: 30_000 });
 
     rmSync(ballast);
     rmSync(join(agent.stateDir, 'more'));
@@ -95,7 +96,7 @@ describe('disk', () => {
         const notices = await lab.fleet.events({ host: 'disk', kind: 'host.notice', limit: 100 });
         return notices.some(({ data }) => data['condition'] === 'disk-low' && data['state'] === 'cleared');
       },
-      { what: 'the event that it is over' },
+      { what: 'the event that it is over', timeoutMs: 30_000 },
     );
   });
 });
@@ -120,7 +121,7 @@ describe('cloud', () => {
         const preempted = notices.filter(({ data }) => data['condition'] === 'preemption');
         return preempted.length > 0 && preempted;
       },
-      { what: 'the event of the notice' },
+      { what: 'the event of the notice', timeoutMs: 30_000 },
     );
     expect(notice?.message).toMatch(/takes this machine away in (2 m|1 m \d\d s)/);
     expect(notice?.data['leftMs']).toBeGreaterThan(100_000);
@@ -131,7 +132,7 @@ describe('cloud', () => {
     expect(waiting.reason).toContain('this machine is preempted');
 
     await worker.agent.service.kill();
-    await waitFor(async () => (await lab.fleet.host('spot'))?.state === 'stopped', { what: 'the announced silence' });
+    await waitFor(async () => (await lab.fleet.host('spot'))?.state === 'stopped', { what: 'the announced silence', timeoutMs: 30_000 });
     expect((await lab.fleet.host('spot'))?.reason).toContain('preemption was announced');
     expect((await lab.relight('alerts')).stdout).not.toContain('HostDead');
   });

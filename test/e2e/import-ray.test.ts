@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { parse } from 'yaml';
 import { buildBashImage } from '../support/bash-image.ts';
 import { dockerApi } from '../support/docker-api.ts';
+import { eventsStored } from '../support/caught-up.ts';
 import { programs, startLab, type Lab } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -80,7 +81,7 @@ interface Imported {
   readonly workloads: readonly [Readonly<Record<string, unknown>>];
 }
 
-test('a cluster file becomes a worker that is set up, mounted and started as ray up does it', async () => {
+test('a cluster file becomes a worker that is set up, mounted and started as ray up does it', { timeout: 240_000 }, async () => {
   const { port } = head.address() as { port: number };
   const file = join(directory, 'cluster.yaml');
   writeFileSync(file, cluster(port));
@@ -95,7 +96,8 @@ test('a cluster file becomes a worker that is set up, mounted and started as ray
     config: { vars, host: { name: 'imported', ...host, gate: { quiet_for: '0s' } } },
   });
   try {
-    await lab.fleet.waitForPhase('imported', 'ray-worker', 'ready', 20_000);
+    await lab.fleet.waitForPhase('imported', 'ray-worker', 'ready', 90_000);
+    await eventsStored(agent);
     const id = (await lab.engine.inspect(name))?.id ?? '';
     const read = async (path: string): Promise<string> => (await lab.engine.exec(id, { argv: ['cat', path] })).stdout;
     expect(readFileSync(join(directory, 'host-setup'), 'utf8')).toBe('head 127.0.0.1\n');
@@ -139,8 +141,13 @@ test('a cluster file becomes a worker that is set up, mounted and started as ray
     // Stopped and started as a process of its own: its shell ignores SIGTERM, what runs in it does not.
     const { code } = await lab.agentCommand(agent, 'restart', 'ray-worker', '--level', 'process');
     expect(code).toBe(0);
-    await waitFor(async () => (await read('/calls/ray')).match(/^start /gm)?.length === 2, { what: 'the second start' });
-    await lab.fleet.waitForPhase('imported', 'ray-worker', 'ready', 20_000);
+    await waitFor(async () => (await read('/calls/ray')).match(/^start /gm)?.length === 2, {
+      what: 'the second start',
+      timeoutMs: 60_000,
+      everyMs: 100,
+    });
+    await lab.fleet.waitForPhase('imported', 'ray-worker', 'ready', 60_000);
+    await eventsStored(agent);
     const exits = (await lab.fleet.events({ host: 'imported', limit: 1_000 })).filter(({ kind }) => kind === 'process.killed');
     expect(exits).toHaveLength(1);
   } finally {
