@@ -11,6 +11,7 @@ import type { EventKind } from '@relight/shared/event';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { caughtUp, eventsStored } from '../support/caught-up.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { freePort } from '../support/ports.ts';
 import { signalProcess } from '../support/processes.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -122,7 +123,6 @@ async function serveDependency(): Promise<void> {
     response.writeHead(dependency.status).end();
   });
   await new Promise<void>((resolve) => server.listen(dependencyPort, '127.0.0.1', resolve));
-  dependencyPort = (server.address() as AddressInfo).port;
   dependency.server = server;
 }
 
@@ -134,9 +134,8 @@ async function stopDependency(): Promise<void> {
 }
 
 beforeAll(async () => {
-  // Takes a port that is free, and gives it back: the dependency is down at first.
-  await serveDependency();
-  await stopDependency();
+  // The dependency is down at first.
+  dependencyPort = await freePort();
   await serveGates();
   lab = await startLab({
     engineSocket: inject('engineSocket'),

@@ -4,13 +4,13 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { ApiEvent } from '@relight/shared/api';
 import type { EventKind } from '@relight/shared/event';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { caughtUp, eventsStored } from '../support/caught-up.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { freePort } from '../support/ports.ts';
 import { signalProcess } from '../support/processes.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -101,7 +101,6 @@ function workloads(): readonly Record<string, unknown>[] {
 async function serveHead(): Promise<void> {
   const server = createServer((_, response) => response.writeHead(200).end());
   await new Promise<void>((resolve) => server.listen(headPort, '127.0.0.1', resolve));
-  headPort = (server.address() as AddressInfo).port;
   head = server;
 }
 
@@ -113,6 +112,7 @@ async function stopHead(): Promise<void> {
 }
 
 beforeAll(async () => {
+  headPort = await freePort();
   await serveHead();
   lab = await startLab({ engineSocket: inject('engineSocket') });
   writeFileSync(envFile(), 'VERSION=1\n');

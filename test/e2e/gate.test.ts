@@ -1,11 +1,12 @@
 /** The level of the host: nothing is recovered while the host is not fit for it, and on a quiet host that costs nothing. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { Bystander } from '../support/bystander.ts';
 import { startLab, type Lab } from '../support/lab.ts';
 import { holdLock } from '../support/lock-holder.ts';
+import { freePort } from '../support/ports.ts';
 import { waitFor } from '../support/wait.ts';
 
 let lab: Lab;
@@ -118,9 +119,7 @@ test('a TCP target that does not answer is waited for; when it does, and is quie
   const server: Server = createServer((socket) => socket.destroy());
   const listen = (port: number): Promise<void> => new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
   const close = (): Promise<void> => new Promise((resolve) => server.close(() => resolve()));
-  await listen(0);
-  const { port } = server.address() as AddressInfo;
-  await close();
+  const port = await freePort();
   const gate = { ...ownGate, quiet_for: '500ms', tcp: [`127.0.0.1:${port}`] };
   const worker = await Bystander.start(lab, 'cut-off', image, {}, {}, { gate });
   await worker.phase('waiting');

@@ -1,13 +1,14 @@
 /** Failures on a real engine, and what somebody reads about them who was told nothing else: the cause, first. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { ApiIncident } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { startLab, type Lab } from '../support/lab.ts';
+import { freePort } from '../support/ports.ts';
 import { listProcesses, signalProcess } from '../support/processes.ts';
 import { eventually, waitFor } from '../support/wait.ts';
 
@@ -202,8 +203,8 @@ test.for([
 test('the head went away while the worker was ready: the head, and no restart is counted', async () => {
   const head = createServer();
   const listen = (port: number): Promise<void> => new Promise((resolve) => head.listen(port, '127.0.0.1', resolve));
-  await listen(0);
-  const { port } = head.address() as AddressInfo;
+  const port = await freePort();
+  await listen(port);
   const address = `127.0.0.1:${port}`;
   await withWorker(
     'dependent',
