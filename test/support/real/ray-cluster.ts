@@ -2,7 +2,7 @@
  * A cluster of real Ray: a head that can be lost and come back elsewhere, and workers that agents keep, each on "a machine" with
  * an address of its own. What a worker needs of a bucket comes through real gcsfuse from an emulator.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodesUrl, parseNodes, type RayNode } from '@relight/agent/checks/ray-nodes';
 import { Bystander, type WorkloadDocument } from '../bystander.ts';
@@ -12,6 +12,11 @@ import { waitFor } from '../wait.ts';
 import { bucket, type Emulator, onlyDir, startEmulator } from './emulator.ts';
 import { type NetworkHolder, startNetworkHolder } from './network-holder.ts';
 import type { RealParts } from './ray-image.ts';
+
+interface HeadFacts {
+  readonly State: { readonly Running: boolean; readonly ExitCode: number; readonly OOMKilled: boolean };
+  readonly LogPath: string;
+}
 
 /** Small enough for three raylets on a machine for tests. */
 const small = '--object-store-memory=80000000 --disable-usage-stats';
@@ -87,7 +92,7 @@ export class RayCluster implements AsyncDisposable {
     return holder;
   }
 
-  /** A head of a new cluster, at `where` or where the last one was; resolves when its dashboard answers. */
+  /** A head of a new cluster, at `where` or where the last one was; resolves when it has its own node ALIVE. */
   async startHead(where: NetworkHolder | undefined = this.#head): Promise<void> {
     if (where === undefined) throw new Error('where?');
     this.#head = where;
@@ -95,15 +100,33 @@ export class RayCluster implements AsyncDisposable {
     const HostConfig = { NetworkMode: where.mode, ShmSize: 128 << 20 };
     // Ray's own settings. Default of the first: 10 s, with which a raylet that hangs is DEAD after 65 s.
     const Env = ['RAY_health_check_timeout_ms=3000'];
-    await this.docker.run(this.#headName, this.parts.image, ['sh', '-c', command], { HostConfig, Env });
+    const run = (): Promise<string> => this.docker.run(this.#headName, this.parts.image, ['sh', '-c', command], { HostConfig, Env });
+    await run();
     // Renamed into place: a half written address is none.
     writeFileSync(`${this.#headFile}.new`, where.address);
     renameSync(`${this.#headFile}.new`, this.#headFile);
-    await waitFor(async () => (await this.nodes()) !== null, {
-      timeoutMs: 180_000,
-      everyMs: 100,
-      what: 'the head of the cluster to answer',
-    });
+    await waitFor(
+      async () => {
+        if ((await this.alive(where.address)).length > 0) return true;
+        const words = await this.headWords();
+        if (words === null) return false;
+        // On a machine that is busy enough Ray gives its own parts up while they start.
+        console.error(`the head has ended before it was one, and is started again: ${words}`);
+        await this.loseHead();
+        await run();
+        return false;
+      },
+      { timeoutMs: 180_000, everyMs: 100, what: 'the head of the cluster to have its own node' },
+    );
+  }
+
+  /** How the head has ended, and the last of what it has said; null: it runs. */
+  async headWords(): Promise<string | null> {
+    const facts = (await this.docker.inspect(this.#headName)) as HeadFacts | null;
+    if (facts === null) return 'it is gone';
+    if (facts.State.Running) return null;
+    const lines = readFileSync(facts.LogPath, 'utf8').trimEnd().split('\n').slice(-30);
+    return `exit code ${facts.State.ExitCode}, out of memory: ${facts.State.OOMKilled}\n${lines.join('\n')}`;
   }
 
   /** As by a crash of its machine, without a word to the workers. */
@@ -195,7 +218,12 @@ export class RayWorker {
 
   /** Resolves when it is ready, for the first time. */
   async ready(timeoutMs = 240_000): Promise<this> {
-    await this.bystander.next(0, 'workload.ready', undefined, timeoutMs);
+    try {
+      await this.bystander.next(0, 'workload.ready', undefined, timeoutMs);
+    } catch (error) {
+      const words = await this.cluster.headWords();
+      throw words === null ? error : new Error(`the head has ended: ${words}`, { cause: error });
+    }
     await this.bystander.phase('ready', timeoutMs);
     return this;
   }
