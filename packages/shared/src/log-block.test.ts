@@ -1,6 +1,7 @@
 import fc from 'fast-check';
+import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import {
   blockUnpackedBytesMax,
@@ -9,6 +10,7 @@ import {
   encodeBlock,
   mergeBlocks,
   openBlock,
+  openPart,
   packBlock,
   splitFilter,
   unpackBlock,
@@ -221,6 +223,55 @@ function forged(block: Block, change: (meta: Record<string, unknown>) => object)
   const { crc: _crc, filterBytes: _filterBytes, ...header } = block.header;
   return { header, body: zstdCompressSync(Buffer.concat([head, meta, raw.subarray(4 + length)])) };
 }
+
+describe('a part of a large block', () => {
+  /** Of 3,000 lines of 200 bytes that do not pack well, now and then with something else behind them. */
+  const large = (() => {
+    const lines = Array.from({ length: 3_000 }, (_, i): AnyLine => ({
+      at: 1_000_000 + 7 * i,
+      approx: i % 100 < 3,
+      stream: i % 500 < 20 ? 'stderr' : 'stdout',
+      bytes: Buffer.from(createHash('shake256', { outputLength: 100 }).update(String(i)).digest('hex')),
+      truncated: i % 300 === 7,
+      skip: i % 40 === 3 ? 5 : 0,
+    }));
+    const { lines: raw, to } = placed(900, lines);
+    return { raw, block: packBlock(segment, 900, to, raw, 9) };
+  })();
+  const { data } = splitFilter(large.block);
+  const stored: Block = { header: { ...large.block.header, crc: crc32(data) }, body: data };
+
+  test.each(['front', 'back'] as const)('%s: its lines are those of the whole, and nothing is said about the others', (side) => {
+    for (const block of [large.block, stored]) {
+      const part = openPart(block, side);
+      if (part === null) throw new Error('there is no part');
+      const { firstLine, endLine } = part;
+      expect(endLine - firstLine).toBeGreaterThan(100);
+      expect(endLine - firstLine).toBeLessThan(1_500);
+      expect(side === 'front' ? firstLine : endLine).toBe(side === 'front' ? 0 : 3_000);
+      const found = Array.from({ length: endLine - firstLine }, (_, index) => plain(part.raw(firstLine + index)));
+      expect(found).toEqual(large.raw.slice(firstLine, endLine).map(plain));
+      for (const index of [firstLine, firstLine + 1, endLine - 1]) {
+        expect([part.start(index), part.end(index)].map((at) => part.indexAt(at))).toEqual([index, index]);
+      }
+      // The time of what is next is known: it is not in the text.
+      expect(part.at(side === 'front' ? endLine : firstLine - 1)).toBe(large.raw[side === 'front' ? endLine : firstLine - 1]?.at);
+    }
+  });
+
+  test('of a small block, and of one that is not what it was, there is none', () => {
+    const { header, body } = stored;
+    expect(openPart(blockOf(100, new Set()), 'front')).toBeNull();
+    const spoilt = Uint8Array.from(body, (byte, index) => (index === body.length - 9 ? byte ^ 1 : byte));
+    for (const side of ['front', 'back'] as const) {
+      expect(openPart({ header, body: spoilt }, side)).toBeNull();
+      expect(openPart({ header: { ...header, lines: 20 }, body }, side)).toBeNull();
+      expect(openPart({ header: { ...header, to: header.to + 1 }, body }, side)).toBeNull();
+    }
+    const { crc: _crc, ...unchecked } = header;
+    expect(openPart({ header: unchecked, body }, 'front')).toBeNull();
+  });
+});
 
 test('a newline within a line does not make two', () => {
   const line: RawLine = { offset: 0, at: 1, approx: false, stream: 'stdout', bytes: Buffer.from('one\ntwo'), truncated: false };

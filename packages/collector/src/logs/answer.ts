@@ -16,7 +16,7 @@ export interface LogRequest {
   readonly order:
     | { readonly from: LogCursor; readonly limit?: number }
     | { readonly last: number }
-    | { readonly newestFirst: true; readonly limit?: number };
+    | { readonly newestFirst: true; readonly from?: LogCursor; readonly limit?: number };
   /** The newest piece that is read. */
   readonly upTo: number;
   readonly format: LogFormat;
@@ -36,14 +36,14 @@ export async function* answerLogs(store: PieceReads, request: LogRequest, signal
 }
 
 async function* batchesOf(store: PieceReads, { question, order, upTo }: LogRequest, signal?: AbortSignal): AsyncGenerator<EntryBatch> {
-  if ('from' in order) {
-    const { from, limit = Infinity } = order;
-    yield* limited(readLogs(store, question, { from, upTo, limit }, signal), limit);
+  if ('newestFirst' in order) {
+    const { limit = Infinity } = order;
+    yield* limited(readBackwards(store, question, { ...order, upTo, limit }, signal), limit);
   } else if ('last' in order) {
     yield { entries: await lastEntries(store, question, { upTo, limit: order.last }, signal), cursor: null };
   } else {
-    for await (const entries of readBackwards(store, question, { upTo, limit: order.limit ?? Infinity }, signal))
-      yield { entries, cursor: null };
+    const { from, limit = Infinity } = order;
+    yield* limited(readLogs(store, question, { from, upTo, limit }, signal), limit);
   }
 }
 

@@ -50,12 +50,12 @@ class Log {
   }
   async backwards(question: LogQuestion): Promise<ApiLogEntry[]> {
     const found: ApiLogEntry[] = [];
-    for await (const entries of readBackwards(this.store, question, { upTo: Infinity })) found.push(...entries);
+    for await (const { entries } of readBackwards(this.store, question, { upTo: Infinity })) found.push(...entries);
     return found;
   }
   live(question: LogQuestion): ApiLogEntry[] {
     const decoder = new PieceDecoder(question, 'live');
-    return this.store.pieceRows.flatMap((piece) => decoder.decode(piece).map(({ entry }) => entry));
+    return this.store.pieceRows.flatMap((piece) => decoder.decode(piece).entries.map(({ entry }) => entry));
   }
 }
 

@@ -52,21 +52,22 @@ function levelCriterion(least: LogLevel): Criterion {
 
 function* linesWithText(block: OpenBlock, text: string): Generator<number> {
   const needle = Buffer.from(text);
-  for (let at = block.text.indexOf(needle); at >= 0;) {
+  for (let at = block.text.indexOf(needle, block.start(block.firstLine)); at >= 0;) {
     const index = block.indexAt(at);
     yield index;
-    if (index + 1 >= block.lines) return;
+    if (index + 1 >= block.endLine) return;
     at = block.text.indexOf(needle, block.start(index + 1));
   }
 }
 
 function* linesWithWord(block: OpenBlock, word: string): Generator<number> {
-  const text = block.text.toString('latin1');
+  const from = block.start(block.firstLine);
+  const text = block.text.toString('latin1', from);
   const expression = wordInBytes(word);
   for (let found = expression.exec(text); found !== null; found = expression.exec(text)) {
-    const index = block.indexAt(found.index);
+    const index = block.indexAt(from + found.index);
     yield index;
-    if (index + 1 >= block.lines) return;
-    expression.lastIndex = block.start(index + 1);
+    if (index + 1 >= block.endLine) return;
+    expression.lastIndex = block.start(index + 1) - from;
   }
 }

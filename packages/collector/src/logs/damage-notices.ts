@@ -10,14 +10,15 @@ const dayMs = 86_400_000;
 
 /**
  * Gaps to be given in front of `entries`, each file once. `ended`: nothing comes behind them. Who goes on from a cursor has been told
- * of what was known; who reads backwards is told when the reading has come to the day of the file.
+ * of what was known; who reads backwards is told when the reading has come to the day of the file, and on each page behind it again.
  */
 export function damageNotices(
   store: Partial<Pick<LogReader, 'damagedFiles'>>,
   { question: { since = -Infinity }, order }: Pick<LogRequest, 'question' | 'order'>,
 ): (entries: readonly ApiLogEntry[], ended: boolean) => readonly ApiLogGap[] {
-  const told = new Set('from' in order && order.from.done > 0 ? store.damagedFiles?.() : []);
-  const backwards = !('from' in order);
+  const backwards = 'newestFirst' in order || 'last' in order;
+  const goesOn = 'from' in order && order.from !== undefined && order.from.done > 0;
+  const told = new Set(goesOn && !backwards ? store.damagedFiles?.() : []);
   const limit = 'last' in order ? order.last : (order.limit ?? Infinity);
   let count = 0;
   let reached = '~';

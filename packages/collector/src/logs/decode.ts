@@ -1,14 +1,15 @@
 /** Takes the wanted lines out of a piece, with what is to be shown around them, which may lie in the pieces beside it. */
 import type { ApiLogEntry } from '@relight/shared/api';
-import { openBlock, type OpenBlock } from '@relight/shared/log-block';
+import { openBlock, openPart, type OpenBlock } from '@relight/shared/log-block';
 import { segmentId, type LogLine } from '@relight/shared/log-stream';
 import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import { criteriaOf, type Criterion } from './criteria.ts';
 import { damagedGap, lineEntry, storedGap, type PieceEntry } from './entry.ts';
+import type { Decoded } from './merge.ts';
 import { RecentPieces } from './recent.ts';
 import { recordLinesMax } from './records.ts';
-import { segmentOf, type LineSelection } from './selection.ts';
+import { segmentOf, showsWindows, type LineSelection } from './selection.ts';
 import { windowsOf, type Range, type Window } from './windows.ts';
 
 export type BlockPiece = StoredLogPiece & { readonly kind: 'block' };
@@ -30,6 +31,13 @@ interface PlacedLine {
 const reachMax = recordLinesMax;
 /** While somebody watches, blocks have few lines. */
 const reachPiecesMax = 32;
+/**
+ * Large blocks that are looked into in part first: enough for the first page of a fleet that writes all at once, where one line of each
+ * of hundreds of blocks is needed. Who reads on reads most of them whole, and a second look costs more than it saves.
+ */
+const partsMax = 512;
+/** A part without any wanted line was looked at for nothing, and so will be those of others: where matches are rare this ends soon. */
+const emptyPartCosts = 16;
 
 export class PieceDecoder {
   readonly #selection: LineSelection;
@@ -37,21 +45,25 @@ export class PieceDecoder {
   readonly #neighbours: Neighbours;
   readonly #recent: RecentPieces | null;
   readonly #windowed: boolean;
+  readonly #part: 'front' | 'back' | null;
+  #partsLeft = partsMax;
   /** Offsets that were shown of each segment, [from, to): a line that stands in two windows comes once. */
   readonly #shown = new Map<string, Range>();
   #groups = 0;
 
   /**
    * Throws `usage` when the expression is none. Pieces of one segment must come one behind the other, in either direction. `live`:
-   * what comes next is not known yet, so what is shown at the end of a piece is continued in the next.
+   * what comes next is not known yet, so what is shown at the end of a piece is continued in the next. `part`: which lines of a
+   * piece are wanted first; the others perhaps never.
    */
-  constructor(selection: LineSelection, neighbours: Neighbours | 'live') {
+  constructor(selection: LineSelection, neighbours: Neighbours | 'live', part: 'front' | 'back' | null = null) {
     this.#selection = selection;
+    this.#part = part;
     this.#criteria = criteriaOf(selection);
     const beside = neighbours === 'live' ? new RecentPieces() : neighbours;
     this.#recent = beside instanceof RecentPieces ? beside : null;
     this.#neighbours = beside;
-    this.#windowed = (selection.linesBefore ?? 0) > 0 || (selection.linesAfter ?? 0) > 0 || selection.multiline === true;
+    this.#windowed = showsWindows(selection);
   }
 
   /** Tokens that every piece with a wanted line holds. Of a record, another line may hold what the other criteria ask for. */
@@ -60,14 +72,27 @@ export class PieceDecoder {
     return [...new Set(criteria.flatMap(({ tokens }) => tokens))];
   }
 
-  /** The wanted entries of a piece in their order, of its lines [first, end). */
-  decode(piece: StoredLogPiece, first = 0, end = Infinity): PieceEntry[] {
-    if (first >= Math.min(end, linesOf(piece))) return [];
-    if (piece.kind === 'gap') return this.#inTime(piece.gap.at) ? [storedGap(piece)] : [];
-    const block = opened(piece);
-    if (block === null) return [damagedGap(piece)];
-    const own = { from: first, to: Math.min(end, block.lines) };
-    return this.#windowed ? this.#windows(piece, block, own) : this.#lines(piece, block, own);
+  /** The wanted entries of a piece in their order, of its lines [first, end); of a large one perhaps only of a part of them. */
+  decode(piece: StoredLogPiece, first = 0, end = Infinity): Decoded {
+    const last = Math.min(end, linesOf(piece));
+    if (first >= last) return { entries: [] };
+    if (piece.kind === 'gap') return { entries: this.#inTime(piece.gap.at) ? [storedGap(piece)] : [] };
+    const block = this.#openPart(piece, first, last) ?? opened(piece);
+    if (block === null) return { entries: [damagedGap(piece)] };
+    const own = { from: Math.max(first, block.firstLine), to: Math.min(last, block.endLine) };
+    if (this.#windowed) return { entries: this.#windows(piece, block, own) };
+    const entries = this.#lines(piece, block, own);
+    if (block.endLine - block.firstLine < block.lines) this.#partsLeft -= entries.length === 0 ? emptyPartCosts : 1;
+    if (own.to < last) return { entries, rest: { from: own.to, end: last, at: block.at(own.to) } };
+    if (own.from > first) return { entries, rest: { from: first, end: own.from, at: block.at(own.from - 1) } };
+    return { entries };
+  }
+
+  /** Only of a piece that is wanted from that side on: the other part of it lies elsewhere. */
+  #openPart(piece: BlockPiece, first: number, end: number): OpenBlock | null {
+    if (this.#part === null || this.#partsLeft <= 0 || this.#windowed) return null;
+    if (this.#part === 'front' ? first > 0 : end < linesOf(piece)) return null;
+    return openPart(piece.block, this.#part);
   }
 
   #inTime(at: number): boolean {
@@ -89,7 +114,7 @@ export class PieceDecoder {
   }
 
   #candidates(block: OpenBlock): Iterable<number> {
-    return this.#criteria[0]?.candidates?.(block) ?? indices(block.lines);
+    return this.#criteria[0]?.candidates?.(block) ?? indices(block.endLine - block.firstLine, block.firstLine);
   }
 
   /** Nothing wanted in the piece itself: its neighbours need not be looked at. */

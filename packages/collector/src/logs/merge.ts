@@ -13,10 +13,9 @@ import { segmentOf } from './selection.ts';
 
 interface OpenPiece {
   readonly piece: StoredLogPiece;
-  /** Lines of it that are wanted; none behind. */
-  readonly end: number;
-  /** Lines of it that were read or skipped. */
-  read: number;
+  /** Lines [from, end) of it are still to come. */
+  from: number;
+  end: number;
   finished: boolean;
 }
 
@@ -25,11 +24,26 @@ interface Segment {
   readonly waiting: OpenPiece[];
   /** What is left of the first of `waiting`, next entry last; null: not unpacked yet. */
   entries: PieceEntry[] | null;
+  /** Lines of it that were not looked at; once `entries` are null, what is looked at next. */
+  rest: RestOfPiece | null;
   key: number;
 }
 
-/** The entries of lines [first, end) of a piece. */
-export type Decode = (piece: StoredLogPiece, first: number, end: number) => PieceEntry[];
+export interface RestOfPiece {
+  readonly from: number;
+  readonly end: number;
+  /** Time of the line that comes next. */
+  readonly at: number;
+}
+
+export interface Decoded {
+  readonly entries: PieceEntry[];
+  /** Lines that were not looked at yet. Absent: all were. */
+  readonly rest?: RestOfPiece;
+}
+
+/** The entries of lines [first, end) of a piece, or, of a part of them, those that come first. */
+export type Decode = (piece: StoredLogPiece, first: number, end: number) => Decoded;
 
 export class PieceMerger {
   readonly #decode: Decode;
@@ -44,7 +58,10 @@ export class PieceMerger {
   /** In the middle of a group of entries: nothing of other segments may come between. */
   #held: Segment | null = null;
 
-  /** `done`: the cursor begins behind this piece. Direction -1 yields the newest entry first and is fed the newest piece first. */
+  /**
+   * `done`: the cursor begins behind this piece. Direction -1 yields the newest entry first and is fed the newest piece first; then
+   * everything from `done` on has been read.
+   */
   constructor(decode: Decode, direction: 1 | -1 = 1, done: Pick<LogCursor, 'done' | 'sealed'> = { done: 0 }) {
     this.#decode = decode;
     this.#direction = direction;
@@ -61,13 +78,13 @@ export class PieceMerger {
 
   /** Pieces of one segment come in the order of their offsets (backwards: reversed). Lines [read, end) of it are wanted. */
   add(piece: StoredLogPiece, read = 0, end = linesOf(piece)): { readonly finished: boolean } {
-    const open: OpenPiece = { piece, end, read, finished: read >= end };
+    const open: OpenPiece = { piece, from: read, end, finished: read >= end };
     this.#open.push(open);
     if (open.finished) return open;
     this.#unfinished += 1;
     this.#bytes += pieceBytes(piece);
     const id = `${piece.host} ${segmentId(segmentOf(piece))}`;
-    const segment = this.#segments.get(id) ?? { id, waiting: [], entries: null, key: -Infinity };
+    const segment = this.#segments.get(id) ?? { id, waiting: [], entries: null, rest: null, key: -Infinity };
     this.#segments.set(id, segment);
     segment.waiting.push(open);
     if (segment.waiting.length === 1) this.#enqueue(segment);
@@ -81,15 +98,17 @@ export class PieceMerger {
     const open = segment?.waiting[0];
     if (segment === undefined || open === undefined) return undefined;
     if (segment.entries === null) {
-      const entries = this.#decode(open.piece, open.read, open.end);
+      const { entries, rest = null } = this.#decode(open.piece, open.from, open.end);
       segment.entries = this.#direction === 1 ? entries.toReversed() : entries;
-      if (entries.length === 0) this.#finish(segment, open);
+      segment.rest = rest;
+      if (entries.length === 0) this.#passed(segment, open);
       this.#enqueue(segment);
       return 'unpacked';
     }
     const entry = segment.entries.pop();
-    if (entry !== undefined) open.read = entry.index + 1;
-    if (segment.entries.length === 0) this.#finish(segment, open);
+    if (entry !== undefined && this.#direction === 1) open.from = entry.index + 1;
+    if (entry !== undefined && this.#direction === -1) open.end = Math.max(open.from, entry.index);
+    if (segment.entries.length === 0) this.#passed(segment, open);
     else if (entry?.group !== undefined && segment.entries.at(-1)?.group === entry.group) {
       this.#held = segment;
       return entry;
@@ -106,27 +125,45 @@ export class PieceMerger {
 
   cursor(): LogCursor {
     let finished = 0;
-    while (this.#open[finished]?.finished === true) finished += 1;
-    const last = this.#open[finished - 1]?.piece;
-    if (last !== undefined) this.#done = { done: last.id, ...(last.sealed === true ? { sealed: true } : {}) };
+    for (const [index, { piece, finished: ended }] of this.#open.entries()) {
+      if (!ended) break;
+      // Merged while this goes backwards, it stands behind the place again: what lies between has been read in parts.
+      if (this.#direction === -1 && piece.id >= this.#done.done) continue;
+      finished = index + 1;
+      this.#done = { done: piece.id, ...(piece.sealed === true ? { sealed: true } : {}) };
+    }
     this.#open = this.#open.slice(finished);
-    return { ...this.#done, partly: this.#open.filter(({ read }) => read > 0).map(({ piece, read }) => placeIn(piece, read)) };
+    if (this.#direction === 1) {
+      return { ...this.#done, partly: this.#open.filter(({ from }) => from > 0).map(({ piece, from }) => placeIn(piece, from)) };
+    }
+    const begun = this.#open.filter(({ piece, end }) => end < linesOf(piece));
+    return { newestFirst: true, ...this.#done, partly: begun.map(({ piece, end }) => placeIn(piece, end)) };
+  }
+
+  /** Nothing is left of what was looked at: the rest of the piece is next. */
+  #passed(segment: Segment, open: OpenPiece): void {
+    if (segment.rest === null) return this.#finish(segment, open);
+    ({ from: open.from, end: open.end } = segment.rest);
+    segment.entries = null;
   }
 
   #finish(segment: Segment, open: OpenPiece): void {
-    open.read = open.end;
+    if (this.#direction === 1) open.from = open.end;
+    else open.end = open.from;
     open.finished = true;
     this.#unfinished -= 1;
     this.#bytes -= pieceBytes(open.piece);
     segment.waiting.shift();
     segment.entries = null;
+    segment.rest = null;
     if (segment.waiting.length === 0) this.#segments.delete(segment.id);
   }
 
   #enqueue(segment: Segment): void {
     const open = segment.waiting[0];
     if (open === undefined) return;
-    const at = segment.entries === null ? edgeAt(open.piece, this.#direction) : (segment.entries.at(-1)?.at ?? 0);
+    const edge = segment.rest?.at ?? edgeAt(open.piece, this.#direction);
+    const at = segment.entries === null ? edge : (segment.entries.at(-1)?.at ?? 0);
     segment.key = Math.max(segment.key, at * this.#direction);
     this.#heap.push(segment);
   }

@@ -6,7 +6,7 @@ import { partsOf } from '../store/logs/parts.ts';
 import type { LogPage } from '../store/logs/port.ts';
 import type { LogFilter, StoredLogPiece } from '../store/store.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from './cursor.ts';
-import { lastEntries, readLogs, type PieceReads } from './read.ts';
+import { lastEntries, readBackwards, readLogs, type PieceReads } from './read.ts';
 
 interface Piece {
   readonly host: string;
@@ -105,6 +105,63 @@ test('begun on small pieces and ended on merged ones, in pages of any size: ever
       }
     }),
     { numRuns: 500 },
+  );
+});
+
+test('the same with the newest first', async () => {
+  await fc.assert(
+    fc.asyncProperty(pieces, fc.integer({ min: 1, max: 9 }), fc.integer({ min: 0, max: 5 }), async (all, size, pagesBefore) => {
+      const { small, merged, lines } = stores(all);
+      const texts: string[] = [];
+      let from: LogCursor | undefined;
+      for (let page = 0, ended = false; !ended; page += 1) {
+        const store = page < pagesBefore ? small : merged;
+        let count = 0;
+        for await (const batch of readBackwards(store, {}, { upTo: all.length, limit: size, ...(from && { from }) })) {
+          texts.push(...batch.entries.map((entry) => ('gap' in entry ? 'gap' : entry.line)));
+          count += batch.entries.length;
+          if (batch.cursor !== null) from = decodeCursor(encodeCursor(batch.cursor));
+          if (count >= size) break;
+        }
+        ended = count === 0;
+      }
+      expect(texts).toHaveLength(lines);
+      expect(new Set(texts).size).toBe(lines);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('merged in the middle of one reading: every line once, in either direction', async () => {
+  await fc.assert(
+    fc.asyncProperty(pieces, fc.integer({ min: 0, max: 4 }), async (all, slicesBefore) => {
+      const { small, merged, lines } = stores(all);
+      for (const direction of ['forwards', 'backwards'] as const) {
+        let slices = 0;
+        // Small steps, so that there is a middle.
+        const store: PieceReads = {
+          logPieces: (filter, page) => ((slices += 1) <= slicesBefore ? small : merged).logPieces(filter, { ...page, limit: 2 }),
+          logSlice(filter, page) {
+            const found = store.logPieces(filter, page);
+            const last = found.at(-1);
+            const place = page.newestFirst === true ? { beforeId: last?.id ?? 0 } : { afterId: last?.id ?? 0 };
+            const next = last === undefined ? null : { ...place, sealed: last.sealed === true };
+            return { pieces: found, next, receivedAt: last?.receivedAt ?? null };
+          },
+        };
+        const upTo = all.length;
+        const texts: string[] = [];
+        if (direction === 'forwards') texts.push(...(await read(store, { done: 0, partly: [] }, upTo)).texts);
+        else {
+          for await (const { entries } of readBackwards(store, {}, { upTo })) {
+            texts.push(...entries.map((entry) => ('gap' in entry ? 'gap' : entry.line)));
+          }
+        }
+        expect({ direction, texts: texts.toSorted() }).toEqual({ direction, texts: [...new Set(texts)].toSorted() });
+        expect({ direction, lines: texts.length }).toEqual({ direction, lines });
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 

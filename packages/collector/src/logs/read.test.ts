@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { ApiLogEntry } from '@relight/shared/api';
 import { packBlock, type Block } from '@relight/shared/log-block';
@@ -7,8 +8,8 @@ import { epoch, FakeFleet, hostRecord, workloadStatus } from '../../../../test/s
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from './cursor.ts';
 import { compileGrep } from './grep.ts';
-import { lastEntries, newestPlace, readLogs } from './read.ts';
-import { questionOf, type LogSelection } from './selection.ts';
+import { lastEntries, newestPlace, readBackwards, readLogs } from './read.ts';
+import { questionOf, type LogQuestion, type LogSelection } from './selection.ts';
 
 const everything: LogSelection = { hosts: [], labels: [], previous: false };
 const everywhere = {};
@@ -197,6 +198,132 @@ describe('reading', () => {
   });
 });
 
+describe('newest first', () => {
+  /** Pages of `size`, each behind the one before; the cursor goes out as text and comes back. */
+  async function pages(
+    writer: Writer,
+    question: LogQuestion,
+    size: number,
+    between: () => Promise<void> = async () => {},
+  ): Promise<string[]> {
+    const found: string[] = [];
+    let from: LogCursor | undefined;
+    for (;;) {
+      const before = found.length;
+      for await (const batch of readBackwards(writer.store, question, { upTo: newest(writer), limit: size, ...(from && { from }) })) {
+        found.push(...batch.entries.map(textOf));
+        if (batch.cursor !== null) from = decodeCursor(encodeCursor(batch.cursor));
+        if (found.length - before >= size) break;
+      }
+      if (found.length === before) return found;
+      await between();
+    }
+  }
+
+  test('in pages of any size: every line once, and nothing that came meanwhile', async () => {
+    const line = fc.record({
+      host: fc.constantFrom('a', 'b', 'c'),
+      run: fc.constantFrom('1', '2'),
+      at: fc.integer({ min: 0, max: 50 }),
+      count: fc.integer({ min: 1, max: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { maxLength: 30 }), fc.integer({ min: 1, max: 7 }), async (blocks, size) => {
+        const writer = new Writer();
+        let written = 0;
+        for (const { host, run, at, count } of blocks) {
+          await writer.block(
+            host,
+            segment(run),
+            Array.from({ length: count }, (_, i) => [at + i, `${host}${run} ${(written += 1)}`] as const),
+          );
+        }
+        const found = await pages(writer, everywhere, size, async () => void (await writer.block('d', segment('1'), [[99, 'd1 late']])));
+        expect(found).toHaveLength(written);
+        expect(new Set(found).size).toBe(written);
+        const keys = new Map<string, number>();
+        for (const text of found) {
+          const [key = '', n = ''] = text.split(' ');
+          expect(Number(n)).toBeLessThan(keys.get(key) ?? Infinity);
+          keys.set(key, Number(n));
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('by time over all hosts, page by page as in one', async () => {
+    const writer = new Writer();
+    for (let i = 0; i < 300; i += 1) {
+      await writer.block(
+        'a',
+        segment('1'),
+        [
+          [i * 10, `a${i}`],
+          [i * 10 + 9, `a${i}+`],
+        ],
+        i * 10 + 9,
+      );
+      await writer.block('b', segment('1'), [[i * 10 + 5, `b${i}`]], i * 10 + 1_000);
+    }
+    const whole = (await readAll(writer)).map(textOf).toReversed();
+    for (const size of [1, 7, 100, 5_000]) expect(await pages(writer, everywhere, size)).toEqual(whole);
+    expect(await pages(writer, { words: ['b7'] }, 3)).toEqual(['b7']);
+  });
+});
+
+/** 180 characters that do not pack well. */
+const noise = (seed: number): string => createHash('shake256', { outputLength: 90 }).update(String(seed)).digest('hex');
+
+describe('blocks that are large enough to be looked into in part', () => {
+  /** Three hosts that write at the same time: of each block a word in every 50th line, and one only in its middle. */
+  async function large(): Promise<{ readonly writer: Writer; readonly lines: readonly (readonly [at: number, text: string])[] }> {
+    const writer = new Writer();
+    const lines: (readonly [at: number, text: string])[] = [];
+    for (let block = 0; block < 3; block += 1) {
+      for (const [shift, host] of ['a', 'b', 'c'].entries()) {
+        const mine = Array.from({ length: 2_500 }, (_, i) => {
+          const at = block * 30_000 + i * 10 + shift;
+          const word = i % 50 === 0 ? ' common' : i === 1_250 ? ' middle' : '';
+          return [at, `${at} ${host}${word} ${noise(at)}`] as const;
+        });
+        lines.push(...mine);
+        await writer.block(host, segment('1'), mine, block * 30_000 + 26_000);
+      }
+    }
+    return { writer, lines: lines.toSorted((x, y) => x[0] - y[0]) };
+  }
+
+  test('say the same in either direction, whole and in pages', async () => {
+    const { writer, lines } = await large();
+    for (const [more, test] of [
+      [{}, () => true],
+      [{ words: ['common'] }, (text: string) => text.includes(' common')],
+      [{ words: ['middle'] }, (text: string) => text.includes(' middle')],
+      [{ grep: 'commo[n] [0-4]' }, (text: string) => /common [0-4]/.test(text)],
+      [{ words: ['common'], since: epoch + 12_000, until: epoch + 77_000 }, (text: string) => text.includes(' common') && inTime(text)],
+    ] as const) {
+      const expected = lines.map(([, text]) => text).filter(test);
+      expect((await readAll(writer, { ...everything, ...more })).map(textOf)).toEqual(expected);
+      const question = questionOf({ ...everything, ...more }, writer.fleet);
+      const paged: string[] = [];
+      let from: LogCursor | undefined;
+      for (;;) {
+        const before = paged.length;
+        for await (const batch of readBackwards(writer.store, question, { upTo: newest(writer), limit: 40, ...(from && { from }) })) {
+          paged.push(...batch.entries.map(textOf));
+          from = batch.cursor ?? from;
+          if (paged.length >= before + 40) break;
+        }
+        if (paged.length === before || paged.length > 200) break;
+      }
+      expect(paged).toEqual(expected.toReversed().slice(0, paged.length));
+      expect(paged.length).toBeGreaterThanOrEqual(Math.min(200, expected.length));
+    }
+  });
+  const inTime = (text: string): boolean => Number(text.split(' ')[0]) >= 12_000 && Number(text.split(' ')[0]) <= 77_000;
+});
+
 describe('grep', () => {
   test('an expression that would stop a backtracking engine is answered at once', () => {
     const before = process.cpuUsage();
@@ -229,7 +356,8 @@ test('a cursor is text and back', () => {
     fc.property(fc.nat(1e9), fc.array(part, { maxLength: 5 }), (done, parts) => {
       const cursor = { done, partly: parts.map(({ id, read }) => ({ id: done + id, read })) };
       expect(decodeCursor(encodeCursor(cursor))).toEqual(cursor);
+      expect(decodeCursor(encodeCursor({ newestFirst: true, ...cursor }))).toEqual({ newestFirst: true, ...cursor });
     }),
   );
-  for (const text of ['', 'x', '1_', '1_2', '-1', '1_2.x']) expect(decodeCursor(text)).toBeUndefined();
+  for (const text of ['', 'x', 'n', '1n', '1_', '1_2', '-1', '1_2.x']) expect(decodeCursor(text)).toBeUndefined();
 });

@@ -1,18 +1,28 @@
 /** Reads stored logs: everything that matches in order, or backwards from the end. Never holds its thread for long. */
 import { setImmediate } from 'node:timers/promises';
 import type { ApiLogEntry } from '@relight/shared/api';
-import { linesRead, linesUpTo } from '../store/logs/parts.ts';
-import type { LogPage, LogReader, LogReads } from '../store/logs/port.ts';
-import type { StoredLogPiece } from '../store/store.ts';
+import { linesLeft, linesRead, linesUpTo } from '../store/logs/parts.ts';
+import type { LogPage, LogPlace, LogReader, LogReads, LogSlice } from '../store/logs/port.ts';
+import type { LogFilter } from '../store/store.ts';
 import type { LogCursor } from './cursor.ts';
 import { PieceDecoder } from './decode.ts';
 import type { PieceEntry } from './entry.ts';
 import { PieceMerger } from './merge.ts';
 import { storedNeighbours } from './neighbours.ts';
-import { pieceTest, storeFilter, type LogQuestion } from './selection.ts';
+import { pieceTest, showsWindows, storeFilter, type LogQuestion } from './selection.ts';
 
-/** `damagedFiles`: of a store on disk. */
-export type PieceReads = Pick<LogReads, 'logPieces'> & Partial<Pick<LogReader, 'damagedFiles'>>;
+/** `damagedFiles`, `logSlice`: of a store on disk. */
+export type PieceReads = Pick<LogReads, 'logPieces'> & Partial<Pick<LogReader, 'damagedFiles' | 'logSlice'>>;
+
+function sliceOf(store: PieceReads, filter: LogFilter, page: LogPage): LogSlice {
+  if (store.logSlice !== undefined) return store.logSlice(filter, page);
+  const pieces = store.logPieces(filter, page);
+  const last = pieces.at(-1);
+  const receivedAt = last?.receivedAt ?? null;
+  if (last === undefined || pieces.length < page.limit) return { pieces, receivedAt, next: null };
+  const { id, sealed = false } = last;
+  return { pieces, receivedAt, next: { ...(page.newestFirst === true ? { beforeId: id } : { afterId: id }), sealed } };
+}
 
 /** Pieces are stored in the order of commit, so what an agent held back stands late; so many pieces ahead are put in order of time. */
 const lookAheadPieces = 256;
@@ -66,33 +76,36 @@ export async function* readLogs(
   { from, upTo, limit = Infinity }: ReadRange,
   signal?: AbortSignal,
 ): AsyncGenerator<EntryBatch> {
-  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo));
+  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo), 'front');
   const filter = storeFilter(question, decoder.tokens);
   const wanted = pieceTest(question);
   const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), 1, from);
   const pause = slicer(signal);
-  let place: Pick<LogPage, 'afterId' | 'sealed'> = { afterId: from.done, ...(from.sealed === true ? { sealed: true } : {}) };
+  let place: LogPlace | null = { afterId: from.done, sealed: from.sealed === true };
+  // Of what is merged after this has begun, parts up to here have come already.
+  let apart = from.sealed === true ? 0 : from.done;
   let pageSize = firstPagePieces;
-  let more = true;
   let count = 0;
   let entries: ApiLogEntry[] = [];
   for (;;) {
-    let waited = false;
-    while (more && merger.pieces < lookAheadPieces && merger.bytes < lookAheadBytes) {
-      const page = store.logPieces(filter, { ...place, upTo, limit: pageSize });
-      more = page.length === pageSize;
+    let next: ReturnType<PieceMerger['next']> = 'unpacked';
+    if (place !== null && merger.pieces < lookAheadPieces && merger.bytes < lookAheadBytes) {
+      const slice: LogSlice = sliceOf(store, filter, { ...place, upTo, limit: pageSize });
       pageSize = pagePieces;
-      for (const piece of page) if (wanted(piece)) merger.add(piece, linesRead(piece, from), linesUpTo(piece, upTo));
-      place = placeBehind(page) ?? place;
-      waited = await pause();
+      for (const piece of slice.pieces) {
+        if (wanted(piece)) merger.add(piece, Math.max(linesRead(piece, from), linesRead(piece, { done: apart })), linesUpTo(piece, upTo));
+      }
+      place = slice.next;
+      if (place?.sealed !== true) apart = Math.max(apart, place?.afterId ?? 0);
+    } else {
+      next = merger.next();
+      if (typeof next === 'object') {
+        entries.push(next.entry);
+        count += 1;
+      }
     }
-    const next = merger.next();
-    if (typeof next === 'object') {
-      entries.push(next.entry);
-      count += 1;
-    }
-    if (next === 'unpacked') waited = (await pause()) || waited;
-    const ended = next === undefined && !more;
+    const waited = next === 'unpacked' && (await pause());
+    const ended = next === undefined && place === null;
     if (entries.length > 0 && (ended || waited || count === limit || entries.length >= batchEntries)) {
       yield { entries, cursor: merger.cursor() };
       entries = [];
@@ -101,85 +114,112 @@ export async function* readLogs(
   }
 }
 
-function placeBehind(page: readonly StoredLogPiece[]): { readonly afterId: number; readonly sealed: boolean } | undefined {
-  const last = page.at(-1);
-  return last === undefined ? undefined : { afterId: last.id, sealed: last.sealed === true };
+export interface BackwardRange {
+  /** The newest piece that is read. */
+  readonly upTo: number;
+  /** Where somebody who has read the newest first goes on. */
+  readonly from?: LogCursor;
+  readonly limit?: number;
 }
 
-/** Entries up to piece `upTo`, the newest first; what belongs to one group comes in its own order. */
+/**
+ * Entries up to piece `upTo`, the newest first; what belongs to one group comes in its own order. Some batch ends exactly at the
+ * `limit`th entry. No cursor where lines are shown together: a group may lie in several pieces.
+ */
 export async function* readBackwards(
   store: PieceReads,
   question: LogQuestion,
-  { upTo, limit = Infinity }: Pick<ReadRange, 'upTo' | 'limit'>,
+  { upTo, from, limit = Infinity }: BackwardRange,
   signal?: AbortSignal,
-): AsyncGenerator<readonly ApiLogEntry[]> {
+): AsyncGenerator<EntryBatch> {
+  const { found, cursor } = backwards(store, question, { upTo, ...(from === undefined ? {} : { from }) }, signal);
+  const apart = !showsWindows(question);
   let entries: ApiLogEntry[] = [];
   let group: PieceEntry[] = [];
+  let count = 0;
   const endGroup = (): void => {
     entries.push(...group.toReversed().map(({ entry }) => entry));
     group = [];
   };
-  for await (const found of backwards(store, question, { upTo, limit }, signal)) {
-    if (found !== 'waited') {
-      if (group[0] !== undefined && (found.group === undefined || found.group !== group[0].group)) endGroup();
-      group.push(found);
+  for await (const one of found) {
+    if (one !== 'waited') {
+      if (group[0] !== undefined && one.group !== group[0].group) endGroup();
+      group.push(one);
+      count += 1;
+      if (one.group === undefined || count === limit) endGroup();
     }
-    if (entries.length >= batchEntries || (found === 'waited' && entries.length > 0)) {
-      yield entries;
+    if (entries.length > 0 && (one === 'waited' || count === limit || entries.length >= batchEntries)) {
+      yield { entries, cursor: apart ? cursor() : null };
       entries = [];
     }
   }
   endGroup();
-  if (entries.length > 0) yield entries;
+  if (entries.length > 0) yield { entries, cursor: apart ? cursor() : null };
 }
 
 /** The last `limit` entries up to piece `upTo`, oldest first. */
 export async function lastEntries(
   store: PieceReads,
   question: LogQuestion,
-  range: Pick<ReadRange, 'upTo' | 'limit'>,
+  { upTo, limit = Infinity }: Pick<ReadRange, 'upTo' | 'limit'>,
   signal?: AbortSignal,
 ): Promise<readonly ApiLogEntry[]> {
   const entries: ApiLogEntry[] = [];
-  for await (const found of backwards(store, question, range, signal)) if (found !== 'waited') entries.push(found.entry);
+  if (limit > 0) {
+    for await (const one of backwards(store, question, { upTo }, signal).found) {
+      if (one !== 'waited') entries.push(one.entry);
+      if (entries.length === limit) break;
+    }
+  }
   return entries.toReversed();
 }
 
-/** Strictly backwards; 'waited' now and then, when others have been let in. */
-async function* backwards(
+interface Backwards {
+  /** Strictly backwards; 'waited' now and then, when others have been let in. */
+  readonly found: AsyncGenerator<PieceEntry | 'waited'>;
+  /** The place behind the last entry that was found. */
+  readonly cursor: () => LogCursor;
+}
+
+function backwards(
   store: PieceReads,
   question: LogQuestion,
-  { upTo, limit = Infinity }: Pick<ReadRange, 'upTo' | 'limit'>,
+  { upTo, from = { done: upTo + 1, partly: [] } }: Pick<BackwardRange, 'upTo' | 'from'>,
   signal: AbortSignal | undefined,
-): AsyncGenerator<PieceEntry | 'waited'> {
-  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo));
+): Backwards {
+  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo), 'back');
   const filter = storeFilter(question, decoder.tokens);
   const wanted = pieceTest(question);
-  const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), -1);
+  const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), -1, from);
   const pause = slicer(signal);
-  let place: Pick<LogPage, 'beforeId' | 'sealed'> = {};
-  let pageSize = firstPagePieces;
-  let more = limit > 0;
-  let count = 0;
-  // A piece holds no line that is newer than its receipt, so an older piece than all seen has nothing newer than this.
-  let unseenAt = Infinity;
-  while (count < limit) {
-    if (more && merger.bytes < backwardBytesMax && (merger.nextAt ?? -Infinity) < unseenAt) {
-      const page = store.logPieces(filter, { ...place, upTo, limit: pageSize, newestFirst: true });
-      more = page.length === pageSize;
-      pageSize = pagePieces;
-      for (const piece of page) if (wanted(piece)) merger.add(piece, 0, linesUpTo(piece, upTo));
-      const last = page.at(-1);
-      if (last !== undefined) place = { beforeId: last.id, sealed: last.sealed === true };
-      unseenAt = last?.receivedAt ?? -Infinity;
-    } else {
-      const next = merger.next();
-      if (next === undefined && !more) return;
-      if (typeof next === 'object') {
-        count += 1;
-        yield next;
+  async function* find(): AsyncGenerator<PieceEntry | 'waited'> {
+    let place: LogPlace | null = { beforeId: from.done, sealed: from.sealed === true };
+    // Of what is merged after this has begun, parts from here on have come already.
+    let apart = from.sealed === true ? Infinity : from.done;
+    let pageSize = firstPagePieces;
+    // A piece holds no line that is newer than its receipt, so an older piece than all seen has nothing newer than this.
+    let unseenAt = Infinity;
+    for (;;) {
+      if (place !== null && merger.bytes < backwardBytesMax && (merger.nextAt ?? -Infinity) < unseenAt) {
+        const slice: LogSlice = sliceOf(store, filter, { ...place, upTo, limit: pageSize, newestFirst: true });
+        pageSize = pagePieces;
+        for (const piece of slice.pieces) {
+          const left = Math.min(linesLeft(piece, from), linesLeft(piece, { done: apart }), linesUpTo(piece, upTo));
+          if (wanted(piece)) merger.add(piece, 0, left);
+        }
+        place = slice.next;
+        if (place?.sealed !== true) apart = Math.min(apart, place?.beforeId ?? apart);
+        unseenAt = slice.receivedAt ?? unseenAt;
+      } else {
+        const next = merger.next();
+        if (next === undefined && place === null) return;
+        if (typeof next === 'object') {
+          yield next;
+          continue;
+        }
       }
+      if (await pause()) yield 'waited';
     }
-    if (await pause()) yield 'waited';
   }
+  return { found: find(), cursor: () => merger.cursor() };
 }

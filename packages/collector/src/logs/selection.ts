@@ -23,6 +23,16 @@ export interface LineSelection {
   readonly multiline?: boolean;
 }
 
+/** Lines are shown for other lines: around them, or as one record with them. */
+export function showsWindows(question: {
+  readonly linesBefore?: number | undefined;
+  readonly linesAfter?: number | undefined;
+  readonly multiline?: boolean | undefined;
+}): boolean {
+  const { linesBefore = 0, linesAfter = 0, multiline = false } = question;
+  return linesBefore > 0 || linesAfter > 0 || multiline;
+}
+
 export interface LogSelection extends LineSelection {
   /** Empty: all hosts. */
   readonly hosts: readonly string[];

@@ -8,7 +8,7 @@ import { Statements, Where } from '../statements.ts';
 import type { LogFilter, StoredLogPiece } from '../store.ts';
 import { filterReads } from './filter-reads.ts';
 import { readParts } from './part-list.ts';
-import type { LogPage } from './port.ts';
+import type { LogPage, LogSlice } from './port.ts';
 import { isDamage, type LogFileMeta } from './schema.ts';
 
 export interface BlockRow {
@@ -89,25 +89,21 @@ export function fileReads(db: Database, meta: LogFileMeta) {
     return apart.toSorted((a, b) => sign * (a.id - b.id)).slice(0, page.limit);
   };
 
-  /** Rows whose filter does not rule out the words. */
-  const wantedRows = (filter: LogFilter, page: LogPage): BlockRow[] => {
-    const streamIds = streamsOf(filter);
+  /** Rows whose filter does not rule out the words, of a slice of all rows; `last`: the last one that was looked at. */
+  const wantedRows = (
+    filter: LogFilter,
+    page: LogPage,
+  ): { readonly rows: BlockRow[]; readonly last: BlockRow | undefined; readonly more: boolean } => {
     const { words = [] } = filter;
-    if (words.length === 0) return rowsOf(filter, page, streamIds);
     const probes = words.map(probeOf);
-    const wanted: BlockRow[] = [];
-    let rest: LogPage = { ...page, limit: Math.max(filterSlice, page.limit) };
-    for (;;) {
-      const slice = rowsOf(filter, rest, streamIds);
-      for (const row of slice) {
-        if (row.gap !== null || mayHold(row.id, probes)) wanted.push(row);
-        if (wanted.length === page.limit) return wanted;
-      }
-      const last = slice.at(-1);
-      if (last === undefined || slice.length < rest.limit) return wanted;
-      // Behind rows of this very file, so by their own ids.
-      rest = page.newestFirst === true ? { ...rest, beforeId: last.id, sealed: true } : { ...rest, afterId: last.id };
+    const limit = words.length === 0 ? page.limit : Math.max(filterSlice, page.limit);
+    const slice = rowsOf(filter, { ...page, limit }, streamsOf(filter));
+    const rows: BlockRow[] = [];
+    for (const row of slice) {
+      if (row.gap !== null || mayHold(row.id, probes)) rows.push(row);
+      if (rows.length === page.limit) return { rows, last: row, more: true };
     }
+    return { rows, last: slice.at(-1), more: slice.length === limit };
   };
 
   /** A body that cannot be read is empty: whoever unpacks it finds it damaged, and goes on behind it. */
@@ -130,7 +126,14 @@ export function fileReads(db: Database, meta: LogFileMeta) {
   };
 
   return {
-    logPieces: (filter: LogFilter, page: LogPage): StoredLogPiece[] => wantedRows(filter, page).map(pieceOf),
+    /** `next` is null behind the last piece of this file. */
+    logSlice(filter: LogFilter, page: LogPage): LogSlice {
+      const { rows, last, more } = wantedRows(filter, page);
+      const found = { pieces: rows.map(pieceOf), receivedAt: last?.received_at ?? null };
+      if (last === undefined || !more) return { ...found, next: null };
+      const { id } = last;
+      return { ...found, next: { ...(page.newestFirst === true ? { beforeId: id } : { afterId: id }), sealed: meta.sealed } };
+    },
     /** Undefined: it has no mark. */
     committedOffset: (agentId: string, { workload, generation, source, run }: SegmentKey): number | undefined =>
       committed.get(agentId, workload, generation, source, run)?.committed,

@@ -8,7 +8,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openForWriting } from '../database.ts';
 import { migrate, migrations } from '../migrate.ts';
 import { openStore, type SqliteStore, type StoreOptions } from '../sqlite-store.ts';
+import type { LogFilter } from '../store.ts';
 import { LogWriter, type LogDamage } from './log-writer.ts';
+import type { LogPlace, LogSlice } from './port.ts';
 import { openLogReader } from './reader.ts';
 
 const day = 86_400_000;
@@ -99,6 +101,29 @@ describe('a file a day', () => {
     await store.prune({ ...noLimits, logsBefore: start + 1 });
     expect(texts(reader)).toEqual(['two']);
     expect(reader.committedOffset('a', segment)).toBe(8);
+    reader.close();
+  });
+});
+
+describe('a slice of what is looked for', () => {
+  it('is of one file at most, found or not, and all of them together are all there is', async () => {
+    for (let index = 0; index < 5; index += 1) await store.commitBlock('a', 'h', block(index * 5, `w-${index}x`), start + index * day);
+    const reader = openLogReader(dataDir);
+    const walk = (filter: LogFilter, newestFirst: boolean): number[][] => {
+      const found: number[][] = [];
+      for (let place: LogPlace | null = {}; place !== null;) {
+        const slice: LogSlice = reader.logSlice(filter, { ...place, limit: 9, newestFirst });
+        found.push(slice.pieces.map(({ id }) => id));
+        place = slice.next;
+      }
+      return found;
+    };
+    expect(walk({}, false)).toEqual([[1], [2], [3], [4], [5]]);
+    expect(walk({}, true)).toEqual([[5], [4], [3], [2], [1]]);
+    expect(walk({ words: ['nowhere'] }, true)).toEqual([[], [], [], [], []]);
+    expect(walk({ words: ['3x'] }, false)).toEqual([[], [], [], [4], []]);
+    expect(reader.logPieces({ words: ['3x'] }, { limit: 1, newestFirst: true }).map(({ id }) => id)).toEqual([4]);
+    expect(reader.logPieces({}, { limit: 9, afterId: 1, beforeId: 4 }).map(({ id }) => id)).toEqual([2, 3]);
     reader.close();
   });
 });

@@ -32,6 +32,22 @@ export function linesRead(piece: StoredLogPiece, { done, sealed = false, partly 
   return read;
 }
 
+/**
+ * How many lines at the front of `piece` are left for who reads the newest first: everything from piece `done` on was read, and of
+ * some earlier pieces all but the first `read` lines. With `sealed` piece `done` was read with all its parts, and so were later ones.
+ */
+export function linesLeft(piece: StoredLogPiece, { done, sealed = false, partly = [] }: SeenLogs): number {
+  if (sealed && piece.id >= done) return 0;
+  let left = 0;
+  for (const { id, lines } of partsOf(piece)) {
+    if (id >= done) return left;
+    const mentioned = partly.find((one) => one.id === id);
+    if (mentioned !== undefined) return left + Math.min(mentioned.read, lines);
+    left += lines;
+  }
+  return left;
+}
+
 /** How many lines from the front of `piece` belong to parts up to piece `upTo`. */
 export function linesUpTo(piece: StoredLogPiece, upTo: number): number {
   return partsOf(piece).reduce((sum, { id, lines }) => (id <= upTo ? sum + lines : sum), 0);

@@ -12,20 +12,33 @@ export interface LogPart {
   readonly receivedAt: number;
 }
 
+/** Where a page begins: behind a piece (before it, where the newest come first). */
+export interface LogPlace {
+  readonly afterId?: number;
+  readonly beforeId?: number;
+  readonly sealed?: boolean;
+}
+
 /**
  * A page in order of id. Small pieces of one segment are merged when their file is sealed. The merged piece has the id of its
  * last part, so it may stand behind a place up to which a reader has seen some of its parts already. Therefore a page says
  * how the place was seen: `sealed` is that flag of the piece at `afterId` or `beforeId`. Without it pieces come again that
  * have parts on both sides of the place; parts.ts says which of their lines are wanted.
  */
-export interface LogPage {
-  readonly afterId?: number;
-  readonly beforeId?: number;
-  readonly sealed?: boolean;
+export interface LogPage extends LogPlace {
   /** Only pieces with a part up to this id. */
   readonly upTo?: number;
   readonly limit: number;
   readonly newestFirst?: boolean;
+}
+
+/** What a little work has found, perhaps nothing. */
+export interface LogSlice {
+  readonly pieces: readonly StoredLogPiece[];
+  /** Where to go on; null: nothing is left. */
+  readonly next: LogPlace | null;
+  /** When the last piece was received that was looked at, found or not; null: there was none. */
+  readonly receivedAt: number | null;
 }
 
 export interface LogReads {
@@ -36,7 +49,12 @@ export interface LogReads {
 }
 
 export interface LogReader extends LogReads {
-  /** Names of the files that this reader has found unreadable: what they hold is missing from what it reads. */
+  /**
+   * As `logPieces`, but of one file at most and of so many pieces that it takes a few milliseconds, however little it finds: who looks
+   * for what is rare lets others in between.
+   */
+  logSlice(filter: LogFilter, page: LogPage): LogSlice;
+  /** Names of the files that cannot be read, set aside or found so by this reader: what they hold is missing from what it reads. */
   damagedFiles(): readonly string[];
   close(): void;
 }

@@ -3,7 +3,7 @@ import type { SegmentKey } from '@relight/shared/log-stream';
 import type { LogFilter, StoredLogPiece } from '../store.ts';
 import { logDirectory } from './file-names.ts';
 import { FileSet, type OpenLogFile } from './file-set.ts';
-import type { LogPage, LogReader } from './port.ts';
+import type { LogPage, LogPlace, LogReader, LogSlice } from './port.ts';
 import { isDamage } from './schema.ts';
 
 export interface LogReaderOptions {
@@ -20,20 +20,32 @@ export function openLogReader(dataDir: string, options: LogReaderOptions = {}): 
       return newest === undefined ? 0 : (guarded(files, newest, (file) => file.reads.committedOffset(agentId, segment)) ?? 0);
     },
     logPieces(filter: LogFilter, page: LogPage): StoredLogPiece[] {
-      const all = files.ascending();
       const pieces: StoredLogPiece[] = [];
-      const wanted = all.filter((file, index) => mayHave(file, all[index + 1], page));
-      for (const file of page.newestFirst === true ? wanted.toReversed() : wanted) {
-        const limit = page.limit - pieces.length;
-        if (limit <= 0) break;
-        const found = guarded(files, file, (open) => (outOfTime(open, filter) ? [] : open.reads.logPieces(filter, { ...page, limit })));
-        pieces.push(...(found ?? []));
+      for (let place: LogPlace | null = page; place !== null && pieces.length < page.limit;) {
+        const rest: LogPage = { ...page, ...place, sealed: place.sealed ?? false, limit: page.limit - pieces.length };
+        const slice = sliceOf(files, filter, rest);
+        pieces.push(...slice.pieces);
+        place = slice.next;
       }
       return pieces;
     },
+    logSlice: (filter: LogFilter, page: LogPage): LogSlice => sliceOf(files, filter, page),
     damagedFiles: () => files.brokenNames(),
     close: () => files.close(),
   };
+}
+
+/** Of the first file that may have something. Files are looked up anew each time: they come, are sealed and go. */
+function sliceOf(files: FileSet, filter: LogFilter, page: LogPage): LogSlice {
+  const all = files.ascending();
+  const wanted = all.filter((file, index) => mayHave(file, all[index + 1], page));
+  const [file, behind] = page.newestFirst === true ? wanted.toReversed() : wanted;
+  if (file === undefined) return { pieces: [], next: null, receivedAt: null };
+  const found = guarded(files, file, (open) => (outOfTime(open, filter) ? undefined : open.reads.logSlice(filter, page)));
+  const { pieces, next, receivedAt } = found ?? { pieces: [], next: null, receivedAt: null };
+  if (next !== null || behind === undefined) return { pieces, next, receivedAt };
+  // Between the ids of two files: no piece has parts on both sides.
+  return { pieces, receivedAt, next: page.newestFirst === true ? { beforeId: file.meta.firstId } : { afterId: behind.meta.firstId - 1 } };
 }
 
 /** By its ids alone. `next`: the file behind it. */

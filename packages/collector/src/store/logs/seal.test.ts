@@ -147,7 +147,7 @@ describe('every line is the same before and after, in its segment in the same or
           reader = openLogReader(dataDir);
           calls = 0;
           const backwards: string[] = [];
-          for await (const entries of readBackwards(midway, everything, { upTo })) backwards.push(...entries.map(keyOf));
+          for await (const { entries } of readBackwards(midway, everything, { upTo })) backwards.push(...entries.map(keyOf));
           reader.close();
           expect(bySegment(backwards)).toEqual(bySegment(all.keys));
         },
