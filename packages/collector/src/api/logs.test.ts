@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { ApiLogLine } from '@relight/shared/api';
+import type { ApiLogEntry, ApiLogLine } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
 import { packBlock } from '@relight/shared/log-block';
 import { epoch, FakeFleet, hostRecord } from '../../../../test/support/fleet-records.ts';
@@ -12,6 +12,7 @@ import { waitFor } from '../../../../test/support/wait.ts';
 import { Bus } from '../bus.ts';
 import type { LogRequest } from '../logs/answer.ts';
 import { readingHere, type LogReading } from '../logs/reading.ts';
+import { answersMax } from './answers.ts';
 import { registerApi } from './register.ts';
 
 let app: FastifyInstance;
@@ -65,14 +66,14 @@ async function write(host: string, ...texts: readonly string[]): Promise<void> {
 
 const get = (query: string): Promise<Response> =>
   fetch(`http://127.0.0.1:${port}/api/v1/logs?${query}`, { headers: { authorization: 'Bearer operator' } });
-async function lines(query: string): Promise<ApiLogLine[]> {
+async function lines(query: string): Promise<(ApiLogLine & Pick<ApiLogEntry, 'next'>)[]> {
   const response = await get(query);
   const text = await response.text();
   expect({ status: response.status, text: response.status === 200 ? '' : text }).toEqual({ status: 200, text: '' });
   return text
     .split('\n')
     .filter((one) => one !== '')
-    .map((one) => JSON.parse(one) as ApiLogLine);
+    .map((one) => JSON.parse(one) as ApiLogLine & Pick<ApiLogEntry, 'next'>);
 }
 const texts = async (query: string): Promise<string[]> => (await lines(query)).map(({ line }) => line);
 
@@ -92,6 +93,19 @@ test('words, levels, order, context and records', async () => {
   ]);
 });
 
+test('the newest first, page by page, whatever comes meanwhile', async () => {
+  await write('a', 'a1', 'a2', 'a3');
+  await write('b', 'b1', 'b2');
+  const found: string[] = [];
+  for (let next: string | undefined = ''; next !== undefined;) {
+    const page: Awaited<ReturnType<typeof lines>> = await lines(`order=newest&limit=2${next === '' ? '' : `&after=${next}`}`);
+    found.push(...page.map(({ line }) => line));
+    next = page.at(-1)?.next;
+    await write('b', 'later');
+  }
+  expect(found).toEqual(['b2', 'b1', 'a3', 'a2', 'a1']);
+});
+
 test('as text for people, and nothing in it that a terminal obeys', async () => {
   await write('a', 'clear\u001b[2J\u009b2J');
   const response = await get('format=text');
@@ -105,7 +119,9 @@ test.each([
   ['linesBefore=101', /linesBefore/],
   ['word=%20', /word/],
   ['grep=(', /grep/],
-  ['order=newest&after=3', /after/],
+  ['order=newest&after=3', /after: is from an answer with order=oldest/],
+  ['after=n3', /after: is from an answer with order=newest/],
+  ['order=newest&after=n3&linesAfter=1', /after/],
   ['format=xml', /format/],
   ['wrod=x', /word/],
 ])('%s is refused by name, before anything is read', async (query, name) => {
@@ -148,6 +164,38 @@ test('an answer that fails on its way is cut off, one that fails at once is a pr
     throw new Error('the disk is gone');
   };
   expect((await get('')).status).toBe(500);
+});
+
+test('so many questions are answered at a time and no more; whoever leaves makes room', async () => {
+  let working = 0;
+  instead = async function* endless() {
+    working += 1;
+    try {
+      for (;;) {
+        yield Buffer.alloc(256 * 1024, 'x');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } finally {
+      working -= 1;
+    }
+  };
+  // Nobody reads what comes.
+  const readers = Array.from({ length: answersMax }, () => {
+    const call = request({ host: '127.0.0.1', port, path: '/api/v1/logs', headers: { authorization: 'Bearer operator' }, agent: false });
+    call.on('error', () => undefined);
+    call.on('response', (response) => response.on('error', () => undefined));
+    return call.end();
+  });
+  await waitFor(() => working === answersMax, { what: 'all of them to be answered' });
+  const refused = await get('');
+  expect({ status: refused.status, retry: refused.headers.get('retry-after') }).toEqual({ status: 503, retry: '1' });
+  expect(await refused.json()).toMatchObject({ code: 'overloaded', advice: expect.stringMatching(/one after the other/) as string });
+  readers[0]?.destroy();
+  await waitFor(() => working === answersMax - 1, { what: 'the work for it to end' });
+  instead = null;
+  expect((await get('')).status).toBe(200);
+  for (const reader of readers) reader.destroy();
+  await waitFor(() => working === 0, { what: 'all work to end' });
 });
 
 test('rare lines are looked for long: the answer begins before the first is found', async () => {

@@ -1,7 +1,4 @@
 /** Logs: NDJSON or text of what is stored, server-sent events of what comes. */
-import { once } from 'node:events';
-import type { FastifyReply } from 'fastify';
-import { delay, type Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { logSourceSchema } from '@relight/shared/log-stream';
 import { z } from 'zod';
@@ -12,9 +9,10 @@ import { compileGrep, grepLengthMax } from '../logs/grep.ts';
 import { logLevels } from '../logs/level.ts';
 import { newestPlace } from '../logs/read.ts';
 import { readingHere } from '../logs/reading.ts';
-import { questionOf, watchSelectors, type LogSelection } from '../logs/selection.ts';
+import { questionOf, showsWindows, watchSelectors, type LogSelection } from '../logs/selection.ts';
 import { isWord, wordLengthMax } from '../logs/words.ts';
 import type { SseMessage } from '../sse-text.ts';
+import { OpenAnswers } from './answers.ts';
 import { flag, logCursor, resolveWhen, selector, since, until } from './fields.ts';
 import { logEntrySchema } from './resources.ts';
 import { route, type ApiDeps, type Route } from './route.ts';
@@ -24,7 +22,6 @@ const tailMax = 100_000;
 const tailDefault = 100;
 const contextMax = 100;
 const wordsMax = 20;
-const headersAfterMs = 1_000;
 
 const context = (where: string): z.ZodOptional<z.ZodCoercedNumber> =>
   z.coerce
@@ -95,13 +92,24 @@ function selectionOf(query: Query, now: number): LogSelection {
 
 const beginning: LogCursor = { done: 0, partly: [] };
 
-function orderOf({ order, tail, limit, after }: z.output<typeof readFields>): LogRequest['order'] {
+function orderOf({ order, tail, limit, after, ...lines }: z.output<typeof readFields>): LogRequest['order'] {
   const most = limit === undefined ? {} : { limit };
-  if (order === 'newest') {
-    if (after !== undefined) throw new RelightError('usage', 'after: only with order=oldest; go on with until=TIME');
-    return { newestFirst: true, ...(tail === undefined ? most : { limit: Math.min(tail, limit ?? tailMax) }) };
+  requireOrder(after, order === 'newest');
+  if (order === 'oldest') return tail === undefined ? { from: after ?? beginning, ...most } : { last: Math.min(tail, limit ?? tailMax) };
+  if (after !== undefined && showsWindows(lines)) {
+    throw new RelightError(
+      'usage',
+      'after: with order=newest not together with linesBefore, linesAfter or multiline; go on with until=TIME',
+    );
   }
-  return tail === undefined ? { from: after ?? beginning, ...most } : { last: Math.min(tail, limit ?? tailMax) };
+  const from = after === undefined ? {} : { from: after };
+  return { newestFirst: true, ...from, ...(tail === undefined ? most : { limit: Math.min(tail, limit ?? tailMax) }) };
+}
+
+/** A place in one order says nothing in the other. */
+function requireOrder(after: LogCursor | undefined, newest: boolean): void {
+  if (after === undefined || (after.newestFirst === true) === newest) return;
+  throw new RelightError('usage', `after: is from an answer with order=${newest ? 'oldest' : 'newest'}; give the same order again`);
 }
 
 function messageOf({ entry, cursor }: FollowItem): SseMessage {
@@ -109,39 +117,10 @@ function messageOf({ entry, cursor }: FollowItem): SseMessage {
   return entry === null ? id : { ...id, event: eventOf(entry), data: entry };
 }
 
-/** Sends what is found as it is found; the work ends when whoever asked has gone. */
-async function stream(
-  reply: FastifyReply,
-  clock: Clock,
-  type: string,
-  answer: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
-): Promise<void> {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  const found = answer(gone.signal)[Symbol.asyncIterator]();
-  const first = found.next();
-  // What fails at once is told as a problem; what is rare must not look like a server that does not answer.
-  await Promise.race([first, delay(clock, headersAfterMs)]);
-  reply.hijack();
-  reply.raw.writeHead(200, { 'content-type': type, 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-  reply.raw.flushHeaders();
-  try {
-    for (let next = await first; next.done !== true && !gone.signal.aborted; next = await found.next()) {
-      if (!reply.raw.write(next.value)) await once(reply.raw, 'drain', { signal: gone.signal });
-    }
-    reply.raw.end();
-  } catch (error) {
-    // Cut off in the middle, so that nobody takes it for all there is.
-    if (!gone.signal.aborted) reply.request.log.error({ err: error }, 'an answer failed');
-    reply.raw.destroy();
-  } finally {
-    await found.return?.(undefined);
-  }
-}
-
 export function logRoutes(deps: ApiDeps, streams: OpenStreams): readonly Route[] {
   const { fleet, clock, store } = deps;
   const reading = deps.logs ?? readingHere(store);
+  const answers = new OpenAnswers(clock);
 
   return [
     route({
@@ -155,7 +134,7 @@ export function logRoutes(deps: ApiDeps, streams: OpenStreams): readonly Route[]
         const upTo = newestPlace(store)?.done ?? 0;
         const type = query.format === 'text' ? 'text/plain; charset=utf-8' : 'application/x-ndjson';
         const asked: LogRequest = { question, order: orderOf(query), upTo, format: query.format };
-        await stream(reply, clock, type, (signal) => reading.read(asked, signal));
+        await answers.send(reply, type, (signal) => reading.read(asked, signal));
         return null;
       },
     }),
@@ -169,6 +148,7 @@ export function logRoutes(deps: ApiDeps, streams: OpenStreams): readonly Route[]
         const selection = selectionOf(query, clock.now());
         const resume = request.headers['last-event-id'];
         const cursor = query.after ?? (typeof resume === 'string' ? decodeCursor(resume) : undefined);
+        requireOrder(cursor, false);
         const last = query.tail ?? (query.since === undefined ? tailDefault : undefined);
         const order: LogRequest['order'] = cursor === undefined && last !== undefined ? { last } : { from: cursor ?? beginning };
         await streams.run(request, reply, clock, async (connection) => {

@@ -1,6 +1,8 @@
 /** Server-sent events (WHATWG HTML, 9.2) over a fastify reply. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock, Timer } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { drained } from './answers.ts';
 import { sseText, type SseMessage } from '../sse-text.ts';
 
 /** Proxies and phones drop connections that are silent for longer. */
@@ -39,17 +41,13 @@ export class SseConnection {
     if (messages.length > 0) await this.sendText(messages.map(sseText).join(''));
   }
 
-  /** Messages that are text already (sse-text.ts). */
+  /** Messages that are text already (sse-text.ts). A reader that takes nothing for long is sent away: it comes back where it was. */
   async sendText(text: string | Uint8Array): Promise<void> {
     if (this.signal.aborted || this.#reply.write(text)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.#reply.off('drain', done);
-        this.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      this.#reply.on('drain', done);
-      this.signal.addEventListener('abort', done);
+    await drained(this.#reply, this.#clock, this.signal).catch(() => {
+      if (this.signal.aborted) return;
+      this.end();
+      this.#reply.destroy();
     });
   }
 
@@ -67,11 +65,20 @@ export class SseConnection {
   }
 }
 
+/** Tails and live pictures of all readers together. Each may keep what came while it did not read, up to a few megabytes. */
+export const streamsMax = 500;
+
 /** The streams that are open, to be ended before the server can close. */
 export class OpenStreams {
   readonly #open = new Set<SseConnection>();
 
+  /** Throws `overloaded`. */
   async run(request: FastifyRequest, reply: FastifyReply, clock: Clock, body: (connection: SseConnection) => Promise<void>): Promise<void> {
+    if (this.#open.size >= streamsMax) {
+      throw new RelightError('overloaded', `${streamsMax} streams are open already`, {
+        advice: 'End tails and dashboards that nobody looks at, and try again.',
+      });
+    }
     const connection = new SseConnection(request, reply, clock);
     this.#open.add(connection);
     try {
