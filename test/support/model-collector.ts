@@ -27,7 +27,9 @@ export class ModelCollector {
       sessionId: 'session',
       heartbeatMs: 10_000,
       lastEventSeq: this.committedSeq.get(hello.epoch) ?? 0,
-      segments: hello.segments.map((segment) => ({ segment, offset: this.committed.get(segmentId(segment)) ?? 0 })),
+      segments: hello.segments
+        .filter((segment) => segment !== null)
+        .map((segment) => ({ segment, offset: this.committed.get(segmentId(segment)) ?? 0 })),
       watch: [],
       incidents: true,
     };

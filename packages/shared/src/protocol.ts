@@ -72,8 +72,11 @@ export const helloSchema = z.object({
   at: z.number(),
   /** Highest sequence that exists in this epoch. */
   lastEventSeq: z.number().int().nonnegative(),
-  /** Segments with unacknowledged data; more may follow later without announcement. */
-  segments: z.array(segmentKeySchema).max(10_000),
+  /**
+   * Segments with unacknowledged data; more may follow later without announcement. Null where one of them is none that this side
+   * knows: it costs only itself an answer, and never the whole agent its connection.
+   */
+  segments: z.array(segmentKeySchema.nullable().catch(null)).max(10_000),
 });
 export type Hello = z.infer<typeof helloSchema>;
 
@@ -160,7 +163,7 @@ export const welcomeSchema = z.object({
   fleetSize: z.number().int().positive().optional(),
   /** Highest committed sequence of the agent's present epoch; 0 when none. */
   lastEventSeq: z.number().int().nonnegative(),
-  /** One per segment named in hello. */
+  /** One per segment named in hello, those apart that the collector does not know how to name. */
   segments: z.array(committedSchema),
   /** Selectors of what is being tailed now; see `watch`. */
   watch: z.array(z.object({ workload: z.string().optional(), source: z.string().optional() })).default([]),

@@ -167,6 +167,25 @@ describe('the protocol', () => {
     expect(await dial().hello({ epoch: 'epoch-2' })).toMatchObject({ lastEventSeq: 0 });
   });
 
+  it('answers a hello of which one segment is none for all the others', async () => {
+    const first = dial();
+    await first.hello({ segments: [segment] });
+    first.sendBlock(block(0, 'one'));
+    await first.next('ack');
+    first.socket.terminate();
+    const again = dial();
+    const other = { ...segment, run: '2' };
+    const none = [{ ...segment, source: 'of a later version' }, { workload: 'w' }, 'text', null] as unknown as (typeof segment)[];
+    expect(await again.hello({ segments: [segment, ...none, other] })).toMatchObject({
+      segments: [
+        { segment, offset: 4 },
+        { segment: other, offset: 0 },
+      ],
+    });
+    again.sendEvents(1, 1);
+    expect(await again.next('ack')).toMatchObject({ events: { seq: 1 } });
+  });
+
   it('counts for Prometheus what it took in', async () => {
     const client = dial();
     await client.hello();

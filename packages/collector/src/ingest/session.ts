@@ -7,7 +7,7 @@
  * is what makes them exactly-once; log pieces several at a time, because each carries its own position.
  */
 import type { Clock } from '@relight/shared/clock';
-import { errorMessage, type RelightError } from '@relight/shared/errors';
+import { errorMessage, RelightError } from '@relight/shared/errors';
 import { decodeBlock, verifyBlock, type Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
 import type { SegmentKey } from '@relight/shared/log-stream';
@@ -267,19 +267,23 @@ export class Session {
   #receiveHello(hello: Hello): void {
     if (this.#state !== 'awaiting-hello') throw new Error('hello: a second time');
     if (hello.protocol < 1) throw new Error(`hello: protocol ${hello.protocol} is not known`);
-    const { owner, store, heartbeatMs, handshakeDone } = this.#deps;
+    const { owner, store, heartbeatMs, handshakeDone, warn } = this.#deps;
     this.#hello = hello;
     const claim = owner.claim(this, hello);
     if (!claim.accepted) return this.close(claim.code, claim.reason);
     this.#state = 'open';
     handshakeDone();
+    const segments = hello.segments.filter((segment) => segment !== null);
+    const unknown = hello.segments.length - segments.length;
+    if (unknown > 0)
+      warn('a hello is answered in part', new RelightError('protocol', `${hello.host}: ${unknown} of its log segments are none`));
     this.send({
       type: 'welcome',
       protocol: Math.min(hello.protocol, protocolVersion),
       sessionId: this.id,
       heartbeatMs,
       lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),
-      segments: hello.segments.map((segment) => ({ segment, offset: store.committedOffset(hello.agentId, segment) })),
+      segments: segments.map((segment) => ({ segment, offset: store.committedOffset(hello.agentId, segment) })),
       watch: [...claim.watch],
       ...this.#fleetSize(),
       incidents: true,
