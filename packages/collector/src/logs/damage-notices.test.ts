@@ -1,5 +1,5 @@
 /** A whole log file is damaged: read by the threads that answer readers. */
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -73,6 +73,28 @@ test('an answer that does not reach so far does not; nor is it told again on the
   expect(first).toHaveLength(3);
   expect(next).toBeDefined();
   expect(shown(await answer({ from: decodeCursor(next ?? '') ?? beginning }))).toEqual(['l-3', 'l-4']);
+});
+
+test('a file that was set aside is told of as well, also by who was started after that', async () => {
+  renameSync(join(dataDir, 'logs', '2026-11-22.db'), join(dataDir, 'logs', '2026-11-22.db.damaged'));
+  expect(shown(await answer({ from: beginning })).toSorted()).toEqual([gap, 'l-0', 'l-1', 'l-3', 'l-4']);
+  expect(shown(await answer({ newestFirst: true })).toSorted()).toEqual([gap, 'l-0', 'l-1', 'l-3', 'l-4']);
+  expect(shown(await answer({ last: 2 }))).toEqual(['l-3', 'l-4']);
+  // It was told of when it was found.
+  expect(damages).toEqual([]);
+  rmSync(join(dataDir, 'logs', '2026-11-22.db.damaged'));
+  expect(shown(await answer({ from: beginning }))).toEqual(['l-0', 'l-1', 'l-3', 'l-4']);
+});
+
+test('newest first, page by page: told where the reading passes the day', async () => {
+  const first = entries(await answer({ newestFirst: true, limit: 2 }));
+  expect(first.map((entry) => ('gap' in entry ? entry.gap.reason : entry.line))).toEqual(['l-4', 'l-3']);
+  const from = decodeCursor(first.at(-1)?.next ?? '');
+  const second = entries(await answer({ newestFirst: true, limit: 1, ...(from && { from }) }));
+  expect(second.map((entry) => ('gap' in entry ? entry.gap.reason : entry.line))).toEqual(['damaged-file', 'l-1']);
+  const third = decodeCursor(second.at(-1)?.next ?? '');
+  // A place does not say what was told: rather twice than never.
+  expect(shown(await answer({ newestFirst: true, ...(third && { from: third }) }))).toEqual([gap, 'l-0']);
 });
 
 test('people are told in words', async () => {

@@ -43,6 +43,13 @@ export function listLogFiles(directory: string): LogFileName[] {
   return [...found.values()];
 }
 
+/** What was set aside (`setAside`), under the names that it had: what it held is missing for as long as the days around it are kept. */
+export function listDamagedLogFiles(directory: string): string[] {
+  return namesIn(directory)
+    .filter((name) => name.endsWith('.db.damaged'))
+    .map((name) => name.replace(/\.damaged$/, ''));
+}
+
 /** Any form of a log file, and what a crash may have left beside one; not what has never got its name. */
 const anyForm = /^(\d{4}-\d\d-\d\d)(?:\.(\d+))?(?:\.sealed)?\.db(?!\.new)/;
 

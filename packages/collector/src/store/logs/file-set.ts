@@ -3,7 +3,7 @@ import type { Database } from 'better-sqlite3';
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileReads, type FileReads } from './file-reads.ts';
-import { listLogFiles, type LogFileName } from './file-names.ts';
+import { listDamagedLogFiles, listLogFiles, type LogFileName } from './file-names.ts';
 import { openLogFileForReading } from './log-file.ts';
 import { isDamage, readMeta, type LogFileMeta } from './schema.ts';
 
@@ -28,6 +28,8 @@ export class FileSet {
   readonly #onDamage: (file: string, error: Error) => void;
   readonly #open = new Map<string, OpenLogFile>();
   readonly #broken = new Set<string>();
+  /** By name; by whomever, perhaps long before this process. */
+  #setAside: readonly string[] = [];
   #seenMs: number | null = null;
   #ascending: readonly OpenLogFile[] = [];
 
@@ -54,8 +56,9 @@ export class FileSet {
     db.close();
   }
 
+  /** As of the last look. */
   brokenNames(): string[] {
-    return Array.from(this.#broken, (path) => basename(path));
+    return [...new Set([...Array.from(this.#broken, (path) => basename(path)), ...this.#setAside])];
   }
 
   close(): void {
@@ -68,6 +71,7 @@ export class FileSet {
   /** False: one of them was gone before it could be opened. */
   #look(): boolean {
     const names = listLogFiles(this.#directory);
+    this.#setAside = listDamagedLogFiles(this.#directory);
     const paths = new Set(names.map(({ path }) => path));
     for (const [path, { db, inode }] of this.#open) {
       if (paths.has(path) && statSync(path, { throwIfNoEntry: false })?.ino === inode) continue;
