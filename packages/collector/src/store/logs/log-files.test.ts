@@ -129,6 +129,15 @@ describe('a slice of what is looked for', () => {
 });
 
 describe('retention', () => {
+  it('does not open again what it knows: nothing is written to it any more', async () => {
+    for (let index = 0; index < 3; index += 1) await store.commitBlock('a', 'h', block(index * 4, 'abc'), start + index * day);
+    expect(await store.prune({ ...noLimits, logsBefore: start - 1 })).toEqual({ events: 0, pieces: 0 });
+    // Whoever opens it finds no database, and cannot say how old it is.
+    spoil('2026-11-22.db', 0, 8_192);
+    expect(await store.prune({ ...noLimits, logsBefore: start + 1 })).toEqual({ events: 0, pieces: 1 });
+    expect(files()).toEqual(['2026-11-23.db', '2026-11-24.db']);
+  });
+
   it('removes whole files that are too old, then the oldest until the rest fits', async () => {
     for (let index = 0; index < 5; index += 1) await store.commitBlock('a', 'h', block(index * 4, 'abc'), start + index * day);
     expect(await store.prune({ ...noLimits, logsBefore: start + day + 1 })).toEqual({ events: 0, pieces: 2 });

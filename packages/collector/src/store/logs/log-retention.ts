@@ -25,17 +25,25 @@ export interface CurrentLog {
 /** A piece is tens of kilobytes. */
 const piecesPerSlice = 500;
 
-interface OldFile {
-  readonly name: LogFileName;
+interface Bounds {
   readonly firstId: number;
   readonly pieces: number;
   readonly lastReceivedAt: number;
+}
+interface OldFile extends Bounds {
+  readonly name: LogFileName;
   readonly bytes: number;
 }
 
-/** One slice; returns how many pieces went. Call again until it removes nothing. */
-export function pruneLogSlice(directory: string, current: CurrentLog | null, limits: LogLimits): number {
-  const old = oldFiles(directory, current?.path);
+/**
+ * What is known of files that nothing is written to any more, by path: it never changes, and opening a hundred files for every slice would
+ * hold up commits. A file that has taken the name of another has another inode.
+ */
+export type KnownFiles = Map<string, Bounds & { readonly inode: number }>;
+
+/** One slice; returns how many pieces went. Call again until it removes nothing. `known` is kept between calls. */
+export function pruneLogSlice(directory: string, current: CurrentLog | null, limits: LogLimits, known: KnownFiles = new Map()): number {
+  const old = oldFiles(directory, current?.path, known);
   const total = old.reduce((sum, { bytes }) => sum + bytes, 0) + (current === null ? 0 : bytesIn(current.db));
   const surplus = total - limits.logsBytesMax;
   const first = old.find(({ lastReceivedAt }) => lastReceivedAt < limits.logsBefore) ?? (surplus > 0 ? old[0] : undefined);
@@ -91,31 +99,42 @@ export function pruneDamaged(directory: string, before: number): void {
   }
 }
 
-function oldFiles(directory: string, currentPath: string | undefined): OldFile[] {
+function oldFiles(directory: string, currentPath: string | undefined, known: KnownFiles): OldFile[] {
   const found: OldFile[] = [];
-  for (const name of listLogFiles(directory)) {
+  const names = listLogFiles(directory);
+  const paths = new Set(names.map(({ path }) => path));
+  for (const path of known.keys()) if (!paths.has(path)) known.delete(path);
+  for (const name of names) {
     if (name.path === currentPath) continue;
-    const bytes = statSync(name.path, { throwIfNoEntry: false })?.size;
-    if (bytes === undefined) continue;
-    found.push({ name, bytes, ...bounds(name.path) });
+    const stat = statSync(name.path, { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    found.push({ name, bytes: stat.size, ...boundsOf(name.path, stat.ino, known) });
   }
   return found.toSorted((a, b) => a.firstId - b.firstId);
 }
 
-function bounds(path: string): Pick<OldFile, 'firstId' | 'pieces' | 'lastReceivedAt'> {
-  const sql = `SELECT (SELECT count(*) FROM blocks) AS pieces, (SELECT received_at FROM blocks ORDER BY id DESC LIMIT 1) AS lastReceivedAt`;
+function boundsOf(path: string, inode: number, known: KnownFiles): Bounds {
+  const before = known.get(path);
+  if (before?.inode === inode) return before;
   try {
-    const db = openLogFileForReading(path);
-    try {
-      const row = db.prepare<[], { pieces: number; lastReceivedAt: number | null }>(sql).get();
-      return { firstId: readMeta(db).firstId, pieces: row?.pieces ?? 0, lastReceivedAt: row?.lastReceivedAt ?? 0 };
-    } finally {
-      db.close();
-    }
+    const bounds = readBounds(path);
+    known.set(path, { ...bounds, inode });
+    return bounds;
   } catch (error) {
     if (!isDamage(error)) throw error;
     // What it holds nobody knows: it goes when it was last written to long ago, or when room is needed.
     return { firstId: 0, pieces: 0, lastReceivedAt: statSync(path).mtimeMs };
+  }
+}
+
+function readBounds(path: string): Bounds {
+  const sql = `SELECT (SELECT count(*) FROM blocks) AS pieces, (SELECT received_at FROM blocks ORDER BY id DESC LIMIT 1) AS lastReceivedAt`;
+  const db = openLogFileForReading(path);
+  try {
+    const row = db.prepare<[], { pieces: number; lastReceivedAt: number | null }>(sql).get();
+    return { firstId: readMeta(db).firstId, pieces: row?.pieces ?? 0, lastReceivedAt: row?.lastReceivedAt ?? 0 };
+  } finally {
+    db.close();
   }
 }
 
