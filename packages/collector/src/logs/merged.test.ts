@@ -128,7 +128,7 @@ test('the same with the newest first', async () => {
       expect(texts).toHaveLength(lines);
       expect(new Set(texts).size).toBe(lines);
     }),
-    { numRuns: 500 },
+    { numRuns: 150 },
   );
 });
 
@@ -161,7 +161,7 @@ test('merged in the middle of one reading: every line once, in either direction'
         expect({ direction, lines: texts.length }).toEqual({ direction, lines });
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
