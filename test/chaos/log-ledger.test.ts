@@ -174,7 +174,8 @@ test(`${rounds} rounds of faults, seed ${seed}`, { timeout: 120_000 + rounds * (
   mkdirSync(join(control, 'ledger'), { recursive: true });
   copyFileSync(await logWriter(), join(control, 'log-writer'));
   const disks = { collector: join(directory, 'collector'), agent: join(directory, 'hosts', host, 'state') };
-  mountDisk(disks.collector, 256);
+  // Every round leaves about a megabyte there.
+  mountDisk(disks.collector, 256 + 4 * rounds);
   // Logs may take 5 % of it: nothing has to be given up here.
   mountDisk(disks.agent, 1_024);
   const agentPower = await Power.over({ root: disks.agent, directory: join(directory, 'power-agent'), except: ['runs', 'ballast'] });
