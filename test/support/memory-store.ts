@@ -198,6 +198,9 @@ export class MemoryStore implements Store {
   checkToken(token: string): TokenRecord | null {
     return this.tokens.get(token) ?? null;
   }
+  pruneLogs(): Promise<number> {
+    throw new Error('not part of this fake');
+  }
   prune(): Promise<{ events: number; pieces: number }> {
     throw new Error('not part of this fake');
   }

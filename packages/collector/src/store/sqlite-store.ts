@@ -111,6 +111,13 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
       if (record !== null) touch(record);
       return record;
     },
+    async pruneLogs(limits) {
+      for (let removed = 0; ;) {
+        const pieces = await writer.call('pruneLogs', [limits]);
+        if (pieces === 0) return removed;
+        removed += pieces;
+      }
+    },
     async prune(limits) {
       const removed = { events: 0, pieces: 0 };
       for (;;) {

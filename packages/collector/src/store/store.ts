@@ -229,7 +229,9 @@ export interface Store extends LogReads {
   /** Null: unknown or revoked. Takes the token itself; only its hash is stored. */
   checkToken(token: string): TokenRecord | null;
 
-  /** Applies retention once; resolves with what was removed. */
+  /** Removes logs that are too old or too much; resolves with the number of pieces. Cheap when there are none. */
+  pruneLogs(limits: { readonly logsBefore: number; readonly logsBytesMax: number }): Promise<number>;
+  /** Applies retention to everything once; resolves with what was removed. */
   prune(limits: {
     readonly eventsBefore: number;
     readonly logsBefore: number;

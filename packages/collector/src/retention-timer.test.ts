@@ -1,0 +1,62 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { describe, expect, it } from 'vitest';
+import { startRetention } from './retention-timer.ts';
+
+const limits = { logsMs: 1_000_000, logsBytesMax: 500, eventsMs: 2_000_000 };
+
+function begin() {
+  const clock = new ManualClock();
+  const asked: string[] = [];
+  const errors: string[] = [];
+  const store = {
+    failing: false,
+    async pruneLogs({ logsBefore, logsBytesMax }: { logsBefore: number; logsBytesMax: number }) {
+      asked.push(`logs before ${clock.now() - logsBefore}, at most ${logsBytesMax}`);
+      if (store.failing) throw new Error('no disk');
+      return 1;
+    },
+    async prune({ eventsBefore }: { eventsBefore: number }) {
+      asked.push(`all, events before ${clock.now() - eventsBefore}`);
+      return { events: 1, pieces: 1 };
+    },
+  };
+  const logger = { info: () => {}, error: (_: object, message: string) => void errors.push(message) };
+  const retention = startRetention({ store, clock, limits, logger });
+  const minutes = async (count: number): Promise<void> => {
+    for (let minute = 0; minute < count; minute += 1) {
+      clock.advance(60_000);
+      await turn();
+    }
+  };
+  return { asked, clock, errors, minutes, retention, store };
+}
+
+describe('retention', () => {
+  it('looks at logs every minute and at everything after five minutes and then once an hour', async () => {
+    const { asked, minutes } = begin();
+    await minutes(125);
+    expect(asked).toHaveLength(125);
+    expect(asked.flatMap((what, index) => (what.startsWith('all') ? [index + 1] : []))).toEqual([5, 65, 125]);
+    expect(asked[0]).toBe('logs before 1000000, at most 500');
+    expect(asked[4]).toBe('all, events before 2000000');
+  });
+
+  it('says what failed, and tries again a minute later', async () => {
+    const { asked, errors, minutes, store } = begin();
+    store.failing = true;
+    await minutes(1);
+    expect(errors).toEqual(['retention failed: no disk']);
+    store.failing = false;
+    await minutes(1);
+    expect(asked).toHaveLength(2);
+    expect(errors).toHaveLength(1);
+  });
+
+  it('does nothing any more once it is closed', async () => {
+    const { asked, clock, minutes, retention } = begin();
+    await retention.close();
+    await minutes(10);
+    expect([asked, clock.pendingTimers]).toEqual([[], 0]);
+  });
+});
