@@ -1,7 +1,9 @@
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { packBlock } from '@relight/shared/log-block';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -103,6 +105,23 @@ describe('admission', () => {
     expect(await dial(token, ['other', 'relight.v1']).upgrade()).toMatchObject({ status: 101 });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     expect((await fetch(`${url}/readyz`, { headers: { authorization: `Bearer ${operator}` } })).status).toBe(200);
+  });
+
+  it('keeps no connection of somebody who was refused and does not close it', async () => {
+    const { hostname, port } = new URL(url);
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    let closed = false;
+    socket.on('error', () => {}).on('close', () => (closed = true));
+    socket.write(`GET /agent/v1 HTTP/1.1\r\nHost: ${hostname}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
+    const answer: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => answer.push(chunk));
+    await once(socket, 'end');
+    expect(Buffer.concat(answer).toString()).toMatch(/^HTTP\/1.1 4\d\d /);
+    // A side that is still there takes what it never reads; one that is gone says so.
+    await until(() => {
+      if (!closed) socket.write('still here');
+      expect(closed).toBe(true);
+    });
   });
 
   it('sends what is too much away before the handshake', async () => {

@@ -186,5 +186,7 @@ function refuse(socket: Duplex, error: RelightError, headers: Record<string, str
     ...headers,
   });
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  // An upgraded socket has no limits of time any more: whoever never closes it would keep it for ever, without any token.
+  socket.once('finish', () => socket.destroy());
   socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${body.status} ${STATUS_CODES[body.status]}\r\n${head}\r\n`), text]));
 }

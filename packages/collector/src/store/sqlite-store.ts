@@ -6,6 +6,7 @@ import type { Database } from 'better-sqlite3';
 import { alertReads } from './alert-store.ts';
 import { lockDataDir, openForReading, openForWriting } from './database.ts';
 import { eventReads } from './events-store.ts';
+import { explainFullDisk } from './full-disk.ts';
 import { hostReads } from './hosts-store.ts';
 import { incidentReads } from './incident-store.ts';
 import type { LogDamage, LogFileLimits } from './logs/log-writer.ts';
@@ -64,7 +65,7 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
     return createStore(options, openForReading(options.dataDir), { writer, maintenance }, lock);
   } catch (error) {
     lock.release();
-    throw toRelightError(error, 'store-failed');
+    throw explainFullDisk(error, options.dataDir);
   }
 }
 
