@@ -11,6 +11,7 @@ function begin() {
   const errors: string[] = [];
   const store = {
     failing: false,
+    eventsFail: false,
     async pruneLogs({ logsBefore, logsBytesMax }: { logsBefore: number; logsBytesMax: number }) {
       asked.push(`logs before ${clock.now() - logsBefore}, at most ${logsBytesMax}`);
       if (store.failing) throw new Error('no disk');
@@ -18,6 +19,7 @@ function begin() {
     },
     async prune({ eventsBefore }: { eventsBefore: number }) {
       asked.push(`all, events before ${clock.now() - eventsBefore}`);
+      if (store.eventsFail) throw new Error('no room to delete');
       return { events: 1, pieces: 1 };
     },
   };
@@ -36,10 +38,17 @@ describe('retention', () => {
   it('looks at logs every minute and at everything after five minutes and then once an hour', async () => {
     const { asked, minutes } = begin();
     await minutes(125);
-    expect(asked).toHaveLength(125);
-    expect(asked.flatMap((what, index) => (what.startsWith('all') ? [index + 1] : []))).toEqual([5, 65, 125]);
-    expect(asked[0]).toBe('logs before 1000000, at most 500');
-    expect(asked[4]).toBe('all, events before 2000000');
+    const logs = 'logs before 1000000, at most 500';
+    const all = 'all, events before 2000000';
+    expect(asked).toEqual(Array.from({ length: 125 }, (_, minute) => (minute % 60 === 4 ? [logs, all] : [logs])).flat());
+  });
+
+  it('removes logs all the same where nothing else can be removed: on a full disk they are what gives room', async () => {
+    const { asked, errors, minutes, store } = begin();
+    store.eventsFail = true;
+    await minutes(10);
+    expect(asked.filter((what) => what.startsWith('logs'))).toHaveLength(10);
+    expect(errors).toHaveLength(6);
   });
 
   it('says what failed, and tries again a minute later', async () => {

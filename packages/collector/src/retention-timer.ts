@@ -29,15 +29,18 @@ export function startRetention({ store, clock, limits, logger }: RetentionDeps):
     const logs = { logsBefore: now - limits.logsMs, logsBytesMax: limits.logsBytesMax };
     const whole = clock.monotonic() >= wholeAt;
     try {
-      const { events, pieces } = whole
-        ? await store.prune({ ...logs, eventsBefore: now - limits.eventsMs })
-        : { events: 0, pieces: await store.pruneLogs(logs) };
-      if (whole) wholeAt = clock.monotonic() + wholeEveryMs;
-      if (events + pieces > 0) logger.info({ events, pieces }, 'retention removed what was too old or too much');
+      // First, and whatever becomes of the rest: on a full disk, where nothing else can be removed, it is what gives room.
+      const pieces = await store.pruneLogs(logs);
+      if (pieces > 0) logger.info({ pieces }, 'retention removed logs that were too old or too much');
+      if (!whole) return;
+      const removed = await store.prune({ ...logs, eventsBefore: now - limits.eventsMs });
+      wholeAt = clock.monotonic() + wholeEveryMs;
+      if (removed.events + removed.pieces > 0) logger.info(removed, 'retention removed what was too old or too much');
     } catch (error) {
       logger.error({ err: error }, `retention failed: ${errorMessage(error)}`);
+    } finally {
+      if (!closed) schedule();
     }
-    if (!closed) schedule();
   };
   const schedule = (): void => {
     timer = clock.after(everyMs, () => {

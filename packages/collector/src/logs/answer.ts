@@ -53,23 +53,18 @@ async function* limited(batches: AsyncIterable<EntryBatch>, limit: number): Asyn
   let held: EntryBatch | null = null;
   for await (const batch of batches) {
     if (held !== null) {
-      if (left === 0) {
-        const last = held.entries.at(-1);
-        const next = held.cursor === null ? {} : { next: encodeCursor(held.cursor) };
-        yield last === undefined ? held : { ...held, entries: [...held.entries.slice(0, -1), { ...last, ...next }] };
-        return;
-      }
-      yield held;
+      const { cursor, entries } = held;
+      yield { cursor, entries: entries.map((last) => ({ ...last, ...(cursor === null ? {} : { next: encodeCursor(cursor) }) })) };
+      return;
     }
-    // What is complete goes out at once; only the last of so many has to know whether there is more.
-    if (batch.entries.length < left) {
-      left -= batch.entries.length;
-      held = null;
+    left -= batch.entries.length;
+    if (left > 0) {
       yield batch;
       continue;
     }
-    held = batch;
-    left -= batch.entries.length;
+    // Only the very last entry has to know whether there is more, and with rare ones that can take all the rest of the search.
+    if (batch.entries.length > 1) yield { entries: batch.entries.slice(0, -1), cursor: null };
+    held = { ...batch, entries: batch.entries.slice(-1) };
   }
   if (held !== null) yield held;
 }

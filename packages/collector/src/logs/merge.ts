@@ -16,7 +16,11 @@ interface OpenPiece {
   /** Lines [from, end) of it are still to come. */
   from: number;
   end: number;
+  /** What a cursor says of it until it has been its turn: from where, backwards up to where, it is still to be read. */
+  readonly told: number;
   finished: boolean;
+  /** It has been its turn: then what comes before it in its segment has been read. */
+  begun: boolean;
 }
 
 interface Segment {
@@ -76,9 +80,12 @@ export class PieceMerger {
     return this.#bytes;
   }
 
-  /** Pieces of one segment come in the order of their offsets (backwards: reversed). Lines [read, end) of it are wanted. */
-  add(piece: StoredLogPiece, read = 0, end = linesOf(piece)): { readonly finished: boolean } {
-    const open: OpenPiece = { piece, from: read, end, finished: read >= end };
+  /**
+   * Pieces of one segment come in the order of their offsets (backwards: reversed). Lines [read, end) of it are wanted. `told`: what of
+   * it had been read when all this began (backwards: had not); the rest of what is not wanted came with pieces that may still be open.
+   */
+  add(piece: StoredLogPiece, read = 0, end = linesOf(piece), told = this.#direction === 1 ? read : end): { readonly finished: boolean } {
+    const open: OpenPiece = { piece, from: read, end, told, finished: read >= end, begun: false };
     this.#open.push(open);
     if (open.finished) return open;
     this.#unfinished += 1;
@@ -125,19 +132,21 @@ export class PieceMerger {
 
   cursor(): LogCursor {
     let finished = 0;
-    for (const [index, { piece, finished: ended }] of this.#open.entries()) {
-      if (!ended) break;
+    for (const [index, { piece, finished: ended, end }] of this.#open.entries()) {
+      // One that goes beyond the place up to which this reads is never done with.
+      if (!ended || (this.#direction === 1 && end < linesOf(piece))) break;
       // Merged while this goes backwards, it stands behind the place again: what lies between has been read in parts.
       if (this.#direction === -1 && piece.id >= this.#done.done) continue;
       finished = index + 1;
       this.#done = { done: piece.id, ...(piece.sealed === true ? { sealed: true } : {}) };
     }
     this.#open = this.#open.slice(finished);
-    if (this.#direction === 1) {
-      return { ...this.#done, partly: this.#open.filter(({ from }) => from > 0).map(({ piece, from }) => placeIn(piece, from)) };
-    }
-    const begun = this.#open.filter(({ piece, end }) => end < linesOf(piece));
-    return { newestFirst: true, ...this.#done, partly: begun.map(({ piece, end }) => placeIn(piece, end)) };
+    const forwards = this.#direction === 1;
+    const partly = this.#open
+      .map(({ begun, end, from, piece, told }) => ({ piece, place: begun ? (forwards ? from : end) : told }))
+      .filter(({ piece, place }) => (forwards ? place > 0 : place < linesOf(piece)))
+      .map(({ piece, place }) => placeIn(piece, place));
+    return { ...(forwards ? {} : { newestFirst: true as const }), ...this.#done, partly };
   }
 
   /** Nothing is left of what was looked at: the rest of the piece is next. */
@@ -162,6 +171,7 @@ export class PieceMerger {
   #enqueue(segment: Segment): void {
     const open = segment.waiting[0];
     if (open === undefined) return;
+    open.begun = true;
     const edge = segment.rest?.at ?? edgeAt(open.piece, this.#direction);
     const at = segment.entries === null ? edge : (segment.entries.at(-1)?.at ?? 0);
     segment.key = Math.max(segment.key, at * this.#direction);

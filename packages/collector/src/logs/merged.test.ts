@@ -132,36 +132,58 @@ test('the same with the newest first', async () => {
   );
 });
 
-test('merged in the middle of one reading: every line once, in either direction', async () => {
+/** In small steps, so that there is a middle: the first `slicesBefore` of them see small pieces, the others merged ones. */
+function mergedMeanwhile(small: PieceReads, merged: PieceReads, slicesBefore: number): PieceReads {
+  let slices = 0;
+  const store: PieceReads = {
+    logPieces: (filter, page) => ((slices += 1) <= slicesBefore ? small : merged).logPieces(filter, { ...page, limit: 2 }),
+    logSlice(filter, page) {
+      const found = store.logPieces(filter, page);
+      const last = found.at(-1);
+      const place = page.newestFirst === true ? { beforeId: last?.id ?? 0 } : { afterId: last?.id ?? 0 };
+      const next = last === undefined ? null : { ...place, sealed: last.sealed === true };
+      return { pieces: found, next, receivedAt: last?.receivedAt ?? null };
+    },
+  };
+  return store;
+}
+
+async function readNewestFirst(
+  store: PieceReads,
+  upTo: number,
+  from?: LogCursor,
+  limit = Infinity,
+): Promise<{ texts: string[]; cursor: LogCursor | undefined }> {
+  const texts: string[] = [];
+  let cursor = from;
+  for await (const batch of readBackwards(store, {}, { upTo, limit, ...(from && { from }) })) {
+    texts.push(...batch.entries.map((entry) => ('gap' in entry ? 'gap' : entry.line)));
+    if (batch.cursor !== null) cursor = decodeCursor(encodeCursor(batch.cursor));
+    if (texts.length >= limit) break;
+  }
+  return { texts, cursor };
+}
+
+test('merged in the middle of one reading, which a page from its cursor goes on: every line once, in either direction', async () => {
+  const slicesBefore = fc.integer({ min: 0, max: 4 });
+  const size = fc.oneof(fc.constant(Infinity), fc.integer({ min: 1, max: 12 }));
   await fc.assert(
-    fc.asyncProperty(pieces, fc.integer({ min: 0, max: 4 }), async (all, slicesBefore) => {
+    fc.asyncProperty(pieces, slicesBefore, size, async (all, before, limit) => {
       const { small, merged, lines } = stores(all);
-      for (const direction of ['forwards', 'backwards'] as const) {
-        let slices = 0;
-        // Small steps, so that there is a middle.
-        const store: PieceReads = {
-          logPieces: (filter, page) => ((slices += 1) <= slicesBefore ? small : merged).logPieces(filter, { ...page, limit: 2 }),
-          logSlice(filter, page) {
-            const found = store.logPieces(filter, page);
-            const last = found.at(-1);
-            const place = page.newestFirst === true ? { beforeId: last?.id ?? 0 } : { afterId: last?.id ?? 0 };
-            const next = last === undefined ? null : { ...place, sealed: last.sealed === true };
-            return { pieces: found, next, receivedAt: last?.receivedAt ?? null };
-          },
-        };
-        const upTo = all.length;
-        const texts: string[] = [];
-        if (direction === 'forwards') texts.push(...(await read(store, { done: 0, partly: [] }, upTo)).texts);
-        else {
-          for await (const { entries } of readBackwards(store, {}, { upTo })) {
-            texts.push(...entries.map((entry) => ('gap' in entry ? 'gap' : entry.line)));
-          }
-        }
+      const upTo = all.length;
+      const first = await read(mergedMeanwhile(small, merged, before), { done: 0, partly: [] }, upTo, limit);
+      const rest = await read(merged, first.cursor, upTo);
+      const last = await readNewestFirst(mergedMeanwhile(small, merged, before), upTo, undefined, limit);
+      const older = await readNewestFirst(merged, upTo, last.cursor);
+      for (const [direction, texts] of Object.entries({
+        forwards: [...first.texts, ...rest.texts],
+        backwards: [...last.texts, ...older.texts],
+      })) {
         expect({ direction, texts: texts.toSorted() }).toEqual({ direction, texts: [...new Set(texts)].toSorted() });
         expect({ direction, lines: texts.length }).toEqual({ direction, lines });
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   );
 });
 
@@ -171,7 +193,12 @@ test('what came behind the place up to which is read stays out, merged or not, f
       const upTo = Math.min(at, all.length);
       const { small, merged } = stores(all);
       const expected = (await read(small, { done: 0, partly: [] }, upTo)).texts;
-      expect((await read(merged, { done: 0, partly: [] }, upTo)).texts).toEqual(expected);
+      const found = await read(merged, { done: 0, partly: [] }, upTo);
+      expect(found.texts).toEqual(expected);
+      // Its cursor says of a piece that goes beyond this place only what was read of it.
+      expect([...expected, ...(await read(merged, found.cursor, all.length)).texts].toSorted()).toEqual(
+        (await read(small, { done: 0, partly: [] }, all.length)).texts.toSorted(),
+      );
       const last = await lastEntries(merged, {}, { upTo, limit: 1_000 });
       expect(last.map((entry) => ('gap' in entry ? 'gap' : entry.line))).toEqual(expected);
     }),

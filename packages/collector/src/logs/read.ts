@@ -93,7 +93,9 @@ export async function* readLogs(
       const slice: LogSlice = sliceOf(store, filter, { ...place, upTo, limit: pageSize });
       pageSize = pagePieces;
       for (const piece of slice.pieces) {
-        if (wanted(piece)) merger.add(piece, Math.max(linesRead(piece, from), linesRead(piece, { done: apart })), linesUpTo(piece, upTo));
+        if (!wanted(piece)) continue;
+        const told = linesRead(piece, from);
+        merger.add(piece, Math.max(told, linesRead(piece, { done: apart })), linesUpTo(piece, upTo), told);
       }
       place = slice.next;
       if (place?.sealed !== true) apart = Math.max(apart, place?.afterId ?? 0);
@@ -204,8 +206,9 @@ function backwards(
         const slice: LogSlice = sliceOf(store, filter, { ...place, upTo, limit: pageSize, newestFirst: true });
         pageSize = pagePieces;
         for (const piece of slice.pieces) {
-          const left = Math.min(linesLeft(piece, from), linesLeft(piece, { done: apart }), linesUpTo(piece, upTo));
-          if (wanted(piece)) merger.add(piece, 0, left);
+          if (!wanted(piece)) continue;
+          const told = Math.min(linesLeft(piece, from), linesUpTo(piece, upTo));
+          merger.add(piece, 0, Math.min(told, linesLeft(piece, { done: apart })), told);
         }
         place = slice.next;
         if (place?.sealed !== true) apart = Math.min(apart, place?.beforeId ?? apart);
