@@ -44,7 +44,7 @@ export class FollowedFile {
   /** It was let go of, and ended here. */
   #gone: number | null = null;
   readonly #unpackInto: string | null;
-  /** While older files are unpacked. */
+  /** While older files are unpacked, and when they could not be, until it goes on without them. */
   #awaited: Awaited | null = null;
   /** They could not be. */
   #unpackable = true;
@@ -250,7 +250,7 @@ export class FollowedFile {
   }
 
   #discover(committed: number): void {
-    if (this.#awaited !== null) {
+    if (this.#awaited !== null && this.#unpackable) {
       if (!this.#awaited.older.running) this.#unpacked(this.#awaited);
       return;
     }
@@ -278,14 +278,15 @@ export class FollowedFile {
     return null;
   }
 
-  /** Throws why they could not be; from then on it goes on without them. */
+  /** Throws why they could not be. The next look goes on without them; until then what is there is not known, also when all have ended. */
   #unpacked({ older, base, newer }: Awaited): void {
-    this.#awaited = null;
     try {
       const pieces = older.take().map((fd) => pieceOf(fd, this.#path));
       this.#begin([...pieces, ...newer], base);
+      this.#awaited = null;
     } catch (error) {
       this.#unpackable = false;
+      this.#awaited = { older, base, newer: [] };
       for (const { fd } of newer) fs.closeSync(fd);
       throw new Error(`${this.#path}: what was rotated and compressed cannot be read`, { cause: error });
     }

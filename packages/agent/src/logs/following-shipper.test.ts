@@ -677,16 +677,21 @@ describe('the container log of the engine', () => {
       next.shipper.close();
     });
 
-    test('one that is damaged is a gap, said once, and what is behind it is read', async () => {
-      const collector = leave();
-      fs.truncateSync(path('c.log.2.gz'), fs.statSync(path('c.log.2.gz')).size - 100);
-      const world = begun(collector);
-      await sends(world, 20);
-      expect(world.collector.texts(container)).toEqual([...expected.slice(0, 10), ...expected.slice(-10)]);
-      expect(world.collector.gaps.map(({ reason, bytes }) => [reason, bytes])).toEqual([['rotated', undefined]]);
-      expect(world.said).toHaveLength(1);
-      world.shipper.close();
-    });
+    test.each(['runs', 'is over'])(
+      'one that is damaged is a gap, said once, and what is behind it is read (the container %s)',
+      async (how) => {
+        const collector = leave();
+        fs.truncateSync(path('c.log.2.gz'), fs.statSync(path('c.log.2.gz')).size - 100);
+        const world = begun(collector);
+        if (how === 'is over') world.shipper.finish(container);
+        await sends(world, 20);
+        expect(world.collector.texts(container)).toEqual([...expected.slice(0, 10), ...expected.slice(-10)]);
+        expect(world.collector.gaps.map(({ reason, bytes }) => [reason, bytes])).toEqual([['rotated', undefined]]);
+        expect(world.said).toHaveLength(1);
+        expect(world.shipper.segments()).toHaveLength(how === 'runs' ? 1 : 0);
+        world.shipper.close();
+      },
+    );
   });
 
   test('files that were rotated away while the agent was down are a counted gap', () => {
