@@ -41,6 +41,8 @@ export interface SpaceOptions {
 export class Space {
   readonly #options: SpaceOptions;
   #punching: Promise<void> | null = null;
+  /** A range of its file is being freed. */
+  #freeing: SegmentTail | null = null;
   #supported = true;
   /** Failures in a row. */
   #failures = 0;
@@ -106,13 +108,16 @@ export class Space {
       own.filter((tail) => !chosen.includes(tail)),
       bytesMax,
     );
-    if (chosen.length === 0) return;
-    for (const { file } of chosen) file.willEmpty();
+    // What its writer appends after the emptying may lie where a range is being freed, and would be NUL bytes. Its turn comes when that has
+    // ended; the others neither pay nor wait for it, however long it takes.
+    const emptied = chosen.filter((tail) => tail !== this.#freeing);
+    if (emptied.length === 0) return;
+    for (const { file } of emptied) file.willEmpty();
     save();
-    for (const tail of chosen) tail.empty();
+    for (const tail of emptied) tail.empty();
     save();
     logger.warn(
-      { bytesMax, files: chosen.length },
+      { bytesMax, files: emptied.length },
       `logs come near their budget of ${formatBytes(bytesMax)}, and parts of files cannot be freed: files were emptied`,
     );
   }
@@ -165,17 +170,22 @@ export class Space {
     descriptor: number,
     { from, to, monotonic }: { readonly from: number; readonly to: number; readonly monotonic: number },
   ): Promise<void> {
+    this.#freeing = tail;
     try {
       await this.#options.punchHole(descriptor, from - tail.file.begin, to - from);
       tail.freed = to;
       this.#failures = 0;
     } catch (error) {
       this.#failed(tail, error, monotonic);
+    } finally {
+      this.#freeing = null;
     }
   }
 
   /** Each story is told once: what can never be, what went wrong, and that it goes on doing so. */
   #failed(tail: SegmentTail, error: unknown, monotonic: number): void {
+    // One bad moment fails every file that is due in it.
+    if (monotonic < this.#notBefore && !(error instanceof HolesUnsupportedError)) return;
     const about = { path: tail.source.path, error: errorMessage(error) };
     const untilThen = 'space of sent logs cannot be freed before a run ends, or before all of them exceed the budget';
     this.#failures += 1;
