@@ -881,6 +881,38 @@ describe('space', () => {
     expect(blocks('run')).toBeLessThan(9 * mebibyte);
   }, 240_000);
 
+  test.each(['sent', 'given up'])('a line that begins where the %s bytes end begins there also when they are freed', async (what) => {
+    const patterns = new SecretValues([], null, ['hunter2-[a-z-]+']);
+    let punched: Promise<void> = Promise.resolve();
+    const world = new World({
+      bytesMax: (what === 'sent' ? 64 : 8) * mebibyte,
+      redact:
+        () =>
+        (bytes, ...torn) =>
+          patterns.bytes(bytes, ...torn),
+      punchHole: (...range) => (punched = punchHole(...range)),
+    });
+    fs.writeFileSync(path('run'), filler.repeat(12));
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    const connectAt = (offset: number): void => {
+      world.collector.committed.set(segmentId(run), offset);
+      world.connect();
+    };
+    if (what === 'sent') connectAt(6 * mebibyte);
+    world.clock.advance(1_000);
+    await punched;
+    const freed = 12 * mebibyte - blocks('run');
+    expect(freed).toBeGreaterThan(3 * mebibyte);
+    // Bytes are given up in whole blocks, and here a line begins with each of them.
+    connectAt(what === 'sent' ? 6 * mebibyte : 4 * mebibyte);
+    world.drain();
+    const texts = world.collector.texts(run);
+    expect(texts.length).toBe((what === 'sent' ? 6 : 8) * 8_192);
+    expect(texts.filter((text) => text !== 'x'.repeat(127))).toEqual([]);
+    expect(world.collector.gaps).toEqual([]);
+    world.shipper.close();
+  });
+
   test('over the budget the oldest bytes are freed and become a counted gap', async () => {
     let punched: Promise<void> = Promise.resolve();
     const world = new World({ bytesMax: 8 * mebibyte, punchHole: (...range) => (punched = punchHole(...range)) });
@@ -1057,7 +1089,7 @@ describe('space', () => {
     let tries = 0;
     let punched: Promise<void> = Promise.resolve();
     const world = new World({
-      bytesMax: 16 * mebibyte,
+      bytesMax: 17 * mebibyte,
       punchHole: (...range) => {
         tries += 1;
         punched = fails ? Promise.reject(new Error('fallocate ended with SIGKILL')) : punchHole(...range);
@@ -1087,7 +1119,7 @@ describe('space', () => {
     expect(tries - freed).toBeLessThanOrEqual(5);
     expect(world.said).toHaveLength(2);
     expect(world.said[0]).toContain('it is tried again');
-    // Of 36 MiB nearly all is freed already: none of them is emptied for a budget of 16.
+    // Of 36 MiB nearly all is freed already: none of them is emptied for a budget of 17.
     expect(fs.statSync(path('run')).size).toBe(36 * mebibyte);
     fails = false;
     for (let index = 0; index < 30; index += 1) {

@@ -159,8 +159,10 @@ export class Space {
       if (descriptor === null || !this.#supported) continue;
       const from = Math.max(tail.freed, begin);
       const committed = this.#options.delivering ? Math.min(tail.committed, end - keptTailBytes) : 0;
-      const to = begin + Math.floor((Math.max(tail.givenUp, committed) - begin) / blockBytes) * blockBytes;
-      if (to - from < stepBytes && (to <= from || tail.givenUp < to)) continue;
+      const upTo = Math.max(tail.givenUp, committed);
+      // The byte before the first one that is wanted stays: it says whether a line begins there.
+      const to = begin + Math.floor((upTo - 1 - begin) / blockBytes) * blockBytes;
+      if (upTo - from < stepBytes && (to <= from || tail.givenUp < to)) continue;
       await this.#punch(tail, descriptor, { from, to, monotonic });
     }
   }
