@@ -11,10 +11,11 @@ import { systemClock, type Clock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { hostLogs } from '@relight/shared/log-stream';
 import type { HostMetrics } from '@relight/shared/status';
+import { Systemd } from '@relight/shared/systemd';
 import { type AgentContext, type AgentOptions, openContext } from './agent-context.ts';
 import { SecretValues } from './config/secret-values.ts';
 import { acquireStateLock, type StateLock } from './control/state-lock.ts';
-import { Systemd } from './control/systemd.ts';
+import { serviceStatus } from './control/service-status.ts';
 import { AdoptingEngine } from './engine/adopting-engine.ts';
 import { EngineWiring } from './engine-wiring.ts';
 import { EventKeeping } from './event-keeping.ts';
@@ -68,6 +69,7 @@ class Agent {
   readonly #engine: EngineWiring;
   readonly #systemd: Systemd;
   #reporting: Reporting | null = null;
+  #isReady = false;
   #onStateLost: (ending: 'state-lost') => void = () => {};
   /** Resolves when the state directory is ours no more. */
   readonly stateLost = new Promise<'state-lost'>((resolve) => {
@@ -92,7 +94,10 @@ class Agent {
         logger.warn({ error: errorMessage(error) }, 'what workloads of an earlier configuration kept secret is not wholly known'),
     });
     const secrets = new Map([...ofWorkloads, [hostLogs, hostSecrets] as const]);
-    const onChange = (): void => this.#reporting?.uplink?.statusChanged();
+    const onChange = (): void => {
+      this.#reporting?.uplink?.statusChanged();
+      this.#tellSystemd();
+    };
     const events = new EventKeeping({
       context,
       engine,
@@ -112,7 +117,12 @@ class Agent {
     this.#events = events;
     this.#host = host;
     this.#workloads = workloads;
-    this.#engine = new EngineWiring({ context, engine, events, host, workloads, loops });
+    // Well or badly: an engine that is away is no reason to be killed, a look that never ends is.
+    const onLooked = (): void => {
+      this.#tellSystemd();
+      this.#systemd.progress();
+    };
+    this.#engine = new EngineWiring({ context, engine, events, host, workloads, loops, onLooked });
     this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops });
     this.#systemd = new Systemd({ env: process.env, clock, onError: (message) => logger.warn(message) });
   }
@@ -140,7 +150,8 @@ class Agent {
     await this.#engine.start();
     this.#reporting?.uplink?.start();
     void this.#host.completeFacts();
-    this.#systemd.ready(`supervising ${this.#loops.size} workload(s)`);
+    this.#isReady = true;
+    this.#systemd.ready(this.#words());
   }
 
   async stop(why: 'signal' | 'state-lost' = 'signal'): Promise<void> {
@@ -171,6 +182,15 @@ class Agent {
     this.#workloads.closeLogs();
     this.#context.ownLog.close();
     this.#events.outbox.close();
+  }
+
+  #words(): string {
+    const { state, reason } = this.#engine;
+    return serviceStatus({ engine: { state, reason }, gate: this.#host.gate.status(), workloads: this.#workloads.statuses() });
+  }
+
+  #tellSystemd(): void {
+    if (this.#isReady) this.#systemd.status(this.#words());
   }
 
   #keepOwnLog(): void {

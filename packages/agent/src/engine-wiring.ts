@@ -20,6 +20,8 @@ export interface EngineWiringOptions {
   readonly host: HostLevel;
   readonly workloads: WorkloadWiring;
   readonly loops: ReadonlyMap<string, WorkloadLoop>;
+  /** A look at the engine has ended, whatever it has shown, and everybody has been told. */
+  readonly onLooked: () => void;
 }
 
 export class EngineWiring {
@@ -50,6 +52,7 @@ export class EngineWiring {
       onObserved: (look) => this.#observed(look),
       onLost: (reason) => this.#lost(reason),
       onEvent: (event) => this.#heard(event),
+      onLooked: options.onLooked,
     });
     this.#frozenExecs = new FrozenExecs({ clock, logger, emit: (event) => options.events.emit(event) });
   }

@@ -1,8 +1,9 @@
 /**
- * The agent's own log: one JSON object a line on stdout, for journald and log collectors; one short line for a person when
- * stdout is a terminal. Never blocks the agent: lines that nobody reads are dropped once a bounded buffer is full, and a
+ * The agent's own log: one JSON object a line on stdout, for journald (with its priority) and log collectors; one short line for
+ * a person when stdout is a terminal. Never blocks the agent: lines that nobody reads are dropped once a bounded buffer is full, and a
  * reader that goes away (EPIPE) ends the log, not the agent.
  */
+import { isJournal, journalLine } from '@relight/shared/journal';
 import { type DestinationStream, destination, type Logger, multistream, pino } from 'pino';
 import type { LogLevel } from './log-level.ts';
 
@@ -26,7 +27,8 @@ export function createLogger(options: LoggerOptions): Logger {
     formatters: { level: levelName },
   };
   const pretty: DestinationStream = { write: (line) => void stdout.write(prettyLine(line)) };
-  const printed = options.terminal ? pretty : stdout;
+  const journal: DestinationStream = { write: (line) => void stdout.write(journalLine(line)) };
+  const printed = options.terminal ? pretty : isJournal(1, process.env) ? journal : stdout;
   if (options.copy === undefined) return pino(base, printed);
   const copy = { level: 'info' as const, stream: options.copy };
   return pino(base, multistream([{ level: options.level, stream: printed }, copy]));

@@ -17,9 +17,13 @@ class World {
   engineProcess = 1;
   /** The last list of a look has been answered. */
   onListed: () => void = () => {};
+  /** Calls never end, not even at their deadline. */
+  hangs = false;
   /** A defect of ours, behind what was seen. */
   defect: Error | null = null;
   readonly seen: (string | { readonly containers: readonly string[]; readonly silent: readonly string[] })[] = [];
+  /** That have ended. */
+  looks = 0;
   readonly observer: EngineObserver;
 
   constructor() {
@@ -36,6 +40,7 @@ class World {
       },
       onLost: (reason) => this.seen.push(reason),
       onEvent: () => {},
+      onLooked: () => (this.looks += 1),
     });
   }
 
@@ -43,6 +48,7 @@ class World {
     const call = async <T>(what: string, { timeoutMs = 10_000, signal }: CallOptions, answer: () => T): Promise<T> => {
       this.asked.push(what);
       const { engineProcess } = this;
+      if (this.hangs) await new Promise(() => {});
       for (const until = this.clock.monotonic() + timeoutMs; this.stuck.has(what) || engineProcess !== this.engineProcess;) {
         if (this.clock.monotonic() >= until) throw new RelightError('engine-timeout', `${what}: no answer`);
         await delay(this.clock, 50, signal);
@@ -185,4 +191,20 @@ test('a defect of ours in what is made of an answer is no silence of the engine'
     { containers: ['one', 'two'], silent: [] },
     { containers: ['one', 'two'], silent: [] },
   ]);
+});
+
+test('every look ends, also one that the engine does not answer; one that hangs by a defect of ours does not', async () => {
+  const world = await new World().started();
+  expect(world.looks).toBe(1);
+  await world.pass(10_000);
+  expect(world.looks).toBe(2);
+  world.stuck.add('list');
+  await world.pass(40_000);
+  expect(world.looks).toBeGreaterThanOrEqual(6);
+  world.hangs = true;
+  await world.pass(10_000);
+  const { looks } = world;
+  await world.pass(120_000);
+  expect(world.looks).toBe(looks);
+  world.observer.stop();
 });

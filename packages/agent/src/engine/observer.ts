@@ -47,6 +47,8 @@ export interface ObserverOptions {
   readonly onObserved: (look: Look) => void;
   readonly onLost: (reason: string) => void;
   readonly onEvent: (event: EngineEvent) => void;
+  /** A look has ended, well or badly: the next one will come by itself. */
+  readonly onLooked: () => void;
 }
 
 export class EngineObserver {
@@ -94,6 +96,7 @@ export class EngineObserver {
     this.#relist?.cancel();
     void this.#look().finally(() => {
       this.#looking = false;
+      this.#options.onLooked();
       if (this.#again) {
         this.#again = false;
         this.observe();

@@ -1,9 +1,11 @@
 /** `relight-collector serve`: the service. Logs are JSON lines on stderr; stdout stays empty. */
 import { systemClock } from '@relight/shared/clock';
 import { RelightError, errorMessage } from '@relight/shared/errors';
+import { isJournal, journalLine } from '@relight/shared/journal';
+import { Systemd } from '@relight/shared/systemd';
 import type { Command } from 'commander';
 import { readFileSync } from 'node:fs';
-import { pino } from 'pino';
+import { type DestinationStream, pino } from 'pino';
 import { createCollector } from '../app.ts';
 import { overridesFromEnvironment, readConfig, type CollectorConfig } from '../config.ts';
 
@@ -41,7 +43,10 @@ function readSource(file: string): { file: string; text: string } {
 /** Resolves after a clean end. */
 async function serve(config: CollectorConfig, version: string): Promise<void> {
   const form = { formatters: { level: (level: string) => ({ level }) }, timestamp: pino.stdTimeFunctions.isoTime };
-  const logger = pino({ name: 'relight-collector', ...form }, pino.destination({ dest: 2, sync: true }));
+  const stderr = pino.destination({ dest: 2, sync: true });
+  const journal: DestinationStream = { write: (line) => void stderr.write(journalLine(line)) };
+  const logger = pino({ name: 'relight-collector', ...form }, isJournal(2, process.env) ? journal : stderr);
+  const systemd = new Systemd({ env: process.env, clock: systemClock, onError: (message) => logger.warn(message) });
   const signalled = firstSignal(logger);
   const onFatal = (error: RelightError): never => {
     const { code, message, advice } = error;
@@ -53,7 +58,9 @@ async function serve(config: CollectorConfig, version: string): Promise<void> {
   try {
     const { url } = await collector.listen();
     logger.info({ url, dataDir: config.dataDir, version }, `listening on ${url}`);
+    systemd.ready(`listening on ${url}`);
     await signalled;
+    await systemd.stopping();
   } finally {
     await collector.close();
   }

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { serviceStatus } from './service-status.ts';
+
+const up = { state: 'up', reason: 'answers' } as const;
+const workload = (name: string, phase: 'ready' | 'back-off' | 'setting-up', reason: string, stage: string | null = null) => ({
+  name,
+  phase,
+  reason,
+  stage,
+});
+
+test('what is ready is counted; what is not says why, or what it is at', () => {
+  expect(serviceStatus({ engine: up, gate: null, workloads: [] })).toBe('supervising 0 workload(s)');
+  const workloads = [
+    workload('a', 'ready', 'all checks pass'),
+    workload('b', 'back-off', 'no such image'),
+    workload('c', 'setting-up', 'begun', 'setup 2/5: keys'),
+  ];
+  expect(serviceStatus({ engine: up, gate: null, workloads })).toBe(
+    'supervising 3 workload(s): 1 ready, 1 back-off, 1 setting-up; b: no such image; c: setup 2/5: keys',
+  );
+});
+
+test('an engine that is away and a closed gate stand before the workloads', () => {
+  const gate = { state: 'waiting' as const, since: 0, reason: 'dpkg is at work', deadlineAt: null, conditions: [] };
+  const engine = { state: 'down', reason: 'refused' } as const;
+  expect(serviceStatus({ engine, gate, workloads: [] })).toBe(
+    'supervising 0 workload(s); the engine does not answer: refused; the host is waited for: dpkg is at work',
+  );
+});
+
+test('a long story is cut', () => {
+  const line = serviceStatus({ engine: up, gate: null, workloads: [workload('b', 'back-off', 'x'.repeat(1_000))] });
+  expect(line).toHaveLength(300);
+  expect(line.endsWith('…')).toBe(true);
+});
