@@ -76,27 +76,33 @@ const common: BuildOptions = {
   plugins: [leaveOut, lazyHttp, englishOnly],
 };
 
+/** File name of a bundle → the source files it is made of, relative to the repository. */
+export type Bundles = Readonly<Record<string, readonly string[]>>;
+
 /** Each file appears complete, by renaming: programs that run from `dist` and other builds never see a half-made one. */
-export async function buildAll(): Promise<void> {
+export async function buildAll(): Promise<Bundles> {
   const entries: readonly (readonly [pkg: string, source: string, target: string])[] = [
     ['agent', 'src/main.ts', 'relight-agent.mjs'],
     ['collector', 'src/main.ts', 'relight-collector.mjs'],
     ['collector', 'src/cli/main.ts', 'relight.mjs'],
   ];
-  await Promise.all(
+  const bundles = await Promise.all(
     entries.map(async ([pkg, source, target]) => {
       const dist = join(root, 'packages', pkg, 'dist');
       const fresh = await buildDirectory(dist);
       try {
-        await build({ ...common, entryPoints: [join(root, 'packages', pkg, source)], outfile: join(fresh, target) });
+        const entryPoints = [join(root, 'packages', pkg, source)];
+        const { metafile } = await build({ ...common, metafile: true, absWorkingDir: root, entryPoints, outfile: join(fresh, target) });
         await chmod(join(fresh, target), 0o755);
         for (const file of [`${target}.map`, target]) await rename(join(fresh, file), join(dist, file));
+        return [target, Object.keys(metafile.inputs)] as const;
       } finally {
         await rm(fresh, { recursive: true });
       }
     }),
   );
   await copyNative(join(root, 'packages', 'collector', 'dist'));
+  return Object.fromEntries(bundles);
 }
 
 /** Puts better-sqlite3 beside the collector's bundle, so that `dist` can be moved as it is. */

@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const pnpmVersion = '12.21.0';
 const nodeMajor = 24;
-const tasks = ['demo', 'test', 'check', 'build', 'bench', 'format'];
-const takesArguments = ['demo', 'test', 'bench'];
+const tasks = ['demo', 'test', 'check', 'build', 'package', 'bench', 'format'];
+const takesArguments = ['demo', 'test', 'package', 'bench'];
 
 function fail(message) {
   console.error(`relight: ${message}`);

@@ -22,6 +22,7 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   systemctl: ['systemd'],
   shutdown: ['systemd-sysv'],
   'dbus-daemon': ['dbus'],
+  'dpkg-deb': ['dpkg'],
 };
 export const enginePrograms: readonly string[] = ['dockerd', 'busybox'];
 export const imagePrograms: readonly string[] = ['busybox', 'bindfs', 'fusermount3'];

@@ -30,3 +30,15 @@ test.each(['agent/systemd/relight-agent.service', 'collector/systemd/relight-col
     expect(Install).toHaveProperty('WantedBy');
   },
 );
+
+test('the agent: a hang ends it for good, and nothing but itself; it waits for its configuration, and for no engine', () => {
+  const { Unit, Service } = settings(join(packages, 'agent/systemd/relight-agent.service'));
+  expect(Service).toMatchObject({ Type: 'notify', NotifyAccess: 'all', WatchdogSignal: 'SIGKILL', KillMode: 'process', RestartSec: '5' });
+  // A look every ten seconds must fit into it several times.
+  expect(Number(Service?.['WatchdogSec'])).toBeGreaterThanOrEqual(30);
+  expect(Unit).toMatchObject({ ConditionPathExists: '/etc/relight/agent.yaml', After: 'docker.service network-online.target' });
+  for (const key of ['Requires', 'BindsTo', 'PartOf']) expect(Unit).not.toHaveProperty(key);
+  // Whatever makes a mount namespace keeps the FUSE mounts of workloads busy.
+  for (const key of ['PrivateTmp', 'ProtectSystem', 'ProtectHome', 'PrivateDevices', 'ProtectProc', 'ReadOnlyPaths', 'PrivateMounts'])
+    expect(Service).not.toHaveProperty(key);
+});

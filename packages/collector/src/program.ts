@@ -20,20 +20,9 @@ Environment (wins over the file, flags win over it):
 /** `argv` as the process has it. Never throws. */
 export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
   let exitCode: ExitCode = 0;
-  const program = new Command('relight-collector')
-    .description('One picture of the whole fleet: takes in what agents report, answers operators.')
-    .version(version)
-    .addHelpText('after', environmentHelp)
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relight-collector: ')) })
-    .showHelpAfterError('See --help.')
-    .exitOverride();
-  addServe(program, version);
-  const exitWith = (code: ExitCode): void => {
+  const program = collectorProgram((code) => {
     exitCode = code;
-  };
-  addToken(program, exitWith);
-  addBackup(program);
-  addVerify(program, exitWith);
+  });
   try {
     await program.parseAsync([...argv]);
     return exitCode;
@@ -42,6 +31,22 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
     process.stderr.write(`${describe(error)}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** Also what man page and shell completions are made of. */
+export function collectorProgram(exitWith: (code: ExitCode) => void): Command {
+  const program = new Command('relight-collector')
+    .description('One picture of the whole fleet: takes in what agents report, answers operators.')
+    .version(version)
+    .addHelpText('after', environmentHelp)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relight-collector: ')) })
+    .showHelpAfterError('See --help.')
+    .exitOverride();
+  addServe(program, version);
+  addToken(program, exitWith);
+  addBackup(program);
+  addVerify(program, exitWith);
+  return program;
 }
 
 function describe(error: unknown): string {

@@ -24,6 +24,22 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage or configur
 /** `args` without the program's own name. Resolves with the exit code; rejects only on a defect. */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   let exitCode = 0;
+  const program = agentProgram(io, async (handler) => {
+    exitCode = await handler();
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    if (!(thrown instanceof RelightError)) throw thrown;
+    io.note(`relight-agent: ${thrown.message}\n${thrown.advice}`);
+    return exitCodeOf(thrown.code);
+  }
+}
+
+/** Also what man page and shell completions are made of. `run` is given what a command does. */
+export function agentProgram(io: Io, run: (handler: Handler) => Promise<void>): Command {
   const program = new Command('relight-agent')
     .description("Keeps this host's containers useful: notices what goes out and relights it.")
     .version(agentVersion)
@@ -36,20 +52,9 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     // passThroughOptions of `import docker-run` needs it.
     .enablePositionalOptions()
     .exitOverride();
-  const run = async (handler: Handler): Promise<void> => {
-    exitCode = await handler();
-  };
   for (const add of [addRun, addCheck, addPlan, addStatus, addIncidents, addPause, addResume, addRestart, addReplay, addImport, addFacts])
     add(program, io, run);
-  try {
-    await program.parseAsync(args, { from: 'user' });
-    return exitCode;
-  } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    if (!(thrown instanceof RelightError)) throw thrown;
-    io.note(`relight-agent: ${thrown.message}\n${thrown.advice}`);
-    return exitCodeOf(thrown.code);
-  }
+  return program;
 }
 
 const addRun: Add = (program, io, run) => {

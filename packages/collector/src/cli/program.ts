@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { RelightError } from '@relight/shared/errors';
 import { ApiClient } from './client.ts';
-import type { AddCommand, Cli } from './cli.ts';
+import type { AddCommand } from './cli.ts';
 import { addActions } from './commands/actions.ts';
 import { addAlerts } from './commands/alerts.ts';
 import { addEvents } from './commands/events.ts';
@@ -46,6 +46,23 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage, 3 the coll
 /** `args` without the program's own name. Never throws what a person can cause. */
 export async function runCli(args: readonly string[], io: Io, version: string): Promise<ExitCode> {
   let exitCode: ExitCode = 0;
+  const program = operatorProgram(io, version, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    if (io.signal.aborted) return exitCode;
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    if (!(thrown instanceof RelightError)) throw thrown;
+    io.note(`relight: ${thrown.message}\n${thrown.advice}`);
+    return exitCodeOf(thrown.code);
+  }
+}
+
+/** Also what man page and shell completions are made of. */
+export function operatorProgram(io: Io, version: string, exitWith: (code: ExitCode) => void): Command {
   const program = new Command('relight')
     .description('One picture of the fleet: what is not ready, why, and what is being done about it.')
     .version(version)
@@ -61,22 +78,7 @@ export async function runCli(args: readonly string[], io: Io, version: string): 
     })
     .showHelpAfterError('See --help.')
     .exitOverride();
-  const cli: Cli = {
-    io,
-    client: () => new ApiClient(resolveConnection(program.opts<ConnectionFlags>(), io.env), io.signal),
-    exitWith: (code) => {
-      exitCode = code;
-    },
-  };
-  for (const add of commands) add(program, cli);
-  try {
-    await program.parseAsync(args, { from: 'user' });
-    return exitCode;
-  } catch (thrown) {
-    if (io.signal.aborted) return exitCode;
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    if (!(thrown instanceof RelightError)) throw thrown;
-    io.note(`relight: ${thrown.message}\n${thrown.advice}`);
-    return exitCodeOf(thrown.code);
-  }
+  const client = (): ApiClient => new ApiClient(resolveConnection(program.opts<ConnectionFlags>(), io.env), io.signal);
+  for (const add of commands) add(program, { io, client, exitWith });
+  return program;
 }
