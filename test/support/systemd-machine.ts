@@ -119,6 +119,9 @@ function writeUnits(directory: string, { configFile }: LabAgent): void {
   writeFileSync(join(directory, 'default.target'), target);
   cpSync(unit, join(directory, 'relight-agent.service'));
   const settings = [
+    '[Unit]',
+    // The configuration lies where the lab has it.
+    'ConditionPathExists=',
     '[Service]',
     'ExecStart=',
     `ExecStart=${home}/node ${home}/dist/relight-agent.mjs run --config ${configFile}`,
