@@ -49,12 +49,22 @@ async function incarnation(): Promise<Incarnation> {
 const eventsAfter = async (id: number): Promise<readonly ApiEvent[]> =>
   (await lab.fleet.events({ host })).filter((event) => Number(event.id) > id);
 
-/** Starts the agent anew and returns what it did, once it is ready for sure: after it has adopted the container. */
-async function startAnew(
-  how: 'stop' | 'kill',
-): Promise<{ readonly now: Incarnation; readonly kinds: readonly string[]; readonly told: string }> {
+interface Life {
+  readonly planned: unknown;
+  readonly now: Incarnation;
+  readonly kinds: readonly string[];
+  readonly told: string;
+}
+
+/**
+ * Ends the agent, changes its configuration while nobody can see it, and starts it anew. Returns what was planned, and what it did, once
+ * it is ready for sure: after it has adopted the container.
+ */
+async function startAnew(how: 'stop' | 'kill', changed?: Shape): Promise<Life> {
   const last = Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
   await agent.service[how]();
+  if (changed !== undefined) agent.configure([workload(changed)]);
+  const planned = await plannedChange();
   await agent.service.start();
   await waitFor(async () => (await eventsAfter(last)).some(({ kind }) => kind === 'container.adopted'), {
     what: 'the adoption',
@@ -66,7 +76,7 @@ async function startAnew(
   });
   const now = await incarnation();
   const events = await eventsAfter(last);
-  return { now, kinds: events.map(({ kind }) => kind), told: events.map(({ message }) => message).join('\n') };
+  return { now, kinds: events.map(({ kind }) => kind), told: events.map(({ message }) => message).join('\n'), planned };
 }
 
 async function plannedChange(): Promise<unknown> {
@@ -87,17 +97,16 @@ afterAll(async () => {
 
 test.each(['stop', 'kill'] as const)('an upgrade (%s, start): the same container, the same process', async (how) => {
   const before = await incarnation();
-  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'none', changes: [] });
-  const { now, kinds } = await startAnew(how);
+  const { now, kinds, planned } = await startAnew(how);
+  expect(planned).toEqual({ against: 'stored', restarts: 'none', changes: [] });
   expect(now).toEqual(before);
   for (const kind of ['restart.scheduled', 'process.started', 'container.created', 'setup.step-started']) expect(kinds).not.toContain(kind);
 });
 
 test('no impact: takes effect, restarts nothing', async () => {
   const before = await incarnation();
-  agent.configure([workload({ live: '500ms' })]);
-  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'none', changes: [{ field: 'live', impact: 'none' }] });
-  const { now, kinds } = await startAnew('stop');
+  const { now, kinds, planned } = await startAnew('stop', { live: '500ms' });
+  expect(planned).toEqual({ against: 'stored', restarts: 'none', changes: [{ field: 'live', impact: 'none' }] });
   expect(now).toEqual(before);
   expect(kinds).not.toContain('restart.scheduled');
   expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'none', changes: [] });
@@ -105,9 +114,8 @@ test('no impact: takes effect, restarts nothing', async () => {
 
 test('impact on the process: a new process in the same container', async () => {
   const before = await incarnation();
-  agent.configure([workload({ live: '500ms', run: 'exec sleep 999999' })]);
-  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'process', changes: [{ field: 'process.run', impact: 'process' }] });
-  const { now, kinds, told } = await startAnew('stop');
+  const { now, kinds, told, planned } = await startAnew('stop', { live: '500ms', run: 'exec sleep 999999' });
+  expect(planned).toEqual({ against: 'stored', restarts: 'process', changes: [{ field: 'process.run', impact: 'process' }] });
   expect(now).toMatchObject({ containerId: before.containerId, startedAt: before.startedAt });
   expect(now.pid).not.toBe(before.pid);
   expect(kinds.filter((kind) => kind === 'process.started')).toHaveLength(1);
@@ -117,10 +125,9 @@ test('impact on the process: a new process in the same container', async () => {
 
 test('impact on the container: a new container, set up anew; it costs no budget', async () => {
   const before = await incarnation();
-  agent.configure([workload({ live: '500ms', run: 'exec sleep 999999', environment: { BUCKET: 'b' } })]);
   const change = { field: 'container.environment', impact: 'container' };
-  expect(await plannedChange()).toEqual({ against: 'stored', restarts: 'container', changes: [change] });
-  const { now, kinds, told } = await startAnew('stop');
+  const { now, kinds, told, planned } = await startAnew('stop', { live: '500ms', run: 'exec sleep 999999', environment: { BUCKET: 'b' } });
+  expect(planned).toEqual({ against: 'stored', restarts: 'container', changes: [change] });
   expect(now.containerId).not.toBe(before.containerId);
   expect(kinds.filter((kind) => kind === 'container.created')).toHaveLength(1);
   expect(kinds.filter((kind) => kind === 'process.started')).toHaveLength(1);
@@ -131,8 +138,7 @@ test('impact on the container: a new container, set up anew; it costs no budget'
 
 test('a change that comes while the agent is killed, not stopped, is found as well', async () => {
   const before = await incarnation();
-  agent.configure([workload({ live: '500ms', run: 'exec sleep 999998', environment: { BUCKET: 'b' } })]);
-  const { now } = await startAnew('kill');
+  const { now } = await startAnew('kill', { live: '500ms', run: 'exec sleep 999998', environment: { BUCKET: 'b' } });
   expect(now.containerId).toBe(before.containerId);
   expect(now.pid).not.toBe(before.pid);
 });

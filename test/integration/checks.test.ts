@@ -110,7 +110,7 @@ it('the prober asks on until the check is no longer wanted', async () => {
     engine: bench.engine,
     clock: systemClock,
     mounts: bench.mountProbes,
-    shell: null,
+    shell: () => null,
     onResult: (_key, _kind, result) => void results.push(result),
   });
   const probe: DesiredProbe = {

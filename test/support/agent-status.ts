@@ -30,6 +30,7 @@ export const exampleStatus = (): AgentStatus => ({
   bootId: 'b007',
   startedAt: exampleStart,
   engine: { state: 'up', reason: '', version: '20.10.24' },
+  configuration: { file: '/etc/relight/agent.yaml', loadedAt: exampleStart, refused: null, pending: null },
   collector: {
     url: 'wss://c:7460',
     connected: false,

@@ -61,7 +61,7 @@ export interface LabAgent {
   readonly service: Service;
   readonly configFile: string;
   readonly stateDir: string;
-  /** Writes the configuration anew, with other workloads; it counts after the next start. */
+  /** Writes the configuration anew, with other workloads; an agent that runs takes it up by itself, as one that is started does. */
   configure(workloads: AgentOptions['workloads']): void;
 }
 

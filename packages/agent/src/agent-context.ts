@@ -10,6 +10,10 @@ import { readMachineId, type MachineId } from './host/machine-id.ts';
 
 export interface AgentOptions {
   readonly spec: AgentSpec;
+  /** The file of `spec`, read again. Fails with config-invalid or config-unreadable. */
+  readonly loadSpec: (file: string) => Promise<AgentSpec>;
+  /** `stateDir` is not what the configuration says, but what the command line does. */
+  readonly stateDirGiven: boolean;
   readonly stateDir: string;
   readonly logger: Logger;
   /** Gets what the logger prints. */
@@ -17,6 +21,8 @@ export interface AgentOptions {
 }
 
 export interface AgentContext extends AgentOptions {
+  /** As it is now: another configuration may be taken up at any time (`configure`). */
+  readonly spec: AgentSpec;
   readonly identity: Identity;
   readonly machineId: MachineId;
   readonly bootId: string;
@@ -27,22 +33,33 @@ export interface AgentContext extends AgentOptions {
   readonly steadyNow: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** From now on `spec` is this one. The state directory stays where it is. */
+  configure(spec: AgentSpec): void;
 }
 
 /** Without `at`: now. */
 export type Emit = (event: Omit<NewAgentEvent, 'at'> & { readonly at?: number }) => void;
 
-export function openContext({ spec, stateDir, logger, ownLog }: AgentOptions, clock: Clock): AgentContext {
+export function openContext(options: AgentOptions, clock: Clock): AgentContext {
+  const { spec, stateDir } = options;
   const bootId = readBootId();
   const startedAt = clock.now();
   /** When `clock.monotonic()` was zero. */
   const monotonicEpoch = startedAt - clock.monotonic();
   const machineId = readMachineId({ stateDir });
+  let current: AgentSpec = { ...spec, stateDir };
   return {
-    spec: { ...spec, stateDir },
+    get spec() {
+      return current;
+    },
+    configure(next) {
+      current = { ...next, stateDir };
+    },
     stateDir,
-    logger,
-    ownLog,
+    loadSpec: options.loadSpec,
+    stateDirGiven: options.stateDirGiven,
+    logger: options.logger,
+    ownLog: options.ownLog,
     identity: loadIdentity({ stateDir, machineId }),
     machineId,
     bootId,

@@ -13,7 +13,9 @@ import { hostLogs } from '@relight/shared/log-stream';
 import type { HostMetrics } from '@relight/shared/status';
 import { Systemd } from '@relight/shared/systemd';
 import { type AgentContext, type AgentOptions, openContext } from './agent-context.ts';
+import { fileIdentity } from './config/file-identity.ts';
 import { SecretValues } from './config/secret-values.ts';
+import { ConfigReload } from './config-reload.ts';
 import { acquireStateLock, type StateLock } from './control/state-lock.ts';
 import { serviceStatus } from './control/service-status.ts';
 import { AdoptingEngine } from './engine/adopting-engine.ts';
@@ -30,20 +32,26 @@ import { WorkloadWiring } from './workload-wiring.ts';
 
 /**
  * Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running. When the state directory was deleted
- * or taken over, the process starts over from its first line (same pid, so systemd sees no change).
+ * or taken over, or the configuration changed in a way that cannot be taken up otherwise, the process starts over from its first
+ * line (same pid, so systemd sees no change). SIGHUP reads the configuration again.
  */
 export async function runAgent(options: AgentOptions): Promise<number> {
   const lock = acquireStateLock(options.stateDir);
+  // Before anything is taken out of it: whoever starts over is the same service to systemd.
+  const environment = { ...process.env };
   try {
     const agent = new Agent(options, lock, systemClock);
     const signal = new Promise<NodeJS.Signals>((resolve) => {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
     });
+    // A SIGHUP that comes early must not end the service.
+    process.on('SIGHUP', () => void agent.reload());
     await agent.start();
-    const ending = await Promise.race([signal, agent.stateLost]);
-    if (ending === 'state-lost') {
+    const ending = await Promise.race([signal, agent.ending]);
+    if (ending === 'state-lost' || ending === 'reconfigured') {
       await agent.stop(ending);
-      return startOver();
+      lock.release();
+      return startOver(environment);
     }
     options.logger.info({ signal: ending }, 'stopping; workloads go on as they are');
     await agent.stop();
@@ -54,10 +62,13 @@ export async function runAgent(options: AgentOptions): Promise<number> {
 }
 
 /** Returns only where the platform cannot do it: then whoever watches the service starts it again. */
-function startOver(): number {
-  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], process.env);
+function startOver(environment: NodeJS.ProcessEnv): number {
+  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], environment);
   return 1;
 }
+
+/** The state directory is ours no more; or the configuration says what only a new life can take up. */
+type Ending = 'state-lost' | 'reconfigured';
 
 class Agent {
   readonly #context: AgentContext;
@@ -70,10 +81,11 @@ class Agent {
   readonly #systemd: Systemd;
   #reporting: Reporting | null = null;
   #isReady = false;
-  #onStateLost: (ending: 'state-lost') => void = () => {};
-  /** Resolves when the state directory is ours no more. */
-  readonly stateLost = new Promise<'state-lost'>((resolve) => {
-    this.#onStateLost = resolve;
+  readonly #config: ConfigReload;
+  #end: (ending: Ending) => void = () => {};
+  /** Resolves when this life is over, though nobody said so from outside. */
+  readonly ending = new Promise<Ending>((resolve) => {
+    this.#end = resolve;
   });
 
   constructor(options: AgentOptions, lock: StateLock, clock: Clock) {
@@ -123,7 +135,9 @@ class Agent {
       this.#systemd.progress();
     };
     this.#engine = new EngineWiring({ context, engine, events, host, workloads, loops, onLooked });
-    this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops });
+    this.#config = this.#reloading();
+    const config = this.#config;
+    this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops, config });
     this.#systemd = new Systemd({ env: process.env, clock, onError: (message) => logger.warn(message) });
   }
 
@@ -152,25 +166,57 @@ class Agent {
     void this.#host.completeFacts();
     this.#isReady = true;
     this.#systemd.ready(this.#words());
+    this.#config.start();
   }
 
-  async stop(why: 'signal' | 'state-lost' = 'signal'): Promise<void> {
+  reload(): Promise<unknown> {
+    return this.#config.reload('signal');
+  }
+
+  #reloading(): ConfigReload {
+    const context = this.#context;
+    const { clock, logger, stateDirGiven, loadSpec } = context;
+    return new ConfigReload({
+      clock,
+      current: () => context.spec,
+      stateDirGiven,
+      load: loadSpec,
+      identity: fileIdentity,
+      apply: async (spec) => {
+        context.configure(spec);
+        await this.#workloads.configure();
+      },
+      startOver: () => {
+        const busy = [...this.#loops].find(([, loop]) => loop.busy !== null);
+        if (busy === undefined) this.#end('reconfigured');
+        return busy === undefined ? null : `${busy[0]}: ${busy[1].busy}`;
+      },
+      emit: (event) => this.#events.emit(event),
+      report: (list) => this.#host.conditions.set('configuration', list),
+      log: (message) => logger.info(message),
+    });
+  }
+
+  async stop(why: 'signal' | Ending = 'signal'): Promise<void> {
     const lost = why === 'state-lost';
-    if (!lost) await this.#systemd.stopping();
+    this.#config.stop();
+    if (why === 'signal') await this.#systemd.stopping();
     // A preempted machine does not come back by itself, whatever systemd calls it.
     const preempted = this.#host.watch.departure?.kind === 'preemption';
     const down = await machineGoesDown({ clock: this.#context.clock });
     const reason = !preempted && down === 'reboot' ? 'rebooting' : 'stopped';
     const because = lost
       ? ': its state directory was deleted or taken over, it starts over'
-      : preempted
-        ? ': the machine is preempted'
-        : { no: '', reboot: ': the machine goes down for a reboot', poweroff: ': the machine is switched off' }[down];
+      : why === 'reconfigured'
+        ? ': its configuration changed, it starts over'
+        : preempted
+          ? ': the machine is preempted'
+          : { no: '', reboot: ': the machine goes down for a reboot', poweroff: ': the machine is switched off' }[down];
     this.#events.emit({
       kind: 'agent.stopped',
       severity: lost ? 'error' : 'info',
       message: `relight-agent stopped${because}`,
-      data: { reason: lost ? why : reason },
+      data: { reason: why === 'signal' ? reason : why },
     });
     this.#host.gate.stop();
     this.#engine.stop();
@@ -210,6 +256,6 @@ class Agent {
    * agent could be started on the same containers. Starting over makes the directory anew and adopts everything by its labels.
    */
   #checkStateDirectory(): void {
-    if (!this.#lock.held()) this.#onStateLost('state-lost');
+    if (!this.#lock.held()) this.#end('state-lost');
   }
 }

@@ -39,14 +39,14 @@ export class EngineWiring {
   constructor(options: EngineWiringOptions) {
     this.#options = options;
     const { context, engine, host } = options;
-    const { clock, logger, identity, spec } = context;
+    const { clock, logger, identity } = context;
     this.#afterBoot = host.rebooted;
     this.#observer = new EngineObserver({
       engine,
       clock,
       logger,
       ownerId: identity.agentId,
-      names: spec.workloads.map((workload) => workload.container.name),
+      names: () => context.spec.workloads.map((workload) => workload.container.name),
       // After a reboot the containers fell with the machine, not by themselves.
       afterBoot: host.rebooted,
       onObserved: (look) => this.#observed(look),

@@ -1,8 +1,9 @@
 /** The way of an event out of the agent, put together: through the incidents, into the outbox and the log. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import type { NewAgentEvent } from '@relight/shared/event';
+import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import type { AgentContext, Emit } from './agent-context.ts';
+import { Ring } from './control/support/recent.ts';
 import { makeIncidents, type HostIncidents, type MakeIncidentsOptions } from './incidents/make-incidents.ts';
 import { FileOutbox } from './outbox/file-outbox.ts';
 
@@ -10,7 +11,15 @@ export interface EventKeepingOptions extends Pick<MakeIncidentsOptions, 'engine'
   readonly context: AgentContext;
 }
 
+const recentEvents = 500;
+
 export class EventKeeping {
+  /** For whoever asks on the host. */
+  readonly recent = new Ring<AgentEvent>(
+    recentEvents,
+    recentEvents * 1_024,
+    ({ message, data }) => message.length + 16 * Object.keys(data).length,
+  );
   readonly outbox: FileOutbox;
   readonly incidents: HostIncidents;
   readonly #context: AgentContext;
@@ -20,7 +29,9 @@ export class EventKeeping {
     this.#context = context;
     this.outbox = FileOutbox.open({ directory: join(stateDir, 'outbox'), newEpoch: randomUUID, clock, logger });
     const history = this.outbox;
-    this.incidents = makeIncidents({ ...about, clock, random, spec, stateDir, history, warn: (message) => logger.warn(message) });
+    const workloads = (): readonly string[] => context.spec.workloads.map(({ name }) => name);
+    const warn = (message: string): void => logger.warn(message);
+    this.incidents = makeIncidents({ ...about, clock, random, spec, workloads, stateDir, history, warn });
     const { incidents } = this.incidents;
     this.#store(incidents.unheard());
   }
@@ -37,6 +48,7 @@ export class EventKeeping {
 
   #store(events: readonly NewAgentEvent[]): void {
     const stored = events.map((event) => this.outbox.append(event));
+    for (const event of stored) this.recent.add(event);
     this.incidents.incidents.written();
     for (const [index, { kind, severity, workload, data, message }] of events.entries()) {
       const level = severity === 'info' ? 'info' : severity === 'warning' ? 'warn' : 'error';

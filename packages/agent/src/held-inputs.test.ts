@@ -27,7 +27,7 @@ function world(given: Partial<HeldInputsOptions> = {}) {
       { path: busy, container: false },
     ],
     disks: [directory],
-    resolveVars: null,
+    resolveVars: () => null,
     onChanged: (what, container) => void told.push([what, container]),
     ...given,
   });
@@ -92,7 +92,7 @@ test('a variable with a new value is noticed, and is asked for seldom', async ()
     asked += 1;
     return Promise.resolve({ HEAD: head, ZONE: 'z' });
   };
-  const { told, inputs, next, looks } = world({ resolveVars });
+  const { told, inputs, next, looks } = world({ resolveVars: () => resolveVars });
   await inputs.remember();
   inputs.set({ code: 'version-mismatch', port: null }, { HEAD: 'a', ZONE: 'z' });
   await looks(10);

@@ -22,7 +22,7 @@ export interface HeldInputsOptions {
   /** Whose free space ends a hold for want of it. */
   readonly disks: readonly string[];
   /** Null: no variable is resolved by a command. */
-  readonly resolveVars: ((signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | null;
+  readonly resolveVars: () => ((signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | null;
   /** `container`: only a new container reads what has changed. */
   readonly onChanged: (what: readonly string[], container: boolean) => void;
 }
@@ -139,7 +139,8 @@ export class HeldInputs {
   }
 
   async #changedVariables(): Promise<readonly string[]> {
-    const { clock, resolveVars } = this.#options;
+    const { clock } = this.#options;
+    const resolveVars = this.#options.resolveVars();
     const before = this.#vars;
     if (resolveVars === null || before === null || clock.monotonic() - this.#variablesAt < variablesMs) return [];
     this.#variablesAt = clock.monotonic();

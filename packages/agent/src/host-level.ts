@@ -84,6 +84,12 @@ export class HostLevel {
     this.conditions.dispose();
   }
 
+  /** A workload that was not there before hears what the others were told. */
+  introduce(loop: WorkloadLoop): void {
+    this.gate.tellAgain();
+    this.watch.tellDeparture(loop);
+  }
+
   /** Where the engine keeps its data. */
   engineRootIs(path: string): void {
     this.#sampler.watchDisk(path);
@@ -167,7 +173,7 @@ export class HostLevel {
     const { context, engine, emit } = this.#options;
     const { spec, clock, logger } = context;
     return new Orphans({
-      workloads: new Set(spec.workloads.map(({ name }) => name)),
+      workloads: () => new Set(this.#options.context.spec.workloads.map(({ name }) => name)),
       mode: spec.host.orphans,
       wallNow: () => clock.now(),
       report: (list) => this.conditions.set('orphans', list),

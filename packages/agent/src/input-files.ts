@@ -11,7 +11,7 @@ export interface InputFile {
 const pathForm = /\/[\w.@+/-]+/g;
 
 /**
- * Beside the configuration, which counts from the next start of the agent: env files, files bound into the container by name, and files below a bound directory that an
+ * Beside the configuration, which is watched by itself (config-reload.ts): env files, files bound into the container by name, and files below a bound directory that an
  * environment variable or an option of a mount names: key files, tokens, certificates.
  */
 export function inputFiles({ container, mounts }: WorkloadSpec): readonly InputFile[] {

@@ -7,6 +7,7 @@ import type { ActionOutcome, ControlAction } from './control/action.ts';
 import { carryOut } from './control/carry-out.ts';
 import { ControlServer } from './control/server.ts';
 import type { AgentStatus } from './control/status.ts';
+import type { ConfigReload } from './config-reload.ts';
 import type { EngineWiring } from './engine-wiring.ts';
 import type { EventKeeping } from './event-keeping.ts';
 import type { HostLevel } from './host-level.ts';
@@ -22,6 +23,7 @@ export interface ReportingOptions {
   readonly engine: EngineWiring;
   readonly workloads: WorkloadWiring;
   readonly loops: ReadonlyMap<string, WorkloadLoop>;
+  readonly config: ConfigReload;
 }
 
 type Health = Pick<AgentStatus, 'metrics' | 'conditions' | 'accelerators' | 'workloads'> & {
@@ -42,6 +44,8 @@ export class Reporting {
       path: join(stateDir, 'control.sock'),
       handlers: {
         status: () => this.#status(),
+        recent: () => ({ events: options.events.recent.list(), log: options.context.ownLog.recent.list() }),
+        reload: ({ dryRun }) => options.config.reload('command', dryRun),
         act: (action) => Promise.resolve(this.#carryOut(action, 'by hand on the host')),
       },
       onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
@@ -126,6 +130,7 @@ export class Reporting {
       bootId,
       startedAt,
       engine: { state: engine.state, reason: engine.reason, version: engine.info?.version ?? null },
+      configuration: this.#options.config.status(),
       collector: collector === null || this.uplink === null ? null : { url: collector.url, ...this.uplink.state() },
       ...this.#health(),
     };

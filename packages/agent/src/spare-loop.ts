@@ -61,6 +61,7 @@ export class SpareLoop {
   #main = '';
   #offered = '';
   #written = '';
+  #work: Promise<void> = Promise.resolve();
 
   constructor(options: LoopOptions, send: (event: SupervisorEvent) => void) {
     this.#options = options;
@@ -103,6 +104,11 @@ export class SpareLoop {
     this.#stop.abort(new RelightError('cancelled', 'the agent stops'));
     this.#tick?.cancel();
     this.#prober.dispose();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  get ended(): Promise<void> {
+    return this.#work;
   }
 
   #restored(): SpareState {
@@ -189,7 +195,7 @@ export class SpareLoop {
   }
 
   #run(opId: number, op: SpareOp): void {
-    void this.#perform(op).then((result) => this.#feed({ type: 'op-done', opId, result }));
+    this.#work = this.#perform(op).then((result) => this.#feed({ type: 'op-done', opId, result }));
   }
 
   #toTell(event: EmittedEvent): NewAgentEvent {

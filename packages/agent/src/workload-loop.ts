@@ -7,13 +7,16 @@ import { toRelightError } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { WorkloadMetrics, WorkloadStatus } from '@relight/shared/status';
 import { withAutomaticChecks } from './config/automatic-checks.ts';
-import type { ContainerSpec, WorkloadSpec } from './config/spec.ts';
+import { strongest } from './config/agent-change.ts';
+import { compareWorkload } from './config/impact.ts';
+import type { AgentSpec, ContainerSpec, WorkloadSpec } from './config/spec.ts';
 import type { ContainerFacts } from './engine/engine.ts';
 import type { Look } from './engine/observer.ts';
 import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { type Held, HeldInputs } from './held-inputs.ts';
 import { inputFiles } from './input-files.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
+import type { Op, OpResult } from './supervisor/op.ts';
 import { afterReboot, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
@@ -36,12 +39,14 @@ export class WorkloadLoop {
   readonly #operations: WorkloadOperations;
   readonly #watch: WorkloadWatch;
   readonly #inputs: HeldInputs;
-  readonly #spare: SpareLoop | null;
+  #spare: SpareLoop | null;
   readonly #stop = new AbortController();
   #state: WorkloadState;
   #tick: Timer | null = null;
   #savedSpec: WorkloadSpec | null;
   #compared = false;
+  /** The configuration changed while this operation was under way; what it has made may come from the one before. */
+  #overtaken: { readonly opId: number; readonly change: SupervisorEvent } | null = null;
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -61,7 +66,7 @@ export class WorkloadLoop {
       clock: options.clock,
       files: () => inputFiles(this.#options.spec),
       disks: [options.agent.stateDir, '/'],
-      resolveVars: options.agent.vars.some((variable) => 'run' in variable) ? options.resolveVars : null,
+      resolveVars: () => (this.#options.agent.vars.some((variable) => 'run' in variable) ? options.resolveVars : null),
       onChanged: (what, container) => send({ type: 'inputs-changed', what, container }),
     });
     const live = { loop: () => this.#options, state: () => this.#state };
@@ -70,7 +75,7 @@ export class WorkloadLoop {
       // Before they are read: what changes while it is tried counts as a change, too.
       onPrepare: () => void this.#inputs.remember(),
       emit: (event) => options.emit(this.#toTell(event, options.clock.now())),
-      onDone: (opId, result) => send({ type: 'op-done', opId, result }),
+      onDone: (opId, result) => this.#done(opId, result),
     });
     this.#watch = new WorkloadWatch({
       ...live,
@@ -92,6 +97,42 @@ export class WorkloadLoop {
   setContainer(container: ContainerSpec): void {
     this.#options = { ...this.#options, spec: withAutomaticChecks({ ...this.#options.spec, container }) };
     this.#options.journal.specChanged(this.#options.spec);
+  }
+
+  /** Another configuration holds from now on. What it costs what runs, the supervisor does, and no more. */
+  reconfigure(agent: AgentSpec, spec: WorkloadSpec): void {
+    const changes = compareWorkload(this.#options.spec, spec);
+    this.#options = { ...this.#options, agent, spec };
+    if (changes.length === 0) return;
+    this.#options.journal.specChanged(spec);
+    this.#renewSpare();
+    // Before the first look it is compared with what was saved, as after a restart of the agent.
+    if (!this.#compared) return;
+    const change = { type: 'spec-changed', impact: strongest(changes), fields: changes.map(({ field }) => field) } as const;
+    const { op } = this.#state;
+    this.send(change);
+    if (op !== null && change.impact !== 'none' && makesSomething.has(op.op.kind)) this.#overtaken = { opId: op.id, change };
+  }
+
+  /** One that was prepared for another configuration is no help; the new loop judges what there is, and makes it anew. */
+  #renewSpare(): void {
+    const old = this.#spare;
+    this.#spare = null;
+    old?.stop();
+    if (old !== null) this.send({ type: 'spare', generation: this.#state.spareGeneration, offer: null });
+    void (old?.ended ?? Promise.resolve()).then(() => {
+      if (this.#stop.signal.aborted || this.#spare !== null || this.#options.spec.spare === null) return;
+      this.#spare = new SpareLoop(this.#options, (event) => this.send(event));
+      this.#options.observe();
+    });
+  }
+
+  #done(opId: number, result: OpResult): void {
+    this.send({ type: 'op-done', opId, result });
+    if (this.#overtaken?.opId !== opId) return;
+    const { change } = this.#overtaken;
+    this.#overtaken = null;
+    if (result.ok) this.send(change);
   }
 
   send(event: SupervisorEvent): void {
@@ -132,6 +173,17 @@ export class WorkloadLoop {
   status(metrics: WorkloadMetrics | null): WorkloadStatus {
     const status = workloadStatus(this.#state, this.#options.spec, this.#operations.progress, metrics);
     return this.#spare === null ? status : { ...status, spare: this.#spare.status() };
+  }
+
+  /** Is something under way that another agent would have to begin anew? */
+  get busy(): string | null {
+    const { op, stage } = { op: this.#state.op, stage: this.status(null).stage };
+    return op === null || op.cancelled ? null : (stage ?? op.op.kind);
+  }
+
+  /** After `stop`: resolves when nothing is under way any more. */
+  async ended(): Promise<void> {
+    await Promise.all([this.#operations.ended, this.#spare?.ended]);
   }
 
   /** Lets go of everything; containers, mounts and processes go on as they are. */
@@ -212,6 +264,9 @@ export class WorkloadLoop {
     }
   }
 }
+
+/** What comes of them is made from the configuration. */
+const makesSomething: ReadonlySet<Op['kind']> = new Set(['prepare', 'pull', 'create', 'take-spare', 'process']);
 
 function heldBy({ phase, held, container }: WorkloadState): Held | null {
   if (phase !== 'held' || held === null) return null;

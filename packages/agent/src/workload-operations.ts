@@ -24,6 +24,7 @@ export class WorkloadOperations {
   readonly #options: OperationsOptions;
   #current: { readonly id: number; readonly abort: AbortController } | null = null;
   #progress: string | null = null;
+  #work: Promise<void> = Promise.resolve();
   #vars: Readonly<Record<string, string>> | null = null;
   #resolved: { readonly at: number; readonly tookMs: number } | null = null;
 
@@ -51,7 +52,7 @@ export class WorkloadOperations {
     this.#current = { id: opId, abort };
     this.#progress = null;
     if (op.kind === 'prepare') this.#options.onPrepare();
-    void this.#perform(op, abort.signal).then((result) => {
+    this.#work = this.#perform(op, abort.signal).then((result) => {
       if (this.#current?.id === opId) this.#current = null;
       this.#options.onDone(opId, result);
     });
@@ -64,6 +65,11 @@ export class WorkloadOperations {
 
   cancel(opId: number): void {
     if (this.#current?.id === opId) this.#current.abort.abort(new RelightError('cancelled', 'overtaken by events'));
+  }
+
+  /** Resolves when nothing is under way any more; after `stop` that is a matter of seconds. */
+  get ended(): Promise<void> {
+    return this.#work;
   }
 
   stop(): void {

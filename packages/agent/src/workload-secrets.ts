@@ -9,7 +9,7 @@ import { readAdoption } from './engine/adoptions.ts';
 import { WorkloadStore } from './workload-store.ts';
 
 /** By workload. */
-export type Secrets = ReadonlyMap<string, SecretValues>;
+export type Secrets = Map<string, SecretValues>;
 
 interface SecretsOptions {
   readonly workloads: readonly WorkloadSpec[];

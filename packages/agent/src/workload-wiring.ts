@@ -9,7 +9,8 @@ import type { AgentContext, Emit } from './agent-context.ts';
 import { MountProbes } from './checks/mount.ts';
 import { Prober } from './checks/prober.ts';
 import { SecretValues } from './config/secret-values.ts';
-import type { WorkloadSpec } from './config/spec.ts';
+import { withAutomaticChecks } from './config/automatic-checks.ts';
+import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
 import { Adopter } from './engine/adopter.ts';
 import type { AdoptingEngine } from './engine/adopting-engine.ts';
 import { ContainerSecrets } from './engine/container-secrets.ts';
@@ -39,7 +40,7 @@ export interface WorkloadWiringOptions {
   /** Of the outbox that `emit` appends to. */
   readonly history: OutboxHistory;
   readonly secrets: Secrets;
-  readonly host: Pick<HostLevel, 'accelerators' | 'gate' | 'rebooted' | 'facts'>;
+  readonly host: Pick<HostLevel, 'accelerators' | 'gate' | 'rebooted' | 'facts' | 'introduce'>;
   readonly incidents: HostIncidents;
   /** Filled here. */
   readonly loops: Map<string, WorkloadLoop>;
@@ -47,6 +48,12 @@ export interface WorkloadWiringOptions {
   readonly observe: () => void;
   /** What a heartbeat says has changed. */
   readonly onChange: () => void;
+}
+
+interface Shared {
+  readonly runs: ContainerRuns;
+  readonly mounts: MountProbes;
+  readonly store: WorkloadStore;
 }
 
 export class WorkloadWiring {
@@ -61,6 +68,9 @@ export class WorkloadWiring {
   readonly #containerFiles: ContainerFiles | null;
   readonly #earlierLogs: EarlierLogs;
   readonly #metrics: WorkloadMetricsSampler;
+  readonly #shared: Shared;
+  /** Loops of workloads that were taken out of the configuration, by name, until they have let go. */
+  readonly #leaving = new Map<string, Promise<void>>();
   #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
 
   constructor(options: WorkloadWiringOptions) {
@@ -85,7 +95,7 @@ export class WorkloadWiring {
         (key) =>
         (bytes, ...torn) =>
           this.#secretsOf(key.workload).bytes(bytes, ...torn),
-      rateLimit: (key) => spec.workloads.find(({ name }) => name === key.workload)?.logs.rateLimit ?? null,
+      rateLimit: (key) => this.#given(key.workload)?.logs.rateLimit ?? null,
     });
     this.#apiLogs =
       spec.collector === null
@@ -109,17 +119,13 @@ export class WorkloadWiring {
             emit,
             logger,
             directory: join(stateDir, 'logs'),
-            patternsOf: (workload) => spec.workloads.find(({ name }) => name === workload)?.logs.files ?? [],
+            patternsOf: (workload) => this.#given(workload)?.logs.files ?? [],
           });
     const runRoot = runRootOf(stateDir);
     const runs = new ContainerRuns({ engine, clock, runRoot, logs: this.shipper });
     this.#earlierLogs = new EarlierLogs({ runRoot, shipper: this.shipper, runs, logger });
-    const shared = { runs, mounts: new MountProbes({ clock }), store: new WorkloadStore(stateDir) };
-    for (const given of spec.workloads) {
-      const adopted = this.#adopter.remembered(given);
-      const workload = adopted === null ? given : { ...given, container: adopted };
-      loops.set(workload.name, this.#loop(workload, shared));
-    }
+    this.#shared = { runs, mounts: new MountProbes({ clock }), store: new WorkloadStore(stateDir) };
+    for (const given of spec.workloads) loops.set(given.name, this.#loop(this.#known(given), host.rebooted));
     this.#metrics = new WorkloadMetricsSampler({
       clock,
       stats: (id) => engine.stats(id),
@@ -131,6 +137,59 @@ export class WorkloadWiring {
   async start(): Promise<void> {
     await Promise.allSettled([...this.#options.secrets.values()].map((secrets) => secrets.load()));
     this.#earlierLogs.follow();
+  }
+
+  /**
+   * The context's configuration is another one: each workload takes up what changed of it, new ones begin, and those that are no more
+   * are let go of, which leaves their containers running. Resolves when all of it is under way.
+   */
+  async configure(): Promise<void> {
+    const { context, loops, observe, onChange } = this.#options;
+    const { workloads } = context.spec;
+    const wanted = new Set(workloads.map(({ name }) => name));
+    for (const [name, loop] of loops) if (!wanted.has(name)) this.#letGo(name, loop);
+    await this.#configureSecrets(context.spec);
+    for (const given of workloads) {
+      const loop = loops.get(given.name);
+      const known = this.#known(given);
+      if (loop !== undefined) loop.reconfigure(context.spec, known.container === given.container ? known : withAutomaticChecks(known));
+      else await this.#begin(known);
+    }
+    // In the order of the file, for whoever looks.
+    const inOrder = workloads.flatMap(({ name }) => (loops.has(name) ? [[name, loops.get(name)] as const] : []));
+    loops.clear();
+    for (const [name, loop] of inOrder) if (loop !== undefined) loops.set(name, loop);
+    observe();
+    onChange();
+  }
+
+  #letGo(name: string, loop: WorkloadLoop): void {
+    this.#options.loops.delete(name);
+    loop.stop();
+    this.#leaving.set(name, loop.ended());
+  }
+
+  async #begin(workload: WorkloadSpec): Promise<void> {
+    // Two loops never work on one container.
+    await this.#leaving.get(workload.name);
+    this.#leaving.delete(workload.name);
+    const loop = this.#loop(workload, false);
+    this.#options.loops.set(workload.name, loop);
+    this.#options.host.introduce(loop);
+    await this.adopt([loop]);
+  }
+
+  /** Before a line of them is read. What cannot be read now is the create stage's to complain about. */
+  async #configureSecrets({ workloads }: AgentSpec): Promise<void> {
+    const { secrets } = this.#options;
+    const host = secrets.get(hostLogs) ?? new SecretValues([]);
+    host.configure([], [...new Set(workloads.flatMap(({ logs }) => logs.redact))]);
+    for (const { name, container, logs } of workloads) {
+      const known = secrets.get(name);
+      if (known === undefined) secrets.set(name, new SecretValues(container.envFile, host, logs.redact));
+      else known.configure(container.envFile, logs.redact);
+    }
+    await Promise.allSettled(workloads.map(async ({ name }) => secrets.get(name)?.load()));
   }
 
   /** The logs of what the engine has shown. `own`: those that carry our owner id; `all`: there are no others. */
@@ -197,13 +256,21 @@ export class WorkloadWiring {
     return secrets.get(workload) ?? secrets.get(hostLogs) ?? new SecretValues([]);
   }
 
-  #loop(
-    workload: WorkloadSpec,
-    { runs, mounts, store }: { readonly runs: ContainerRuns; readonly mounts: MountProbes; readonly store: WorkloadStore },
-  ): WorkloadLoop {
+  #given(workload: string): WorkloadSpec | undefined {
+    return this.#options.context.spec.workloads.find(({ name }) => name === workload);
+  }
+
+  /** With what is remembered of a container that it has taken over. */
+  #known(given: WorkloadSpec): WorkloadSpec {
+    const adopted = this.#adopter.remembered(given);
+    return adopted === null ? given : { ...given, container: adopted };
+  }
+
+  #loop(workload: WorkloadSpec, rebooted: boolean): WorkloadLoop {
+    const { runs, mounts, store } = this.#shared;
     const { context, engine, emit, history, host, incidents, observe, onChange } = this.#options;
     const { spec, identity, clock, steadyNow, random, logger } = context;
-    const { accelerators, gate, rebooted } = host;
+    const { accelerators, gate } = host;
     return new WorkloadLoop({
       agent: spec,
       spec: workload,
@@ -211,8 +278,9 @@ export class WorkloadWiring {
       engine,
       runs,
       mountProbes: mounts,
-      prober: (onResult) => new Prober({ engine, clock, mounts, gpus: accelerators, shell: workload.shell, onResult }),
-      resolveVars: (signal) => resolveVars(spec.vars, { clock, signal }),
+      prober: (onResult) =>
+        new Prober({ engine, clock, mounts, gpus: accelerators, shell: () => this.#given(workload.name)?.shell ?? null, onResult }),
+      resolveVars: (signal) => resolveVars(context.spec.vars, { clock, signal }),
       secrets: this.#secretsOf(workload.name),
       gate,
       accelerators,

@@ -25,7 +25,7 @@ function bench() {
     engine,
     clock,
     mounts: new MountProbes({ clock }),
-    shell: ['sh', '-c'],
+    shell: () => ['sh', '-c'],
     onResult: (key, _, result) => void results.push({ key, ok: 'ok' in result && result.ok }),
   });
   return { clock, asked, results, prober, advance: (ms: number) => (clock.advance(ms), settle()) };

@@ -35,7 +35,7 @@ export interface ProberOptions {
   readonly mounts: MountProbes;
   readonly gpus?: HostGpus;
   /** Of the workload. */
-  readonly shell: readonly string[] | null;
+  readonly shell: () => readonly string[] | null;
   readonly onResult: OnProbeResult;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
@@ -154,7 +154,7 @@ class Rhythm {
         clock,
         containerId,
         containerPid,
-        shell,
+        shell: shell(),
         vars,
         timeoutMs,
         signal,

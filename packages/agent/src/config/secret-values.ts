@@ -6,20 +6,26 @@ import { Redaction, replacement } from '../logs/redaction/redaction.ts';
 import { readEnvFiles, redactor, secretLengthMin } from './secrets.ts';
 
 export class SecretValues {
-  readonly #files: readonly string[];
+  #files: readonly string[];
   readonly #values = new Set<string>();
   #needles: readonly Buffer[] = [];
   #redact: (text: string) => string = (text) => text;
   #redactBytes: (latin1: string) => string = (text) => text;
 
   readonly #host: SecretValues | null;
-  readonly #patterns: Redaction;
+  #patterns: Redaction;
 
   /** `host`: those of what the host's own commands print, which may be any workload's. Throws PatternError. */
   constructor(envFiles: readonly string[], host: SecretValues | null = null, patterns: readonly string[] = []) {
     this.#files = envFiles;
     this.#host = host;
     this.#patterns = new Redaction(patterns);
+  }
+
+  /** Other files and patterns from now on. Values that were known stay secret. Throws PatternError. */
+  configure(envFiles: readonly string[], patterns: readonly string[]): void {
+    this.#patterns = new Redaction(patterns);
+    this.#files = envFiles;
   }
 
   /** Reads the files anew. Fails with what readEnvFiles fails with; what was known stays. */

@@ -52,7 +52,21 @@ export function agentProgram(io: Io, run: (handler: Handler) => Promise<void>): 
     // passThroughOptions of `import docker-run` needs it.
     .enablePositionalOptions()
     .exitOverride();
-  for (const add of [addRun, addCheck, addPlan, addStatus, addIncidents, addPause, addResume, addRestart, addReplay, addImport, addFacts])
+  for (const add of [
+    addRun,
+    addCheck,
+    addPlan,
+    addStatus,
+    addReload,
+    addIncidents,
+    addSupportBundle,
+    addPause,
+    addResume,
+    addRestart,
+    addReplay,
+    addImport,
+    addFacts,
+  ])
     add(program, io, run);
   return program;
 }
@@ -112,6 +126,23 @@ const addStatus: Add = (program, io, run) => {
     );
 };
 
+const addReload: Add = (program, io, run) => {
+  program
+    .command('reload')
+    .summary('has the agent read its configuration again, and says what that changes')
+    .description(
+      'The agent reads its file by itself when it changes, and at SIGHUP; this does it now and shows the outcome. Only what changed is ' +
+        'touched. A file that cannot be used changes nothing.',
+    )
+    .option('--dry-run', 'only say what would change')
+    .addOption(stateDirOption('/var/lib/relight'))
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['relight-agent reload --dry-run', 'relight-agent reload']))
+    .action((options: { stateDir?: string; dryRun?: true; json?: true }) =>
+      run(async () => (await import('./reload-command.ts')).reloadCommand(options, io)),
+    );
+};
+
 const addIncidents: Add = (program, io, run) => {
   program
     .command('incidents')
@@ -125,6 +156,25 @@ const addIncidents: Add = (program, io, run) => {
     .addHelpText('after', examples(['relight-agent incidents', 'relight-agent incidents 20260131-1200 --evidence log:process']))
     .action((id: string | undefined, options: { stateDir?: string; json?: true; full?: true; evidence?: string }) =>
       run(async () => (await import('./incidents-command.ts')).incidentsCommand(id, options, io)),
+    );
+};
+
+const addSupportBundle: Add = (program, io, run) => {
+  program
+    .command('support-bundle')
+    .summary('what somebody needs to understand this host from afar, in one file, without secrets')
+    .description(
+      'Writes a .tar.gz with status, configuration, recent events, incidents, the own log, versions and facts of the host. Values of ' +
+        'environments, variables, env files and tokens are taken out. Works without a running agent, too.',
+    )
+    .addOption(
+      new Option('-c, --config <file>', 'the configuration (default: what the agent uses)').env('RELIGHT_CONFIG').argParser(notEmpty),
+    )
+    .addOption(new Option('-o, --output <file>', 'where to write it; never over a file that is there').argParser(notEmpty))
+    .addOption(stateDirOption('/var/lib/relight'))
+    .addHelpText('after', examples(['relight-agent support-bundle', 'relight-agent support-bundle --output /tmp/tpu-0.tar.gz']))
+    .action((options: { config?: string; output?: string; stateDir?: string }) =>
+      run(async () => (await import('./support-bundle-command.ts')).supportBundleCommand(options, io)),
     );
 };
 

@@ -5,13 +5,15 @@ import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { type ActionOutcome, actionOutcomeSchema, type ControlAction } from './action.ts';
+import { type ReloadOutcome, reloadOutcomeSchema, type ReloadRequest } from './reload.ts';
 import { controlSocketPath, shortSocketPath } from './socket-path.ts';
 import { type AgentStatus, agentStatusSchema } from './status.ts';
+import { type Recent, recentSchema } from './support/recent.ts';
 
 /** An agent that is alive answers in milliseconds; an action waits for nothing but being taken up. */
 const answerTimeoutMs = 10_000;
 
-/** Both calls fail with agent-unreachable when nobody answers, and with protocol when the answer is not understood. */
+/** All calls fail with agent-unreachable when nobody answers, and with protocol when the answer is not understood. */
 export class ControlClient {
   readonly #stateDir: string;
 
@@ -23,8 +25,17 @@ export class ControlClient {
     return parseAs(agentStatusSchema, await this.#call('GET', '/status'));
   }
 
+  async recent(): Promise<Recent> {
+    return parseAs(recentSchema, await this.#call('GET', '/recent'));
+  }
+
   async act(action: ControlAction): Promise<ActionOutcome> {
     return parseAs(actionOutcomeSchema, await this.#call('POST', '/actions', JSON.stringify(action)));
+  }
+
+  /** What is read and validated may take a moment; workloads take it up after the answer. */
+  async reload(request: ReloadRequest): Promise<ReloadOutcome> {
+    return parseAs(reloadOutcomeSchema, await this.#call('POST', '/reload', JSON.stringify(request)));
   }
 
   async #call(method: string, path: string, body?: string): Promise<string> {

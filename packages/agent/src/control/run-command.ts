@@ -1,5 +1,6 @@
 /** `relight-agent run`: configuration, log, and the service until it is told to stop. */
 import { loadConfig } from '../config/load.ts';
+import type { AgentSpec } from '../config/spec.ts';
 import { runAgent } from '../agent.ts';
 import { AgentLog } from '../logs/origins/agent-log.ts';
 import { agentVersion } from '../version.ts';
@@ -16,9 +17,11 @@ export interface RunOptions {
 
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
-  const spec = await loadConfig(options.config, { hostname: hostname() });
-  const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
+  const loadSpec = (file: string): Promise<AgentSpec> => loadConfig(file, { hostname: hostname() });
+  const spec = await loadSpec(options.config);
+  const chosen = chosenStateDir(options.stateDir, io.env);
+  const stateDir = chosen ?? spec.stateDir;
   const ownLog = new AgentLog();
   const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion, copy: ownLog });
-  return runAgent({ spec, stateDir, logger, ownLog });
+  return runAgent({ spec, loadSpec, stateDirGiven: chosen !== undefined, stateDir, logger, ownLog });
 }

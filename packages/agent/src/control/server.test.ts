@@ -11,6 +11,7 @@ import { actionCommand } from './action-command.ts';
 import type { ActionOutcome, ControlAction } from './action.ts';
 import { ControlClient } from './client.ts';
 import type { Io } from './io.ts';
+import { reloadCommand } from './reload-command.ts';
 import { ControlServer } from './server.ts';
 import { controlSocketPath } from './socket-path.ts';
 import { statusCommand } from './status-command.ts';
@@ -27,6 +28,9 @@ function serve(dir = stateDir, status: () => AgentStatus = exampleStatus): Contr
     path: controlSocketPath(dir),
     handlers: {
       status,
+      recent: () => ({ events: [], log: ['{"msg":"said"}\n'] }),
+      reload: ({ dryRun }) =>
+        Promise.resolve({ result: dryRun ? 'would-apply' : 'refused', lines: ['agent.yaml:3:1: workloads: is required'] }),
       act(action) {
         actions.push(action);
         return outcome();
@@ -65,6 +69,16 @@ beforeEach(() => {
 
 afterEach(async () => {
   await server?.close();
+});
+
+test('reload: what was taken up on stdout and 0; what was refused on stderr and 2', async () => {
+  server = serve();
+  await server.listen();
+  const { io, out, err } = captured();
+  expect(await reloadCommand({ stateDir, dryRun: true }, io)).toBe(0);
+  expect(out.join('')).toContain('would be taken up:\n  agent.yaml:3:1');
+  expect(await reloadCommand({ stateDir }, io)).toBe(2);
+  expect(err.join('')).toContain('the configuration before it goes on:\n  agent.yaml:3:1: workloads: is required');
 });
 
 describe('control socket', () => {

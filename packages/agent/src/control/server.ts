@@ -2,7 +2,9 @@
  * The local control socket: HTTP and JSON over a unix socket that only root (the agent's user) may open.
  *
  *   GET  /status   → AgentStatus
+ *   GET  /recent   → Recent
  *   POST /actions  ControlAction → ActionOutcome
+ *   POST /reload   ReloadRequest → ReloadOutcome
  *
  * The caller holds the state lock, so a socket file that stands here already is a dead agent's and is replaced.
  */
@@ -11,11 +13,15 @@ import { chmodSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { type ActionOutcome, type ControlAction, controlActionSchema } from './action.ts';
+import { type ReloadOutcome, type ReloadRequest, reloadRequestSchema } from './reload.ts';
 import { shortSocketPath } from './socket-path.ts';
 import type { AgentStatus } from './status.ts';
+import type { Recent } from './support/recent.ts';
 
 export interface ControlHandlers {
   status(): AgentStatus;
+  recent(): Recent;
+  reload(request: ReloadRequest): Promise<ReloadOutcome>;
   /** Resolves when the action is under way. A RelightError becomes its code and message. */
   act(action: ControlAction): Promise<ActionOutcome>;
 }
@@ -81,10 +87,12 @@ export class ControlServer {
     }
   }
 
-  async #route(request: IncomingMessage): Promise<AgentStatus | ActionOutcome> {
+  async #route(request: IncomingMessage): Promise<AgentStatus | Recent | ActionOutcome | ReloadOutcome> {
     const what = `${request.method} ${request.url}`;
     if (what === 'GET /status') return this.#handlers.status();
-    if (what === 'POST /actions') return this.#handlers.act(await readAction(request));
+    if (what === 'GET /recent') return this.#handlers.recent();
+    if (what === 'POST /actions') return this.#handlers.act(await readAs(controlActionSchema, request));
+    if (what === 'POST /reload') return this.#handlers.reload(await readAs(reloadRequestSchema, request));
     throw new RelightError('not-found', `there is no ${what}`);
   }
 }
@@ -94,21 +102,21 @@ function statusOf(code: ErrorCode): number {
   return entry.status ?? 409;
 }
 
-async function readAction(request: IncomingMessage): Promise<ControlAction> {
+async function readAs<T>(schema: z.ZodType<T>, request: IncomingMessage): Promise<T> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > bodyBytesMax) throw new RelightError('too-large', `an action has at most ${bodyBytesMax} bytes`);
+    if (bytes > bodyBytesMax) throw new RelightError('too-large', `a request has at most ${bodyBytesMax} bytes`);
     chunks.push(chunk);
   }
   let json: unknown;
   try {
     json = JSON.parse(Buffer.concat(chunks).toString('utf8'));
   } catch (cause) {
-    throw new RelightError('usage', 'the action is not JSON', { cause });
+    throw new RelightError('usage', 'the request is not JSON', { cause });
   }
-  const parsed = controlActionSchema.safeParse(json);
+  const parsed = schema.safeParse(json);
   if (!parsed.success) throw new RelightError('usage', z.prettifyError(parsed.error));
   return parsed.data;
 }

@@ -8,6 +8,7 @@ describe('status for people', () => {
     expect(statusLines(exampleStatus(), now)).toEqual([
       'host       tpu-0, agent 0.1.0 for 1 h 00 m, id f3b1c2d4-0000-0000-0000-000000000000',
       'engine     up, version 20.10.24',
+      'config     /etc/relight/agent.yaml, read 1 h 00 m ago',
       'collector  wss://c:7460 not connected for 1 m 00 s; waiting: 7 events, 2.0 KiB of logs; connection refused',
       'load       0.50, cpu 12 %, memory 8.0 GiB free of 16.0 GiB',
       '',

@@ -13,6 +13,7 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
       ['host', `${status.host}, agent ${status.version} for ${since(status.startedAt, now)}, id ${status.agentId}`],
       ['engine', engineText(status)],
       ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
+      ...configRows(status.configuration, now),
       ['collector', collectorText(status.collector, now)],
       ['load', metricsText(status.metrics)],
       ...status.accelerators.map(acceleratorText).map(([name, text]) => [name, text]),
@@ -33,6 +34,17 @@ function conditionLines({ conditions }: AgentStatus, now: number): string[] {
     return advice === '' ? [line] : [line, `    ${advice}`];
   });
   return ['', 'conditions', ...lines];
+}
+
+function configRows(config: AgentStatus['configuration'], now: number): string[][] {
+  if (config === null) return [];
+  const { file, loadedAt, refused, pending } = config;
+  const read = `${file}, read ${since(loadedAt, now)} ago`;
+  if (refused !== null)
+    return [
+      ['config', `${read}; REFUSED ${since(refused.at, now)} ago, what was read before goes on: ${refused.reason.replaceAll('\n', '; ')}`],
+    ];
+  return [['config', pending === null ? read : `${read}; ${pending}`]];
 }
 
 function engineText({ engine }: AgentStatus): string {

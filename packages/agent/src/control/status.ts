@@ -3,6 +3,17 @@ import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
 import { acceleratorSchema, hostConditionSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
+export const configStatusSchema = z.object({
+  file: z.string(),
+  /** When what holds now was read. */
+  loadedAt: z.number(),
+  /** Why the file as it is now is not what holds; null: it is. */
+  refused: z.object({ at: z.number(), reason: z.string() }).nullable(),
+  /** What waits until the agent starts over; null: nothing does. */
+  pending: z.string().nullable(),
+});
+export type ConfigStatus = z.infer<typeof configStatusSchema>;
+
 export const agentStatusSchema = z.object({
   agentId: z.string(),
   host: z.string(),
@@ -15,6 +26,8 @@ export const agentStatusSchema = z.object({
     reason: z.string(),
     version: z.string().nullable(),
   }),
+  /** Null: an agent that cannot tell. */
+  configuration: configStatusSchema.nullable().default(null),
   /** Null: the agent works alone. */
   collector: z
     .object({
@@ -39,12 +52,19 @@ export const agentStatusSchema = z.object({
 });
 export type AgentStatus = z.infer<typeof agentStatusSchema>;
 
+const configDocument = (status: ConfigStatus): Record<string, unknown> => ({
+  ...status,
+  loadedAt: isoTime(status.loadedAt),
+  refused: status.refused === null ? null : { ...status.refused, at: isoTime(status.refused.at) },
+});
+
 /** For `status --json`: workloads exactly as the collector's API has them, times in ISO-8601. */
 export function statusDocument(status: AgentStatus): Record<string, unknown> {
-  const { collector, metrics, gate } = status;
+  const { collector, metrics, gate, configuration } = status;
   return {
     ...status,
     startedAt: isoTime(status.startedAt),
+    configuration: configuration === null ? null : configDocument(configuration),
     collector: collector === null ? null : { ...collector, since: isoTime(collector.since) },
     metrics: metrics === null ? null : { ...metrics, at: isoTime(metrics.at) },
     gate: gate === null ? null : { ...gate, since: isoTime(gate.since), deadlineAt: isoTimeOrNull(gate.deadlineAt) },

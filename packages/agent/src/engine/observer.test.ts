@@ -32,7 +32,7 @@ class World {
       clock: this.clock,
       logger: pino({ enabled: false }),
       ownerId: 'me',
-      names: ['name of two'],
+      names: () => ['name of two'],
       afterBoot: false,
       onObserved: ({ containers, silent }) => {
         this.seen.push({ containers: containers.map(({ id }) => id), silent: silent.map(({ id, name }) => `${id} (${name})`) });

@@ -41,7 +41,7 @@ export interface ObserverOptions {
   readonly logger: Logger;
   readonly ownerId: string;
   /** Container names that the configuration claims: a stranger under such a name is of interest too. */
-  readonly names: readonly string[];
+  readonly names: () => readonly string[];
   /** The machine has booted since we last looked: containers fell with it. */
   readonly afterBoot: boolean;
   readonly onObserved: (look: Look) => void;
@@ -138,15 +138,16 @@ export class EngineObserver {
   }
 
   async #read(): Promise<Omit<Look, 'afterOutage'>> {
-    const { clock, ownerId, names } = this.#options;
+    const { clock, ownerId } = this.#options;
+    const names = this.#options.names();
     const askedAt = clock.monotonic();
     // What was there at the last look is inspected while the lists are made: a death costs one round trip, not two.
-    const [lists, known] = await Promise.all([this.#lists(), this.#inspectAll([...this.#known])]);
+    const [lists, known] = await Promise.all([this.#lists(names), this.#inspectAll([...this.#known])]);
     const listed = new Set([...lists.values()].flat());
     const fresh = [...listed].filter((id) => !this.#known.has(id) && !this.#silent.has(id));
     const answers = [...known, ...(await this.#inspectAll(fresh))];
     const unanswered = answers.filter(({ facts }) => facts === 'no answer');
-    if (unanswered.length > 0) await this.#lists();
+    if (unanswered.length > 0) await this.#lists(names);
     for (const { id } of unanswered) this.#silent.add(id, askedAt);
     this.#silent.keep(listed);
     const facts = answers.flatMap((answer) => (answer.facts === null || answer.facts === 'no answer' ? [] : [answer.facts]));
@@ -158,8 +159,8 @@ export class EngineObserver {
   }
 
   /** Ids by the configured name; under '' those that are ours by label. */
-  async #lists(): Promise<ReadonlyMap<string, readonly string[]>> {
-    const { engine, ownerId, names } = this.#options;
+  async #lists(names: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    const { engine, ownerId } = this.#options;
     const call = { timeoutMs: callMs, signal: this.#stop.signal };
     return new Map<string, readonly string[]>(
       await Promise.all([
@@ -211,7 +212,8 @@ export class EngineObserver {
   }
 
   #onEvent(event: EngineEvent): void {
-    const { ownerId, names, onEvent } = this.#options;
+    const { ownerId, onEvent } = this.#options;
+    const names = this.#options.names();
     if (event.type === 'image') {
       onEvent(event);
       return;

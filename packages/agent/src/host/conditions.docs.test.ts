@@ -20,6 +20,7 @@ it('every condition of the host watch has its row in docs/operations.md', () => 
     '../engine/foreign-restarts.ts',
     'watch.ts',
     'cloud/notice.ts',
+    '../config-reload.ts',
     ...kernel.map((file) => `kernel-log/${file}`),
   ];
   const names = new Set(files.flatMap(namesIn));

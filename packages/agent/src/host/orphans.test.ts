@@ -74,7 +74,7 @@ describe('containers that no workload wants', () => {
     const calls: string[] = [];
     let fail: (error: Error) => void = () => {};
     const orphans = new Orphans({
-      workloads: kept,
+      workloads: () => kept,
       mode: 'remove-stopped',
       wallNow: () => now,
       report: () => {},

@@ -53,7 +53,8 @@ function describe(facts: ContainerFacts, at: number | null, now: number): Report
 }
 
 export interface OrphansOptions {
-  readonly workloads: ReadonlySet<string>;
+  /** Those that are configured now. */
+  readonly workloads: () => ReadonlySet<string>;
   readonly mode: HostSpec['orphans'];
   readonly wallNow: () => number;
   readonly report: (conditions: readonly ReportedCondition[]) => void;
@@ -74,7 +75,7 @@ export class Orphans {
   /** `own`: all containers that carry our owner id. */
   observed(own: readonly ContainerFacts[]): void {
     const { workloads, mode, wallNow, report } = this.#options;
-    const judgement = judgeOrphans(own, workloads, mode, wallNow());
+    const judgement = judgeOrphans(own, workloads(), mode, wallNow());
     report(judgement.report);
     for (const facts of own) if (judgement.remove.includes(facts.id) && !this.#removing.has(facts.id)) void this.#remove(facts);
   }

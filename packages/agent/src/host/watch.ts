@@ -158,6 +158,12 @@ export class HostWatch {
     return this.#cloud?.departure ?? null;
   }
 
+  /** A workload has come after it was said. */
+  tellDeparture(workload: Pick<WatchedWorkload, 'send'>): void {
+    const notice = this.departure;
+    if (notice !== null) workload.send(drainFor(notice));
+  }
+
   #readOnlyWatch(): ReadOnlyWatch {
     const { clock, conditions, stateDir, workloads } = this.#options;
     return new ReadOnlyWatch({
@@ -202,7 +208,7 @@ export class HostWatch {
       onDeparture: (notice) => {
         for (const workload of workloads()) {
           if (notice === null) workload.send({ type: 'drain-over' });
-          else workload.send({ type: 'drain', reason: `${words[notice.kind]}: ${notice.text}`, until: null });
+          else workload.send(drainFor(notice));
         }
       },
     });
@@ -227,6 +233,8 @@ export class HostWatch {
     ]);
   }
 }
+
+const drainFor = ({ kind, text }: CloudNotice): SupervisorEvent => ({ type: 'drain', reason: `${words[kind]}: ${text}`, until: null });
 
 const readOnly = 'read-only-filesystem';
 

@@ -19,7 +19,8 @@ import type { BookEvent } from './timeline.ts';
 export interface IncidentsOptions {
   readonly clock: Clock;
   readonly store: IncidentStore;
-  readonly workloads: readonly string[];
+  /** Those that are configured now. */
+  readonly workloads: () => readonly string[];
   /** In [0, 1). */
   readonly random: () => number;
   /** False: there is no collector, and what is closed need not be kept for one. */
@@ -63,7 +64,7 @@ export class Incidents implements IncidentLane {
     // From here on it is known what is in it.
     if (since === null) store.saveBook(book, history.position);
     else this.#unheard.push(...this.#foldAgain(since));
-    const { book: kept, changed } = abandon(this.#book, workloads, clock.now());
+    const { book: kept, changed } = abandon(this.#book, workloads(), clock.now());
     this.#book = kept;
     for (const incident of changed) this.#changed(incident);
     this.#urgent = true;
@@ -143,7 +144,7 @@ export class Incidents implements IncidentLane {
   }
 
   #turn(event: BookEvent): Turn {
-    const { workloads } = this.#options;
+    const workloads = this.#options.workloads();
     const turn = take(this.#book, event, { freshId: this.#freshId(event.at), workloads });
     this.#book = turn.book;
     for (const incident of turn.changed) this.#changed(incident);
@@ -156,7 +157,7 @@ export class Incidents implements IncidentLane {
 
   /** Gives what followed and is not among the events. */
   #foldAgain(events: readonly NewAgentEvent[]): Emitted[] {
-    const { workloads } = this.#options;
+    const workloads = this.#options.workloads();
     const told = new Set(events.map(incidentOfNews));
     return events.flatMap((event) => {
       const { incident, ...data } = event.data;

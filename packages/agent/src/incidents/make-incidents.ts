@@ -18,6 +18,8 @@ export interface MakeIncidentsOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly spec: AgentSpec;
+  /** Those that are configured now. */
+  readonly workloads: () => readonly string[];
   readonly stateDir: string;
   readonly engine: Engine;
   readonly secrets: () => Iterable<SecretValues>;
@@ -61,7 +63,7 @@ export function makeIncidents(options: MakeIncidentsOptions): HostIncidents {
     clock,
     store,
     random,
-    workloads: spec.workloads.map(({ name }) => name),
+    workloads: options.workloads,
     history,
     delivering: spec.collector !== null,
     gather: (incident, why) => gatherer.consider(incident, why),

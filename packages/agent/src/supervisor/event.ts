@@ -77,7 +77,7 @@ export type SupervisorEvent =
   | { readonly type: 'resume' }
   | { readonly type: 'restart'; readonly level: 'process' | 'container'; readonly reason: string }
   /** The configuration says something else than what runs was made from. */
-  | { readonly type: 'spec-changed'; readonly impact: 'process' | 'container'; readonly fields: readonly string[] };
+  | { readonly type: 'spec-changed'; readonly impact: 'none' | 'process' | 'container'; readonly fields: readonly string[] };
 
 export type EmittedEvent = Omit<NewAgentEvent, 'at' | 'workload'>;
 

@@ -237,10 +237,31 @@ function onRestart(work: Work, event: Extract<SupervisorEvent, { type: 'restart'
 }
 
 function onSpecChanged(work: Work, event: Extract<SupervisorEvent, { type: 'spec-changed' }>): void {
+  forgetChecks(work);
+  if (event.impact === 'none') {
+    tryWithNew(work);
+    return;
+  }
   // Of a process that an adopted container does not have yet: the next container begins with it.
   if (event.impact === 'process' && work.spec.process === null && work.context.spec.process !== null) return;
   const level = demand(work, event.impact);
   restartUncounted(work, `the configuration changed: ${event.fields.join(', ')}`, 'spec-changed', level);
+}
+
+/** What a check has said that is not asked any more keeps nothing degraded. */
+function forgetChecks(work: Work): void {
+  const { ready, live } = work.state;
+  const { spec } = work.context;
+  const asked = <T>(known: Readonly<Record<string, T>>, checks: readonly { readonly name: string }[]): Readonly<Record<string, T>> =>
+    Object.fromEntries(Object.entries(known).filter(([name]) => checks.some((check) => check.name === name)));
+  work.set({ ready: asked(ready, spec.ready), live: asked(live, spec.live) });
+}
+
+/** Nothing is restarted; but what was held, or waits for what it depends on, may be mended by it: that is tried now. */
+function tryWithNew(work: Work): void {
+  const { held, backOff } = work.state;
+  if (held !== null) work.set({ held: { ...held, retryAt: work.now, looks: 0 } });
+  if (backOff?.waiting === true) work.set({ backOff: { ...backOff, until: work.now } });
 }
 
 /** Without a process of ours, the container is what there is to restart. */

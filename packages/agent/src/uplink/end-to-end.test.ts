@@ -149,7 +149,7 @@ function startAgent(shipperClock: Clock = systemClock): Agent {
   const incidents = new Incidents({
     clock: systemClock,
     store,
-    workloads: ['worker'],
+    workloads: () => ['worker'],
     random,
     delivering: true,
     history: outbox,

@@ -64,7 +64,10 @@ export class Accelerators implements AcceleratorPort, HostGpus {
       file: join(stateDir, 'gpus.json'),
       bootId,
       expected,
-      needed: expected !== null || spec.workloads.some(({ container }) => usesGpus(container)),
+      // As it is at each look: workloads come and go with the configuration.
+      get needed() {
+        return expected !== null || [...options.workloads().values()].some(({ container }) => usesGpus(container));
+      },
       onLook: (health) => this.#looked(health),
     });
     this.#tpus = new Tpus({

@@ -153,6 +153,12 @@ export class HostGate {
     return this.#askingPackageManager;
   }
 
+  /** Somebody who obeys has come: everybody is told once more what holds. */
+  tellAgain(): void {
+    this.#options.onGate(this.#state.open, this.#state.reason);
+    this.look();
+  }
+
   look(): void {
     // A workload that hears of the gate may ask for a glance.
     if (this.#stopped || !this.#started || this.#looking) return;

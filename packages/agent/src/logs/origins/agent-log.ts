@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@relight/shared/clock';
 import { hostLogs, type SegmentKey } from '@relight/shared/log-stream';
+import { Ring } from '../../control/support/recent.ts';
 import type { FollowingShipper } from '../following-shipper.ts';
 import type { LogShipper } from '../log-shipper.ts';
 
@@ -30,6 +31,8 @@ const gonesMax = 256;
 const noticeMs = 60_000;
 /** Before there is a place for it. */
 const waitingBytesMax = 256 * 1024;
+/** Kept in memory. */
+const recentLines = 1_000;
 
 interface EndedFile {
   readonly key: SegmentKey;
@@ -43,6 +46,8 @@ interface OpenFile extends EndedFile {
 
 export class AgentLog {
   #place: AgentLogPlace | null = null;
+  /** Also while there is no collector. */
+  readonly recent = new Ring<string>(recentLines, recentLines * 256, (line) => line.length);
   #waiting: string[] | null = [];
   #waitingBytes = 0;
   #file: OpenFile | null = null;
@@ -92,6 +97,7 @@ export class AgentLog {
 
   /** One line with its newline. Never throws. */
   write(line: string): void {
+    this.recent.add(line);
     if (this.#waiting !== null) {
       this.#waitingBytes += line.length;
       if (this.#waitingBytes <= waitingBytesMax) this.#waiting.push(line);

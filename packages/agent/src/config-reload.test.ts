@@ -1,0 +1,153 @@
+import { RelightError } from '@relight/shared/errors';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { expect, test } from 'vitest';
+import { waitFor } from '../../../test/support/wait.ts';
+import { workloadFixture } from '../../../test/support/specs.ts';
+import { ConfigReload } from './config-reload.ts';
+import { parseConfig } from './config/load.ts';
+import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
+import type { ReportedCondition } from './host/conditions.ts';
+
+const bare = parseConfig('version: 1\nworkloads: []\n', '/etc/relight/agent.yaml', { hostname: 'h' });
+const withWorkloads = (...workloads: readonly WorkloadSpec[]): AgentSpec => ({ ...bare, workloads });
+const one = workloadFixture({ name: 'one' });
+const two = workloadFixture({ name: 'two' });
+
+function world(started: AgentSpec) {
+  const clock = new ManualClock();
+  const file = { spec: started as AgentSpec | Error, identity: 'first' as string | null, reads: 0 };
+  const told: string[] = [];
+  let current = started;
+  let conditions: readonly ReportedCondition[] = [];
+  let busy: string | null = null;
+  let over = 0;
+  const reload = new ConfigReload({
+    clock,
+    current: () => current,
+    stateDirGiven: false,
+    load: () => {
+      file.reads += 1;
+      return file.spec instanceof Error ? Promise.reject(file.spec) : Promise.resolve(file.spec);
+    },
+    identity: () => Promise.resolve(file.identity),
+    apply: (spec) => {
+      current = spec;
+      return Promise.resolve();
+    },
+    startOver: () => {
+      if (busy === null) over += 1;
+      return busy;
+    },
+    emit: ({ message, workload }) => void told.push(`${workload ?? '-'}: ${message}`),
+    report: (list) => {
+      conditions = list;
+    },
+    log: () => {},
+  });
+  reload.start();
+  return {
+    clock,
+    file,
+    told,
+    reload,
+    current: () => current,
+    conditions: () => conditions,
+    occupied: (what: string | null) => {
+      busy = what;
+    },
+    over: () => over,
+    /** The file is looked at once more. */
+    look: async () => {
+      await waitFor(() => clock.pendingTimers > 0, { what: 'the next look to be due' });
+      clock.advance(1_000);
+      await waitFor(() => clock.pendingTimers > 0, { what: 'the look to end' });
+    },
+  };
+}
+
+test('a file is read when it looks the same twice, and then only when it is another one', async () => {
+  const { file, look, told } = world(withWorkloads(one));
+  await look();
+  await look();
+  expect(file.reads).toBe(1);
+  file.identity = 'half written';
+  await look();
+  file.identity = 'written';
+  file.spec = withWorkloads({ ...one, readyWindowMs: 1 });
+  await look();
+  expect(file.reads).toBe(1);
+  await look();
+  await look();
+  expect(file.reads).toBe(2);
+  expect(told).toEqual(['one: the configuration was read again (its file changed): workload one: restarts nothing (ready_window)']);
+});
+
+test('each workload that changed is told, and no other', async () => {
+  const { file, reload, told, current } = world(withWorkloads(one, two));
+  const process = { run: { text: 'other' }, before: null, stopTimeoutMs: 10_000, maxRuntimeMs: null };
+  file.spec = withWorkloads({ ...two, process }, workloadFixture({ name: 'three' }));
+  expect(await reload.reload('signal')).toMatchObject({ result: 'applied' });
+  expect(told.map((line) => line.replace(/the configuration.*?\): /, ''))).toEqual([
+    'two: workload two: restarts the process (process.run)',
+    'three: workload three is added',
+    'one: workload one is removed: its container goes on, unsupervised (host.orphans)',
+  ]);
+  expect(current().workloads.map(({ name }) => name)).toEqual(['two', 'three']);
+  expect(await reload.reload('signal')).toEqual({ result: 'unchanged', lines: ['nothing is different'] });
+});
+
+test('what cannot be read or used changes nothing, and is said until it can', async () => {
+  const { file, reload, current, conditions } = world(withWorkloads(one));
+  file.spec = new RelightError('config-invalid', 'agent.yaml:3:1: workloads: is required');
+  expect(await reload.reload('signal')).toMatchObject({ result: 'refused' });
+  expect(current().workloads).toEqual([one]);
+  expect(conditions()).toMatchObject([{ name: 'configuration-refused', subject: '/etc/relight/agent.yaml', severity: 'warning' }]);
+  expect(conditions()[0]?.reason).toContain('agent.yaml:3:1: workloads: is required');
+  expect(reload.status().refused?.reason).toContain('workloads: is required');
+  file.spec = { ...withWorkloads(one), stateDir: '/elsewhere' };
+  expect((await reload.reload('signal')).lines[0]).toContain('state_dir cannot change');
+  file.spec = withWorkloads(one);
+  expect(await reload.reload('signal')).toMatchObject({ result: 'unchanged' });
+  expect(conditions()).toEqual([]);
+  expect(reload.status().refused).toBeNull();
+});
+
+test('a dry run says what would be done and does nothing', async () => {
+  const { file, reload, current, conditions, told } = world(withWorkloads(one));
+  file.spec = withWorkloads(one, two);
+  expect(await reload.reload('command', true)).toEqual({ result: 'would-apply', lines: ['workload two is added'] });
+  file.spec = new RelightError('config-unreadable', 'gone');
+  expect(await reload.reload('command', true)).toMatchObject({ result: 'refused' });
+  expect([current().workloads, conditions(), told, reload.status().refused]).toEqual([[one], [], [], null]);
+});
+
+test('the host itself is another one: workloads take up theirs at once, the agent starts over when nothing is under way', async () => {
+  const { file, reload, current, occupied, over, look } = world(withWorkloads(one));
+  const host = { ...bare.host, labels: { pool: 'b' } };
+  occupied('one: setup 2/5');
+  file.spec = { ...withWorkloads({ ...one, readyWindowMs: 1 }), host };
+  expect((await reload.reload('signal')).lines).toEqual([
+    'workload one: restarts nothing (ready_window)',
+    'host.labels: the agent starts over by itself; what runs goes on',
+  ]);
+  expect(current().workloads[0]?.readyWindowMs).toBe(1);
+  expect(current().host.labels).toEqual({});
+  expect(reload.status().pending).toBe('host.labels: the agent starts over when one: setup 2/5 is done');
+  await look();
+  expect(over()).toBe(0);
+  occupied(null);
+  await look();
+  expect(over()).toBe(1);
+});
+
+test('what is put back before the agent has started over needs no start', async () => {
+  const { file, reload, occupied, over, look } = world(withWorkloads(one));
+  occupied('one: pull');
+  file.spec = { ...withWorkloads(one), collector: { url: 'http://c', tokenFile: null, caFile: null } };
+  await reload.reload('signal');
+  file.spec = withWorkloads(one);
+  await reload.reload('signal');
+  occupied(null);
+  await look();
+  expect([over(), reload.status().pending]).toEqual([0, null]);
+});

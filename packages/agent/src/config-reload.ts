@@ -1,0 +1,172 @@
+/**
+ * The configuration of an agent that runs: read again when its file has changed, at SIGHUP, and when somebody asks. Validated as a
+ * whole before anything is touched; a file that cannot be used changes nothing, and is said for as long as it is so.
+ */
+import type { Clock, Timer } from '@relight/shared/clock';
+import { toRelightError } from '@relight/shared/errors';
+import type { Emit } from './agent-context.ts';
+import { agentChangeLines, compareAgents, isNoChange, takenUp, workloadChangeText, type AgentChange } from './config/agent-change.ts';
+import type { AgentSpec } from './config/spec.ts';
+import type { ReloadOutcome } from './control/reload.ts';
+import type { ConfigStatus } from './control/status.ts';
+import type { ReportedCondition } from './host/conditions.ts';
+
+/** Between two looks at the file; it must look the same at two of them, so that one half written is not read. */
+const lookMs = 1_000;
+const conditionMessageMax = 1_500;
+
+export type ReloadCause = 'file' | 'signal' | 'command';
+
+export interface ConfigReloadOptions {
+  readonly clock: Clock;
+  readonly current: () => AgentSpec;
+  /** --state-dir was given. */
+  readonly stateDirGiven: boolean;
+  /** Fails with config-invalid or config-unreadable. */
+  readonly load: (file: string) => Promise<AgentSpec>;
+  /** Tells one content of the file from another without reading it; null: there is none. Never fails. */
+  readonly identity: (file: string) => Promise<string | null>;
+  /** Makes it the present one and lets every workload take up what changed of it. */
+  readonly apply: (spec: AgentSpec) => Promise<void>;
+  /** Starts over, unless something is under way that would have to begin anew: then that, for a person. */
+  readonly startOver: (fields: readonly string[]) => string | null;
+  readonly emit: Emit;
+  readonly report: (conditions: readonly ReportedCondition[]) => void;
+  readonly log: (message: string) => void;
+}
+
+export class ConfigReload {
+  readonly #options: ConfigReloadOptions;
+  readonly #file: string;
+  /** Of what was read last, whether it could be used or not. Null at first: it may have changed since the agent began to start. */
+  #seen: string | null = null;
+  #candidate: string | null = null;
+  #timer: Timer | null = null;
+  #stopped = false;
+  #turn: Promise<unknown> = Promise.resolve();
+  #loadedAt: number;
+  #refused: ConfigStatus['refused'] = null;
+  #startOver: readonly string[] = [];
+  #waitsFor: string | null = null;
+
+  constructor(options: ConfigReloadOptions) {
+    this.#options = options;
+    this.#file = options.current().file;
+    this.#loadedAt = options.clock.now();
+  }
+
+  status(): ConfigStatus {
+    const pending =
+      this.#startOver.length === 0
+        ? null
+        : `${this.#startOver.join(', ')}: the agent starts over${this.#waitsFor === null ? '' : ` when ${this.#waitsFor} is done`}`;
+    return { file: this.#file, loadedAt: this.#loadedAt, refused: this.#refused, pending };
+  }
+
+  start(): void {
+    // Of an earlier life: this one could read it.
+    this.#options.report([]);
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** One after the other. Never rejects. `dryRun`: only says what it would do. */
+  reload(cause: ReloadCause, dryRun = false): Promise<ReloadOutcome> {
+    const turn = this.#turn.then(() => this.#reload(cause, dryRun));
+    this.#turn = turn;
+    return turn;
+  }
+
+  #schedule(): void {
+    if (!this.#stopped) this.#timer = this.#options.clock.after(lookMs, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    if (this.#startOver.length > 0) this.#waitsFor = this.#options.startOver(this.#startOver);
+    const now = await this.#options.identity(this.#file);
+    const settled = now === this.#candidate;
+    this.#candidate = now;
+    if (settled && now !== this.#seen) await this.reload('file');
+    this.#schedule();
+  }
+
+  async #reload(cause: ReloadCause, dryRun: boolean): Promise<ReloadOutcome> {
+    if (this.#stopped) return { result: 'refused', lines: ['the agent stops'] };
+    const { load, identity, current, stateDirGiven } = this.#options;
+    // Before it is read: what is written meanwhile is read again.
+    const seen = await identity(this.#file);
+    try {
+      const spec = await load(this.#file);
+      const change = compareAgents(current(), spec, stateDirGiven);
+      if (change.refusal !== null)
+        return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun);
+      if (dryRun) return isNoChange(change) ? unchanged : { result: 'would-apply', lines: [...agentChangeLines(change)] };
+      return await this.#take(spec, change, cause);
+    } catch (thrown) {
+      const { message, advice } = toRelightError(thrown);
+      return this.#refuse(message, advice, dryRun);
+    } finally {
+      if (!dryRun) this.#seen = seen;
+    }
+  }
+
+  async #take(spec: AgentSpec, change: AgentChange, cause: ReloadCause): Promise<ReloadOutcome> {
+    const { clock, current, report, apply, log, startOver } = this.#options;
+    this.#loadedAt = clock.now();
+    this.#refused = null;
+    report([]);
+    // Back to what the agent started with: there is nothing to start over for.
+    this.#startOver = change.startOver;
+    this.#waitsFor = null;
+    if (isNoChange(change)) {
+      if (cause !== 'file') log(`the configuration was read again (${causes[cause]}): ${nothing}`);
+      return unchanged;
+    }
+    const lines = [...agentChangeLines(change)];
+    const fields = [...change.fields, ...change.startOver];
+    if (fields.length > 0) this.#tell(cause, lines.slice(change.workloads.length).join('; '), { fields });
+    for (const workload of change.workloads) {
+      const { name, kind, restarts, changes } = workload;
+      this.#tell(cause, workloadChangeText(workload), { change: kind, restarts, fields: changes.map(({ field }) => field) }, name);
+    }
+    await apply(takenUp(current(), spec));
+    if (change.startOver.length > 0) this.#waitsFor = startOver(change.startOver);
+    return { result: 'applied', lines };
+  }
+
+  #tell(cause: ReloadCause, what: string, data: Readonly<Record<string, unknown>>, workload?: string): void {
+    this.#options.emit({
+      kind: 'host.notice',
+      severity: 'info',
+      message: `the configuration was read again (${causes[cause]}): ${what}`,
+      data: { configuration: 'applied', ...data },
+      ...(workload === undefined ? {} : { workload }),
+    });
+  }
+
+  #refuse(reason: string, advice: string, dryRun: boolean): ReloadOutcome {
+    const lines = [...reason.split('\n'), advice];
+    if (dryRun) return { result: 'refused', lines };
+    const { clock, report } = this.#options;
+    this.#refused = { at: clock.now(), reason };
+    const short = reason.length <= conditionMessageMax ? reason : `${reason.slice(0, conditionMessageMax)}…`;
+    report([
+      {
+        name: 'configuration-refused',
+        subject: this.#file,
+        severity: 'warning',
+        reason: `the file cannot be used, the configuration before it goes on: ${short.replaceAll('\n', '; ')}`,
+        advice: `${advice} Then it is taken up by itself; relight-agent reload --dry-run shows what it would do.`,
+      },
+    ]);
+    return { result: 'refused', lines };
+  }
+}
+
+const nothing = 'nothing is different';
+const unchanged: ReloadOutcome = { result: 'unchanged', lines: [nothing] };
+const causes: Readonly<Record<ReloadCause, string>> = { file: 'its file changed', signal: 'SIGHUP', command: 'by hand' };

@@ -1,0 +1,86 @@
+/**
+ * A support bundle: pieces of text in one `.tar.gz`, for somebody elsewhere to read. Everything that goes in passes through
+ * `withoutSecretForms`, which knows what secrets look like; who knows their values takes those out before.
+ */
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { errorMessage, RelightError } from './errors.ts';
+
+export interface BundlePiece {
+  /** Its path inside the bundle: `incidents/20260131-120000-x7k2m9.json`. */
+  readonly name: string;
+  readonly text: string;
+}
+
+const tarTimeoutMs = 60_000;
+
+/** `relight-support-tpu-0-20260131T120000Z.tar.gz` */
+export function bundleName(of: string, now: number): string {
+  const time = new Date(now).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  return `relight-support-${of.replaceAll(/[^A-Za-z0-9.-]/g, '-')}-${time}.tar.gz`;
+}
+
+/** Mode 0600. Fails with usage where a file stands already or none can be written, and with not-found without `tar`. */
+export async function writeBundle(file: string, pieces: readonly BundlePiece[]): Promise<void> {
+  const work = mkdtempSync(join(tmpdir(), 'relight-support-'));
+  try {
+    const root = basename(file).replace(/\.tar\.gz$|\.tgz$/, '');
+    for (const { name, text } of pieces) {
+      const path = join(work, root, name);
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      writeFileSync(path, withoutSecretForms(text), { mode: 0o600 });
+    }
+    const made = join(work, 'bundle.tar.gz');
+    const owner = ['--owner=0', '--group=0', '--numeric-owner'];
+    await promisify(execFile)('tar', ['-czf', made, ...owner, '-C', work, root], { timeout: tarTimeoutMs });
+    writeFileSync(file, readFileSync(made), { mode: 0o600, flag: 'wx' });
+  } catch (thrown) {
+    throw inPlainWords(file, thrown);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function inPlainWords(file: string, thrown: unknown): RelightError {
+  const { code, syscall } = thrown as NodeJS.ErrnoException;
+  if (code === 'EEXIST')
+    return new RelightError('usage', `${resolve(file)} exists already`, { advice: 'Name another file with --output.' });
+  if (code === 'ENOENT' && syscall?.startsWith('spawn') === true)
+    return new RelightError('not-found', 'there is no tar on this machine', { advice: 'Install it: apt-get install tar' });
+  return new RelightError('usage', `${resolve(file)} cannot be written: ${errorMessage(thrown)}`, {
+    advice: 'Name a file in a directory that is yours, with --output.',
+    cause: thrown,
+  });
+}
+
+const secretName = String.raw`[\w.-]*(?:token|secret|passw|credential|api[_-]?key|private[_-]?key|access[_-]?key|authorization)[\w.-]*`;
+const redacted = '[redacted]';
+
+/**
+ * What looks like a secret, whoever wrote it: values behind names that say so, bearer tokens, passwords in addresses, private keys,
+ * and the tokens of known issuers. Paths stay: `token_file: /etc/relight/agent.token` tells nothing.
+ */
+const forms: readonly (readonly [RegExp, string])[] = [
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, redacted],
+  [/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi, `$1${redacted}@`],
+  [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${redacted}`],
+  // NAME=value, "name": "value", --name value
+  [
+    new RegExp(
+      String.raw`((?:^|[^\w])${secretName}\\?["']?\s*[=:]\s*)(?:\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|(?!/|\[redacted\]|null\b|true\b|false\b|\d+\b)[^\s,;}\]"']+)`,
+      'gim',
+    ),
+    `$1${redacted}`,
+  ],
+  [new RegExp(String.raw`(--${secretName}\s+)(?!/)[^\s"',-][^\s"',]*`, 'gi'), `$1${redacted}`],
+  [/\b(?:hf_|ghp_|gho_|ghs_|github_pat_|glpat-|sk-|xox[abprs]-|rlt_)[\w-]{8,}/g, redacted],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bya29\.[\w-]{10,}|\bAIza[\w-]{30,}/g, redacted],
+  [/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, redacted],
+];
+
+export function withoutSecretForms(text: string): string {
+  return forms.reduce((clean, [form, instead]) => clean.replaceAll(form, instead), text);
+}

@@ -1,0 +1,153 @@
+/** An agent that runs takes up another configuration: what `reload --dry-run` says is what happens, and nothing else is touched. */
+import type { ApiEvent } from '@relight/shared/api';
+import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { signalProcess } from '../support/processes.ts';
+import { eventually, waitFor } from '../support/wait.ts';
+
+const host = 'reload-0';
+const secret = 'hunter2-of-the-reload-test';
+let lab: Lab;
+let agent: LabAgent;
+
+interface Shape {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly run?: string;
+  readonly live?: string;
+}
+
+const workload = (name: string, { environment = {}, run = 'exec sleep infinity', live = '1s' }: Shape = {}): Record<string, unknown> => ({
+  name,
+  container: {
+    name: `e2e-reload-${name}-${process.pid}`,
+    image: inject('engineImage'),
+    pull_policy: 'never',
+    init: true,
+    command: ['sleep', 'infinity'],
+    environment,
+  },
+  setup: [{ name: 'step', run: 'echo done >> /tmp/steps' }],
+  process: { run, stop_timeout: '1s' },
+  live: [{ exec: 'true', interval: live }],
+});
+
+/** What would be different after a restart of anything in it. */
+async function incarnation(name: string): Promise<unknown> {
+  const { containerId, restarts } = await lab.fleet.waitForPhase(host, name, 'ready');
+  const started = (await lab.fleet.events({ host, workload: name, kind: 'process.started' })).at(-1);
+  const { startedAt } = (await lab.engine.inspect(containerId ?? '')) ?? {};
+  return { containerId, restarts, startedAt, pid: started?.data['pid'] };
+}
+
+const lastEvent = async (): Promise<number> => Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
+const eventsAfter = async (id: number): Promise<readonly ApiEvent[]> =>
+  (await lab.fleet.events({ host })).filter((event) => Number(event.id) > id);
+
+async function told(after: number, what: string): Promise<readonly ApiEvent[]> {
+  return await waitFor(
+    async () => {
+      const events = await eventsAfter(after);
+      return events.some(({ message }) => message.includes(what)) ? events : null;
+    },
+    { what: `an event that says: ${what}`, timeoutMs: 30_000 },
+  );
+}
+
+const statusNow = async (): Promise<Record<string, never>> =>
+  JSON.parse((await lab.agentCommand(agent, 'status', '--json')).stdout) as Record<string, never>;
+
+beforeAll(async () => {
+  lab = await startLab({ engineSocket: inject('engineSocket') });
+  agent = await lab.addAgent({ host, workloads: [workload('a'), workload('b')] });
+  await lab.fleet.waitForPhase(host, 'a', 'ready');
+  await lab.fleet.waitForPhase(host, 'b', 'ready');
+});
+
+afterAll(async () => {
+  await lab?.dispose();
+});
+
+test('the file changes: one workload gets a new process in the same container, the other one notices nothing', async () => {
+  const [a, b, last] = [await incarnation('a'), await incarnation('b'), await lastEvent()];
+  agent.configure([workload('a', { run: 'exec sleep 999999' }), workload('b')]);
+  const events = await told(last, 'workload a: restarts the process (process.run)');
+  expect(events.find(({ message }) => message.includes('was read again'))).toMatchObject({ workload: 'a', kind: 'host.notice' });
+  await told(last, 'ready after');
+  expect(await incarnation('b')).toEqual(b);
+  const now = await incarnation('a');
+  expect(now).not.toEqual(a);
+  expect(now).toMatchObject({ containerId: (a as { containerId: string }).containerId, restarts: { process: 0, container: 0 } });
+  const kinds = (await eventsAfter(last)).filter(({ workload: of }) => of === 'b').map(({ kind }) => kind);
+  expect(kinds).toEqual([]);
+});
+
+test('by hand: the dry run says it, the reload does it: a new container for one alone', async () => {
+  const [a, b, last] = [await incarnation('a'), await incarnation('b'), await lastEvent()];
+  // A file that somebody still writes to is not read by itself.
+  const touch = (): void => utimesSync(agent.configFile, new Date(), new Date());
+  const writing = setInterval(touch, 100);
+  agent.configure([workload('a', { run: 'exec sleep 999999' }), workload('b', { environment: { BUCKET: 'b' } })]);
+  try {
+    expect((await lab.agentCommand(agent, 'reload', '--dry-run')).stdout).toContain(
+      'workload b: makes a new container (container.environment)',
+    );
+    expect(await incarnation('b')).toEqual(b);
+    expect(await lab.agentCommand(agent, 'reload')).toMatchObject({ code: 0, stdout: expect.stringContaining('workload b') as unknown });
+  } finally {
+    clearInterval(writing);
+  }
+  await told(last, 'container of generation 2 created');
+  await told(last, 'ready after');
+  expect(await incarnation('a')).toEqual(a);
+  expect(await incarnation('b')).not.toEqual(b);
+  expect(await lab.fleet.workload(host, 'b')).toMatchObject({ restarts: { process: 0, container: 0 }, generation: 2 });
+});
+
+test('SIGHUP with a file that cannot be used: everything goes on; it is said by status, as an event and to the operator, until it can', async () => {
+  const [a, b, last] = [await incarnation('a'), await incarnation('b'), await lastEvent()];
+  const good = readFileSync(agent.configFile, 'utf8');
+  const bad = JSON.parse(good) as Record<string, unknown>;
+  writeFileSync(agent.configFile, JSON.stringify({ ...bad, wrokloads: [], collector: { url: 'http://x', token: secret } }, null, 2));
+  signalProcess(agent.service.pid ?? 0, 'SIGHUP');
+  const events = await told(last, 'cannot be used');
+  expect(events.map(({ message }) => message).join('\n')).toContain('wrokloads');
+  expect(await statusNow()).toMatchObject({ configuration: { refused: { reason: expect.stringContaining('wrokloads') as unknown } } });
+  expect((await lab.agentCommand(agent, 'status')).stdout).toMatch(/^config .*REFUSED/m);
+  const reload = await lab.agentCommand(agent, 'reload');
+  expect(reload.code).toBe(2);
+  expect(reload.stderr).toContain('wrokloads');
+  await eventually(async () => expect((await lab.relight('status')).stdout).toContain('configuration-refused'), {
+    what: 'the operator to see it',
+  });
+  for (const text of [JSON.stringify(events), reload.stderr, JSON.stringify(await statusNow())]) expect(text).not.toContain(secret);
+  expect([await incarnation('a'), await incarnation('b')]).toEqual([a, b]);
+  writeFileSync(agent.configFile, good);
+  await told(last, 'configuration-refused');
+  await told(last, 'is over; it was');
+  expect(await statusNow()).toMatchObject({ configuration: { refused: null } });
+  expect([await incarnation('a'), await incarnation('b')]).toEqual([a, b]);
+});
+
+test('a workload is added, another one is taken out: its container goes on and is reported; put back, it is the same', async () => {
+  const [b, last] = [await incarnation('b'), await lastEvent()];
+  agent.configure([workload('a', { run: 'exec sleep 999999' }), workload('c')]);
+  await told(last, 'workload c is added');
+  await lab.fleet.waitForPhase(host, 'c', 'ready');
+  await told(last, 'orphan-container');
+  agent.configure([workload('a', { run: 'exec sleep 999999' }), workload('b', { environment: { BUCKET: 'b' } }), workload('c')]);
+  await told(last, 'workload b is added');
+  expect(await incarnation('b')).toEqual(b);
+});
+
+test('what only a new start of the agent can take up: it starts over as the same process, and everything runs on', async () => {
+  const [a, b, last, pid] = [await incarnation('a'), await incarnation('b'), await lastEvent(), agent.service.pid];
+  const document = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { host: Record<string, unknown> };
+  writeFileSync(agent.configFile, JSON.stringify({ ...document, host: { ...document.host, labels: { pool: 'other' } } }, null, 2));
+  await told(last, 'its configuration changed, it starts over');
+  await waitFor(async () => (await lab.fleet.host(host))?.labels['pool'] === 'other', { what: 'the new label', timeoutMs: 30_000 });
+  expect(agent.service.pid).toBe(pid);
+  expect([await incarnation('a'), await incarnation('b')]).toEqual([a, b]);
+  const kinds = (await eventsAfter(last)).map(({ kind }) => kind);
+  for (const kind of ['restart.scheduled', 'container.created', 'process.started']) expect(kinds).not.toContain(kind);
+});
