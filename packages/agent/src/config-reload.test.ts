@@ -132,6 +132,8 @@ test('the host itself is another one: workloads take up theirs at once, the agen
   ]);
   expect(current().workloads[0]?.readyWindowMs).toBe(1);
   expect(current().host.labels).toEqual({});
+  expect(over()).toBe(0);
+  await look();
   expect(reload.status().pending).toBe('host.labels: the agent starts over when one: setup 2/5 is done');
   await look();
   expect(over()).toBe(0);
