@@ -9,8 +9,8 @@ import { waitFor } from './wait.ts';
 export class FleetClient {
   readonly api: ApiClient;
 
-  constructor(url: string, token: string) {
-    this.api = new ApiClient({ url, token, ca: null }, new AbortController().signal);
+  constructor(url: string, token: string, fingerprint: string | null = null) {
+    this.api = new ApiClient({ url, token, ca: null, fingerprint }, new AbortController().signal);
   }
 
   async hosts(): Promise<readonly ApiHost[]> {

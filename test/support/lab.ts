@@ -264,7 +264,7 @@ function agentIdIn(stateDir: string): string | undefined {
   }
 }
 
-function runProgram(args: readonly string[], env: Readonly<Record<string, string>>): Promise<ProgramResult> {
+export function runProgram(args: readonly string[], env: Readonly<Record<string, string>>): Promise<ProgramResult> {
   return new Promise((resolve) => {
     execFile(process.execPath, args, { env: { ...cleanEnvironment(), ...env }, maxBuffer: 256 << 20 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stdout, stderr });

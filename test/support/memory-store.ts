@@ -7,6 +7,8 @@ import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
 import type { LogPage } from '../../packages/collector/src/store/logs/port.ts';
 import type {
   AlertRecord,
+  AuditEntry,
+  AuditFilter,
   CollectorEvent,
   EventFilter,
   HostRecord,
@@ -14,12 +16,16 @@ import type {
   LogCommit,
   LogFilter,
   NotificationRecord,
+  Role,
   Store,
+  StoredAuditEntry,
   StoredEvent,
   StoredIncident,
   StoredLogPiece,
   TokenRecord,
 } from '../../packages/collector/src/store/store.ts';
+
+import { tokenRecord } from './token-record.ts';
 
 const segmentOf = (piece: StoredLogPiece): Gap['segment'] => (piece.kind === 'block' ? piece.block.header.segment : piece.gap.segment);
 
@@ -30,14 +36,15 @@ export class MemoryStore implements Store {
   readonly incidentRows = new Map<string, StoredIncident>();
   readonly evidence = new Map<string, Buffer>();
   readonly tokens = new Map<string, TokenRecord>();
+  readonly auditRows: StoredAuditEntry[] = [];
   notifications: NotificationRecord[] = [];
   /** Set by a test: the next writes of alerts fail with it. */
   failure: Error | null = null;
   readonly #committed = new Map<string, number>();
   #ids = 0;
 
-  addToken(token: string, kind: TokenRecord['kind']): void {
-    this.tokens.set(token, { id: token, kind, host: null, createdAt: 0, lastUsedAt: null, revokedAt: null });
+  addToken(token: string, kind: TokenRecord['kind'], role: Role = 'admin'): void {
+    this.tokens.set(token, tokenRecord({ id: token, kind, role: kind === 'operator' ? role : null }));
   }
 
   hosts(): readonly HostRecord[] {
@@ -200,6 +207,26 @@ export class MemoryStore implements Store {
   }
   pruneLogs(): Promise<number> {
     throw new Error('not part of this fake');
+  }
+  refusedToken(): null {
+    return null;
+  }
+  async appendAudit(entry: AuditEntry): Promise<void> {
+    this.auditRows.unshift({ ...entry, id: (this.#ids += 1) });
+  }
+  audit(filter: AuditFilter): readonly StoredAuditEntry[] {
+    const same = (wanted: unknown, found: unknown): boolean => wanted === undefined || wanted === found;
+    const rows = this.auditRows.filter(
+      (row) =>
+        same(filter.actor, row.actor) &&
+        same(filter.action, row.action) &&
+        same(filter.outcome, row.outcome) &&
+        same(filter.target, row.target) &&
+        row.at >= (filter.since ?? 0) &&
+        row.at <= (filter.until ?? Infinity) &&
+        row.id < (filter.after ?? Infinity),
+    );
+    return rows.slice(0, filter.limit);
   }
   prune(): Promise<{ events: number; pieces: number }> {
     throw new Error('not part of this fake');

@@ -6,7 +6,8 @@ import type { AgentLog } from './logs/origins/agent-log.ts';
 import type { AgentSpec } from './config/spec.ts';
 import { readBootId } from './host/boot-id.ts';
 import { loadIdentity, type Identity } from './host/identity.ts';
-import { readMachineId, type MachineId } from './host/machine-id.ts';
+import type { MachineId } from '@relight/shared/machine';
+import { readMachineId } from './host/machine-id.ts';
 
 export interface AgentOptions {
   readonly spec: AgentSpec;

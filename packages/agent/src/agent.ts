@@ -162,7 +162,7 @@ class Agent {
     for (const [workload, { state }] of this.#loops) if (state.readyAt !== null) this.#events.catchUp({ workload, readyAt: state.readyAt });
     await this.#workloads.adopt(this.#loops.values());
     await this.#engine.start();
-    this.#reporting?.uplink?.start();
+    this.#reporting?.startUplink();
     void this.#host.completeFacts();
     this.#isReady = true;
     this.#systemd.ready(this.#words());
@@ -223,7 +223,7 @@ class Agent {
     this.#host.dispose();
     for (const loop of this.#loops.values()) loop.stop();
     await this.#reporting?.control.close();
-    await this.#reporting?.uplink?.stop(reason);
+    await this.#reporting?.stopUplink(reason);
     this.#events.incidents.incidents.stop();
     this.#workloads.closeLogs();
     this.#context.ownLog.close();

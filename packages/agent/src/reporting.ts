@@ -11,6 +11,7 @@ import type { ConfigReload } from './config-reload.ts';
 import type { EngineWiring } from './engine-wiring.ts';
 import type { EventKeeping } from './event-keeping.ts';
 import type { HostLevel } from './host-level.ts';
+import { TokenRenewal } from './uplink/renewal.ts';
 import { Uplink } from './uplink/uplink.ts';
 import { agentVersion } from './version.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
@@ -34,12 +35,14 @@ export class Reporting {
   readonly control: ControlServer;
   /** Null: the agent works alone. */
   readonly uplink: Uplink | null;
+  readonly #renewal: TokenRenewal | null;
   readonly #options: ReportingOptions;
 
   constructor(options: ReportingOptions) {
     this.#options = options;
     const { spec, stateDir, logger } = options.context;
     this.uplink = spec.collector === null ? null : this.#dialer(spec.collector);
+    this.#renewal = this.#renewing(spec.collector);
     this.control = new ControlServer({
       path: join(stateDir, 'control.sock'),
       handlers: {
@@ -49,6 +52,29 @@ export class Reporting {
         act: (action) => Promise.resolve(this.#carryOut(action, 'by hand on the host')),
       },
       onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
+    });
+  }
+
+  startUplink(): void {
+    this.uplink?.start();
+    this.#renewal?.start();
+  }
+
+  async stopUplink(reason: 'stopped' | 'rebooting'): Promise<void> {
+    this.#renewal?.stop();
+    await this.uplink?.stop(reason);
+  }
+
+  #renewing(collector: AgentSpec['collector']): TokenRenewal | null {
+    if (collector === null || collector.joinedFile === null) return null;
+    const { context, host } = this.#options;
+    const { clock, logger } = context;
+    return new TokenRenewal({
+      file: collector.joinedFile,
+      clock,
+      logger,
+      onRenewed: () => this.uplink?.comeBack('the token was renewed'),
+      report: (conditions) => host.conditions.set('collector-token', conditions),
     });
   }
 

@@ -4,7 +4,12 @@ import { RelightError, toRelightError, errorMessage } from '@relight/shared/erro
 import fastify, { type FastifyBaseLogger } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
+import { Doorkeeper } from './access/doorkeeper.ts';
+import { Front } from './access/front.ts';
+import { Revocations } from './access/revocations.ts';
+import { tlsFilesOf } from './access/tls-files.ts';
 import { startAlerts } from './alerts/start.ts';
+import { registerJoin } from './api/join.ts';
 import { sendFrameworkProblem, sendProblem } from './api/problem.ts';
 import { registerApi } from './api/register.ts';
 import { Bus } from './bus.ts';
@@ -18,6 +23,9 @@ import { StoreHealth } from './ingest/store-health.ts';
 import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
 import { openStore, type SqliteStore } from './store/sqlite-store.ts';
+
+/** No body that the API takes comes near it. */
+const bodyBytesMax = 64 * 1024;
 
 export interface CollectorOptions {
   readonly config: CollectorConfig;
@@ -59,8 +67,22 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const store = health.watch(options.wrapStore?.(opened) ?? opened);
   const bus = new Bus();
+  const revocations = new Revocations({ store, clock });
+  const doorkeeper = new Doorkeeper({ store, clock, trustedProxies: config.trustedProxies });
+  const front = new Front({
+    files: tlsFilesOf(config),
+    clock,
+    warn: log,
+    info: (message) => logger.info(message),
+    tell: (event) => {
+      store.commitOwnEvent(event).then(
+        (stored) => bus.publish('events', [stored]),
+        (error: unknown) => warn('an event cannot be stored', toRelightError(error)),
+      );
+    },
+  });
   damage.tellTo(store, (event) => bus.publish('events', [event]));
-  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, warn });
+  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, warn });
   const { heartbeatMs } = config.liveness;
   const counters = new IngestCounters();
   const gateway = new AgentGateway({
@@ -71,10 +93,18 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     random,
     warn,
     counters,
+    doorkeeper,
+    revocations,
     ...(admission === undefined ? {} : { admission }),
   });
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
-  const app = fastify({ loggerInstance, forceCloseConnections: true, frameworkErrors: sendFrameworkProblem });
+  const app = fastify({
+    loggerInstance,
+    bodyLimit: bodyBytesMax,
+    forceCloseConnections: true,
+    frameworkErrors: sendFrameworkProblem,
+    serverFactory: (listener) => front.serve(listener),
+  });
   app.get('/healthz', () => ({ status: 'ok' }));
   // Ready is proven by a read of the store, and by writes that succeed.
   app.get('/readyz', (_request, reply) => {
@@ -91,8 +121,12 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     clock,
     version,
     logs,
-    metrics: () => [...gateway.metrics(), ...fleet.metrics(), ...damage.families()],
+    doorkeeper,
+    revocations,
+    tokens: { store, revocations },
+    metrics: () => [...gateway.metrics(), ...fleet.metrics(), ...damage.families(), ...front.families()],
   });
+  registerJoin(app, { store, clock });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });
@@ -103,9 +137,12 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       } catch (cause) {
         throw listenError(config.listen, cause);
       }
-      return { url: urlOf(app.server.address() as AddressInfo) };
+      front.start();
+      return { url: urlOf(app.server.address() as AddressInfo, front.secure) };
     },
     async close() {
+      front.close();
+      revocations.close();
       await fleet.stop();
       await gateway.close();
       await Promise.all([app.close(), alerts.close(), retention.close()]);
@@ -124,6 +161,6 @@ function listenError({ host, port }: CollectorConfig['listen'], cause: unknown):
   return toRelightError(cause);
 }
 
-function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+function urlOf({ address, family, port }: AddressInfo, secure: boolean): string {
+  return `${secure ? 'https' : 'http'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

@@ -3,11 +3,13 @@
  * milliseconds, sizes bytes, every default is filled in, the result is frozen.
  */
 import { RelightError } from '@relight/shared/errors';
+import { parseSelector, type Selector } from '@relight/shared/selector';
 import { suggest } from '@relight/shared/suggest';
 import { parseDurationMs, parseSizeBytes } from '@relight/shared/units';
 import type { Severity } from '@relight/shared/event';
 import { severities } from '@relight/shared/event';
 import { z } from 'zod';
+import { parseNetwork } from './access/client-address.ts';
 import { parseYaml, type YamlText } from './yaml-document.ts';
 
 export interface LivenessConfig {
@@ -49,9 +51,29 @@ export interface RetentionConfig {
   readonly eventsMs: number;
 }
 
+/** PEM files. */
+export interface TlsConfig {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** Hosts with these labels that have been gone for so long are forgotten. */
+export interface ForgetRule {
+  readonly label: Selector;
+  /** As it was written. */
+  readonly text: string;
+  readonly afterMs: number;
+}
+
 export interface CollectorConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDir: string;
+  /** Null: what `relight-collector init` has made, else plain HTTP. */
+  readonly tls: TlsConfig | null;
+  /** Addresses and networks whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
+  /** The first rule that fits a host counts. */
+  readonly forget: readonly ForgetRule[];
   readonly liveness: LivenessConfig;
   readonly alerts: AlertsConfig;
   readonly retention: RetentionConfig;
@@ -93,10 +115,23 @@ const webhookUrl = text((value) => {
   return url?.protocol === 'http:' || url?.protocol === 'https:' ? value : undefined;
 }, 'an http or https URL');
 
+const absolutePath = z.string({ error: 'must be an absolute path' }).startsWith('/', 'must be an absolute path');
+const network = text(
+  (value) => (parseNetwork(value) === undefined ? undefined : value),
+  'an address or a network such as 127.0.0.1 or 10.0.0.0/8',
+);
+const labelSelector = text((value) => {
+  const label = value === '' ? [] : parseSelector(value);
+  return label === undefined ? undefined : { label, text: value };
+}, 'a label selector such as pool=spot');
+
 const schema = z.strictObject({
   version: z.literal(1, { error: 'must be 1' }),
   listen: listenAddress.default({ host: '127.0.0.1', port: 7460 }),
   data_dir: z.string().min(1).default('/var/lib/relight-collector'),
+  tls: z.strictObject({ cert_file: absolutePath, key_file: absolutePath }).optional(),
+  trusted_proxies: z.array(network).default([]),
+  forget: z.array(z.strictObject({ label: labelSelector.default({ label: [], text: '' }), after: duration })).default([]),
   liveness: z
     .strictObject({
       heartbeat: duration.default(10_000),
@@ -169,6 +204,9 @@ export function readConfig(
   const config: CollectorConfig = {
     listen: overrides.reduce((listen, layer) => overrideListen(layer.listen) ?? listen, value.listen),
     dataDir: overrides.reduce((dataDir, layer) => layer.dataDir ?? dataDir, value.data_dir),
+    tls: value.tls === undefined ? null : { certFile: value.tls.cert_file, keyFile: value.tls.key_file },
+    trustedProxies: value.trusted_proxies,
+    forget: value.forget.map(({ label, after }) => ({ ...label, afterMs: after })),
     liveness: {
       heartbeatMs: liveness.heartbeat,
       suspectAfterMs: liveness.suspect_after,

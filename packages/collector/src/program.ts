@@ -2,6 +2,8 @@
 import { RelightError } from '@relight/shared/errors';
 import { Command, CommanderError } from 'commander';
 import { addBackup } from './commands/backup.ts';
+import { addCertificate } from './commands/certificate.ts';
+import { addInit } from './commands/init.ts';
 import { addServe } from './commands/serve.ts';
 import { addToken } from './commands/token.ts';
 import { addVerify } from './commands/verify.ts';
@@ -42,8 +44,10 @@ export function collectorProgram(exitWith: (code: ExitCode) => void): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'relight-collector: ')) })
     .showHelpAfterError('See --help.')
     .exitOverride();
+  addInit(program);
   addServe(program, version);
   addToken(program, exitWith);
+  addCertificate(program);
   addBackup(program);
   addVerify(program, exitWith);
   return program;
@@ -56,6 +60,6 @@ function describe(error: unknown): string {
 }
 
 function exitCodeOf(error: unknown): ExitCode {
-  const notSo = error instanceof RelightError && error.code === 'not-found';
+  const notSo = error instanceof RelightError && (error.code === 'not-found' || error.code === 'conflict');
   return error instanceof RelightError && !notSo ? 2 : 1;
 }

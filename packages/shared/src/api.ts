@@ -196,3 +196,35 @@ export interface ApiProblem {
   readonly code: string;
   readonly advice: string;
 }
+
+export interface ApiToken {
+  readonly id: string;
+  readonly kind: 'agent' | 'operator' | 'join';
+  readonly name: string | null;
+  /** Of operators. */
+  readonly role: 'view' | 'operate' | 'admin' | null;
+  /** The only host that it is for. */
+  readonly host: string | null;
+  /** The only agent that it is for. */
+  readonly agentId: string | null;
+  /** Of join tokens. */
+  readonly usesLeft: number | null;
+  readonly createdAt: IsoTime | null;
+  readonly expiresAt: IsoTime | null;
+  readonly lastUsedAt: IsoTime | null;
+  readonly revokedAt: IsoTime | null;
+}
+
+export interface ApiAuditEntry {
+  readonly id: string;
+  readonly at: IsoTime;
+  readonly action: string;
+  readonly outcome: 'done' | 'failed' | 'refused';
+  readonly target: string | null;
+  /** Id of a token, or `local`. */
+  readonly actor: string;
+  readonly name: string | null;
+  readonly role: 'view' | 'operate' | 'admin' | null;
+  readonly address: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}

@@ -124,11 +124,19 @@ export const catalogue = {
     'Start it: systemctl start relight-agent, or relight-agent run --config F; another --state-dir may be meant.',
   ),
   'collector-unreachable': entry('The collector does not answer', 'Check its address, network and certificate.'),
+  'certificate-refused': entry(
+    'The certificate of the collector is not accepted',
+    'Compare its fingerprint with relight-collector certificate show.',
+    { recoverable: false },
+  ),
   unauthorized: entry('The token is missing or wrong', 'Give a valid token (RELIGHT_TOKEN or token_file).', {
     recoverable: false,
     status: 401,
   }),
   forbidden: entry('The token does not allow this', 'Use an operator token.', { recoverable: false, status: 403 }),
+  'too-many-failures': entry('Too many refused requests from this address', 'Wait a minute, then come with a valid token.', {
+    status: 429,
+  }),
   'not-found': entry('There is no such thing', 'Check the name.', { recoverable: false, status: 404 }),
   conflict: entry('That contradicts the present state', 'Look at the present state first.', { status: 409 }),
   'too-large': entry('The message is too large', 'Send less at once.', { recoverable: false, status: 413 }),

@@ -1,4 +1,5 @@
 /** The whole document. */
+import { parseFingerprint } from '@relight/shared/certificate';
 import { command } from './commands.ts';
 import { defaults } from './defaults.ts';
 import { list, object, record, type Reader } from './fields.ts';
@@ -54,10 +55,19 @@ const collector = (directory: string): Reader<CollectorSpec> =>
       url: fields.required('url', baseUrl),
       tokenFile: fields.optional('token_file', hostPath(directory), null),
       caFile: fields.optional('ca_file', hostPath(directory), null),
+      fingerprint: fields.optional('fingerprint', fingerprint, null),
+      joinedFile: null,
     };
     fields.refuse({ token: 'secrets do not belong into this file; write the token into a file and name it in token_file' });
-    return () => spec;
+    return () =>
+      spec.fingerprint !== null && /^(?:http|ws):/.test(spec.url)
+        ? fields.fail('fingerprint', 'needs an https or wss address: without TLS there is no certificate')
+        : spec;
   });
+
+const fingerprint: Reader<string> = (node) =>
+  parseFingerprint(plain(node)) ??
+  fail(node, `must be a SHA-256 of 64 hex digits, as relight-collector certificate show says it, not ${describe(node)}`);
 
 const baseUrl: Reader<string> = (node) => {
   const value = plain(node);

@@ -52,6 +52,10 @@ export interface CollectorSpec {
   readonly url: string;
   readonly tokenFile: string | null;
   readonly caFile: string | null;
+  /** SHA-256 of the certificate or of its key that the collector must show; null: authorities are asked. */
+  readonly fingerprint: string | null;
+  /** Where `relight-agent join` has put token and address; null: the configuration names them. */
+  readonly joinedFile: string | null;
 }
 
 export type VarSpec =

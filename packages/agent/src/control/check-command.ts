@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
+import { withJoined } from '../uplink/joined.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { checkAccelerators } from './preflight/accelerators.ts';
 import { suspiciousCommands, suspiciousHostCommands } from './preflight/commands.ts';
@@ -28,7 +29,8 @@ export async function checkCommand(
   openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
   host: PreflightHost = thisHost,
 ): Promise<ExitCode> {
-  const spec = await loadConfig(options.config, { hostname: hostname() });
+  const configured = await loadConfig(options.config, { hostname: hostname() });
+  const spec = withJoined(configured, chosenStateDir(undefined, io.env) ?? configured.stateDir);
   const findings = [
     ok(`the configuration ${options.config} is valid`),
     ...(await preflight(spec, io, openEngine(spec.engine.socket), host)),

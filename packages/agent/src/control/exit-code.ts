@@ -13,6 +13,7 @@ const unreachableCodes: ReadonlySet<ErrorCode> = new Set([
   'engine-unreachable',
   'engine-timeout',
   'collector-unreachable',
+  'certificate-refused',
   'protocol',
 ]);
 

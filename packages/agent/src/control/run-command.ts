@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import type { LogLevel } from './log-level.ts';
 import { createLogger } from './logger.ts';
 import { chosenStateDir, type Io } from './io.ts';
+import { withJoined } from '../uplink/joined.ts';
 
 export interface RunOptions {
   readonly config: string;
@@ -17,9 +18,12 @@ export interface RunOptions {
 
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
-  const loadSpec = (file: string): Promise<AgentSpec> => loadConfig(file, { hostname: hostname() });
-  const spec = await loadSpec(options.config);
   const chosen = chosenStateDir(options.stateDir, io.env);
+  const loadSpec = async (file: string): Promise<AgentSpec> => {
+    const configured = await loadConfig(file, { hostname: hostname() });
+    return withJoined(configured, chosen ?? configured.stateDir);
+  };
+  const spec = await loadSpec(options.config);
   const stateDir = chosen ?? spec.stateDir;
   const ownLog = new AgentLog();
   const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion, copy: ownLog });

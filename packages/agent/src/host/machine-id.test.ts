@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readMachineId, sameMachine } from './machine-id.ts';
+import { sameMachine } from '@relight/shared/machine';
+import { readMachineId } from './machine-id.ts';
 
 const system = '8f3c1b7ad2e94b6c9a51f0e2d7c4b836\n';
 const hardware = '4C4C4544-0051-3110-8052-B4C04F4D3232\n';

@@ -6,10 +6,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MachineId } from '@relight/shared/machine';
 import { replaceFileDurably } from './atomic-file.ts';
-
-/** `SYSTEM.HARDWARE`: 16 hex digits each, `-` for what could not be read. */
-export type MachineId = string;
 
 const systemFiles = ['etc/machine-id', 'var/lib/dbus/machine-id'];
 const hardwareFiles = ['sys/class/dmi/id/product_uuid'];
@@ -28,13 +26,6 @@ export function readMachineId(options: { readonly stateDir: string; readonly roo
   const hardware = first(hardwareFiles);
   const system = first(systemFiles) || (hardware === '' ? keptId(options.stateDir, join(root, bootFile)) : '');
   return `${hashed('system', system)}.${hashed('hardware', hardware)}`;
-}
-
-/** Whether both are the same machine as far as both know: an id read without root rights lacks the hardware's part. */
-export function sameMachine(a: MachineId, b: MachineId): boolean {
-  const theirs = b.split('.');
-  const known = a.split('.').flatMap((part, i) => (part === '-' || (theirs[i] ?? '-') === '-' ? [] : [part === theirs[i]]));
-  return known.length > 0 && known.every(Boolean);
 }
 
 function hashed(kind: string, id: string): string {

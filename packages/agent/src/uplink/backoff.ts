@@ -50,6 +50,7 @@ const hopelessCodes: ReadonlySet<number> = new Set([closeCodes.unauthorized, clo
 
 /** What the end of a connection means for the next attempt. `connectedMs` null: there was no welcome. */
 export function endingOf(closing: Closing, connectedMs: number | null): Ending {
+  if (closing.error === 'certificate-refused') return { kind: 'hopeless' };
   if (closing.status === 401 || closing.status === 403 || hopelessCodes.has(closing.code)) return { kind: 'hopeless' };
   if (closing.retryAfterMs !== undefined) return { kind: 'told', ms: closing.retryAfterMs };
   return connectedMs === null ? { kind: 'failed' } : { kind: 'lost', connectedMs };

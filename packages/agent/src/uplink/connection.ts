@@ -133,6 +133,13 @@ export class Connection {
     this.pump();
   }
 
+  /** Ends this one, and dials again at once. */
+  comeBack(reason: string): void {
+    if (!this.live || this.#leaving || this.#goodbye !== null) return;
+    this.#ending = { kind: 'told', ms: 0 };
+    this.#leave(closeCodes.goodbye, reason);
+  }
+
   /** Log frames may be due. */
   pumpSoon(ms = 0): void {
     if (!this.live) return;

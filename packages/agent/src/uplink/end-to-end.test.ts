@@ -156,7 +156,7 @@ function startAgent(shipperClock: Clock = systemClock): Agent {
     gather: () => undefined,
   });
   const uplink = new Uplink({
-    spec: { url: server.url, tokenFile: join(directory, 'token'), caFile: null },
+    spec: { url: server.url, tokenFile: join(directory, 'token'), caFile: null, fingerprint: null, joinedFile: null },
     clock: systemClock,
     random: () => random() / 100, // the back-off of a test: never more than 0.3 s
     logger,
@@ -326,7 +326,10 @@ test('a refused upgrade tells its status and when to come back', async () => {
   const url = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
   const closing = await new Promise<Closing>((closed) => {
     const ignore = (): void => undefined;
-    openWebSocket({ url, tokenFile: null, caFile: null }, { opened: ignore, text: ignore, alive: ignore, closed });
+    openWebSocket(
+      { url, tokenFile: null, caFile: null, fingerprint: null, joinedFile: null },
+      { opened: ignore, text: ignore, alive: ignore, closed },
+    );
   });
   refusing.close();
   expect(closing).toMatchObject({ status: 503, retryAfterMs: 7_000, reason: 'HTTP 503 Service Unavailable' });

@@ -1,9 +1,10 @@
 /** The connection as a port, and the real one on the `ws` library. */
-import { readFileSync } from 'node:fs';
-import { errorMessage } from '@relight/shared/errors';
+import { certificateAdvice } from '@relight/shared/certificate';
+import { errorMessage, RelightError, type ErrorCode } from '@relight/shared/errors';
 import { agentPath, frameBytesMax, subprotocol } from '@relight/shared/protocol';
 import WebSocket from 'ws';
 import type { CollectorSpec } from '../config/spec.ts';
+import { readToken, trustOptions } from './access.ts';
 
 export interface Closing {
   /** WebSocket close code; 1006 when there was no close frame. */
@@ -14,6 +15,8 @@ export interface Closing {
   readonly status?: number;
   /** From Retry-After. */
   readonly retryAfterMs?: number;
+  /** Why there was no connection, where that has a code of its own. */
+  readonly error?: ErrorCode;
   /** What a person does about a refusal, in the collector's words. */
   readonly advice?: string;
 }
@@ -48,11 +51,10 @@ export function collectorUrl(base: string): string {
 }
 
 export const openWebSocket: OpenSocket = (spec, listener) => {
-  const token = spec.tokenFile === null ? null : readFileSync(spec.tokenFile, 'utf8').trim();
-  const ca = spec.caFile === null ? undefined : readFileSync(spec.caFile);
+  const token = readToken(spec);
   const socket = new WebSocket(collectorUrl(spec.url), [subprotocol], {
     headers: token === null ? {} : { authorization: `Bearer ${token}` },
-    ...(ca === undefined ? {} : { ca }),
+    ...trustOptions(spec),
     perMessageDeflate: false,
     maxPayload: frameBytesMax,
     handshakeTimeout: handshakeMs,
@@ -70,6 +72,8 @@ export const openWebSocket: OpenSocket = (spec, listener) => {
   socket.on('pong', () => listener.alive());
   socket.on('error', (cause) => {
     error ||= errorMessage(cause) || String((cause as NodeJS.ErrnoException).code);
+    const advice = certificateAdvice(cause);
+    if (advice !== undefined) refused = { ...refused, advice, error: cause instanceof RelightError ? cause.code : 'certificate-refused' };
   });
   socket.on('unexpected-response', (_request, response) => {
     const status = response.statusCode ?? 0;

@@ -167,7 +167,7 @@ class World {
   constructor(options: Partial<UplinkOptions> = {}) {
     const warn = (_data: unknown, text: string): void => void this.warnings.push(text);
     this.uplink = new Uplink({
-      spec: { url: 'http://collector.example:7460', tokenFile: null, caFile: null },
+      spec: { url: 'http://collector.example:7460', tokenFile: null, caFile: null, fingerprint: null, joinedFile: null },
       clock: this.clock,
       random: () => 0.5,
       logger: { info: () => undefined, warn, error: warn } as unknown as UplinkOptions['logger'],

@@ -63,6 +63,11 @@ export class Uplink {
     this.#connection?.statusChanged();
   }
 
+  /** The token is another one now. */
+  comeBack(reason: string): void {
+    this.#connection?.comeBack(reason);
+  }
+
   state(): UplinkState {
     const { logs, outbox } = this.#options;
     const oldest = outbox.read(0, 1)[0];
@@ -130,7 +135,7 @@ export class Uplink {
     const code =
       closing?.status === 401 || closing?.status === 403 || closing?.code === closeCodes.unauthorized
         ? 'unauthorized'
-        : 'collector-unreachable';
+        : (closing?.error ?? 'collector-unreachable');
     // One line per outage and kind of trouble: a collector that is away for a day is not news every 30 seconds.
     const kind = `${code} ${ending.kind}`;
     if (!this.#said.has(kind)) {

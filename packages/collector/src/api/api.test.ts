@@ -74,6 +74,66 @@ describe('who may ask', () => {
   });
 });
 
+describe('roles', () => {
+  const as = (role: string) => ({ headers: { authorization: `Bearer ${role}` } });
+
+  beforeEach(() => {
+    store.addToken('view', 'operator', 'view');
+    store.addToken('operate', 'operator', 'operate');
+    fleet.put(hostRecord('tpu-0', { workloads: [workloadStatus('w')] }));
+  });
+
+  test.each([
+    ['view', 'GET', '/api/v1/hosts', undefined, 200],
+    ['view', 'GET', '/metrics', undefined, 200],
+    ['view', 'POST', '/api/v1/workloads/tpu-0/w/actions', { action: 'restart' }, 403],
+    ['view', 'POST', '/api/v1/hosts', { name: 'new' }, 403],
+    ['operate', 'POST', '/api/v1/workloads/tpu-0/w/actions', { action: 'restart' }, 200],
+    ['operate', 'DELETE', '/api/v1/hosts/tpu-0', undefined, 403],
+    ['operate', 'GET', '/api/v1/audit', undefined, 403],
+    ['operator', 'DELETE', '/api/v1/hosts/tpu-0', undefined, 204],
+    ['operator', 'GET', '/api/v1/audit', undefined, 200],
+  ] as const)('%s: %s %s %o: %i', async (role, method, url, body, status) => {
+    expect((await call(method, url, body, as(role))).status).toBe(status);
+  });
+
+  test('what is done, has failed and was refused is written down, reading is not', async () => {
+    await call('POST', '/api/v1/workloads/tpu-0/w/actions', { action: 'pause', reason: 'driver' }, as('operate'));
+    await call('DELETE', '/api/v1/hosts/tpu-0', undefined, as('view'));
+    await call('DELETE', '/api/v1/hosts/none', undefined);
+    await call('GET', '/api/v1/hosts', undefined, as('view'));
+    const { json } = await call('GET', '/api/v1/audit');
+    expect(json['items']).toMatchObject([
+      {
+        actor: 'operator',
+        role: 'admin',
+        action: 'host.forget',
+        target: 'none',
+        outcome: 'failed',
+        detail: { reason: 'there is no host none' },
+      },
+      { actor: 'view', role: 'view', action: 'DELETE /api/v1/hosts/tpu-0', outcome: 'refused', detail: { reason: 'needs the role admin' } },
+      {
+        actor: 'operate',
+        action: 'workload.pause',
+        target: 'tpu-0/w',
+        outcome: 'done',
+        address: '127.0.0.1',
+        detail: { reason: 'driver' },
+      },
+    ]);
+  });
+
+  test('who fails all the time is not listened to for a minute, but for a token that is valid', async () => {
+    const fail = () => call('GET', '/api/v1/hosts', undefined, as('nobody'));
+    for (let i = 0; i < 30; i += 1) expect((await fail()).status).toBe(401);
+    expect(await fail()).toMatchObject({ status: 429, json: { code: 'too-many-failures' } });
+    expect((await call('GET', '/api/v1/hosts', undefined, as('view'))).status).toBe(200);
+    clock.advance(60_000);
+    expect((await fail()).status).toBe(401);
+  });
+});
+
 describe('what is wrong is said by name', () => {
   test.each([
     ['GET', '/api/v1/nowhere', undefined, 404, 'not-found', /GET \/api\/v1\/nowhere does not exist/],
@@ -357,6 +417,7 @@ test('openapi.json describes every route, with what validates it', async () => {
   expect(Object.keys(paths).toSorted()).toEqual(
     [
       'alerts',
+      'audit',
       'events',
       'hosts',
       'hosts/{name}',

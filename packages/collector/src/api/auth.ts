@@ -1,17 +1,92 @@
-/** Who may ask: operators, with `Authorization: Bearer TOKEN`. Only `/healthz` answers without. */
-import type { FastifyInstance } from 'fastify';
-import { RelightError } from '@relight/shared/errors';
-import type { Store } from '../store/store.ts';
+/**
+ * Who may ask: operators with a role, by `Authorization: Bearer TOKEN`. Only `/healthz` answers without. Everything that changes
+ * something is written down, and so is what somebody was refused whose token is known.
+ */
+import { RelightError, toRelightError } from '@relight/shared/errors';
+import { joinPath, renewPath } from '@relight/shared/join';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Doorkeeper, Visitor } from '../access/doorkeeper.ts';
+import type { Revocations } from '../access/revocations.ts';
+import { roles, type AuditEntry, type Role, type Store, type TokenKind } from '../store/store.ts';
+import type { Deed } from '../access/deed.ts';
+import type { Clock } from '@relight/shared/clock';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    role?: Role;
+  }
+  interface FastifyRequest {
+    /** Null on the one path that is open to everybody. */
+    visitor: Visitor | null;
+    deed: Deed | null;
+  }
+}
 
 const publicPath = '/healthz';
+const entrances: Readonly<Record<string, TokenKind>> = { [joinPath]: 'join', [renewPath]: 'agent' };
 
-export function registerAuth(app: FastifyInstance, store: Pick<Store, 'checkToken'>): void {
-  app.addHook('onRequest', async (request) => {
-    if (request.routeOptions.url === publicPath) return;
-    const token = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (token === undefined) throw new RelightError('unauthorized', 'the request has no Authorization: Bearer TOKEN');
-    const known = store.checkToken(token);
-    if (known === null) throw new RelightError('unauthorized', 'the token is unknown or revoked');
-    if (known.kind !== 'operator') throw new RelightError('forbidden', `this is an ${known.kind} token`);
+export interface AuthDeps {
+  readonly store: Pick<Store, 'appendAudit'>;
+  readonly clock: Clock;
+  readonly doorkeeper: Doorkeeper;
+  readonly revocations?: Revocations;
+}
+
+export function registerAuth(app: FastifyInstance, deps: AuthDeps): void {
+  const { doorkeeper, revocations } = deps;
+  app.decorateRequest('visitor', null);
+  app.decorateRequest('deed', null);
+  app.addHook('onRequest', async (request, reply) => {
+    const path = request.routeOptions.url;
+    if (path === publicPath) return;
+    const admitted = doorkeeper.admit(request.raw, entrances[path ?? ''] ?? 'operator');
+    if ('error' in admitted) {
+      if (admitted.retryAfter !== undefined) void reply.header('retry-after', String(admitted.retryAfter));
+      if (admitted.token !== null && admitted.listened) {
+        await audit(deps, request, { ...admitted, token: admitted.token }, 'refused', admitted.error.message);
+      }
+      throw admitted.error;
+    }
+    request.visitor = admitted;
+    const needed = request.routeOptions.config.role ?? 'view';
+    if (admitted.token.kind === 'operator' && !allows(admitted.token.role, needed)) {
+      await audit(deps, request, admitted, 'refused', `needs the role ${needed}`);
+      throw new RelightError('forbidden', `this needs the role ${needed}; this token has the role ${admitted.token.role ?? 'view'}`, {
+        advice: `Use a token with that role: relight-collector token create --kind operator --role ${needed}.`,
+      });
+    }
+    const { socket } = request.raw;
+    const held = revocations?.hold({ token: admitted.token, end: () => socket.destroy() });
+    if (held !== undefined) reply.raw.once('close', () => held.dispose());
   });
 }
+
+const allows = (role: Role | null, needed: Role): boolean => roles.indexOf(role ?? 'view') >= roles.indexOf(needed);
+
+/** Runs what changes something, and writes down what became of it before it is answered. */
+export async function audited<T>(deps: Pick<AuthDeps, 'store' | 'clock'>, request: FastifyRequest, act: () => Promise<T>): Promise<T> {
+  try {
+    const answer = await act();
+    if (request.deed !== null && request.visitor !== null) await audit(deps, request, request.visitor, 'done');
+    return answer;
+  } catch (thrown) {
+    if (request.visitor !== null) await audit(deps, request, request.visitor, 'failed', toRelightError(thrown).message);
+    throw thrown;
+  }
+}
+
+async function audit(
+  { store, clock }: Pick<AuthDeps, 'store' | 'clock'>,
+  request: FastifyRequest,
+  { token, address }: Visitor,
+  outcome: AuditEntry['outcome'],
+  reason?: string,
+): Promise<void> {
+  const path = request.url.replace(/\?.*$/s, '').slice(0, pathCharactersMax);
+  const { action, target, detail = {} } = request.deed ?? { action: `${request.method} ${path}`, target: null };
+  const { id: actor, name, role } = token;
+  const more = reason === undefined ? detail : { ...detail, reason };
+  await store.appendAudit({ at: clock.now(), action, outcome, target, actor, name, role, address, detail: more });
+}
+
+const pathCharactersMax = 200;

@@ -4,6 +4,7 @@ import { hostStates, phases } from '@relight/shared/phase';
 import { matchesSelector } from '@relight/shared/selector';
 import { suggest } from '@relight/shared/suggest';
 import { z } from 'zod';
+import type { Deed } from '../access/deed.ts';
 import type { Fleet } from '../fleet.ts';
 import type { HostRecord } from '../store/store.ts';
 import { after, duration, labels, limit, page, selector } from './fields.ts';
@@ -24,6 +25,12 @@ const action = z.strictObject({
   for: duration.optional().meta({ description: 'Only for pause: ends by itself.' }),
 });
 const actionAnswer = z.object({ ok: z.boolean(), message: z.string() });
+
+const deedOf = (target: string, { action: name, ...detail }: z.output<typeof action>): Deed => ({
+  action: `workload.${name}`,
+  target,
+  detail,
+});
 
 function nearest(word: string, candidates: readonly string[]): string {
   const near = suggest(word, candidates);
@@ -101,6 +108,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
         withinMs: z.number().int().positive().optional(),
       }),
       answers: { status: 201, schema: hostSchema },
+      deed: (_, { name, labels }) => ({ action: 'host.expect', target: name, detail: { labels } }),
       async handle({ body }) {
         if (body.within !== undefined && body.withinMs !== undefined) throw new RelightError('usage', 'give within or withinMs, not both');
         const expectedBy = clock.now() + (body.within ?? body.withinMs ?? withinDefaultMs);
@@ -112,8 +120,10 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
       method: 'DELETE',
       path: '/hosts/:name',
       summary: 'Forgets a host that is gone for good; its events and logs are kept.',
+      role: 'admin',
       params: z.strictObject({ name: z.string() }),
       answers: { status: 204 },
+      deed: ({ name }) => ({ action: 'host.forget', target: name }),
       async handle({ params }) {
         if (!(await fleet.forget(params.name))) knownHost(fleet, params.name);
         return {};
@@ -144,6 +154,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
       params: z.strictObject({ host: z.string(), workload: z.string() }),
       body: action,
       answers: { status: 200, schema: actionAnswer },
+      deed: ({ host, workload }, body) => deedOf(workload === allWorkloads ? host : `${host}/${workload}`, body),
       handle: ({ params, body }) => act(fleet, params.host, params.workload === allWorkloads ? undefined : params.workload, body),
     }),
     route({
@@ -153,6 +164,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
       params: z.strictObject({ name: z.string() }),
       body: action,
       answers: { status: 200, schema: actionAnswer },
+      deed: ({ name }, body) => deedOf(name, body),
       handle: ({ params, body }) => act(fleet, params.name, undefined, body),
     }),
   ];

@@ -36,12 +36,13 @@ export function openapi(routes: readonly RouteInfo[], version: string): Json {
     content: { 'application/problem+json': { schema: schemaOf(problemSchema, 'output', components) } },
   };
   const paths: Record<string, Json> = {};
-  for (const { method, path, summary, params, query, body, answers } of routes) {
+  for (const { method, path, summary, role, params, query, body, answers } of routes) {
     const { status, type = 'application/json', schema } = answers;
     const content = schema === undefined ? {} : { content: { [type]: { schema: schemaOf(schema, 'output', components) } } };
     const key = `/api/v1${path.replaceAll(/:(\w+)/g, '{$1}')}`;
     (paths[key] ??= {})[method.toLowerCase()] = {
       summary,
+      description: `Needs the role ${role}.`,
       operationId: `${method.toLowerCase()}${path.replaceAll(/[/:-]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
       parameters: [...parameters(params, 'path', components), ...parameters(query, 'query', components)],
       ...(body === null

@@ -1,5 +1,7 @@
 /** Puts the API on a server: authentication, problems, routes, /metrics. */
 import type { FastifyInstance } from 'fastify';
+import { Doorkeeper } from '../access/doorkeeper.ts';
+import { auditRoutes } from './audit.ts';
 import { registerAuth } from './auth.ts';
 import { historyRoutes } from './history.ts';
 import { hostRoutes } from './hosts.ts';
@@ -14,6 +16,7 @@ import { ReadyMetrics } from './ready-metrics.ts';
 import { mount, type ApiDeps } from './route.ts';
 import { OpenStreams } from './sse.ts';
 import { streamRoutes } from './stream.ts';
+import { tokenRoutes } from './tokens.ts';
 
 /** Call it before `listen`. Its hooks hold for every route of `app`; only /healthz answers without a token. */
 export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
@@ -22,6 +25,8 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
     ...hostRoutes(deps),
     ...historyRoutes(deps),
     ...incidentRoutes(deps),
+    ...auditRoutes(deps),
+    ...tokenRoutes(deps),
     ...logRoutes(deps, streams),
     ...streamRoutes(deps, streams),
   ];
@@ -30,7 +35,8 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
   const description = openapi(routes, deps.version);
 
   registerProblems(app);
-  registerAuth(app, deps.store);
+  const doorkeeper = deps.doorkeeper ?? new Doorkeeper({ store: deps.store, clock: deps.clock, trustedProxies: [] });
+  registerAuth(app, { ...deps, doorkeeper });
   // An open stream would hold `close` up for ever.
   app.addHook('preClose', async () => streams.endAll());
   app.get('/metrics', { exposeHeadRoute: false }, (_request, reply) => {
@@ -45,7 +51,7 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
   });
   void app.register(
     async (api) => {
-      mount(api, routes);
+      mount(api, routes, deps);
       api.get('/openapi.json', { exposeHeadRoute: false }, () => description);
     },
     { prefix: '/api/v1' },

@@ -4,10 +4,20 @@ import { z } from 'zod';
 import type { Bus } from '../bus.ts';
 import type { Fleet } from '../fleet.ts';
 import type { LogReading } from '../logs/reading.ts';
-import type { Store } from '../store/store.ts';
+import type { Role, Store } from '../store/store.ts';
+import type { Doorkeeper } from '../access/doorkeeper.ts';
+import type { Revocations } from '../access/revocations.ts';
+import type { Deed } from '../access/deed.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '@relight/shared/clock';
+import { audited } from './auth.ts';
 import { parseBody, parseParams, parseQuery, type Fields } from './validate.ts';
 import type { MetricFamily } from './metrics-text.ts';
+
+export interface TokenDesk {
+  readonly store: Pick<SqliteStore, 'tokens' | 'createToken' | 'revokeToken'>;
+  readonly revocations: Revocations;
+}
 
 export interface ApiDeps {
   readonly store: Store;
@@ -17,6 +27,11 @@ export interface ApiDeps {
   readonly version: string;
   /** Reads stored logs on other threads. Absent: on this one. */
   readonly logs?: LogReading;
+  /** Absent: one of its own, which trusts no proxy. */
+  readonly doorkeeper?: Doorkeeper;
+  readonly revocations?: Revocations;
+  /** Absent: tokens are made and revoked on the collector's machine alone. */
+  readonly tokens?: TokenDesk;
   /** More families for /metrics, such as the counters of ingest. */
   readonly metrics?: () => readonly MetricFamily[];
 }
@@ -43,6 +58,8 @@ export interface RouteInfo {
   /** Below /api/v1, with fastify's `:name` for parameters. */
   readonly path: string;
   readonly summary: string;
+  /** Who may call it. */
+  readonly role: Role;
   readonly params: Fields;
   readonly query: Fields;
   readonly body: Fields | null;
@@ -59,10 +76,14 @@ export function route<P extends Fields = Nothing, Q extends Fields = Nothing, B 
   readonly method: RouteInfo['method'];
   readonly path: string;
   readonly summary: string;
+  /** Default: view for GET, operate for everything else. */
+  readonly role?: Role;
   readonly params?: P;
   readonly query?: Q;
   readonly body?: B;
   readonly answers: RouteInfo['answers'];
+  /** Of everything that changes something. */
+  readonly deed?: (params: z.output<P>, body: z.output<B>) => Deed;
   readonly handle: (context: RouteContext<P, Q, B>) => Promise<Answer | null> | Answer | null;
 }): Route {
   const { method, path, summary, answers } = spec;
@@ -72,18 +93,21 @@ export function route<P extends Fields = Nothing, Q extends Fields = Nothing, B 
     method,
     path,
     summary,
+    role: spec.role ?? (method === 'GET' ? 'view' : 'operate'),
     params,
     query,
     body: spec.body ?? null,
     answers,
     async handle(request, reply) {
-      const answer = await spec.handle({
+      const context = {
         params: parseParams(params, request.params),
         query: parseQuery(query, request.query),
         body: parseBody(spec.body ?? (nothing as unknown as B), request.body),
         request,
         reply,
-      });
+      };
+      request.deed = spec.deed?.(context.params, context.body) ?? null;
+      const answer = await spec.handle(context);
       if (answer === null) return reply;
       if (answer.body === undefined) return reply.code(204).send();
       return reply.code(answer.status ?? answers.status).send(answer.body);
@@ -91,9 +115,10 @@ export function route<P extends Fields = Nothing, Q extends Fields = Nothing, B 
   };
 }
 
-export function mount(app: FastifyInstance, routes: readonly Route[]): void {
-  for (const { method, path, handle } of routes) {
+export function mount(app: FastifyInstance, routes: readonly Route[], deps: Pick<ApiDeps, 'store' | 'clock'>): void {
+  for (const { method, path, role, handle } of routes) {
+    const handler: typeof handle = method === 'GET' ? handle : (request, reply) => audited(deps, request, () => handle(request, reply));
     // HEAD of a stream would never end, and nobody needs the others.
-    app.route({ method, url: path, exposeHeadRoute: false, handler: handle });
+    app.route({ method, url: path, exposeHeadRoute: false, config: { role }, handler });
   }
 }

@@ -2,6 +2,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { ApiList, ApiProblem } from '@relight/shared/api';
+import { pinnedConnection } from '@relight/shared/certificate';
 import { RelightError, catalogue, errorMessage, type ErrorCode } from '@relight/shared/errors';
 import type { Connection } from './connection.ts';
 
@@ -94,7 +95,7 @@ export class ApiClient {
   }
 
   #send(method: string, path: string, { query = {}, body, headers = {}, signal = this.#signal }: CallOptions): Promise<IncomingMessage> {
-    const { url, token, ca } = this.#connection;
+    const { url, token, ca, fingerprint } = this.#connection;
     const payload = body === undefined ? null : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const secure = url.startsWith('https:');
@@ -109,6 +110,7 @@ export class ApiClient {
           ...headers,
         },
         ...(secure && ca !== null ? { ca } : {}),
+        ...(secure && fingerprint !== null ? { createConnection: pinnedConnection(fingerprint) } : {}),
       });
       // A collector that vanished without a word (power, network) is noticed although nothing is being sent.
       request.on('socket', (socket) => socket.setKeepAlive(true, 15_000));
@@ -178,12 +180,13 @@ function reasonOf(thrown: unknown): { readonly code: string; readonly text: stri
 }
 
 export function unreachable(url: string, thrown: unknown): RelightError {
+  if (thrown instanceof RelightError) return thrown;
   const { code, text } = reasonOf(thrown);
   const certificate = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/.test(code);
   return new RelightError('collector-unreachable', `the collector at ${url} does not answer: ${text}`, {
     cause: thrown,
     advice: certificate
-      ? 'Set RELIGHT_CA_FILE or --ca-file to the certificate authority of the collector.'
+      ? 'Set RELIGHT_CA_FILE or --ca-file to the certificate authority of the collector, or RELIGHT_FINGERPRINT to its fingerprint.'
       : 'Start it, or set RELIGHT_URL or --url to where it is.',
   });
 }

@@ -1,5 +1,6 @@
 /** Where the collector is and how to be let in: flags first, then the environment. */
 import { readFileSync } from 'node:fs';
+import { parseFingerprint, type Fingerprint } from '@relight/shared/certificate';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 
 export interface Connection {
@@ -8,12 +9,15 @@ export interface Connection {
   readonly token: string | null;
   /** PEM; null: the system's certificate authorities. */
   readonly ca: string | null;
+  /** Null: authorities are asked. */
+  readonly fingerprint: Fingerprint | null;
 }
 
 export interface ConnectionFlags {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly caFile?: string;
+  readonly fingerprint?: string;
 }
 
 const defaultUrl = 'http://127.0.0.1:7460';
@@ -23,11 +27,13 @@ export function resolveConnection(flags: ConnectionFlags, env: Readonly<Record<s
   const given = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
   const tokenFile = flags.tokenFile ?? given('RELIGHT_TOKEN_FILE');
   const caFile = flags.caFile ?? given('RELIGHT_CA_FILE');
+  const pin = flags.fingerprint ?? given('RELIGHT_FINGERPRINT');
   const token = flags.tokenFile === undefined ? given('RELIGHT_TOKEN')?.trim() : undefined;
   return {
     url: parseUrl(flags.url ?? given('RELIGHT_URL') ?? defaultUrl),
     token: checkToken(token ?? (tokenFile === undefined ? null : readSecret(tokenFile, 'token'))),
     ca: caFile === undefined ? null : readSecret(caFile, 'certificate'),
+    fingerprint: pin === undefined ? null : checkFingerprint(pin),
   };
 }
 
@@ -46,6 +52,14 @@ function parseUrl(text: string): string {
 function checkToken(token: string | null): string | null {
   if (token === null || /^[\u0021-\u007e]+$/.test(token)) return token;
   throw new RelightError('usage', 'what was given as a token is empty or holds blanks or other characters that no token has');
+}
+
+function checkFingerprint(text: string): Fingerprint {
+  const fingerprint = parseFingerprint(text);
+  if (fingerprint !== undefined) return fingerprint;
+  throw new RelightError('usage', 'the fingerprint is no SHA-256 of 64 hex digits', {
+    advice: 'Take it from relight-collector init, or certificate show.',
+  });
 }
 
 function readSecret(file: string, what: string): string {

@@ -11,7 +11,15 @@ const usageCodes: ReadonlySet<ErrorCode> = new Set([
   'forbidden',
   'too-large',
 ]);
-const unreachableCodes: ReadonlySet<ErrorCode> = new Set(['collector-unreachable', 'protocol', 'overloaded', 'store-failed', 'internal']);
+const unreachableCodes: ReadonlySet<ErrorCode> = new Set([
+  'collector-unreachable',
+  'certificate-refused',
+  'too-many-failures',
+  'protocol',
+  'overloaded',
+  'store-failed',
+  'internal',
+]);
 
 export function exitCodeOf(code: ErrorCode): ExitCode {
   if (usageCodes.has(code)) return 2;

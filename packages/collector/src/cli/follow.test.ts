@@ -9,7 +9,7 @@ test('a connection that falls silent is given up, and the next one goes on behin
     'GET stream': (call, response) => sse(response, [{ id: Number(call.headers['last-event-id'] ?? 0) + 1, event: 'event', data: {} }]),
   });
   const stop = new AbortController();
-  const client = new ApiClient({ url: api.url, token: null, ca: null }, stop.signal);
+  const client = new ApiClient({ url: api.url, token: null, ca: null, fingerprint: null }, stop.signal);
   const notices: string[] = [];
   const ids: string[] = [];
   const batches = follow(

@@ -5,6 +5,7 @@ import { ApiClient } from './client.ts';
 import type { AddCommand } from './cli.ts';
 import { addActions } from './commands/actions.ts';
 import { addAlerts } from './commands/alerts.ts';
+import { addAudit } from './commands/audit.ts';
 import { addEvents } from './commands/events.ts';
 import { addExport } from './commands/export.ts';
 import { addHost } from './commands/host.ts';
@@ -30,6 +31,7 @@ const commands: readonly AddCommand[] = [
   addWait,
   addActions,
   addHosts,
+  addAudit,
 ];
 
 const environmentHelp = `
@@ -38,6 +40,7 @@ Environment:
   RELIGHT_TOKEN       operator token (relight-collector token create --kind operator)
   RELIGHT_TOKEN_FILE  file that holds it
   RELIGHT_CA_FILE     certificate authority of the collector
+  RELIGHT_FINGERPRINT SHA-256 of its certificate, instead of an authority
   NO_COLOR            never use colour
 
 Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage, 3 the collector cannot be reached.
@@ -69,6 +72,7 @@ export function operatorProgram(io: Io, version: string, exitWith: (code: ExitCo
     .option('--url <url>', 'address of the collector')
     .option('--token-file <file>', 'file that holds the operator token')
     .option('--ca-file <file>', 'PEM file with the certificate authority of the collector')
+    .option('--fingerprint <sha256>', 'the certificate that the collector must show')
     .addHelpText('after', environmentHelp)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({

@@ -1,97 +1,116 @@
 /** `relight-collector token …`: works beside the running service, on a connection of its own. */
-import { isoTimeOrNull } from '@relight/shared/api';
-import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
-import type { Database } from 'better-sqlite3';
+import { suggest } from '@relight/shared/suggest';
+import { parseDurationMs } from '@relight/shared/units';
 import { InvalidArgumentError, type Command } from 'commander';
-import { lockDataDir, openForWriting } from '../store/database.ts';
-import { migrate, requireCurrent } from '../store/migrate.ts';
-import type { TokenKind, TokenRecord } from '../store/store.ts';
-import { tokenReads, tokenWrites } from '../store/token-store.ts';
+import { joinValidMs, presentToken } from '../api/tokens.ts';
+import { tokenRefusal } from '../access/token-refusal.ts';
+import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
 import { dataDirOf, existingDataDir, type DataDirFlag } from './data-dir.ts';
+import { withTokens } from './tokens-beside.ts';
+
+interface CreateFlags extends DataDirFlag {
+  readonly kind: TokenKind;
+  readonly host?: string;
+  readonly role?: Role;
+  readonly name?: string;
+  readonly validFor?: number;
+  readonly uses?: number;
+  readonly agentTokens?: number;
+}
 
 export function addToken(program: Command, exitWith: (code: 1) => void): void {
-  const token = program.command('token').description('who may report (agents) and who may ask (operators)');
+  const token = program.command('token').description('who may report (agents), join (agents to be) and ask (operators)');
   token
     .command('create')
     .description('print a new token, once; only its hash is stored')
-    .requiredOption('--kind <kind>', 'agent or operator', parseKind)
-    .option('--host <name>', 'an agent token for this host alone')
+    .requiredOption('--kind <kind>', 'agent, join or operator', oneOf(tokenKinds, 'agent or operator, or join'))
+    .option('--host <name>', 'an agent or join token for this host alone')
+    .option('--role <role>', 'what an operator may do: view, operate or admin (default: admin)', oneOf(roles, 'view, operate or admin'))
+    .option('--name <text>', 'whose it is, for token list and the audit log')
+    .option('--valid-for <duration>', 'like 24h or 90d (default: for ever; 24h for a join token)', parseDuration)
+    .option('--uses <count>', 'how many agents may join with it (default: 1)', parseCount)
+    .option('--agent-tokens <duration>', 'how long the tokens live that agents get for it; they renew them (default: 90d)', parseDuration)
     .option('--data-dir <dir>', 'where the store lives')
-    .action((flags: DataDirFlag & { kind: TokenKind; host?: string }) => {
-      if (flags.kind === 'operator' && flags.host !== undefined) throw new RelightError('usage', '--host belongs to agent tokens only');
-      const created = withTokens(flags, (db) => tokenWrites(db).createToken(flags.kind, flags.host ?? null, systemClock.now()));
-      process.stdout.write(`${created.token}\n`);
-    });
+    .action((flags: CreateFlags) => void process.stdout.write(`${createToken(flags)}\n`));
   token
     .command('list')
     .description('all tokens by id; the tokens themselves are not stored')
     .option('--json', 'one JSON document')
     .option('--data-dir <dir>', 'where the store lives')
     .action((flags: DataDirFlag & { json?: true }) => {
-      const tokens = withTokens(flags, (db) => tokenReads(db).tokens(), 'must-exist');
-      process.stdout.write(flags.json === true ? `${JSON.stringify({ items: tokens.map(present), next: null })}\n` : table(tokens));
+      const { tokens, now } = withTokens(existingDataDir(flags), ({ reads, now }) => ({ tokens: reads.tokens(), now }));
+      const json = flags.json === true;
+      process.stdout.write(json ? `${JSON.stringify({ items: tokens.map(presentToken), next: null })}\n` : table(tokens, now));
     });
   token
     .command('revoke <id>')
-    .description('from now on the token opens nothing, connected agents that use it are sent away')
+    .description('from now on the token opens nothing, what is connected with it is sent away within a second')
     .option('--data-dir <dir>', 'where the store lives')
     .action((id: string, flags: DataDirFlag) => {
-      const revoked = withTokens(flags, (db) => tokenWrites(db).revokeToken(id, systemClock.now()), 'must-exist');
+      const revoked = withTokens(existingDataDir(flags), ({ writes, now, audit }) => {
+        const done = writes.revokeToken(id, now);
+        if (done) audit('token.revoke', id);
+        return done;
+      });
       if (revoked) return;
       process.stderr.write(`relight-collector: there is no valid token with the id ${id}\nSee relight-collector token list.\n`);
       exitWith(1);
     });
 }
 
-function parseKind(value: string): TokenKind {
-  if (value === 'agent' || value === 'operator') return value;
-  throw new InvalidArgumentError('It is agent or operator.');
+function createToken(flags: CreateFlags): string {
+  const { kind, host, role, name, validFor, uses, agentTokens } = flags;
+  const only = (flag: string, given: unknown, right: boolean, whose: string): void => {
+    if (given !== undefined && !right) throw new RelightError('usage', `${flag} belongs to ${whose} tokens only`);
+  };
+  only('--host', host, kind !== 'operator', kind === 'operator' ? 'agent' : 'join');
+  only('--role', role, kind === 'operator', 'operator');
+  only('--uses', uses, kind === 'join', 'join');
+  only('--agent-tokens', agentTokens, kind === 'join', 'join');
+  const validMs = validFor ?? (kind === 'join' ? joinValidMs : undefined);
+  return withTokens(dataDirOf(flags), ({ writes, now, audit }) => {
+    const made = writes.createToken(kind, host ?? null, now, {
+      ...(name === undefined ? {} : { name }),
+      ...(role === undefined ? {} : { role }),
+      ...(validMs === undefined ? {} : { expiresAt: now + validMs }),
+      ...(kind === 'join' ? { usesLeft: uses ?? 1 } : {}),
+      ...(agentTokens === undefined ? {} : { grantMs: agentTokens }),
+    });
+    audit('token.create', made.id, { kind, role, host, name, uses });
+    return made.token;
+  });
 }
 
-/** Brings a new or older database to the present schema first, unless a service runs: then it must be current already. */
-function withTokens<T>(flags: DataDirFlag, use: (db: Database) => T, where: 'may-be-new' | 'must-exist' = 'may-be-new'): T {
-  const dataDir = where === 'must-exist' ? existingDataDir(flags) : dataDirOf(flags);
-  const lock = lockUnlessServed(dataDir);
-  try {
-    const db = openForWriting(dataDir);
-    try {
-      if (lock === null) requireCurrent(db);
-      else migrate(db, systemClock.now());
-      return use(db);
-    } finally {
-      db.close();
-    }
-  } finally {
-    lock?.release();
-  }
-}
-
-function lockUnlessServed(dataDir: string): { release(): void } | null {
-  try {
-    return lockDataDir(dataDir, 0);
-  } catch (error) {
-    if (error instanceof RelightError && error.code === 'already-running') return null;
-    throw error;
-  }
-}
-
-function present(token: TokenRecord) {
-  const { id, kind, host, createdAt, lastUsedAt, revokedAt } = token;
-  return {
-    id,
-    kind,
-    host,
-    createdAt: isoTimeOrNull(createdAt),
-    lastUsedAt: isoTimeOrNull(lastUsedAt),
-    revokedAt: isoTimeOrNull(revokedAt),
+function oneOf<T extends string>(allowed: readonly T[], words: string): (value: string) => T {
+  return (value) => {
+    const found = allowed.find((one) => one === value);
+    if (found !== undefined) return found;
+    const near = suggest(value, allowed);
+    throw new InvalidArgumentError(`It is ${words}.${near === undefined ? '' : ` Did you mean ${near}?`}`);
   };
 }
 
-function table(tokens: readonly TokenRecord[]): string {
-  const rows = tokens.map(present).map(({ id, kind, host, createdAt, lastUsedAt, revokedAt }) => {
-    const state = revokedAt === null ? `last used ${lastUsedAt ?? 'never'}` : `revoked ${revokedAt}`;
-    return `${id}  ${kind.padEnd(8)}  ${(host ?? 'any host').padEnd(20)}  created ${createdAt}  ${state}\n`;
+export function parseDuration(text: string): number {
+  const ms = parseDurationMs(text);
+  if (ms === undefined || ms === 0) throw new InvalidArgumentError('Expected a duration with a unit, like 24h or 90d.');
+  return ms;
+}
+
+export function parseCount(text: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Expected a number above zero.');
+}
+
+function table(tokens: readonly TokenRecord[], now: number): string {
+  const rows = tokens.map((token) => {
+    const { id, kind, name, role, host, createdAt, lastUsedAt, expiresAt, usesLeft } = presentToken(token);
+    const refused = tokenRefusal(token, now);
+    const life = expiresAt === null ? '' : `, until ${expiresAt}`;
+    const left = usesLeft === null ? '' : `, ${usesLeft} uses left`;
+    const state = refused ?? `last used ${lastUsedAt ?? 'never'}${life}${left}`;
+    const whose = [name, role, host ?? (kind === 'operator' ? null : 'any host')].filter((part) => part !== null).join(' ');
+    return `${id}  ${kind.padEnd(8)}  ${whose.padEnd(24)}  created ${createdAt}  ${state}\n`;
   });
   return rows.join('');
 }

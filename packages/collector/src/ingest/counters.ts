@@ -4,7 +4,7 @@ import type { MetricFamily, MetricSample } from '../api/metrics-text.ts';
 import type { LogCommit, Store } from '../store/store.ts';
 import { Histogram } from './histogram.ts';
 
-const refusals = ['not-found', 'protocol', 'unauthorized', 'forbidden', 'overloaded'] as const;
+const refusals = ['not-found', 'protocol', 'unauthorized', 'forbidden', 'too-many-failures', 'overloaded'] as const;
 export type Refusal = (typeof refusals)[number];
 
 /** From one fsync of a good disk to a store in trouble. */

@@ -9,7 +9,8 @@ import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { MetricFamily } from '../api/metrics-text.ts';
 import { problem } from '../api/problem.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
-import type { TokenRecord } from '../store/store.ts';
+import type { Doorkeeper, Refused, Visitor } from '../access/doorkeeper.ts';
+import type { Revocations } from '../access/revocations.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
@@ -25,14 +26,15 @@ export interface GatewayDeps {
   readonly warn: (message: string, error: RelightError) => void;
   readonly counters: IngestCounters;
   readonly admission?: AdmissionLimits;
+  readonly doorkeeper: Doorkeeper;
+  readonly revocations: Revocations;
 }
 
-const agentTokenAdvice = 'Give an agent token: relight-collector token create --kind agent.';
 /** How far agents spread their return after a planned end of this process. */
 const drainSpreadMs = 5_000;
 const drainFloorMs = 500;
 const closeWithinMs = 2_000;
-/** Revoked tokens and connections without a hello are looked for this often. */
+/** Connections without a hello are looked for this often. */
 const inspectMs = 1_000;
 /** A close frame carries at most 123 bytes of reason. */
 const closeReasonBytesMax = 123;
@@ -86,40 +88,47 @@ export class AgentGateway {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Without a listener an error of a connection that is being refused would end the process.
     socket.on('error', () => socket.destroy());
+    // First of all: who shows no token learns nothing, not even what there is.
+    const visitor = this.#deps.doorkeeper.admit(request, 'agent');
+    if ('error' in visitor) return this.#turnAway(socket, visitor);
     const path = (request.url ?? '').split('?')[0];
     if (path !== agentPath) return this.#refuse(socket, 'not-found', `agents connect to ${agentPath}, not to ${path}`);
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
     }
-    const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    const token = bearer === undefined ? null : this.#deps.store.checkToken(bearer);
-    if (token === null) {
-      const detail = bearer === undefined ? 'the request has no Authorization: Bearer TOKEN' : 'the token is unknown or revoked';
-      return this.#refuse(socket, 'unauthorized', detail, { 'WWW-Authenticate': 'Bearer' });
-    }
-    if (token.kind !== 'agent') return this.#refuse(socket, 'forbidden', `this is an ${token.kind} token`);
     const place = this.#closing ? null : this.#admission.admit();
     if (place === null) {
       const detail = this.#closing ? 'the collector stops' : 'too many agents come at once';
       return this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
     }
     socket.once('close', () => place.done());
-    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, token, () => place.done()));
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, visitor, () => place.done()));
   }
 
   #refuse(socket: Duplex, code: Refusal, detail: string, headers: Record<string, string> = {}): void {
     this.#deps.counters.refused(code);
-    const advice = code === 'unauthorized' || code === 'forbidden' ? { advice: agentTokenAdvice } : {};
-    refuse(socket, new RelightError(code, detail, advice), headers);
+    refuse(socket, new RelightError(code, detail), headers);
   }
 
-  #open(webSocket: WebSocket, token: TokenRecord, handshakeDone: () => void): void {
-    const { store, fleet, clock, heartbeatMs, warn, counters } = this.#deps;
+  #turnAway(socket: Duplex, { error, address, token, listened, retryAfter }: Refused): void {
+    const { counters, warn } = this.#deps;
+    counters.refused(error.code as Refusal);
+    if (token !== null && listened) {
+      const whose = `${token.kind} token ${token.id}${token.host === null ? '' : ` of ${token.host}`}`;
+      warn(`an agent at ${address} was refused: ${error.message} (${whose})`, error);
+    }
+    const headers: Record<string, string> = error.code === 'unauthorized' ? { 'WWW-Authenticate': 'Bearer' } : {};
+    refuse(socket, error, retryAfter === undefined ? headers : { ...headers, 'Retry-After': String(retryAfter) });
+  }
+
+  #open(webSocket: WebSocket, { token, address }: Visitor, handshakeDone: () => void): void {
+    const { store, fleet, clock, heartbeatMs, warn, counters, revocations } = this.#deps;
     counters.opened();
     const socket = agentSocket(webSocket);
-    const session = new Session({ id: randomUUID(), token, socket, owner: fleet, store, clock, heartbeatMs, handshakeDone, warn });
+    const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, store, clock, heartbeatMs, handshakeDone, warn });
     this.#sessions.set(webSocket, session);
+    const held = revocations.hold({ token, end: (reason) => session.close(closeCodes.unauthorized, reason) });
     webSocket.on('message', (data, binary) => {
       const frame = toBuffer(data);
       counters.received(frame.length, binary);
@@ -131,18 +140,15 @@ export class AgentGateway {
       broken = error.message;
     });
     webSocket.on('close', (code, reason) => {
+      held.dispose();
       this.#sessions.delete(webSocket);
       session.socketClosed(broken ?? closeText(code, reason.toString()));
     });
   }
 
   #inspect(): void {
-    const { clock, store, fleet } = this.#deps;
-    const revoked = store.revokedTokenIds();
-    for (const session of this.#sessions.values()) {
-      if (revoked.has(session.token.id)) session.close(closeCodes.unauthorized, 'the token was revoked');
-      else if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
-    }
+    const { clock, fleet } = this.#deps;
+    for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     this.#timer = clock.after(inspectMs, () => this.#inspect());
   }
 }

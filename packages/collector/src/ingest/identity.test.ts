@@ -4,7 +4,8 @@ import { Admission } from './admission.ts';
 import { judgeClaim } from './identity.ts';
 
 const hello = { agentId: 'a', machineId: 'm', host: 'h' };
-const nobody = { tokenHost: null, fenced: false, sameName: null, sameAgent: null };
+const token = { host: null, agentId: null, machineId: null };
+const nobody = { token, fenced: false, sameName: null, sameAgent: null };
 const self = { agentId: 'a', machineId: 'm', alive: true };
 
 describe('who may speak for a host', () => {
@@ -12,7 +13,19 @@ describe('who may speak for a host', () => {
     ['a new host', {}, { accepted: true, fences: null }],
     ['a reconnect', { sameName: self, sameAgent: self }, { accepted: true, fences: null }],
     ['a pre-registered host', { sameName: { agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
-    ['a token of another host', { tokenHost: 'x' }, { accepted: false, code: 4401 }],
+    ['a token of another host', { token: { ...token, host: 'x' } }, { accepted: false, code: 4401 }],
+    ['its own token', { token: { host: 'h', agentId: 'a', machineId: 'm' } }, { accepted: true }],
+    ['a token of another agent', { token: { host: 'h', agentId: 'b', machineId: 'm' } }, { accepted: false, code: 4401 }],
+    [
+      'a token that was given to another machine, also when the thief says the right agent',
+      { token: { host: 'h', agentId: 'a', machineId: 'm2' } },
+      {
+        accepted: false,
+        code: 4401,
+        reason: 'this token was given to another machine; join this one anew',
+        notice: expect.any(String) as string,
+      },
+    ],
     ['a fenced agent', { fenced: true }, { accepted: false, code: 4409 }],
     ['a clone of a living agent', { sameAgent: { ...self, machineId: 'm2' } }, { accepted: false, code: 4410 }],
     ['a replaced machine', { sameAgent: { ...self, machineId: 'm2', alive: false } }, { accepted: true }],

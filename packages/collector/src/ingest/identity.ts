@@ -1,12 +1,15 @@
 /**
  * Who may speak for a host. Pure. Identity is the agent's persisted id, bound to its machine; never an address.
  *
+ * - A token that was given to one agent on one machine opens nothing for any other.
  * - The same id from the same machine: a newer connection, it wins.
  * - The same id from another machine while the first is alive: a clone (a copied disk), refused. When the first is silent, the
  *   machine was replaced: accepted.
  * - Another id under a known name: the host was set up anew, it wins and the old id is locked out, or both would fight.
  */
+import { sameMachine } from '@relight/shared/machine';
 import { closeCodes, type Hello } from '@relight/shared/protocol';
+import type { TokenRecord } from '../store/store.ts';
 
 export interface Standing {
   readonly agentId: string | null;
@@ -16,8 +19,8 @@ export interface Standing {
 }
 
 export interface ClaimFacts {
-  /** The host that the token is bound to. */
-  readonly tokenHost: string | null;
+  /** What the token is bound to. */
+  readonly token: Pick<TokenRecord, 'host' | 'agentId' | 'machineId'>;
   readonly fenced: boolean;
   /** The host of the same name. */
   readonly sameName: Standing | null;
@@ -31,8 +34,22 @@ export type Verdict =
 
 export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host'>, facts: ClaimFacts): Verdict {
   const { agentId, machineId, host } = hello;
-  if (facts.tokenHost !== null && facts.tokenHost !== host) {
-    return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${facts.tokenHost}` };
+  const { token } = facts;
+  if (token.host !== null && token.host !== host) {
+    return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${token.host}` };
+  }
+  if (token.agentId !== null && token.machineId !== null && !sameMachine(token.machineId, machineId)) {
+    const notice = `the token of ${host} was used on another machine (stolen, or a copied disk?): refused`;
+    return {
+      accepted: false,
+      code: closeCodes.unauthorized,
+      reason: 'this token was given to another machine; join this one anew',
+      notice,
+    };
+  }
+  if (token.agentId !== null && token.agentId !== agentId) {
+    const notice = `the token of ${host} was used by another agent, ${agentId}: refused`;
+    return { accepted: false, code: closeCodes.unauthorized, reason: 'this token was given to another agent; join this one anew', notice };
   }
   if (facts.fenced) {
     return { accepted: false, code: closeCodes.superseded, reason: `another agent owns ${host} now; relight forget ${host} lifts this` };

@@ -2,6 +2,7 @@ import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import type { Hello } from '@relight/shared/protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { tokenRecord } from '../../../../test/support/token-record.ts';
 import { Bus } from '../bus.ts';
 import { readConfig } from '../config.ts';
 import type { CollectorEvent, HostRecord } from '../store/store.ts';
@@ -9,7 +10,7 @@ import { LiveFleet, type FleetDeps } from './live-fleet.ts';
 import { Session, type AgentSocket } from './session.ts';
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-const token = { id: 't', kind: 'agent' as const, host: null, createdAt: 0, lastUsedAt: null, revokedAt: null };
+const token = tokenRecord();
 
 class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> {
   readonly records = new Map<string, HostRecord>();
@@ -20,6 +21,7 @@ class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> 
   hosts = () => [...this.records.values()];
   fencedAgents = () => [];
   fenceAgent = async () => undefined;
+  revokeToken = async () => true;
   deleteHost = async (name: string) => this.records.delete(name);
   async putHost(record: HostRecord): Promise<void> {
     if (this.broken) throw new RelightError('store-failed', 'full');
@@ -64,6 +66,7 @@ function connect(host: string, more: Partial<Hello> = {}): { socket: FakeSocket;
   const session = new Session({
     id: `s-${host}`,
     token,
+    address: '10.0.0.1',
     socket,
     owner: fleet,
     store: nothing,

@@ -7,10 +7,12 @@ import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Incident } from '@relight/shared/incident';
 import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
 import type { MetricFamily } from '../api/metrics-text.ts';
+import { formatDurationMs } from '@relight/shared/units';
 import type { Bus } from '../bus.ts';
-import type { LivenessConfig } from '../config.ts';
+import type { ForgetRule, LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
 import { announcedDeparture } from '../liveness/announced.ts';
+import { forgottenBy } from '../liveness/forget.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -24,10 +26,12 @@ import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
-  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent'>;
+  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'revokeToken'>;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly config: LivenessConfig;
+  /** Absent: nobody is forgotten but by hand. */
+  readonly forget?: readonly ForgetRule[];
   readonly warn: (message: string, error: RelightError) => void;
 }
 
@@ -132,17 +136,20 @@ export class LiveFleet implements Fleet, SessionOwner {
       (entry) => entry.session?.agentId === hello.agentId || entry.record.agentId === hello.agentId,
     );
     const verdict = judgeClaim(hello, {
-      tokenHost: session.token.host,
+      token: session.token,
       fenced: this.#fenced.has(fenceKey(hello.host, hello.agentId)),
       sameName: own === undefined ? null : standing(own),
       sameAgent: byId === undefined ? null : standing(byId),
     });
     if (verdict.accepted) {
+      const { replaces } = session.token;
+      if (replaces !== null) this.#background(`revoking the token ${replaces}`, this.#deps.store.revokeToken(replaces));
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
-    if (verdict.notice !== undefined && byId !== undefined)
-      this.#notice(byId, verdict.notice, { agentId: hello.agentId, machineId: hello.machineId });
+    const about = session.token.agentId === null ? byId : (own ?? byId);
+    if (verdict.notice !== undefined && about !== undefined)
+      this.#notice(about, verdict.notice, { agentId: hello.agentId, machineId: hello.machineId, address: session.address });
     return verdict;
   }
 
@@ -312,8 +319,24 @@ export class LiveFleet implements Fleet, SessionOwner {
       if (late > lateMs) session.stalled(late);
       session.pulse(now);
     }
+    this.#forgetByRule();
     this.#book.flush();
     this.#timer = this.#deps.clock.after(sweepMs, () => this.#sweep());
+  }
+
+  #forgetByRule(): void {
+    const { clock, forget = [] } = this.#deps;
+    if (forget.length === 0) return;
+    // A copy: who is forgotten leaves the book meanwhile.
+    for (const entry of Array.from(this.#book.entries())) {
+      const { record } = entry;
+      const rule = entry.session === null ? forgottenBy(record, forget, clock.now()) : null;
+      if (rule === null) continue;
+      const which = rule.text === '' ? '' : ` with ${rule.text}`;
+      const message = `${record.name} is forgotten: ${record.state} for ${formatDurationMs(rule.afterMs)}, as the rule for hosts${which} says`;
+      this.#emit(entry, { kind: 'host.notice', severity: 'info', message }, { forgotten: true, label: rule.text });
+      this.#background(`forgetting ${record.name}`, this.forget(record.name));
+    }
   }
 
   #background(what: string, work: Promise<unknown>): void {

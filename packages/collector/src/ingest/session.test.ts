@@ -1,5 +1,6 @@
 import { ManualClock } from '@relight/shared/manual-clock';
 import { expect, it } from 'vitest';
+import { tokenRecord } from '../../../../test/support/token-record.ts';
 import type { StoredEvent } from '../store/store.ts';
 import { Session, type SessionOwner } from './session.ts';
 
@@ -24,7 +25,8 @@ function standing() {
   };
   const session = new Session({
     id: 's',
-    token: { id: 't', kind: 'agent', host: null, createdAt: 0, lastUsedAt: null, revokedAt: null },
+    token: tokenRecord(),
+    address: '10.0.0.1',
     socket: {
       send: ignore,
       ping: ignore,

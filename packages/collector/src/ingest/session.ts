@@ -67,6 +67,8 @@ export interface SessionEnd {
 export interface SessionDeps {
   readonly id: string;
   readonly token: TokenRecord;
+  /** From where it comes, for a person. */
+  readonly address: string;
   readonly socket: AgentSocket;
   readonly owner: SessionOwner;
   readonly store: Pick<
@@ -102,6 +104,7 @@ function soundBlock(data: Buffer): Block {
 export class Session {
   readonly id: string;
   readonly token: TokenRecord;
+  readonly address: string;
   readonly #deps: SessionDeps;
   readonly #events: Lane<Events, { readonly seq: number; readonly stored: readonly StoredEvent[] }>;
   readonly #pieces: Lane<Piece, LogCommit>;
@@ -118,6 +121,7 @@ export class Session {
     const { clock, store, owner } = deps;
     this.id = deps.id;
     this.token = deps.token;
+    this.address = deps.address;
     this.#deps = deps;
     this.#openedAt = clock.monotonic();
     this.#readAt = this.#openedAt;

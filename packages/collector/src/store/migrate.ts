@@ -8,6 +8,7 @@ import { RelightError } from '@relight/shared/errors';
 import { initial } from './migrations/0001-initial.ts';
 import { incidents } from './migrations/0002-incidents.ts';
 import { logFiles } from './migrations/0003-log-files.ts';
+import { access } from './migrations/0004-access.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without holes. */
@@ -17,7 +18,7 @@ export interface Migration {
   readonly prepare?: (db: Database, now: number) => void;
 }
 
-export const migrations: readonly Migration[] = [initial, incidents, logFiles];
+export const migrations: readonly Migration[] = [initial, incidents, logFiles, access];
 
 /** The version of the schema, 0 for an empty database. */
 export function schemaVersion(db: Database): number {

@@ -3,7 +3,10 @@ import type { Clock } from '@relight/shared/clock';
 import { toRelightError, type RelightError } from '@relight/shared/errors';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import type { Database } from 'better-sqlite3';
+import type { JoinRequest } from '@relight/shared/join';
+import { tokenRefusal } from '../access/token-refusal.ts';
 import { alertReads } from './alert-store.ts';
+import { auditReads } from './audit-store.ts';
 import { lockDataDir, openForReading, openForWriting } from './database.ts';
 import { eventReads } from './events-store.ts';
 import { explainFullDisk } from './full-disk.ts';
@@ -15,8 +18,8 @@ import type { LogPage } from './logs/port.ts';
 import { openLogReader } from './logs/reader.ts';
 import { migrate } from './migrate.ts';
 import { notificationReads } from './notification-store.ts';
-import type { LogFilter, Store, TokenRecord } from './store.ts';
-import { tokenReads } from './token-store.ts';
+import type { LogFilter, Store, TokenKind, TokenRecord } from './store.ts';
+import { tokenReads, type FreshToken, type NewToken } from './token-store.ts';
 import { WriterClient } from './writer-client.ts';
 
 export interface StoreOptions {
@@ -35,10 +38,20 @@ export interface SqliteStore extends Store {
   /** Agents that may not speak for a host, because another one took its name. Forgetting the host forgets them. */
   fencedAgents(): readonly { readonly host: string; readonly agent: string }[];
   fenceAgent(host: string, agentId: string, at: number): Promise<void>;
+  tokens(): readonly TokenRecord[];
   revokedTokenIds(): ReadonlySet<string>;
+  /** Another one than before: something was revoked since. */
+  revocationMark(): string;
+  createToken(kind: TokenKind, host: string | null, more: NewToken): Promise<{ readonly id: string; readonly token: string }>;
+  revokeToken(id: string): Promise<boolean>;
+  /** One use of a join token, one token for one agent. */
+  grantAgentToken(joinId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
+  renewAgentToken(oldId: string, fresh: FreshToken): Promise<TokenGrant>;
   /** Seals every log file that is no longer written to now, instead of within half a minute. */
   sealLogs(): Promise<void>;
 }
+
+export type TokenGrant = { readonly expiresAt: number } | { readonly refused: string };
 
 /**
  * Takes the data directory, brings its database to the present schema and starts the writing thread.
@@ -86,6 +99,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     ...alertReads(db),
     ...notificationReads(db),
     ...tokenReads(db),
+    ...auditReads(db),
   };
   const touch = tokenToucher(options, writer);
   return {
@@ -108,8 +122,9 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     notificationDelivered: (id) => writer.call('notificationDelivered', [id]),
     notificationFailed: (id, nextAttemptAt) => writer.call('notificationFailed', [id, nextAttemptAt]),
     checkToken(token) {
-      const record = reads.checkToken(token);
-      if (record !== null) touch(record);
+      const record = reads.findToken(token);
+      if (record === null || tokenRefusal(record, clock.now()) !== null) return null;
+      touch(record);
       return record;
     },
     async pruneLogs(limits) {
@@ -119,6 +134,16 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
         removed += pieces;
       }
     },
+    refusedToken(token) {
+      const record = reads.findToken(token);
+      const reason = record === null ? null : tokenRefusal(record, clock.now());
+      return record === null || reason === null ? null : { token: record, reason };
+    },
+    createToken: (kind, host, more) => writer.call('createToken', [kind, host, clock.now(), more]),
+    revokeToken: (id) => writer.call('revokeToken', [id, clock.now()]),
+    grantAgentToken: (joinId, { id, hash }, agent) => writer.call('grantAgentToken', [joinId, { id, hash }, agent, clock.now()]),
+    renewAgentToken: (oldId, { id, hash }) => writer.call('renewAgentToken', [oldId, { id, hash }, clock.now()]),
+    appendAudit: (entry) => writer.call('appendAudit', [entry]),
     async prune(limits) {
       const removed = { events: 0, pieces: 0 };
       for (;;) {
@@ -128,7 +153,13 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
         removed.pieces += pieces;
         if (events + pieces === 0) break;
       }
-      await Promise.all([writer.call('pruneRest', [limits]), writer.call('pruneLogMarks', [limits])]);
+      const rest = [writer.call('pruneRest', [limits]), writer.call('pruneLogMarks', [limits])];
+      // Who is refused is told why for a while; what was done is kept as long as what happened.
+      await Promise.all([
+        ...rest,
+        writer.call('pruneTokens', [clock.now() - deadTokensMs]),
+        writer.call('pruneAudit', [limits.eventsBefore]),
+      ]);
       return removed;
     },
     sealLogs: () => maintenance.seal(),
@@ -143,6 +174,9 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     },
   };
 }
+
+/** How long tokens are kept that are valid no more. */
+const deadTokensMs = 30 * 86_400_000;
 
 /** `lastUsedAt` is for people: a minute is exact enough. */
 const tokenTouchMs = 60_000;

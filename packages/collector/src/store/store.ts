@@ -164,15 +164,64 @@ export interface NotificationRecord {
   readonly nextAttemptAt: number;
 }
 
-export type TokenKind = 'agent' | 'operator';
+/** `join`: short-lived, good for nothing but to get an agent a token of its own. */
+export const tokenKinds = ['agent', 'operator', 'join'] as const;
+export type TokenKind = (typeof tokenKinds)[number];
+/** What an operator may do; each may do what stands before it, too. */
+export const roles = ['view', 'operate', 'admin'] as const;
+export type Role = (typeof roles)[number];
+
 export interface TokenRecord {
   readonly id: string;
   readonly kind: TokenKind;
-  /** Agent tokens may be bound to one host name. */
+  /** For people. */
+  readonly name: string | null;
+  /** Of operators. */
+  readonly role: Role | null;
+  /** Agent and join tokens may be bound to one host name. */
   readonly host: string | null;
+  /** Of a token that an agent was given when it joined: the only agent and the only machine that may use it. */
+  readonly agentId: string | null;
+  readonly machineId: string | null;
   readonly createdAt: number;
+  readonly expiresAt: number | null;
+  /** Of join tokens: how many agents may still come with it. */
+  readonly usesLeft: number | null;
+  /** How long the tokens live that agents get for this one. */
+  readonly grantMs: number | null;
   readonly lastUsedAt: number | null;
   readonly revokedAt: number | null;
+  /** The join token behind it. */
+  readonly parent: string | null;
+  /** The token that this one takes the place of as soon as it is used. */
+  readonly replaces: string | null;
+}
+
+/** One thing that somebody did, or was refused. `actor`: the id of a token, or `local` for a command on the collector's machine. */
+export interface AuditEntry {
+  readonly at: number;
+  readonly action: string;
+  readonly outcome: 'done' | 'failed' | 'refused';
+  readonly target: string | null;
+  readonly actor: string;
+  readonly name: string | null;
+  readonly role: Role | null;
+  readonly address: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+export interface StoredAuditEntry extends AuditEntry {
+  readonly id: number;
+}
+/** Newest first; `after`: the id of the last one of the page before. */
+export interface AuditFilter {
+  readonly actor?: string;
+  readonly action?: string;
+  readonly outcome?: AuditEntry['outcome'];
+  readonly target?: string;
+  readonly since?: number;
+  readonly until?: number;
+  readonly after?: number;
+  readonly limit: number;
 }
 
 export interface Store extends LogReads {
@@ -226,8 +275,14 @@ export interface Store extends LogReads {
   notificationFailed(id: number, nextAttemptAt: number): Promise<void>;
 
   // tokens
-  /** Null: unknown or revoked. Takes the token itself; only its hash is stored. */
+  /** Null: unknown, or valid no more. Takes the token itself; only its hash is stored. */
   checkToken(token: string): TokenRecord | null;
+  /** Null: it is valid, or nobody knows it. */
+  refusedToken(token: string): { readonly token: TokenRecord; readonly reason: string } | null;
+
+  // audit
+  appendAudit(entry: AuditEntry): Promise<void>;
+  audit(filter: AuditFilter): readonly StoredAuditEntry[];
 
   /** Removes logs that are too old or too much; resolves with the number of pieces. Cheap when there are none. */
   pruneLogs(limits: { readonly logsBefore: number; readonly logsBytesMax: number }): Promise<number>;

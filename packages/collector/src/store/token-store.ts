@@ -4,38 +4,128 @@
  */
 import type { Database } from 'better-sqlite3';
 import { createHash, randomBytes } from 'node:crypto';
-import type { TokenKind, TokenRecord } from './store.ts';
+import type { JoinRequest } from '@relight/shared/join';
+import { tokenRefusal } from '../access/token-refusal.ts';
+import type { Role, TokenKind, TokenRecord } from './store.ts';
 
-const columns = 'id, kind, host, created_at AS createdAt, last_used_at AS lastUsedAt, revoked_at AS revokedAt';
+const columns = `id, kind, name, role, host, agent_id AS agentId, machine_id AS machineId, created_at AS createdAt, expires_at AS expiresAt,
+  uses_left AS usesLeft, grant_ms AS grantMs, last_used_at AS lastUsedAt, revoked_at AS revokedAt, parent, replaces`;
 const hashOf = (token: string): Buffer => createHash('sha256').update(token).digest();
+const prefixes = { agent: 'rla', operator: 'rlo', join: 'rlj' } as const satisfies Record<TokenKind, string>;
+
+export interface NewToken {
+  readonly name?: string;
+  /** Operators. */
+  readonly role?: Role;
+  readonly host?: string | null;
+  /** Epoch milliseconds. */
+  readonly expiresAt?: number;
+  /** Join tokens: how many agents may come with it, and how long the tokens live that they get. */
+  readonly usesLeft?: number;
+  readonly grantMs?: number;
+}
+
+/** Made where the answer is written, so that the token itself never travels to another thread. */
+export interface FreshToken {
+  readonly id: string;
+  readonly hash: Buffer;
+}
+
+export function freshToken(kind: TokenKind): FreshToken & { readonly token: string } {
+  const token = `${prefixes[kind]}_${randomBytes(32).toString('base64url')}`;
+  return { id: randomBytes(6).toString('hex'), hash: hashOf(token), token };
+}
 
 export function tokenReads(db: Database) {
-  const check = db.prepare<[Buffer], TokenRecord>(`SELECT ${columns} FROM tokens WHERE hash = ? AND revoked_at IS NULL`);
+  const find = db.prepare<[Buffer], TokenRecord>(`SELECT ${columns} FROM tokens WHERE hash = ?`);
   const list = db.prepare<[], TokenRecord>(`SELECT ${columns} FROM tokens ORDER BY created_at, id`);
   const revoked = db.prepare<[], { id: string }>('SELECT id FROM tokens WHERE revoked_at IS NOT NULL');
+  const mark = db.prepare<[], { mark: string }>(
+    "SELECT count(*) || ' ' || total(revoked_at) AS mark FROM tokens WHERE revoked_at IS NOT NULL",
+  );
   return {
-    checkToken: (token: string): TokenRecord | null => check.get(hashOf(token)) ?? null,
+    /** Also one that is valid no more: see token-refusal.ts. */
+    findToken: (token: string): TokenRecord | null => find.get(hashOf(token)) ?? null,
     tokens: (): TokenRecord[] => list.all(),
     revokedTokenIds: (): Set<string> => new Set(revoked.all().map((row) => row.id)),
+    /** Another one than before: something was revoked since. Cheap, for it is asked every second. */
+    revocationMark: (): string => mark.get()?.mark ?? '',
   };
 }
 
 export function tokenWrites(db: Database) {
-  const insert = db.prepare('INSERT INTO tokens (id, hash, kind, host, created_at) VALUES (?, ?, ?, ?, ?)');
+  const insert = db.prepare(
+    `INSERT INTO tokens (id, hash, kind, name, role, host, agent_id, machine_id, created_at, expires_at, uses_left, grant_ms, parent, replaces)
+     VALUES (:id, :hash, :kind, :name, :role, :host, :agentId, :machineId, :createdAt, :expiresAt, :usesLeft, :grantMs, :parent, :replaces)`,
+  );
+  const byId = db.prepare<[string], TokenRecord>(`SELECT ${columns} FROM tokens WHERE id = ?`);
   const touch = db.prepare('UPDATE tokens SET last_used_at = ? WHERE id = ?');
+  const use = db.prepare('UPDATE tokens SET uses_left = uses_left - 1, last_used_at = ? WHERE id = ?');
   const revoke = db.prepare('UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL');
+  const revokeUnused = db.prepare('UPDATE tokens SET revoked_at = ? WHERE replaces = ? AND last_used_at IS NULL AND revoked_at IS NULL');
+  const prune = db.prepare('DELETE FROM tokens WHERE revoked_at < ? OR expires_at < ?');
+  const blank = { name: null, role: null, host: null, agentId: null, machineId: null, expiresAt: null } as const;
+  const none = { ...blank, usesLeft: null, grantMs: null, parent: null, replaces: null } as const;
+
   return {
     /** The only moment at which the token itself exists here. */
-    createToken(kind: TokenKind, host: string | null, now: number): { id: string; token: string } {
-      const token = `${kind === 'agent' ? 'rla' : 'rlo'}_${randomBytes(32).toString('base64url')}`;
-      const id = randomBytes(6).toString('hex');
-      insert.run(id, hashOf(token), kind, host, now);
+    createToken(kind: TokenKind, host: string | null, now: number, more: NewToken = {}): { id: string; token: string } {
+      const { id, hash, token } = freshToken(kind);
+      const role = kind === 'operator' ? (more.role ?? 'admin') : null;
+      insert.run({ ...none, ...more, id, hash, kind, host, role, createdAt: now });
       return { id, token };
+    },
+    /** Null: done. Else why the join token is refused; counting and refusing are one step, so N uses are N agents. */
+    grantAgentToken(
+      joinId: string,
+      { id, hash }: FreshToken,
+      agent: JoinRequest,
+      now: number,
+    ): { expiresAt: number } | { refused: string } {
+      const join = byId.get(joinId);
+      const refused = join === undefined ? 'the join token is unknown' : tokenRefusal(join, now);
+      if (join === undefined || refused !== null) return { refused: refused ?? '' };
+      if (join.host !== null && join.host !== agent.host) return { refused: `this join token is for host ${join.host}` };
+      use.run(now, joinId);
+      const expiresAt = now + (join.grantMs ?? agentTokenMs);
+      insert.run({ ...none, ...agent, id, hash, kind: 'agent', grantMs: expiresAt - now, createdAt: now, expiresAt, parent: joinId });
+      return { expiresAt };
+    },
+    /** A new token with the bindings of the old one, which stays valid until the new one is used: the answer may be lost on its way. */
+    renewAgentToken(oldId: string, { id, hash }: FreshToken, now: number): { expiresAt: number } | { refused: string } {
+      const old = byId.get(oldId);
+      const refused = old === undefined ? 'the token is unknown' : tokenRefusal(old, now);
+      if (old === undefined || refused !== null) return { refused: refused ?? '' };
+      if (old.agentId === null || old.grantMs === null) return { refused: 'this token was not given to one agent, it is not renewed' };
+      revokeUnused.run(now, oldId);
+      const expiresAt = now + old.grantMs;
+      const { agentId, machineId, host, name, grantMs, parent } = old;
+      insert.run({
+        ...none,
+        agentId,
+        machineId,
+        host,
+        name,
+        grantMs,
+        parent,
+        id,
+        hash,
+        kind: 'agent',
+        createdAt: now,
+        expiresAt,
+        replaces: oldId,
+      });
+      return { expiresAt };
     },
     touchToken(id: string, now: number): void {
       touch.run(now, id);
     },
     /** False: unknown, or revoked before. */
     revokeToken: (id: string, now: number): boolean => revoke.run(now, id).changes > 0,
+    /** Those that are valid no more since before. */
+    pruneTokens: (before: number): number => prune.run(before, before).changes,
   };
 }
+
+/** Of a token that an agent gets for a join token which does not say it. */
+const agentTokenMs = 90 * 86_400_000;

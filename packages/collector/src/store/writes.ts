@@ -1,6 +1,7 @@
 /** Every write there is: those of relight.db here, those of the log files in logs/log-writer.ts. */
 import type { Database } from 'better-sqlite3';
 import { alertWrites } from './alert-store.ts';
+import { auditWrites } from './audit-store.ts';
 import { eventWrites } from './events-store.ts';
 import type { Command } from './group-commit.ts';
 import { hostWrites } from './hosts-store.ts';
@@ -19,6 +20,7 @@ export function createWrites(db: Database) {
     ...alertWrites(db),
     ...notificationWrites(db),
     ...tokenWrites(db),
+    ...auditWrites(db),
     ...retentionWrites(db),
   };
 }

@@ -1,12 +1,14 @@
 /** Ports of this host, and the way to the collector. */
-import { readFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
+import { certificateAdvice } from '@relight/shared/certificate';
 import { errorMessage } from '@relight/shared/errors';
 import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
+import { trustOptions } from '../../uplink/access.ts';
 import { openWebSocket } from '../../uplink/socket.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
 import { holderOfPort } from '../../host/port-holder.ts';
@@ -17,7 +19,7 @@ const collectorMs = 5_000;
 export async function checkCollector(collector: CollectorSpec): Promise<readonly Finding[]> {
   const url = new URL(`${collector.url.replace(/^ws/, 'http')}/healthz`);
   try {
-    const { status, skewMs } = await get(url, collector.caFile);
+    const { status, skewMs } = await get(url, collector);
     if (status === 200) return [await checkAdmission(collector), ...checkClock(skewMs)];
     return [error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?')];
   } catch (thrown) {
@@ -25,7 +27,7 @@ export async function checkCollector(collector: CollectorSpec): Promise<readonly
     return [
       error(
         `the collector at ${collector.url} cannot be reached: ${message}`,
-        'Check its address, the network and ca_file. Workloads run without it.',
+        certificateAdvice(thrown) ?? 'Check its address, the network and ca_file. Workloads run without it.',
       ),
     ];
   }
@@ -79,11 +81,17 @@ interface Answer {
   readonly skewMs: number | null;
 }
 
-async function get(url: URL, caFile: string | null): Promise<Answer> {
+async function get(url: URL, collector: CollectorSpec): Promise<Answer> {
   // A missing ca_file is a finding of its own; the collector may still be reached without it.
-  const ca = caFile === null ? undefined : await readFile(caFile).catch(() => undefined);
+  const known =
+    collector.caFile === null ||
+    (await access(collector.caFile).then(
+      () => true,
+      () => false,
+    ));
+  const trust = trustOptions(known ? collector : { ...collector, caFile: null });
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const request = url.protocol === 'https:' ? httpsRequest(url, ca === undefined ? {} : { ca }) : httpRequest(url);
+  const request = url.protocol === 'https:' ? httpsRequest(url, trust) : httpRequest(url);
   request
     .setTimeout(collectorMs, () => request.destroy(new Error(`no answer within ${collectorMs / 1_000} s`)))
     .on('error', reject)

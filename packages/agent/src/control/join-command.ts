@@ -1,0 +1,106 @@
+/** `relight-agent join`: a join token becomes a token of this host's own. */
+import { fingerprintOf, keyFingerprintOf, parseFingerprint, pinnedConnection } from '@relight/shared/certificate';
+import { agentCredentialSchema, joinPath, type JoinRequest } from '@relight/shared/join';
+import { RelightError } from '@relight/shared/errors';
+import { hostname } from 'node:os';
+import type { TLSSocket } from 'node:tls';
+import { existsSync } from 'node:fs';
+import { isUrl } from '../config/scalars.ts';
+import { loadConfig } from '../config/load.ts';
+import { defaults } from '../config/defaults.ts';
+import { loadIdentity } from '../host/identity.ts';
+import { readMachineId } from '../host/machine-id.ts';
+import { postToCollector } from '../uplink/access.ts';
+import { joinedFile, makeStateDir, writeJoined } from '../uplink/joined.ts';
+import { chosenStateDir, type ExitCode, type Io } from './io.ts';
+
+export interface JoinFlags {
+  readonly fingerprint?: string;
+  readonly caFile?: string;
+  readonly config?: string;
+  readonly host?: string;
+  readonly stateDir?: string;
+  readonly allowPlaintext?: true;
+}
+
+const usualConfig = '/etc/relight/agent.yaml';
+
+/** Fails with usage, certificate-refused, unauthorized (a join token that is used up, expired or revoked) or collector-unreachable. */
+export async function joinCommand(urlText: string, joinToken: string, flags: JoinFlags, io: Io): Promise<ExitCode> {
+  const url = checkUrl(urlText, flags.allowPlaintext === true);
+  const pin = flags.fingerprint === undefined ? null : checkFingerprint(flags.fingerprint, url);
+  if (!/^rlj_[\w-]+$/.test(joinToken)) {
+    throw new RelightError('usage', 'that is no join token: they begin with rlj_', {
+      advice: 'Make one on the collector: relight-collector token create --kind join.',
+    });
+  }
+  const { host, stateDir } = await whoAmI(flags, io);
+  makeStateDir(stateDir);
+  const machineId = readMachineId({ stateDir });
+  const { agentId } = loadIdentity({ stateDir, machineId });
+  const fingerprint = pin === null ? null : await keyPin(url, pin);
+  const caFile = flags.caFile ?? null;
+  const request: JoinRequest = { agentId, machineId, host };
+  const answer = agentCredentialSchema.safeParse(await postToCollector({ url, caFile, fingerprint }, joinPath, joinToken, request));
+  if (!answer.success) throw new RelightError('collector-unreachable', `what answers at ${url} is no Relight collector`);
+  writeJoined(joinedFile(stateDir), { ...answer.data, url, fingerprint, caFile });
+  const until = new Date(answer.data.expiresAt).toISOString();
+  io.write(`${host} has joined ${url}; its token is in ${joinedFile(stateDir)}, valid until ${until}, and renewed by the agent\n`);
+  io.note('It counts from the next start of the agent: systemctl restart relight-agent. Workloads go on meanwhile.');
+  return 0;
+}
+
+/** The name and the directory that the agent will have: a token is for one host alone. */
+async function whoAmI({ config, host, stateDir }: JoinFlags, io: Io): Promise<{ readonly host: string; readonly stateDir: string }> {
+  const file = config ?? io.env['RELIGHT_CONFIG'] ?? (existsSync(usualConfig) ? usualConfig : undefined);
+  const chosen = chosenStateDir(stateDir, io.env);
+  if (host !== undefined && chosen !== undefined) return { host, stateDir: chosen };
+  const spec = file === undefined ? null : await loadConfig(file, { hostname: hostname() });
+  if (spec !== null && spec.collector !== null) io.note(`${file} names a collector of its own, which wins: take that section out.`);
+  return { host: host ?? spec?.host.name ?? hostname(), stateDir: chosen ?? spec?.stateDir ?? defaults.stateDir };
+}
+
+function checkUrl(text: string, allowPlaintext: boolean): string {
+  if (!isUrl(text, ['http:', 'https:', 'ws:', 'wss:'])) {
+    throw new RelightError('usage', `"${text}" is not the address of a collector such as https://collector.example:7460`);
+  }
+  const url = new URL(text.replace(/^ws/, 'http'));
+  const local = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
+  if (url.protocol === 'http:' && !local && !allowPlaintext) {
+    throw new RelightError('usage', `${text} is not encrypted: whoever listens would have the token`, {
+      advice: 'Use https, or give --allow-plaintext on a network that you trust.',
+    });
+  }
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+function checkFingerprint(text: string, url: string): string {
+  const pin = parseFingerprint(text);
+  if (pin === undefined)
+    throw new RelightError('usage', '--fingerprint: a SHA-256 has 64 hex digits', {
+      advice: 'Take it from relight-collector init or certificate show.',
+    });
+  if (!url.startsWith('https:')) throw new RelightError('usage', '--fingerprint needs an https address');
+  return pin;
+}
+
+/** What lasts: the key's fingerprint, taken from the certificate that has the one that was given. Fails with certificate-refused. */
+async function keyPin(url: string, pin: string): Promise<string> {
+  const { hostname: host, port } = new URL(url);
+  let lasting = pin;
+  const connectTo = pinnedConnection(pin, (certificate) => {
+    if (pin === fingerprintOf(certificate)) lasting = keyFingerprintOf(certificate);
+  });
+  const socket = await new Promise<TLSSocket>((resolve, reject) => {
+    const target = { host: host.replace(/^\[|\]$/g, ''), port: port === '' ? 443 : Number(port) };
+    connectTo(target, (error, connected) => (error === null ? resolve(connected) : reject(refusal(url, error))));
+  });
+  socket.destroy();
+  return lasting;
+}
+
+function refusal(url: string, error: Error): RelightError {
+  if (error instanceof RelightError) return error;
+  const first = error instanceof AggregateError ? (error.errors[0] as Error) : error;
+  return new RelightError('collector-unreachable', `the collector at ${url} cannot be reached: ${first.message}`, { cause: error });
+}

@@ -1,0 +1,60 @@
+/** Agents that come for a token of their own (shared/join.ts). */
+import { RelightError } from '@relight/shared/errors';
+import { joinPath, joinRequestSchema, renewPath, type AgentCredential } from '@relight/shared/join';
+import type { Clock } from '@relight/shared/clock';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Visitor } from '../access/doorkeeper.ts';
+import type { SqliteStore, TokenGrant } from '../store/sqlite-store.ts';
+import { freshToken } from '../store/token-store.ts';
+import { audited } from './auth.ts';
+import { parseBody } from './validate.ts';
+
+export interface JoinDeps {
+  readonly store: Pick<SqliteStore, 'grantAgentToken' | 'renewAgentToken' | 'appendAudit'>;
+  readonly clock: Clock;
+}
+
+/** Before `registerApi`'s routes are closed, after its hooks are there. */
+export function registerJoin(app: FastifyInstance, { store, clock }: JoinDeps): void {
+  app.post(joinPath, (request, reply) => {
+    const { token } = visitorOf(request);
+    return audited({ store, clock }, request, async () => {
+      const agent = parseBody(joinRequestSchema, request.body);
+      request.deed = { action: 'agent.join', target: agent.host, detail: { agentId: agent.agentId } };
+      const fresh = freshToken('agent');
+      const { expiresAt } = granted(
+        await store.grantAgentToken(token.id, fresh, agent),
+        'Make a new join token on the collector: relight-collector token create --kind join.',
+      );
+      request.deed = { action: 'agent.join', target: agent.host, detail: { agentId: agent.agentId, token: fresh.id } };
+      const credential: AgentCredential = { token: fresh.token, tokenId: fresh.id, host: agent.host, issuedAt: clock.now(), expiresAt };
+      return reply.code(201).send(credential);
+    });
+  });
+  app.post(renewPath, (request, reply) => {
+    const { token } = visitorOf(request);
+    return audited({ store, clock }, request, async () => {
+      const fresh = freshToken('agent');
+      request.deed = { action: 'agent.renew', target: token.host, detail: { token: fresh.id } };
+      const { expiresAt } = granted(await store.renewAgentToken(token.id, fresh), 'Join anew: relight-agent join.');
+      const credential: AgentCredential = {
+        token: fresh.token,
+        tokenId: fresh.id,
+        host: token.host ?? '',
+        issuedAt: clock.now(),
+        expiresAt,
+      };
+      return reply.code(201).send(credential);
+    });
+  });
+}
+
+function granted(grant: TokenGrant, advice: string): { readonly expiresAt: number } {
+  if ('refused' in grant) throw new RelightError('unauthorized', grant.refused, { advice });
+  return grant;
+}
+
+function visitorOf(request: FastifyRequest): Visitor {
+  if (request.visitor === null) throw new RelightError('unauthorized', 'the request has no Authorization: Bearer TOKEN');
+  return request.visitor;
+}

@@ -1,0 +1,80 @@
+/** `relight-collector certificate show|renew`. */
+import { systemClock } from '@relight/shared/clock';
+import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
+import { RelightError } from '@relight/shared/errors';
+import type { X509Certificate } from 'node:crypto';
+import type { Command } from 'commander';
+import { selfSigned } from '../access/self-signed.ts';
+import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
+import { backdatedMs, certificateMs, collectNames, namesOfThisMachine } from './init.ts';
+import { loadConfig } from './serve.ts';
+import { parseDuration } from './token.ts';
+import { becomeOwnerOf, withTokens } from './tokens-beside.ts';
+
+interface Flags {
+  readonly config?: string;
+  readonly dataDir?: string;
+  readonly json?: true;
+  readonly validFor: number;
+  readonly name: readonly string[];
+}
+
+export function addCertificate(program: Command): void {
+  const group = program.command('certificate').description('what agents and operators know this collector by');
+  group
+    .command('show')
+    .description('fingerprints and validity; either fingerprint can be pinned')
+    .option('--config <file>', 'YAML configuration, as for serve')
+    .option('--data-dir <dir>', 'where the store lives')
+    .option('--json', 'one JSON document')
+    .action((flags: Flags) => {
+      const files = tlsFilesOf(loadConfig(flags));
+      if (files === null)
+        throw new RelightError('not-found', 'this collector has no certificate', { advice: 'Make one: relight-collector init.' });
+      print(files.certFile, readTls(files).certificate, flags.json === true);
+    });
+  group
+    .command('renew')
+    .description('a new certificate with the same key, used by the running service within a minute; who pins the key goes on')
+    .option('--config <file>', 'YAML configuration, as for serve')
+    .option('--data-dir <dir>', 'where the store lives')
+    .option('--valid-for <duration>', 'how long it is valid', parseDuration, certificateMs)
+    .option('--name <name>', 'a further name or address (repeatable)', collectNames, [])
+    .option('--json', 'one JSON document')
+    .action(async (flags: Flags) => {
+      const config = loadConfig(flags);
+      if (config.tls !== null) {
+        throw new RelightError('conflict', `the certificate in ${config.tls.certFile} is your own (tls.cert_file)`, {
+          advice: 'Renew it where it came from and put it there: it is used within a minute.',
+        });
+      }
+      becomeOwnerOf(config.dataDir);
+      const files = ownTlsFiles(config.dataDir);
+      const { certificate, key } = readTls(files);
+      const now = systemClock.now();
+      const names = [...namesIn(certificate), ...namesOfThisMachine(), ...flags.name];
+      const life = { notBefore: now - backdatedMs, notAfter: now + flags.validFor };
+      writeTls(files, await selfSigned({ names, keyPem: key, ...life }));
+      const renewed = readTls(files).certificate;
+      withTokens(config.dataDir, ({ audit }) => audit('certificate.renew', fingerprintOf(renewed)));
+      print(files.certFile, renewed, flags.json === true);
+    });
+}
+
+/** `DNS:a, IP Address:b` */
+const namesIn = ({ subjectAltName = '' }: X509Certificate): string[] =>
+  subjectAltName.split(', ').flatMap((entry) => entry.replace(/^(?:DNS|IP Address):/, '') || []);
+
+function print(file: string, certificate: X509Certificate, json: boolean): void {
+  const { subjectAltName: names = '', validFromDate, validToDate } = certificate;
+  const shown = {
+    file,
+    fingerprint: fingerprintOf(certificate),
+    keyFingerprint: keyFingerprintOf(certificate),
+    validFrom: validFromDate.toISOString(),
+    validUntil: validToDate.toISOString(),
+    names,
+  };
+  const lines = `${file}\nSHA-256  ${shown.fingerprint}\nof key   ${shown.keyFingerprint} (the same after certificate renew)\nvalid    ${shown.validFrom} to ${shown.validUntil}\nnames    ${names}\n`;
+  process.stdout.write(json ? `${JSON.stringify(shown)}\n` : lines);
+}

@@ -1,0 +1,147 @@
+/** `relight-collector init`: certificate, first operator token, and the line that joins an agent. */
+import { systemClock } from '@relight/shared/clock';
+import { fingerprintOf } from '@relight/shared/certificate';
+import { RelightError } from '@relight/shared/errors';
+import type { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { hostname, networkInterfaces } from 'node:os';
+import type { Command } from 'commander';
+import { selfSigned } from '../access/self-signed.ts';
+import { ownTlsFiles, readTls, writeTls } from '../access/tls-files.ts';
+import { joinValidMs } from '../api/tokens.ts';
+import type { CollectorConfig } from '../config.ts';
+import { lockDataDir } from '../store/database.ts';
+import { loadConfig } from './serve.ts';
+import { parseCount, parseDuration } from './token.ts';
+import { becomeOwnerOf, withTokens } from './tokens-beside.ts';
+
+interface InitFlags {
+  readonly config?: string;
+  readonly dataDir?: string;
+  readonly url?: string;
+  readonly name: readonly string[];
+  readonly uses: number;
+  readonly validFor: number;
+  /** False: --no-tls */
+  readonly tls: boolean;
+  readonly json?: true;
+}
+
+const dayMs = 86_400_000;
+/** Of a certificate that `init` makes. Browsers accept no longer life of a server's certificate. */
+export const certificateMs = 825 * dayMs;
+/** A client's clock may be a little behind. */
+export const backdatedMs = dayMs;
+
+export function addInit(program: Command): void {
+  program
+    .command('init')
+    .description('make a certificate and the first operator token, and print the line that joins an agent')
+    .option('--config <file>', 'YAML configuration, as for serve')
+    .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
+    .option('--url <url>', "how hosts reach this collector (default: https://, this machine's name and the port of the configuration)")
+    .option('--name <name>', 'a further name or address for the certificate (repeatable)', collectNames, [])
+    .option('--uses <count>', 'how many agents may join with the join token', parseCount, 1)
+    .option('--valid-for <duration>', 'how long the join token is good for', parseDuration, joinValidMs)
+    .option('--no-tls', 'no certificate: a reverse proxy in front has one')
+    .option('--json', 'one JSON document')
+    .action(async (flags: InitFlags) => {
+      const config = loadConfig(flags);
+      const made = await init(flags, config);
+      process.stdout.write(flags.json === true ? `${JSON.stringify(made)}\n` : text(made, config));
+    });
+}
+
+/** An option that may be repeated. */
+export const collectNames = (name: string, before: readonly string[]): readonly string[] => [...before, name];
+
+interface Made {
+  readonly url: string;
+  readonly fingerprint: string | null;
+  readonly certificateFile: string | null;
+  readonly validUntil: string | null;
+  readonly operatorToken: string;
+  readonly joinToken: string;
+  /** The one line. */
+  readonly join: string;
+}
+
+async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
+  const { dataDir } = config;
+  const url = urlOf(flags, config);
+  const secure = url.protocol === 'https:';
+  // Makes the directory where it is missing, and says clearly when that cannot be.
+  becomeOwnerOf(dataDir);
+  if (!existsSync(dataDir)) lockDataDir(dataDir).release();
+  const certificate = flags.tls && secure ? await certificateOf(config, [url.hostname.replace(/^\[|\]$/g, ''), ...flags.name]) : null;
+  const { operatorToken, joinToken } = withTokens(dataDir, ({ reads, writes, now, audit }) => {
+    if (reads.tokens().some(({ kind }) => kind === 'operator')) {
+      throw new RelightError('conflict', `the collector in ${dataDir} has been set up already: there is an operator token`, {
+        advice: 'Join further agents with relight-collector token create --kind join; see relight-collector certificate show.',
+      });
+    }
+    const operator = writes.createToken('operator', null, now, { name: 'init', role: 'admin' });
+    const join = writes.createToken('join', null, now, { name: 'init', expiresAt: now + flags.validFor, usesLeft: flags.uses });
+    audit('collector.init', url.href, { operator: operator.id, join: join.id });
+    return { operatorToken: operator.token, joinToken: join.token };
+  });
+  const fingerprint = certificate === null ? null : fingerprintOf(certificate.x509);
+  const base = url.href.replace(/\/+$/, '');
+  return {
+    url: base,
+    fingerprint,
+    certificateFile: certificate?.file ?? null,
+    validUntil: certificate?.x509.validToDate.toISOString() ?? null,
+    operatorToken,
+    joinToken,
+    join: `relight-agent join ${base} ${joinToken}${fingerprint === null ? '' : ` --fingerprint ${fingerprint}`}`,
+  };
+}
+
+function urlOf({ url, tls }: InitFlags, { listen }: CollectorConfig): URL {
+  const parsed = URL.parse(url ?? `${tls ? 'https' : 'http'}://${hostname()}:${listen.port}`);
+  if (parsed !== null && /^https?:$/.test(parsed.protocol)) return parsed;
+  throw new RelightError('usage', `--url: "${url}" is not an address such as https://collector.example:7460`);
+}
+
+/** What is configured or was made before is used as it is. */
+async function certificateOf(
+  config: CollectorConfig,
+  names: readonly string[],
+): Promise<{ readonly file: string; readonly x509: X509Certificate }> {
+  if (config.tls !== null) return { file: config.tls.certFile, x509: readTls(config.tls).certificate };
+  const files = ownTlsFiles(config.dataDir);
+  if (!existsSync(files.certFile)) {
+    const now = systemClock.now();
+    const life = { notBefore: now - backdatedMs, notAfter: now + certificateMs };
+    writeTls(files, await selfSigned({ names: [...names, ...namesOfThisMachine()], keyPem: null, ...life }));
+  }
+  return { file: files.certFile, x509: readTls(files).certificate };
+}
+
+export function namesOfThisMachine(): readonly string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((all) =>
+    (all ?? []).filter(({ internal, scopeid }) => !internal && !(scopeid ?? 0)),
+  );
+  return [hostname(), 'localhost', '127.0.0.1', '::1', ...addresses.map(({ address }) => address)];
+}
+
+function text({ url, fingerprint, certificateFile, validUntil, operatorToken, join }: Made, { listen }: CollectorConfig): string {
+  const local = /^(?:127\.|::1$|localhost$)/.test(listen.host);
+  return [
+    ...(fingerprint === null ? [] : [`Certificate  ${certificateFile}, valid until ${validUntil}`, `SHA-256      ${fingerprint}`, '']),
+    'If the collector runs already: systemctl restart relight-collector. Then',
+    'join a host (as root, on that host):',
+    '',
+    `  ${join}`,
+    '',
+    'Ask as an operator (this token is shown only now):',
+    '',
+    `  export RELIGHT_URL=${url} RELIGHT_TOKEN=${operatorToken}${fingerprint === null ? '' : ` RELIGHT_FINGERPRINT=${fingerprint}`}`,
+    '  relight status',
+    '',
+    ...(local
+      ? [`Note: it listens on ${listen.host} only. Other hosts reach it with listen: 0.0.0.0:${listen.port} in its configuration.`, '']
+      : []),
+  ].join('\n');
+}

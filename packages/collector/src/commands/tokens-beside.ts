@@ -1,0 +1,73 @@
+/** Commands on the collector's own machine that work on its tokens, beside the running service or without one. */
+import { systemClock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import type { Database } from 'better-sqlite3';
+import { statSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { auditWrites } from '../store/audit-store.ts';
+import { lockDataDir, openForWriting } from '../store/database.ts';
+import { migrate, requireCurrent } from '../store/migrate.ts';
+import { tokenReads, tokenWrites } from '../store/token-store.ts';
+
+export interface TokensBeside {
+  readonly reads: ReturnType<typeof tokenReads>;
+  readonly writes: ReturnType<typeof tokenWrites>;
+  readonly now: number;
+  readonly audit: (action: string, target: string, detail?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Brings a new or older database to the present schema first, unless a service runs: then it must be current already. */
+export function withTokens<T>(dataDir: string, use: (tokens: TokensBeside) => T): T {
+  becomeOwnerOf(dataDir);
+  const lock = lockUnlessServed(dataDir);
+  try {
+    const db = openForWriting(dataDir);
+    try {
+      const now = systemClock.now();
+      if (lock === null) requireCurrent(db);
+      else migrate(db, now);
+      return db.transaction(() => use({ reads: tokenReads(db), writes: tokenWrites(db), now, audit: auditor(db, now) })).immediate();
+    } finally {
+      db.close();
+    }
+  } finally {
+    lock?.release();
+  }
+}
+
+/**
+ * Root may run these for a service that has an account of its own. What root makes in its directory, above all the files that SQLite
+ * puts beside the database, the service could not open.
+ */
+export function becomeOwnerOf(dataDir: string): void {
+  const owner = statSync(dataDir, { throwIfNoEntry: false });
+  if (process.geteuid?.() !== 0 || owner === undefined || owner.uid === 0) return;
+  process.setgroups?.([owner.gid]);
+  process.setgid?.(owner.gid);
+  process.setuid?.(owner.uid);
+}
+
+function auditor(db: Database, at: number): TokensBeside['audit'] {
+  const writes = auditWrites(db);
+  const user = process.env['SUDO_USER'] ?? (userName() || null);
+  return (action, target, detail = {}) =>
+    writes.appendAudit({ at, action, outcome: 'done', target, actor: 'local', name: user, role: 'admin', address: null, detail });
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // An account without a line in /etc/passwd, as in a container.
+    return String(process.getuid?.() ?? '');
+  }
+}
+
+function lockUnlessServed(dataDir: string): { release(): void } | null {
+  try {
+    return lockDataDir(dataDir, 0);
+  } catch (error) {
+    if (error instanceof RelightError && error.code === 'already-running') return null;
+    throw error;
+  }
+}
