@@ -438,7 +438,16 @@ test('openapi.json describes every route, with what validates it', async () => {
     description: 'Items of a page.',
     schema: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
   });
-  expect(Object.keys(components.schemas).toSorted()).toEqual(['Alert', 'Event', 'Host', 'Incident', 'LogEntry', 'Problem', 'Workload']);
+  expect(Object.keys(components.schemas).toSorted()).toEqual([
+    'Alert',
+    'AuditEntry',
+    'Event',
+    'Host',
+    'Incident',
+    'LogEntry',
+    'Problem',
+    'Workload',
+  ]);
   const references = [...reply.text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map((match) => match[1]);
   expect(references.length).toBeGreaterThan(0);
   for (const name of references) expect(components.schemas).toHaveProperty(name ?? '');
