@@ -145,7 +145,7 @@ test('the host itself is another one: workloads take up theirs at once, the agen
 test('what is put back before the agent has started over needs no start', async () => {
   const { file, reload, occupied, over, look } = world(withWorkloads(one));
   occupied('one: pull');
-  file.spec = { ...withWorkloads(one), collector: { url: 'http://c', tokenFile: null, caFile: null } };
+  file.spec = { ...withWorkloads(one), collector: { url: 'http://c', tokenFile: null, caFile: null, fingerprint: null, joinedFile: null } };
   await reload.reload('signal');
   file.spec = withWorkloads(one);
   await reload.reload('signal');
