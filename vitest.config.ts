@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 /**
  * unit: pure and model-based, beside the sources, no engine. integration: contract and end-to-end tests on a private
  * Docker Engine that the suite starts itself (test/support). real: Ray and gcsfuse themselves in containers of such an engine.
- * Two cores: files of integration and real run one after the other.
+ * system: the packages, installed on machines with systemd, which are containers of such an engine. Two cores: files of
+ * integration, real and system run one after the other.
  */
 export default defineConfig({
   test: {
@@ -39,6 +40,16 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 480_000,
           hookTimeout: 480_000,
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.test.ts'],
+          globalSetup: ['test/support/system/global-setup.ts'],
+          fileParallelism: false,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
         },
       },
     ],

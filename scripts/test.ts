@@ -10,6 +10,7 @@ import { enginePrograms, ensurePrograms, MachineError, ownEngine, testImageProgr
 import { removeAbandonedLabs } from '../test/support/lab.ts';
 import { ownedDirectory, removeAbandonedDirectories } from '../test/support/owned-directory.ts';
 import { prepareRealParts } from '../test/support/real/ray-image.ts';
+import { prepareMachineImage } from '../test/support/system/machine-image.ts';
 import { buildAll } from './build.ts';
 import { runTool } from './run.ts';
 
@@ -30,7 +31,10 @@ async function readReport(file: string): Promise<Report | undefined> {
 }
 
 /** Tiers that need what not every machine can have: the project's name, what it is, and what makes it ready. */
-const optional = [{ project: 'real', what: 'real Ray and gcsfuse (npm run test:real)', prepare: prepareRealParts }] as const;
+const optional = [
+  { project: 'real', what: 'real Ray and gcsfuse (npm run test:real)', prepare: prepareRealParts },
+  { project: 'system', what: 'the packages on a machine with systemd (npm run test:system)', prepare: prepareMachineImage },
+] as const;
 
 /** The projects of a whole run. Fails in CI where one of them cannot be had. */
 async function wholeRun(): Promise<readonly string[]> {
@@ -78,7 +82,7 @@ async function main(args: readonly string[]): Promise<number> {
     // Of a run that was stopped.
     await removeAbandonedEngines();
     removeAbandonedLabs();
-    for (const prefix of ['relight-report-', 'relight-unit-']) removeAbandonedDirectories(prefix);
+    for (const prefix of ['relight-report-', 'relight-unit-', 'relight-packages-', 'relight-machine-']) removeAbandonedDirectories(prefix);
   }
 }
 

@@ -13,6 +13,7 @@ export interface DockerApi {
   rename(container: string, name: string): Promise<void>;
   pause(container: string): Promise<void>;
   unpause(container: string): Promise<void>;
+  start(container: string): Promise<void>;
   stop(container: string, graceSeconds: number): Promise<void>;
   restart(container: string, graceSeconds: number): Promise<void>;
   kill(container: string, signal?: string): Promise<void>;
@@ -49,6 +50,7 @@ export function dockerApi(socketPath: string): DockerApi {
     rename: (container, name) => act(container, `rename?name=${name}`),
     pause: (container) => act(container, 'pause'),
     unpause: (container) => act(container, 'unpause'),
+    start: (container) => act(container, 'start'),
     stop: (container, graceSeconds) => act(container, `stop?t=${graceSeconds}`),
     restart: (container, graceSeconds) => act(container, `restart?t=${graceSeconds}`),
     kill: (container, signal = 'KILL') => act(container, `kill?signal=${signal}`),

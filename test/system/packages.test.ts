@@ -1,0 +1,259 @@
+/** The packages as a person meets them: installed on a fresh machine, upgraded under load, removed, purged. No workload notices. */
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { FleetClient } from '../support/fleet-client.ts';
+import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
+import { laterVersion } from '../support/system/later-version.ts';
+import { Machine } from '../support/system/machine.ts';
+import { waitFor } from '../support/wait.ts';
+
+const host = 'gpu-0';
+const agent = 'relight-agent';
+const collector = 'relight-collector';
+const workload = 'counter';
+const filter = { host, workload, source: 'process' };
+
+/** Real time: systemd's own clock cannot be moved. */
+async function longerThan(ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  await waitFor(() => performance.now() >= until, { what: 'the time', timeoutMs: 2 * ms, everyMs: 250 });
+}
+
+let machine: Machine;
+let fleet: FleetClient | null = null;
+
+beforeAll(async () => {
+  const name = host;
+  machine = await Machine.boot({ engineSocket: inject('engineSocket'), image: inject('machineImage'), name, packages: inject('packages') });
+  await machine.makeWorkerImage('worker:latest');
+});
+afterAll(() => machine?.[Symbol.asyncDispose]());
+
+async function theFleet(): Promise<FleetClient> {
+  const token = await machine.shell('cat /root/operator.token');
+  fleet ??= new FleetClient(`http://${await machine.address()}:7460`, token.trim());
+  return fleet;
+}
+
+/** What tells one life of the workload from another: container, its start, and the processes that Relight has started in it. */
+const life = (): Promise<string> =>
+  machine.shell(
+    `set -e; docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}' ${workload}; ps -eo pid,args | grep '[r]elight-run'`,
+  );
+
+const agentPid = (): Promise<string> => machine.unit(agent, 'MainPID');
+
+/** Supervised by another process than `before`, and ready by its word. */
+async function backAfter(before: string): Promise<void> {
+  await machine.waitForUnit(agent, 'MainPID', new RegExp(`^(?!${before}$|0$)`), 120_000);
+  await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready', 120_000);
+}
+
+const configuration = `version: 1
+host:
+  name: ${host}
+  gate: {quiet_for: 0s, package_manager_idle: false}
+  # What containers may stand on: a daemon of the host that a command has left.
+  setup: [{name: daemon, run: "setsid -f sleep 987654"}]
+collector: {url: "http://127.0.0.1:7460", token_file: /etc/relight/agent.token}
+workloads:
+  - name: ${workload}
+    container: {name: ${workload}, image: "worker:latest", pull_policy: never, network_mode: none, init: true, command: [sleep, infinity]}
+    process: {run: '${countingScript({ perSecond: 500, stopFile: '/stop' })}', stop_timeout: 1s}
+`;
+
+describe('installed', () => {
+  test('the collector listens at once, under an account of its own', async () => {
+    await machine.shell(`dpkg -i /packages/${collector}_*.deb`);
+    expect(await machine.unit(collector, 'ActiveState')).toBe('active');
+    expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://127.0.0.1:7460');
+    const owners = await machine.shell(
+      'stat -c "%U %a" /var/lib/relight-collector /var/lib/relight-collector/relight.db /etc/relight/collector.yaml',
+    );
+    expect(owners).toBe('relight-collector 700\nrelight-collector 600\nroot 644\n');
+  });
+
+  test('root makes tokens beside it, and the service goes on with its files', async () => {
+    for (const kind of ['agent', 'operator']) {
+      const to = kind === 'agent' ? '/etc/relight/agent.token' : '/root/operator.token';
+      await machine.shell(`umask 077; mkdir -p /etc/relight; relight-collector token create --kind ${kind} > ${to}`);
+    }
+    await machine.shell(`sed -i 's/^# listen: .*/listen: 0.0.0.0:7460/' /etc/relight/collector.yaml && systemctl restart ${collector}`);
+    expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://0.0.0.0:7460');
+    expect(await machine.shell('find /var/lib/relight-collector ! -user relight-collector')).toBe('');
+    expect(await machine.shell('RELIGHT_TOKEN_FILE=/root/operator.token relight status')).toBeDefined();
+  });
+
+  test('the agent waits for its configuration, says so, and is ready with its first look', async () => {
+    const said = await machine.shell(`dpkg -i /packages/${agent}_*.deb`);
+    expect(said).toContain('/usr/share/doc/relight-agent/examples/agent.yaml');
+    expect(await machine.unit(agent, 'ActiveState')).toBe('inactive');
+    expect(await machine.unit(agent, 'UnitFileState')).toBe('enabled');
+    await machine.write('/etc/relight/agent.yaml', configuration);
+    await machine.shell(`systemctl start ${agent}`);
+    expect(await machine.unit(agent, 'ActiveState')).toBe('active');
+    await (await theFleet()).waitForPhase(host, workload, 'ready');
+    await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready');
+  });
+
+  test.each([
+    [collector, 1.3],
+    [agent, 9.3],
+  ])('%s is exposed no more than docs/agent-service.md says: %d', async (unit, documented) => {
+    const last = (await machine.shell(`systemd-analyze security --no-pager ${unit} | tail -n 1`)).trim();
+    expect(Number(/: ([\d.]+) /.exec(last)?.[1])).toBeLessThanOrEqual(documented);
+  });
+
+  test('man pages and completions are found where man and the shells look', async () => {
+    for (const program of [agent, collector, 'relight']) {
+      expect(await machine.shell(`MANWIDTH=100 man -P cat ${program}`)).toMatch(new RegExp(`NAME\\s+${program} - .*COMMANDS`, 's'));
+      await machine.shell(`zsh -n /usr/share/zsh/vendor-completions/_${program}`);
+    }
+    const bash = `. /usr/share/bash-completion/completions/${agent}; COMP_WORDS=(${agent} restart --level ''); COMP_CWORD=3; _relight_agent; echo "\${COMPREPLY[@]}"`;
+    expect(await machine.shell(bash)).toBe('process container\n');
+    expect((await machine.shell(`fish -c "complete -C '${agent} import '"`)).split('\n').map((line) => line.split('\t')[0])).toEqual(
+      expect.arrayContaining(['ray', 'container', 'docker-run']),
+    );
+    const zsh = `autoload -Uz compinit && compinit -u -D && echo "\${_comps[${agent}]}"`;
+    expect(await machine.shell(`zsh -fc '${zsh}'`)).toBe('_relight-agent\n');
+  });
+});
+
+describe('while it writes 500 lines a second, nothing that happens to the agent happens to the workload', () => {
+  let before: string;
+  beforeAll(async () => {
+    before = await life();
+  });
+
+  test('kill -9: systemd starts it again', async () => {
+    const pid = await agentPid();
+    await machine.shell(`kill -9 ${pid}`);
+    await backAfter(pid);
+    expect(await life()).toBe(before);
+  });
+
+  test('it hangs: the watchdog brings it back; an engine that hangs is no reason', async () => {
+    // Shorter than the unit's, for a shorter test: a look every ten seconds is still enough.
+    await machine.write(`/run/systemd/system/${agent}.service.d/short.conf`, '[Service]\nWatchdogSec=30\n');
+    await machine.shell(`systemctl daemon-reload && systemctl restart ${agent}`);
+    const pid = await agentPid();
+    await machine.shell('kill -STOP $(pidof dockerd)');
+    try {
+      await machine.waitForUnit(agent, 'StatusText', /the engine does not answer/);
+      await longerThan(40_000);
+      expect(await agentPid()).toBe(pid);
+    } finally {
+      await machine.shell('kill -CONT $(pidof dockerd)');
+    }
+    await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready');
+    await machine.shell(`kill -STOP ${pid}`);
+    await backAfter(pid);
+    expect(await machine.journal(agent)).toMatch(/Watchdog timeout/);
+    expect(await life()).toBe(before);
+  });
+
+  test('the collector is away for longer than the watchdog waits', async () => {
+    const pid = await agentPid();
+    await machine.shell(`systemctl stop ${collector}`);
+    await longerThan(40_000);
+    expect(await agentPid()).toBe(pid);
+    await machine.shell(`systemctl start ${collector}`);
+    await (await theFleet()).waitForHost(host, 'connected');
+    expect(await life()).toBe(before);
+  });
+
+  test('what a host command has left running lives on when the agent is stopped and started', async () => {
+    const daemon = await machine.shell("pgrep -f '^sleep 987654'");
+    const pid = await agentPid();
+    await machine.shell(`systemctl restart ${agent}`);
+    await backAfter(pid);
+    expect(await machine.shell("pgrep -f '^sleep 987654'")).toBe(daemon);
+    expect(await life()).toBe(before);
+  });
+
+  test('its log has the priorities of the journal', async () => {
+    const levelsOf = (priority: string): Promise<string> =>
+      machine.shell(`journalctl -u ${agent} -p ${priority}..${priority} -o cat --no-pager | grep -o '^{"level":"[a-z]*"' | sort -u`);
+    expect(await levelsOf('info')).toBe('{"level":"info"\n');
+    expect(await levelsOf('warning')).toBe('{"level":"warn"\n');
+    expect(await life()).toBe(before);
+  });
+
+  test('upgrade of both packages', async () => {
+    const pid = await agentPid();
+    await machine.shell(`dpkg -i /packages/later/*.deb`);
+    await backAfter(pid);
+    expect((await machine.shell(`dpkg-query -W -f '\${Version}\n' ${agent} ${collector}`)).trim().split('\n')).toEqual([
+      laterVersion,
+      laterVersion,
+    ]);
+    // A person's own line in a conffile stays.
+    expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://0.0.0.0:7460');
+    await (await theFleet()).waitForHost(host, 'connected');
+    expect(await life()).toBe(before);
+  });
+
+  test('a changed unit is not made known to systemd where that takes GPUs from containers, and a person is told', async () => {
+    // As if the installed unit had been an older one: systemd goes by the date of the file.
+    await machine.shell(`touch -d 2020-01-01 /usr/lib/systemd/system/${agent}.service && systemctl daemon-reload`);
+    await machine.shell('mknod /dev/nvidiactl c 1 3; systemd-run --scope --unit=docker-0123.scope -- sleep 600 >/dev/null 2>&1 & sleep 0');
+    await machine.waitForUnit('docker-0123.scope', 'ActiveState', 'active');
+    const reloads = await machine.shell('journalctl --no-pager -o cat -t systemd | grep -c "Reloading" || true');
+    const said = await machine.shell(`dpkg -i /packages/later/${agent}_*.deb 2>&1`);
+    expect(said).toMatch(/systemd has NOT been told[^]*can take the GPUs/);
+    expect(await machine.shell('journalctl --no-pager -o cat -t systemd | grep -c "Reloading" || true')).toBe(reloads);
+    await machine.shell('rm /dev/nvidiactl; systemctl stop docker-0123.scope');
+    expect(await life()).toBe(before);
+  });
+
+  test('no line is lost or stored twice', async () => {
+    const theirs = await theFleet();
+    await machine.shell(`docker exec ${workload} touch /stop`);
+    const lines = await waitForEnd(theirs, filter);
+    const judged = judge(await readAllPages(theirs, filter));
+    expect(judged).toMatchObject({ lines, gaps: [], wrong: [] });
+    expect(lines).toBeGreaterThan(10_000);
+  });
+});
+
+test('a reboot: the host comes back under another boot id, and its workload with it', async () => {
+  const theirs = await theFleet();
+  const { bootId } = (await theirs.host(host)) ?? {};
+  await machine.reboot();
+  fleet = null;
+  const again = await theFleet();
+  // What the collector knows of the time before says nothing.
+  await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready', 120_000);
+  await again.waitForHost(host, 'connected', 60_000);
+  expect((await again.host(host))?.bootId).not.toBe(bootId);
+  expect(await machine.shell("ps -eo args | grep -c '[r]elight-run'")).not.toBe('0\n');
+});
+
+describe('taken away', () => {
+  test('removed: the agent is gone, the workload and all that is stored are not; installed again, it goes on', async () => {
+    const before = await life();
+    await machine.shell(`dpkg -r ${agent}`);
+    expect((await machine.tries('ls /usr/bin/relight-agent /usr/lib/relight-agent')).exitCode).not.toBe(0);
+    expect((await machine.tries('pgrep -f relight-agent.mjs')).exitCode).toBe(1);
+    expect(await machine.shell('ls /etc/relight /var/lib/relight')).toContain('identity.json');
+    expect(await life()).toBe(before);
+    await machine.shell(`dpkg -i /packages/later/${agent}_*.deb`);
+    await backAfter('0');
+    expect(await machine.unit(agent, 'UnitFileState')).toBe('enabled');
+    expect(await life()).toBe(before);
+  });
+
+  test('purged: what is its own is gone, and nothing else', async () => {
+    const before = await life();
+    await machine.write('/etc/relight/notes', 'mine\n');
+    expect(await machine.shell(`dpkg -P ${agent} 2>&1`)).toContain('docker ps --filter label=relight.agent');
+    expect(await life()).toBe(before);
+    const left = await machine.shell(
+      "find / -xdev -path /proc -prune -o -path /packages -prune -o -path /var/log -prune -o -name '*relight-agent*' -print",
+    );
+    expect(left).toBe('');
+    expect((await machine.shell('ls /etc/relight')).trim().split('\n')).toEqual(['collector.yaml', 'notes']);
+    await machine.shell(`dpkg -P ${collector}`);
+    expect((await machine.shell('ls -d /etc/relight/* /var/lib/relight* 2>/dev/null || true')).trim()).toBe('/etc/relight/notes');
+    expect(await machine.shell("docker inspect -f '{{.State.Running}}' " + workload)).toBe('true\n');
+  });
+});
