@@ -349,6 +349,18 @@ describe('who speaks for a host', () => {
     expect((await first.end()).code).toBe(4409);
     await until(() => expect([storedHost('h1'), storedHost('renamed')?.state]).toEqual([undefined, 'connected']));
   });
+
+  it('does not believe another machine that a host was renamed, also while that host is away', async () => {
+    const first = dial();
+    await first.hello();
+    first.socket.terminate();
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'disconnected' }));
+    const thief = dial(newToken('agent', 'h2').token);
+    await expect(thief.hello({ host: 'h2', machineId: 'machine-2' })).rejects.toThrow(/4410 another machine uses this agent id.*forget h1/);
+    await until(() => expect(storedEvents().find(({ message }) => message.includes('second machine as h2'))).toMatchObject({ host: 'h1' }));
+    await dial().hello();
+    await until(() => expect([storedHost('h1')?.state, storedHost('h2')]).toEqual(['connected', undefined]));
+  });
 });
 
 describe('the end of a connection', () => {

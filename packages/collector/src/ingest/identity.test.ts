@@ -6,13 +6,13 @@ import { judgeClaim } from './identity.ts';
 const hello = { agentId: 'a', machineId: 'm', host: 'h' };
 const token = { host: null, agentId: null, machineId: null };
 const nobody = { token, fenced: false, sameName: null, sameAgent: null };
-const self = { agentId: 'a', machineId: 'm', alive: true };
+const self = { host: 'h', agentId: 'a', machineId: 'm', alive: true };
 
 describe('who may speak for a host', () => {
   it.each([
     ['a new host', {}, { accepted: true, fences: null }],
     ['a reconnect', { sameName: self, sameAgent: self }, { accepted: true, fences: null }],
-    ['a pre-registered host', { sameName: { agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
+    ['a pre-registered host', { sameName: { host: 'h', agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
     ['a token of another host', { token: { ...token, host: 'x' } }, { accepted: false, code: 4401 }],
     ['its own token', { token: { host: 'h', agentId: 'a', machineId: 'm' } }, { accepted: true }],
     ['a token of another agent', { token: { host: 'h', agentId: 'b', machineId: 'm' } }, { accepted: false, code: 4401 }],
@@ -23,11 +23,17 @@ describe('who may speak for a host', () => {
         accepted: false,
         code: 4401,
         reason: 'this token was given to another machine; join this one anew',
-        notice: expect.any(String) as string,
+        notice: { host: 'h', message: expect.any(String) as string },
       },
     ],
     ['a fenced agent', { fenced: true }, { accepted: false, code: 4409 }],
     ['a clone of a living agent', { sameAgent: { ...self, machineId: 'm2' } }, { accepted: false, code: 4410 }],
+    ['a renamed host', { sameAgent: { ...self, host: 'old', alive: false } }, { accepted: true, fences: null }],
+    [
+      'the id of another host, which is not connected, from a machine that is not that host’s',
+      { sameAgent: { ...self, host: 'other', machineId: 'm2', alive: false } },
+      { accepted: false, code: 4410, notice: { host: 'other' } },
+    ],
     ['a replaced machine', { sameAgent: { ...self, machineId: 'm2', alive: false } }, { accepted: true }],
     ['a new agent under an old name', { sameName: { ...self, agentId: 'b' } }, { accepted: true, fences: 'b' }],
   ])('judges %s', (_, facts, verdict) => {

@@ -5,6 +5,8 @@
  * - The same id from the same machine: a newer connection, it wins.
  * - The same id from another machine while the first is alive: a clone (a copied disk), refused. When the first is silent, the
  *   machine was replaced: accepted.
+ * - The same id under another name: the host was renamed, and its old name goes. Only the very machine can say so, alive or not: else
+ *   whoever may speak for one host could take the id of any other, and that one would be forgotten and locked out.
  * - Another id under a known name: the host was set up anew, it wins and the old id is locked out, or both would fight.
  */
 import { sameMachine } from '@relight/shared/machine';
@@ -12,6 +14,7 @@ import { closeCodes, type Hello } from '@relight/shared/protocol';
 import type { TokenRecord } from '../store/store.ts';
 
 export interface Standing {
+  readonly host: string;
   readonly agentId: string | null;
   readonly machineId: string | null;
   /** Connected, and not silent. */
@@ -30,7 +33,13 @@ export interface ClaimFacts {
 
 export type Verdict =
   | { readonly accepted: true; readonly fences: string | null }
-  | { readonly accepted: false; readonly code: number; readonly reason: string; readonly notice?: string };
+  | { readonly accepted: false; readonly code: number; readonly reason: string; readonly notice?: Notice };
+
+/** For a person, among the events of the host that it is about. */
+export interface Notice {
+  readonly host: string;
+  readonly message: string;
+}
 
 export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host'>, facts: ClaimFacts): Verdict {
   const { agentId, machineId, host } = hello;
@@ -39,25 +48,28 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host'>,
     return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${token.host}` };
   }
   if (token.agentId !== null && token.machineId !== null && !sameMachine(token.machineId, machineId)) {
-    const notice = `the token of ${host} was used on another machine (stolen, or a copied disk?): refused`;
+    const message = `the token of ${host} was used on another machine (stolen, or a copied disk?): refused`;
     return {
       accepted: false,
       code: closeCodes.unauthorized,
       reason: 'this token was given to another machine; join this one anew',
-      notice,
+      notice: { host, message },
     };
   }
   if (token.agentId !== null && token.agentId !== agentId) {
-    const notice = `the token of ${host} was used by another agent, ${agentId}: refused`;
+    const notice = { host, message: `the token of ${host} was used by another agent, ${agentId}: refused` };
     return { accepted: false, code: closeCodes.unauthorized, reason: 'this token was given to another agent; join this one anew', notice };
   }
   if (facts.fenced) {
     return { accepted: false, code: closeCodes.superseded, reason: `another agent owns ${host} now; relight forget ${host} lifts this` };
   }
   const twin = facts.sameAgent;
-  if (twin !== null && twin.alive && twin.machineId !== machineId) {
-    const notice = `agent id ${agentId} is used by a second machine (a copied disk?): refused`;
-    return { accepted: false, code: closeCodes.cloned, reason: 'another machine uses this agent id', notice };
+  if (twin !== null && twin.machineId !== machineId && (twin.alive || twin.host !== host)) {
+    const elsewhere = twin.host === host ? '' : ` as ${host}`;
+    const message = `agent id ${agentId} is used by a second machine${elsewhere} (a copied disk?): refused`;
+    const lift = twin.alive ? '' : `; it is the one of ${twin.host}, and relight forget ${twin.host} lifts this`;
+    const notice = { host: twin.host, message };
+    return { accepted: false, code: closeCodes.cloned, reason: `another machine uses this agent id${lift}`, notice };
   }
   const before = facts.sameName?.agentId ?? null;
   return { accepted: true, fences: before === null || before === agentId ? null : before };

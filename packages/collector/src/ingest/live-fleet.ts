@@ -147,9 +147,10 @@ export class LiveFleet implements Fleet, SessionOwner {
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
-    const about = session.token.agentId === null ? byId : (own ?? byId);
-    if (verdict.notice !== undefined && about !== undefined)
-      this.#notice(about, verdict.notice, { agentId: hello.agentId, machineId: hello.machineId, address: session.address });
+    const { notice } = verdict;
+    const about = notice === undefined ? undefined : this.#book.get(notice.host);
+    if (notice !== undefined && about !== undefined)
+      this.#notice(about, notice.message, { agentId: hello.agentId, machineId: hello.machineId, address: session.address });
     return verdict;
   }
 
@@ -347,6 +348,6 @@ export class LiveFleet implements Fleet, SessionOwner {
 const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;
 
 function standing(entry: HostEntry): Standing {
-  const { agentId, machineId } = entry.record;
-  return { agentId, machineId, alive: entry.session !== null && entry.live.state === 'connected' };
+  const { name, agentId, machineId } = entry.record;
+  return { host: name, agentId, machineId, alive: entry.session !== null && entry.live.state === 'connected' };
 }
