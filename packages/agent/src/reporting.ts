@@ -68,9 +68,10 @@ export class Reporting {
   #renewing(collector: AgentSpec['collector']): TokenRenewal | null {
     if (collector === null || collector.joinedFile === null) return null;
     const { context, host } = this.#options;
-    const { clock, logger } = context;
+    const { clock, logger, identity, machineId, spec } = context;
     return new TokenRenewal({
       file: collector.joinedFile,
+      identity: { agentId: identity.agentId, machineId, host: spec.host.name },
       clock,
       logger,
       onRenewed: () => this.uplink?.comeBack('the token was renewed'),

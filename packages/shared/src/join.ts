@@ -1,6 +1,7 @@
 /**
  * How an agent gets a token of its own, over HTTPS beside the WebSocket: `POST /agent/v1/join` with a join token, and
- * `POST /agent/v1/renew` with the token that it has. Both answer 201 with a new one, whose life and bindings the collector decides.
+ * `POST /agent/v1/renew` with the token that it has. Both say whose the token is, and both answer 201 with a new one, whose life and
+ * bindings the collector decides: it renews a token for the agent, host and machine alone that it was given to.
  */
 import { z } from 'zod';
 

@@ -10,6 +10,7 @@ import { TokenRenewal } from './renewal.ts';
 
 const day = 86_400_000;
 const begin = Date.UTC(2026, 0, 1);
+const identity = { agentId: 'agent-0001', machineId: 'm', host: 'h' };
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 let directory: string;
@@ -32,14 +33,15 @@ beforeEach(() => {
   writeJoined(file, { ...token, url: 'https://c:1', fingerprint: 'ab', caFile: null });
   renewal = new TokenRenewal({
     file,
+    identity,
     clock,
     logger: { info: () => undefined, warn: (_: unknown, message: string) => void warnings.push(message) } as never,
     onRenewed: () => void (renewed += 1),
     report: (list) => {
       conditions = list;
     },
-    post: (trust, path, old) => {
-      asked.push(`${trust.url} ${path} ${old}`);
+    post: (trust, path, old, body) => {
+      asked.push(`${trust.url} ${path} ${old} ${JSON.stringify(body)}`);
       if (failure !== null) return Promise.reject(failure);
       return Promise.resolve({ token: 'rla_2', tokenId: '2', host: 'h', issuedAt: clock.now(), expiresAt: clock.now() + 90 * day });
     },
@@ -62,7 +64,7 @@ it('renews after two thirds of its life, once, for the owner of the file alone',
   await pass(59);
   expect(asked).toEqual([]);
   await pass(2);
-  expect(asked).toEqual(['https://c:1 /agent/v1/renew rla_1']);
+  expect(asked).toEqual([`https://c:1 /agent/v1/renew rla_1 ${JSON.stringify(identity)}`]);
   expect(readJoined(file)).toMatchObject({ token: 'rla_2', url: 'https://c:1', fingerprint: 'ab' });
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(renewed).toBe(1);

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
-import { agentCredentialSchema, renewPath } from '@relight/shared/join';
+import { agentCredentialSchema, renewPath, type JoinRequest } from '@relight/shared/join';
 import type { Logger } from 'pino';
 import type { ReportedCondition } from '../host/condition-diff.ts';
 import { postToCollector } from './access.ts';
@@ -13,6 +13,8 @@ import { readJoined, writeJoined, type Joined } from './joined.ts';
 export interface TokenRenewalOptions {
   /** Of joined.ts. */
   readonly file: string;
+  /** Whose the token is: nobody else is given a new one for it. */
+  readonly identity: JoinRequest;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
   /** The new token is in the file: whoever is connected with the old one comes back with it. */
@@ -74,8 +76,8 @@ export class TokenRenewal {
   }
 
   async #renew(joined: Joined): Promise<void> {
-    const { file, logger, onRenewed, post = postToCollector } = this.#options;
-    const fresh = agentCredentialSchema.parse(await post(joined, renewPath, joined.token, {}));
+    const { file, identity, logger, onRenewed, post = postToCollector } = this.#options;
+    const fresh = agentCredentialSchema.parse(await post(joined, renewPath, joined.token, identity));
     // Stopped meanwhile: the next life of the agent renews it.
     if (this.#stopped) return;
     const { url, fingerprint, caFile } = joined;

@@ -34,9 +34,10 @@ export function registerJoin(app: FastifyInstance, { store, clock }: JoinDeps): 
   app.post(renewPath, (request, reply) => {
     const { token } = visitorOf(request);
     return audited({ store, clock }, request, async () => {
+      const agent = parseBody(joinRequestSchema, request.body);
       const fresh = freshToken('agent');
-      request.deed = { action: 'agent.renew', target: token.host, detail: { token: fresh.id } };
-      const { expiresAt } = granted(await store.renewAgentToken(token.id, fresh), 'Join anew: relight-agent join.');
+      request.deed = { action: 'agent.renew', target: token.host, detail: { agentId: agent.agentId, token: fresh.id } };
+      const { expiresAt } = granted(await store.renewAgentToken(token.id, fresh, agent), 'Join anew: relight-agent join.');
       const credential: AgentCredential = {
         token: fresh.token,
         tokenId: fresh.id,

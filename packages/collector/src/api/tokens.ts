@@ -88,14 +88,16 @@ export function tokenRoutes({ clock, tokens }: Pick<ApiDeps, 'clock' | 'tokens'>
     route({
       method: 'DELETE',
       path: '/tokens/:id',
-      summary: 'Revokes a token: what is open on it is closed at once.',
+      summary: 'Revokes a token, and what its agent has renewed it to: what is open on them is closed at once.',
       role: 'admin',
       params: z.strictObject({ id: z.string() }),
       answers: { status: 204 },
       deed: ({ id }) => ({ action: 'token.revoke', target: id }),
-      async handle({ params: { id } }) {
-        if (!(await store.revokeToken(id))) throw new RelightError('not-found', `there is no valid token with the id ${id}`);
-        revocations.revoked(id);
+      async handle({ params: { id }, request }) {
+        const revoked = await store.revokeToken(id);
+        if (revoked.length === 0) throw new RelightError('not-found', `there is no valid token with the id ${id}`);
+        for (const one of revoked) revocations.revoked(one);
+        request.deed = { action: 'token.revoke', target: id, detail: { revoked } };
         return {};
       },
     }),

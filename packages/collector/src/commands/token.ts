@@ -49,11 +49,11 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .option('--data-dir <dir>', 'where the store lives')
     .action((id: string, flags: DataDirFlag) => {
       const revoked = withTokens(existingDataDir(flags), ({ writes, now, audit }) => {
-        const done = writes.revokeToken(id, now);
-        if (done) audit('token.revoke', id);
-        return done;
+        const ids = writes.revokeToken(id, now);
+        if (ids.length > 0) audit('token.revoke', id, { revoked: ids });
+        return ids;
       });
-      if (revoked) return;
+      if (revoked.length > 0) return;
       process.stderr.write(`relight-collector: there is no valid token with the id ${id}\nSee relight-collector token list.\n`);
       exitWith(1);
     });

@@ -21,7 +21,7 @@ class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> 
   hosts = () => [...this.records.values()];
   fencedAgents = () => [];
   fenceAgent = async () => undefined;
-  revokeToken = async () => true;
+  retireToken = async () => true;
   deleteHost = async (name: string) => this.records.delete(name);
   async putHost(record: HostRecord): Promise<void> {
     if (this.broken) throw new RelightError('store-failed', 'full');

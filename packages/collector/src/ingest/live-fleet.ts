@@ -26,7 +26,7 @@ import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
-  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'revokeToken'>;
+  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'retireToken'>;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly config: LivenessConfig;
@@ -143,7 +143,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     });
     if (verdict.accepted) {
       const { replaces } = session.token;
-      if (replaces !== null) this.#background(`revoking the token ${replaces}`, this.#deps.store.revokeToken(replaces));
+      if (replaces !== null) this.#background(`retiring the token ${replaces}`, this.#deps.store.retireToken(replaces));
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }

@@ -184,8 +184,8 @@ describe('alerts, notifications, hosts, tokens', () => {
         .map((row) => JSON.stringify(row))
         .join(),
     ).not.toContain(token.slice(4));
-    expect(tokens.revokeToken(id, 2)).toBe(true);
-    expect(tokens.revokeToken(id, 3)).toBe(false);
+    expect(tokens.revokeToken(id, 2)).toEqual([id]);
+    expect(tokens.revokeToken(id, 3)).toEqual([]);
     expect(store.checkToken(token)).toBeNull();
     expect([...store.revokedTokenIds()]).toEqual([id]);
     db.close();

@@ -43,10 +43,13 @@ export interface SqliteStore extends Store {
   /** Another one than before: something was revoked since. */
   revocationMark(): string;
   createToken(kind: TokenKind, host: string | null, more: NewToken): Promise<{ readonly id: string; readonly token: string }>;
-  revokeToken(id: string): Promise<boolean>;
+  /** The ids of all that were revoked with it, its own among them; none: there is no valid one. */
+  revokeToken(id: string): Promise<readonly string[]>;
+  /** This one alone, which was renewed. */
+  retireToken(id: string): Promise<boolean>;
   /** One use of a join token, one token for one agent. */
   grantAgentToken(joinId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
-  renewAgentToken(oldId: string, fresh: FreshToken): Promise<TokenGrant>;
+  renewAgentToken(oldId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
   /** Seals every log file that is no longer written to now, instead of within half a minute. */
   sealLogs(): Promise<void>;
 }
@@ -141,8 +144,9 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     },
     createToken: (kind, host, more) => writer.call('createToken', [kind, host, clock.now(), more]),
     revokeToken: (id) => writer.call('revokeToken', [id, clock.now()]),
+    retireToken: (id) => writer.call('retireToken', [id, clock.now()]),
     grantAgentToken: (joinId, { id, hash }, agent) => writer.call('grantAgentToken', [joinId, { id, hash }, agent, clock.now()]),
-    renewAgentToken: (oldId, { id, hash }) => writer.call('renewAgentToken', [oldId, { id, hash }, clock.now()]),
+    renewAgentToken: (oldId, { id, hash }, agent) => writer.call('renewAgentToken', [oldId, { id, hash }, agent, clock.now()]),
     appendAudit: (entry) => writer.call('appendAudit', [entry]),
     async prune(limits) {
       const removed = { events: 0, pieces: 0 };

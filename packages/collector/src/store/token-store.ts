@@ -5,6 +5,7 @@
 import type { Database } from 'better-sqlite3';
 import { createHash, randomBytes } from 'node:crypto';
 import type { JoinRequest } from '@relight/shared/join';
+import { sameMachine } from '@relight/shared/machine';
 import { tokenRefusal } from '../access/token-refusal.ts';
 import type { Role, TokenKind, TokenRecord } from './store.ts';
 
@@ -61,8 +62,12 @@ export function tokenWrites(db: Database) {
   const byId = db.prepare<[string], TokenRecord>(`SELECT ${columns} FROM tokens WHERE id = ?`);
   const touch = db.prepare('UPDATE tokens SET last_used_at = ? WHERE id = ?');
   const use = db.prepare('UPDATE tokens SET uses_left = uses_left - 1, last_used_at = ? WHERE id = ?');
-  const revoke = db.prepare('UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL');
-  const revokeUnused = db.prepare('UPDATE tokens SET revoked_at = ? WHERE replaces = ? AND last_used_at IS NULL AND revoked_at IS NULL');
+  const retire = db.prepare('UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL');
+  const revokeAll = db.prepare<[number, string, string], { id: string }>(
+    `UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND (id = ? OR
+       (kind, host, agent_id, machine_id) = (SELECT kind, host, agent_id, machine_id FROM tokens WHERE id = ?)) RETURNING id`,
+  );
+  const revokeHeirs = db.prepare('UPDATE tokens SET revoked_at = ? WHERE replaces = ? AND revoked_at IS NULL');
   const prune = db.prepare('DELETE FROM tokens WHERE revoked_at < ? OR expires_at < ?');
   const blank = { name: null, role: null, host: null, agentId: null, machineId: null, expiresAt: null } as const;
   const none = { ...blank, usesLeft: null, grantMs: null, parent: null, replaces: null } as const;
@@ -91,13 +96,19 @@ export function tokenWrites(db: Database) {
       insert.run({ ...none, ...agent, id, hash, kind: 'agent', grantMs: expiresAt - now, createdAt: now, expiresAt, parent: joinId });
       return { expiresAt };
     },
-    /** A new token with the bindings of the old one, which stays valid until the new one is used: the answer may be lost on its way. */
-    renewAgentToken(oldId: string, { id, hash }: FreshToken, now: number): { expiresAt: number } | { refused: string } {
+    /**
+     * A new token with the bindings of the old one, which stays valid until an agent says hello with the new one: the answer may be
+     * lost on its way. Then the next one takes the place of the lost one, so of all that are given for a token one at most is ever good.
+     */
+    renewAgentToken(oldId: string, { id, hash }: FreshToken, agent: JoinRequest, now: number): { expiresAt: number } | { refused: string } {
       const old = byId.get(oldId);
       const refused = old === undefined ? 'the token is unknown' : tokenRefusal(old, now);
       if (old === undefined || refused !== null) return { refused: refused ?? '' };
       if (old.agentId === null || old.grantMs === null) return { refused: 'this token was not given to one agent, it is not renewed' };
-      revokeUnused.run(now, oldId);
+      if (old.agentId !== agent.agentId) return { refused: 'this token was given to another agent' };
+      if (old.host !== agent.host) return { refused: `this token is for host ${old.host}` };
+      if (!sameMachine(old.machineId ?? '', agent.machineId)) return { refused: 'this token was given to another machine' };
+      revokeHeirs.run(now, oldId);
       const expiresAt = now + old.grantMs;
       const { agentId, machineId, host, name, grantMs, parent } = old;
       insert.run({
@@ -120,8 +131,13 @@ export function tokenWrites(db: Database) {
     touchToken(id: string, now: number): void {
       touch.run(now, id);
     },
-    /** False: unknown, or revoked before. */
-    revokeToken: (id: string, now: number): boolean => revoke.run(now, id).changes > 0,
+    /**
+     * The ids of what was revoked; none: unknown, or revoked before. Of an agent that joined, all tokens that it has as this host on this
+     * machine: whoever revokes one means whoever holds it, who may have renewed it a moment ago.
+     */
+    revokeToken: (id: string, now: number): string[] => revokeAll.all(now, id, id).map((row) => row.id),
+    /** This one alone, which was renewed. */
+    retireToken: (id: string, now: number): boolean => retire.run(now, id).changes > 0,
     /** Those that are valid no more since before. */
     pruneTokens: (before: number): number => prune.run(before, before).changes,
   };

@@ -1,0 +1,123 @@
+/** How agents get, renew and lose tokens of their own, through the doors of a collector on real disk. */
+import { systemClock } from '@relight/shared/clock';
+import { joinPath, renewPath, type AgentCredential, type JoinRequest } from '@relight/shared/join';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
+import { readConfig } from '../config.ts';
+import { AgentClient } from '../ingest/agent-client.ts';
+import { openForWriting } from '../store/database.ts';
+import type { TokenKind } from '../store/store.ts';
+import { tokenWrites } from '../store/token-store.ts';
+
+const me: JoinRequest = { agentId: 'agent-0001', machineId: 'system.hardware', host: 'h1' };
+
+let dataDir: string;
+let collector: Collector;
+let url: string;
+let operator: string;
+const clients: AgentClient[] = [];
+
+async function start(more: Partial<CollectorOptions> = {}): Promise<void> {
+  const config = readConfig(null, [{ listen: '127.0.0.1:0', dataDir }]);
+  collector = await createCollector({ config, clock: systemClock, logger: pino({ level: 'silent' }), version: 'test', ...more });
+  ({ url } = await collector.listen());
+}
+function newToken(kind: TokenKind): string {
+  const db = openForWriting(dataDir);
+  try {
+    return tokenWrites(db).createToken(kind, null, Date.now(), kind === 'join' ? { usesLeft: 9 } : {}).token;
+  } finally {
+    db.close();
+  }
+}
+
+async function ask(method: string, path: string, token: string, body?: unknown): Promise<{ status: number; body: unknown }> {
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, body: text === '' ? null : JSON.parse(text) };
+}
+async function given(path: string, token: string, who: JoinRequest = me): Promise<AgentCredential> {
+  const { status, body } = await ask('POST', path, token, who);
+  if (status !== 201) throw new Error(`${path} answers ${status}: ${JSON.stringify(body)}`);
+  return body as AgentCredential;
+}
+const joined = (): Promise<AgentCredential> => given(joinPath, newToken('join'));
+
+function dial(token: string): AgentClient {
+  const client = new AgentClient(url, token);
+  clients.push(client);
+  return client;
+}
+const upgrade = async (token: string): Promise<number> => (await dial(token).upgrade()).status;
+
+beforeEach(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'relight-joining-'));
+  await start();
+  operator = newToken('operator');
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.socket.terminate();
+  await collector.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+describe('a token that is renewed', () => {
+  it.each([
+    ['another agent', { agentId: 'agent-0002' }, /given to another agent/],
+    ['another machine', { machineId: 'system.another' }, /given to another machine/],
+    ['another host', { host: 'h2' }, /for host h1/],
+  ])('is renewed for nobody but its owner: not for %s', async (_, other, reason) => {
+    const { token } = await joined();
+    expect(await ask('POST', renewPath, token, { ...me, ...other })).toMatchObject({
+      status: 401,
+      body: { detail: expect.stringMatching(reason) as string },
+    });
+    expect(await ask('POST', renewPath, token, {})).toMatchObject({ status: 400 });
+    // As far as it is known: an agent without the rights of root does not see the hardware's id.
+    await given(renewPath, token, { ...me, machineId: 'system.-' });
+  });
+
+  it('has one heir at most, also when an earlier one has knocked already, and goes when that one says hello', async () => {
+    const first = await joined();
+    const second = await given(renewPath, first.token);
+    expect(await upgrade(second.token)).toBe(101);
+    const third = await given(renewPath, first.token);
+    expect(await upgrade(second.token)).toBe(401);
+    expect(await upgrade(first.token)).toBe(101);
+    await dial(third.token).hello(me);
+    await vi.waitFor(async () => expect(await upgrade(first.token)).toBe(401), { timeout: 10_000 });
+    expect(await ask('POST', renewPath, first.token, me)).toMatchObject({ status: 401 });
+    expect(await upgrade(third.token)).toBe(101);
+  });
+});
+
+describe('a token that is revoked', () => {
+  it.each([
+    ['the one that was renewed', 0],
+    ['its heir', 1],
+  ])('takes all with it that its agent has: %s', async (_, which) => {
+    const first = await joined();
+    const second = await given(renewPath, first.token);
+    const other = await given(joinPath, newToken('join'), { agentId: 'agent-0002', machineId: 'another.one', host: 'h1' });
+    const connected = dial(first.token);
+    await connected.hello(me);
+    const id = [first, second][which]?.tokenId ?? '';
+    expect(await ask('DELETE', `/api/v1/tokens/${id}`, operator)).toMatchObject({ status: 204 });
+    expect(await connected.end()).toMatchObject({ code: 4401 });
+    expect(await Promise.all([first, second].map(({ token }) => upgrade(token)))).toEqual([401, 401]);
+    // Who has joined under the same name elsewhere is somebody else.
+    expect(await upgrade(other.token)).toBe(101);
+    expect(await ask('DELETE', `/api/v1/tokens/${id}`, operator)).toMatchObject({ status: 404 });
+    expect((await ask('GET', '/api/v1/audit?action=token.revoke&outcome=done', operator)).body).toMatchObject({
+      items: [{ target: id, detail: { revoked: expect.arrayContaining([first.tokenId, second.tokenId]) as string[] } }],
+    });
+  });
+});
