@@ -63,16 +63,21 @@ export function registerAuth(app: FastifyInstance, deps: AuthDeps): void {
 
 const allows = (role: Role | null, needed: Role): boolean => roles.indexOf(role ?? 'view') >= roles.indexOf(needed);
 
-/** Runs what changes something, and writes down what became of it before it is answered. */
+/**
+ * Runs what changes something, and writes down what became of it. `act` only returns what to answer: it is sent when the entry is on disk,
+ * or a collector that is killed, or whose disk is full, has done what nobody ever reads of.
+ */
 export async function audited<T>(deps: Pick<AuthDeps, 'store' | 'clock'>, request: FastifyRequest, act: () => Promise<T>): Promise<T> {
+  const { visitor } = request;
+  let answer: T;
   try {
-    const answer = await act();
-    if (request.deed !== null && request.visitor !== null) await audit(deps, request, request.visitor, 'done');
-    return answer;
+    answer = await act();
   } catch (thrown) {
-    if (request.visitor !== null) await audit(deps, request, request.visitor, 'failed', toRelightError(thrown).message);
+    if (visitor !== null) await audit(deps, request, visitor, 'failed', toRelightError(thrown).message);
     throw thrown;
   }
+  if (request.deed !== null && visitor !== null) await audit(deps, request, visitor, 'done');
+  return answer;
 }
 
 async function audit(

@@ -1,5 +1,6 @@
 /** How agents get, renew and lose tokens of their own, through the doors of a collector on real disk. */
 import { systemClock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
 import { joinPath, renewPath, type AgentCredential, type JoinRequest } from '@relight/shared/join';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -119,5 +120,47 @@ describe('a token that is revoked', () => {
     expect((await ask('GET', '/api/v1/audit?action=token.revoke&outcome=done', operator)).body).toMatchObject({
       items: [{ target: id, detail: { revoked: expect.arrayContaining([first.tokenId, second.tokenId]) as string[] } }],
     });
+  });
+});
+
+describe('what is done is written down before it is answered', () => {
+  it.each([
+    ['a host that joins', 'agent.join', () => ask('POST', joinPath, newToken('join'), me)],
+    ['a token that is made', 'token.create', () => ask('POST', '/api/v1/tokens', operator, { kind: 'agent' })],
+    ['a host that is announced', 'host.expect', () => ask('POST', '/api/v1/hosts', operator, { name: 'h9' })],
+  ])('%s', async (_, action, call) => {
+    let begun: () => void = () => undefined;
+    const writing = new Promise<void>((resolve) => (begun = resolve));
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    await collector.close();
+    await start({
+      wrapStore: (store) => ({
+        ...store,
+        async appendAudit(entry) {
+          begun();
+          await held;
+          await store.appendAudit(entry);
+        },
+      }),
+    });
+    let answered = false;
+    const answer = call().finally(() => (answered = true));
+    await writing;
+    // Another question is answered meanwhile, so an answer that did not wait would be here.
+    await ask('GET', '/api/v1/hosts', operator);
+    expect(answered).toBe(false);
+    release();
+    expect((await answer).status).toBe(201);
+    expect((await ask('GET', `/api/v1/audit?action=${action}`, operator)).body).toMatchObject({ items: [{ outcome: 'done' }] });
+  });
+
+  it('what cannot be written down is not answered as done, and a token of it is not handed out', async () => {
+    await collector.close();
+    const full = new RelightError('store-failed', 'the disk is full');
+    await start({ wrapStore: (store) => ({ ...store, appendAudit: () => Promise.reject(full) }) });
+    const answer = await ask('POST', joinPath, newToken('join'), me);
+    expect(answer).toMatchObject({ status: 503, body: { code: 'store-failed' } });
+    expect(JSON.stringify(answer.body)).not.toContain('rla_');
   });
 });

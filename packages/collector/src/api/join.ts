@@ -16,37 +16,34 @@ export interface JoinDeps {
 
 /** Before `registerApi`'s routes are closed, after its hooks are there. */
 export function registerJoin(app: FastifyInstance, { store, clock }: JoinDeps): void {
-  app.post(joinPath, (request, reply) => {
+  app.post(joinPath, async (request, reply) => {
     const { token } = visitorOf(request);
-    return audited({ store, clock }, request, async () => {
+    const credential = await audited({ store, clock }, request, async (): Promise<AgentCredential> => {
       const agent = parseBody(joinRequestSchema, request.body);
-      request.deed = { action: 'agent.join', target: agent.host, detail: { agentId: agent.agentId } };
+      const { host, agentId } = agent;
+      request.deed = { action: 'agent.join', target: host, detail: { agentId } };
       const fresh = freshToken('agent');
       const { expiresAt } = granted(
         await store.grantAgentToken(token.id, fresh, agent),
         'Make a new join token on the collector: relight-collector token create --kind join.',
       );
-      request.deed = { action: 'agent.join', target: agent.host, detail: { agentId: agent.agentId, token: fresh.id } };
-      const credential: AgentCredential = { token: fresh.token, tokenId: fresh.id, host: agent.host, issuedAt: clock.now(), expiresAt };
-      return reply.code(201).send(credential);
+      request.deed = { action: 'agent.join', target: host, detail: { agentId, token: fresh.id } };
+      return { token: fresh.token, tokenId: fresh.id, host, issuedAt: clock.now(), expiresAt };
     });
+    return reply.code(201).send(credential);
   });
-  app.post(renewPath, (request, reply) => {
+  app.post(renewPath, async (request, reply) => {
     const { token } = visitorOf(request);
-    return audited({ store, clock }, request, async () => {
+    const credential = await audited({ store, clock }, request, async (): Promise<AgentCredential> => {
       const agent = parseBody(joinRequestSchema, request.body);
+      const { host, agentId } = agent;
+      request.deed = { action: 'agent.renew', target: token.host, detail: { agentId } };
       const fresh = freshToken('agent');
-      request.deed = { action: 'agent.renew', target: token.host, detail: { agentId: agent.agentId, token: fresh.id } };
       const { expiresAt } = granted(await store.renewAgentToken(token.id, fresh, agent), 'Join anew: relight-agent join.');
-      const credential: AgentCredential = {
-        token: fresh.token,
-        tokenId: fresh.id,
-        host: token.host ?? '',
-        issuedAt: clock.now(),
-        expiresAt,
-      };
-      return reply.code(201).send(credential);
+      request.deed = { action: 'agent.renew', target: token.host, detail: { agentId, token: fresh.id } };
+      return { token: fresh.token, tokenId: fresh.id, host, issuedAt: clock.now(), expiresAt };
     });
+    return reply.code(201).send(credential);
   });
 }
 

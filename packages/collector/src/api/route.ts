@@ -68,7 +68,8 @@ export interface RouteInfo {
 }
 
 export interface Route extends RouteInfo {
-  readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+  /** What to answer, with its status; nothing of it has been sent. Null: it has answered by itself. */
+  readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<(Answer & { readonly status: number }) | null>;
 }
 
 /** Declares a route. A handler that answers by itself (a stream) returns null after `reply.hijack()` or sends through `reply`. */
@@ -108,16 +109,18 @@ export function route<P extends Fields = Nothing, Q extends Fields = Nothing, B 
       };
       request.deed = spec.deed?.(context.params, context.body) ?? null;
       const answer = await spec.handle(context);
-      if (answer === null) return reply;
-      if (answer.body === undefined) return reply.code(204).send();
-      return reply.code(answer.status ?? answers.status).send(answer.body);
+      return answer === null ? null : { ...answer, status: answer.body === undefined ? 204 : (answer.status ?? answers.status) };
     },
   };
 }
 
 export function mount(app: FastifyInstance, routes: readonly Route[], deps: Pick<ApiDeps, 'store' | 'clock'>): void {
   for (const { method, path, role, handle } of routes) {
-    const handler: typeof handle = method === 'GET' ? handle : (request, reply) => audited(deps, request, () => handle(request, reply));
+    const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+      const act = () => handle(request, reply);
+      const answer = await (method === 'GET' ? act() : audited(deps, request, act));
+      return answer === null ? reply : reply.code(answer.status).send(answer.body);
+    };
     // HEAD of a stream would never end, and nobody needs the others.
     app.route({ method, url: path, exposeHeadRoute: false, config: { role }, handler });
   }
