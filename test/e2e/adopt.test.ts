@@ -244,4 +244,29 @@ describe('an adopted container', () => {
       await docker.remove(worker.containerName);
     }
   });
+
+  test('whose workload is taken out is let go of as it runs, also where orphans are removed', async () => {
+    const [name, made] = ['adopt-let-go', `e2e-adopt-made-${process.pid}`];
+    const found = `e2e-${name}-${process.pid}`;
+    const id = await docker.run(found, image, ['sleep', 'infinity']);
+    const workloads = [
+      { name: 'found', container: { adopt: found } },
+      { name: 'made', container: { name: made, image, pull_policy: 'never', command: ['sleep', 'infinity'] } },
+    ];
+    const agent = await lab.addAgent({ host: name, workloads, hostFields: { orphans: 'remove' } });
+    try {
+      await lab.fleet.waitForPhase(name, 'found', 'ready');
+      await lab.fleet.waitForPhase(name, 'made', 'ready');
+      agent.configure([]);
+      // One judgement is about both.
+      await waitFor(async () => (await docker.inspect(made)) === null, { what: 'the orphan to be removed', timeoutMs: 30_000 });
+      expect(await docker.inspect(found)).toMatchObject({ Id: id, State: { Running: true } });
+      agent.configure(workloads.slice(0, 1));
+      await lab.fleet.waitForPhase(name, 'found', 'ready');
+      expect(await docker.inspect(found)).toMatchObject({ Id: id, State: { Running: true } });
+    } finally {
+      await agent.service.stop();
+      await docker.remove(found);
+    }
+  });
 });

@@ -2,8 +2,9 @@
 import { toRelightError } from '@relight/shared/errors';
 import type { HostFacts, HostMetrics } from '@relight/shared/status';
 import type { AgentContext, Emit } from './agent-context.ts';
+import type { AdoptingEngine } from './engine/adopting-engine.ts';
 import { managedLabels } from './engine/create-options.ts';
-import type { ContainerFacts, Engine } from './engine/engine.ts';
+import type { ContainerFacts } from './engine/engine.ts';
 import { Accelerators } from './host/accelerators/accelerators.ts';
 import { readRememberedBootId, rememberBootId } from './host/boot-id.ts';
 import { HostConditions } from './host/conditions.ts';
@@ -23,7 +24,7 @@ const removeTimeoutMs = 60_000;
 
 export interface HostLevelOptions {
   readonly context: AgentContext;
-  readonly engine: Engine;
+  readonly engine: AdoptingEngine;
   readonly emit: Emit;
   /** Of the outbox that `emit` appends to. */
   readonly history: OutboxHistory;
@@ -173,6 +174,7 @@ export class HostLevel {
     const { context, engine, emit } = this.#options;
     const { spec, clock, logger } = context;
     return new Orphans({
+      isAdopted: (containerId) => engine.isAdopted(containerId),
       workloads: () => new Set(this.#options.context.spec.workloads.map(({ name }) => name)),
       mode: spec.host.orphans,
       wallNow: () => clock.now(),

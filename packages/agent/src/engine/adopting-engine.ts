@@ -14,6 +14,11 @@ export class AdoptingEngine extends DockerEngine {
     this.#adopted.set(containerId, labels);
   }
 
+  /** It was there before Relight, which has not made it: whether any workload still has it or not. */
+  isAdopted(containerId: string): boolean {
+    return this.#adopted.has(containerId);
+  }
+
   override async list(filter: { readonly labels?: Labels; readonly name?: string }, options: CallOptions = {}): Promise<readonly string[]> {
     const found = await super.list(filter, options);
     if (filter.labels === undefined || this.#adopted.size === 0) return found;

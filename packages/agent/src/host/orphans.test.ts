@@ -74,6 +74,7 @@ describe('containers that no workload wants', () => {
     const calls: string[] = [];
     let fail: (error: Error) => void = () => {};
     const orphans = new Orphans({
+      isAdopted: () => false,
       workloads: () => kept,
       mode: 'remove-stopped',
       wallNow: () => now,
@@ -94,5 +95,25 @@ describe('containers that no workload wants', () => {
     await new Promise((resolve) => setImmediate(resolve));
     orphans.observed(all);
     expect(calls).toEqual(['id-gone-exited', 'warned id-gone-exited', 'id-gone-exited']);
+  });
+
+  test.each(['report', 'remove-stopped', 'remove'] as const)('what was adopted is left as it is, and alone: %s', (mode) => {
+    const removed: string[] = [];
+    const reported: string[] = [];
+    const orphans = new Orphans({
+      isAdopted: (id) => id === 'id-found-running' || id === 'id-found-exited',
+      workloads: () => kept,
+      mode,
+      wallNow: () => now,
+      report: (list) => reported.push(...list.map(({ subject }) => subject)),
+      remove: (id) => {
+        removed.push(id);
+        return Promise.resolve();
+      },
+      onRemoved: () => {},
+      warn: () => {},
+    });
+    orphans.observed([container('found', 'running'), container('found', 'exited'), container('gone', 'exited')]);
+    expect([reported, removed]).toEqual(mode === 'report' ? [['gone'], []] : [[], ['id-gone-exited']]);
   });
 });

@@ -53,6 +53,8 @@ function describe(facts: ContainerFacts, at: number | null, now: number): Report
 }
 
 export interface OrphansOptions {
+  /** Relight has not made it, and nobody could make it again: it is not Relight's to remove, or to have removed. */
+  readonly isAdopted: (containerId: string) => boolean;
   /** Those that are configured now. */
   readonly workloads: () => ReadonlySet<string>;
   readonly mode: HostSpec['orphans'];
@@ -74,10 +76,11 @@ export class Orphans {
 
   /** `own`: all containers that carry our owner id. */
   observed(own: readonly ContainerFacts[]): void {
-    const { workloads, mode, wallNow, report } = this.#options;
-    const judgement = judgeOrphans(own, workloads(), mode, wallNow());
+    const { isAdopted, workloads, mode, wallNow, report } = this.#options;
+    const made = own.filter(({ id }) => !isAdopted(id));
+    const judgement = judgeOrphans(made, workloads(), mode, wallNow());
     report(judgement.report);
-    for (const facts of own) if (judgement.remove.includes(facts.id) && !this.#removing.has(facts.id)) void this.#remove(facts);
+    for (const facts of made) if (judgement.remove.includes(facts.id) && !this.#removing.has(facts.id)) void this.#remove(facts);
   }
 
   async #remove(facts: ContainerFacts): Promise<void> {
