@@ -44,7 +44,6 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     const signal = new Promise<NodeJS.Signals>((resolve) => {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
     });
-    // A SIGHUP that comes early must not end the service.
     process.on('SIGHUP', () => void agent.reload());
     await agent.start();
     const ending = await Promise.race([signal, agent.ending]);
@@ -187,14 +186,20 @@ class Agent {
         await this.#workloads.configure();
       },
       startOver: () => {
-        const busy = [...this.#loops].find(([, loop]) => loop.busy !== null);
-        if (busy === undefined) this.#end('reconfigured');
-        return busy === undefined ? null : `${busy[0]}: ${busy[1].busy}`;
+        const busy = this.#busy();
+        if (busy === null) this.#end('reconfigured');
+        return busy;
       },
       emit: (event) => this.#events.emit(event),
       report: (list) => this.#host.conditions.set('configuration', list),
       log: (message) => logger.info(message),
     });
+  }
+
+  /** What a new life would have to begin anew; null: nothing. */
+  #busy(): string | null {
+    const busy = [...this.#loops].find(([, loop]) => loop.busy !== null);
+    return busy === undefined ? this.#host.gate.busy : `${busy[0]}: ${busy[1].busy}`;
   }
 
   async stop(why: 'signal' | Ending = 'signal'): Promise<void> {

@@ -13,7 +13,7 @@ const withWorkloads = (...workloads: readonly WorkloadSpec[]): AgentSpec => ({ .
 const one = workloadFixture({ name: 'one' });
 const two = workloadFixture({ name: 'two' });
 
-function world(started: AgentSpec) {
+function world(started: AgentSpec, start = true) {
   const clock = new ManualClock();
   const file = { spec: started as AgentSpec | Error, identity: 'first' as string | null, reads: 0 };
   const told: string[] = [];
@@ -21,6 +21,7 @@ function world(started: AgentSpec) {
   let conditions: readonly ReportedCondition[] = [];
   let busy: string | null = null;
   let over = 0;
+  let applied = Promise.resolve();
   const reload = new ConfigReload({
     clock,
     current: () => current,
@@ -32,7 +33,7 @@ function world(started: AgentSpec) {
     identity: () => Promise.resolve(file.identity),
     apply: (spec) => {
       current = spec;
-      return Promise.resolve();
+      return applied;
     },
     startOver: () => {
       if (busy === null) over += 1;
@@ -44,7 +45,7 @@ function world(started: AgentSpec) {
     },
     log: () => {},
   });
-  reload.start();
+  if (start) reload.start();
   return {
     clock,
     file,
@@ -56,6 +57,10 @@ function world(started: AgentSpec) {
       busy = what;
     },
     over: () => over,
+    /** Taking it up lasts as long as this does. */
+    applyingLasts: (work: Promise<void>) => {
+      applied = work;
+    },
     /** The file is looked at once more. */
     look: async () => {
       await waitFor(() => clock.pendingTimers > 0, { what: 'the next look to be due' });
@@ -152,4 +157,73 @@ test('what is put back before the agent has started over needs no start', async 
   occupied(null);
   await look();
   expect([over(), reload.status().pending]).toEqual([0, null]);
+});
+
+const relabelled = { ...bare, host: { ...bare.host, labels: { pool: 'b' } } };
+
+test('a start that is pending does not go ahead into a file that is broken, being written, or gone', async () => {
+  const { file, reload, occupied, over, look } = world(withWorkloads(one));
+  occupied('one: pull');
+  file.spec = { ...relabelled, workloads: [one] };
+  await reload.reload('signal');
+  await look();
+  expect(reload.status().pending).toContain('when one: pull is done');
+  file.identity = 'being written';
+  file.spec = new RelightError('config-invalid', 'agent.yaml:3:1: not YAML');
+  occupied(null);
+  await look();
+  expect(over()).toBe(0);
+  await look();
+  expect(reload.status().refused?.reason).toContain('not YAML');
+  await look();
+  await look();
+  expect([over(), reload.status().pending]).toEqual([0, null]);
+  file.spec = { ...relabelled, workloads: [one] };
+  file.identity = 'repaired';
+  await look();
+  await look();
+  expect(over()).toBe(0);
+  await look();
+  expect(over()).toBe(1);
+});
+
+test('nor into one with another state directory, which the next life would take', async () => {
+  const { file, reload, occupied, over, look } = world(withWorkloads(one));
+  occupied('one: pull');
+  file.spec = { ...relabelled, workloads: [one] };
+  await reload.reload('signal');
+  file.spec = { ...relabelled, workloads: [one], stateDir: '/elsewhere' };
+  await reload.reload('signal');
+  occupied(null);
+  await look();
+  await look();
+  await look();
+  expect([over(), reload.status().refused?.reason]).toEqual([0, expect.stringContaining('state_dir cannot change')]);
+});
+
+test('it starts over only when all that can be taken up at once was', async () => {
+  const { file, reload, applyingLasts, over, look } = world(withWorkloads(one));
+  let done = (): void => {};
+  applyingLasts(
+    new Promise((resolve) => {
+      done = resolve;
+    }),
+  );
+  file.spec = { ...relabelled, workloads: [two] };
+  const outcome = reload.reload('command');
+  await look();
+  expect(over()).toBe(0);
+  done();
+  expect(await outcome).toMatchObject({ result: 'applied' });
+});
+
+test('nothing is taken up before the agent is up', async () => {
+  const { file, reload, current } = world(withWorkloads(one), false);
+  file.spec = withWorkloads(two);
+  const outcome = reload.reload('signal');
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(current().workloads).toEqual([one]);
+  reload.start();
+  expect(await outcome).toMatchObject({ result: 'applied' });
+  expect(current().workloads).toEqual([two]);
 });

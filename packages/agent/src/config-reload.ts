@@ -43,7 +43,11 @@ export class ConfigReload {
   #candidate: string | null = null;
   #timer: Timer | null = null;
   #stopped = false;
-  #turn: Promise<unknown> = Promise.resolve();
+  #isUp: () => void = () => {};
+  /** The first is behind the start of the agent: half of it cannot take up anything. */
+  #turn: Promise<unknown> = new Promise<void>((resolve) => {
+    this.#isUp = resolve;
+  });
   #loadedAt: number;
   #refused: ConfigStatus['refused'] = null;
   #startOver: readonly string[] = [];
@@ -63,7 +67,9 @@ export class ConfigReload {
     return { file: this.#file, loadedAt: this.#loadedAt, refused: this.#refused, pending };
   }
 
+  /** The agent is up. */
   start(): void {
+    this.#isUp();
     // Of an earlier life: this one could read it.
     this.#options.report([]);
     this.#schedule();
@@ -71,10 +77,11 @@ export class ConfigReload {
 
   stop(): void {
     this.#stopped = true;
+    this.#isUp();
     this.#timer?.cancel();
   }
 
-  /** One after the other. Never rejects. `dryRun`: only says what it would do. */
+  /** One after the other, and none before `start`. Never rejects. `dryRun`: only says what it would do. */
   reload(cause: ReloadCause, dryRun = false): Promise<ReloadOutcome> {
     const turn = this.#turn.then(() => this.#reload(cause, dryRun));
     this.#turn = turn;
@@ -86,11 +93,12 @@ export class ConfigReload {
   }
 
   async #look(): Promise<void> {
-    if (this.#startOver.length > 0) this.#waitsFor = this.#options.startOver(this.#startOver);
     const now = await this.#options.identity(this.#file);
     const settled = now === this.#candidate;
     this.#candidate = now;
     if (settled && now !== this.#seen) await this.reload('file');
+    // The next life reads the file before anything else: only one that was read and taken is let near it.
+    else if (now === this.#seen && this.#startOver.length > 0) this.#waitsFor = this.#options.startOver(this.#startOver);
     this.#schedule();
   }
 
@@ -120,8 +128,7 @@ export class ConfigReload {
     this.#refused = null;
     report([]);
     // Back to what the agent started with: there is nothing to start over for.
-    this.#startOver = change.startOver;
-    this.#waitsFor = null;
+    this.#startsOverFor([]);
     if (isNoChange(change)) {
       if (cause !== 'file') log(`the configuration was read again (${causes[cause]}): ${nothing}`);
       return unchanged;
@@ -134,8 +141,14 @@ export class ConfigReload {
       this.#tell(cause, workloadChangeText(workload), { change: kind, restarts, fields: changes.map(({ field }) => field) }, name);
     }
     await apply(takenUp(current(), spec));
-    // It starts over at the next look: whoever asked for this has the answer by then.
+    // At the next look: whoever asked for this has the answer by then.
+    this.#startsOverFor(change.startOver);
     return { result: 'applied', lines };
+  }
+
+  #startsOverFor(fields: readonly string[]): void {
+    this.#startOver = fields;
+    this.#waitsFor = null;
   }
 
   #tell(cause: ReloadCause, what: string, data: Readonly<Record<string, unknown>>, workload?: string): void {
@@ -153,6 +166,8 @@ export class ConfigReload {
     if (dryRun) return { result: 'refused', lines };
     const { clock, report } = this.#options;
     this.#refused = { at: clock.now(), reason };
+    // A new life would end with this file, and nobody would supervise the host.
+    this.#startsOverFor([]);
     const short = reason.length <= conditionMessageMax ? reason : `${reason.slice(0, conditionMessageMax)}…`;
     report([
       {

@@ -12,6 +12,8 @@ import { type Recent, recentSchema } from './support/recent.ts';
 
 /** An agent that is alive answers in milliseconds; an action waits for nothing but being taken up. */
 const answerTimeoutMs = 10_000;
+/** An agent that has just begun answers when it is up; a workload begins when the earlier one of its name has let go. */
+const reloadTimeoutMs = 60_000;
 
 /** All calls fail with agent-unreachable when nobody answers, and with protocol when the answer is not understood. */
 export class ControlClient {
@@ -33,12 +35,12 @@ export class ControlClient {
     return parseAs(actionOutcomeSchema, await this.#call('POST', '/actions', JSON.stringify(action)));
   }
 
-  /** What is read and validated may take a moment; workloads take it up after the answer. */
+  /** Answered when it is taken up. */
   async reload(request: ReloadRequest): Promise<ReloadOutcome> {
-    return parseAs(reloadOutcomeSchema, await this.#call('POST', '/reload', JSON.stringify(request)));
+    return parseAs(reloadOutcomeSchema, await this.#call('POST', '/reload', JSON.stringify(request), reloadTimeoutMs));
   }
 
-  async #call(method: string, path: string, body?: string): Promise<string> {
+  async #call(method: string, path: string, body?: string, timeoutMs = answerTimeoutMs): Promise<string> {
     try {
       using socket = shortSocketPath(controlSocketPath(this.#stateDir));
       const call = request({
@@ -46,18 +48,18 @@ export class ControlClient {
         method,
         path,
         headers: { host: 'localhost', 'content-type': 'application/json' },
-        signal: AbortSignal.timeout(answerTimeoutMs),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       call.end(body);
       const [response] = (await once(call, 'response')) as [IncomingMessage];
       return await text(response);
     } catch (thrown) {
-      throw unreachable(thrown, this.#stateDir);
+      throw unreachable(thrown, this.#stateDir, timeoutMs);
     }
   }
 }
 
-function unreachable(thrown: unknown, stateDir: string): RelightError {
+function unreachable(thrown: unknown, stateDir: string, timeoutMs: number): RelightError {
   const code = (thrown as NodeJS.ErrnoException).code;
   if (thrown instanceof RelightError) return thrown;
   if (code === 'EACCES' || code === 'EPERM') {
@@ -70,7 +72,7 @@ function unreachable(thrown: unknown, stateDir: string): RelightError {
     return new RelightError('agent-unreachable', `no agent is running with the state directory ${stateDir}`, { cause: thrown });
   }
   if (code === 'ABORT_ERR' || (thrown as Error).name === 'TimeoutError') {
-    return new RelightError('agent-unreachable', `the agent in ${stateDir} does not answer within ${answerTimeoutMs / 1_000} s`, {
+    return new RelightError('agent-unreachable', `the agent in ${stateDir} does not answer within ${timeoutMs / 1_000} s`, {
       advice: 'Restart it (its workloads go on): systemctl restart relight-agent',
       cause: thrown,
     });

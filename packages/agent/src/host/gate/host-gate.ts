@@ -93,6 +93,11 @@ export class HostGate {
     return this.#state.open;
   }
 
+  /** The host command under way, which an end of the agent would kill; null: none is. */
+  get busy(): string | null {
+    return this.#options.setup.busy;
+  }
+
   /** Resolves when the first look has been taken; its outcome has been told by then. */
   async start(): Promise<void> {
     this.#options.setup.start();

@@ -102,6 +102,18 @@ describe('host commands', () => {
     expect(marks()).toBe('a\nb\nB\na\n');
   });
 
+  test('an end of the agent would kill the one under way: it says which', async () => {
+    const go = join(stateDir, 'go');
+    const { setup, reaches } = start([step(`until [ -e ${go} ]; do sleep 0.05; done`, { name: 'slow' })]);
+    expect(setup.busy).toBeNull();
+    setup.nudge();
+    await reaches(false, /host setup 1\/1: slow/);
+    expect(setup.busy).toBe('host setup 1/1: slow');
+    writeFileSync(go, '');
+    await reaches(true, /done/);
+    expect(setup.busy).toBeNull();
+  });
+
   test('what each execution prints is a log of the host with a name of its own; what an earlier agent left is delivered', async () => {
     const failing = start([mark('a'), step('echo no; exit 1', { name: 'b', retry: { attempts: 2, delayMs: 5 } })]);
     failing.setup.start();

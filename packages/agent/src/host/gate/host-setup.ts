@@ -100,6 +100,11 @@ export class HostSetup {
     }
   }
 
+  /** The step under way, which an end of the agent would kill; null: none is. */
+  get busy(): string | null {
+    return this.#stage.kind === 'running' ? this.#stage.what : null;
+  }
+
   condition(): ReportedCondition | null {
     const failure = 'failure' in this.#stage ? this.#stage.failure : null;
     if (failure === null) return null;
