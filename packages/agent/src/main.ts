@@ -1,5 +1,6 @@
 /** Entry point of `relight-agent`. */
 import './control/v8-flags.ts';
+import './control/early-hangup.ts';
 import { runCli } from './control/cli.ts';
 import { processIo } from './control/io.ts';
 
