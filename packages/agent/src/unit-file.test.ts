@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** `KEY=value` by section; comments left out. A key that systemd finds in a wrong section does not count. */
+/** `KEY=value` by section, of a key given twice all values; comments left out. A key that systemd finds in a wrong section does not count. */
 function settings(file: string): Record<string, Record<string, string>> {
   const sections: Record<string, Record<string, string>> = {};
   let section: Record<string, string> = {};
@@ -11,7 +11,9 @@ function settings(file: string): Record<string, Record<string, string>> {
     const [, name] = /^\[(\w+)\]$/.exec(line) ?? [];
     if (name !== undefined) section = sections[name] ??= {};
     const [, key, value] = /^(\w+)=(.*)$/.exec(line) ?? [];
-    if (key !== undefined && value !== undefined) section[key] = value;
+    if (key === undefined || value === undefined) continue;
+    const before = section[key];
+    section[key] = before === undefined ? value : `${before} ${value}`;
   }
   return sections;
 }
@@ -37,7 +39,9 @@ test('the agent: a hang ends it for good, and nothing but itself; it waits for i
   expect(Service).toMatchObject({ ExecReload: '/bin/kill -HUP $MAINPID' });
   // A look every ten seconds must fit into it several times.
   expect(Number(Service?.['WatchdogSec'])).toBeGreaterThanOrEqual(30);
-  expect(Unit).toMatchObject({ ConditionPathExists: '/etc/relight/agent.yaml', After: 'docker.service network-online.target' });
+  expect(Unit).toMatchObject({ After: 'docker.service network-online.target' });
+  // Either of them: a unit whose condition does not hold at an automatic restart is never started again.
+  expect(Unit).toMatchObject({ ConditionPathExists: '|/etc/relight/agent.yaml |/var/lib/relight/identity.json' });
   for (const key of ['Requires', 'BindsTo', 'PartOf']) expect(Unit).not.toHaveProperty(key);
   // Whatever makes a mount namespace keeps the FUSE mounts of workloads busy.
   for (const key of ['PrivateTmp', 'ProtectSystem', 'ProtectHome', 'PrivateDevices', 'ProtectProc', 'ReadOnlyPaths', 'PrivateMounts'])
