@@ -7,7 +7,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { createBody } from '../../../../test/support/create-body.ts';
 import { FakeEngine } from '../../../../test/support/fake-engine.ts';
 import { workloadFixture } from '../../../../test/support/specs.ts';
-import type { AgentSpec } from '../config/spec.ts';
+import { specFingerprint } from '../config/impact.ts';
+import type { AgentSpec, WorkloadSpec } from '../config/spec.ts';
 import type { OpValue } from '../supervisor/op.ts';
 import { create } from './create.ts';
 import type { StageContext } from './stage.ts';
@@ -22,6 +23,8 @@ const conflict = (): RelightError =>
     data: { holderId: '96030b12613f' },
   });
 
+const spec = workloadFixture({}, { name });
+
 class Standing {
   readonly clock = new ManualClock();
   readonly engine = new FakeEngine({ clock: this.clock, images: ['image:1'] });
@@ -31,7 +34,7 @@ class Standing {
     const context = {
       engine: this.engine,
       clock: this.clock,
-      spec: workloadFixture({}, { name }),
+      spec,
       agent: { stateDir, vars: [] } as unknown as AgentSpec,
       ownerId: 'owner',
       signal: this.abort.signal,
@@ -102,5 +105,33 @@ describe('a name that is in use, by nobody who can be seen', () => {
     const work = standing.create();
     standing.abort.abort(new RelightError('cancelled', 'overtaken by events'));
     await expect(standing.during(work)).rejects.toMatchObject({ code: 'cancelled' });
+  });
+});
+
+describe('a container of the wanted generation that a call which was given up has left', () => {
+  const leave = async (standing: Standing, madeFrom: WorkloadSpec, start: boolean): Promise<string> => {
+    const Labels = {
+      'relight.agent': 'owner',
+      'relight.workload': spec.name,
+      'relight.generation': '1',
+      'relight.spec': JSON.stringify(specFingerprint(madeFrom)),
+    };
+    const { id } = await standing.engine.create(name, createBody('image:1', ['sleep'], { Labels }));
+    if (start) await standing.engine.start(id);
+    return id;
+  };
+  const earlier = workloadFixture({}, { name, environment: { BUCKET: 'earlier' } });
+
+  test.each([
+    ['made from the present configuration is taken over', spec, false, true],
+    ['made from one that differs in nothing of the container is taken over', { ...spec, readyWindowMs: 1 }, false, true],
+    ['made from an earlier configuration is removed', earlier, false, false],
+    ['that was started is left to the supervisor', earlier, true, true],
+  ])('%s', async (_, madeFrom, start, taken) => {
+    const standing = new Standing();
+    const left = await leave(standing, madeFrom, start);
+    const made = (await standing.during(standing.create())) as Extract<OpValue, { kind: 'create' }>;
+    expect(made.containerId === left).toBe(taken);
+    expect([...standing.engine.containers.keys()]).toEqual([made.containerId]);
   });
 });

@@ -1,12 +1,13 @@
 /** Makes the container of a generation, or takes over the one that a crash between create and record has left. */
 import { delay } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
-import { specFingerprint } from '../config/impact.ts';
+import { compareFingerprints, specFingerprint } from '../config/impact.ts';
 import { readEnvFiles } from '../config/secrets.ts';
 import { adoptedCreateOptions } from '../engine/adoption.ts';
 import { labelsOfAdopted, readAdoption } from '../engine/adoptions.ts';
 import { ownerFromLabels, ownerFromName, ownerFromProcesses, type ContainerOwner } from '../engine/container-owner.ts';
 import { createOptions, managedLabels, type CreateOptions } from '../engine/create-options.ts';
+import type { ContainerFacts } from '../engine/engine.ts';
 import { hostCommands } from '../host/commands.ts';
 import { describeHolder } from '../supervisor/holder.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
@@ -72,7 +73,7 @@ async function takeOver(generation: number, context: StageContext): Promise<stri
   const beingRemoved = holder.status === 'removing' || holder.status === 'dead';
   // Older engines join further networks one by one after the create: a crash may have left it with too few.
   const halfMade = holder.status === 'created' && spec.container.networks.length > 1;
-  if (own && (beingRemoved || halfMade)) {
+  if (own && (beingRemoved || halfMade || isOutdated(holder, context))) {
     // Waits for the end of a removal that somebody else has begun.
     await engine.remove(holder.id, { signal });
     return null;
@@ -86,6 +87,17 @@ async function takeOver(generation: number, context: StageContext): Promise<stri
     data: { holderId: holder.id, ...(owner === null ? {} : { owner: owner.who }) },
     ...(owner === null ? {} : { advice: owner.advice }),
   });
+}
+
+/**
+ * Made from an earlier configuration, by a call that was given up because of the present one, and that the engine has finished all the
+ * same: it has the generation that is wanted, and nothing else would tell. Nothing of it has ever run.
+ */
+function isOutdated({ status, labels }: ContainerFacts, { spec }: StageContext): boolean {
+  const label = labels[managedLabels.spec];
+  if (status !== 'created' || label === undefined) return false;
+  const changes = compareFingerprints(JSON.parse(label) as Record<string, string>, specFingerprint(spec));
+  return changes.some(({ impact }) => impact === 'container');
 }
 
 /** Whoever makes it again and again: its labels tell, or a client that waits for it. */
