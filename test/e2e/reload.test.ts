@@ -140,6 +140,25 @@ test('a workload is added, another one is taken out: its container goes on and i
   expect(await incarnation('b')).toEqual(b);
 });
 
+test('a variable and a check that needs it come together: the check waits for the variable, and nothing is restarted', async () => {
+  const [a, b, last] = [await incarnation('a'), await incarnation('b'), await lastEvent()];
+  const document = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { workloads: Record<string, unknown>[] };
+  const check = 'echo "as $ADDED" >> /tmp/checked; test "$ADDED" = here';
+  const workloads = document.workloads.map((given) =>
+    given['name'] === 'a' ? { ...given, live: [{ exec: check, interval: '100ms', failures: 1, restarts: 'process' }] } : given,
+  );
+  const vars = { ADDED: { run: 'sleep 2; echo here' } };
+  writeFileSync(agent.configFile, JSON.stringify({ ...document, vars, workloads }, null, 2));
+  await told(last, 'workload a: restarts nothing (live)');
+  const { containerId } = a as { containerId: string };
+  const checked = async (): Promise<string> => (await lab.engine.exec(containerId, { argv: ['cat', '/tmp/checked'] })).stdout;
+  await waitFor(async () => (await checked()).split('\n').length > 3, { what: 'the check to be made', timeoutMs: 30_000 });
+  expect(new Set((await checked()).trim().split('\n'))).toEqual(new Set(['as here']));
+  expect([await incarnation('a'), await incarnation('b')]).toEqual([a, b]);
+  const kinds = (await eventsAfter(last)).map(({ kind }) => kind);
+  for (const kind of ['check.failed', 'restart.scheduled', 'process.started']) expect(kinds).not.toContain(kind);
+});
+
 test('what only a new start of the agent can take up: it starts over as the same process, and everything runs on', async () => {
   const [a, b, last, pid] = [await incarnation('a'), await incarnation('b'), await lastEvent(), agent.service.pid];
   const document = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { host: Record<string, unknown> };

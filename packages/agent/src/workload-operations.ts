@@ -44,7 +44,7 @@ export class WorkloadOperations {
 
   /** Resolved for checks: what an attempt has found out counts more. */
   learn(vars: Readonly<Record<string, string>>): void {
-    this.#vars ??= vars;
+    this.#vars = { ...vars, ...this.#vars };
   }
 
   start(opId: number, op: Op): void {

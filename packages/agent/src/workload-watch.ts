@@ -1,4 +1,5 @@
 /** What is looked at while a workload runs: its checks and mounts, and whether its runs are alive. Says what it sees, decides nothing. */
+import type { Timer } from '@relight/shared/clock';
 import { errorMessage, toRelightError } from '@relight/shared/errors';
 import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
 import type { DesiredProbe, Prober } from './checks/prober.ts';
@@ -7,6 +8,7 @@ import { lastWords } from './stages/last-words.ts';
 import { isExecuting } from './stages/proc.ts';
 import { RunWatches } from './stages/run-watches.ts';
 import type { RunExit } from './stages/runs.ts';
+import { namedIn } from './stages/variable-use.ts';
 import { wantedProbes } from './supervisor/desired-probes.ts';
 import type { SupervisorEvent } from './supervisor/event.ts';
 import type { RunHandle } from './supervisor/op.ts';
@@ -32,6 +34,7 @@ export class WorkloadWatch {
   readonly #runs: RunWatches;
   readonly #stop = new AbortController();
   #resolving = false;
+  #retry: Timer | null = null;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -58,6 +61,7 @@ export class WorkloadWatch {
 
   dispose(): void {
     this.#stop.abort();
+    this.#retry?.cancel();
     this.#prober.dispose();
     this.#runs.dispose();
   }
@@ -71,16 +75,26 @@ export class WorkloadWatch {
       return;
     }
     const vars = this.#options.vars();
-    // After an adoption nobody has resolved the variables yet; a check without them would only fail.
-    if (vars === null) void this.#resolve();
-    const usable = vars === null ? wanted.filter((probe) => probe.kind === 'mount') : wanted;
+    const missing = this.#unresolved(vars ?? {});
+    // After an adoption nobody has resolved the variables yet, or one was added since; a check without them would only fail.
+    const usable = wanted.filter(
+      ({ kind, spec }) => kind === 'mount' || (vars !== null && !missing.some((variable) => namedIn(variable, spec))),
+    );
+    if (vars === null || usable.length < wanted.length) void this.#resolve();
     this.#prober.set(
       usable.map((probe): DesiredProbe => ({ ...probe, containerId: container.id, containerPid: container.pid, vars: vars ?? {} })),
     );
   }
 
+  #unresolved(vars: Vars): readonly string[] {
+    return this.#options
+      .loop()
+      .agent.vars.map(({ name }) => name)
+      .filter((name) => !Object.hasOwn(vars, name));
+  }
+
   async #resolve(): Promise<void> {
-    if (this.#resolving) return;
+    if (this.#resolving || this.#retry !== null) return;
     this.#resolving = true;
     const { resolveVars, logger, spec, clock } = this.#options.loop();
     try {
@@ -89,7 +103,10 @@ export class WorkloadWatch {
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
       logger.warn({ workload: spec.name, reason: toRelightError(thrown).message }, 'checks wait for the variables');
-      clock.after(variableRetryMs, () => this.#options.send({ type: 'tick' }));
+      this.#retry = clock.after(variableRetryMs, () => {
+        this.#retry = null;
+        this.#options.send({ type: 'tick' });
+      });
     } finally {
       this.#resolving = false;
     }
