@@ -28,8 +28,10 @@ export class ContainerSecrets {
   async #learnOne({ id, labels }: ContainerFacts): Promise<void> {
     const { engine, secrets } = this.#options;
     const names = labels[managedLabels.secrets]?.split(',') ?? [];
-    const values = secrets.get(labels[managedLabels.workload] ?? '');
-    if (names.length > 0 && values !== undefined) {
+    if (names.length > 0) {
+      const values = secrets.get(labels[managedLabels.workload] ?? '');
+      // Its workload may be put back into the configuration, with an env file that says something else by then.
+      if (values === undefined) return;
       const document = await engine.inspectRaw(id).catch(() => null);
       if (document === null) return;
       const env = (document['Config'] as { readonly Env?: readonly string[] } | undefined)?.Env ?? [];
