@@ -47,7 +47,10 @@ export class Reporting {
       path: join(stateDir, 'control.sock'),
       handlers: {
         status: () => this.#status(),
-        recent: () => ({ events: options.events.recent.list(), log: options.context.ownLog.recent.list() }),
+        recent: () => {
+          const { events, context, workloads } = options;
+          return workloads.withoutSecrets({ events: events.recent.list(), log: context.ownLog.recent.list() });
+        },
         reload: ({ dryRun }) => options.config.reload('command', dryRun),
         act: (action) => Promise.resolve(this.#carryOut(action, 'by hand on the host')),
       },

@@ -250,6 +250,11 @@ export class WorkloadWiring {
     }));
   }
 
+  /** For people: without what is secret of any workload, also of those that the file does not tell any more. */
+  withoutSecrets<T>(value: T): T {
+    return this.#secretsOf(hostLogs).data(value);
+  }
+
   /** One of which nothing is remembered may have printed what any other keeps secret. */
   #secretsOf(workload: string): SecretValues {
     const { secrets } = this.#options;

@@ -76,7 +76,7 @@ const forms: readonly (readonly [RegExp, string])[] = [
     `$1${redacted}`,
   ],
   [new RegExp(String.raw`(--${secretName}\s+)(?!/)[^\s"',-][^\s"',]*`, 'gi'), `$1${redacted}`],
-  [/\b(?:hf_|ghp_|gho_|ghs_|github_pat_|glpat-|sk-|xox[abprs]-|rlt_)[\w-]{8,}/g, redacted],
+  [/\b(?:hf_|ghp_|gho_|ghs_|github_pat_|glpat-|sk-|xox[abprs]-|rl[ajo]_)[\w-]{8,}/g, redacted],
   [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bya29\.[\w-]{10,}|\bAIza[\w-]{30,}/g, redacted],
   [/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, redacted],
 ];

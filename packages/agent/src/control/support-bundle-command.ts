@@ -49,7 +49,7 @@ export async function supportBundleCommand(options: SupportBundleOptions, io: Io
     ...agent.pieces,
     ...config.pieces,
     ...incidents(stateDir),
-    ...(await journal(io)),
+    ...(spec === null ? [journalLeftOut] : await journal(io)),
   ].map(({ name, text }) => ({ name, text: secrets.text(text) }));
   const output = options.output ?? bundleName(spec?.host.name ?? hostname(), io.clock.now());
   await writeBundle(output, pieces);
@@ -116,6 +116,12 @@ function incidents(stateDir: string): readonly BundlePiece[] {
       return incident === null ? [] : [{ name: `incidents/${id}.json`, text: json(incident) }];
     });
 }
+
+/** Its lines are as they were printed, and the file alone says what of it is secret. */
+const journalLeftOut = {
+  name: 'journal.txt',
+  text: 'left out: the configuration cannot be read (config-problems.txt), so nobody knows what would have to be taken out of it\n',
+};
 
 /** Of earlier lives of the agent, too: where it is a service of systemd. */
 async function journal({ clock }: Io): Promise<readonly BundlePiece[]> {

@@ -24,7 +24,9 @@ const planted = {
   environment: 'plain value that nobody would know',
   list: 'value-of-a-list-entry',
   envFile: 'from the env file "quoted"',
-  token: 'rlt0123456789abcdef',
+  token: 'rla_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG',
+  // In no file that is known: its form alone tells.
+  pasted: 'rlj_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG',
   literal: 'value of a variable',
   adopted: 'environment-of-the-adopted-one',
   commented: 'hf_CommentedOutLongAgo',
@@ -66,7 +68,7 @@ workloads:
     container: {image: i, env_file: [secrets.env], environment: {PLAIN: "${planted.environment}"}}
     setup:
       - {run: "curl https://user:${planted.url}@example.invalid/${planted.environment}/${planted.envFile.replaceAll('"', '\\"')}"}
-      - {run: "echo ${planted.pattern} ${planted.token}"}
+      - {run: "echo ${planted.pattern} ${planted.token} ${planted.pasted}"}
     logs: {redact: ['corp-\\d+-\\d+']}
   - name: v
     container: {image: i, environment: ["OTHER=${planted.list}"]}
@@ -86,6 +88,16 @@ workloads:
   expect(text).toContain('the agent could not be asked: no agent is running');
 });
 
+test('a file that cannot be used tells no pattern and no env file: what only those would take out stays on the host', async () => {
+  const config = join(directory, 'agent.yaml');
+  writeFileSync(config, 'version: 1\nwrokloads: []\n');
+  const output = join(directory, 'bundle.tar.gz');
+  expect(await supportBundleCommand({ config, stateDir: join(directory, 'state'), output }, io([]))).toBe(0);
+  const text = unpacked(output);
+  expect(text).toContain('wrokloads');
+  expect(text).toContain('journal.txt\nleft out: the configuration cannot be read');
+});
+
 test('a file that is there is never written over', async () => {
   const output = join(directory, 'mine.tar.gz');
   writeFileSync(output, 'mine');
@@ -102,6 +114,10 @@ test.each([
   ['token_file: /etc/relight/agent.token', 'token_file: /etc/relight/agent.token'],
   ['-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nrest', '[redacted]\nrest'],
   ['eyJhbGciOiJI.eyJzdWIiOiIx.sig left', '[redacted] left'],
+  // Of the collector: an agent's, an operator's, and one to join with.
+  [`join rla_${'aB3-_'.repeat(8)}xyz now`, 'join [redacted] now'],
+  [`join rlo_${'aB3-_'.repeat(8)}xyz now`, 'join [redacted] now'],
+  [`join rlj_${'aB3-_'.repeat(8)}xyz now`, 'join [redacted] now'],
   ['the process exited with code 1', 'the process exited with code 1'],
 ])('%s', (text, clean) => {
   expect(withoutSecretForms(text)).toBe(clean);
