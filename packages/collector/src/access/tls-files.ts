@@ -1,6 +1,6 @@
 /** Certificate and key of the collector on disk. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import type { TlsConfig } from '../config.ts';
@@ -19,11 +19,23 @@ export const ownTlsFiles = (dataDir: string): TlsConfig => ({
   keyFile: join(dataDir, 'tls', 'key.pem'),
 });
 
-/** What is configured, else what init has made; null: neither, so plain HTTP. */
+/**
+ * What is configured, else what init has made; null: neither, so plain HTTP. Only what is not there at all counts as none: where one of
+ * both is missing or cannot be read, tokens would go out in the clear, and every agent that pins would stay away.
+ */
 export function tlsFilesOf({ dataDir, tls }: { readonly dataDir: string; readonly tls: TlsConfig | null }): TlsConfig | null {
   if (tls !== null) return tls;
   const own = ownTlsFiles(dataDir);
-  return existsSync(own.certFile) ? own : null;
+  return isThere(own.certFile) || isThere(own.keyFile) ? own : null;
+}
+
+/** Also what this account may not look at. */
+function isThere(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true;
+  }
 }
 
 /** Fails with config-invalid, naming the file. */

@@ -4,6 +4,8 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, r
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { selfSigned } from '../access/self-signed.ts';
+import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { backupStore } from './backup.ts';
 import { openStore, type SqliteStore } from './sqlite-store.ts';
 import { verifyStore } from './verify.ts';
@@ -58,6 +60,18 @@ it('copies everything while it is written to; what comes of it goes on from wher
   await write(1);
   expect(offsets(store).at(-1)).toBe(committed);
   expect([...verifyStore(target)].flatMap(({ problems }) => problems)).toEqual([]);
+});
+
+it('copies the key that agents know the collector by, so that what is restored is the same collector', async () => {
+  const life = { notBefore: start, notAfter: start + 86_400_000 };
+  writeTls(ownTlsFiles(dataDir), await selfSigned({ names: ['localhost'], keyPem: null, ...life }));
+  const target = join(directory, 'copy');
+  backupStore(dataDir, target);
+  expect(tlsFilesOf({ dataDir: target, tls: null })).toEqual(ownTlsFiles(target));
+  const { cert, key } = readTls(ownTlsFiles(dataDir));
+  expect(readTls(ownTlsFiles(target))).toMatchObject({ cert, key });
+  expect(statSync(ownTlsFiles(target).keyFile).mode & 0o777).toBe(0o600);
+  expect(statSync(join(target, 'tls')).mode & 0o777).toBe(0o700);
 });
 
 it('copies what is damaged as it is, and everything else as ever', async () => {

@@ -10,6 +10,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -17,6 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { ownTlsFiles } from '../access/tls-files.ts';
 import { databasePath } from './database.ts';
 import { listLogFiles, logDirectory, logFileName, type LogFileName } from './logs/file-names.ts';
 import { openLogFileForReading } from './logs/log-file.ts';
@@ -45,7 +47,8 @@ export function backupStore(dataDir: string, target: string): BackupResult {
     chmodSync(made, 0o700);
     const copies = [copyLive(databasePath(dataDir), made)];
     for (const name of listLogFiles(logDirectory(dataDir))) copies.push(...copyLog(name, join(made, 'logs')));
-    for (const path of [...copies, join(made, 'logs'), made]) sync(path);
+    const directories = [join(made, 'logs'), ...(copyTls(dataDir, made, copies) ? [join(made, 'tls')] : []), made];
+    for (const path of [...copies, ...directories]) sync(path);
     if (existsSync(place)) rmSync(place, { recursive: true });
     renameSync(made, place);
     sync(dirname(place));
@@ -56,6 +59,19 @@ export function backupStore(dataDir: string, target: string): BackupResult {
     if (cause instanceof RelightError) throw cause;
     throw new RelightError('store-failed', `${dataDir} cannot be copied to ${target}: ${errorMessage(cause)}`, { cause });
   }
+}
+
+/** What `relight-collector init` has made: agents know the collector by this key. False: there is none. */
+function copyTls(dataDir: string, directory: string, copies: string[]): boolean {
+  const { keyFile, certFile } = ownTlsFiles(dataDir);
+  const there = [keyFile, certFile].filter((file) => existsSync(file));
+  for (const file of there) {
+    const copy = join(directory, 'tls', basename(file));
+    mkdirSync(dirname(copy), { recursive: true, mode: 0o700 });
+    writeFileSync(copy, readFileSync(file), { mode: file === keyFile ? 0o600 : 0o644 });
+    copies.push(copy);
+  }
+  return there.length > 0;
 }
 
 /** One moment of a database that is written to meanwhile, with what its write-ahead log holds, and without holes. */

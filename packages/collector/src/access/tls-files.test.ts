@@ -1,0 +1,32 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ownTlsFiles, readTls, tlsFilesOf } from './tls-files.ts';
+
+let dataDir: string;
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'relight-tls-'));
+});
+afterEach(() => rmSync(dataDir, { recursive: true }));
+
+it('is plain HTTP only where there is neither a certificate nor a key', () => {
+  expect(tlsFilesOf({ dataDir, tls: null })).toBeNull();
+  mkdirSync(join(dataDir, 'tls'));
+  expect(tlsFilesOf({ dataDir, tls: null })).toBeNull();
+});
+
+it.each(['certFile', 'keyFile'] as const)('with %s alone it is HTTPS, which cannot begin', (one) => {
+  const own = ownTlsFiles(dataDir);
+  mkdirSync(dirname(own[one]));
+  writeFileSync(own[one], 'x');
+  const files = tlsFilesOf({ dataDir, tls: null });
+  expect(files).toEqual(own);
+  expect(() => readTls(own)).toThrow(one === 'certFile' ? /key\.pem cannot be read/ : /cert\.pem cannot be read/);
+});
+
+it('a directory that cannot be looked into is not taken for none', () => {
+  // What stands in the way of the path fails as a directory without rights does, also for root.
+  writeFileSync(join(dataDir, 'tls'), '');
+  expect(tlsFilesOf({ dataDir, tls: null })).toEqual(ownTlsFiles(dataDir));
+});
