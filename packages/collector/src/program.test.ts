@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -55,6 +55,16 @@ describe('relight-collector', () => {
     const store = await openStore({ dataDir, clock: systemClock });
     expect(store.checkToken(created.out.trim())).toBeNull();
     await store.close();
+  });
+
+  it('makes no certificate for a collector that has been set up already: it would serve HTTPS from its next start on', async () => {
+    await run(['token', 'create', '--kind', 'operator']);
+    expect(await run(['init', '--url', 'https://collector.example:7460'])).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/has been set up already/),
+    });
+    expect(existsSync(join(dataDir, 'tls'))).toBe(false);
   });
 
   it('serves, takes tokens made meanwhile, refuses a second service, and stops cleanly', async () => {

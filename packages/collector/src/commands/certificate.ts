@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { backdatedMs, certificateMs, collectNames, namesOfThisMachine } from './init.ts';
-import { loadConfig } from './serve.ts';
+import { configBeside } from './load-config.ts';
 import { parseDuration } from './token.ts';
 import { becomeOwnerOf, withTokens } from './tokens-beside.ts';
 
@@ -24,11 +24,11 @@ export function addCertificate(program: Command): void {
   group
     .command('show')
     .description('fingerprints and validity; either fingerprint can be pinned')
-    .option('--config <file>', 'YAML configuration, as for serve')
+    .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives')
     .option('--json', 'one JSON document')
     .action((flags: Flags) => {
-      const files = tlsFilesOf(loadConfig(flags));
+      const files = tlsFilesOf(configBeside(flags));
       if (files === null)
         throw new RelightError('not-found', 'this collector has no certificate', { advice: 'Make one: relight-collector init.' });
       print(files.certFile, readTls(files).certificate, flags.json === true);
@@ -36,13 +36,13 @@ export function addCertificate(program: Command): void {
   group
     .command('renew')
     .description('a new certificate with the same key, used by the running service within a minute; who pins the key goes on')
-    .option('--config <file>', 'YAML configuration, as for serve')
+    .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives')
     .option('--valid-for <duration>', 'how long it is valid', parseDuration, certificateMs)
     .option('--name <name>', 'a further name or address (repeatable)', collectNames, [])
     .option('--json', 'one JSON document')
     .action(async (flags: Flags) => {
-      const config = loadConfig(flags);
+      const config = configBeside(flags);
       if (config.tls !== null) {
         throw new RelightError('conflict', `the certificate in ${config.tls.certFile} is your own (tls.cert_file)`, {
           advice: 'Renew it where it came from and put it there: it is used within a minute.',

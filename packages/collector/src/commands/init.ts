@@ -2,16 +2,17 @@
 import { systemClock } from '@relight/shared/clock';
 import { fingerprintOf } from '@relight/shared/certificate';
 import { RelightError } from '@relight/shared/errors';
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import type { Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
-import { ownTlsFiles, readTls, writeTls } from '../access/tls-files.ts';
+import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { joinValidMs } from '../api/tokens.ts';
 import type { CollectorConfig } from '../config.ts';
 import { lockDataDir } from '../store/database.ts';
-import { loadConfig } from './serve.ts';
+import type { TokenRecord } from '../store/store.ts';
+import { configBeside } from './load-config.ts';
 import { parseCount, parseDuration } from './token.ts';
 import { becomeOwnerOf, withTokens } from './tokens-beside.ts';
 
@@ -37,7 +38,7 @@ export function addInit(program: Command): void {
   program
     .command('init')
     .description('make a certificate and the first operator token, and print the line that joins an agent')
-    .option('--config <file>', 'YAML configuration, as for serve')
+    .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
     .option('--url <url>', "how hosts reach this collector (default: https://, this machine's name and the port of the configuration)")
     .option('--name <name>', 'a further name or address for the certificate (repeatable)', collectNames, [])
@@ -46,7 +47,7 @@ export function addInit(program: Command): void {
     .option('--no-tls', 'no certificate: a reverse proxy in front has one')
     .option('--json', 'one JSON document')
     .action(async (flags: InitFlags) => {
-      const config = loadConfig(flags);
+      const config = configBeside(flags);
       const made = await init(flags, config);
       process.stdout.write(flags.json === true ? `${JSON.stringify(made)}\n` : text(made, config));
     });
@@ -73,16 +74,16 @@ async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
   // Makes the directory where it is missing, and says clearly when that cannot be.
   becomeOwnerOf(dataDir);
   if (!existsSync(dataDir)) lockDataDir(dataDir).release();
+  // Refused before anything is made: at its next start a collector with a certificate serves HTTPS alone.
+  withTokens(dataDir, ({ reads }) => requireNew(dataDir, reads.tokens()));
   const certificate = flags.tls && secure ? await certificateOf(config, [url.hostname.replace(/^\[|\]$/g, ''), ...flags.name]) : null;
   const { operatorToken, joinToken } = withTokens(dataDir, ({ reads, writes, now, audit }) => {
-    if (reads.tokens().some(({ kind }) => kind === 'operator')) {
-      throw new RelightError('conflict', `the collector in ${dataDir} has been set up already: there is an operator token`, {
-        advice: 'Join further agents with relight-collector token create --kind join; see relight-collector certificate show.',
-      });
-    }
+    requireNew(dataDir, reads.tokens());
     const operator = writes.createToken('operator', null, now, { name: 'init', role: 'admin' });
     const join = writes.createToken('join', null, now, { name: 'init', expiresAt: now + flags.validFor, usesLeft: flags.uses });
     audit('collector.init', url.href, { operator: operator.id, join: join.id });
+    // Last: when it fails, there are no tokens either.
+    certificate?.keep();
     return { operatorToken: operator.token, joinToken: join.token };
   });
   const fingerprint = certificate === null ? null : fingerprintOf(certificate.x509);
@@ -104,19 +105,29 @@ function urlOf({ url, tls }: InitFlags, { listen }: CollectorConfig): URL {
   throw new RelightError('usage', `--url: "${url}" is not an address such as https://collector.example:7460`);
 }
 
+function requireNew(dataDir: string, tokens: readonly TokenRecord[]): void {
+  if (!tokens.some(({ kind }) => kind === 'operator')) return;
+  throw new RelightError('conflict', `the collector in ${dataDir} has been set up already: there is an operator token`, {
+    advice: 'Join further agents with relight-collector token create --kind join; see relight-collector certificate show.',
+  });
+}
+
+interface Certificate {
+  readonly file: string;
+  readonly x509: X509Certificate;
+  /** Puts it where the service looks for it. */
+  readonly keep: () => void;
+}
+
 /** What is configured or was made before is used as it is. */
-async function certificateOf(
-  config: CollectorConfig,
-  names: readonly string[],
-): Promise<{ readonly file: string; readonly x509: X509Certificate }> {
-  if (config.tls !== null) return { file: config.tls.certFile, x509: readTls(config.tls).certificate };
+async function certificateOf(config: CollectorConfig, names: readonly string[]): Promise<Certificate> {
+  const known = tlsFilesOf(config);
+  if (known !== null) return { file: known.certFile, x509: readTls(known).certificate, keep: () => undefined };
   const files = ownTlsFiles(config.dataDir);
-  if (!existsSync(files.certFile)) {
-    const now = systemClock.now();
-    const life = { notBefore: now - backdatedMs, notAfter: now + certificateMs };
-    writeTls(files, await selfSigned({ names: [...names, ...namesOfThisMachine()], keyPem: null, ...life }));
-  }
-  return { file: files.certFile, x509: readTls(files).certificate };
+  const now = systemClock.now();
+  const life = { notBefore: now - backdatedMs, notAfter: now + certificateMs };
+  const made = await selfSigned({ names: [...names, ...namesOfThisMachine()], keyPem: null, ...life });
+  return { file: files.certFile, x509: new X509Certificate(made.certPem), keep: () => writeTls(files, made) };
 }
 
 export function namesOfThisMachine(): readonly string[] {

@@ -1,19 +1,13 @@
 /** `relight-collector serve`: the service. Logs are JSON lines on stderr; stdout stays empty. */
 import { systemClock } from '@relight/shared/clock';
-import { RelightError, errorMessage } from '@relight/shared/errors';
+import type { RelightError } from '@relight/shared/errors';
 import { isJournal, journalLine } from '@relight/shared/journal';
 import { Systemd } from '@relight/shared/systemd';
 import type { Command } from 'commander';
-import { readFileSync } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
 import { createCollector } from '../app.ts';
-import { overridesFromEnvironment, readConfig, type CollectorConfig } from '../config.ts';
-
-interface ServeFlags {
-  readonly config?: string;
-  readonly listen?: string;
-  readonly dataDir?: string;
-}
+import type { CollectorConfig } from '../config.ts';
+import { loadConfig, type ConfigFlags } from './load-config.ts';
 
 export function addServe(program: Command, version: string): void {
   program
@@ -22,22 +16,7 @@ export function addServe(program: Command, version: string): void {
     .option('--config <file>', 'YAML configuration')
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1:7460; port 0: any free one, see the log)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
-    .action((flags: ServeFlags) => serve(loadConfig(flags), version));
-}
-
-export function loadConfig(flags: ServeFlags): CollectorConfig {
-  return readConfig(flags.config === undefined ? null : readSource(flags.config), [
-    overridesFromEnvironment(process.env),
-    { listen: flags.listen, dataDir: flags.dataDir },
-  ]);
-}
-
-function readSource(file: string): { file: string; text: string } {
-  try {
-    return { file, text: readFileSync(file, 'utf8') };
-  } catch (cause) {
-    throw new RelightError('config-unreadable', `${file} cannot be read: ${errorMessage(cause)}`, { cause });
-  }
+    .action((flags: ConfigFlags) => serve(loadConfig(flags), version));
 }
 
 /** Resolves after a clean end. */

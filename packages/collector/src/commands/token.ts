@@ -6,7 +6,8 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { joinValidMs, presentToken } from '../api/tokens.ts';
 import { tokenRefusal } from '../access/token-refusal.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
-import { dataDirOf, existingDataDir, type DataDirFlag } from './data-dir.ts';
+import { existingDataDir, type DataDirFlag } from './data-dir.ts';
+import { dataDirBeside } from './load-config.ts';
 import { withTokens } from './tokens-beside.ts';
 
 interface CreateFlags extends DataDirFlag {
@@ -69,7 +70,7 @@ function createToken(flags: CreateFlags): string {
   only('--uses', uses, kind === 'join', 'join');
   only('--agent-tokens', agentTokens, kind === 'join', 'join');
   const validMs = validFor ?? (kind === 'join' ? joinValidMs : undefined);
-  return withTokens(dataDirOf(flags), ({ writes, now, audit }) => {
+  return withTokens(dataDirBeside(flags), ({ writes, now, audit }) => {
     const made = writes.createToken(kind, host ?? null, now, {
       ...(name === undefined ? {} : { name }),
       ...(role === undefined ? {} : { role }),

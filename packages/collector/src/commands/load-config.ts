@@ -1,0 +1,47 @@
+/** The configuration that the service reads, for itself and for the commands beside it. */
+import { RelightError, errorMessage } from '@relight/shared/errors';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { overridesFromEnvironment, readConfig, type CollectorConfig } from '../config.ts';
+
+export interface ConfigFlags {
+  readonly config?: string;
+  readonly listen?: string;
+  readonly dataDir?: string;
+}
+
+/** What the installed service is started with. */
+const usualConfig = '/etc/relight/collector.yaml';
+
+export function loadConfig(flags: ConfigFlags): CollectorConfig {
+  return readConfig(flags.config === undefined ? null : readSource(flags.config), [
+    overridesFromEnvironment(process.env),
+    { listen: flags.listen, dataDir: flags.dataDir },
+  ]);
+}
+
+/**
+ * Without --config that of the installed service, unless another data directory is named: then it is about another collector. Else
+ * these commands would work on a directory, and print the fingerprint of a certificate, that nobody serves.
+ */
+export function configBeside(flags: ConfigFlags, usual = usualConfig): CollectorConfig {
+  if (flags.config !== undefined || !existsSync(usual)) return loadConfig(flags);
+  const asked = flags.dataDir ?? overridesFromEnvironment(process.env).dataDir;
+  const theirs = readConfig(readSource(usual)).dataDir;
+  const other = asked !== undefined && resolve(asked) !== resolve(theirs);
+  return loadConfig(other ? flags : { ...flags, config: usual });
+}
+
+/** The same for commands to which only the directory matters: one that is named needs no configuration, not even one that can be read. */
+export function dataDirBeside(flags: Pick<ConfigFlags, 'dataDir'>, usual = usualConfig): string {
+  const asked = flags.dataDir ?? overridesFromEnvironment(process.env).dataDir;
+  return asked === undefined ? configBeside({}, usual).dataDir : readConfig(null, [{ dataDir: asked }]).dataDir;
+}
+
+function readSource(file: string): { file: string; text: string } {
+  try {
+    return { file, text: readFileSync(file, 'utf8') };
+  } catch (cause) {
+    throw new RelightError('config-unreadable', `${file} cannot be read: ${errorMessage(cause)}`, { cause });
+  }
+}
