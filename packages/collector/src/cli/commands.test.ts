@@ -284,6 +284,19 @@ describe('what can be wrong', () => {
     });
   });
 
+  test('a fingerprint and an address without TLS is wrong usage, and nobody who answers there gets the token', async () => {
+    await using api = await fakeApi({ 'GET hosts': list([]), 'GET alerts': list([]) });
+    const pin = 'ab'.repeat(32);
+    for (const ended of [
+      await run(api.url, 'status', '--fingerprint', pin),
+      await run(api.url.replace(/^http/, 'ws'), 'status', '--fingerprint', pin),
+      await relight(api.url, ['status'], { RELIGHT_FINGERPRINT: pin }).ended,
+    ]) {
+      expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(`${api.url} is not encrypted`) as string });
+    }
+    expect(api.calls).toEqual([]);
+  });
+
   test('a wrong token is a wrong configuration; --token-file wins over RELIGHT_TOKEN', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'relight-cli-'));
     writeFileSync(join(directory, 'token'), 'from-file\n');

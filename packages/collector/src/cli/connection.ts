@@ -29,11 +29,12 @@ export function resolveConnection(flags: ConnectionFlags, env: Readonly<Record<s
   const caFile = flags.caFile ?? given('RELIGHT_CA_FILE');
   const pin = flags.fingerprint ?? given('RELIGHT_FINGERPRINT');
   const token = flags.tokenFile === undefined ? given('RELIGHT_TOKEN')?.trim() : undefined;
+  const url = parseUrl(flags.url ?? given('RELIGHT_URL') ?? defaultUrl);
   return {
-    url: parseUrl(flags.url ?? given('RELIGHT_URL') ?? defaultUrl),
+    url,
     token: checkToken(token ?? (tokenFile === undefined ? null : readSecret(tokenFile, 'token'))),
     ca: caFile === undefined ? null : readSecret(caFile, 'certificate'),
-    fingerprint: pin === undefined ? null : checkFingerprint(pin),
+    fingerprint: pin === undefined ? null : checkFingerprint(pin, url),
   };
 }
 
@@ -54,9 +55,15 @@ function checkToken(token: string | null): string | null {
   throw new RelightError('usage', 'what was given as a token is empty or holds blanks or other characters that no token has');
 }
 
-function checkFingerprint(text: string): Fingerprint {
+/** A plain connection shows no certificate: whoever pins one must not send the token to anybody who answers. */
+function checkFingerprint(text: string, url: string): Fingerprint {
   const fingerprint = parseFingerprint(text);
-  if (fingerprint !== undefined) return fingerprint;
+  if (fingerprint !== undefined && url.startsWith('https:')) return fingerprint;
+  if (fingerprint !== undefined) {
+    throw new RelightError('usage', `a fingerprint is given, and ${url} is not encrypted: nothing would be compared with it`, {
+      advice: 'Give the https address with RELIGHT_URL or --url, or leave RELIGHT_FINGERPRINT and --fingerprint out.',
+    });
+  }
   throw new RelightError('usage', 'the fingerprint is no SHA-256 of 64 hex digits', {
     advice: 'Take it from relight-collector init, or certificate show.',
   });
