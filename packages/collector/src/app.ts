@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { Doorkeeper } from './access/doorkeeper.ts';
 import { Front } from './access/front.ts';
+import { RefusalBook } from './access/refusal-book.ts';
 import { Revocations } from './access/revocations.ts';
 import { tlsFilesOf } from './access/tls-files.ts';
 import { startAlerts } from './alerts/start.ts';
@@ -69,6 +70,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const bus = new Bus();
   const revocations = new Revocations({ store, clock });
   const doorkeeper = new Doorkeeper({ store, clock, trustedProxies: config.trustedProxies });
+  const refusals = new RefusalBook({ store, clock });
   const front = new Front({
     files: tlsFilesOf(config),
     clock,
@@ -82,7 +84,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     },
   });
   damage.tellTo(store, (event) => bus.publish('events', [event]));
-  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, warn });
+  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, refusals, warn });
   const { heartbeatMs } = config.liveness;
   const counters = new IngestCounters();
   const gateway = new AgentGateway({
@@ -94,6 +96,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     warn,
     counters,
     doorkeeper,
+    refusals,
     revocations,
     ...(admission === undefined ? {} : { admission }),
   });
@@ -122,11 +125,12 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     version,
     logs,
     doorkeeper,
+    refusals,
     revocations,
     tokens: { store, revocations },
     metrics: () => [...gateway.metrics(), ...fleet.metrics(), ...damage.families(), ...front.families()],
   });
-  registerJoin(app, { store, clock });
+  registerJoin(app, { store, clock, refusals });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });

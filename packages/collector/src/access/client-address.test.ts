@@ -32,6 +32,10 @@ it('counts failures by address, and by /64 of IPv6', () => {
   expect(failures.retryAfterS('2001:db8:0:7::')).toBe(60);
   expect(failures.failed('2001:db8:0:8::1')).toBe(true);
   expect(failures.failed('10.0.0.1')).toBe(true);
+  // As a socket of both families shows them: each one for itself.
+  for (let i = 0; i < failuresMax; i += 1) expect(failures.failed('::ffff:10.0.0.2')).toBe(true);
+  expect(failures.failed('10.0.0.2')).toBe(false);
+  expect(failures.failed('::ffff:10.0.0.3')).toBe(true);
   clock.advance(60_000);
   expect(failures.failed('2001:db8:0:7::1')).toBe(true);
 });

@@ -43,3 +43,14 @@ const family = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 4 ? 'ipv
 
 /** An IPv4 address as an IPv6 socket shows it is the same address. */
 const plain = (address: string): string => (/^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address);
+
+/** Whoever has one IPv6 address has a whole /64 of them. */
+export function networkOf(ofSocket: string): string {
+  const address = plain(ofSocket);
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = head.split(':').filter((group) => group !== '');
+  const after = (tail ?? '').split(':').filter((group) => group !== '');
+  const zeros = tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - groups.length - after.length) }, () => '0');
+  return [...groups, ...zeros, ...after].slice(0, 4).join(':');
+}

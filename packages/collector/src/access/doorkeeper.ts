@@ -16,9 +16,7 @@ export interface Refused {
   readonly address: string;
   /** Whose token it was, where that is known. */
   readonly token: TokenRecord | null;
-  /** False: this address fails so often that it is not worth a line any more. */
-  readonly listened: boolean;
-  /** Seconds. */
+  /** Seconds; this address fails so often that it is not listened to for so long. */
   readonly retryAfter?: number;
 }
 
@@ -47,23 +45,22 @@ export class Doorkeeper {
     const text = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
     const token = text === undefined ? null : this.#store.checkToken(text);
     if (token !== null && token.kind === kind) return { token, address };
-    const listened = this.#failures.failed(address);
     if (token !== null) {
       const error = new RelightError('forbidden', `this is ${token.kind === 'join' ? 'a' : 'an'} ${token.kind} token`, {
         advice: advices[kind],
       });
-      return { error, address, token, listened };
+      return { error, address, token };
     }
     // Whoever holds a token that was valid once may know what became of it.
     const known = text === undefined ? null : this.#store.refusedToken(text);
     if (known !== null)
-      return { error: new RelightError('unauthorized', known.reason, { advice: advices[kind] }), address, token: known.token, listened };
-    if (!listened) {
+      return { error: new RelightError('unauthorized', known.reason, { advice: advices[kind] }), address, token: known.token };
+    if (!this.#failures.failed(address)) {
       const error = new RelightError('too-many-failures', `too many requests from ${address} were refused`);
-      return { error, address, token: null, listened, retryAfter: this.#failures.retryAfterS(address) };
+      return { error, address, token: null, retryAfter: this.#failures.retryAfterS(address) };
     }
     const detail = text === undefined ? 'the request has no Authorization: Bearer TOKEN' : 'the token is unknown or revoked';
-    return { error: new RelightError('unauthorized', detail, { advice: advices[kind] }), address, token: null, listened };
+    return { error: new RelightError('unauthorized', detail, { advice: advices[kind] }), address, token: null };
   }
 }
 

@@ -12,6 +12,7 @@ import type { Socket } from 'node:net';
 import type { MetricFamily } from '../api/metrics-text.ts';
 import type { TlsConfig } from '../config.ts';
 import type { CollectorEvent } from '../store/store.ts';
+import { networkOf } from './client-address.ts';
 import { readTls, type TlsMaterial } from './tls-files.ts';
 
 export interface FrontDeps {
@@ -36,7 +37,7 @@ const lookMs = 60_000;
 const dayMs = 86_400_000;
 const warningMs = 30 * dayMs;
 const errorMs = 7 * dayMs;
-/** One line per address and time about clients that end a TLS connection at once. */
+/** One line per address (IPv6: per /64) and time about clients that end a TLS connection at once. */
 const distrustMs = 10 * 60_000;
 const addressesMax = 1_000;
 
@@ -168,9 +169,10 @@ export class Front {
   #distrusted(remoteAddress: string): void {
     this.#handshakeFailures += 1;
     const now = this.#deps.clock.monotonic();
-    if (now - (this.#distrust.get(remoteAddress) ?? -Infinity) < distrustMs || this.#material === null) return;
+    const network = networkOf(remoteAddress);
+    if (now - (this.#distrust.get(network) ?? -Infinity) < distrustMs || this.#material === null) return;
     if (this.#distrust.size >= addressesMax) this.#distrust.clear();
-    this.#distrust.set(remoteAddress, now);
+    this.#distrust.set(network, now);
     const { certificate } = this.#material;
     const expired = certificate.validToDate.getTime() < this.#deps.clock.now();
     const why = expired ? `it expired at ${certificate.validToDate.toISOString()}` : `its fingerprint is ${fingerprintOf(certificate)}`;

@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { failuresMax } from '../access/failures.ts';
+import { refusalsMax } from '../access/refusal-book.ts';
 import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
 import { readConfig } from '../config.ts';
 import { AgentClient } from '../ingest/agent-client.ts';
 import { openForWriting } from '../store/database.ts';
-import type { TokenKind } from '../store/store.ts';
+import type { Role, TokenKind } from '../store/store.ts';
 import { tokenWrites } from '../store/token-store.ts';
 
 const me: JoinRequest = { agentId: 'agent-0001', machineId: 'system.hardware', host: 'h1' };
@@ -27,10 +29,10 @@ async function start(more: Partial<CollectorOptions> = {}): Promise<void> {
   collector = await createCollector({ config, clock: systemClock, logger: pino({ level: 'silent' }), version: 'test', ...more });
   ({ url } = await collector.listen());
 }
-function newToken(kind: TokenKind): string {
+function newToken(kind: TokenKind, more: { readonly host?: string; readonly role?: Role } = {}): string {
   const db = openForWriting(dataDir);
   try {
-    return tokenWrites(db).createToken(kind, null, Date.now(), kind === 'join' ? { usesLeft: 9 } : {}).token;
+    return tokenWrites(db).createToken(kind, more.host ?? null, Date.now(), { ...more, ...(kind === 'join' ? { usesLeft: 9 } : {}) }).token;
   } finally {
     db.close();
   }
@@ -57,6 +59,11 @@ function dial(token: string): AgentClient {
   clients.push(client);
   return client;
 }
+const items = async (path: string): Promise<unknown[]> => {
+  const { body } = await ask('GET', `/api/v1/${path}`, operator);
+  return (body as { items: unknown[] }).items;
+};
+const refused = (more = ''): Promise<unknown[]> => items(`audit?outcome=refused&limit=500${more}`);
 const upgrade = async (token: string): Promise<number> => (await dial(token).upgrade()).status;
 
 beforeEach(async () => {
@@ -162,5 +169,46 @@ describe('what is done is written down before it is answered', () => {
     const answer = await ask('POST', joinPath, newToken('join'), me);
     expect(answer).toMatchObject({ status: 503, body: { code: 'store-failed' } });
     expect(JSON.stringify(answer.body)).not.toContain('rla_');
+  });
+});
+
+describe('what is refused to a known token is written down', () => {
+  it('on the way of agents, too: of a wrong kind, revoked, or for another host, whose events tell of it', async () => {
+    await dial(newToken('agent', { host: 'h1' })).hello(me);
+    expect(await upgrade(operator)).toBe(403);
+    const copied = dial(newToken('agent', { host: 'h1' }));
+    await expect(copied.hello({ agentId: 'agent-0002', machineId: 'another.one', host: 'h1-clone' })).rejects.toThrow(/4401 .*for host h1/);
+    await vi.waitFor(async () => {
+      expect(await refused('&action=agent.connect')).toMatchObject([
+        { target: 'h1', address: '127.0.0.1', detail: { host: 'h1-clone', agentId: 'agent-0002', reason: 'this token is for host h1' } },
+        { target: null, role: 'admin', detail: { reason: 'this is an operator token' } },
+      ]);
+      expect(await items('events?host=h1&kind=host.notice')).toMatchObject([
+        { message: expect.stringMatching(/token of h1 was used as h1-clone/) as string, data: { address: '127.0.0.1' } },
+      ]);
+    });
+  });
+
+  it('however many requests without any token come from the same address', async () => {
+    const { token, tokenId } = await joined();
+    await ask('DELETE', `/api/v1/tokens/${tokenId}`, operator);
+    for (let i = 0; i < failuresMax; i += 1) await ask('GET', '/api/v1/hosts', 'rla_nobody');
+    expect(await ask('GET', '/api/v1/hosts', 'rla_nobody')).toMatchObject({ status: 429 });
+    expect(await ask('GET', '/api/v1/hosts', token)).toMatchObject({ status: 401 });
+    expect(await upgrade(token)).toBe(401);
+    await vi.waitFor(async () =>
+      expect(await refused(`&actor=${tokenId}`)).toMatchObject([{ action: 'agent.connect' }, { action: 'GET /api/v1/hosts' }]),
+    );
+  });
+
+  it('so many times and no more, or whoever may only look could fill the disk', async () => {
+    const view = newToken('operator', { role: 'view' });
+    for (let i = 0; i < refusalsMax + 5; i += 1)
+      expect(await ask('POST', '/api/v1/hosts', view, { name: 'h9' })).toMatchObject({ status: 403 });
+    expect(await refused()).toHaveLength(refusalsMax);
+    const { token } = await joined();
+    let answer = await ask('POST', renewPath, token, me);
+    for (let i = 0; i < 100 && answer.status === 201; i += 1) answer = await ask('POST', renewPath, token, me);
+    expect(answer).toMatchObject({ status: 429, body: { code: 'too-many-failures' } });
   });
 });

@@ -3,7 +3,9 @@ import { RelightError } from '@relight/shared/errors';
 import { joinPath, joinRequestSchema, renewPath, type AgentCredential } from '@relight/shared/join';
 import type { Clock } from '@relight/shared/clock';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { Failures } from '../access/failures.ts';
 import type { Visitor } from '../access/doorkeeper.ts';
+import type { RefusalBook } from '../access/refusal-book.ts';
 import type { SqliteStore, TokenGrant } from '../store/sqlite-store.ts';
 import { freshToken } from '../store/token-store.ts';
 import { audited } from './auth.ts';
@@ -12,13 +14,20 @@ import { parseBody } from './validate.ts';
 export interface JoinDeps {
   readonly store: Pick<SqliteStore, 'grantAgentToken' | 'renewAgentToken' | 'appendAudit'>;
   readonly clock: Clock;
+  readonly refusals: RefusalBook;
 }
 
+/** Of one token, from one address. An agent renews once, and again only where the answer was lost; each time is a token and an entry of the audit log. */
+const renewalsMax = 30;
+const renewalsWindowMs = 600_000;
+
 /** Before `registerApi`'s routes are closed, after its hooks are there. */
-export function registerJoin(app: FastifyInstance, { store, clock }: JoinDeps): void {
+export function registerJoin(app: FastifyInstance, deps: JoinDeps): void {
+  const { store, clock } = deps;
+  const renewals = new Failures(clock, { max: renewalsMax, windowMs: renewalsWindowMs });
   app.post(joinPath, async (request, reply) => {
     const { token } = visitorOf(request);
-    const credential = await audited({ store, clock }, request, async (): Promise<AgentCredential> => {
+    const credential = await audited(deps, request, async (): Promise<AgentCredential> => {
       const agent = parseBody(joinRequestSchema, request.body);
       const { host, agentId } = agent;
       request.deed = { action: 'agent.join', target: host, detail: { agentId } };
@@ -33,11 +42,15 @@ export function registerJoin(app: FastifyInstance, { store, clock }: JoinDeps): 
     return reply.code(201).send(credential);
   });
   app.post(renewPath, async (request, reply) => {
-    const { token } = visitorOf(request);
-    const credential = await audited({ store, clock }, request, async (): Promise<AgentCredential> => {
+    const { token, address } = visitorOf(request);
+    const credential = await audited(deps, request, async (): Promise<AgentCredential> => {
       const agent = parseBody(joinRequestSchema, request.body);
       const { host, agentId } = agent;
       request.deed = { action: 'agent.renew', target: token.host, detail: { agentId } };
+      if (!renewals.count(address, token.id).listened)
+        throw new RelightError('too-many-failures', `the token ${token.id} is renewed over and over`, {
+          advice: 'An agent does that once in many days: look what else has this token, and revoke it.',
+        });
       const fresh = freshToken('agent');
       const { expiresAt } = granted(await store.renewAgentToken(token.id, fresh, agent), 'Join anew: relight-agent join.');
       request.deed = { action: 'agent.renew', target: token.host, detail: { agentId, token: fresh.id } };

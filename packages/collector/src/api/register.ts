@@ -1,6 +1,7 @@
 /** Puts the API on a server: authentication, problems, routes, /metrics. */
 import type { FastifyInstance } from 'fastify';
 import { Doorkeeper } from '../access/doorkeeper.ts';
+import { RefusalBook } from '../access/refusal-book.ts';
 import { auditRoutes } from './audit.ts';
 import { registerAuth } from './auth.ts';
 import { historyRoutes } from './history.ts';
@@ -36,7 +37,8 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
 
   registerProblems(app);
   const doorkeeper = deps.doorkeeper ?? new Doorkeeper({ store: deps.store, clock: deps.clock, trustedProxies: [] });
-  registerAuth(app, { ...deps, doorkeeper });
+  const refusals = deps.refusals ?? new RefusalBook(deps);
+  registerAuth(app, { ...deps, doorkeeper, refusals });
   // An open stream would hold `close` up for ever.
   app.addHook('preClose', async () => streams.endAll());
   app.get('/metrics', { exposeHeadRoute: false }, (_request, reply) => {
@@ -51,7 +53,7 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
   });
   void app.register(
     async (api) => {
-      mount(api, routes, deps);
+      mount(api, routes, { ...deps, refusals });
       api.get('/openapi.json', { exposeHeadRoute: false }, () => description);
     },
     { prefix: '/api/v1' },

@@ -6,11 +6,12 @@ import type { Fleet } from '../fleet.ts';
 import type { LogReading } from '../logs/reading.ts';
 import type { Role, Store } from '../store/store.ts';
 import type { Doorkeeper } from '../access/doorkeeper.ts';
+import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Revocations } from '../access/revocations.ts';
 import type { Deed } from '../access/deed.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '@relight/shared/clock';
-import { audited } from './auth.ts';
+import { audited, type AuthDeps } from './auth.ts';
 import { parseBody, parseParams, parseQuery, type Fields } from './validate.ts';
 import type { MetricFamily } from './metrics-text.ts';
 
@@ -29,6 +30,8 @@ export interface ApiDeps {
   readonly logs?: LogReading;
   /** Absent: one of its own, which trusts no proxy. */
   readonly doorkeeper?: Doorkeeper;
+  /** Absent: one of its own. */
+  readonly refusals?: RefusalBook;
   readonly revocations?: Revocations;
   /** Absent: tokens are made and revoked on the collector's machine alone. */
   readonly tokens?: TokenDesk;
@@ -114,7 +117,7 @@ export function route<P extends Fields = Nothing, Q extends Fields = Nothing, B 
   };
 }
 
-export function mount(app: FastifyInstance, routes: readonly Route[], deps: Pick<ApiDeps, 'store' | 'clock'>): void {
+export function mount(app: FastifyInstance, routes: readonly Route[], deps: Pick<AuthDeps, 'store' | 'clock' | 'refusals'>): void {
   for (const { method, path, role, handle } of routes) {
     const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
       const act = () => handle(request, reply);

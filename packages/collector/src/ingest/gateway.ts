@@ -1,6 +1,6 @@
 /** Agents' WebSockets on the collector's HTTP server: who may in is decided on the upgrade request, before any frame. */
 import type { Clock, Timer } from '@relight/shared/clock';
-import { RelightError } from '@relight/shared/errors';
+import { RelightError, toRelightError } from '@relight/shared/errors';
 import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
@@ -10,6 +10,7 @@ import type { MetricFamily } from '../api/metrics-text.ts';
 import { problem } from '../api/problem.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Doorkeeper, Refused, Visitor } from '../access/doorkeeper.ts';
+import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Revocations } from '../access/revocations.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
@@ -27,6 +28,7 @@ export interface GatewayDeps {
   readonly counters: IngestCounters;
   readonly admission?: AdmissionLimits;
   readonly doorkeeper: Doorkeeper;
+  readonly refusals: RefusalBook;
   readonly revocations: Revocations;
 }
 
@@ -111,15 +113,23 @@ export class AgentGateway {
     refuse(socket, new RelightError(code, detail), headers);
   }
 
-  #turnAway(socket: Duplex, { error, address, token, listened, retryAfter }: Refused): void {
-    const { counters, warn } = this.#deps;
-    counters.refused(error.code as Refusal);
-    if (token !== null && listened) {
-      const whose = `${token.kind} token ${token.id}${token.host === null ? '' : ` of ${token.host}`}`;
-      warn(`an agent at ${address} was refused: ${error.message} (${whose})`, error);
-    }
+  #turnAway(socket: Duplex, { error, address, token, retryAfter }: Refused): void {
+    this.#deps.counters.refused(error.code as Refusal);
+    if (token !== null) this.#writeDown({ token, address }, error);
     const headers: Record<string, string> = error.code === 'unauthorized' ? { 'WWW-Authenticate': 'Bearer' } : {};
     refuse(socket, error, retryAfter === undefined ? headers : { ...headers, 'Retry-After': String(retryAfter) });
+  }
+
+  #writeDown(visitor: Visitor, error: RelightError): void {
+    const { refusals, warn } = this.#deps;
+    const { token, address } = visitor;
+    const whose = `${token.kind} token ${token.id}${token.host === null ? '' : ` of ${token.host}`}`;
+    refusals.write(visitor, { action: 'agent.connect', target: token.host }, error.message).then(
+      (worth) => {
+        if (worth) warn(`an agent at ${address} was refused: ${error.message} (${whose})`, error);
+      },
+      (thrown: unknown) => warn(`an agent at ${address} was refused, which cannot be written down`, toRelightError(thrown)),
+    );
   }
 
   #open(webSocket: WebSocket, { token, address }: Visitor, handshakeDone: () => void): void {

@@ -13,7 +13,7 @@ describe('who may speak for a host', () => {
     ['a new host', {}, { accepted: true, fences: null }],
     ['a reconnect', { sameName: self, sameAgent: self }, { accepted: true, fences: null }],
     ['a pre-registered host', { sameName: { host: 'h', agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
-    ['a token of another host', { token: { ...token, host: 'x' } }, { accepted: false, code: 4401 }],
+    ['a token of another host', { token: { ...token, host: 'x' } }, { accepted: false, code: 4401, notice: { host: 'x' } }],
     ['its own token', { token: { host: 'h', agentId: 'a', machineId: 'm' } }, { accepted: true }],
     ['a token of another agent', { token: { host: 'h', agentId: 'b', machineId: 'm' } }, { accepted: false, code: 4401 }],
     [

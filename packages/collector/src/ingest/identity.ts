@@ -45,7 +45,9 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host'>,
   const { agentId, machineId, host } = hello;
   const { token } = facts;
   if (token.host !== null && token.host !== host) {
-    return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${token.host}` };
+    const message = `the token of ${token.host} was used as ${host}, by agent ${agentId} (stolen, or a copied disk?): refused`;
+    const notice = { host: token.host, message };
+    return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${token.host}`, notice };
   }
   if (token.agentId !== null && token.machineId !== null && !sameMachine(token.machineId, machineId)) {
     const message = `the token of ${host} was used on another machine (stolen, or a copied disk?): refused`;

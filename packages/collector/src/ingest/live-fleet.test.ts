@@ -58,7 +58,7 @@ beforeEach(() => {
   fleet = makeFleet();
 });
 function makeFleet(): LiveFleet {
-  return new LiveFleet({ store, bus: new Bus(), clock, config, warn: () => undefined });
+  return new LiveFleet({ store, bus: new Bus(), clock, config, refusals: { write: async () => true }, warn: () => undefined });
 }
 function connect(host: string, more: Partial<Hello> = {}): { socket: FakeSocket; session: Session } {
   const socket = new FakeSocket();

@@ -8,6 +8,7 @@ import type { Incident } from '@relight/shared/incident';
 import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
 import type { MetricFamily } from '../api/metrics-text.ts';
 import { formatDurationMs } from '@relight/shared/units';
+import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Bus } from '../bus.ts';
 import type { ForgetRule, LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
@@ -32,6 +33,7 @@ export interface FleetDeps {
   readonly config: LivenessConfig;
   /** Absent: nobody is forgotten but by hand. */
   readonly forget?: readonly ForgetRule[];
+  readonly refusals: Pick<RefusalBook, 'write'>;
   readonly warn: (message: string, error: RelightError) => void;
 }
 
@@ -147,11 +149,16 @@ export class LiveFleet implements Fleet, SessionOwner {
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
-    const { notice } = verdict;
-    const about = notice === undefined ? undefined : this.#book.get(notice.host);
-    if (notice !== undefined && about !== undefined)
-      this.#notice(about, notice.message, { agentId: hello.agentId, machineId: hello.machineId, address: session.address });
+    this.#background('writing a refusal down', this.#writeDown(session, hello, verdict));
     return verdict;
+  }
+
+  async #writeDown({ token, address }: Session, hello: Hello, { reason, notice }: Extract<Verdict, { accepted: false }>): Promise<void> {
+    const { host, agentId, machineId } = hello;
+    const deed = { action: 'agent.connect', target: notice?.host ?? host, detail: { host, agentId, machineId } };
+    const worth = await this.#deps.refusals.write({ token, address }, deed, reason);
+    const about = notice === undefined ? undefined : this.#book.get(notice.host);
+    if (worth && notice !== undefined && about !== undefined) this.#notice(about, notice.message, { host, agentId, machineId, address });
   }
 
   heard(session: Session): void {
