@@ -57,6 +57,16 @@ describe('relight-collector', () => {
     await store.close();
   });
 
+  it('lists other people’s names without what a terminal would take for a command', async () => {
+    await run(['token', 'create', '--kind', 'operator', '--name', '\u001b]0;mine\u0007\u001b[31mred']);
+    const { out } = await run(['token', 'list']);
+    expect(out).toContain(String.raw`\x1b]0;mine\x07red`);
+    expect(await run(['token', 'create', '--kind', 'agent', '--host', 'h\u001b[2J'])).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/Expected a host name/) as string,
+    });
+  });
+
   it('makes no certificate for a collector that has been set up already: it would serve HTTPS from its next start on', async () => {
     await run(['token', 'create', '--kind', 'operator']);
     expect(await run(['init', '--url', 'https://collector.example:7460'])).toMatchObject({

@@ -8,12 +8,21 @@ import { z } from 'zod';
 export const joinPath = '/agent/v1/join';
 export const renewPath = '/agent/v1/renew';
 
+/** What stands in lists, logs and events of the collector, on terminals too: nothing that one of them could take for a command. */
+export const hostNameSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/,
+    'must be a host name of letters, digits, dots, dashes and underscores (host.name of the agent)',
+  );
+const idSchema = z.string().regex(/^[\u0021-\u007e]{1,128}$/, 'must be up to 128 printable characters of ASCII without blanks');
+
 export const joinRequestSchema = z.strictObject({
-  agentId: z.string().min(8).max(128),
+  agentId: idSchema.min(8),
   /** Hash of the machine id, as in hello. */
-  machineId: z.string().min(1).max(128),
+  machineId: idSchema,
   /** The host's name, as in hello. */
-  host: z.string().min(1).max(253),
+  host: hostNameSchema,
 });
 export type JoinRequest = z.infer<typeof joinRequestSchema>;
 

@@ -1,4 +1,5 @@
 /** How agents get, renew and lose tokens of their own, through the doors of a collector on real disk. */
+import type { ApiToken } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { joinPath, renewPath, type AgentCredential, type JoinRequest } from '@relight/shared/join';
@@ -75,6 +76,23 @@ afterEach(async () => {
   for (const client of clients.splice(0)) client.socket.terminate();
   await collector.close();
   rmSync(dataDir, { recursive: true });
+});
+
+it('takes no name or id that a terminal could take for a command', async () => {
+  const token = newToken('join');
+  for (const other of [{ host: 'h\u001b[2J' }, { host: '-h' }, { agentId: 'agent-0001\n' }, { machineId: '\u202e' }]) {
+    expect(await ask('POST', joinPath, token, { ...me, ...other })).toMatchObject({ status: 400, body: { code: 'usage' } });
+  }
+  await given(joinPath, token);
+});
+
+it('says of a token that is made by the API which one it is, and for how long', async () => {
+  const asked = { kind: 'join', name: 'rack 7', host: 'h1', validFor: '1h', uses: 3 };
+  const { id, expiresAt } = (await ask('POST', '/api/v1/tokens', operator, asked)).body as ApiToken;
+  expect(await items('audit?action=token.create')).toMatchObject([
+    { target: id, outcome: 'done', detail: { kind: 'join', name: 'rack 7', host: 'h1', uses: 3, expiresAt } },
+  ]);
+  expect(expiresAt).not.toBeNull();
 });
 
 describe('a token that is renewed', () => {

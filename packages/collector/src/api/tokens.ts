@@ -1,6 +1,7 @@
 /** Tokens by the API, for whoever administers a collector from elsewhere. The same as `relight-collector token` does on its machine. */
 import { isoTimeOrNull, type ApiToken } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
+import { hostNameSchema } from '@relight/shared/join';
 import { z } from 'zod';
 import { roles, tokenKinds, type TokenRecord } from '../store/store.ts';
 import { after, duration, limit, page } from './fields.ts';
@@ -63,13 +64,13 @@ export function tokenRoutes({ clock, tokens }: Pick<ApiDeps, 'clock' | 'tokens'>
         kind: z.enum(tokenKinds),
         name: z.string().min(1).max(200).optional(),
         role: z.enum(roles).optional().meta({ description: 'Of an operator. Default: view.' }),
-        host: z.string().min(1).max(253).optional().meta({ description: 'The only host it is for; not of an operator.' }),
+        host: hostNameSchema.optional().meta({ description: 'The only host it is for; not of an operator.' }),
         validFor: duration.optional().meta({ description: 'Default: 24h for a join token, for ever for the others.' }),
         uses: z.number().int().min(1).max(1_000_000).optional().meta({ description: 'Of a join token. Default: 1.' }),
       }),
       answers: { status: 201, schema: tokenSchema.extend({ token: z.string() }) },
       deed: (_, { kind, name, role, host, uses }) => ({ action: 'token.create', target: name ?? kind, detail: { kind, role, host, uses } }),
-      async handle({ body: { kind, name, role, host, validFor, uses } }) {
+      async handle({ body: { kind, name, role, host, validFor, uses }, request }) {
         if (kind === 'operator' && host !== undefined) throw new RelightError('usage', 'host: belongs to agent and join tokens only');
         if (kind !== 'operator' && role !== undefined) throw new RelightError('usage', 'role: belongs to operator tokens only');
         if (kind !== 'join' && uses !== undefined) throw new RelightError('usage', 'uses: belongs to join tokens only');
@@ -82,6 +83,8 @@ export function tokenRoutes({ clock, tokens }: Pick<ApiDeps, 'clock' | 'tokens'>
         });
         const record = store.tokens().find(({ id }) => id === made.id);
         if (record === undefined) throw new RelightError('internal', 'the token that was made is not there');
+        const { role: given, usesLeft, expiresAt } = presentToken(record);
+        request.deed = { action: 'token.create', target: made.id, detail: { kind, name, role: given, host, uses: usesLeft, expiresAt } };
         return { body: { ...presentToken(record), token: made.token } };
       },
     }),

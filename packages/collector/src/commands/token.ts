@@ -1,10 +1,13 @@
 /** `relight-collector token …`: works beside the running service, on a connection of its own. */
+import { isoTime } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
+import { hostNameSchema } from '@relight/shared/join';
 import { suggest } from '@relight/shared/suggest';
 import { parseDurationMs } from '@relight/shared/units';
 import { InvalidArgumentError, type Command } from 'commander';
 import { joinValidMs, presentToken } from '../api/tokens.ts';
 import { tokenRefusal } from '../access/token-refusal.ts';
+import { sanitize } from '../cli/view/sanitize.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
 import { existingDataDir, type DataDirFlag } from './data-dir.ts';
 import { dataDirBeside } from './load-config.ts';
@@ -26,7 +29,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .command('create')
     .description('print a new token, once; only its hash is stored')
     .requiredOption('--kind <kind>', 'agent, join or operator', oneOf(tokenKinds, 'agent or operator, or join'))
-    .option('--host <name>', 'an agent or join token for this host alone')
+    .option('--host <name>', 'an agent or join token for this host alone', parseHostName)
     .option('--role <role>', 'what an operator may do: view, operate or admin (default: admin)', oneOf(roles, 'view, operate or admin'))
     .option('--name <text>', 'whose it is, for token list and the audit log')
     .option('--valid-for <duration>', 'like 24h or 90d (default: for ever; 24h for a join token)', parseDuration)
@@ -78,7 +81,16 @@ function createToken(flags: CreateFlags): string {
       ...(kind === 'join' ? { usesLeft: uses ?? 1 } : {}),
       ...(agentTokens === undefined ? {} : { grantMs: agentTokens }),
     });
-    audit('token.create', made.id, { kind, role, host, name, uses });
+    const expiresAt = validMs === undefined ? null : isoTime(now + validMs);
+    audit('token.create', made.id, {
+      kind,
+      role: kind === 'operator' ? (role ?? 'admin') : null,
+      host,
+      name,
+      uses,
+      agentTokens,
+      expiresAt,
+    });
     return made.token;
   });
 }
@@ -90,6 +102,12 @@ function oneOf<T extends string>(allowed: readonly T[], words: string): (value: 
     const near = suggest(value, allowed);
     throw new InvalidArgumentError(`It is ${words}.${near === undefined ? '' : ` Did you mean ${near}?`}`);
   };
+}
+
+function parseHostName(text: string): string {
+  const parsed = hostNameSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InvalidArgumentError('Expected a host name of letters, digits, dots, dashes and underscores.');
 }
 
 export function parseDuration(text: string): number {
@@ -111,7 +129,7 @@ function table(tokens: readonly TokenRecord[], now: number): string {
     const left = usesLeft === null ? '' : `, ${usesLeft} uses left`;
     const state = refused ?? `last used ${lastUsedAt ?? 'never'}${life}${left}`;
     const whose = [name, role, host ?? (kind === 'operator' ? null : 'any host')].filter((part) => part !== null).join(' ');
-    return `${id}  ${kind.padEnd(8)}  ${whose.padEnd(24)}  created ${createdAt}  ${state}\n`;
+    return `${id}  ${kind.padEnd(8)}  ${sanitize(whose).padEnd(24)}  created ${createdAt}  ${state}\n`;
   });
   return rows.join('');
 }
