@@ -81,6 +81,9 @@ describe('installed', () => {
     expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://0.0.0.0:7460');
     expect(await machine.shell('find /var/lib/relight-collector ! -user relight-collector')).toBe('');
     expect(await machine.shell('RELIGHT_TOKEN_FILE=/root/operator.token relight status')).toBeDefined();
+    // Not the account of the service, whose files they are.
+    const audit = await machine.shell('RELIGHT_TOKEN_FILE=/root/operator.token relight audit --action token.create');
+    expect(audit.match(/ by root, admin/g)).toHaveLength(2);
   });
 
   test('the agent waits for its configuration, says so, and is ready with its first look', async () => {

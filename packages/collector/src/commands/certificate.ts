@@ -2,7 +2,7 @@
 import { systemClock } from '@relight/shared/clock';
 import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
 import { RelightError } from '@relight/shared/errors';
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import type { Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
@@ -54,9 +54,18 @@ export function addCertificate(program: Command): void {
       const now = systemClock.now();
       const names = [...namesIn(certificate), ...namesOfThisMachine(), ...flags.name];
       const life = { notBefore: now - backdatedMs, notAfter: now + flags.validFor };
-      writeTls(files, await selfSigned({ names, keyPem: key, ...life }));
-      const renewed = readTls(files).certificate;
-      withTokens(config.dataDir, ({ audit }) => audit('certificate.renew', fingerprintOf(renewed)));
+      const made = await selfSigned({ names, keyPem: key, ...life });
+      const renewed = new X509Certificate(made.certPem);
+      const write = (outcome: 'done' | 'failed'): void =>
+        withTokens(config.dataDir, ({ audit }) => audit('certificate.renew', fingerprintOf(renewed), {}, outcome));
+      // First: what is in its place is used, whatever becomes of this command.
+      write('done');
+      try {
+        writeTls(files, made);
+      } catch (error) {
+        write('failed');
+        throw error;
+      }
       print(files.certFile, renewed, flags.json === true);
     });
 }

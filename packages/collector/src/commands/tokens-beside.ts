@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { auditWrites } from '../store/audit-store.ts';
 import { lockDataDir, openForWriting } from '../store/database.ts';
+import type { AuditEntry } from '../store/store.ts';
 import { migrate, requireCurrent } from '../store/migrate.ts';
 import { tokenReads, tokenWrites } from '../store/token-store.ts';
 
@@ -13,7 +14,7 @@ export interface TokensBeside {
   readonly reads: ReturnType<typeof tokenReads>;
   readonly writes: ReturnType<typeof tokenWrites>;
   readonly now: number;
-  readonly audit: (action: string, target: string, detail?: Readonly<Record<string, unknown>>) => void;
+  readonly audit: (action: string, target: string, detail?: Readonly<Record<string, unknown>>, outcome?: AuditEntry['outcome']) => void;
 }
 
 /** Brings a new or older database to the present schema first, unless a service runs: then it must be current already. */
@@ -35,11 +36,15 @@ export function withTokens<T>(dataDir: string, use: (tokens: TokensBeside) => T)
   }
 }
 
+/** Of the person: it is learnt before this process becomes the owner of the directory, and is that one for good. */
+let person: string | null = null;
+
 /**
  * Root may run these for a service that has an account of its own. What root makes in its directory, above all the files that SQLite
  * puts beside the database, the service could not open.
  */
 export function becomeOwnerOf(dataDir: string): void {
+  person ??= process.env['SUDO_USER'] ?? userName();
   const owner = statSync(dataDir, { throwIfNoEntry: false });
   if (process.geteuid?.() !== 0 || owner === undefined || owner.uid === 0) return;
   process.setgroups?.([owner.gid]);
@@ -49,9 +54,9 @@ export function becomeOwnerOf(dataDir: string): void {
 
 function auditor(db: Database, at: number): TokensBeside['audit'] {
   const writes = auditWrites(db);
-  const user = process.env['SUDO_USER'] ?? (userName() || null);
-  return (action, target, detail = {}) =>
-    writes.appendAudit({ at, action, outcome: 'done', target, actor: 'local', name: user, role: 'admin', address: null, detail });
+  const name = person === '' ? null : person;
+  return (action, target, detail = {}, outcome = 'done') =>
+    writes.appendAudit({ at, action, outcome, target, actor: 'local', name, role: 'admin', address: null, detail });
 }
 
 function userName(): string {
