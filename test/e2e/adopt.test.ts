@@ -1,6 +1,6 @@
 /** A container that was there before Relight: taken over as it runs, and made again exactly when it dies. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -267,6 +267,39 @@ describe('an adopted container', () => {
     } finally {
       await agent.service.stop();
       await docker.remove(found);
+    }
+  });
+
+  test('that could not be written down runs on when the configuration changes, and is written down then', async () => {
+    const name = 'adopt-unwritten';
+    const containerName = `e2e-${name}-${process.pid}`;
+    const id = await docker.run(containerName, image, ['sleep', 'infinity']);
+    const workload = (interval: string) => ({ name, container: { adopt: containerName }, live: [{ exec: 'true', interval }] });
+    const agent = await lab.addAgent({ host: name, workloads: [workload('1s')], start: false });
+    // As good as a full disk, for this one file.
+    const file = join(agent.stateDir, 'adopted', `${name}.json`);
+    mkdirSync(`${file}.new`, { recursive: true });
+    const told = (what: string): Promise<boolean> =>
+      waitFor(async () => (await lab.fleet.events({ host: name })).some(({ message }) => message.includes(what)), {
+        what,
+        timeoutMs: 30_000,
+      });
+    try {
+      await agent.service.start();
+      await lab.fleet.waitForPhase(name, name, 'ready');
+      await told('is adopted, but what it is could not be written down');
+      agent.configure([workload('2s')]);
+      await told(`workload ${name}: restarts nothing (live)`);
+      expect((await lab.fleet.events({ host: name })).map(({ kind }) => kind)).not.toContain('restart.scheduled');
+      expect(existsSync(file)).toBe(false);
+      rmSync(`${file}.new`, { recursive: true });
+      agent.configure([workload('3s')]);
+      await waitFor(() => existsSync(file), { what: 'it to be written down' });
+      expect(await docker.inspect(containerName)).toMatchObject({ Id: id, State: { Running: true } });
+      await lab.fleet.waitForPhase(name, name, 'ready');
+    } finally {
+      await agent.service.stop();
+      await docker.remove(containerName);
     }
   });
 });

@@ -27,6 +27,8 @@ const callMs = 5_000;
 export class Adopter {
   readonly #options: AdopterOptions;
   readonly #refusals = new Map<string, RelightError>();
+  /** Adopted in this life, by workload; the disk did not take it. */
+  readonly #unwritten = new Map<string, Adoption>();
 
   constructor(options: AdopterOptions) {
     this.#options = options;
@@ -35,8 +37,22 @@ export class Adopter {
   /** What is remembered, without asking the engine. Null: this workload has never adopted that name. */
   remembered(spec: WorkloadSpec): ContainerSpec | null {
     const { adopt } = spec.container;
-    const adoption = adopt === undefined ? null : readAdoption(this.#options.stateDir, spec.name, adopt);
+    const adoption = adopt === undefined ? null : this.#recall(spec.name, adopt);
     return adoption === null ? null : this.#use(spec, adoption);
+  }
+
+  /** What could not be written down is tried again: without it, what was adopted cannot be made anew. */
+  #recall(workload: string, name: string): Adoption | null {
+    const { stateDir } = this.#options;
+    const unwritten = this.#unwritten.get(workload);
+    if (unwritten?.name !== name) return readAdoption(stateDir, workload, name);
+    try {
+      writeAdoption(stateDir, unwritten);
+      this.#unwritten.delete(workload);
+    } catch {
+      // Said when it was adopted. It is what it is all the same.
+    }
+    return unwritten;
   }
 
   /**
@@ -49,7 +65,7 @@ export class Adopter {
     const { engine, stateDir, clock, notice } = this.#options;
     const document = (await engine.inspectRaw(adopt, { timeoutMs: callMs }).catch(() => null)) as AdoptedDocument | null;
     if (document === null || this.#isOurs(document)) return null;
-    const known = readAdoption(stateDir, spec.name, adopt);
+    const known = this.#recall(spec.name, adopt);
     if (known?.document.Id !== document.Id && (await this.#hasRunning(spec.name))) return null;
     const refusal = adoptionRefusal(document);
     if (refusal !== null) {
@@ -68,7 +84,9 @@ export class Adopter {
         });
       try {
         writeAdoption(stateDir, adoption);
+        this.#unwritten.delete(spec.name);
       } catch (thrown) {
+        this.#unwritten.set(spec.name, adoption);
         notice(spec.name, 'error', `${adopt} is adopted, but what it is could not be written down: ${errorMessage(thrown)}`, {
           containerId: document.Id,
         });
