@@ -184,6 +184,7 @@ class Agent {
       apply: async (spec) => {
         context.configure(spec);
         await this.#workloads.configure();
+        this.#events.reconfigured();
       },
       startOver: () => {
         const busy = this.#busy();

@@ -46,6 +46,11 @@ export class EventKeeping {
     this.#store(this.incidents.incidents.catchUp(state));
   }
 
+  /** Other workloads are configured now: nobody will see those ready that are no more. */
+  reconfigured(): void {
+    this.#store(this.incidents.incidents.reconfigured());
+  }
+
   #store(events: readonly NewAgentEvent[]): void {
     const stored = events.map((event) => this.outbox.append(event));
     for (const event of stored) this.recent.add(event);

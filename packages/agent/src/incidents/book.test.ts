@@ -209,6 +209,18 @@ test('a workload that the configuration no longer has leaves nothing open', () =
   expect(changed).toMatchObject([{ workload: 'w', closedAt: start + 9, timeToRecoverMs: null }]);
 });
 
+test('and nothing of the host that waited for it: with the last one gone, its reboot is over', () => {
+  const told = new Told();
+  told.tell({ workload: undefined, kind: 'host.booted', message: 'the machine has booted' });
+  told.tell({ kind: 'workload.ready', workload: 'v' }, 5);
+  expect(Object.keys(told.book.open)).toEqual([hostKey]);
+  const { book, changed } = abandon(told.book, ['v'], start + 9);
+  expect(book.open).toEqual({});
+  expect(changed).toMatchObject([{ workload: null, code: 'host-rebooted', closedAt: start + 9 }]);
+  const waiting = abandon(told.book, ['v', 'w'], start + 9);
+  expect([Object.keys(waiting.book.open), waiting.changed]).toEqual([[hostKey], []]);
+});
+
 const anyEvent = fc.record({
   kind: fc.constantFrom(...eventKinds, 'observed' as const),
   workload: fc.constantFrom('w', 'v', undefined),

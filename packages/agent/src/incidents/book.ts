@@ -199,7 +199,12 @@ export function abandon(
   };
   const changed = gone.map(([, incident]) => ({ ...revise(incident, entry), closedAt: at, timeToRecoverMs: null }));
   const open = Object.fromEntries(Object.entries(book.open).filter(([key]) => !gone.some(([name]) => name === key)));
-  return { book: { ...book, open, rebooting: book.rebooting.filter((name) => workloads.includes(name)) }, changed };
+  const rebooting = book.rebooting.filter((name) => workloads.includes(name));
+  const left: Book = { ...book, open, rebooting };
+  if (rebooting.length === book.rebooting.length) return { book: left, changed };
+  // The host waited for them, too.
+  const host = closeHost(left, at);
+  return { book: host.book, changed: [...changed, ...host.changed] };
 }
 
 /** Ready, or ready again without having been restarted: its checks answer as they did before. */

@@ -55,7 +55,7 @@ export class Incidents implements IncidentLane {
 
   constructor(options: IncidentsOptions) {
     this.#options = options;
-    const { store, history, workloads, clock } = options;
+    const { store, history, clock } = options;
     const { book, heard } = store.loadBook((position) => history.since(position) !== null);
     this.#book = book;
     this.#delivery = new Delivery(store, (id) => this.#mayChange(id));
@@ -64,9 +64,7 @@ export class Incidents implements IncidentLane {
     // From here on it is known what is in it.
     if (since === null) store.saveBook(book, history.position);
     else this.#unheard.push(...this.#foldAgain(since));
-    const { book: kept, changed } = abandon(this.#book, workloads(), clock.now());
-    this.#book = kept;
-    for (const incident of changed) this.#changed(incident);
+    this.#abandon(clock.now());
     this.#urgent = true;
     if (this.#unheard.length === 0) this.written();
   }
@@ -113,6 +111,14 @@ export class Incidents implements IncidentLane {
     return turn.closed.map((incident) => closedEvent(incident, now));
   }
 
+  /** Other workloads are configured now. Gives the events that follow, to be appended; then `written`. */
+  reconfigured(): readonly Emitted[] {
+    const now = this.#options.clock.now();
+    const closed = this.#abandon(now);
+    if (closed.length > 0) this.#urgent = true;
+    return closed.map((incident) => closedEvent(incident, now));
+  }
+
   /** Null: nothing has ever happened to it. */
   lastOf(workload: string): string | null {
     return this.#book.last[workload] ?? null;
@@ -141,6 +147,13 @@ export class Incidents implements IncidentLane {
     this.#save();
     for (const timer of this.#settling.values()) timer.cancel();
     this.#listeners.clear();
+  }
+
+  #abandon(at: number): readonly Incident[] {
+    const { book, changed } = abandon(this.#book, this.#options.workloads(), at);
+    this.#book = book;
+    for (const incident of changed) this.#changed(incident);
+    return changed;
   }
 
   #turn(event: BookEvent): Turn {
