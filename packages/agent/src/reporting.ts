@@ -83,7 +83,7 @@ export class Reporting {
   }
 
   #dialer(collector: NonNullable<AgentSpec['collector']>): Uplink {
-    const { context, events, engine, workloads, loops } = this.#options;
+    const { context, events, engine, workloads } = this.#options;
     const { clock, random, logger, identity, machineId, bootId, spec } = context;
     const { host } = spec;
     return new Uplink({
@@ -108,9 +108,7 @@ export class Reporting {
         const { metrics, ...health } = this.#health();
         return { ...health, ...(metrics === null ? {} : { metrics }), engine: engine.state };
       },
-      onFleetSize: (size) => {
-        for (const loop of loops.values()) loop.send({ type: 'fleet', size });
-      },
+      onFleetSize: (size) => workloads.fleetSizeIs(size),
       onAction: (action) => {
         if (!host.remoteActions) {
           return Promise.resolve({

@@ -71,6 +71,8 @@ export class WorkloadWiring {
   readonly #shared: Shared;
   /** Loops of workloads that were taken out of the configuration, by name, until they have let go. */
   readonly #leaving = new Map<string, Promise<void>>();
+  /** Null: no collector has said so yet. */
+  #fleetSize: number | null = null;
   #measured: ReadonlyMap<string, WorkloadMetrics> = new Map();
 
   constructor(options: WorkloadWiringOptions) {
@@ -176,7 +178,14 @@ export class WorkloadWiring {
     const loop = this.#loop(workload, false);
     this.#options.loops.set(workload.name, loop);
     this.#options.host.introduce(loop);
+    if (this.#fleetSize !== null) loop.send({ type: 'fleet', size: this.#fleetSize });
     await this.adopt([loop]);
+  }
+
+  /** How many hosts there are that would all do the same at once. */
+  fleetSizeIs(size: number): void {
+    this.#fleetSize = size;
+    for (const loop of this.#options.loops.values()) loop.send({ type: 'fleet', size });
   }
 
   /** Before a line of them is read. What cannot be read now is the create stage's to complain about. */
