@@ -1,4 +1,6 @@
 /** A changed configuration does to what runs exactly what `plan` said before; a new agent with the old one does nothing at all. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ApiEvent } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { Plan } from '@relight/agent/control/plan';
@@ -141,4 +143,22 @@ test('a change that comes while the agent is killed, not stopped, is found as we
   const { now } = await startAnew('kill', { live: '500ms', run: 'exec sleep 999998', environment: { BUCKET: 'b' } });
   expect(now.containerId).toBe(before.containerId);
   expect(now.pid).not.toBe(before.pid);
+});
+
+test('a change that an agent could not compare with what runs, because the engine was away all its life, is found by the next one', async () => {
+  const before = await incarnation();
+  const shape = { live: '500ms', run: 'exec sleep 999998', environment: { BUCKET: 'c' } };
+  await agent.service.stop();
+  agent.configure([workload(shape)]);
+  const document = JSON.parse(readFileSync(agent.configFile, 'utf8')) as Record<string, unknown>;
+  writeFileSync(agent.configFile, JSON.stringify({ ...document, engine: { socket: join(agent.stateDir, 'no-engine.sock') } }, null, 2));
+  const last = Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
+  await agent.service.start();
+  await waitFor(async () => (await eventsAfter(last)).some(({ kind, workload: of }) => kind === 'workload.phase-changed' && of === 'w'), {
+    what: 'the workload to be unknown',
+    timeoutMs: 30_000,
+  });
+  const { now, planned } = await startAnew('stop', shape);
+  expect(planned).toEqual({ against: 'stored', restarts: 'container', changes: [{ field: 'container.environment', impact: 'container' }] });
+  expect(now.containerId).not.toBe(before.containerId);
 });

@@ -159,6 +159,22 @@ test('a variable and a check that needs it come together: the check waits for th
   for (const kind of ['check.failed', 'restart.scheduled', 'process.started']) expect(kinds).not.toContain(kind);
 });
 
+test('a workload is taken out in the middle of an incident: that is over, and the agent says so', async () => {
+  const last = await lastEvent();
+  const { workloads } = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { workloads: Record<string, unknown>[] };
+  agent.configure([...workloads, workload('broken', { run: 'exit 7' })]);
+  const opened = await waitFor(
+    async () => (await eventsAfter(last)).find(({ kind, workload: of }) => kind === 'incident.opened' && of === 'broken'),
+    { what: 'the incident', timeoutMs: 30_000 },
+  );
+  agent.configure(workloads);
+  const closed = await waitFor(
+    async () => (await eventsAfter(last)).find(({ kind, workload: of }) => kind === 'incident.closed' && of === 'broken'),
+    { what: 'its end', timeoutMs: 30_000 },
+  );
+  expect(closed.data['incident']).toBe(opened.data['incident']);
+});
+
 test('what only a new start of the agent can take up: it starts over as the same process, and everything runs on', async () => {
   const [a, b, last, pid] = [await incarnation('a'), await incarnation('b'), await lastEvent(), agent.service.pid];
   const document = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { host: Record<string, unknown> };

@@ -6,13 +6,22 @@ import type { ContainerFacts } from './engine/engine.ts';
 import type { SupervisorEvent } from './supervisor/event.ts';
 import { isSpare } from './supervisor/spare-state.ts';
 
+export type SpecChanged = Extract<SupervisorEvent, { type: 'spec-changed' }>;
+
+/** One change after the other, as far as what was made before both is concerned. */
+export const bothChanges = (first: SpecChanged, second: SpecChanged): SpecChanged => ({
+  type: 'spec-changed',
+  impact: first.impact === 'container' ? first.impact : second.impact,
+  fields: [...new Set([...first.fields, ...second.fields])],
+});
+
 /** The saved configuration tells, or else the label. Null: nothing that runs has to be made anew. */
 export function configChange(
   saved: WorkloadSpec | null,
   spec: WorkloadSpec,
   containers: readonly ContainerFacts[],
   ownerId: string,
-): SupervisorEvent | null {
+): SpecChanged | null {
   const changes = saved === null ? changesByLabel(containers, spec, ownerId) : compareWorkload(sameContainer(saved, spec), spec);
   const impact = (['container', 'process'] as const).find((level) => changes.some((change) => change.impact === level));
   if (impact === undefined) return null;

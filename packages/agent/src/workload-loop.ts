@@ -2,6 +2,7 @@
  * One workload, alive: feeds events to the pure supervisor one at a time, writes down what must not be forgotten, and
  * carries out the effects. Decides nothing itself.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
@@ -22,7 +23,7 @@ import { workloadStatus } from './supervisor/status.ts';
 import { transition, wakeAt } from './supervisor/transition.ts';
 import { withoutSecrets } from './supervisor/journal.ts';
 import { SpareLoop } from './spare-loop.ts';
-import { configChange } from './workload-config-change.ts';
+import { bothChanges, configChange, type SpecChanged } from './workload-config-change.ts';
 import { EventQueue } from './event-queue.ts';
 import type { LoopOptions } from './loop-options.ts';
 import { WorkloadMemory } from './workload-memory.ts';
@@ -46,7 +47,9 @@ export class WorkloadLoop {
   #savedSpec: WorkloadSpec | null;
   #compared = false;
   /** The configuration changed while this operation was under way; what it has made may come from the one before. */
-  #overtaken: { readonly opId: number; readonly change: SupervisorEvent } | null = null;
+  #overtaken: { readonly opId: number; readonly change: SpecChanged } | null = null;
+  /** Resolves when no spare loop works any more but `#spare`. */
+  #earlierSpares: Promise<unknown> = Promise.resolve();
 
   constructor(options: LoopOptions) {
     this.#options = options;
@@ -102,16 +105,20 @@ export class WorkloadLoop {
   /** Another configuration holds from now on. What it costs what runs, the supervisor does, and no more. */
   reconfigure(agent: AgentSpec, spec: WorkloadSpec): void {
     const changes = compareWorkload(this.#options.spec, spec);
+    const otherVars = !isDeepStrictEqual(this.#options.agent.vars, agent.vars);
     this.#options = { ...this.#options, agent, spec };
+    // It compares what it was made from with what the variables are, of the configuration that it was given.
+    if (changes.length > 0 || otherVars) this.#renewSpare();
     if (changes.length === 0) return;
     this.#options.journal.specChanged(spec);
-    this.#renewSpare();
     // Before the first look it is compared with what was saved, as after a restart of the agent.
     if (!this.#compared) return;
-    const change = { type: 'spec-changed', impact: strongest(changes), fields: changes.map(({ field }) => field) } as const;
+    const change: SpecChanged = { type: 'spec-changed', impact: strongest(changes), fields: changes.map(({ field }) => field) };
     const { op } = this.#state;
     this.send(change);
-    if (op !== null && change.impact !== 'none' && makesSomething.has(op.op.kind)) this.#overtaken = { opId: op.id, change };
+    if (op === null || change.impact === 'none' || !makesSomething.has(op.op.kind)) return;
+    const earlier = this.#overtaken?.opId === op.id ? this.#overtaken.change : null;
+    this.#overtaken = { opId: op.id, change: earlier === null ? change : bothChanges(earlier, change) };
   }
 
   /** One that was prepared for another configuration is no help; the new loop judges what there is, and makes it anew. */
@@ -120,7 +127,9 @@ export class WorkloadLoop {
     this.#spare = null;
     old?.stop();
     if (old !== null) this.send({ type: 'spare', generation: this.#state.spareGeneration, offer: null });
-    void (old?.ended ?? Promise.resolve()).then(() => {
+    // Two never work on one spare.
+    this.#earlierSpares = Promise.all([this.#earlierSpares, old?.ended]);
+    void this.#earlierSpares.then(() => {
       if (this.#stop.signal.aborted || this.#spare !== null || this.#options.spec.spare === null) return;
       this.#spare = new SpareLoop(this.#options, (event) => this.send(event));
       this.#options.observe();
@@ -183,7 +192,7 @@ export class WorkloadLoop {
 
   /** After `stop`: resolves when nothing is under way any more. */
   async ended(): Promise<void> {
-    await Promise.all([this.#operations.ended, this.#spare?.ended]);
+    await Promise.all([this.#operations.ended, this.#earlierSpares, this.#spare?.ended]);
   }
 
   /** Lets go of everything; containers, mounts and processes go on as they are. */
@@ -207,7 +216,8 @@ export class WorkloadLoop {
     journal.record({ at, now, random, event, before, after: state, effects });
     if (state.op === null) this.#operations.idle();
     const events = effects.flatMap((effect) => (effect.kind === 'emit' ? [this.#toTell(effect.event, at)] : []));
-    this.#memory.keep(state, spec, events);
+    // Until what runs was compared with it, another configuration is not what it was made from: the next life would see no change.
+    this.#memory.keep(state, this.#compared ? spec : (this.#savedSpec ?? spec), events);
     for (const effect of effects) this.#carryOut(effect);
     if (state !== before) this.#options.onChange();
   }
