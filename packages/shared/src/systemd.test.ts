@@ -103,4 +103,12 @@ describe('systemd', () => {
     await systemd.stopping();
     expect(errors).toEqual(['systemd-notify STOPPING=1: exit 3']);
   });
+
+  test('a process that cannot even be tried is told as well, and ends nothing', async () => {
+    // Thrown by Node, as ENOMEM is, and not emitted.
+    const systemd = start({ NOTIFY_SOCKET: '/run/notify\0' });
+    systemd.ready('up');
+    await systemd.stopping();
+    expect(errors).toEqual([expect.stringMatching(/^systemd-notify READY=1: .*null byte/)]);
+  });
 });

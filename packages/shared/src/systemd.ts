@@ -3,7 +3,8 @@
  * NotifyAccess=all. Without NOTIFY_SOCKET (not started by systemd) nothing is ever spawned.
  */
 import { spawn } from 'node:child_process';
-import type { Clock, Timer } from './clock.ts';
+import { systemClock, type Clock, type Timer } from './clock.ts';
+import { errorMessage } from './errors.ts';
 
 export interface SystemdOptions {
   /** NOTIFY_SOCKET is taken out of it: the commands that a service runs must not speak in its name. */
@@ -14,6 +15,8 @@ export interface SystemdOptions {
 }
 
 const notifyDeadlineMs = 5_000;
+/** The next word, which may be the one that keeps the service alive, waits no longer for one that does not end. */
+const givenUpMs = 2 * notifyDeadlineMs;
 /** A workload on its way changes its phase several times a second; nobody reads that from `systemctl status`. */
 const statusEveryMs = 1_000;
 
@@ -102,9 +105,16 @@ export class Systemd {
     if (this.#env === null) return;
     const env = this.#env;
     const failure = await new Promise<string | null>((resolve) => {
-      const child = spawn('systemd-notify', assignments, { env, stdio: 'ignore', timeout: notifyDeadlineMs, killSignal: 'SIGKILL' });
-      child.once('error', (error) => resolve(error.message));
-      child.once('exit', (code, signal) => resolve(code === 0 ? null : `exit ${code ?? signal}`));
+      try {
+        const child = spawn('systemd-notify', assignments, { env, stdio: 'ignore', timeout: notifyDeadlineMs, killSignal: 'SIGKILL' });
+        child.once('error', (error) => resolve(error.message));
+        child.once('exit', (code, signal) => resolve(code === 0 ? null : `exit ${code ?? signal}`));
+        // One that waits for a disk does not die of a signal. By the clock that the kill goes by.
+        systemClock.after(givenUpMs, () => resolve(`it cannot be killed, ${givenUpMs / 1_000} s after it was started`));
+      } catch (thrown) {
+        // Some errors are thrown and not emitted: there is no memory for another process.
+        resolve(errorMessage(thrown));
+      }
     });
     if (failure === null || this.#failed) return;
     this.#failed = true;
