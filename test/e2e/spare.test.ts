@@ -1,5 +1,5 @@
 /** A prepared spare on a real engine, with a real FUSE mount in it: it takes over, is adopted, kept honest, and costs the workload nothing. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { SpareStatus } from '@relight/shared/status';
@@ -23,7 +23,7 @@ beforeAll(async () => {
   lab = await startLab({ engineSocket: inject('engineSocket') });
   envFile = join(lab.directory, 'worker.env');
   writeFileSync(envFile, 'TOKEN=the-first-of-the-tokens\n', { mode: 0o600 });
-  worker = await Bystander.ready(lab, 'spare', inject('engineImage'), {
+  const document = {
     spare: 'prepared',
     container: { cap_add: ['SYS_ADMIN'], devices: ['/dev/fuse'], security_opt: ['apparmor=unconfined'], env_file: [envFile] },
     mounts: [
@@ -31,13 +31,15 @@ beforeAll(async () => {
       { name: 'data', type: 'command', run: 'exec bindfs -f --no-allow-other /src /data', target: '/data', check: { interval: '1h' } },
     ],
     setup: [
-      { name: 'source', run: 'mkdir -p /src && echo content > /src/file' },
+      { name: 'source', run: 'mkdir -p /src && echo content > /src/file && echo "$RELEASE" > /release' },
       { mount: 'data' },
       { name: 'slow', run: `sleep ${setupMs / 1_000}; touch /tmp/done`, verify: 'test -e /tmp/done' },
     ],
     process: { run: `echo "started in $(hostname)"; exec sleep ${sleeps}`, stop_timeout: '500ms' },
     ready: [{ exec: 'grep content /data/file', interval: '100ms' }],
-  });
+  };
+  worker = await Bystander.start(lab, 'spare', inject('engineImage'), document, {}, {}, { vars: { RELEASE: 'first' } });
+  await worker.phase('ready');
 });
 afterAll(async () => {
   await lab?.dispose();
@@ -148,6 +150,21 @@ test('an env file that has changed makes it outdated', async () => {
   const made = await lab.engine.exec((await spare()).id, { argv: ['sh', '-c', 'echo $TOKEN'] });
   expect(made.stdout).toBe('another-one-of-the-tokens\n');
   expect(await lab.engine.inspect(beside.id)).toBeNull();
+});
+
+test('a variable that has another value in the file makes it outdated at once, and the workload goes on', async () => {
+  await spareReady();
+  const [before, beside, mark] = [await worker.container(), await spare(), await worker.mark()];
+  const file = worker.agent.configFile;
+  const document = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  writeFileSync(file, JSON.stringify({ ...document, vars: { RELEASE: 'second' } }, null, 2));
+  const discarded = await worker.next(mark, 'host.notice', ({ data }) => data['spare'] === 'discarded');
+  await worker.next(mark, 'host.notice', ({ data, id }) => data['spare'] === 'ready' && Number(id) > Number(discarded.id));
+  const made = await lab.engine.exec((await spare()).id, { argv: ['cat', '/release'] });
+  expect(made.stdout).toBe('second\n');
+  expect(await lab.engine.inspect(beside.id)).toBeNull();
+  expect(await worker.container()).toMatchObject({ id: before.id, startedAt: before.startedAt });
+  expect(await worker.kindsSince(mark)).not.toContain('restart.scheduled');
 });
 
 test('without the state directory, one process goes on and the spare is made anew', async () => {
