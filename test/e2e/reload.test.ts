@@ -1,6 +1,7 @@
 /** An agent that runs takes up another configuration: what `reload --dry-run` says is what happens, and nothing else is touched. */
 import type { ApiEvent } from '@relight/shared/api';
-import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, rmSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { signalProcess } from '../support/processes.ts';
@@ -102,6 +103,38 @@ test('by hand: the dry run says it, the reload does it: a new container for one 
   expect(await incarnation('a')).toEqual(a);
   expect(await incarnation('b')).not.toEqual(b);
   expect(await lab.fleet.workload(host, 'b')).toMatchObject({ restarts: { process: 0, container: 0 }, generation: 2 });
+});
+
+test('SIGHUP before the agent has read its configuration ends nothing', async () => {
+  const early = await lab.addAgent({ host: 'reload-early', workloads: [], start: false });
+  const { configFile: file, service } = early;
+  const good = readFileSync(file, 'utf8');
+  rmSync(file);
+  execFileSync('mkfifo', [file]);
+  try {
+    await service.start();
+    // Fails while nobody reads: then the agent has not come so far.
+    const writer = await waitFor(
+      () => {
+        try {
+          return { fd: openSync(file, constants.O_WRONLY | constants.O_NONBLOCK) };
+        } catch {
+          return null;
+        }
+      },
+      { what: 'the agent to read its configuration', timeoutMs: 30_000 },
+    );
+    const { pid } = service;
+    signalProcess(pid ?? 0, 'SIGHUP');
+    rmSync(file);
+    writeFileSync(file, good);
+    writeSync(writer.fd, good);
+    closeSync(writer.fd);
+    await lab.fleet.waitForHost('reload-early', 'connected', 30_000);
+    expect(service.pid).toBe(pid);
+  } finally {
+    await service.stop();
+  }
 });
 
 test('SIGHUP with a file that cannot be used: everything goes on; it is said by status, as an event and to the operator, until it can', async () => {
