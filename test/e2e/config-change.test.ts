@@ -154,8 +154,8 @@ test('a change that an agent could not compare with what runs, because the engin
   writeFileSync(agent.configFile, JSON.stringify({ ...document, engine: { socket: join(agent.stateDir, 'no-engine.sock') } }, null, 2));
   const last = Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
   await agent.service.start();
-  await waitFor(async () => (await eventsAfter(last)).some(({ kind, workload: of }) => kind === 'workload.phase-changed' && of === 'w'), {
-    what: 'the workload to be unknown',
+  await waitFor(async () => (await eventsAfter(last)).some(({ kind }) => kind === 'engine.lost'), {
+    what: 'the engine to be away',
     timeoutMs: 30_000,
   });
   const { now, planned } = await startAnew('stop', shape);

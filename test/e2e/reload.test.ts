@@ -194,13 +194,15 @@ test('a variable and a check that needs it come together: the check waits for th
 
 test('a workload is taken out in the middle of an incident: that is over, and the agent says so', async () => {
   const last = await lastEvent();
-  const { workloads } = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { workloads: Record<string, unknown>[] };
-  agent.configure([...workloads, workload('broken', { run: 'exit 7' })]);
+  const before = readFileSync(agent.configFile, 'utf8');
+  const document = JSON.parse(before) as { workloads: Record<string, unknown>[] };
+  const workloads = [...document.workloads, workload('broken', { run: 'exit 7' })];
+  writeFileSync(agent.configFile, JSON.stringify({ ...document, workloads }, null, 2));
   const opened = await waitFor(
     async () => (await eventsAfter(last)).find(({ kind, workload: of }) => kind === 'incident.opened' && of === 'broken'),
     { what: 'the incident', timeoutMs: 30_000 },
   );
-  agent.configure(workloads);
+  writeFileSync(agent.configFile, before);
   const closed = await waitFor(
     async () => (await eventsAfter(last)).find(({ kind, workload: of }) => kind === 'incident.closed' && of === 'broken'),
     { what: 'its end', timeoutMs: 30_000 },
