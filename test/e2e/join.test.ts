@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import type { ApiAuditEntry, ApiToken } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { FleetClient } from '../support/fleet-client.ts';
-import { freePort, programs, runProgram } from '../support/lab.ts';
+import { programs, runProgram } from '../support/lab.ts';
+import { freePort } from '../support/ports.ts';
 import { Service } from '../support/service.ts';
 import { waitFor } from '../support/wait.ts';
 

@@ -1,7 +1,8 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { eventually } from '../../../test/support/wait.ts';
 import { ManualClock } from './manual-clock.ts';
 import { Systemd } from './systemd.ts';
 
@@ -36,7 +37,7 @@ describe('systemd', () => {
     await eventually(() => expect(told()).toEqual(['/run/notify|READY=1|STATUS=2 workloads|']), { what: 'ready to be told' });
     systemd.status('one\nREADY=1');
     clock.advance(1_000);
-    await vi.waitFor(() => expect(told()).toHaveLength(2));
+    await eventually(() => expect(told()).toHaveLength(2), { what: 'what systemd is told' });
     await systemd.stopping();
     expect(told().slice(1)).toEqual(['/run/notify|STATUS=one READY=1|', '/run/notify|STOPPING=1|']);
     expect(clock.pendingTimers).toBe(0);
@@ -49,7 +50,9 @@ describe('systemd', () => {
     expect(clock.pendingTimers).toBe(0);
     for (const status of ['pulling', 'creating', 'ready']) systemd.status(status);
     clock.advance(1_000);
-    await vi.waitFor(() => expect(told()).toEqual(['/run/notify|READY=1|STATUS=up|', '/run/notify|STATUS=ready|']));
+    await eventually(() => expect(told()).toEqual(['/run/notify|READY=1|STATUS=up|', '/run/notify|STATUS=ready|']), {
+      what: 'what systemd is told',
+    });
     expect(clock.pendingTimers).toBe(0);
   });
 
@@ -57,18 +60,18 @@ describe('systemd', () => {
     const systemd = start({ NOTIFY_SOCKET: '/run/notify', WATCHDOG_USEC: '40000000', WATCHDOG_PID: String(process.pid) });
     systemd.progress();
     systemd.ready('up');
-    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    await eventually(() => expect(told()).toHaveLength(1), { what: 'what systemd is told' });
     // Time alone feeds nothing.
     clock.advance(39_000);
     expect(clock.pendingTimers).toBe(0);
     systemd.progress();
-    await vi.waitFor(() => expect(told().at(-1)).toBe('/run/notify|WATCHDOG=1|'));
+    await eventually(() => expect(told().at(-1)).toBe('/run/notify|WATCHDOG=1|'), { what: 'what systemd is told' });
     for (const so of [3, 4]) {
       for (let second = 0; second < 10; second += 1) {
         clock.advance(1_000);
         systemd.progress();
       }
-      await vi.waitFor(() => expect(told()).toHaveLength(so));
+      await eventually(() => expect(told()).toHaveLength(so), { what: 'what systemd is told' });
     }
     await systemd.stopping();
     clock.advance(20_000);
@@ -83,7 +86,7 @@ describe('systemd', () => {
   test("leaves another process's watchdog alone", async () => {
     const systemd = start({ NOTIFY_SOCKET: '/run/notify', WATCHDOG_USEC: '30000000', WATCHDOG_PID: '1' });
     systemd.ready('up');
-    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    await eventually(() => expect(told()).toHaveLength(1), { what: 'what systemd is told' });
     clock.advance(30_000);
     systemd.progress();
     await systemd.stopping();
