@@ -3,7 +3,7 @@
  * service, by the unit that users install, and is rebooted and switched off as any machine. It has this machine's programs
  * (/usr, read only) and its network.
  */
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DockerEngine } from '@relight/agent/engine/docker-engine';
 import { dockerApi, type DockerApi } from './docker-api.ts';
@@ -26,6 +26,8 @@ export interface SystemdMachineOptions {
   readonly agent: LabAgent;
   readonly engineSocket: string;
   readonly image: string;
+  /** How long `systemctl` takes before it begins, for the agent alone; default 0. */
+  readonly systemctlTakesMs?: number;
 }
 
 export class SystemdMachine implements AsyncDisposable {
@@ -41,11 +43,11 @@ export class SystemdMachine implements AsyncDisposable {
 
   /** Resolves when it has booted; the agent may still be on its way. */
   static async boot(options: SystemdMachineOptions): Promise<SystemdMachine> {
-    const { lab, agent, engineSocket, image } = options;
+    const { lab, agent, engineSocket, image, systemctlTakesMs = 0 } = options;
     await ensurePrograms(['systemctl', 'shutdown', 'dbus-daemon']);
     const machine = new SystemdMachine(options);
     const units = join(dirname(agent.configFile), 'units');
-    writeUnits(units, agent);
+    writeUnits(units, agent, systemctlTakesMs);
     const own = ['/usr', '/bin', '/sbin', '/lib', '/lib64', '/etc/passwd', '/etc/group'].filter((path) => existsSync(path));
     // In a cgroup namespace of its own, the second version is what every systemd of today can live with.
     const init = `mount -t cgroup2 none /sys/fs/cgroup && exec ${systemd()}`;
@@ -114,7 +116,7 @@ export class SystemdMachine implements AsyncDisposable {
   }
 }
 
-function writeUnits(directory: string, { configFile }: LabAgent): void {
+function writeUnits(directory: string, { configFile }: LabAgent, systemctlTakesMs: number): void {
   mkdirSync(join(directory, 'relight-agent.service.d'), { recursive: true });
   writeFileSync(join(directory, 'default.target'), target);
   cpSync(unit, join(directory, 'relight-agent.service'));
@@ -127,8 +129,19 @@ function writeUnits(directory: string, { configFile }: LabAgent): void {
     `ExecStart=${home}/node ${home}/dist/relight-agent.mjs run --config ${configFile}`,
     // The right to lower it is not every container's.
     'OOMScoreAdjust=0',
+    `Environment=PATH=${slowSystemctl(directory, systemctlTakesMs)}:/usr/sbin:/usr/bin:/sbin:/bin`,
   ];
   writeFileSync(join(directory, 'relight-agent.service.d/machine.conf'), `${settings.join('\n')}\n`);
+}
+
+/** The directory of one that is as slow as on a machine with nearly nothing of a processor. */
+function slowSystemctl(units: string, takesMs: number): string {
+  const directory = join(units, 'bin');
+  mkdirSync(directory);
+  const file = join(directory, 'systemctl');
+  writeFileSync(file, `#!/bin/sh\nsleep ${takesMs / 1_000}\nexec ${findProgram('systemctl') ?? '/usr/bin/systemctl'} "$@"\n`);
+  chmodSync(file, 0o755);
+  return directory;
 }
 
 const systemd = (): string => findProgram('systemd') ?? '/lib/systemd/systemd';

@@ -206,10 +206,12 @@ class Agent {
   async stop(why: 'signal' | Ending = 'signal'): Promise<void> {
     const lost = why === 'state-lost';
     this.#config.stop();
-    if (why === 'signal') await this.#systemd.stopping();
+    // Beside all else: on a machine that goes down either may take seconds, and the goodbye has to be out in time.
+    const told = why === 'signal' ? this.#systemd.stopping() : undefined;
     // A preempted machine does not come back by itself, whatever systemd calls it.
     const preempted = this.#host.watch.departure?.kind === 'preemption';
-    const down = await machineGoesDown({ clock: this.#context.clock });
+    // Who starts over is told of a shutdown in its next life.
+    const down = why === 'signal' ? await machineGoesDown({ clock: this.#context.clock }) : 'no';
     const reason = !preempted && down === 'reboot' ? 'rebooting' : 'stopped';
     const because = lost
       ? ': its state directory was deleted or taken over, it starts over'
@@ -234,6 +236,7 @@ class Agent {
     this.#workloads.closeLogs();
     this.#context.ownLog.close();
     this.#events.outbox.close();
+    await told;
   }
 
   #words(): string {

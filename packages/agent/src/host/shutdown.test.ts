@@ -76,12 +76,21 @@ describe('asked of a machine', () => {
     expect(await machineGoesDown({ clock: new ManualClock(), root })).toBe('poweroff');
   });
 
+  test('one that is slow, as on a machine where everything stops at once, is waited for: a reboot is not called a stop', async () => {
+    const root = machine(`while [ ! -e "$0.go" ]; do sleep 0.01; done; cat <<'END'\n${jobsOf('reboot')}END`);
+    const clock = new ManualClock();
+    const asked = machineGoesDown({ clock, root });
+    clock.advance(7_000);
+    writeFileSync(join(root, 'bin/systemctl.go'), '');
+    expect(await asked).toBe('reboot');
+  });
+
   test('one that hangs is not waited for, and the files decide', async () => {
     const root = machine('exec sleep 60');
     writeFileSync(join(root, 'run/nologin'), 'The system is going down for reboot NOW!');
     const clock = new ManualClock();
     const asked = machineGoesDown({ clock, root });
-    clock.advance(5_000);
+    clock.advance(10_000);
     expect(await asked).toBe('reboot');
   });
 

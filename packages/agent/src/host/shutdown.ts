@@ -8,8 +8,11 @@ import { isReboot, readScheduledShutdown, saysGoingDown, type ScheduledShutdown 
 /** `poweroff`: it does not come back by itself. */
 export type GoingDown = 'no' | 'reboot' | 'poweroff';
 
-/** systemd answers in milliseconds, also while it stops everything; it gives a service 90 s to stop. */
-const deadlineMs = 1_000;
+/**
+ * systemd answers in milliseconds, but systemctl has to be started while everything on the machine is being stopped: with a twentieth of
+ * a core that takes a second by itself. The goodbye (2 s) has to follow within the unit's TimeoutStopSec= (15 s).
+ */
+const deadlineMs = 8_000;
 /** From here on logind lets nobody log in: the shutdown is as good as under way. */
 const imminentMs = 5 * 60_000;
 
@@ -42,7 +45,10 @@ export interface ShutdownOptions {
   readonly root?: string;
 }
 
-/** Takes at most a second. */
+/**
+ * Whoever is stopped with the machine asks in time: the jobs of a shutdown are there before the first service is told to stop, and
+ * stay until the last one has ended. Takes as long as systemctl does, 8 s at most; what files say then decides.
+ */
 export async function machineGoesDown({ clock, root = '/' }: ShutdownOptions): Promise<GoingDown> {
   const jobs = existsSync(join(root, 'run/systemd/system')) ? await listJobs(clock) : null;
   return judgeShutdown({ jobs, scheduled: readScheduledShutdown(root), goingDown: saysGoingDown(root), wallNow: clock.now() });
