@@ -21,9 +21,9 @@ export type Joined = z.infer<typeof joinedSchema>;
 
 export const joinedFile = (stateDir: string): string => join(stateDir, 'collector.json');
 
-/** Null: this host has joined none. Fails with config-unreadable when the file is damaged. */
+/** Null: this host has joined none. Fails with config-unreadable when the file is damaged, or nobody lets us read it. */
 export function readJoined(file: string): Joined | null {
-  const text = readIfThere(file);
+  const text = readText(file);
   if (text === null) return null;
   try {
     return joinedSchema.parse(JSON.parse(text.toString('utf8')));
@@ -32,6 +32,18 @@ export function readJoined(file: string): Joined | null {
       cause,
       advice: 'Join anew: relight-agent join.',
     });
+  }
+}
+
+function readText(file: string): Buffer | null {
+  try {
+    return readIfThere(file);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    // Where the state directory is none: whoever needs it says so better.
+    if (code === 'ENOTDIR') return null;
+    const advice = code === 'EACCES' ? 'Run this command as root.' : 'Look at the file and its disk; else join anew: relight-agent join.';
+    throw new RelightError('config-unreadable', `${file} cannot be read: ${errorMessage(cause)}`, { cause, advice });
   }
 }
 
