@@ -1,4 +1,5 @@
 /** The resources of the collector's API (`/api/v1`), as JSON: camelCase, ISO-8601 UTC with milliseconds, null for absent. */
+import type { AgentMetrics, OutboxFill } from './agent-metrics.ts';
 import type { EventKind, Severity } from './event.ts';
 import type { OutputStream } from './log-stream.ts';
 import type { HostState, Level, Phase } from './phase.ts';
@@ -32,10 +33,30 @@ export interface ApiHost {
   readonly accelerators?: readonly Accelerator[] | undefined;
   /** Whether anything may be recovered on it now. Null: its agent has not said. Absent from collectors older than this field. */
   readonly gate?: ApiHostGate | null | undefined;
+  /** What its agent measured of itself when it was last heard. Null: it has not said. Absent from collectors older than this field. */
+  readonly agent?: (Omit<AgentMetrics, 'at'> & { readonly at: IsoTime }) | null | undefined;
+  /** How what happens there comes here. Absent from collectors older than this field. */
+  readonly delivery?: ApiDelivery | undefined;
   readonly workloads: readonly ApiWorkload[];
 }
 
 export type ApiHostGate = Omit<HostGateStatus, 'since' | 'deadlineAt'> & { readonly since: IsoTime; readonly deadlineAt: IsoTime | null };
+
+export interface ApiDelivery {
+  /** How far behind the collector is: since what waits longest on the host, or since the host was last heard. Null: nobody knows. */
+  readonly lagMs: number | null;
+  /** Of the agent's room for what it has not delivered, when it was last heard; null: it has not said. */
+  readonly outbox: OutboxFill | null;
+  /** Counted holes in the logs of this host that the collector has stored. */
+  readonly gaps: {
+    readonly count: number;
+    /** Of those that say how many. */
+    readonly lines: number;
+    readonly bytes: number;
+    readonly lastAt: IsoTime | null;
+    readonly lastReason: string | null;
+  };
+}
 
 export type ApiHostCondition = Omit<HostCondition, 'since'> & { readonly since: IsoTime };
 

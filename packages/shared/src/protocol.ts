@@ -18,6 +18,7 @@
  * - At most `inFlightMax` unacknowledged messages per lane (events; log blocks and gaps). Events never wait behind logs.
  */
 import { z } from 'zod';
+import { agentMetricsSchema } from './agent-metrics.ts';
 import { agentEventSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';
 import { segmentKeySchema } from './log-stream.ts';
@@ -93,6 +94,8 @@ export const heartbeatSchema = z.object({
   accelerators: z.array(acceleratorSchema).max(acceleratorsMax).default([]),
   /** Absent from agents older than this field. */
   gate: hostGateSchema.optional(),
+  /** The agent itself; absent from agents older than this field. One that cannot be read costs nothing but itself. */
+  agent: agentMetricsSchema.optional().catch(undefined),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 /** As an agent may say it: what has a default may be left out. */

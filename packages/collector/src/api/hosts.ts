@@ -86,7 +86,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
             matchesSelector(query.label ?? [], host.labels),
         );
         const { items, next } = page(wanted, query.limit, (host) => host.name);
-        return { body: { items: items.map(presentHost), next } };
+        return { body: { items: items.map((host) => presentHost(host, clock.now())), next } };
       },
     }),
     route({
@@ -95,7 +95,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
       summary: 'One host with its workloads.',
       params: z.strictObject({ name: z.string() }),
       answers: { status: 200, schema: hostSchema },
-      handle: ({ params }) => ({ body: presentHost(knownHost(fleet, params.name)) }),
+      handle: ({ params }) => ({ body: presentHost(knownHost(fleet, params.name), clock.now()) }),
     }),
     route({
       method: 'POST',
@@ -113,7 +113,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
         if (body.within !== undefined && body.withinMs !== undefined) throw new RelightError('usage', 'give within or withinMs, not both');
         const expectedBy = clock.now() + (body.within ?? body.withinMs ?? withinDefaultMs);
         const known = fleet.host(body.name) !== undefined;
-        return { status: known ? 200 : 201, body: presentHost(await fleet.expect(body.name, body.labels, expectedBy)) };
+        return { status: known ? 200 : 201, body: presentHost(await fleet.expect(body.name, body.labels, expectedBy), clock.now()) };
       },
     }),
     route({

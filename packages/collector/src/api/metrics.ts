@@ -4,6 +4,8 @@ import type { Fleet } from '../fleet.ts';
 import type { Store } from '../store/store.ts';
 import { hostStates, levels, phases } from '@relight/shared/phase';
 import { acceleratorMetrics } from './accelerator-metrics.ts';
+import { agentMetrics } from './agent-metrics.ts';
+import { hostMetrics } from './host-metrics.ts';
 import type { MetricFamily, MetricSample } from './metrics-text.ts';
 
 const alertsMax = 100_000;
@@ -32,6 +34,7 @@ export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
         hosts.map((host) => host.state),
       ),
     },
+    ...hostMetrics(hosts),
     {
       name: 'relight_host_condition',
       help: '1 for everything that is wrong with a host.',
@@ -56,6 +59,7 @@ export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
       ),
     },
     ...acceleratorMetrics(fleet),
+    ...agentMetrics(hosts),
     {
       name: 'relight_workload_starts_total',
       help: 'Attempts to become ready, and how many of them did; their ratio is the success rate.',

@@ -1,4 +1,5 @@
 /** Records of the store as resources of the API. */
+import { outboxFill, waitingMs } from '@relight/shared/agent-metrics';
 import { isoTime, isoTimeOrNull, type ApiAlert, type ApiEvent, type ApiHost, type ApiWorkload } from '@relight/shared/api';
 import type { WorkloadStatus } from '@relight/shared/status';
 import type { AlertRecord, HostRecord, StoredEvent } from '../store/store.ts';
@@ -29,7 +30,8 @@ export function presentWorkload(host: string, status: WorkloadStatus): ApiWorklo
   };
 }
 
-export function presentHost(host: HostRecord): ApiHost {
+/** `now`: by the collector's clock, as everything it has received is dated. */
+export function presentHost(host: HostRecord, now: number): ApiHost {
   return {
     name: host.name,
     id: host.agentId,
@@ -47,12 +49,41 @@ export function presentHost(host: HostRecord): ApiHost {
     conditions: (host.conditions ?? []).map((condition) => ({ ...condition, since: isoTime(condition.since) })),
     accelerators: host.accelerators ?? [],
     gate: presentGate(host.gate),
+    agent: presentAgent(host.agent),
+    delivery: presentDelivery(host, now),
     workloads: host.workloads.map((status) => presentWorkload(host.name, status)),
   };
 }
 
 function presentGate(gate: HostRecord['gate']): ApiHost['gate'] {
   return gate === undefined || gate === null ? null : { ...gate, since: isoTime(gate.since), deadlineAt: isoTimeOrNull(gate.deadlineAt) };
+}
+
+function presentAgent(agent: HostRecord['agent']): ApiHost['agent'] {
+  if (agent === undefined || agent === null) return null;
+  const { receivedAt: _, ...metrics } = agent;
+  return { ...metrics, at: isoTime(agent.at) };
+}
+
+function presentDelivery(host: HostRecord, now: number): NonNullable<ApiHost['delivery']> {
+  const { agent, gaps } = host;
+  return {
+    lagMs: lagMs(host, now),
+    outbox: agent === undefined || agent === null ? null : outboxFill(agent),
+    gaps: {
+      count: gaps?.count ?? 0,
+      lines: gaps?.lines ?? 0,
+      bytes: gaps?.bytes ?? 0,
+      lastAt: isoTimeOrNull(gaps?.lastAt),
+      lastReason: gaps?.lastReason ?? null,
+    },
+  };
+}
+
+/** What happens on a host that is not connected is not here, whatever waited when it was last heard. */
+export function lagMs({ state, agent, lastSeenAt }: HostRecord, now: number): number | null {
+  if (state === 'connected') return agent === undefined || agent === null ? null : waitingMs(agent);
+  return lastSeenAt === null ? null : Math.max(0, now - lastSeenAt);
 }
 
 export function presentEvent({ id, at, receivedAt, ...rest }: StoredEvent): ApiEvent {

@@ -1,5 +1,6 @@
 /** The resources of shared/api.ts as schemas, for openapi.json. The compiler holds both to each other. */
 import type { ApiAlert, ApiEvent, ApiHost, ApiIncident, ApiLogEntry, ApiLogGap, ApiLogLine, ApiWorkload } from '@relight/shared/api';
+import { agentMetricsSchema } from '@relight/shared/agent-metrics';
 import { eventKinds, severities } from '@relight/shared/event';
 import { outputStreams } from '@relight/shared/log-stream';
 import { hostStates, levels, phases } from '@relight/shared/phase';
@@ -65,6 +66,20 @@ export const hostSchema = z
     conditions: z.array(hostConditionSchema.extend({ since: time })).optional(),
     accelerators: z.array(acceleratorSchema).optional(),
     gate: hostGateSchema.extend({ since: time, deadlineAt: time.nullable() }).nullable().optional(),
+    agent: agentMetricsSchema.extend({ at: time }).nullable().optional(),
+    delivery: z
+      .object({
+        lagMs: z.number().nullable(),
+        outbox: z.object({ bytes: z.number(), bytesMax: z.number(), share: z.number() }).nullable(),
+        gaps: z.object({
+          count: z.number(),
+          lines: z.number(),
+          bytes: z.number(),
+          lastAt: time.nullable(),
+          lastReason: z.string().nullable(),
+        }),
+      })
+      .optional(),
     workloads: z.array(workloadSchema),
   })
   .meta({ id: 'Host' }) satisfies z.ZodType<ApiHost>;

@@ -102,7 +102,7 @@ class Changes {
     }
     if (host === before) return [];
     this.#sent.set(name, host);
-    const messages: SseMessage[] = [{ event: 'host', data: presentHost(host) }];
+    const messages: SseMessage[] = [{ event: 'host', data: presentHost(host, this.#deps.clock.now()) }];
     const known = new Map<string, WorkloadStatus>(before?.workloads.map((status) => [status.name, status]));
     for (const status of host.workloads) {
       if (!(this.#query.workload?.includes(status.name) ?? true) || sameWorkload(known.get(status.name), status)) continue;

@@ -1,7 +1,9 @@
 /** Host records as plain data. Pure. */
+import type { AgentMetrics } from '@relight/shared/agent-metrics';
+import type { Gap } from '@relight/shared/protocol';
 import type { Accelerator, HostCondition, WorkloadStatus } from '@relight/shared/status';
 import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
-import type { CollectorEvent, HostRecord } from '../store/store.ts';
+import type { CollectorEvent, HostGaps, HostRecord } from '../store/store.ts';
 
 export function blankRecord(
   name: string,
@@ -67,4 +69,24 @@ export function clockNews(
   if (is === undefined)
     return { kind: 'host.notice', severity: 'info', message: `${clockSkewName} is over; it was: ${was?.reason ?? ''}`, data };
   return { kind: 'host.notice', severity: is.severity, message: `${clockSkewName}: ${is.reason}`, data: { ...data, advice: is.advice } };
+}
+
+const reasonMax = 100;
+type AgentSample = NonNullable<HostRecord['agent']>;
+
+/** What an agent says of itself. The same sample comes with several heartbeats, and is as old as the first of them. */
+export function agentSample(before: HostRecord['agent'] = null, sent: AgentMetrics | undefined, now: number): AgentSample | null {
+  if (sent === undefined || sent.at === before?.at) return before;
+  return { ...sent, receivedAt: now };
+}
+
+/** One more hole. A hole that does not say how much is missing counts all the same. */
+export function withGap(before: HostGaps | undefined, { lines = 0, bytes = 0, reason }: Gap, now: number): HostGaps {
+  return {
+    count: (before?.count ?? 0) + 1,
+    lines: (before?.lines ?? 0) + lines,
+    bytes: (before?.bytes ?? 0) + bytes,
+    lastAt: now,
+    lastReason: reason.slice(0, reasonMax),
+  };
 }

@@ -275,3 +275,40 @@ describe('the living fleet', () => {
     await expect(fleet.act('nobody', { action: 'restart' })).rejects.toMatchObject({ code: 'not-found' });
   });
 });
+
+describe('what an agent says of itself', () => {
+  const say = (session: Session, agent?: unknown): void =>
+    session.receive(Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now(), workloads: [], engine: 'up', agent })), false);
+
+  it('is as old as the first heartbeat that brings it, and gone when another life of the agent is let in', () => {
+    const { session } = connect('h');
+    say(session, { at: 7, cpuMs: 40, fromTheFuture: true });
+    const first = clock.now();
+    clock.advance(10_000);
+    say(session, { at: 7, cpuMs: 40 });
+    say(session);
+    expect(fleet.host('h')?.agent).toEqual({ at: 7, cpuMs: 40, receivedAt: first });
+    say(session, { at: 8, cpuMs: 50 });
+    expect(fleet.host('h')?.agent).toEqual({ at: 8, cpuMs: 50, receivedAt: first + 10_000 });
+    connect('h');
+    expect(fleet.host('h')?.agent).toBeNull();
+  });
+
+  it.each([{ at: 'now' }, { at: 1, cpuMs: -4 }, 'well', null])('costs nothing else when it cannot be read: %j', (agent) => {
+    const { session, socket } = connect('h');
+    say(session, agent);
+    expect(socket.ended).toBeNull();
+    expect(fleet.host('h')).toMatchObject({ state: 'connected', engine: { state: 'up' }, agent: null });
+  });
+
+  it('has beside it the holes that were stored, whether they say how much is missing or not', () => {
+    connect('h');
+    const hole = { type: 'gap', segment: { workload: 'w', generation: 1, source: 'process', run: 'r' }, from: 0, to: 9, at: 0 } as const;
+    const stored = { id: 1, host: 'h', receivedAt: 0, kind: 'gap' } as const;
+    fleet.pieceStored({ ...stored, gap: { ...hole, lines: 3, bytes: 9, reason: 'rate-limit' } });
+    clock.advance(1_000);
+    fleet.pieceStored({ ...stored, gap: { ...hole, reason: 'rotated' } });
+    fleet.pieceStored({ ...stored, host: 'nobody', gap: { ...hole, reason: 'rotated' } });
+    expect(fleet.host('h')?.gaps).toEqual({ count: 2, lines: 3, bytes: 9, lastAt: clock.now(), lastReason: 'rotated' });
+  });
+});

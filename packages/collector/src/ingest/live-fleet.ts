@@ -20,7 +20,7 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece } from '../store/store.ts';
 import { Actions } from './actions.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
-import { acceleratorsKey, blankRecord, clockNews, conditionsKey, withClock, workloadsKey } from './host-record.ts';
+import { acceleratorsKey, agentSample, blankRecord, clockNews, conditionsKey, withClock, withGap, workloadsKey } from './host-record.ts';
 import { judgeClaim, type Standing, type Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
@@ -183,7 +183,8 @@ export class LiveFleet implements Fleet, SessionOwner {
       gate?.state !== entry.record.gate?.state ||
       engine !== entry.record.engine;
     const news = clockNews(entry.record.conditions, conditions);
-    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate };
+    const agent = agentSample(entry.record.agent, heartbeat.agent, now);
+    entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate, agent };
     this.#book.changed(entry, urgent);
     if (news !== null) this.#emit(entry, news, news.data);
   }
@@ -215,6 +216,11 @@ export class LiveFleet implements Fleet, SessionOwner {
   }
 
   pieceStored(piece: StoredLogPiece): void {
+    const entry = piece.kind === 'gap' ? this.#book.get(piece.host) : undefined;
+    if (piece.kind === 'gap' && entry !== undefined) {
+      entry.record = { ...entry.record, gaps: withGap(entry.record.gaps, piece.gap, this.#deps.clock.now()) };
+      this.#book.changed(entry, false);
+    }
     this.#deps.bus.publish('logs', piece);
   }
 
@@ -270,7 +276,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     }
     const { agentId, machineId, labels, facts, bootId, version, remoteActions } = hello;
     const known = { agentId, machineId, labels, facts, bootId, agentVersion: version, remoteActions };
-    entry.record = { ...entry.record, ...known, lastSeenAt: now, clockSkewMs: Math.round(hello.at - now), expectedBy: null };
+    entry.record = { ...entry.record, ...known, lastSeenAt: now, clockSkewMs: Math.round(hello.at - now), expectedBy: null, agent: null };
     entry.session = session;
     this.#sessions.add(session);
     this.#apply(entry, { type: 'hello', agent: `agent ${version}` });

@@ -3,6 +3,7 @@
  * of a write resolves only after the durable commit. Reads use connections of their own and see every committed write.
  * Implementation: sqlite-store.ts (this side) and writer-worker.ts (the thread). All times are epoch milliseconds.
  */
+import type { AgentMetrics } from '@relight/shared/agent-metrics';
 import type { AgentEvent, EventKind, Severity } from '@relight/shared/event';
 import type { Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
@@ -37,8 +38,20 @@ export interface HostRecord {
   readonly accelerators?: readonly Accelerator[];
   /** Its gate at its last heartbeat. Null: its agent does not say. Absent in records older than this field. */
   readonly gate?: HostGateStatus | null;
+  /** What its agent last measured of itself, and when that came; null: nothing since it was let in. Absent in records older than this field. */
+  readonly agent?: (AgentMetrics & { readonly receivedAt: number }) | null;
+  /** Holes in its logs that were stored. Absent: none so far. */
+  readonly gaps?: HostGaps;
   /** Pre-registered hosts must have arrived by then. */
   readonly expectedBy: number | null;
+}
+
+export interface HostGaps {
+  readonly count: number;
+  readonly lines: number;
+  readonly bytes: number;
+  readonly lastAt: number;
+  readonly lastReason: string;
 }
 
 export interface StoredEvent {
