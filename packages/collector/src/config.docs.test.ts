@@ -42,10 +42,24 @@ it('has one row for each field, and no other', () => {
   expect(rows.map(({ cells }) => codeOf(cells[0]) ?? '').toSorted()).toEqual(fieldsBelow('').toSorted());
 });
 
-const claims = rows.map(({ cells }) => ({ field: codeOf(cells[0]) ?? '', given: cells[2] ?? '' }));
+const claims = rows.map(({ cells }) => {
+  const field = codeOf(cells[0]) ?? '';
+  return { field, given: cells[2] ?? '', inList: field.includes('[]') };
+});
+const optional = claims.filter(({ given }) => given !== 'required');
 
-it.each(claims.filter(({ given }) => given !== 'required'))('$field: $given changes nothing', ({ field, given }) => {
+it.each(optional.filter(({ inList }) => !inList))('$field: $given changes nothing', ({ field, given }) => {
   expect(read(documentWith(field, parseYaml(codeOf(given) ?? '') as unknown))).toEqual(readConfig(null));
+});
+
+it.each(optional.filter(({ inList }) => inList))('$field: $given is as if it were not there', ({ field, given }) => {
+  const [list = '', key = ''] = field.split('[].');
+  const shown = examples.flatMap(({ text }) => (parseYaml(text) as Readonly<Record<string, readonly object[] | undefined>>)[list] ?? []);
+  const [item] = shown.filter((one) => key in one);
+  expect(item).toBeDefined();
+  const without = Object.fromEntries(Object.entries(item ?? {}).filter(([name]) => name !== key));
+  const withDefault = { ...without, [key]: parseYaml(codeOf(given) ?? '') as unknown };
+  expect(read({ version: 1, [list]: [withDefault] })).toEqual(read({ version: 1, [list]: [without] }));
 });
 
 it.each(claims.filter(({ given }) => given === 'required'))('$field is required', ({ field }) => {

@@ -9,6 +9,9 @@ describe('collector configuration', () => {
     expect(config).toEqual({
       listen: { host: '127.0.0.1', port: 7460 },
       dataDir: '/var/lib/relight-collector',
+      tls: null,
+      trustedProxies: [],
+      forget: [],
       liveness: { heartbeatMs: 10_000, suspectAfterMs: 25_000, deadAfterMs: 60_000, restartGraceMs: 120_000, bootGraceMs: 900_000 },
       alerts: {
         repeatedRestarts: {
@@ -39,7 +42,16 @@ alerts:
   slice_down: {after: 9s}
   sinks: [{type: webhook, url: "http://alerts.example/hook"}]
 retention: {logs: 1d, logs_bytes: 1gb, events: 2d}
+tls: {cert_file: /etc/cert.pem, key_file: /etc/key.pem}
+trusted_proxies: [10.0.0.0/8, "::1"]
+forget: [{label: pool=spot, after: 1h}, {after: 7d}]
 `);
+    expect(config.tls).toEqual({ certFile: '/etc/cert.pem', keyFile: '/etc/key.pem' });
+    expect(config.trustedProxies).toEqual(['10.0.0.0/8', '::1']);
+    expect(config.forget).toEqual([
+      { label: [{ key: 'pool', op: '=', value: 'spot' }], text: 'pool=spot', afterMs: 3_600_000 },
+      { label: [], text: '', afterMs: 7 * 86_400_000 },
+    ]);
     expect(config.listen).toEqual({ host: '::1', port: 9000 });
     expect(config.alerts.sinks).toEqual([{ type: 'webhook', url: 'http://alerts.example/hook' }]);
     expect(config.alerts).toMatchObject({
@@ -65,6 +77,13 @@ retention: {logs: 1d, logs_bytes: 1gb, events: 2d}
     ['version: 1\nliveness: {dead_after: soon}\n', /^c\.yaml:2:12: liveness\.dead_after: "soon" is not a duration/],
     ['version: 1\nalerts:\n  sinks:\n    - {type: mail, url: "http://x"}\n', /^c\.yaml:4:8: alerts\.sinks\.0\.type: must be webhook$/],
     ['version: 1\nalerts: {sinks: [{type: webhook, url: "ftp://x"}]}\n', /"ftp:\/\/x" is not an http or https URL/],
+    [
+      'version: 1\ntls: {cert_file: /c.pem, key_file: /k.pem, stranger: 1}\n',
+      /^c\.yaml:2:44: tls\.stranger: unknown key; allowed here: cert_file, key_file$/,
+    ],
+    ['version: 1\ntls: {cert_file: cert.pem, key_file: /k.pem}\n', /^c\.yaml:2:7: tls\.cert_file: must be an absolute path$/],
+    ['version: 1\ntrusted_proxies: [10.0.0.0/33]\n', /"10\.0\.0\.0\/33" is not an address or a network such as 127\.0\.0\.1/],
+    ['version: 1\nforget:\n  - {label: pool=spot}\n', /^c\.yaml:3:5: forget\.0\.after: must be a duration above zero/],
     ['version: 2\n', /^c\.yaml:1:1: version: must be 1$/],
     ['', /version/],
     ['version: 1\nversion: 1\n', /^c\.yaml:2:1: /],

@@ -256,7 +256,7 @@ function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): stri
 function keysAt(root: z.ZodType, path: readonly PropertyKey[]): string[] {
   let here: unknown = root;
   for (const step of [...path, undefined]) {
-    while (here instanceof z.ZodDefault || here instanceof z.ZodPrefault) here = here.unwrap();
+    while (here instanceof z.ZodDefault || here instanceof z.ZodPrefault || here instanceof z.ZodOptional) here = here.unwrap();
     if (step === undefined) break;
     if (here instanceof z.ZodArray) here = here.element;
     else if (here instanceof z.ZodObject) here = (here.shape as Record<PropertyKey, unknown>)[step];

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -23,6 +23,13 @@ it.each(['certFile', 'keyFile'] as const)('with %s alone it is HTTPS, which cann
   const files = tlsFilesOf({ dataDir, tls: null });
   expect(files).toEqual(own);
   expect(() => readTls(own)).toThrow(one === 'certFile' ? /key\.pem cannot be read/ : /cert\.pem cannot be read/);
+});
+
+it('a link to a certificate that is not there is not taken for none', () => {
+  const own = ownTlsFiles(dataDir);
+  mkdirSync(dirname(own.certFile));
+  symlinkSync(join(dataDir, 'gone.pem'), own.certFile);
+  expect(tlsFilesOf({ dataDir, tls: null })).toEqual(own);
 });
 
 it('a directory that cannot be looked into is not taken for none', () => {

@@ -1,6 +1,6 @@
 /** Certificate and key of the collector on disk. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import type { TlsConfig } from '../config.ts';
@@ -29,12 +29,13 @@ export function tlsFilesOf({ dataDir, tls }: { readonly dataDir: string; readonl
   return isThere(own.certFile) || isThere(own.keyFile) ? own : null;
 }
 
-/** Also what this account may not look at. */
+/** Also what this account may not look at, what has something in its way that is no directory, and a link that leads nowhere. */
 function isThere(file: string): boolean {
   try {
-    return statSync(file, { throwIfNoEntry: false }) !== undefined;
-  } catch {
+    lstatSync(file);
     return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
 }
 
