@@ -5,7 +5,7 @@
  * A clock that jumps must not turn lines of one segment around: an entry's key is never less than that of the entry before it.
  */
 import { segmentId } from '@relight/shared/log-stream';
-import { linesOf, placeIn } from '../store/logs/parts.ts';
+import { linesOf, partsOf, placeIn } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import type { LogCursor } from './cursor.ts';
 import { pieceBytes, type PieceEntry } from './entry.ts';
@@ -57,19 +57,22 @@ export class PieceMerger {
   /** In the order of `add`, from the first unfinished piece on. */
   #open: OpenPiece[] = [];
   #done: Pick<LogCursor, 'done' | 'sealed'>;
+  /** What the cursor that this began with says of pieces that have not come yet: a page may end before it gets to them. */
+  readonly #unmet: Map<number, number>;
   #bytes = 0;
   #unfinished = 0;
   /** In the middle of a group of entries: nothing of other segments may come between. */
   #held: Segment | null = null;
 
   /**
-   * `done`: the cursor begins behind this piece. Direction -1 yields the newest entry first and is fed the newest piece first; then
-   * everything from `done` on has been read.
+   * `from`: the cursor begins there. Direction -1 yields the newest entry first and is fed the newest piece first; then everything
+   * from its `done` on has been read.
    */
-  constructor(decode: Decode, direction: 1 | -1 = 1, done: Pick<LogCursor, 'done' | 'sealed'> = { done: 0 }) {
+  constructor(decode: Decode, direction: 1 | -1 = 1, { partly, ...done }: Omit<LogCursor, 'newestFirst'> = { done: 0, partly: [] }) {
     this.#decode = decode;
     this.#direction = direction;
     this.#done = done;
+    this.#unmet = new Map(partly.map(({ id, read }) => [id, read]));
   }
 
   /** Pieces that are not read to their end, and their compressed bytes. */
@@ -87,6 +90,7 @@ export class PieceMerger {
   add(piece: StoredLogPiece, read = 0, end = linesOf(piece), told = this.#direction === 1 ? read : end): { readonly finished: boolean } {
     const open: OpenPiece = { piece, from: read, end, told, finished: read >= end, begun: false };
     this.#open.push(open);
+    for (const { id } of this.#unmet.size === 0 ? [] : partsOf(piece)) this.#unmet.delete(id);
     if (open.finished) return open;
     this.#unfinished += 1;
     this.#bytes += pieceBytes(piece);
@@ -146,6 +150,11 @@ export class PieceMerger {
       .map(({ begun, end, from, piece, told }) => ({ piece, place: begun ? (forwards ? from : end) : told }))
       .filter(({ piece, place }) => (forwards ? place > 0 : place < linesOf(piece)))
       .map(({ piece, place }) => placeIn(piece, place));
+    const { done, sealed = false } = this.#done;
+    for (const [id, read] of this.#unmet) {
+      // With `sealed` there may be parts behind the place whose ids are before it.
+      if (sealed || (forwards ? id > done : id < done)) partly.push({ id, read });
+    }
     return { ...(forwards ? {} : { newestFirst: true as const }), ...this.#done, partly };
   }
 
