@@ -55,7 +55,7 @@ it.each(optional.filter(({ inList }) => !inList))('$field: $given changes nothin
 it.each(optional.filter(({ inList }) => inList))('$field: $given is as if it were not there', ({ field, given }) => {
   const [list = '', key = ''] = field.split('[].');
   const shown = examples.flatMap(({ text }) => (parseYaml(text) as Readonly<Record<string, readonly object[] | undefined>>)[list] ?? []);
-  const [item] = shown.filter((one) => key in one);
+  const item = shown.find((one) => key in one);
   expect(item).toBeDefined();
   const without = Object.fromEntries(Object.entries(item ?? {}).filter(([name]) => name !== key));
   const withDefault = { ...without, [key]: parseYaml(codeOf(given) ?? '') as unknown };
