@@ -23,6 +23,7 @@ import { LogDamageBook } from './ingest/log-damage.ts';
 import { StoreHealth } from './ingest/store-health.ts';
 import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
+import { diskMetrics } from './store/disk-metrics.ts';
 import { openStore, type SqliteStore } from './store/sqlite-store.ts';
 
 /** No body that the API takes comes near it. */
@@ -128,7 +129,14 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     refusals,
     revocations,
     tokens: { store, revocations },
-    metrics: () => [...gateway.metrics(), ...fleet.metrics(), ...damage.families(), ...front.families()],
+    metrics: () => [
+      ...gateway.metrics(),
+      ...fleet.metrics(),
+      ...alerts.families(),
+      ...damage.families(),
+      ...diskMetrics(config.dataDir),
+      ...front.families(),
+    ],
   });
   registerJoin(app, { store, clock, refusals });
   gateway.attach(app.server);

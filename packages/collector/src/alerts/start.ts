@@ -5,6 +5,7 @@
 import { isoTime } from '@relight/shared/api';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
+import type { MetricFamily } from '../api/metrics-text.ts';
 import type { Bus } from '../bus.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Store, StoredEvent } from '../store/store.ts';
@@ -16,6 +17,7 @@ import { restore } from './restore.ts';
 import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
 import { startDelivery, type DeliveryLogger } from './sinks/delivery.ts';
 import type { Sink } from './sinks/sink.ts';
+import { waitingMetrics } from './sinks/waiting-metrics.ts';
 import { webhookSink } from './sinks/webhook.ts';
 
 export interface AlertsDeps {
@@ -38,7 +40,7 @@ const firingMax = 1_000_000;
 /** Each with its story, at a start. */
 const incidentsMax = 10_000;
 
-export function startAlerts(deps: AlertsDeps): { close(): Promise<void> } {
+export function startAlerts(deps: AlertsDeps): { families(): MetricFamily[]; close(): Promise<void> } {
   const sinks = deps.config.sinks.map((sink, index, all) => {
     // The query may hold a secret; names are shown and stored. Two sinks of one name would empty one queue.
     const names = all.slice(0, index + 1).map(({ url }) => url.replace(/\?.*$/s, ''));
@@ -48,7 +50,9 @@ export function startAlerts(deps: AlertsDeps): { close(): Promise<void> } {
   });
   const delivery = startDelivery({ ...deps, sinks });
   const keeper = new AlertKeeper(deps, sinks, () => delivery.wake());
+  const waiting = deps.config.sinks.map(({ url }, index) => ({ name: sinks[index]?.name ?? '', url }));
   return {
+    families: () => waitingMetrics(deps.store, waiting, deps.clock.now()),
     async close() {
       await keeper.close();
       await delivery.close();
