@@ -1,6 +1,7 @@
 /** Composition: everything of the collector is made and wired here, and nowhere else. */
 import type { Clock } from '@relight/shared/clock';
 import { RelightError, toRelightError, errorMessage } from '@relight/shared/errors';
+import type { ProtocolRange } from '@relight/shared/protocol-version';
 import fastify, { type FastifyBaseLogger } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
@@ -37,6 +38,8 @@ export interface CollectorOptions {
   /** [0, 1), for jitter. */
   readonly random?: () => number;
   readonly admission?: AdmissionLimits;
+  /** Of the agents' protocol; absent: what this version speaks. */
+  readonly protocols?: ProtocolRange;
   /** Nothing can be stored any more, and nothing but a new process mends that. */
   readonly onFatal?: (error: RelightError) => void;
   /** Stands between the collector and its store, in tests that make it slow or break it. */
@@ -52,7 +55,7 @@ export interface Collector {
 
 /** @throws RelightError of openStore. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
-  const { config, clock, logger, version, random = Math.random, admission, onFatal } = options;
+  const { config, clock, logger, version, random = Math.random, admission, protocols, onFatal } = options;
   const log = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
   const health = new StoreHealth({ clock, warn: log, info: (message) => logger.info(message) });
   // A store in trouble fails everything that is written, over and over: health says it once.
@@ -100,6 +103,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     refusals,
     revocations,
     ...(admission === undefined ? {} : { admission }),
+    ...(protocols === undefined ? {} : { protocols }),
   });
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
   const app = fastify({

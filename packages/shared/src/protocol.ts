@@ -35,7 +35,6 @@ import {
 
 export const agentPath = '/agent/v1';
 export const subprotocol = 'relight.v1';
-export const protocolVersion = 1;
 /** `maxPayload` on both sides. */
 export const frameBytesMax = 1024 * 1024;
 export const inFlightMax = 4;
@@ -52,11 +51,15 @@ export const closeCodes = {
   cloned: 4410,
   silent: 4408,
   draining: 4503,
+  /** There is no version of the protocol that both sides speak (protocol-version.ts). */
+  versionsApart: 4426,
 } as const;
 
 export const helloSchema = z.object({
   type: z.literal('hello'),
-  protocol: z.number().int(),
+  /** The newest version that the agent speaks, and the oldest; see protocol-version.ts. */
+  protocol: z.number().int().positive(),
+  protocolOldest: z.number().int().positive().optional(),
   agentId: z.string().min(8).max(128),
   /** Hash of the machine id: tells clones apart. */
   machineId: z.string(),
@@ -159,6 +162,7 @@ export const committedSchema = z.object({ segment: segmentKeySchema, offset: z.n
 
 export const welcomeSchema = z.object({
   type: z.literal('welcome'),
+  /** The version that is spoken from here on. */
   protocol: z.number().int(),
   sessionId: z.string(),
   heartbeatMs: z.number().int().positive(),

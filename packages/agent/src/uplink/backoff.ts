@@ -12,7 +12,7 @@ export type Ending =
   | { readonly kind: 'lost'; readonly connectedMs: number }
   /** 503 with Retry-After, or drain: not before `ms`. */
   | { readonly kind: 'told'; readonly ms: number }
-  /** Only a person can change it: a refused token, another agent with this id. */
+  /** Only a person can change it: a refused token, another agent with this id, versions too far apart. */
   | { readonly kind: 'hopeless' };
 
 export interface NextAttempt {
@@ -46,7 +46,12 @@ export function nextAttempt(failures: number, ending: Ending, random: number): N
   }
 }
 
-const hopelessCodes: ReadonlySet<number> = new Set([closeCodes.unauthorized, closeCodes.superseded, closeCodes.cloned]);
+const hopelessCodes: ReadonlySet<number> = new Set([
+  closeCodes.unauthorized,
+  closeCodes.superseded,
+  closeCodes.cloned,
+  closeCodes.versionsApart,
+]);
 
 /** What the end of a connection means for the next attempt. `connectedMs` null: there was no welcome. */
 export function endingOf(closing: Closing, connectedMs: number | null): Ending {

@@ -12,7 +12,6 @@ import {
   collectorMessageSchema,
   eventsPerMessageMax,
   parseMessage,
-  protocolVersion,
   type Action,
   type AgentMessage,
   type CollectorMessage,
@@ -20,6 +19,7 @@ import {
   type SentAgentMessage,
   type SentHeartbeat,
 } from '@relight/shared/protocol';
+import { ownProtocols, type ProtocolRange } from '@relight/shared/protocol-version';
 import type { CollectorSpec } from '../config/spec.ts';
 import type { IncidentLane } from '../incidents/delivery.ts';
 import type { LogLane } from '../logs/log-lane.ts';
@@ -36,12 +36,14 @@ export interface ConnectionOptions {
   readonly outbox: Outbox;
   readonly logs: LogLane;
   readonly incidents: IncidentLane;
-  readonly hello: () => Omit<Hello, 'type' | 'protocol' | 'epoch' | 'at' | 'lastEventSeq' | 'segments'>;
+  readonly hello: () => Omit<Hello, 'type' | 'protocol' | 'protocolOldest' | 'epoch' | 'at' | 'lastEventSeq' | 'segments'>;
   readonly status: () => Omit<SentHeartbeat, 'type' | 'at'>;
   readonly openSocket: OpenSocket;
   readonly onWelcome: (sessionId: string) => void;
   readonly onAction: (action: Action) => void;
   readonly onFleetSize?: (size: number) => void;
+  /** Absent: what this version speaks. */
+  readonly protocols?: ProtocolRange;
   /** Exactly once, unless the constructor throws. */
   readonly onEnd: (end: ConnectionEnd) => void;
 }
@@ -200,12 +202,13 @@ export class Connection {
   }
 
   #hello(): void {
-    const { clock, hello, logs, outbox } = this.#options;
-    this.#session = greet(outbox.epoch);
+    const { clock, hello, logs, outbox, protocols = ownProtocols } = this.#options;
+    this.#session = greet(outbox.epoch, protocols);
     this.#send({
       ...hello(),
       type: 'hello',
-      protocol: protocolVersion,
+      protocol: protocols.newest,
+      protocolOldest: protocols.oldest,
       epoch: outbox.epoch,
       at: clock.now(),
       lastEventSeq: outbox.lastSeq,
@@ -263,6 +266,10 @@ export class Connection {
         this.#ending = { kind: 'told', ms: effect.reconnectAfterMs };
         this.#leave(closeCodes.goodbye, 'the collector asked to come back later');
         break;
+      case 'versions-apart':
+        this.#ending = { kind: 'hopeless' };
+        this.#leave(closeCodes.versionsApart, effect.reason);
+        break;
       case 'protocol-error':
         this.#leave(closeCodes.protocolError, effect.reason);
         break;
@@ -316,7 +323,7 @@ export class Connection {
     if (this.#leaving) return;
     this.#leaving = true;
     this.#trouble = reason;
-    this.#socket.close(code, reason.slice(0, 100));
+    this.#socket.close(code, reason.slice(0, 120));
     this.#deadline.cancel();
     this.#deadline = this.#options.clock.after(closeMs, () => this.#socket.terminate());
   }

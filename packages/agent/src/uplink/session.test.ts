@@ -33,6 +33,20 @@ test('nothing is sent before welcome; then from where the collector is', () => {
   expect(maySendEvents(live())).toBe(true);
 });
 
+test('a welcome in a version that this side does not speak ends the session, and says who has to be upgraded', () => {
+  const greeted = greet('e', { oldest: 2, newest: 3 });
+  const said = [1, 2, 3, 4].map((protocol) => {
+    const message = { ...welcome(0), protocol } as CollectorMessage;
+    return step(greeted, { kind: 'message', message });
+  });
+  expect(said.map(({ session }) => session.phase)).toEqual(['greeting', 'live', 'live', 'greeting']);
+  const reasons = said.flatMap(({ effects }) => effects.flatMap((effect) => (effect.kind === 'versions-apart' ? [effect.reason] : [])));
+  expect(reasons).toEqual([
+    'the agent speaks protocol 2 to 3, the collector 1: upgrade the collector',
+    'the agent speaks protocol 2 to 3, the collector 4: upgrade the agent',
+  ]);
+});
+
 test('what breaks the protocol ends the session', () => {
   const early = step(greet('e'), { kind: 'message', message: { type: 'ack', events: { epoch: 'e', seq: 1 }, segments: [] } });
   const twice = step(live(), { kind: 'message', message: welcome() });

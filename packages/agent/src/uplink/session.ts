@@ -5,12 +5,15 @@
  */
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { inFlightMax, type Action, type CollectorMessage, type IncidentAck, type Welcome } from '@relight/shared/protocol';
+import { ownProtocols, protocolsApart, type ProtocolRange } from '@relight/shared/protocol-version';
 import type { Committed } from '../logs/log-lane.ts';
 
 export interface Session {
   readonly phase: 'greeting' | 'live';
   /** Of the outbox when hello was sent. */
   readonly epoch: string;
+  /** What hello has said that this side speaks. */
+  readonly protocols: ProtocolRange;
   readonly sentSeq: number;
   /** Last sequence of every unacknowledged events message. */
   readonly eventMessages: readonly number[];
@@ -38,6 +41,7 @@ export type SessionEffect =
   | { readonly kind: 'fleet-size'; readonly size: number }
   | { readonly kind: 'act'; readonly action: Action }
   | { readonly kind: 'drain'; readonly reconnectAfterMs: number }
+  | { readonly kind: 'versions-apart'; readonly reason: string }
   | { readonly kind: 'protocol-error'; readonly reason: string };
 
 export interface SessionStep {
@@ -45,9 +49,10 @@ export interface SessionStep {
   readonly effects: readonly SessionEffect[];
 }
 
-export const greet = (epoch: string): Session => ({
+export const greet = (epoch: string, protocols: ProtocolRange = ownProtocols): Session => ({
   phase: 'greeting',
   epoch,
+  protocols,
   sentSeq: 0,
   eventMessages: [],
   logFrames: [],
@@ -97,7 +102,13 @@ function onMessage(session: Session, message: CollectorMessage): SessionStep {
 
 function onWelcome(session: Session, welcome: Welcome): SessionStep {
   if (session.phase !== 'greeting') return { session, effects: [{ kind: 'protocol-error', reason: 'a second welcome' }] };
-  const { heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents, fleetSize } = welcome;
+  const { protocol, heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents, fleetSize } = welcome;
+  const { oldest, newest } = session.protocols;
+  // A collector that does not look at the oldest answers the lower of the two newest ones, whoever can speak it.
+  if (protocol < oldest || protocol > newest) {
+    const reason = protocolsApart(session.protocols, { oldest: protocol, newest: protocol });
+    return { session, effects: [{ kind: 'versions-apart', reason }] };
+  }
   return {
     session: {
       ...session,

@@ -3,7 +3,7 @@
  * within a connection is connection.ts.
  */
 import type { Timer } from '@relight/shared/clock';
-import { catalogue, errorMessage } from '@relight/shared/errors';
+import { catalogue, errorMessage, type ErrorCode } from '@relight/shared/errors';
 import { closeCodes, type Action } from '@relight/shared/protocol';
 import type { Logger } from 'pino';
 import { ActionLog, type ActionResult } from './action-log.ts';
@@ -13,7 +13,7 @@ import { openWebSocket, type Closing, type OpenSocket } from './socket.ts';
 
 export interface UplinkOptions extends Pick<
   ConnectionOptions,
-  'spec' | 'clock' | 'random' | 'outbox' | 'incidents' | 'logs' | 'hello' | 'status' | 'onFleetSize'
+  'spec' | 'clock' | 'random' | 'outbox' | 'incidents' | 'logs' | 'hello' | 'status' | 'onFleetSize' | 'protocols'
 > {
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly onAction: (action: Action) => Promise<ActionResult>;
@@ -132,10 +132,7 @@ export class Uplink {
     const { failures, delayMs } = nextAttempt(this.#failures, ending, random());
     this.#failures = failures;
     this.#lastError = reason;
-    const code =
-      closing?.status === 401 || closing?.status === 403 || closing?.code === closeCodes.unauthorized
-        ? 'unauthorized'
-        : (closing?.error ?? 'collector-unreachable');
+    const code = codeOf(closing);
     // One line per outage and kind of trouble: a collector that is away for a day is not news every 30 seconds.
     const kind = `${code} ${ending.kind}`;
     if (!this.#said.has(kind)) {
@@ -150,4 +147,10 @@ export class Uplink {
     for (const subscription of this.#subscriptions) subscription.dispose();
     this.#stopped?.();
   }
+}
+
+function codeOf(closing: Closing | undefined): ErrorCode {
+  if (closing?.status === 401 || closing?.status === 403 || closing?.code === closeCodes.unauthorized) return 'unauthorized';
+  if (closing?.code === closeCodes.versionsApart) return 'protocol';
+  return closing?.error ?? 'collector-unreachable';
 }

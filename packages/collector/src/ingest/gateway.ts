@@ -2,6 +2,7 @@
 import type { Clock, Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
+import { ownProtocols, type ProtocolRange } from '@relight/shared/protocol-version';
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -30,6 +31,8 @@ export interface GatewayDeps {
   readonly doorkeeper: Doorkeeper;
   readonly refusals: RefusalBook;
   readonly revocations: Revocations;
+  /** Absent: what this version speaks. */
+  readonly protocols?: ProtocolRange;
 }
 
 /** How far agents spread their return after a planned end of this process. */
@@ -133,10 +136,11 @@ export class AgentGateway {
   }
 
   #open(webSocket: WebSocket, { token, address }: Visitor, handshakeDone: () => void): void {
-    const { store, fleet, clock, heartbeatMs, warn, counters, revocations } = this.#deps;
+    const { store, fleet, clock, heartbeatMs, warn, counters, revocations, protocols = ownProtocols } = this.#deps;
     counters.opened();
     const socket = agentSocket(webSocket);
-    const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, store, clock, heartbeatMs, handshakeDone, warn });
+    const common = { store, clock, heartbeatMs, warn, protocols };
+    const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, ...common });
     this.#sessions.set(webSocket, session);
     const held = revocations.hold({ token, end: (reason) => session.close(closeCodes.unauthorized, reason) });
     webSocket.on('message', (data, binary) => {

@@ -16,7 +16,6 @@ import {
   closeCodes,
   inFlightMax,
   parseMessage,
-  protocolVersion,
   type AgentMessage,
   type CollectorMessage,
   type Gap,
@@ -24,6 +23,7 @@ import {
   type Hello,
   type IncidentEvidence,
 } from '@relight/shared/protocol';
+import { commonProtocol, ownProtocols, protocolsApart, protocolsOf, type ProtocolRange } from '@relight/shared/protocol-version';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Lane } from './lane.ts';
 
@@ -80,6 +80,8 @@ export interface SessionDeps {
   /** Said hello, or gone. */
   readonly handshakeDone: () => void;
   readonly warn: (message: string, error: RelightError) => void;
+  /** Absent: what this version speaks. */
+  readonly protocols?: ProtocolRange;
 }
 
 const helloWithinMs = 10_000;
@@ -270,8 +272,13 @@ export class Session {
 
   #receiveHello(hello: Hello): void {
     if (this.#state !== 'awaiting-hello') throw new Error('hello: a second time');
-    if (hello.protocol < 1) throw new Error(`hello: protocol ${hello.protocol} is not known`);
-    const { owner, store, heartbeatMs, handshakeDone, warn } = this.#deps;
+    const { owner, store, heartbeatMs, handshakeDone, warn, protocols = ownProtocols } = this.#deps;
+    const protocol = commonProtocol(protocolsOf(hello), protocols);
+    if (protocol === null) {
+      const reason = protocolsApart(protocolsOf(hello), protocols);
+      warn(`an agent at ${this.address} was refused`, new RelightError('protocol', `${hello.host} (version ${hello.version}): ${reason}`));
+      return this.close(closeCodes.versionsApart, reason);
+    }
     this.#hello = hello;
     const claim = owner.claim(this, hello);
     if (!claim.accepted) return this.close(claim.code, claim.reason);
@@ -283,7 +290,7 @@ export class Session {
       warn('a hello is answered in part', new RelightError('protocol', `${hello.host}: ${unknown} of its log segments are none`));
     this.send({
       type: 'welcome',
-      protocol: Math.min(hello.protocol, protocolVersion),
+      protocol,
       sessionId: this.id,
       heartbeatMs,
       lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),
