@@ -68,6 +68,8 @@ function makeDirectory(path: string): void {
 function unusable(dataDir: string, cause: unknown): RelightError {
   return new RelightError('config-unreadable', `the data directory ${dataDir} cannot be used: ${errorMessage(cause)}`, {
     cause,
-    advice: 'Give a directory that this user may write to: --data-dir.',
+    advice: ['SQLITE_FULL', 'ENOSPC'].includes(String((cause as { code?: unknown }).code))
+      ? 'Make room on its disk.'
+      : 'Give a directory that this user may write to: --data-dir.',
   });
 }

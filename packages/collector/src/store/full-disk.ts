@@ -9,7 +9,8 @@ const neededBytes = 4 * 1024 ** 2;
 /** The error itself, unless the disk of the data directory is what it failed of. */
 export function explainFullDisk(thrown: unknown, dataDir: string, freeBytes: (path: string) => number = freeBytesOf): RelightError {
   const error = toRelightError(thrown, 'store-failed');
-  if (error.code !== 'store-failed') return error;
+  // It knows better how much it needs.
+  if (error.code !== 'store-failed' || error.data['neededBytes'] !== undefined) return error;
   const free = freeBytes(dataDir);
   if (free >= neededBytes) return error;
   return new RelightError('store-failed', `the disk of ${dataDir} is full: ${formatBytes(free)} are free (${error.message})`, {
