@@ -25,21 +25,23 @@ import { machineGoesDown } from './host/shutdown.ts';
 import { HostLevel } from './host-level.ts';
 import type { LogShipper } from './logs/log-shipper.ts';
 import { Reporting } from './reporting.ts';
+import { claimStateDir } from './host/state-format.ts';
 import { agentVersion } from './version.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
 import { workloadSecrets } from './workload-secrets.ts';
 import { WorkloadWiring } from './workload-wiring.ts';
 
 /**
- * Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running. When the state directory was deleted
- * or taken over, or the configuration changed in a way that cannot be taken up otherwise, the process starts over from its first
- * line (same pid, so systemd sees no change). SIGHUP reads the configuration again.
+ * Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running, or with config-invalid where a newer version wrote
+ * the state directory. When that was deleted or taken over, or the configuration changed in a way that cannot be taken up otherwise, the
+ * process starts over from its first line (same pid, so systemd sees no change). SIGHUP reads the configuration again.
  */
 export async function runAgent(options: AgentOptions): Promise<number> {
   const lock = acquireStateLock(options.stateDir);
   // Before anything is taken out of it: whoever starts over is the same service to systemd.
   const environment = { ...process.env };
   try {
+    claimStateDir(options.stateDir, agentVersion);
     const agent = new Agent(options, lock, systemClock);
     const signal = new Promise<NodeJS.Signals>((resolve) => {
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
