@@ -25,6 +25,7 @@ async function inProcess(args: readonly string[]): Promise<{ code: number; out: 
 
 describe('command line', () => {
   test.each([
+    'setup',
     'run',
     'check',
     'plan',

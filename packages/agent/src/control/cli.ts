@@ -13,6 +13,7 @@ import type { Io } from './io.ts';
 import type { JoinFlags } from './join-command.ts';
 import { logLevels } from './log-level.ts';
 import type { RunOptions } from './run-command.ts';
+import { addSetup } from './setup/options.ts';
 
 type Handler = () => Promise<number>;
 type Add = (program: Command, io: Io, run: (handler: Handler) => Promise<void>) => void;
@@ -54,6 +55,7 @@ export function agentProgram(io: Io, run: (handler: Handler) => Promise<void>): 
     .enablePositionalOptions()
     .exitOverride();
   for (const add of [
+    addSetup,
     addRun,
     addJoin,
     addCheck,

@@ -27,31 +27,54 @@ const usualConfig = '/etc/relight/agent.yaml';
 
 /** Fails with usage, certificate-refused, unauthorized (a join token that is used up, expired or revoked) or collector-unreachable. */
 export async function joinCommand(urlText: string, joinToken: string, flags: JoinFlags, io: Io): Promise<ExitCode> {
-  const url = checkUrl(urlText, flags.allowPlaintext === true);
-  const pin = flags.fingerprint === undefined ? null : checkFingerprint(flags.fingerprint, url);
+  const trusted = checkWords(urlText, joinToken, flags);
+  io.write(`${await exchange(trusted, joinToken, await whoAmI(flags, io))}\n`);
+  io.note('It counts from the next start of the agent: systemctl restart relight-agent. Workloads go on meanwhile.');
+  return 0;
+}
+
+/** As joinCommand, for a host whose name and state directory are known. What was done, in one line for a person. */
+export function join(urlText: string, joinToken: string, trust: JoinTrust, who: Who): Promise<string> {
+  return exchange(checkWords(urlText, joinToken, trust), joinToken, who);
+}
+
+type JoinTrust = Pick<JoinFlags, 'fingerprint' | 'caFile' | 'allowPlaintext'>;
+interface Who {
+  readonly host: string;
+  readonly stateDir: string;
+}
+interface Trusted {
+  readonly url: string;
+  readonly pin: string | null;
+  readonly caFile: string | null;
+}
+
+function checkWords(urlText: string, joinToken: string, { fingerprint, caFile, allowPlaintext }: JoinTrust): Trusted {
+  const url = checkUrl(urlText, allowPlaintext === true);
+  const pin = fingerprint === undefined ? null : checkFingerprint(fingerprint, url);
   if (!/^rlj_[\w-]+$/.test(joinToken)) {
     throw new RelightError('usage', 'that is no join token: they begin with rlj_', {
       advice: 'Make one on the collector: relight-collector token create --kind join.',
     });
   }
-  const { host, stateDir } = await whoAmI(flags, io);
+  return { url, pin, caFile: caFile ?? null };
+}
+
+async function exchange({ url, pin, caFile }: Trusted, joinToken: string, { host, stateDir }: Who): Promise<string> {
   makeStateDir(stateDir);
   const machineId = readMachineId({ stateDir });
   const { agentId } = loadIdentity({ stateDir, machineId });
   const fingerprint = pin === null ? null : await keyPin(url, pin);
-  const caFile = flags.caFile ?? null;
   const request: JoinRequest = { agentId, machineId, host };
   const answer = agentCredentialSchema.safeParse(await postToCollector({ url, caFile, fingerprint }, joinPath, joinToken, request));
   if (!answer.success) throw new RelightError('collector-unreachable', `what answers at ${url} is no Relight collector`);
   writeJoined(joinedFile(stateDir), { ...answer.data, url, fingerprint, caFile });
   const until = new Date(answer.data.expiresAt).toISOString();
-  io.write(`${host} has joined ${url}; its token is in ${joinedFile(stateDir)}, valid until ${until}, and renewed by the agent\n`);
-  io.note('It counts from the next start of the agent: systemctl restart relight-agent. Workloads go on meanwhile.');
-  return 0;
+  return `${host} has joined ${url}; its token is in ${joinedFile(stateDir)}, valid until ${until}, and renewed by the agent`;
 }
 
 /** The name and the directory that the agent will have: a token is for one host alone. */
-async function whoAmI({ config, host, stateDir }: JoinFlags, io: Io): Promise<{ readonly host: string; readonly stateDir: string }> {
+async function whoAmI({ config, host, stateDir }: JoinFlags, io: Io): Promise<Who> {
   const file = config ?? io.env['RELIGHT_CONFIG'] ?? (existsSync(usualConfig) ? usualConfig : undefined);
   const chosen = chosenStateDir(stateDir, io.env);
   if (host !== undefined && chosen !== undefined) return { host, stateDir: chosen };

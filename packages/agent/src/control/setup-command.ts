@@ -1,0 +1,192 @@
+/** `relight-agent setup`: from a bare host to a configuration that is checked, and an agent that runs. */
+import { existsSync, realpathSync } from 'node:fs';
+import { homedir, hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { defaults } from '../config/defaults.ts';
+import { loadConfig, parseConfig } from '../config/load.ts';
+import { DockerEngine } from '../engine/docker-engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import { joinedFile, readJoined } from '../uplink/joined.ts';
+import { checkCommand } from './check-command.ts';
+import { hostAnswers } from './host-answers.ts';
+import { chosenStateDir, type ExitCode, type Io } from './io.ts';
+import { join } from './join-command.ts';
+import { answersOf, Interrupted, type Answers, type Asker, type SetupFlags } from './setup/answers.ts';
+import { choicesOf, type Choices } from './setup/choices.ts';
+import { oneLine, type SetupFacts } from './setup/facts.ts';
+import { nextSteps, startCommand, type Situation } from './setup/next.ts';
+import { mustBeWritable, writeNew, writeOver } from './setup/place.ts';
+import { seenAccelerators, seenContainers } from './setup/probe.ts';
+import { findRayFiles, readRay, usualRayPlaces, type RayPlace } from './setup/ray-files.ts';
+import { systemdService, type AgentService } from './setup/service.ts';
+import { terminalAsker } from './setup/terminal.ts';
+import { setupYaml } from './setup/write-config.ts';
+
+/** The file that the unit reads. */
+const serviceFile = '/etc/relight/agent.yaml';
+
+export interface SetupSurroundings {
+  readonly hostname: string;
+  readonly rayPlaces: readonly RayPlace[];
+  readonly openEngine: (socketPath: string) => Engine;
+  readonly service: AgentService;
+  /** Null: there is no terminal. */
+  readonly openTerminal: () => Asker | null;
+}
+
+const here = (io: Io): SetupSurroundings => ({
+  hostname: hostname(),
+  rayPlaces: usualRayPlaces(process.cwd(), homedir(), io.env['SUDO_USER']),
+  openEngine: (socketPath) => new DockerEngine({ socketPath }),
+  service: systemdService,
+  openTerminal: () => terminalAsker(),
+});
+
+/**
+ * 1 when `check` finds an error, when the person leaves, or when what was asked for was not done because the host is set up.
+ * Fails with usage, cannot-adopt, not-found, and with whatever keeps it from joining: nothing is written then.
+ */
+export async function setupCommand(flags: SetupFlags, io: Io, around: SetupSurroundings = here(io)): Promise<ExitCode> {
+  const file = resolve(flags.config);
+  if (existsSync(file) && flags.force !== true && flags.dryRun !== true) return isSetUp(file, flags, io, around);
+  if (flags.dryRun !== true) mustBeWritable(file);
+  const asker = flags.yes === true ? null : around.openTerminal();
+  try {
+    return await setUp(file, flags, io, around, asker);
+  } catch (thrown) {
+    if (!(thrown instanceof Interrupted)) throw thrown;
+    io.note('\nrelight-agent: left before the end; nothing was written.');
+    return 1;
+  } finally {
+    asker?.close();
+  }
+}
+
+async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurroundings, asker: Asker | null): Promise<ExitCode> {
+  const stateDir = chosenStateDir(flags.stateDir, io.env);
+  const facts = await look(flags, io, around, stateDir ?? defaults.stateDir);
+  const choices = choicesOf(facts);
+  tell(facts, choices, io);
+  const answers = await answersOf(facts, choices, flags, asker);
+  const text = setupYaml({
+    file,
+    facts,
+    ...answers,
+    collector: answers.join?.url ?? facts.joined,
+    stateDir: stateDir === undefined || stateDir === defaults.stateDir ? null : stateDir,
+    socket: flags.socket === undefined || flags.socket === defaults.engineSocket ? null : flags.socket,
+  });
+  // Nobody gets a file that the agent would refuse.
+  parseConfig(text, file, { hostname: facts.hostname });
+  for (const choice of answers.chosen) if (choice.kind !== 'adopt') for (const line of choice.imported.notes) io.note(line);
+  if (flags.dryRun === true) {
+    io.write(text);
+    io.note(`Nothing was written${existsSync(file) ? `; ${file} is there, and would be replaced with --force only` : ''}.`);
+    return 0;
+  }
+  if (answers.join !== null) {
+    const { url, token, ...trust } = answers.join;
+    io.write(`${await join(url, token, trust, { host: answers.host.name, stateDir: stateDir ?? defaults.stateDir })}\n`);
+  }
+  const backup = flags.force === true ? writeOver(file, text) : null;
+  if (flags.force !== true) writeNew(file, text);
+  io.write(`${file} is written${backup === null ? '' : `; the one before it is ${backup}`}\n\n`);
+  return finish(file, flags, io, around, asker, facts, answers);
+}
+
+async function look(flags: SetupFlags, io: Io, around: SetupSurroundings, stateDir: string): Promise<SetupFacts> {
+  const socket = flags.socket ?? defaults.engineSocket;
+  const files = flags.rayYaml === undefined ? await findRayFiles(around.rayPlaces) : [flags.rayYaml];
+  const host = files.length === 0 ? null : await hostAnswers(socket);
+  const ray = {
+    ...(flags.nodeType === undefined ? {} : { nodeType: flags.nodeType }),
+    ...(flags.head === undefined ? {} : { head: flags.head }),
+  };
+  return {
+    hostname: around.hostname,
+    ...(await seenContainers(around.openEngine(socket))),
+    ...(await seenAccelerators(io.env['PATH'] ?? '')),
+    rayFiles: host === null ? [] : await Promise.all(files.map((found) => readRay(found, ray, host))),
+    joined: readJoined(joinedFile(stateDir))?.url ?? null,
+  };
+}
+
+function tell({ engine, accelerators, joined }: SetupFacts, { left }: Choices, io: Io): void {
+  if ('version' in engine) io.note(`engine        Docker ${oneLine(engine.version)}`);
+  else io.note(`engine        ${engine.problem}\n            → ${engine.advice}`);
+  io.note(`accelerators  ${accelerators.length === 0 ? 'none' : accelerators.map(oneLine).join(', ')}`);
+  if (joined !== null) io.note(`collector     ${oneLine(joined)}, joined already`);
+  for (const line of left) io.note(`left out      ${line}`);
+  io.note('');
+}
+
+async function finish(
+  file: string,
+  flags: SetupFlags,
+  io: Io,
+  around: SetupSurroundings,
+  asker: Asker | null,
+  facts: SetupFacts,
+  answers: Answers,
+): Promise<ExitCode> {
+  const checked = await checkCommand({ config: file }, io, around.openEngine);
+  const situation: Situation = {
+    file,
+    isServiceFile: realpathSync(file) === serviceFile || file === serviceFile,
+    service: await around.service.state(),
+    chosen: answers.chosen,
+    running: new Set(facts.containers.filter(({ running }) => running).map(({ name }) => name)),
+    hasCollector: answers.join !== null || facts.joined !== null,
+    joinedNow: answers.join !== null,
+    checkFailed: checked !== 0,
+  };
+  const started = await start(situation, flags, io, around, asker);
+  io.write(
+    `\nNext:\n${nextSteps(situation, started)
+      .map((step) => `  - ${step}\n`)
+      .join('')}`,
+  );
+  return checked;
+}
+
+/** Never with a configuration that `check` has found errors in. */
+async function start(
+  situation: Situation,
+  flags: SetupFlags,
+  io: Io,
+  { service }: SetupSurroundings,
+  asker: Asker | null,
+): Promise<boolean> {
+  const argv = startCommand(situation);
+  if (argv === null || situation.checkFailed || flags.start === false) return false;
+  const wanted =
+    flags.yes === true || flags.start === true || (asker !== null && /^(y|yes)?$/i.test((await answerOrNo(asker, argv)).trim()));
+  if (!wanted) return false;
+  const problem = await service.start(argv);
+  if (problem === null) io.write(`\nthe agent has been started: ${argv.join(' ')}\n`);
+  else io.note(`relight-agent: ${argv.join(' ')}: ${problem}\nLook at: systemctl status relight-agent, journalctl -u relight-agent`);
+  return problem === null;
+}
+
+/** Everything is written by now: who leaves here has only not started it. */
+async function answerOrNo(asker: Asker, argv: readonly string[]): Promise<string> {
+  return asker.ask(`\nStart the agent now (${argv.join(' ')})? [yes] `).catch((thrown: unknown) => {
+    if (!(thrown instanceof Interrupted)) throw thrown;
+    return 'no';
+  });
+}
+
+/** Fails with config-invalid or config-unreadable when what is there is no configuration. */
+async function isSetUp(file: string, { collector }: SetupFlags, io: Io, around: SetupSurroundings): Promise<ExitCode> {
+  const spec = await loadConfig(file, { hostname: around.hostname });
+  const joined = spec.collector?.url ?? readJoined(joinedFile(chosenStateDir(undefined, io.env) ?? spec.stateDir))?.url ?? null;
+  io.write(`${file} is there: this host is set up, and nothing was changed.\n`);
+  const keeps = spec.workloads.map(({ name }) => name).join(', ');
+  io.write(`It keeps ${keeps === '' ? 'nothing yet' : keeps}, and ${joined === null ? 'works alone' : `reports to ${joined}`}.\n`);
+  io.write(
+    `\nNext:\n  - look at it: relight-agent check --config ${file}\n  - make it anew, the old one kept as ${file}.bak: relight-agent setup --force\n`,
+  );
+  if (typeof collector !== 'string' || joined !== null) return 0;
+  io.note(`relight-agent: this host has not joined ${collector}: relight-agent join ${collector} JOIN_TOKEN --fingerprint SHA256`);
+  return 1;
+}

@@ -1,0 +1,51 @@
+/** What to do next, as commands to copy. Pure. */
+import type { Choice } from './choices.ts';
+import { restartLine, startLine } from './service.ts';
+
+export interface Situation {
+  readonly file: string;
+  /** The file that the unit reads. */
+  readonly isServiceFile: boolean;
+  readonly service: 'none' | 'stopped' | 'running';
+  readonly chosen: readonly Choice[];
+  /** Containers that run, by name. */
+  readonly running: ReadonlySet<string>;
+  readonly hasCollector: boolean;
+  readonly joinedNow: boolean;
+  readonly checkFailed: boolean;
+}
+
+/** What starts the agent with its new configuration. Null: it runs and reads the file by itself, or there is no unit for it. */
+export function startCommand({ isServiceFile, service, joinedNow }: Situation): readonly [string, ...string[]] | null {
+  if (!isServiceFile || service === 'none') return null;
+  if (service === 'stopped') return startLine;
+  return joinedNow ? restartLine : null;
+}
+
+/** One line each: what, and the command. */
+export function nextSteps(situation: Situation, started: boolean): readonly string[] {
+  const { file, service, isServiceFile, chosen, running, hasCollector, checkFailed } = situation;
+  const inTheWay = [
+    ...new Set(
+      chosen.flatMap((choice) =>
+        choice.kind === 'describe'
+          ? [choice.name]
+          : choice.kind === 'ray' && running.has(choice.containerName)
+            ? [choice.containerName]
+            : [],
+      ),
+    ),
+  ];
+  const start = startCommand(situation);
+  const reads = service === 'running' && isServiceFile;
+  return [
+    ...(checkFailed ? [`correct what check calls an error, and look again: relight-agent check --config ${file}`] : []),
+    ...(chosen.length === 0 ? [`add a workload to ${file}: relight-agent import --help, relight-agent setup --force`] : []),
+    ...(chosen.length > 0 ? [`see what would be done: relight-agent plan --config ${file}`] : []),
+    ...inTheWay.map((name) => `remove the container that runs, so that Relight can make it: docker rm -f ${name}`),
+    ...(started || (reads && start === null)
+      ? ['see what the agent does: relight-agent status']
+      : [`start the agent: ${start === null ? `relight-agent run --config ${file}` : start.join(' ')}`]),
+    ...(hasCollector ? [] : ['with a collector, join it: relight-agent join URL JOIN_TOKEN --fingerprint SHA256']),
+  ];
+}
