@@ -1,7 +1,9 @@
 /** The operator's `relight` as it is built, against a collector and an agent as they are built. */
+import { readFileSync } from 'node:fs';
 import type { ApiEvent, ApiLogEntry, ApiWorkload } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startLab, type Lab } from '../support/lab.ts';
+import { lintMetrics } from '../support/metrics-lint.ts';
 import { waitFor } from '../support/wait.ts';
 
 const host = 'op-0';
@@ -59,6 +61,45 @@ test('tail: the last lines in order, by workload, source and expression', async 
   expect(await lab.relight('tail', '--grep', '(')).toMatchObject({ code: 2 });
 });
 
+/** Series of this host's agent, by the name without what all of them begin with. */
+async function agentSeries(): Promise<ReadonlyMap<string, number>> {
+  const authorization = `Bearer ${readFileSync(lab.operatorTokenFile, 'utf8').trim()}`;
+  const page = await (await fetch(`${lab.url}/metrics`, { headers: { authorization } })).text();
+  expect(lintMetrics(page)).toEqual([]);
+  return new Map([...page.matchAll(/^relight_agent_(\S+) (\S+)$/gm)].map(([, series = '', value]) => [series, Number(value)]));
+}
+
+test('what the agent measures of itself is in /metrics, in host and in its own status', async () => {
+  const all = await waitFor(
+    async () => {
+      const series = await agentSeries();
+      return (series.get(`log_lines_sent_total{host="${host}"}`) ?? 0) > 0 && series;
+    },
+    { what: 'a sample of the agent' },
+  );
+  const value = (name: string, labels = ''): number => all.get(`${name}{host="${host}"${labels}}`) ?? Number.NaN;
+  expect(value('resident_memory_bytes')).toBeGreaterThan(10_000_000);
+  expect(value('cpu_seconds_total')).toBeGreaterThan(0);
+  expect(value('engine_calls_total')).toBeGreaterThan(value('engine_call_errors_total'));
+  expect(Date.now() / 1_000 - value('last_look_timestamp_seconds')).toBeLessThan(60);
+  expect(value('config_last_reload_successful')).toBe(1);
+  expect(value('connections_total')).toBeGreaterThanOrEqual(1);
+  for (const queue of ['events', 'logs']) {
+    const [bytes, limit] = ['outbox_bytes', 'outbox_limit_bytes'].map((name) => value(name, `,queue="${queue}"`));
+    expect(limit).toBeGreaterThan(1_000_000);
+    expect(bytes).toBeLessThan((limit ?? 0) / 10);
+  }
+  const { agent, delivery } = (await lab.fleet.host(host)) ?? {};
+  expect(agent?.uptimeMs).toBeGreaterThan(0);
+  expect(delivery).toMatchObject({ gaps: { count: 0, lastReason: null } });
+  expect(delivery?.outbox?.share).toBeLessThan(0.1);
+  const [labAgent] = lab.agents;
+  if (labAgent === undefined) throw new Error('there is no agent');
+  const own = json((await lab.agentCommand(labAgent, 'status', '--json')).stdout) as { agent: { at: string; sentLines: number } };
+  expect(Date.parse(own.agent.at)).toBeGreaterThan(0);
+  expect(own.agent.sentLines).toBeGreaterThan(0);
+});
+
 test('restart and pause reach the agent, and the events say why', async () => {
   const before = await worker();
   expect(await lab.relight('restart', `${host}/writer`, '--level', 'container', '--reason', 'a new image')).toMatchObject({ code: 0 });
@@ -83,4 +124,12 @@ test('expect and forget', async () => {
   expect(await lab.relight('forget', 'op-7')).toMatchObject({ code: 0 });
   expect(await lab.relight('forget', 'op-7')).toMatchObject({ code: 1 });
   expect(await lab.relight('forget', host)).toMatchObject({ code: 1 });
+});
+
+test('what an agent has said of itself ends with its connection; when it was last heard does not', async () => {
+  expect((await agentSeries()).size).toBeGreaterThan(20);
+  await lab.agents[0]?.service.stop();
+  await waitFor(async () => (await lab.fleet.host(host))?.state === 'stopped', { what: 'the goodbye' });
+  expect((await agentSeries()).size).toBe(0);
+  expect((await lab.fleet.host(host))?.delivery?.lagMs).toBeGreaterThanOrEqual(0);
 });

@@ -138,7 +138,7 @@ class Agent {
     this.#engine = new EngineWiring({ context, engine, events, host, workloads, loops, onLooked });
     this.#config = this.#reloading();
     const config = this.#config;
-    this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops, config });
+    this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops, config, calls: () => engine.calls });
     this.#systemd = new Systemd({ env: process.env, clock, onError: (message) => logger.warn(message) });
   }
 
@@ -157,6 +157,7 @@ class Agent {
     // From here on it is known what must not leave the host.
     this.#keepOwnLog();
     await this.#reporting?.control.listen();
+    this.#reporting?.start();
     this.#host.start((metrics) => void this.#sampled(metrics));
     // Before anybody could begin anything.
     await this.#host.gate.start();
@@ -258,6 +259,7 @@ class Agent {
 
   async #sampled(metrics: HostMetrics): Promise<void> {
     this.#events.incidents.measured(metrics);
+    this.#reporting?.measure();
     this.#checkStateDirectory();
     await this.#workloads.measure();
   }

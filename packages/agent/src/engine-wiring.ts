@@ -70,6 +70,10 @@ export class EngineWiring {
     return this.#info;
   }
 
+  get lastLook(): EngineObserver['lastLook'] {
+    return this.#observer.lastLook;
+  }
+
   /** Resolves when the first look has been taken, or could not be. */
   start(): Promise<void> {
     const looked = new Promise<void>((resolve) => {

@@ -10,6 +10,7 @@ import type { AgentStatus } from './control/status.ts';
 import type { ConfigReload } from './config-reload.ts';
 import type { EngineWiring } from './engine-wiring.ts';
 import type { EventKeeping } from './event-keeping.ts';
+import { AgentMeter } from './host/agent-meter.ts';
 import type { HostLevel } from './host-level.ts';
 import { TokenRenewal } from './uplink/renewal.ts';
 import { Uplink } from './uplink/uplink.ts';
@@ -25,6 +26,8 @@ export interface ReportingOptions {
   readonly workloads: WorkloadWiring;
   readonly loops: ReadonlyMap<string, WorkloadLoop>;
   readonly config: ConfigReload;
+  /** Calls of the engine. */
+  readonly calls: () => { readonly ended: number; readonly failed: number; readonly ms: number };
 }
 
 type Health = Pick<AgentStatus, 'metrics' | 'conditions' | 'accelerators' | 'workloads'> & {
@@ -36,6 +39,7 @@ export class Reporting {
   /** Null: the agent works alone. */
   readonly uplink: Uplink | null;
   readonly #renewal: TokenRenewal | null;
+  readonly #meter: AgentMeter;
   readonly #options: ReportingOptions;
 
   constructor(options: ReportingOptions) {
@@ -43,6 +47,7 @@ export class Reporting {
     const { spec, stateDir, logger } = options.context;
     this.uplink = spec.collector === null ? null : this.#dialer(spec.collector);
     this.#renewal = this.#renewing(spec.collector);
+    this.#meter = this.#metering();
     this.control = new ControlServer({
       path: join(stateDir, 'control.sock'),
       handlers: {
@@ -58,14 +63,40 @@ export class Reporting {
     });
   }
 
+  /** From now on standstills are noticed. */
+  start(): void {
+    this.#meter.start();
+  }
+
+  /** With every sample of the host's metrics. */
+  measure(): void {
+    this.#meter.measure();
+  }
+
   startUplink(): void {
     this.uplink?.start();
     this.#renewal?.start();
   }
 
   async stopUplink(reason: 'stopped' | 'rebooting'): Promise<void> {
+    this.#meter.dispose();
     this.#renewal?.stop();
     await this.uplink?.stop(reason);
+  }
+
+  #metering(): AgentMeter {
+    const { context, events, engine, workloads, config, calls } = this.#options;
+    return new AgentMeter(context.clock, {
+      look: () => engine.lastLook,
+      calls,
+      config: () => {
+        const { loadedAt, refused } = config.status();
+        return { ok: refused === null, readAt: loadedAt };
+      },
+      uplink: () => (this.uplink === null ? null : { ...this.uplink.counts, waiting: this.uplink.state().lagEvents }),
+      events: () => events.outbox.backlog(),
+      logs: () => workloads.shipper.backlog(),
+    });
   }
 
   #renewing(collector: AgentSpec['collector']): TokenRenewal | null {
@@ -106,7 +137,8 @@ export class Reporting {
       }),
       status: () => {
         const { metrics, ...health } = this.#health();
-        return { ...health, ...(metrics === null ? {} : { metrics }), engine: engine.state };
+        const agent = this.#meter.last;
+        return { ...health, ...(metrics === null ? {} : { metrics }), ...(agent === null ? {} : { agent }), engine: engine.state };
       },
       onFleetSize: (size) => workloads.fleetSizeIs(size),
       onAction: (action) => {
@@ -160,6 +192,7 @@ export class Reporting {
       engine: { state: engine.state, reason: engine.reason, version: engine.info?.version ?? null },
       configuration: this.#options.config.status(),
       collector: collector === null || this.uplink === null ? null : { url: collector.url, ...this.uplink.state() },
+      agent: this.#meter.last,
       ...this.#health(),
     };
   }

@@ -1,5 +1,6 @@
 /** What the local socket answers: everything a person on the host may want to know, times in epoch milliseconds. */
 import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
+import { agentMetricsSchema } from '@relight/shared/agent-metrics';
 import { acceleratorSchema, hostConditionSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
@@ -42,6 +43,8 @@ export const agentStatusSchema = z.object({
     .nullable(),
   /** Null until the first sample. */
   metrics: hostMetricsSchema.nullable(),
+  /** What the agent last measured of itself. Null: nothing yet, or it is older than this field. */
+  agent: agentMetricsSchema.nullable().default(null),
   /** What is wrong with the host, the worst first. */
   conditions: z.array(hostConditionSchema).default([]),
   /** GPUs and TPUs. */
@@ -60,13 +63,14 @@ const configDocument = (status: ConfigStatus): Record<string, unknown> => ({
 
 /** For `status --json`: workloads exactly as the collector's API has them, times in ISO-8601. */
 export function statusDocument(status: AgentStatus): Record<string, unknown> {
-  const { collector, metrics, gate, configuration } = status;
+  const { collector, metrics, gate, configuration, agent } = status;
   return {
     ...status,
     startedAt: isoTime(status.startedAt),
     configuration: configuration === null ? null : configDocument(configuration),
     collector: collector === null ? null : { ...collector, since: isoTime(collector.since) },
     metrics: metrics === null ? null : { ...metrics, at: isoTime(metrics.at) },
+    agent: agent === null ? null : { ...agent, at: isoTime(agent.at) },
     gate: gate === null ? null : { ...gate, since: isoTime(gate.since), deadlineAt: isoTimeOrNull(gate.deadlineAt) },
     conditions: status.conditions.map((condition) => ({ ...condition, since: isoTime(condition.since) })),
     workloads: status.workloads.map((workload): ApiWorkload => ({

@@ -142,6 +142,20 @@ describe('DockerClient', () => {
     await expect(read).rejects.toThrow();
   });
 
+  it('counts calls, those that failed and their time; who gives up says nothing of the engine', async () => {
+    await ask();
+    answer = (_, response) => response.writeHead(500).end('{"message":"broken"}');
+    await expect(ask()).rejects.toThrow('broken');
+    answer = () => undefined;
+    const stop = new AbortController();
+    const given = ask({ signal: stop.signal });
+    await vi.waitFor(() => expect(requests).toHaveLength(4));
+    stop.abort();
+    await expect(given).rejects.toMatchObject({ code: 'cancelled' });
+    expect(client.calls).toEqual({ ended: 3, failed: 1, ms: expect.any(Number) as number });
+    expect(client.calls.ms).toBeGreaterThan(0);
+  });
+
   it('lets a slow registry take longer than a call, but not for ever', async () => {
     let asked: (() => void) | undefined;
     const arrived = new Promise<void>((resolve) => (asked = resolve));

@@ -37,6 +37,7 @@ export class DockerClient {
   readonly clock: Clock;
   readonly callTimeoutMs: number;
   readonly #socketPath: string;
+  readonly #calls = { ended: 0, failed: 0, ms: 0 };
   #connected: { readonly modem: Modem; readonly apiVersion: string } | undefined;
 
   constructor(options: { readonly socketPath: string; readonly callTimeoutMs: number; readonly clock: Clock }) {
@@ -45,18 +46,28 @@ export class DockerClient {
     this.clock = options.clock;
   }
 
+  /** Since the beginning: calls that have ended, those of them that failed, and how long all of them took. */
+  get calls(): { readonly ended: number; readonly failed: number; readonly ms: number } {
+    return this.#calls;
+  }
+
   /** Runs `work` under a deadline (default: `callTimeoutMs`). Every failure is a RelightError. */
   async call<T>(kind: CallKind, options: CallOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
     using scope = abortScope(options.signal);
     const timeoutMs = options.timeoutMs ?? this.callTimeoutMs;
     const timer = this.clock.after(timeoutMs, () => scope.abort(timeoutError(timeoutMs)));
+    const began = this.clock.monotonic();
     try {
       // docker-modem leaves its promise open when the engine dies within a body: the race ends it at the deadline.
       return await Promise.race([this.#connect(scope.signal).then((connection) => work(connection)), scope.aborted]);
     } catch (error) {
+      // Who called gave up: that says nothing of the engine.
+      if (options.signal?.aborted !== true) this.#calls.failed += 1;
       throw this.#failure(kind, scope.signal, error);
     } finally {
       timer.cancel();
+      this.#calls.ended += 1;
+      this.#calls.ms += this.clock.monotonic() - began;
     }
   }
 

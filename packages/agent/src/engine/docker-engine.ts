@@ -39,6 +39,10 @@ export class DockerEngine implements Engine {
     this.#client = new DockerClient({ socketPath, callTimeoutMs, clock });
   }
 
+  get calls(): DockerClient['calls'] {
+    return this.#client.calls;
+  }
+
   ping(options: CallOptions = {}): Promise<void> {
     return this.#client.call('other', options, async (connection) => {
       await get(connection, '/_ping');

@@ -193,6 +193,17 @@ test('a defect of ours in what is made of an answer is no silence of the engine'
   ]);
 });
 
+test('when it looked last, and how long that took, is known of bad looks as well', async () => {
+  const world = new World();
+  expect(world.observer.lastLook).toBeNull();
+  await world.started();
+  expect(world.observer.lastLook).toEqual({ endedAt: expect.any(Number) as number, tookMs: 50 });
+  world.stuck.add('list');
+  await world.pass(20_000);
+  expect(world.observer.lastLook?.tookMs).toBeGreaterThanOrEqual(5_000);
+  expect(world.clock.monotonic() - (world.observer.lastLook?.endedAt ?? 0)).toBeLessThan(10_000);
+});
+
 test('every look ends, also one that the engine does not answer; one that hangs by a defect of ours does not', async () => {
   const world = await new World().started();
   expect(world.looks).toBe(1);

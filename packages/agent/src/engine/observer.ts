@@ -62,6 +62,7 @@ export class EngineObserver {
   #known: ReadonlySet<string> = new Set();
   readonly #silent: SilentContainers;
   #relist: Timer | null = null;
+  #lastLook: { readonly endedAt: number; readonly tookMs: number } | null = null;
 
   constructor(options: ObserverOptions) {
     this.#options = options;
@@ -73,6 +74,11 @@ export class EngineObserver {
   /** Null before the first answer. */
   get up(): boolean | null {
     return this.#up;
+  }
+
+  /** The last look that ended, well or badly: when (monotonic), and how long it took. Null before the first. */
+  get lastLook(): { readonly endedAt: number; readonly tookMs: number } | null {
+    return this.#lastLook;
   }
 
   start(): void {
@@ -94,8 +100,12 @@ export class EngineObserver {
     }
     this.#looking = true;
     this.#relist?.cancel();
+    const { clock } = this.#options;
+    const began = clock.monotonic();
     void this.#look().finally(() => {
       this.#looking = false;
+      const endedAt = clock.monotonic();
+      this.#lastLook = { endedAt, tookMs: endedAt - began };
       this.#options.onLooked();
       if (this.#again) {
         this.#again = false;

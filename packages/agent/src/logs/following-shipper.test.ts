@@ -107,6 +107,30 @@ describe('a run', () => {
     expect(world.collector.rewinds).toBe(0);
   });
 
+  test('its backlog says what waits, since when, and what was sent; half a line waits for nobody', () => {
+    const world = new World({ bytesMax: mebibyte });
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.clock.advance(1_000);
+    expect(world.shipper.backlog()).toEqual({ bytes: 0, bytesMax: mebibyte, waitingBytes: 0, oldestAt: null, sentLines: 0, sentBytes: 0 });
+    fs.appendFileSync(path('run'), 'one\ntwo\n');
+    world.clock.advance(1_000);
+    const seen = world.clock.now();
+    world.clock.advance(30_000);
+    fs.appendFileSync(path('run'), 'three\n');
+    world.clock.advance(1_000);
+    expect(world.shipper.backlog()).toMatchObject({ bytes: 14, waitingBytes: 14, oldestAt: seen, sentLines: 0 });
+    world.connect();
+    world.tick();
+    world.send(false);
+    expect(world.shipper.backlog()).toMatchObject({ waitingBytes: 14, oldestAt: seen, sentLines: 3, sentBytes: 14 });
+    world.connect();
+    expect(world.shipper.backlog()).toMatchObject({ waitingBytes: 0, oldestAt: null });
+    fs.appendFileSync(path('run'), 'a prompt> ');
+    world.drain();
+    expect(world.shipper.backlog()).toMatchObject({ waitingBytes: 10, oldestAt: null });
+  });
+
   test('a file that appears later is followed', () => {
     const world = new World();
     world.shipper.follow({ key: run, path: path('run'), format: 'raw' });

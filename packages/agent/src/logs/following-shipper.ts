@@ -9,6 +9,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
+import { DiskBudget } from './budget.ts';
 import { punchHole, type PunchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
 import type { LogShipper, SegmentFile } from './log-shipper.ts';
@@ -43,10 +44,6 @@ const stepMs = 100;
 const watchedStepMs = 10;
 /** Where files stand is only a hint for the next start, except when they have come or gone. */
 const positionsMs = 10_000;
-const defaultBytesMax = 512 * 1024 ** 2;
-const defaultDiskShare = 0.05;
-/** How full the disk is, is looked up so often. */
-const budgetMs = 10_000;
 const unfollowedMax = 1_000;
 /** Without a collector the files are all there is. */
 const keptRunsAlone = 10;
@@ -56,6 +53,19 @@ interface Followed {
   readonly order: number;
   /** The last trouble with it, so that each is said once. */
   trouble: string | null;
+}
+
+export interface LogBacklog {
+  /** What logs keep of the disk because it is not acknowledged, and may keep, as it was at the last look. */
+  readonly bytes: number;
+  readonly bytesMax: number;
+  /** Written and not acknowledged. */
+  readonly waitingBytes: number;
+  /** When the oldest line was written that could be sent; null: none waits. */
+  readonly oldestAt: number | null;
+  /** Handed to the connection, again after a break included. */
+  readonly sentLines: number;
+  readonly sentBytes: number;
 }
 
 export class FollowingShipper implements LogShipper, LogLane {
@@ -72,7 +82,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   #active = false;
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
-  #budget = { at: -Infinity, bytes: 0 };
+  #sent = { lines: 0, bytes: 0 };
   #turn = 0;
   #order = 0;
   #poll: Timer | null = null;
@@ -87,8 +97,9 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#positions = positions;
     if (note !== null) logger.warn({ path: this.#positionsPath, reason: note }, 'log positions cannot be read; the collector is asked');
     this.#retention = new Retention(delivering ? 1 : 0);
+    const budget = new DiskBudget(directory, options.clock);
     this.#space = new Space({
-      bytesMax: (held) => options.bytesMax ?? this.#defaultBudget(held),
+      bytesMax: (held) => options.bytesMax ?? budget.bytes(held),
       delivering,
       logger,
       punchHole: options.punchHole ?? punchHole,
@@ -183,6 +194,7 @@ export class FollowingShipper implements LogShipper, LogLane {
         continue;
       }
       this.#turn = index + 1;
+      this.#count(frame);
       return frame;
     }
     this.#scheduleDue();
@@ -218,6 +230,16 @@ export class FollowingShipper implements LogShipper, LogLane {
   lagBytes(): number {
     if (!this.#options.delivering) return 0;
     return [...this.#followed.values()].reduce((sum, { tail }) => sum + tail.lagBytes, 0);
+  }
+
+  /** What waits and what was sent, for whoever measures. */
+  backlog(): LogBacklog {
+    const { clock, delivering } = this.#options;
+    const now = clock.now();
+    const waiting = delivering ? [...this.#followed.values()].map(({ tail }) => tail.oldestWaitingAt(now) ?? Infinity) : [];
+    const oldestAt = waiting.reduce((oldest, at) => Math.min(oldest, at), Infinity);
+    const sent = { sentLines: this.#sent.lines, sentBytes: this.#sent.bytes };
+    return { ...this.#space.use, waitingBytes: this.lagBytes(), oldestAt: oldestAt === Infinity ? null : oldestAt, ...sent };
   }
 
   close(): void {
@@ -292,14 +314,10 @@ export class FollowingShipper implements LogShipper, LogLane {
     for (const listener of this.#listeners) listener();
   }
 
-  /** `held` bytes would be free without the logs. */
-  #defaultBudget(held: number): number {
-    const { clock, directory } = this.#options;
-    const now = clock.monotonic();
-    if (now - this.#budget.at >= budgetMs) {
-      this.#budget = { at: now, bytes: budgetOf(directory, held) ?? (this.#budget.bytes || defaultBytesMax) };
-    }
-    return this.#budget.bytes;
+  #count(frame: LogFrame): void {
+    if (frame.kind !== 'block') return;
+    this.#sent.lines += frame.block.header.lines;
+    this.#sent.bytes += frame.block.header.rawBytes;
   }
 
   #pollLater(): void {
@@ -377,13 +395,3 @@ export class FollowingShipper implements LogShipper, LogLane {
  * they are neither watched nor looked at. One that could not be read, or not yet, is looked at until it can.
  */
 const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null || tail.file.pending;
-
-/** Null: the directory is gone, which others notice. */
-function budgetOf(directory: string, held: number): number | null {
-  try {
-    const { bavail, blocks, bsize } = fs.statfsSync(directory);
-    return Math.min(defaultBytesMax, blocks * bsize * defaultDiskShare, (bavail * bsize + held) / 2);
-  } catch {
-    return null;
-  }
-}

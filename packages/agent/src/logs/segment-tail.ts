@@ -128,6 +128,16 @@ export class SegmentTail {
     return Math.max(0, this.file.end - Math.max(this.committed, this.givenUp));
   }
 
+  /**
+   * When the oldest was written of what could be sent and is not acknowledged; null: there is nothing. The beginning of a line, and the
+   * state of a progress bar, are awaited, they do not wait.
+   */
+  oldestWaitingAt(now: number): number | null {
+    const from = Math.max(this.committed, this.givenUp);
+    if (this.file.end <= from || (this.waitingSince === null && this.#queue.framed <= from)) return null;
+    return this.#marks.of(from + 1, now).at;
+  }
+
   /** After an error: not before `monotonic`. */
   postpone(monotonic: number): void {
     this.waitingSince = monotonic;

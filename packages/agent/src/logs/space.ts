@@ -49,6 +49,7 @@ export class Space {
   /** Monotonic. */
   #notBefore = -Infinity;
   #over = false;
+  #use = { bytes: 0, bytesMax: 0 };
 
   constructor(options: SpaceOptions) {
     this.#options = options;
@@ -70,6 +71,11 @@ export class Space {
     }
     this.#punching ??= this.#punchNext(tails, monotonic).finally(() => (this.#punching = null));
     return this.#punching;
+  }
+
+  /** What is kept because it is not acknowledged, and the budget for it, as they were at the last `keep`. */
+  get use(): { readonly bytes: number; readonly bytesMax: number } {
+    return this.#use;
   }
 
   get #canPunch(): boolean {
@@ -124,7 +130,8 @@ export class Space {
 
   #giveUp(tails: readonly SegmentTail[], bytesMax: number): void {
     const backlogs = tails.map((tail) => ({ tail, bytes: this.#backlog(tail) })).toSorted((a, b) => b.bytes - a.bytes);
-    let excess = backlogs.reduce((sum, { bytes }) => sum + bytes, 0) - bytesMax;
+    this.#use = { bytes: backlogs.reduce((sum, { bytes }) => sum + bytes, 0), bytesMax };
+    let excess = this.#use.bytes - bytesMax;
     if (excess > 0 && !this.#over) {
       const room = this.#canPunch ? 'the oldest lines are given up' : 'files are emptied';
       this.#options.logger.warn({ bytesMax }, `unsent logs exceed ${formatBytes(bytesMax)}: ${room}`);

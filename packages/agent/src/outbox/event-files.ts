@@ -4,7 +4,7 @@ import type { AgentEvent } from '@relight/shared/event';
 import type { AppendFile, OutboxDisk } from './disk.ts';
 import { encodeLine } from './lines.ts';
 import { nextFileName, readEvents, type Continued, type EventFile } from './recovery.ts';
-import { shed } from './shed.ts';
+import { shed, type Dropped } from './shed.ts';
 
 interface Active {
   readonly name: string;
@@ -91,9 +91,9 @@ export class EventFiles {
   }
 
   /** Frees at least `bytes` where that is possible; returns the number of events that went. Throws errno errors. */
-  shed(handedOut: number, bytes: number): number {
+  shed(handedOut: number, bytes: number): Dropped {
     this.#cached = null;
-    const { dropped, files } = shed(this.#options.disk, this.#sealed, this.epoch, handedOut, bytes);
+    const { files, ...dropped } = shed(this.#options.disk, this.#sealed, this.epoch, handedOut, bytes);
     this.#sealed = [...files];
     return dropped;
   }

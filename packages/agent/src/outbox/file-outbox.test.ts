@@ -347,3 +347,22 @@ test('what earlier lives have left behind a position: all of it, or nothing that
   world.reopen();
   expect(texts(8)).toBeUndefined();
 });
+
+test('its backlog: what it takes of its room, since when the oldest waits, and what had to go', () => {
+  const world = new World({ bytesMax: 4_000 });
+  expect(world.outbox.backlog()).toEqual({ bytes: expect.any(Number) as number, bytesMax: 4_000, oldestAt: null, dropped: 0 });
+  world.outbox.append({ ...event('first'), at: 17 });
+  world.outbox.append({ ...event('second'), at: 18 });
+  world.settle();
+  const { bytes, ...more } = world.outbox.backlog();
+  expect(bytes).toBeGreaterThan(100);
+  expect(more).toEqual({ bytesMax: 4_000, oldestAt: 17, dropped: 0 });
+  world.outbox.acknowledge(1);
+  expect(world.outbox.backlog()).toMatchObject({ oldestAt: 18 });
+  for (let index = 0; index < 100; index += 1) world.append();
+  const full = world.outbox.backlog();
+  world.deliverAll();
+  expect(full.dropped).toBe(world.lost);
+  expect(full.dropped).toBeGreaterThan(0);
+  expect(world.outbox.backlog().oldestAt).toBeNull();
+});

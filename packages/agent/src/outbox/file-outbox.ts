@@ -59,6 +59,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
   #readable = 0;
   #handedOut = 0;
   #lost = 0;
+  /** Since this was opened. */
+  #dropped = 0;
   #trusted = true;
   #troubled = false;
   /** The disk does not even let go of the numbering that stands on it: it must be left for another as soon as it is delivered. */
@@ -143,6 +145,12 @@ export class FileOutbox implements Outbox, OutboxHistory {
     }
     this.#persist ??= this.#options.clock.after(acknowledgedPersistMs, () => this.#persistAcknowledged());
     this.#leaveWhenDelivered();
+  }
+
+  /** For whoever measures. `oldestAt`: when the oldest happened that is not acknowledged; null: none waits. `dropped`: for want of room. */
+  backlog(): { readonly bytes: number; readonly bytesMax: number; readonly oldestAt: number | null; readonly dropped: number } {
+    const [oldest] = this.#after(this.#acknowledged);
+    return { bytes: this.#files?.bytes ?? 0, bytesMax: this.#options.bytesMax, oldestAt: oldest?.at ?? null, dropped: this.#dropped };
   }
 
   onAppend(listener: () => void): { dispose(): void } {
@@ -257,7 +265,9 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   #keepInMemory(event: AgentEvent): void {
-    this.#lost += this.#waiting.add(event, this.#handedOut);
+    const { dropped, anew } = this.#waiting.add(event, this.#handedOut);
+    this.#lost += dropped;
+    this.#dropped += anew;
     this.#distrust();
     this.#troubled = true;
     this.#retryLater();
@@ -311,8 +321,9 @@ export class FileOutbox implements Outbox, OutboxHistory {
     const excess = (this.#files?.bytes ?? 0) - bytesMax;
     if (excess <= 0) return;
     try {
-      const dropped = this.#files?.shed(this.#handedOut, excess + Math.ceil(bytesMax / 8)) ?? 0;
+      const { dropped, anew } = this.#files?.shed(this.#handedOut, excess + Math.ceil(bytesMax / 8)) ?? { dropped: 0, anew: 0 };
       if (dropped === 0) return;
+      this.#dropped += anew;
       logger.warn({ dropped }, 'event outbox: full; the oldest events were dropped');
       this.#accept(this.#gapEvent(dropped, 'outbox-full', 'the event queue of this host was full'));
     } catch (error) {

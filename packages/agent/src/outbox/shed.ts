@@ -5,14 +5,26 @@ import { encodeLine } from './lines.ts';
 import { readEvents, type EventFile } from './recovery.ts';
 
 /** How many events are lost when this one is: a gap event speaks for those that it counts. */
-export function weight(event: AgentEvent): number {
+function weight(event: AgentEvent): number {
   const counted = event.kind === 'log.gap' ? event.data['events'] : undefined;
   return typeof counted === 'number' ? counted : 1;
 }
 
-export interface Shed {
-  readonly files: readonly EventFile[];
+/** Of the events that had to go. */
+export interface Dropped {
+  /** How many are lost, those included that an earlier gap event had counted and that the next one has to count again. */
   readonly dropped: number;
+  /** Without those. */
+  readonly anew: number;
+}
+
+export const droppedOf = (events: readonly AgentEvent[]): Dropped => ({
+  dropped: events.reduce((sum, event) => sum + weight(event), 0),
+  anew: events.filter((event) => event.kind !== 'log.gap' || typeof event.data['events'] !== 'number').length,
+});
+
+export interface Shed extends Dropped {
+  readonly files: readonly EventFile[];
 }
 
 /** Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `handedOut` may be under way and go last. */
@@ -24,39 +36,36 @@ export function shed(disk: OutboxDisk, files: readonly EventFile[], epoch: strin
     () => false,
   ];
   let remaining = [...files];
-  let dropped = 0;
-  let freed = 0;
+  let [dropped, anew, freed] = [0, 0, 0];
   for (const keep of passes) {
     const next: EventFile[] = [];
     for (const file of remaining) {
-      const result = freed < bytes ? rewrite(disk, file, epoch, keep) : { file, dropped: 0 };
+      const result = freed < bytes ? rewrite(disk, file, epoch, keep) : untouched(file);
       dropped += result.dropped;
+      anew += result.anew;
       freed += file.bytes - (result.file?.bytes ?? 0);
       if (result.file !== null) next.push(result.file);
     }
     remaining = next;
     if (freed >= bytes) break;
   }
-  return { files: remaining, dropped };
+  return { files: remaining, dropped, anew };
 }
 
-function rewrite(
-  disk: OutboxDisk,
-  file: EventFile,
-  epoch: string,
-  keep: (event: AgentEvent) => boolean,
-): { file: EventFile | null; dropped: number } {
+type Rewritten = Dropped & { readonly file: EventFile | null };
+
+const untouched = (file: EventFile): Rewritten => ({ file, dropped: 0, anew: 0 });
+
+function rewrite(disk: OutboxDisk, file: EventFile, epoch: string, keep: (event: AgentEvent) => boolean): Rewritten {
   const events = readEvents(disk, file.name);
   const kept = events.filter(keep);
-  if (kept.length === events.length) return { file, dropped: 0 };
+  if (kept.length === events.length) return untouched(file);
   const last = kept.at(-1);
   if (last === undefined) {
     disk.remove(file.name);
-    return { file: null, dropped: sum(events) };
+    return { file: null, ...droppedOf(events) };
   }
   const bytes = Buffer.concat([encodeLine({ epoch, firstSeq: file.firstSeq }), ...kept.map(encodeLine)]);
   disk.replace(file.name, bytes);
-  return { file: { ...file, lastSeq: last.seq, bytes: bytes.length }, dropped: sum(events) - sum(kept) };
+  return { file: { ...file, lastSeq: last.seq, bytes: bytes.length }, ...droppedOf(events.filter((event) => !keep(event))) };
 }
-
-const sum = (events: readonly AgentEvent[]): number => events.reduce((total, event) => total + weight(event), 0);

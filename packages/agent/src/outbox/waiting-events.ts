@@ -1,6 +1,6 @@
 import type { AgentEvent } from '@relight/shared/event';
 import { encodeLine } from './lines.ts';
-import { weight } from './shed.ts';
+import { droppedOf, type Dropped } from './shed.ts';
 
 /** Numbered events that the disk did not take, in order, within a number of bytes. */
 export class WaitingEvents {
@@ -20,20 +20,20 @@ export class WaitingEvents {
     return this.#entries.length === 0;
   }
 
-  /** Returns how many events had to go: the oldest `info` that is not under way (above `handedOut`) first, else the oldest. */
-  add(event: AgentEvent, handedOut: number): number {
+  /** What had to go: the oldest `info` that is not under way (above `handedOut`) first, else the oldest. */
+  add(event: AgentEvent, handedOut: number): Dropped {
     const bytes = encodeLine(event).length;
     this.#entries.push({ event, bytes });
     this.#bytes += bytes;
-    let lost = 0;
+    const gone: AgentEvent[] = [];
     while (this.#bytes > this.#bytesMax && this.#entries.length > 1) {
       const oldestInfo = this.#entries.findIndex(({ event: { seq, severity } }) => severity === 'info' && seq > handedOut);
       const [dropped] = this.#entries.splice(Math.max(0, oldestInfo), 1);
       if (dropped === undefined) break;
       this.#bytes -= dropped.bytes;
-      lost += weight(dropped.event);
+      gone.push(dropped.event);
     }
-    return lost;
+    return droppedOf(gone);
   }
 
   /** Forgets everything up to and including `seq`. */

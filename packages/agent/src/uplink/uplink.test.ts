@@ -410,6 +410,24 @@ describe('life', () => {
     expect(lag()).toBe(0);
   });
 
+  test('connections that were welcomed are counted, and tries that were not', () => {
+    const world = new World();
+    world.failToOpen = new Error('getaddrinfo ENOTFOUND collector.example');
+    world.uplink.start();
+    world.clock.advance(250);
+    expect(world.uplink.counts).toEqual({ connects: 0, failures: 1 });
+    world.failToOpen = null;
+    nextDialMs(world);
+    world.socket.end({ code: 1006, reason: 'refused' });
+    expect(world.uplink.counts).toEqual({ connects: 0, failures: 2 });
+    nextDialMs(world);
+    world.socket.listener.opened();
+    world.welcome();
+    expect(world.uplink.counts).toEqual({ connects: 1, failures: 2 });
+    world.socket.end({ code: 1006, reason: 'connection reset' });
+    expect(world.uplink.counts).toEqual({ connects: 1, failures: 2 });
+  });
+
   test('one warning per outage and kind of trouble, however long it lasts', () => {
     const world = new World();
     world.failToOpen = new Error('getaddrinfo ENOTFOUND collector.example');

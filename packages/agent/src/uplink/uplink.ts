@@ -35,6 +35,7 @@ export class Uplink {
   readonly #actions: ActionLog;
   #connection: Connection | null = null;
   #failures = 0;
+  #counts = { connects: 0, failures: 0 };
   #since: number;
   #lastError: string | null = null;
   /** What was said about this outage already. */
@@ -81,6 +82,11 @@ export class Uplink {
     };
   }
 
+  /** Since the beginning: connections that were welcomed, and tries that were not. */
+  get counts(): { readonly connects: number; readonly failures: number } {
+    return this.#counts;
+  }
+
   /** Sends what is there for up to 2 s, says goodbye, closes. Dials no more. */
   stop(reason: 'stopped' | 'rebooting'): Promise<void> {
     return new Promise((stopped) => {
@@ -102,6 +108,7 @@ export class Uplink {
         onEnd: (end) => this.#ended(end),
       });
     } catch (error) {
+      this.#counts.failures += 1;
       this.#fail(errorMessage(error), { kind: 'failed' });
     }
   }
@@ -109,6 +116,7 @@ export class Uplink {
   #welcomed(sessionId: string): void {
     const { clock, logger, spec } = this.#options;
     this.#since = clock.now();
+    this.#counts.connects += 1;
     this.#lastError = null;
     this.#said.clear();
     logger.info({ collector: spec.url, session: sessionId }, 'connected to the collector');
@@ -123,6 +131,7 @@ export class Uplink {
   #ended({ ending, reason, closing, welcomed }: ConnectionEnd): void {
     this.#connection = null;
     if (welcomed) this.#since = this.#options.clock.now();
+    else this.#counts.failures += 1;
     if (this.#stopped === null) this.#fail(reason, ending, closing);
     else this.#end();
   }
