@@ -1,10 +1,10 @@
-/** docs/configuration.md and the collector's reader say the same: examples load, fields are complete, defaults are the real ones. */
+/** docs/reference/collector-configuration.md and the collector's reader say the same: examples load, fields are complete, defaults are the real ones. */
 import { expect, it } from 'vitest';
 import { parse as parseYaml, stringify } from 'yaml';
 import { codeOf, isAgentExample, readPage, tableRows, yamlExamples } from '../../../test/support/docs.ts';
 import { readConfig } from './config.ts';
 
-const rows = tableRows(readPage('docs/configuration.md'), 'collector field');
+const rows = tableRows(readPage('docs/reference/collector-configuration.md'), 'collector field');
 const examples = yamlExamples().filter((example) => !isAgentExample(example));
 const read = (document: unknown) => readConfig({ file: 'c.yaml', text: stringify(document) });
 

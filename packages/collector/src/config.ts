@@ -1,5 +1,5 @@
 /**
- * The collector's configuration (docs/configuration.md): YAML, then `RELIGHT_COLLECTOR_*`, then flags; the later wins. Durations become
+ * The collector's configuration (docs/reference/collector-configuration.md is made of its schema): YAML, then `RELIGHT_COLLECTOR_*`, then flags; the later wins. Durations become
  * milliseconds, sizes bytes, every default is filled in, the result is frozen.
  */
 import { RelightError } from '@relight/shared/errors';
@@ -79,23 +79,31 @@ export interface CollectorConfig {
   readonly retention: RetentionConfig;
 }
 
-/** A string field with a unit or form of its own: `parse` gives undefined for what it does not understand. */
-function text<T>(parse: (value: string) => T | undefined, form: string): z.ZodType<T> {
-  return z.union([z.string(), z.literal(0)], { error: `must be ${form}` }).transform((value, ctx) => {
+/**
+ * A string field with a unit or form of its own: `parse` gives undefined for what it does not understand. `short` is the form in the
+ * reference (docs/reference/collector-configuration.md), which is made of this schema.
+ */
+function text<T>(parse: (value: string) => T | undefined, form: string, short: string): z.ZodType<T> {
+  const read = z.union([z.string(), z.literal(0)], { error: `must be ${form}` }).transform((value, ctx) => {
     const parsed = parse(String(value));
     if (parsed !== undefined) return parsed;
     ctx.addIssue({ code: 'custom', message: `"${value}" is not ${form}` });
     return z.NEVER;
   });
+  return read.meta({ form: short });
 }
 
-const duration = text((value) => {
-  const ms = parseDurationMs(value);
-  return ms === undefined || ms <= 0 ? undefined : ms;
-}, 'a duration above zero such as 500ms, 25s or 10m');
-const size = text(parseSizeBytes, 'a size such as 512mb or 50gb');
-const countWithin = text(parseCountWithin, 'a count within a time such as "3 in 10m"');
-const listenAddress = text(parseListen, 'HOST:PORT such as 127.0.0.1:7460 or [::1]:7460');
+const duration = text(
+  (value) => {
+    const ms = parseDurationMs(value);
+    return ms === undefined || ms <= 0 ? undefined : ms;
+  },
+  'a duration above zero such as 500ms, 25s or 10m',
+  'duration',
+);
+const size = text(parseSizeBytes, 'a size such as 512mb or 50gb', 'size');
+const countWithin = text(parseCountWithin, 'a count within a time such as "3 in 10m"', 'count in duration');
+const listenAddress = text(parseListen, 'HOST:PORT such as 127.0.0.1:7460 or [::1]:7460', 'HOST:PORT');
 
 function parseCountWithin(value: string): CountWithin | undefined {
   const match = /^([1-9]\d{0,5})\s+in\s+(\S+)$/.exec(value.trim());
@@ -110,63 +118,113 @@ function parseListen(value: string): { host: string; port: number } | undefined 
   return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '0.0.0.0' : match[2]), port };
 }
 
-const webhookUrl = text((value) => {
-  const url = URL.parse(value);
-  return url?.protocol === 'http:' || url?.protocol === 'https:' ? value : undefined;
-}, 'an http or https URL');
+const webhookUrl = text(
+  (value) => {
+    const url = URL.parse(value);
+    return url?.protocol === 'http:' || url?.protocol === 'https:' ? value : undefined;
+  },
+  'an http or https URL',
+  'http or https URL',
+);
 
-const absolutePath = z.string({ error: 'must be an absolute path' }).startsWith('/', 'must be an absolute path');
+const absolutePath = z
+  .string({ error: 'must be an absolute path' })
+  .startsWith('/', 'must be an absolute path')
+  .meta({ form: 'absolute path' });
 const network = text(
   (value) => (parseNetwork(value) === undefined ? undefined : value),
   'an address or a network such as 127.0.0.1 or 10.0.0.0/8',
+  'address or network',
 );
-const labelSelector = text((value) => {
-  const label = value === '' ? [] : parseSelector(value);
-  return label === undefined ? undefined : { label, text: value };
-}, 'a label selector such as pool=spot');
+const labelSelector = text(
+  (value) => {
+    const label = value === '' ? [] : parseSelector(value);
+    return label === undefined ? undefined : { label, text: value };
+  },
+  'a label selector such as pool=spot',
+  'label selector',
+);
 
-const schema = z.strictObject({
+export const collectorSchema = z.strictObject({
   version: z.literal(1, { error: 'must be 1' }),
-  listen: listenAddress.default({ host: '127.0.0.1', port: 7460 }),
-  data_dir: z.string().min(1).default('/var/lib/relight-collector'),
-  tls: z.strictObject({ cert_file: absolutePath, key_file: absolutePath }).optional(),
-  trusted_proxies: z.array(network).default([]),
-  forget: z.array(z.strictObject({ label: labelSelector.default({ label: [], text: '' }), after: duration })).default([]),
+  listen: listenAddress.default({ host: '127.0.0.1', port: 7460 }).describe('agents, API and metrics on one port; port 0: any free one'),
+  data_dir: z.string().min(1).meta({ form: 'path' }).default('/var/lib/relight-collector').describe('one running collector each'),
+  tls: z
+    .strictObject({
+      cert_file: absolutePath.describe(
+        'PEM, the chain behind it in the same file. Without `tls`: what `relight-collector init` has made, else plain HTTP. A new file is used within a minute',
+      ),
+      key_file: absolutePath.describe("PEM, for the collector's account alone"),
+    })
+    .optional(),
+  trusted_proxies: z.array(network).default([]).describe('whose `X-Forwarded-For` is believed, for limits and the audit log'),
+  forget: z
+    .array(
+      z.strictObject({
+        label: labelSelector.default({ label: [], text: '' }).describe('such as `pool=spot`; empty: every host'),
+        after: duration.describe('of being `dead` or `stopped`'),
+      }),
+    )
+    .default([])
+    .describe('hosts that are gone for good are taken out of the picture by the first rule that fits; their events and logs stay'),
   liveness: z
     .strictObject({
-      heartbeat: duration.default(10_000),
-      suspect_after: duration.default(25_000),
-      dead_after: duration.default(60_000),
-      restart_grace: duration.default(120_000),
-      boot_grace: duration.default(15 * 60_000),
+      heartbeat: duration.default(10_000).describe('how often agents report, ± 10 %; told to them when they connect'),
+      suspect_after: duration.default(25_000).describe('of silence: two heartbeats missed. Above `heartbeat`'),
+      dead_after: duration.default(60_000).describe('of silence: six missed. Above `suspect_after`'),
+      restart_grace: duration.default(120_000).describe('after its own start the collector declares nobody dead'),
+      boot_grace: duration.default(15 * 60_000).describe('for a host that said that it reboots'),
     })
     .prefault({}),
   alerts: z
     .strictObject({
       repeated_restarts: z
         .strictObject({
-          warning: countWithin.default({ count: 3, withinMs: 10 * 60_000 }),
-          critical: countWithin.default({ count: 5, withinMs: 30 * 60_000 }),
-          resolve_after: duration.default(15 * 60_000),
+          warning: countWithin.default({ count: 3, withinMs: 10 * 60_000 }).describe('restarts of one workload that make a warning'),
+          critical: countWithin
+            .default({ count: 5, withinMs: 30 * 60_000 })
+            .describe('that make it critical; an exhausted restart budget is critical as well'),
+          resolve_after: duration.default(15 * 60_000).describe('of quiet, from a host that can be heard'),
         })
         .prefault({}),
       host_dead: z
-        .strictObject({ severity: z.enum(severities, { error: `must be one of ${severities.join(', ')}` }).default('critical') })
+        .strictObject({
+          severity: z
+            .enum(severities, { error: `must be one of ${severities.join(', ')}` })
+            .default('critical')
+            .describe('of a host that has fallen silent'),
+        })
         .prefault({}),
       // A head that is restarted in order answers again within a minute.
-      dependency_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
+      dependency_down: z
+        .strictObject({ after: duration.default(60_000).describe('how long workloads must have waited for it') })
+        .prefault({}),
       // An engine restarts within 20 s, also with hundreds of containers (seen with Engine 20.10).
-      engine_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
+      engine_down: z.strictObject({ after: duration.default(60_000).describe('how long the engine must have been silent') }).prefault({}),
       // Its hosts try again after 30 s: a failure that is mended by then wakes nobody.
-      slice_down: z.strictObject({ after: duration.default(60_000) }).prefault({}),
-      sinks: z.array(z.strictObject({ type: z.literal('webhook', { error: 'must be webhook' }), url: webhookUrl })).default([]),
+      slice_down: z
+        .strictObject({
+          after: duration
+            .default(60_000)
+            .describe('how long hosts of a slice must have waited for another one before it is told; it is shown at once'),
+        })
+        .prefault({}),
+      sinks: z
+        .array(
+          z.strictObject({
+            type: z.literal('webhook', { error: 'must be webhook' }).describe("Alertmanager's webhook format, version 4"),
+            url: webhookUrl.describe('where to'),
+          }),
+        )
+        .default([])
+        .describe('where notifications go'),
     })
     .prefault({}),
   retention: z
     .strictObject({
-      logs: duration.default(14 * 86_400_000),
-      logs_bytes: size.default(50 * 1024 ** 3),
-      events: duration.default(90 * 86_400_000),
+      logs: duration.default(14 * 86_400_000).describe('by time of receipt'),
+      logs_bytes: size.default(50 * 1024 ** 3).describe('of compressed lines; the oldest go first'),
+      events: duration.default(90 * 86_400_000).describe('resolved alerts, incidents and the audit log too'),
     })
     .prefault({}),
 });
@@ -191,7 +249,7 @@ export function readConfig(
   overrides: readonly ConfigOverrides[] = [],
 ): CollectorConfig {
   const document = source === null ? null : parseYaml(source.text, source.file);
-  const parsed = schema.safeParse(document?.value ?? { version: 1 });
+  const parsed = collectorSchema.safeParse(document?.value ?? { version: 1 });
   if (!parsed.success) {
     throw new RelightError('config-invalid', parsed.error.issues.flatMap((issue) => describeIssue(issue, document)).join('\n'));
   }
@@ -244,7 +302,7 @@ function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): stri
     return `${document?.where(path) ?? ''}${name === '' ? '' : `${name}: `}`;
   };
   if (issue.code !== 'unrecognized_keys') return [`${at(issue.path)}${issue.message}`];
-  const allowed = keysAt(schema, issue.path);
+  const allowed = keysAt(collectorSchema, issue.path);
   return issue.keys.map((key) => {
     const near = suggest(key, allowed);
     const hint = near === undefined ? `allowed here: ${allowed.join(', ')}` : `did you mean "${near}"?`;

@@ -1,6 +1,6 @@
 /**
  * Every default of the agent's configuration, in one table, each with the observation behind the number.
- * docs/configuration.md shows them; its test loads each as if it had been written out.
+ * docs/reference/agent-configuration.md shows them; its test loads each as if it had been written out.
  */
 import type { GateSpec, HostSpec, LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
 

@@ -1,16 +1,18 @@
-/** docs/configuration.md and the loader say the same: examples load, fields are complete, defaults and impacts are the real ones. */
+/** The reference of the configuration and the loader say the same: examples load, fields are complete, defaults and impacts are the real ones. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { parse as parseYaml, stringify } from 'yaml';
 import { codeOf, isAgentExample, readPage, tableRows, yamlExamples } from '../../../../test/support/docs.ts';
+import { compareAgents } from './agent-change.ts';
 import { Fields } from './fields.ts';
 import { compareFingerprints } from './impact.ts';
 import { parseConfig } from './load.ts';
 import type { AgentSpec } from './spec.ts';
 
-const page = readPage('docs/configuration.md');
-const rows = tableRows(page, 'field');
+const reference = readPage('docs/reference/agent-configuration.md');
+const page = readPage('docs/configuration.md') + reference;
+const rows = tableRows(reference, 'field');
 const examples = yamlExamples().filter(isAgentExample);
 const load = (text: string): AgentSpec => parseConfig(text, '/etc/relight/agent.yaml', { hostname: 'host-a' });
 
@@ -104,7 +106,8 @@ const gcsfuseFields: ReadonlySet<string> = new Set(['bucket', 'only_dir', 'impli
 function sectionOf(name: string, field: string): Section {
   if (name === 'workloads[].mounts[]') return gcsfuseFields.has(field) ? mounts.gcsfuse : mounts.command;
   const known = sections[name];
-  if (known === undefined) throw new Error(`docs/configuration.md has a table under "${name}" that this test does not know`);
+  if (known === undefined)
+    throw new Error(`docs/reference/agent-configuration.md has a table under "${name}" that this test does not know`);
   return known;
 }
 
@@ -140,7 +143,7 @@ function namesInSource(): ReadonlySet<string> {
 
 const shown = (name: string): boolean => page.includes(`\`${name}\``) || new RegExp(`[{ \`]${name}:`).test(page);
 
-describe('docs/configuration.md', () => {
+describe('docs/reference/agent-configuration.md', () => {
   it.each(examples)('$place is a file that the agent takes', ({ text }) => {
     expect(load(text).workloads).not.toHaveLength(0);
   });
@@ -180,8 +183,9 @@ describe('docs/configuration.md', () => {
     change: change ?? '',
   }));
   const literal = claims.filter(({ given }) => codeOf(given) !== undefined && !given.includes('step N'));
-  const compared = claims.filter(({ name, field, change }) => sectionOf(name, field).impact !== null && change !== '');
-  const uncompared = claims.filter(({ name, field }) => sectionOf(name, field).impact === null);
+  const compared = claims.filter(({ name, field, change }) => sectionOf(name, field).impact !== null && change !== 'by field');
+  const uncompared = claims.filter(({ name, field, change }) => sectionOf(name, field).impact === null && change !== 'by field');
+  const inWorkloads = uncompared.filter(({ name }) => name.startsWith('workloads'));
 
   it.each(claims.filter(({ given }) => given === 'required'))('$name $field is required', ({ name, field }) => {
     const { whole, needs } = sectionOf(name, field);
@@ -205,7 +209,28 @@ describe('docs/configuration.md', () => {
     expect(compareFingerprints({ [path]: '1' }, { [path]: '2' })).toEqual([{ field: path, impact: change }]);
   });
 
-  it.each(uncompared)('$name $field: a change restarts nothing', ({ change }) => {
-    expect(['none', '']).toContain(change);
+  it.each(inWorkloads)('$name $field: a change restarts nothing', ({ change }) => {
+    expect(change).toBe('none');
+  });
+
+  it('outside of workloads it says what a running agent does with a change', () => {
+    const before = load('{version: 1, workloads: []}');
+    const changes = {
+      'host.remote_actions': '{version: 1, workloads: [], host: {remote_actions: false}}',
+      'host.gate': '{version: 1, workloads: [], host: {gate: {timeout: 9m}}}',
+      collector: '{version: 1, workloads: [], collector: {url: "http://c:1"}}',
+      engine: '{version: 1, workloads: [], engine: {socket: /run/other.sock}}',
+      vars: '{version: 1, workloads: [], vars: {A: b}}',
+      state_dir: '{version: 1, workloads: [], state_dir: /var/lib/other}',
+    };
+    const said = Object.entries(changes).map(([path, text]) => {
+      const { startOver, fields, refusal } = compareAgents(before, load(text), false);
+      return [path, refusal !== null ? 'refused' : startOver.length > 0 ? 'starts over' : fields.length > 0 ? 'next use' : 'none'];
+    });
+    const written = Object.keys(changes).map((path) => {
+      const [field = '', name = 'Top level'] = path.split('.').toReversed();
+      return [path, claims.find((claim) => claim.name === name && claim.field === field)?.change];
+    });
+    expect(written).toEqual(said);
   });
 });

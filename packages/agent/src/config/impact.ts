@@ -155,6 +155,9 @@ const member = (field: string): string | undefined => /^(?:mounts|setup)\[.*\]/.
 /** `mounts[data].target` → `mounts[].target` */
 const generic = (field: string): string => field.replace(/^(mounts|setup)\[.*\]/, '$1[]');
 
+/** Of a field as `compareWorkload` names it, with `[]` for the name of a mount or step; undefined: it is not compared by itself. */
+export const impactOf = (field: string): Impact | undefined => impactByField().get(field);
+
 function impactByField(): ReadonlyMap<string, Impact> {
   const of = (prefix: string, table: Readonly<Record<string, Row>>): (readonly [string, Impact])[] =>
     Object.values(table).map(([yaml, impact]) => [`${prefix}${yaml}`, impact]);
