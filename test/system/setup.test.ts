@@ -1,0 +1,55 @@
+/** The first run on a machine with systemd: one command after the package, and the service keeps the container that was there. */
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { Machine } from '../support/system/machine.ts';
+
+const agent = 'relight-agent';
+const container = 'trainer';
+let machine: Machine;
+
+beforeAll(async () => {
+  machine = await Machine.boot({
+    engineSocket: inject('engineSocket'),
+    image: inject('machineImage'),
+    name: 'gpu-1',
+    packages: inject('packages'),
+  });
+  await machine.makeWorkerImage('worker:latest');
+});
+afterAll(() => machine?.[Symbol.asyncDispose]());
+
+const life = (): Promise<string> => machine.shell(`docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}' ${container}`);
+
+test('setup writes the configuration and starts the service, which takes the container over as it runs', async () => {
+  await machine.shell(`docker run -d --restart always --init --name ${container} worker:latest sleep infinity`);
+  const before = await life();
+  expect(await machine.shell(`dpkg -i /packages/${agent}_*.deb`)).toContain('as root: relight-agent setup');
+  // As where the tarball was unpacked: nobody has enabled it.
+  await machine.shell(`systemctl disable ${agent}`);
+  expect(await machine.unit(agent, 'ActiveState')).toBe('inactive');
+
+  const said = await machine.shell('relight-agent setup --yes --label pool=test');
+  expect(said).toContain('the agent has been started: systemctl enable --now --no-reload relight-agent');
+  expect(await machine.shell(`systemctl is-enabled ${agent}`)).toBe('enabled\n');
+  await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready');
+  expect(await life()).toBe(before);
+  expect(await machine.shell(`docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' ${container}`)).toBe('no\n');
+  expect(await machine.shell('stat -c "%U %a" /etc/relight/agent.yaml')).toBe('root 600\n');
+});
+
+test('a second run changes nothing; --force keeps the old file, and the running agent takes up the new one', async () => {
+  const pid = await machine.unit(agent, 'MainPID');
+  const before = await machine.shell('cat /etc/relight/agent.yaml');
+  expect(await machine.shell('relight-agent setup --yes')).toContain('nothing was changed');
+  expect(await machine.shell('cat /etc/relight/agent.yaml')).toBe(before);
+
+  const said = await machine.shell('relight-agent setup --yes --force --no-workloads');
+  expect(said).toContain('see what the agent does: relight-agent status');
+  expect(await machine.shell('cat /etc/relight/agent.yaml.bak')).toBe(before);
+  await machine.waitForUnit(agent, 'StatusText', /^supervising 0 workload/);
+  expect(await machine.unit(agent, 'MainPID')).toBe(pid);
+});
+
+test('a purge takes both files', async () => {
+  await machine.shell(`dpkg -P ${agent}`);
+  expect(await machine.shell('ls /etc/relight 2>/dev/null || true')).toBe('');
+});
