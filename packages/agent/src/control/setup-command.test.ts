@@ -61,7 +61,7 @@ describe('setup', () => {
     const directory = temporaryDirectory();
     const { asked, code, out, err } = await setup(directory, {}, ['none', 'nonsense', 'none', 'w-1 pool=v5e']);
     expect(asked.map((question) => question.slice(0, 2))).toEqual(['1.', '2.', '  ', '3.']);
-    expect(err).toContain('nothing answers at /s');
+    expect(err).toContain('there is no Docker Engine at /s\n            → Install one');
     expect(await load(directory)).toMatchObject({ host: { name: 'w-1', labels: { pool: 'v5e' } }, workloads: [], collector: null });
     expect(statSync(join(directory, 'agent.yaml')).mode & 0o777).toBe(0o600);
     // The engine is away: check says so, in its own words and exit code.

@@ -104,7 +104,7 @@ async function look(flags: SetupFlags, io: Io, around: SetupSurroundings, stateD
   };
   return {
     hostname: around.hostname,
-    ...(await seenContainers(around.openEngine(socket))),
+    ...(await seenContainers(around.openEngine(socket), socket)),
     ...(await seenAccelerators(io.env['PATH'] ?? '')),
     rayFiles: host === null ? [] : await Promise.all(files.map((found) => readRay(found, ray, host))),
     joined: readJoined(joinedFile(stateDir))?.url ?? null,

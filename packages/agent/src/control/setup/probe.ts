@@ -1,4 +1,5 @@
 /** Looks at this host for `setup`: engine, containers, accelerators, cluster files. Changes nothing. */
+import { existsSync } from 'node:fs';
 import { RelightError } from '@relight/shared/errors';
 import { systemClock } from '@relight/shared/clock';
 import { importContainer } from '../../config/import/container.ts';
@@ -33,6 +34,7 @@ export async function seenAccelerators(path: string): Promise<Accelerators> {
 /** What the engine says, and all its containers. An engine that does not answer has none. */
 export async function seenContainers(
   engine: Engine,
+  socket: string,
 ): Promise<{ readonly engine: EngineFound; readonly containers: readonly FoundContainer[] }> {
   try {
     const { version } = await engine.info({ timeoutMs: callMs });
@@ -46,9 +48,14 @@ export async function seenContainers(
     return { engine: { version }, containers: containers.toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
   } catch (thrown) {
     if (!(thrown instanceof RelightError)) throw thrown;
-    return { engine: { problem: thrown.message, advice: thrown.advice }, containers: [] };
+    return { engine: existsSync(socket) ? { problem: thrown.message, advice: thrown.advice } : noEngine(socket), containers: [] };
   }
 }
+
+const noEngine = (socket: string): Unusable => ({
+  problem: `there is no Docker Engine at ${socket}`,
+  advice: 'Install one (apt-get install docker.io, or docs.docker.com/engine/install), or name its socket with --socket.',
+});
 
 async function seen(raw: Record<string, unknown>, engine: Engine, processes: readonly HostCommand[]): Promise<FoundContainer> {
   const document = raw as unknown as AdoptedDocument & { readonly State?: { readonly Running?: boolean } };

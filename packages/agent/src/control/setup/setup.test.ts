@@ -223,8 +223,14 @@ workloads:
   - name: trainer
     container: { adopt: trainer }
     # What makes it useful is for you to say: process:, setup:, mounts:, ready: and live: checks. For instance
-    #   ready: [{tcp: "127.0.0.1:8080"}]
+    # ready: [{tcp: "127.0.0.1:8080"}]
 `);
+  });
+
+  it('has examples that hold when the number sign is taken away', () => {
+    const text = setupYaml(plan(facts({ containers: [container('a')] })));
+    const spec = parseConfig(text.replace('# host:', 'host:').replace('# ready:', 'ready:'), '/a.yaml', { hostname: 'h' });
+    expect(spec).toMatchObject({ host: { name: 'tpu-v5e-0' }, workloads: [{ ready: [{ probe: { kind: 'tcp' } }] }] });
   });
 
   it('keeps what a cluster file brings, and a container as it is imported', () => {

@@ -45,7 +45,7 @@ export function setupYaml(plan: SetupPlan): string {
       ? []
       : [
           'The name of this host is its hostname. For another one, and labels to find it by:',
-          '  host: {name: tpu-v5e-0, labels: {pool: v5e}}',
+          'host: {name: tpu-v5e-0, labels: {pool: v5e}}',
         ]),
     ...collectorLines(plan.collector),
   ]);
@@ -103,7 +103,7 @@ function adopted(document: Document, name: string, { container }: Choice & { rea
   say(item, `Image ${oneLine(container.image)}. Taken over as it runs, and made again exactly when it dies.`);
   item.comment = comment([
     'What makes it useful is for you to say: process:, setup:, mounts:, ready: and live: checks. For instance',
-    '  ready: [{tcp: "127.0.0.1:8080"}]',
+    'ready: [{tcp: "127.0.0.1:8080"}]',
   ]).replaceAll(/^#/gm, '');
   return item;
 }
