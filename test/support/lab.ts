@@ -9,8 +9,12 @@
  */
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
 import { RelightError } from '@relight/shared/errors';
+import { fingerprintOf } from '@relight/shared/certificate';
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FleetClient } from './fleet-client.ts';
@@ -37,6 +41,8 @@ export interface LabOptions {
   readonly directory?: string;
   /** Sections of the collector's configuration, as in its YAML: liveness, alerts, retention. The webhook is added to the sinks. */
   readonly collector?: { readonly alerts?: Readonly<Record<string, unknown>> } & Readonly<Record<string, unknown>>;
+  /** With the certificate that `relight-collector init` makes. Default false: plain HTTP. */
+  readonly tls?: boolean;
   /** What executes the collector's process. */
   readonly collectorThrough?: readonly string[];
 }
@@ -75,6 +81,8 @@ export interface Lab extends AsyncDisposable {
   readonly directory: string;
   readonly url: string;
   readonly operatorTokenFile: string;
+  /** The collector's certificate, which vouches for itself; null without TLS. */
+  readonly certificateFile: string | null;
   readonly collector: Service;
   readonly fleet: FleetClient;
   readonly engine: DockerEngine;
@@ -117,6 +125,7 @@ class ProcessLab implements Lab {
   readonly directory: string;
   readonly url: string;
   readonly operatorTokenFile: string;
+  readonly certificateFile: string | null;
   readonly engine: DockerEngine;
   readonly webhook: Webhook;
   readonly agents: LabAgent[] = [];
@@ -126,42 +135,46 @@ class ProcessLab implements Lab {
   #fleet: FleetClient | undefined;
   #disposed = false;
 
-  constructor({ collectorThrough = [], engineSocket }: LabOptions, directory: string, port: number, webhook: Webhook) {
+  constructor({ collectorThrough = [], engineSocket, tls = false }: LabOptions, directory: string, port: number, webhook: Webhook) {
     this.#engineSocket = engineSocket;
     this.directory = directory;
     this.webhook = webhook;
-    this.url = `http://127.0.0.1:${port}`;
+    this.url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
     this.operatorTokenFile = join(directory, 'operator.token');
     // For what a person does there, which may be a long script, on a busy machine.
     this.engine = new DockerEngine({ socketPath: engineSocket, callTimeoutMs: 60_000 });
     this.#dataDir = join(directory, 'collector');
+    this.certificateFile = tls ? join(this.#dataDir, 'tls/cert.pem') : null;
     this.collector = new Service({
       name: 'collector',
       args: [programs.collector, 'serve', '--config', join(directory, 'collector.yaml')],
       through: collectorThrough,
       logFile: join(directory, 'collector.log'),
-      isUp: async () => (await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null))?.ok === true,
+      isUp: () => isHealthy(this.url),
     });
   }
 
   get fleet(): FleetClient {
-    this.#fleet ??= new FleetClient(this.url, readFileSync(this.operatorTokenFile, 'utf8').trim());
+    const fingerprint = this.certificateFile === null ? null : fingerprintOf(new X509Certificate(readFileSync(this.certificateFile)));
+    this.#fleet ??= new FleetClient(this.url, readFileSync(this.operatorTokenFile, 'utf8').trim(), fingerprint);
     return this.#fleet;
   }
 
   get operatorEnvironment(): Readonly<Record<string, string>> {
-    return { RELIGHT_URL: this.url, RELIGHT_TOKEN_FILE: this.operatorTokenFile };
+    const trust = this.certificateFile === null ? {} : { RELIGHT_CA_FILE: this.certificateFile };
+    return { RELIGHT_URL: this.url, RELIGHT_TOKEN_FILE: this.operatorTokenFile, ...trust };
   }
 
   async startCollector({ alerts, ...sections }: NonNullable<LabOptions['collector']>): Promise<void> {
     const config = {
       version: 1,
-      listen: this.url.replace('http://', ''),
+      listen: this.url.replace(/^https?:\/\//, ''),
       data_dir: this.#dataDir,
       ...sections,
       alerts: { sinks: [{ type: 'webhook', url: this.webhook.url }], ...alerts },
     };
     writeFileSync(join(this.directory, 'collector.yaml'), JSON.stringify(config, null, 2));
+    if (this.certificateFile !== null) await this.#collectorCommand('init', '--url', this.url, '--data-dir', this.#dataDir);
     await this.#createToken('operator', this.operatorTokenFile);
     await this.collector.start();
   }
@@ -186,7 +199,7 @@ class ProcessLab implements Lab {
         version: 1,
         // Whoever installs a package beside the tests, on a machine that has just booted, must not hold them up.
         host: { name: host, labels, gate: { quiet_for: '0s', package_manager_idle: false, pending_reboot: 'report' }, ...hostFields },
-        collector: { url: this.url, token_file: tokenFile },
+        collector: { url: this.url, token_file: tokenFile, ...(this.certificateFile === null ? {} : { ca_file: this.certificateFile }) },
         state_dir: stateDir,
         engine: { socket: this.#engineSocket },
         ...config,
@@ -236,9 +249,13 @@ class ProcessLab implements Lab {
 
   async #createToken(kind: 'agent' | 'operator', file: string, host?: string): Promise<void> {
     const args = ['token', 'create', '--kind', kind, '--data-dir', this.#dataDir, ...(host === undefined ? [] : ['--host', host])];
+    writeFileSync(file, await this.#collectorCommand(...args), { mode: 0o600 });
+  }
+
+  async #collectorCommand(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await runProgram([programs.collector, ...args], {});
     if (code !== 0) throw new Error(`relight-collector ${args.join(' ')} ended with ${code}: ${stderr}`);
-    writeFileSync(file, stdout, { mode: 0o600 });
+    return stdout;
   }
 
   /** The engine may be gone already, and its containers with it. */
@@ -253,6 +270,19 @@ class ProcessLab implements Lab {
       if (!(error instanceof RelightError) || error.code !== 'engine-unreachable') throw error;
     }
   }
+}
+
+/** Whether somebody serves there, whatever certificate it has: who uses the lab verifies that. */
+function isHealthy(url: string): Promise<boolean> {
+  const { get } = url.startsWith('https:') ? https : http;
+  return new Promise((resolve) => {
+    const request = get(`${url}/healthz`, { rejectUnauthorized: false, timeout: 5_000, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => resolve(false));
+  });
 }
 
 /** Undefined: the agent never came so far, or a fault of a test has torn the file. */

@@ -8,7 +8,8 @@ import { waitFor } from './wait.ts';
 export interface ServiceOptions {
   /** For messages: `collector`. */
   readonly name: string;
-  /** Script and its arguments; executed by the Node that runs us. */
+  /** Path of what is executed. Default: the Node that runs us, so that the first argument is a script. */
+  readonly program?: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** A program that executes the rest of its arguments: `['unshare', '--mount', 'sh', '-c', '… exec "$@"', 'sh']`. */
@@ -25,9 +26,9 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 }
 
 /** Where util-linux is, a service does not outlive whoever started it, even when that one is killed with -9. */
-function dyingWithUs(through: readonly string[]): readonly [string, ...string[]] {
+function dyingWithUs(through: readonly string[], executed: string): readonly [string, ...string[]] {
   const setpriv = findProgram('setpriv');
-  const [first, ...rest] = [...through, process.execPath];
+  const [first, ...rest] = [...through, executed];
   return setpriv === undefined ? [first, ...rest] : [setpriv, '--pdeathsig', 'KILL', first, ...rest];
 }
 
@@ -54,11 +55,11 @@ export class Service {
 
   /** Resolves when it is up; fails with its last output when it ends before. */
   async start(): Promise<void> {
-    const { name, args, env, through = [], logFile, isUp } = this.#options;
+    const { name, program: executed = process.execPath, args, env, through = [], logFile, isUp } = this.#options;
     if (this.#child !== undefined) throw new Error(`${name} runs already`);
     const log = openSync(logFile, 'a');
     // A process group of its own: Ctrl-C at the terminal is for whoever runs the lab, and that one stops us in order.
-    const [program, ...before] = dyingWithUs(through);
+    const [program, ...before] = dyingWithUs(through, executed);
     const options = { stdio: ['ignore', log, log], detached: true, env: { ...cleanEnvironment(), ...env } } satisfies SpawnOptions;
     const child = spawn(program, [...before, ...args], options);
     closeSync(log);
