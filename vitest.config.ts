@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: pure and model-based, beside the sources, no engine. integration: contract and end-to-end tests on a private
- * Docker Engine that the suite starts itself (test/support). real: Ray and gcsfuse themselves in containers of such an engine.
+ * Docker Engine that the suite starts itself (test/support). real: Ray and gcsfuse themselves in containers of such an engine,
+ * Prometheus and Alertmanager beside it.
  * system: the packages, installed on machines with systemd, which are containers of such an engine. Two cores: files of
  * integration, real and system run one after the other.
  */

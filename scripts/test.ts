@@ -32,7 +32,7 @@ async function readReport(file: string): Promise<Report | undefined> {
 
 /** Tiers that need what not every machine can have: the project's name, what it is, and what makes it ready. */
 const optional = [
-  { project: 'real', what: 'real Ray and gcsfuse (npm run test:real)', prepare: prepareRealParts },
+  { project: 'real', what: 'real Ray, gcsfuse and Prometheus (npm run test:real)', prepare: prepareRealParts },
   { project: 'system', what: 'the packages on a machine with systemd (npm run test:system)', prepare: prepareMachineImage },
 ] as const;
 

@@ -62,6 +62,8 @@ export const products: readonly Product[] = [
     files: {
       '/etc/relight/collector.yaml': 'The configuration.',
       '/var/lib/relight-collector': 'Everything that is stored, for the account relight-collector alone.',
+      '/usr/share/doc/relight-collector/examples/monitoring':
+        'Alerts for Prometheus, a dashboard for Grafana, and how both find the collector.',
     },
   },
 ];

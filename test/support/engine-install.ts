@@ -1,6 +1,7 @@
 /** What demo and tests need on the machine, installed from the distribution where that is possible. */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -87,6 +88,25 @@ export async function ensurePrograms(programs: readonly string[], root?: string)
   if (still.length > 0) throw new Error(`${still.join(', ')} still missing after: ${aptCommand(missing)}`);
 }
 
+/**
+ * Packages of the distribution below `directory`, unpacked and not installed: no account is made, no service started, and nothing of the
+ * machine changes. Without what they depend on. Throws a MachineError where the machine has no apt-get, or is not ours to ask.
+ */
+export async function unpackPackages(directory: string, ...packages: readonly string[]): Promise<void> {
+  await ensurePrograms(['dpkg-deb']);
+  if (!isDebian() || process.getuid?.() !== 0) throw new MachineError(`${packages.join(' and ')} come from Debian: this needs root on it`);
+  console.error(`relight: downloading ${packages.join(' ')} …`);
+  await apt('update');
+  const downloads = await mkdtemp(join(tmpdir(), 'relight-debs-'));
+  try {
+    await aptIn(downloads, 'download', ...packages);
+    await mkdir(directory, { recursive: true });
+    for (const file of await readdir(downloads)) await run('dpkg-deb', ['-x', join(downloads, file), directory]);
+  } finally {
+    await rm(downloads, { recursive: true, force: true });
+  }
+}
+
 const packagesOf = (programs: readonly string[]): readonly string[] => programs.flatMap((program) => needed[program] ?? [program]);
 const aptCommand = (programs: readonly string[]): string =>
   `apt-get update && apt-get install -y --no-install-recommends ${packagesOf(programs).join(' ')}`;
@@ -96,7 +116,11 @@ const aptCommand = (programs: readonly string[]): string =>
  * installation, as in the images of Debian, one installation takes another's packages away before they are unpacked.
  */
 async function apt(...args: readonly string[]): Promise<void> {
-  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }, maxBuffer: 64 << 20 };
+  return aptIn('/', ...args);
+}
+
+async function aptIn(cwd: string, ...args: readonly string[]): Promise<void> {
+  const options = { cwd, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }, maxBuffer: 64 << 20 };
   await waitFor(
     async () => {
       try {

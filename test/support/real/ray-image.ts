@@ -10,6 +10,7 @@ import { ensurePrograms } from '../engine-install.ts';
 import { importTar } from '../image.ts';
 import { cached } from './cache.ts';
 import { type GoPrograms, goPrograms } from './go-programs.ts';
+import { type PrometheusPrograms, prometheusPrograms } from './prometheus-programs.ts';
 import { pipInstall, tool } from './tool.ts';
 
 const rayVersions = { cluster: '2.60.0', other: '2.59.0' } as const;
@@ -23,6 +24,7 @@ interface PreparedParts {
   /** Directory with one tar file per Ray version. */
   readonly images: string;
   readonly programs: GoPrograms;
+  readonly monitoring: PrometheusPrograms;
 }
 
 export interface RealParts {
@@ -32,6 +34,7 @@ export interface RealParts {
   readonly otherImage: string;
   /** The GCS emulator, a program of this machine. */
   readonly emulator: string;
+  readonly monitoring: PrometheusPrograms;
 }
 
 /** Downloads and compiles what the machine does not have yet: several minutes the first time, nothing afterwards. */
@@ -44,18 +47,18 @@ export async function prepareRealParts(): Promise<PreparedParts> {
     .update(JSON.stringify(rayVersions));
   const name = `ray-images-${layout}-${version.digest('hex').slice(0, 12)}`;
   const images = await cached(name, (to) => makeImages(to, compiling));
-  return { images, programs: await compiling };
+  return { images, programs: await compiling, monitoring: await prometheusPrograms() };
 }
 
 /** Brings the images to an engine. */
 export async function loadRealParts(engine: { readonly socket: string }): Promise<RealParts> {
-  const { images, programs } = await prepareRealParts();
+  const { images, programs, monitoring } = await prepareRealParts();
   const load = async (version: string): Promise<string> => {
     const name = `relight-ray:${version}`;
     await importTar(engine.socket, name, join(images, `${version}.tar`));
     return name;
   };
-  return { image: await load(rayVersions.cluster), otherImage: await load(rayVersions.other), emulator: programs.emulator };
+  return { image: await load(rayVersions.cluster), otherImage: await load(rayVersions.other), emulator: programs.emulator, monitoring };
 }
 
 async function makeImages(to: string, compiling: Promise<GoPrograms>): Promise<void> {
