@@ -18,6 +18,17 @@ describe('status for people', () => {
     ]);
   });
 
+  test('what has not been delivered: how much of its room, since when, and what had to go', () => {
+    const room = { at: now, eventBytes: 2 ** 20, eventBytesMax: 2 ** 22, logBytes: 0, logBytesMax: 2 ** 22 };
+    const row = (agent: Parameters<typeof statusLines>[0]['agent']): string | undefined =>
+      statusLines({ ...exampleStatus(), agent }, now).find((line) => line.startsWith('outbox'));
+    expect(row(room)).toBe('outbox     1.0 MiB of 8.0 MiB (25 %); nothing waits');
+    expect(row({ ...room, oldestEventMs: 300, oldestLogMs: 65_000, eventsDropped: 12 })).toBe(
+      'outbox     1.0 MiB of 8.0 MiB (25 %); the oldest waits for 1 m 05 s; 12 events were given up for want of room',
+    );
+    expect(row({ at: now, cpuMs: 1 })).toBeUndefined();
+  });
+
   test('an agent alone, engine down, nothing configured', () => {
     const lines = statusLines(
       {

@@ -4,6 +4,7 @@ import type { ApiEvent, ApiHost, ApiWorkload } from '@relight/shared/api';
 import { gateText } from '@relight/shared/gate-text';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import { conditionLines } from './condition-view.ts';
+import { deliveryPairs } from './delivery-view.ts';
 import { eventLine } from './event-view.ts';
 import { paintHostState, paintPhase } from './paint.ts';
 import { sanitize } from './sanitize.ts';
@@ -23,6 +24,7 @@ export function hostText(host: ApiHost, events: readonly ApiEvent[], context: Vi
       ['agent', host.agentVersion === null ? 'unknown' : `${host.agentVersion}, id ${host.id ?? 'unknown'}`],
       ['boot', host.bootId ?? 'unknown'],
       ['clock', clockText(host.clockSkewMs)],
+      ...deliveryPairs(host, now),
       ...gatePairs(host, now),
       ...factPairs(host),
       ...metricPairs(host),

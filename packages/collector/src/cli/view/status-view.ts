@@ -3,6 +3,7 @@ import type { ApiAlert, ApiHost, ApiWorkload } from '@relight/shared/api';
 import type { HostState, Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
 import { troubleRank, troubles, troubleText } from './condition-view.ts';
+import { deliveryCells, deliveryHeaders, saysDelivery } from './delivery-view.ts';
 import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { table } from './table.ts';
@@ -87,8 +88,9 @@ function tally<T extends string>(order: readonly T[], count: (value: T) => numbe
 }
 
 function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewContext): string[] {
+  const delivery = saysDelivery(hosts);
   return table({
-    headers: ['HOST', 'STATE', 'SINCE', 'LOAD', 'MEM', 'REASON'],
+    headers: ['HOST', 'STATE', 'SINCE', 'LOAD', 'MEM', ...(delivery ? deliveryHeaders : []), 'REASON'],
     paintHeader: color.dim,
     columns,
     rows: hosts.map((host) => [
@@ -97,6 +99,7 @@ function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewConte
       { text: elapsed(host.stateSince, now) },
       { text: host.metrics?.load1?.toFixed(2) ?? '-' },
       { text: memoryUse(host) },
+      ...(delivery ? deliveryCells(host, color) : []),
       { text: hostReason(host) },
     ]),
   });

@@ -187,3 +187,38 @@ test('times are short today and complete otherwise', () => {
   expect(clockTime(iso(today), new Date(2026, 0, 31, 23).getTime())).toBe('09:05:07.042');
   expect(clockTime(iso(today), new Date(2026, 1, 1).getTime())).toBe('2026-01-31 09:05:07.042');
 });
+
+const noGaps = { count: 0, lines: 0, bytes: 0, lastAt: null, lastReason: null };
+
+test('status: how far behind each host is, how full its outbox, what is missing, how wrong its clock', () => {
+  const hosts = [
+    apiHost({ name: 'a', delivery: { lagMs: 0, outbox: { bytes: 1, bytesMax: 100, share: 0.01 }, gaps: noGaps }, clockSkewMs: 12 }),
+    apiHost({
+      name: 'b',
+      state: 'dead',
+      clockSkewMs: 9_000,
+      delivery: { lagMs: 72_000, outbox: { bytes: 90, bytesMax: 100, share: 0.9 }, gaps: { ...noGaps, count: 2, lines: 40 } },
+    }),
+    apiHost({ name: 'c', clockSkewMs: -2_500, delivery: { lagMs: null, outbox: null, gaps: noGaps } }),
+    apiHost({ name: 'd' }),
+  ];
+  const lines = statusText({ hosts, workloads: [], alerts: [] }, plain).split('\n');
+  expect(lines.slice(2, 7)).toEqual([
+    'HOST  STATE      SINCE     LOAD  MEM  LAG       OUTBOX  GAPS          SKEW    REASON',
+    'b     dead       1 m 05 s  -     -    1 m 12 s  90 %    2 (40 lines)  -       heartbeats arrive',
+    'a     connected  1 m 05 s  -     -    0 ms      1 %     -             -       heartbeats arrive',
+    'c     connected  1 m 05 s  -     -    -         -       -             -2.5 s  heartbeats arrive',
+    'd     connected  1 m 05 s  -     -    -         -       -             -       heartbeats arrive',
+  ]);
+});
+
+test('host: the same of one, in full, and what its agent uses; a reason drives no terminal', () => {
+  const gaps = { count: 2, lines: 40, bytes: 5_120, lastAt: '2026-01-31T12:00:05.000Z', lastReason: 'rate\u001b[2J' };
+  const agent = { at: '2026-01-31T12:01:00.000Z', residentBytes: 2 ** 26, cpuMs: 200, uptimeMs: 10_000, loopLagMs: 3_000 };
+  const delivery = { lagMs: 4_000, outbox: { bytes: 2 ** 20, bytesMax: 2 ** 22, share: 0.25 }, gaps };
+  const text = hostText(apiHost({ agent, delivery }), [], plain);
+  expect(text).toMatch(/^ {2}lag +4\.0 s$/m);
+  expect(text).toMatch(/^ {2}outbox +1\.0 MiB of 4\.0 MiB \(25 %\)$/m);
+  expect(text).toMatch(/^ {2}gaps +2: 40 lines, 5\.0 KiB, the last 1 m 00 s ago \(rate\\x1b\[2J\)$/m);
+  expect(text).toMatch(/^ {2}agent uses +64(?:\.0)? MiB, 2\.0 % of a core since its start, stood still for 3\.0 s$/m);
+});
