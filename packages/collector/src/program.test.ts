@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -75,6 +75,22 @@ describe('relight-collector', () => {
       err: expect.stringMatching(/has been set up already/),
     });
     expect(existsSync(join(dataDir, 'tls'))).toBe(false);
+  });
+
+  it('prints no http line for a collector that has a certificate; behind a proxy with one of its own, its address is good', async () => {
+    const tls = join(dataDir, 'tls');
+    mkdirSync(tls);
+    writeFileSync(join(tls, 'cert.pem'), 'a certificate');
+    for (const more of [[], ['--url', 'http://collector.example:7460']]) {
+      expect(await run(['init', '--no-tls', ...more])).toMatchObject({
+        code: 1,
+        out: '',
+        err: expect.stringMatching(/serves HTTPS, with the certificate .*cert\.pem, and http:.* is http\nGive an https address/) as string,
+      });
+    }
+    expect((await run(['token', 'list'])).out).toBe('');
+    const { code, out } = await run(['init', '--no-tls', '--url', 'https://relight.example']);
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/ join https:\/\/relight\.example rlj_\S+\n/) as string });
   });
 
   it('serves, takes tokens made meanwhile, refuses a second service, and stops cleanly', async () => {

@@ -15,7 +15,8 @@ export const hostNameSchema = z
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/,
     'must be a host name of letters, digits, dots, dashes and underscores (host.name of the agent)',
   );
-const idSchema = z.string().regex(/^[\u0021-\u007e]{1,128}$/, 'must be up to 128 printable characters of ASCII without blanks');
+/** Ids of agents and machines stand beside them. */
+export const idSchema = z.string().regex(/^[\u0021-\u007e]{1,128}$/, 'must be up to 128 printable characters of ASCII without blanks');
 
 export const joinRequestSchema = z.strictObject({
   agentId: idSchema.min(8),

@@ -21,6 +21,7 @@ import { z } from 'zod';
 import { agentMetricsSchema } from './agent-metrics.ts';
 import { agentEventSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';
+import { hostNameSchema, idSchema } from './join.ts';
 import { segmentKeySchema } from './log-stream.ts';
 import {
   acceleratorSchema,
@@ -60,14 +61,13 @@ export const helloSchema = z.object({
   /** The newest version that the agent speaks, and the oldest; see protocol-version.ts. */
   protocol: z.number().int().positive(),
   protocolOldest: z.number().int().positive().optional(),
-  agentId: z.string().min(8).max(128),
+  agentId: idSchema.min(8),
   /** Hash of the machine id: tells clones apart. */
-  machineId: z.string(),
+  machineId: idSchema,
   /** One life of the outbox; a new outbox has a new epoch, or its events would be taken for duplicates. */
   epoch: z.string().min(1),
   bootId: z.string(),
-  /** The host's name. */
-  host: z.string().min(1).max(253),
+  host: hostNameSchema,
   labels: z.record(z.string(), z.string()),
   version: z.string(),
   facts: hostFactsSchema,

@@ -39,6 +39,15 @@ function newToken(kind: TokenKind, more: { readonly host?: string; readonly role
   }
 }
 
+function revokedBeside(id: string): readonly string[] {
+  const db = openForWriting(dataDir);
+  try {
+    return tokenWrites(db).revokeToken(id, Date.now());
+  } finally {
+    db.close();
+  }
+}
+
 async function ask(method: string, path: string, token: string, body?: unknown): Promise<{ status: number; body: unknown }> {
   const response = await fetch(`${url}${path}`, {
     method,
@@ -125,7 +134,53 @@ describe('a token that is renewed', () => {
   });
 });
 
+describe('an agent that joins again', () => {
+  it('has what it had until it uses the new token, and no longer', async () => {
+    const first = await joined();
+    const heir = await given(renewPath, first.token);
+    const lost = await joined();
+    const again = await joined();
+    const other = await given(joinPath, newToken('join'), { ...me, host: 'h2' });
+    expect(await Promise.all([first, heir, again].map(({ token }) => upgrade(token)))).toEqual([101, 101, 101]);
+    // Whoever has a former one cannot take the new one away.
+    await given(renewPath, lost.token);
+    await dial(again.token).hello(me);
+    await vi.waitFor(
+      async () => expect(await Promise.all([first, heir, lost].map(({ token }) => upgrade(token)))).toEqual([401, 401, 401]),
+      { timeout: 10_000 },
+    );
+    expect(await upgrade(again.token)).toBe(101);
+    expect(await upgrade(other.token)).toBe(101);
+  });
+});
+
 describe('a token that is revoked', () => {
+  it.each([
+    ['by the API', async (id: string) => expect((await ask('DELETE', `/api/v1/tokens/${id}`, operator)).status).toBe(204)],
+    ['beside the service', async (id: string) => expect(revokedBeside(id)).toEqual([id])],
+  ])('%s ends every stream that an operator has open on it, and nothing new begins', async (_, revoke) => {
+    const made = await ask('POST', '/api/v1/tokens', operator, { kind: 'operator', role: 'view' });
+    const { id, token } = made.body as ApiToken & { readonly token: string };
+    const open = (path: string, as: string): Promise<Response> =>
+      fetch(`${url}/api/v1/${path}`, { headers: { authorization: `Bearer ${as}` } });
+    const theirs = await Promise.all(['stream', 'logs/tail'].map((path) => open(path, token)));
+    const mine = await open('stream', operator);
+    expect(theirs.map(({ status }) => status)).toEqual([200, 200]);
+    let mineEnded = false;
+    const reading = mine.text().then(
+      () => undefined,
+      () => void (mineEnded = true),
+    );
+    await revoke(id);
+    // Cut off, not ended: whoever reads must not take it for the end of what there was.
+    for (const stream of theirs) await expect(stream.text()).rejects.toThrow(/terminated/);
+    expect((await open('stream', token)).status).toBe(401);
+    expect(mineEnded).toBe(false);
+    await collector.close();
+    await reading;
+    await start();
+  });
+
   it.each([
     ['the one that was renewed', 0],
     ['its heir', 1],

@@ -74,6 +74,13 @@ async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
   // Makes the directory where it is missing, and says clearly when that cannot be.
   becomeOwnerOf(dataDir);
   if (!existsSync(dataDir)) lockDataDir(dataDir).release();
+  // Its certificate is served, whatever this says: a line with http would bring no host in.
+  const served = secure ? null : tlsFilesOf(config);
+  if (served !== null) {
+    throw new RelightError('conflict', `this collector serves HTTPS, with the certificate ${served.certFile}, and ${url.href} is http`, {
+      advice: 'Give an https address (--url), or take the certificate, its key and tls: of the configuration away first.',
+    });
+  }
   // Refused before anything is made: at its next start a collector with a certificate serves HTTPS alone.
   withTokens(dataDir, ({ reads }) => requireNew(dataDir, reads.tokens()));
   const certificate = flags.tls && secure ? await certificateOf(config, [url.hostname.replace(/^\[|\]$/g, ''), ...flags.name]) : null;

@@ -291,6 +291,21 @@ describe('the protocol', () => {
     expect((await client.end()).code).toBe(4400);
   });
 
+  it.each([
+    ['name', { host: 'h\u001b[2J' }, /host/],
+    ['name', { host: '-h' }, /host/],
+    ['agent id', { agentId: 'agent-0001\n' }, /agentId/],
+    ['machine id', { machineId: '\u202e' }, /machineId/],
+  ])('takes no %s that a terminal could take for a command: %j', async (_, more, reason) => {
+    const client = dial();
+    await client.upgrade();
+    void client.hello(more).catch(() => undefined);
+    const end = await client.end();
+    expect(end.code).toBe(4400);
+    expect(end.reason).toMatch(reason);
+    expect(read((db) => hostReads(db).hosts())).toEqual([]);
+  });
+
   it('ignores messages and fields it does not know', async () => {
     const client = dial();
     await client.hello({ futureField: 1 } as never);

@@ -21,7 +21,7 @@ class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> 
   hosts = () => [...this.records.values()];
   fencedAgents = () => [];
   fenceAgent = async () => undefined;
-  retireToken = async () => true;
+  retireBefore = async () => [];
   deleteHost = async (name: string) => this.records.delete(name);
   async putHost(record: HostRecord): Promise<void> {
     if (this.broken) throw new RelightError('store-failed', 'full');
@@ -57,8 +57,8 @@ beforeEach(() => {
   store = new MemoryStore();
   fleet = makeFleet();
 });
-function makeFleet(): LiveFleet {
-  return new LiveFleet({ store, bus: new Bus(), clock, config, refusals: { write: async () => true }, warn: () => undefined });
+function makeFleet(more: Partial<FleetDeps> = {}): LiveFleet {
+  return new LiveFleet({ store, bus: new Bus(), clock, config, refusals: { write: async () => true }, warn: () => undefined, ...more });
 }
 function connect(host: string, more: Partial<Hello> = {}): { socket: FakeSocket; session: Session } {
   const socket = new FakeSocket();
@@ -253,6 +253,43 @@ describe('the living fleet', () => {
     await expect(fleet.forget('new')).rejects.toMatchObject({ code: 'conflict' });
     await fleet.expect('new', {}, 9_000);
     expect(fleet.host('new')).toMatchObject({ state: 'connected', expectedBy: 9_000 });
+  });
+
+  it('forgets by rule who has been gone for long enough, and tells it; whoever comes back is a new host', async () => {
+    const { forget } = readConfig({ file: 'c.yaml', text: 'version: 1\nforget: [{label: pool=spot, after: 10m}]' });
+    fleet = makeFleet({ forget });
+    const spot = connect('spot', { labels: { pool: 'spot' } });
+    const kept = connect('kept', { labels: { pool: 'owned' } });
+    const live = connect('live', { labels: { pool: 'spot' } });
+    for (const { session } of [spot, kept]) session.socketClosed('gone');
+    const names = () =>
+      fleet
+        .hosts()
+        .map(({ name }) => name)
+        .toSorted();
+    const passLive = (ms: number): void => {
+      for (let left = ms; left > 0; left -= 10_000) {
+        pass(Math.min(10_000, left));
+        beat(live.session);
+      }
+    };
+    passLive(9 * 60_000);
+    expect(names()).toEqual(['kept', 'live', 'spot']);
+    passLive(5 * 60_000);
+    await settle();
+    expect(names()).toEqual(['kept', 'live']);
+    expect([...store.records.keys()].toSorted()).toEqual(['kept', 'live']);
+    expect(store.events.filter(({ data }) => data['forgotten'] === true)).toMatchObject([
+      {
+        host: 'spot',
+        kind: 'host.notice',
+        severity: 'info',
+        message: 'spot is forgotten: dead for 10 m 00 s, as the rule for hosts with pool=spot says',
+      },
+    ]);
+    connect('spot', { agentId: 'another-agent', machineId: 'another-machine' });
+    expect(names()).toEqual(['kept', 'live', 'spot']);
+    expect(fleet.host('spot')).toMatchObject({ state: 'connected', agentId: 'another-agent' });
   });
 
   it('tells agents what is being tailed, and when nobody does any more', () => {

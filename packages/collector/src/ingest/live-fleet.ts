@@ -27,7 +27,7 @@ import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
-  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'retireToken'>;
+  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'retireBefore'>;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly config: LivenessConfig;
@@ -144,8 +144,8 @@ export class LiveFleet implements Fleet, SessionOwner {
       sameAgent: byId === undefined ? null : standing(byId),
     });
     if (verdict.accepted) {
-      const { replaces } = session.token;
-      if (replaces !== null) this.#background(`retiring the token ${replaces}`, this.#deps.store.retireToken(replaces));
+      const { id, replaces } = session.token;
+      if (replaces !== null) this.#background(`retiring the token ${replaces}`, this.#deps.store.retireBefore(id));
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }

@@ -45,8 +45,8 @@ export interface SqliteStore extends Store {
   createToken(kind: TokenKind, host: string | null, more: NewToken): Promise<{ readonly id: string; readonly token: string }>;
   /** The ids of all that were revoked with it, its own among them; none: there is no valid one. */
   revokeToken(id: string): Promise<readonly string[]>;
-  /** This one alone, which was renewed. */
-  retireToken(id: string): Promise<boolean>;
+  /** All that the agent had before this one, which it uses now. Their ids. */
+  retireBefore(usedId: string): Promise<readonly string[]>;
   /** One use of a join token, one token for one agent. */
   grantAgentToken(joinId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
   renewAgentToken(oldId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
@@ -144,7 +144,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     },
     createToken: (kind, host, more) => writer.call('createToken', [kind, host, clock.now(), more]),
     revokeToken: (id) => writer.call('revokeToken', [id, clock.now()]),
-    retireToken: (id) => writer.call('retireToken', [id, clock.now()]),
+    retireBefore: (usedId) => writer.call('retireBefore', [usedId, clock.now()]),
     grantAgentToken: (joinId, { id, hash }, agent) => writer.call('grantAgentToken', [joinId, { id, hash }, agent, clock.now()]),
     renewAgentToken: (oldId, { id, hash }, agent) => writer.call('renewAgentToken', [oldId, { id, hash }, agent, clock.now()]),
     appendAudit: (entry) => writer.call('appendAudit', [entry]),

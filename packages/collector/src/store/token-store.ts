@@ -62,12 +62,22 @@ export function tokenWrites(db: Database) {
   const byId = db.prepare<[string], TokenRecord>(`SELECT ${columns} FROM tokens WHERE id = ?`);
   const touch = db.prepare('UPDATE tokens SET last_used_at = ? WHERE id = ?');
   const use = db.prepare('UPDATE tokens SET uses_left = uses_left - 1, last_used_at = ? WHERE id = ?');
-  const retire = db.prepare('UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL');
+  const retire = db.prepare<[string, number], { id: string }>(
+    `WITH RECURSIVE former(id) AS (
+       SELECT replaces FROM tokens WHERE id = ?
+       UNION SELECT tokens.replaces FROM tokens JOIN former ON tokens.id = former.id)
+     UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND id IN (SELECT id FROM former) RETURNING id`,
+  );
+  const newest = db.prepare<JoinRequest, { id: string }>(
+    `SELECT id FROM tokens WHERE kind = 'agent' AND host = :host AND agent_id = :agentId AND machine_id = :machineId AND revoked_at IS NULL
+     ORDER BY created_at DESC LIMIT 1`,
+  );
   const revokeAll = db.prepare<[number, string, string], { id: string }>(
     `UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND (id = ? OR
        (kind, host, agent_id, machine_id) = (SELECT kind, host, agent_id, machine_id FROM tokens WHERE id = ?)) RETURNING id`,
   );
-  const revokeHeirs = db.prepare('UPDATE tokens SET revoked_at = ? WHERE replaces = ? AND revoked_at IS NULL');
+  // Not what the agent got by joining anew, which replaces the old one, too.
+  const revokeHeirs = db.prepare('UPDATE tokens SET revoked_at = ? WHERE replaces = ? AND parent IS ? AND revoked_at IS NULL');
   const prune = db.prepare('DELETE FROM tokens WHERE revoked_at < ? OR expires_at < ?');
   const blank = { name: null, role: null, host: null, agentId: null, machineId: null, expiresAt: null } as const;
   const none = { ...blank, usesLeft: null, grantMs: null, parent: null, replaces: null } as const;
@@ -80,7 +90,10 @@ export function tokenWrites(db: Database) {
       insert.run({ ...none, ...more, id, hash, kind, host, role, createdAt: now });
       return { id, token };
     },
-    /** Null: done. Else why the join token is refused; counting and refusing are one step, so N uses are N agents. */
+    /**
+     * Counting and refusing are one step, so N uses are N agents. Of an agent that has joined before, the new token takes the place of the
+     * one that it has, as one that is renewed does: not before it is used, for the answer may be lost, and the agent runs meanwhile.
+     */
     grantAgentToken(
       joinId: string,
       { id, hash }: FreshToken,
@@ -93,7 +106,9 @@ export function tokenWrites(db: Database) {
       if (join.host !== null && join.host !== agent.host) return { refused: `this join token is for host ${join.host}` };
       use.run(now, joinId);
       const expiresAt = now + (join.grantMs ?? agentTokenMs);
-      insert.run({ ...none, ...agent, id, hash, kind: 'agent', grantMs: expiresAt - now, createdAt: now, expiresAt, parent: joinId });
+      const replaces = newest.get(agent)?.id ?? null;
+      const given = { grantMs: expiresAt - now, createdAt: now, expiresAt, parent: joinId, replaces };
+      insert.run({ ...none, ...agent, ...given, id, hash, kind: 'agent' });
       return { expiresAt };
     },
     /**
@@ -108,7 +123,7 @@ export function tokenWrites(db: Database) {
       if (old.agentId !== agent.agentId) return { refused: 'this token was given to another agent' };
       if (old.host !== agent.host) return { refused: `this token is for host ${old.host}` };
       if (!sameMachine(old.machineId ?? '', agent.machineId)) return { refused: 'this token was given to another machine' };
-      revokeHeirs.run(now, oldId);
+      revokeHeirs.run(now, oldId, old.parent);
       const expiresAt = now + old.grantMs;
       const { agentId, machineId, host, name, grantMs, parent } = old;
       insert.run({
@@ -136,8 +151,8 @@ export function tokenWrites(db: Database) {
      * machine: whoever revokes one means whoever holds it, who may have renewed it a moment ago.
      */
     revokeToken: (id: string, now: number): string[] => revokeAll.all(now, id, id).map((row) => row.id),
-    /** This one alone, which was renewed. */
-    retireToken: (id: string, now: number): boolean => retire.run(now, id).changes > 0,
+    /** What the agent had before this one, which it uses now: what it was renewed from, and what the agent joined with before. Their ids. */
+    retireBefore: (usedId: string, now: number): string[] => retire.all(usedId, now).map((row) => row.id),
     /** Those that are valid no more since before. */
     pruneTokens: (before: number): number => prune.run(before, before).changes,
   };
