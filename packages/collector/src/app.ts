@@ -10,6 +10,7 @@ import { Front } from './access/front.ts';
 import { RefusalBook } from './access/refusal-book.ts';
 import { Revocations } from './access/revocations.ts';
 import { tlsFilesOf } from './access/tls-files.ts';
+import { TokenExpiry } from './access/token-expiry.ts';
 import { startAlerts } from './alerts/start.ts';
 import { registerJoin } from './api/join.ts';
 import { sendFrameworkProblem, sendProblem } from './api/problem.ts';
@@ -26,6 +27,7 @@ import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
 import { diskMetrics } from './store/disk-metrics.ts';
 import { openStore, type SqliteStore } from './store/sqlite-store.ts';
+import type { CollectorEvent } from './store/store.ts';
 
 /** No body that the API takes comes near it. */
 const bodyBytesMax = 64 * 1024;
@@ -75,18 +77,20 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const revocations = new Revocations({ store, clock });
   const doorkeeper = new Doorkeeper({ store, clock, trustedProxies: config.trustedProxies });
   const refusals = new RefusalBook({ store, clock });
+  const tell = (event: CollectorEvent): void => {
+    store.commitOwnEvent(event).then(
+      (stored) => bus.publish('events', [stored]),
+      (error: unknown) => warn('an event cannot be stored', toRelightError(error)),
+    );
+  };
   const front = new Front({
     files: tlsFilesOf(config),
     clock,
     warn: log,
     info: (message) => logger.info(message),
-    tell: (event) => {
-      store.commitOwnEvent(event).then(
-        (stored) => bus.publish('events', [stored]),
-        (error: unknown) => warn('an event cannot be stored', toRelightError(error)),
-      );
-    },
+    tell,
   });
+  const tokenExpiry = new TokenExpiry({ store, clock, warn: log, tell });
   damage.tellTo(store, (event) => bus.publish('events', [event]));
   const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, refusals, warn });
   const { heartbeatMs } = config.liveness;
@@ -140,6 +144,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       ...damage.families(),
       ...diskMetrics(config.dataDir),
       ...front.families(),
+      ...tokenExpiry.families(),
     ],
   });
   registerJoin(app, { store, clock, refusals });
@@ -154,10 +159,12 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
         throw listenError(config.listen, cause);
       }
       front.start();
+      tokenExpiry.start();
       return { url: urlOf(app.server.address() as AddressInfo, front.secure) };
     },
     async close() {
       front.close();
+      tokenExpiry.close();
       revocations.close();
       await fleet.stop();
       await gateway.close();

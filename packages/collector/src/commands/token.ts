@@ -6,6 +6,7 @@ import { suggest } from '@relight/shared/suggest';
 import { parseDurationMs } from '@relight/shared/units';
 import { InvalidArgumentError, type Command } from 'commander';
 import { joinValidMs, presentToken } from '../api/tokens.ts';
+import { expiresSoon } from '../access/token-expiry.ts';
 import { tokenRefusal } from '../access/token-refusal.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
@@ -125,7 +126,7 @@ function table(tokens: readonly TokenRecord[], now: number): string {
   const rows = tokens.map((token) => {
     const { id, kind, name, role, host, createdAt, lastUsedAt, expiresAt, usesLeft } = presentToken(token);
     const refused = tokenRefusal(token, now);
-    const life = expiresAt === null ? '' : `, until ${expiresAt}`;
+    const life = expiresAt === null ? '' : `, until ${expiresAt}${expiresSoon(token, now) ? ' (soon)' : ''}`;
     const left = usesLeft === null ? '' : `, ${usesLeft} uses left`;
     const state = refused ?? `last used ${lastUsedAt ?? 'never'}${life}${left}`;
     const whose = [name, role, host ?? (kind === 'operator' ? null : 'any host')].filter((part) => part !== null).join(' ');
