@@ -17,6 +17,9 @@ export default defineConfig({
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'test/support/**/*.test.ts', 'scripts/**/*.test.ts'],
           setupFiles: ['test/support/scratch.ts'],
+          // Threads that are started from sources strip types in WebAssembly. Where the glue to JavaScript is compiled anew after so many
+          // calls, V8 frees the old one, and now and then ends the process over it (Check failed: jit_page.has_value(), Node 24.21).
+          execArgv: ['--wasm-wrapper-tiering-budget=2147483647'],
           // Beside an engine on two cores, with a disk that takes half a second for an fsync.
           testTimeout: 120_000,
           hookTimeout: 120_000,
