@@ -47,3 +47,10 @@ test('the agent: a hang ends it for good, and nothing but itself; it waits for i
   for (const key of ['PrivateTmp', 'ProtectSystem', 'ProtectHome', 'PrivateDevices', 'ProtectProc', 'ReadOnlyPaths', 'PrivateMounts'])
     expect(Service).not.toHaveProperty(key);
 });
+
+test('the collector: a hang ends it; the watchdog leaves time for a round of work every ten seconds and for a disk that stalls', () => {
+  const { Service } = settings(join(packages, 'collector/systemd/relight-collector.service'));
+  expect(Service).toMatchObject({ Type: 'notify', NotifyAccess: 'all', WatchdogSignal: 'SIGKILL' });
+  expect(Number(Service?.['WatchdogSec'])).toBeGreaterThanOrEqual(60);
+  expect(Number(Service?.['WatchdogSec'])).toBeLessThanOrEqual(120);
+});

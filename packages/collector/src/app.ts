@@ -25,6 +25,7 @@ import { LogDamageBook } from './ingest/log-damage.ts';
 import { StoreHealth } from './ingest/store-health.ts';
 import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
+import { serviceStatus } from './service-status.ts';
 import { diskMetrics } from './store/disk-metrics.ts';
 import { openStore, type SqliteStore } from './store/sqlite-store.ts';
 import type { CollectorEvent } from './store/store.ts';
@@ -51,6 +52,10 @@ export interface CollectorOptions {
 export interface Collector {
   /** @throws RelightError `port-taken` */
   listen(): Promise<{ readonly url: string }>;
+  /** Settles when the writing thread has answered everything that was asked of it before. Rejects where it cannot write. */
+  proveProgress(): Promise<void>;
+  /** What it is doing, in one line. `url`: of listen. */
+  words(url: string): string;
   /** Sends agents away for a moment, ends every stream, commits what is under way. */
   close(): Promise<void>;
 }
@@ -162,6 +167,8 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       tokenExpiry.start();
       return { url: urlOf(app.server.address() as AddressInfo, front.secure) };
     },
+    proveProgress: () => opened.proveWriting(),
+    words: (url) => serviceStatus({ url, hosts: fleet.hosts(), trouble: health.trouble()?.message ?? null }),
     async close() {
       front.close();
       tokenExpiry.close();

@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { type DestinationStream, pino } from 'pino';
 import { createCollector } from '../app.ts';
 import type { CollectorConfig } from '../config.ts';
+import { startRounds } from '../service-rounds.ts';
 import { loadConfig, type ConfigFlags } from './load-config.ts';
 
 export function addServe(program: Command, version: string): void {
@@ -37,8 +38,14 @@ async function serve(config: CollectorConfig, version: string): Promise<void> {
   try {
     const { url } = await collector.listen();
     logger.info({ url, dataDir: config.dataDir, version }, `listening on ${url}`);
-    systemd.ready(`listening on ${url}`);
+    systemd.ready(collector.words(url));
+    const onProgress = (): void => {
+      systemd.progress();
+      systemd.status(collector.words(url));
+    };
+    const rounds = startRounds({ clock: systemClock, prove: () => collector.proveProgress(), onProgress });
     await signalled;
+    rounds.close();
     await systemd.stopping();
   } finally {
     await collector.close();

@@ -235,6 +235,19 @@ describe('the data directory', () => {
     await expect(openStore({ dataDir: '/proc/relight', clock })).rejects.toMatchObject({ code: 'config-unreadable' });
   });
 
+  it('proves that writing goes on behind what was asked before, and not once it is closed', async () => {
+    const order: string[] = [];
+    const asked = [
+      store.commitEvents('a', 'h', 'e', [event(1)], 5).then(() => order.push('events')),
+      store.proveWriting().then(() => order.push('proof')),
+    ];
+    await Promise.all(asked);
+    expect(order).toEqual(['events', 'proof']);
+    await store.close();
+    await expect(store.proveWriting()).rejects.toMatchObject({ code: 'store-failed' });
+    store = await openStore({ dataDir, clock });
+  });
+
   it('keeps everything over close and open', async () => {
     await store.commitEvents('a', 'h', 'e', [event(1)], 5);
     await store.close();

@@ -50,6 +50,8 @@ export interface SqliteStore extends Store {
   /** One use of a join token, one token for one agent. */
   grantAgentToken(joinId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
   renewAgentToken(oldId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
+  /** An empty transaction, behind everything that was asked before: the writing thread goes on. */
+  proveWriting(): Promise<void>;
   /** Seals every log file that is no longer written to now, instead of within half a minute. */
   sealLogs(): Promise<void>;
 }
@@ -166,6 +168,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
       ]);
       return removed;
     },
+    proveWriting: () => writer.call('proveWriting', []),
     sealLogs: () => maintenance.seal(),
     async close() {
       await maintenance.close();

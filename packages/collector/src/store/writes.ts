@@ -22,6 +22,8 @@ export function createWrites(db: Database) {
     ...tokenWrites(db),
     ...auditWrites(db),
     ...retentionWrites(db),
+    /** The transaction around it is what is asked for. */
+    proveWriting: (): void => {},
   };
 }
 export type MainWrites = ReturnType<typeof createWrites>;
