@@ -79,8 +79,16 @@ const common: BuildOptions = {
 /** File name of a bundle → the source files it is made of, relative to the repository. */
 export type Bundles = Readonly<Record<string, readonly string[]>>;
 
+export interface BuildAllOptions {
+  /** Default: that of packages/shared/src/version.ts. */
+  readonly version?: string;
+  /** Package → where its programs appear. Default: its `dist`. */
+  readonly into?: (pkg: string) => string;
+}
+
 /** Each file appears complete, by renaming: programs that run from `dist` and other builds never see a half-made one. */
-export async function buildAll(): Promise<Bundles> {
+export async function buildAll({ version, into = ownDist }: BuildAllOptions = {}): Promise<Bundles> {
+  const define = version === undefined ? {} : { RELIGHT_VERSION: JSON.stringify(version) };
   const entries: readonly (readonly [pkg: string, source: string, target: string])[] = [
     ['agent', 'src/main.ts', 'relight-agent.mjs'],
     ['collector', 'src/main.ts', 'relight-collector.mjs'],
@@ -88,11 +96,18 @@ export async function buildAll(): Promise<Bundles> {
   ];
   const bundles = await Promise.all(
     entries.map(async ([pkg, source, target]) => {
-      const dist = join(root, 'packages', pkg, 'dist');
+      const dist = into(pkg);
       const fresh = await buildDirectory(dist);
       try {
         const entryPoints = [join(root, 'packages', pkg, source)];
-        const { metafile } = await build({ ...common, metafile: true, absWorkingDir: root, entryPoints, outfile: join(fresh, target) });
+        const { metafile } = await build({
+          ...common,
+          define,
+          metafile: true,
+          absWorkingDir: root,
+          entryPoints,
+          outfile: join(fresh, target),
+        });
         await chmod(join(fresh, target), 0o755);
         for (const file of [`${target}.map`, target]) await rename(join(fresh, file), join(dist, file));
         return [target, Object.keys(metafile.inputs)] as const;
@@ -101,9 +116,11 @@ export async function buildAll(): Promise<Bundles> {
       }
     }),
   );
-  await copyNative(join(root, 'packages', 'collector', 'dist'));
+  await copyNative(into('collector'));
   return Object.fromEntries(bundles);
 }
+
+const ownDist = (pkg: string): string => join(root, 'packages', pkg, 'dist');
 
 /** Puts better-sqlite3 beside the collector's bundle, so that `dist` can be moved as it is. */
 async function copyNative(dist: string): Promise<void> {

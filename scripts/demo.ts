@@ -50,7 +50,7 @@ async function prepareMachine({ engine }: DemoOptions): Promise<string | undefin
 async function setStage(options: DemoOptions): Promise<Stage> {
   present.title('Relight demo');
   const reachable = await prepareMachine(options);
-  await use('building the three programs …', buildAll);
+  await use('building the three programs …', () => buildAll());
   const socket = reachable ?? (await use('starting a private Docker Engine …', () => startPrivateEngine())).socket;
   // The engine may be somebody's, and in use by another demo: a tag of our own, which goes with us.
   const image = `relight-demo:${process.pid}`;

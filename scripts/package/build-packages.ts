@@ -30,7 +30,6 @@ export async function buildPackages({
   formats = ['deb', 'tarball'],
 }: BuildOptions): Promise<readonly string[]> {
   await ensurePrograms(['dpkg-deb', 'tar', 'gzip']);
-  const bundles = await buildAll();
   const epoch = sourceDate();
   const number = version === '' ? await ownVersion() : version;
   await mkdir(out, { recursive: true });
@@ -48,9 +47,12 @@ export async function buildPackages({
     made.push(join(out, name));
   };
   try {
+    // Of their own: what runs from the sources' dist goes on, and the number is the packages'.
+    const dist = (pkg: string): string => join(work, 'dist', pkg);
+    const bundles = await buildAll({ version: number, into: dist });
     for (const architecture of architectures) {
       for (const product of products) {
-        const options = { product, version: number, architecture, epoch, bundles };
+        const options = { product, version: number, architecture, epoch, bundles, dist };
         const tree = join(work, `${product.name}-${architecture}`);
         if (formats.includes('deb')) {
           await layOut(join(tree, 'usr'), 'debian', options);

@@ -17,6 +17,8 @@ export interface TreeOptions {
   /** Of the sources, in seconds. */
   readonly epoch: number;
   readonly bundles: Bundles;
+  /** Source folder of a product → where its bundles are. */
+  readonly dist: (source: string) => string;
 }
 
 /** Where things are found: of Debian's packages, and of what a person unpacks into /usr/local. */
@@ -29,13 +31,13 @@ const places = {
 
 /** `prefix` is the directory that becomes /usr or /usr/local. */
 export async function layOut(prefix: string, layout: Layout, options: TreeOptions): Promise<void> {
-  const { product, architecture, bundles, version, epoch } = options;
+  const { product, architecture, bundles, dist, version, epoch } = options;
   const sources = join(root, 'packages', product.source);
   const library = join('lib', product.name);
   const node = await nodeRuntime(architecture);
   await copy(join(node, 'bin/node'), join(prefix, library, 'node'), 0o755);
   for (const name of product.programs) {
-    await copy(join(sources, `dist/${name}.mjs`), join(prefix, library, `${name}.mjs`));
+    await copy(join(dist(product.source), `${name}.mjs`), join(prefix, library, `${name}.mjs`));
     await write(join(prefix, 'bin', name), launcher(library, name), 0o755);
     const program = programOf(name, version);
     const seeAlso = product.programs.filter((other) => other !== name).map((other) => `${other}(1)`);
@@ -49,7 +51,7 @@ export async function layOut(prefix: string, layout: Layout, options: TreeOption
     for (const shell of shells) await write(join(prefix, completions[shell]), completion(shell, program));
   }
   for (const name of product.native)
-    await copyNative(join(sources, 'dist/node_modules', name), join(prefix, library, 'node_modules', name), architecture);
+    await copyNative(join(dist(product.source), 'node_modules', name), join(prefix, library, 'node_modules', name), architecture);
   const unit = (await readFile(join(sources, 'systemd', `${product.name}.service`), 'utf8')).replaceAll(
     '/usr/bin/',
     `${prefixes[layout]}/bin/`,

@@ -1,2 +1,2 @@
-/** The agent's version, as hello, status and --version give it. The test beside it holds it to package.json. */
-export const agentVersion = '0.1.0';
+/** The agent's version, as hello, status and --version give it. */
+export { version as agentVersion } from '@relight/shared/version';

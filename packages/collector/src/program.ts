@@ -1,5 +1,6 @@
 /** `relight-collector`: its commands, and what becomes of their errors. */
 import { RelightError } from '@relight/shared/errors';
+import { version } from '@relight/shared/version';
 import { Command, CommanderError } from 'commander';
 import { addBackup } from './commands/backup.ts';
 import { addCertificate } from './commands/certificate.ts';
@@ -7,8 +8,6 @@ import { addInit } from './commands/init.ts';
 import { addServe } from './commands/serve.ts';
 import { addToken } from './commands/token.ts';
 import { addVerify } from './commands/verify.ts';
-
-export const version = '0.1.0';
 
 /** 0 done, 1 the thing asked about is not so (or a defect), 2 wrong usage or configuration. */
 export type ExitCode = 0 | 1 | 2;

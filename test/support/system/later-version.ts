@@ -1,2 +1,2 @@
-/** The same programs under a higher number: what an upgrade does to a host does not depend on what is new. */
-export const laterVersion = '0.1.1~test';
+/** The same programs under the number of the next minor version: what an upgrade does to a host does not depend on what is new. */
+export const laterVersion = '0.2.0~test';

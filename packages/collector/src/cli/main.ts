@@ -1,8 +1,8 @@
 /** Entry point of `relight`, the operator's command. */
+import { version } from '@relight/shared/version';
 import { processIo } from './io.ts';
 import { runCli } from './program.ts';
 
-const version = '0.1.0';
 const stop = new AbortController();
 
 // The first signal ends the command in order; a second one finds no handler and ends the process at once.
