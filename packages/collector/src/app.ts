@@ -184,8 +184,16 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
 
 function listenError({ host, port }: CollectorConfig['listen'], cause: unknown): RelightError {
   const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'EADDRINUSE') return new RelightError('port-taken', `${host}:${port} is in use already`, { cause });
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+  if (code === 'EADDRINUSE') {
+    const advice = `To see who has it: ss -ltnp 'sport = :${port}'. Stop it, or set another listen: in the configuration.`;
+    return new RelightError('port-taken', `${host}:${port} is in use already`, { cause, advice });
+  }
+  if (code === 'EACCES') {
+    const advice =
+      'A port below 1024 is for root: take another one, or give the service CAP_NET_BIND_SERVICE (systemctl edit relight-collector).';
+    return new RelightError('config-invalid', `cannot listen on ${host}:${port}: ${errorMessage(cause)}`, { cause, advice });
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
     return new RelightError('config-invalid', `cannot listen on ${host}:${port}: ${errorMessage(cause)}`, { cause });
   }
   return toRelightError(cause);
