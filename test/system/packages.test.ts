@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { FleetClient } from '../support/fleet-client.ts';
 import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
+import { version as ownVersion } from '@relight/shared/version';
 import { laterVersion } from '../support/system/later-version.ts';
 import { Machine } from '../support/system/machine.ts';
 import { waitFor } from '../support/wait.ts';
@@ -18,7 +19,16 @@ async function longerThan(ms: number): Promise<void> {
   await waitFor(() => performance.now() >= until, { what: 'the time', timeoutMs: 2 * ms, everyMs: 250 });
 }
 
+interface Made {
+  readonly url: string;
+  readonly fingerprint: string;
+  readonly operatorToken: string;
+  /** The line that joins a host. */
+  readonly join: string;
+}
+
 let machine: Machine;
+let made: Made;
 let fleet: FleetClient | null = null;
 
 beforeAll(async () => {
@@ -29,8 +39,7 @@ beforeAll(async () => {
 afterAll(() => machine?.[Symbol.asyncDispose]());
 
 async function theFleet(): Promise<FleetClient> {
-  const token = await machine.shell('cat /root/operator.token');
-  fleet ??= new FleetClient(`http://${await machine.address()}:7460`, token.trim());
+  fleet ??= new FleetClient(`https://${await machine.address()}:7460`, made.operatorToken, made.fingerprint);
   return fleet;
 }
 
@@ -41,6 +50,12 @@ const life = (): Promise<string> =>
   );
 
 const agentPid = (): Promise<string> => machine.unit(agent, 'MainPID');
+const collectorPid = (): Promise<string> => machine.unit(collector, 'MainPID');
+/** `relight` as an operator has it, beside the collector. */
+const relight = (command: string): Promise<string> =>
+  machine.shell(`RELIGHT_URL=${made.url} RELIGHT_TOKEN=${made.operatorToken} RELIGHT_FINGERPRINT=${made.fingerprint} relight ${command}`);
+const versions = async (): Promise<string[]> =>
+  (await machine.shell(`dpkg-query -W -f '\${Version}\n' ${agent} ${collector}`)).trim().split('\n');
 
 /** Supervised by another process than `before`, and ready by its word. */
 async function backAfter(before: string): Promise<void> {
@@ -54,7 +69,6 @@ host:
   gate: {quiet_for: 0s, package_manager_idle: false}
   # What containers may stand on: a daemon of the host that a command has left.
   setup: [{name: daemon, run: "setsid -f sleep 987654"}]
-collector: {url: "http://127.0.0.1:7460", token_file: /etc/relight/agent.token}
 workloads:
   - name: ${workload}
     container: {name: ${workload}, image: "worker:latest", pull_policy: never, network_mode: none, init: true, command: [sleep, infinity]}
@@ -72,18 +86,17 @@ describe('installed', () => {
     expect(owners).toBe('relight-collector 700\nrelight-collector 600\nroot 644\n');
   });
 
-  test('root makes tokens beside it, and the service goes on with its files', async () => {
-    for (const kind of ['agent', 'operator']) {
-      const to = kind === 'agent' ? '/etc/relight/agent.token' : '/root/operator.token';
-      await machine.shell(`umask 077; mkdir -p /etc/relight; relight-collector token create --kind ${kind} > ${to}`);
-    }
-    await machine.shell(`sed -i 's/^# listen: .*/listen: 0.0.0.0:7460/' /etc/relight/collector.yaml && systemctl restart ${collector}`);
-    expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://0.0.0.0:7460');
+  test('init makes it reachable for others, with TLS; root makes tokens beside it, and the service goes on with its files', async () => {
+    await machine.shell(`sed -i 's/^# listen: .*/listen: 0.0.0.0:7460/' /etc/relight/collector.yaml`);
+    made = JSON.parse(await machine.shell('relight-collector init --json --url https://127.0.0.1:7460')) as Made;
+    await machine.shell(`systemctl restart ${collector}`);
+    expect(await machine.unit(collector, 'StatusText')).toBe('listening on https://0.0.0.0:7460');
+    expect(await machine.shell('relight-collector token create --kind join --uses 2')).toMatch(/^rlj_/);
     expect(await machine.shell('find /var/lib/relight-collector ! -user relight-collector')).toBe('');
-    expect(await machine.shell('RELIGHT_TOKEN_FILE=/root/operator.token relight status')).toBeDefined();
+    expect(await relight('status')).toBeDefined();
     // Not the account of the service, whose files they are.
-    const audit = await machine.shell('RELIGHT_TOKEN_FILE=/root/operator.token relight audit --action token.create');
-    expect(audit.match(/ by root, admin/g)).toHaveLength(2);
+    for (const action of ['collector.init', 'token.create'])
+      expect((await relight(`audit --action ${action}`)).match(/ by root, admin/g)).toHaveLength(1);
   });
 
   test('the agent waits for its configuration, says so, and is ready with its first look', async () => {
@@ -92,6 +105,7 @@ describe('installed', () => {
     expect(await machine.unit(agent, 'ActiveState')).toBe('inactive');
     expect(await machine.unit(agent, 'UnitFileState')).toBe('enabled');
     await machine.write('/etc/relight/agent.yaml', configuration);
+    expect(await machine.shell(made.join)).toContain(`${host} has joined ${made.url}`);
     await machine.shell(`systemctl start ${agent}`);
     expect(await machine.unit(agent, 'ActiveState')).toBe('active');
     await (await theFleet()).waitForPhase(host, workload, 'ready');
@@ -121,6 +135,23 @@ describe('installed', () => {
   });
 });
 
+/** The collector has it in its list with this version. */
+async function connectedAs(version: string): Promise<void> {
+  const theirs = await theFleet();
+  const is = async (): Promise<boolean> => {
+    const known = await theirs.host(host);
+    return known?.state === 'connected' && known.agentVersion === version;
+  };
+  await waitFor(is, { what: `${host} to be connected with version ${version}`, timeoutMs: 60_000, everyMs: 200 });
+}
+
+/** What is written now is stored. */
+async function newLines(theirs: FleetClient): Promise<void> {
+  const since = new Date().toISOString();
+  const some = async (): Promise<boolean> => (await theirs.logs({ ...filter, since, limit: 1 })).length > 0;
+  await waitFor(some, { what: 'lines of now to be stored', timeoutMs: 60_000, everyMs: 200 });
+}
+
 describe('while it writes 500 lines a second, nothing that happens to the agent happens to the workload', () => {
   let before: string;
   beforeAll(async () => {
@@ -136,14 +167,16 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
 
   test('it hangs: the watchdog brings it back; an engine that hangs is no reason', async () => {
     // Shorter than the unit's, for a shorter test: a look every ten seconds is still enough.
-    await machine.write(`/run/systemd/system/${agent}.service.d/short.conf`, '[Service]\nWatchdogSec=30\n');
-    await machine.shell(`systemctl daemon-reload && systemctl restart ${agent}`);
-    const pid = await agentPid();
+    for (const unit of [agent, collector])
+      await machine.write(`/run/systemd/system/${unit}.service.d/short.conf`, '[Service]\nWatchdogSec=30\n');
+    await machine.shell(`systemctl daemon-reload && systemctl restart ${agent} ${collector}`);
+    const [pid, theirs] = [await agentPid(), await collectorPid()];
     await machine.shell('kill -STOP $(pidof dockerd)');
     try {
       await machine.waitForUnit(agent, 'StatusText', /the engine does not answer/);
       await longerThan(40_000);
-      expect(await agentPid()).toBe(pid);
+      // Neither of them for that, and neither while it does its work.
+      expect([await agentPid(), await collectorPid()]).toEqual([pid, theirs]);
     } finally {
       await machine.shell('kill -CONT $(pidof dockerd)');
     }
@@ -164,6 +197,44 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
     expect(await life()).toBe(before);
   });
 
+  test('the collector hangs: its watchdog brings it back', async () => {
+    const pid = await collectorPid();
+    await machine.shell(`kill -STOP ${pid}`);
+    await machine.waitForUnit(collector, 'MainPID', new RegExp(`^(?!${pid}$|0$)`), 120_000);
+    await machine.waitForUnit(collector, 'StatusText', /^listening on https:.*; 1 host\(s\): 1 connected$/, 120_000);
+    expect(await machine.journal(collector)).toMatch(/Watchdog timeout/);
+    expect(await life()).toBe(before);
+  });
+
+  test('systemctl reload: a good file is applied; a bad one is refused, said in status, and what was read before goes on', async () => {
+    const theirs = await theFleet();
+    const pid = await agentPid();
+    const changed = configuration.replace('stop_timeout: 1s}', 'stop_timeout: 2s}');
+    const reloaded = async (text: string): Promise<void> => {
+      await machine.write('/etc/relight/agent.yaml', text);
+      await machine.shell(`systemctl reload ${agent}`);
+    };
+    const configLine = async (): Promise<string> => /^config .*$/m.exec(await machine.shell('relight-agent status'))?.[0] ?? '';
+    await reloaded(changed);
+    await theirs.waitForEvent(
+      { host, kind: 'host.notice' },
+      ({ message }) => message.includes('process.stop_timeout'),
+      'the change to be told',
+    );
+    expect(await configLine()).not.toContain('REFUSED');
+    await reloaded(changed.replace('workloads:', 'worklods:'));
+    await waitFor(async () => (await configLine()).includes('REFUSED'), {
+      what: 'status to say that the file is refused',
+      timeoutMs: 30_000,
+    });
+    expect(await configLine()).toMatch(/agent\.yaml:\d+.*worklods.*workloads/);
+    expect(await machine.unit(agent, 'StatusText')).toBe('supervising 1 workload(s): 1 ready');
+    await reloaded(changed);
+    await waitFor(async () => !(await configLine()).includes('REFUSED'), { what: 'status to say nothing more of it', timeoutMs: 30_000 });
+    expect(await agentPid()).toBe(pid);
+    expect(await life()).toBe(before);
+  });
+
   test('what a host command has left running lives on when the agent is stopped and started', async () => {
     const daemon = await machine.shell("pgrep -f '^sleep 987654'");
     const pid = await agentPid();
@@ -181,17 +252,30 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
     expect(await life()).toBe(before);
   });
 
-  test('upgrade of both packages', async () => {
+  test('upgrade across a minor version, the agent first: it works with the older collector until that follows', async () => {
+    const theirs = await theFleet();
     const pid = await agentPid();
-    await machine.shell(`dpkg -i /packages/later/*.deb`);
+    await machine.shell(`dpkg -i /packages/later/${agent}_*.deb`);
     await backAfter(pid);
-    expect((await machine.shell(`dpkg-query -W -f '\${Version}\n' ${agent} ${collector}`)).trim().split('\n')).toEqual([
-      laterVersion,
-      laterVersion,
-    ]);
+    expect(await versions()).toEqual([laterVersion, ownVersion]);
+    await connectedAs(laterVersion);
+    await newLines(theirs);
+    await machine.shell(`dpkg -i /packages/later/${collector}_*.deb`);
+    expect(await versions()).toEqual([laterVersion, laterVersion]);
     // A person's own line in a conffile stays.
-    expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://0.0.0.0:7460');
-    await (await theFleet()).waitForHost(host, 'connected');
+    expect(await machine.unit(collector, 'StatusText')).toMatch(/^listening on https:\/\/0\.0\.0\.0:7460/);
+    await connectedAs(laterVersion);
+    await newLines(theirs);
+    expect(await life()).toBe(before);
+  });
+
+  test('the collector first: the older agent works with the newer collector', async () => {
+    const pid = await agentPid();
+    await machine.shell(`dpkg -i /packages/${agent}_*.deb`);
+    await backAfter(pid);
+    expect(await versions()).toEqual([ownVersion, laterVersion]);
+    await connectedAs(ownVersion);
+    await newLines(await theFleet());
     expect(await life()).toBe(before);
   });
 
@@ -248,6 +332,7 @@ describe('taken away', () => {
   test('purged: what is its own is gone, and nothing else', async () => {
     const before = await life();
     await machine.write('/etc/relight/notes', 'mine\n');
+    await machine.write('/etc/relight/agent.token', 'rla_1\n', '600');
     // What is mounted there is somebody else's: said, and no reason to fail.
     await machine.shell('mkdir /var/lib/relight/disk && mount -t tmpfs none /var/lib/relight/disk && touch /var/lib/relight/disk/mine');
     const said = await machine.shell(`dpkg -P ${agent} 2>&1`);

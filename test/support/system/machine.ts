@@ -95,7 +95,7 @@ export class Machine implements AsyncDisposable {
     mkdirSync(storage);
     await this.#docker.run(this.#name, image, ['/bin/sh', '-c', init], {
       Hostname: this.#options.name,
-      Env: ['container=docker', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'],
+      Env: ['container=docker', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
       HostConfig: {
         Init: false,
         // What makes a container privileged, one by one: the tests themselves may have fewer capabilities than there are.
