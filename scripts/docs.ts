@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { pages } from './docs/pages.ts';
 import { root } from './run.ts';
 
-for (const [path, text] of Object.entries(pages())) {
+for (const [path, text] of Object.entries(await pages())) {
   mkdirSync(dirname(join(root, path)), { recursive: true });
   writeFileSync(join(root, path), text);
   console.log(path);
