@@ -172,6 +172,7 @@ const agentSpec = (stateDir: string, socket: string, more: Partial<AgentSpec> = 
   file: 'agent.yaml',
   host: defaultHost('bench'),
   collector: null,
+  control: { group: null },
   stateDir,
   engine: { socket },
   vars: [],

@@ -126,6 +126,15 @@ test('a dry run says what would be done and does nothing', async () => {
   expect([current().workloads, conditions(), told, reload.status().refused]).toEqual([[one], [], [], null]);
 });
 
+test('another group that may ask the agent is for its next life', async () => {
+  const { file, reload } = world(withWorkloads(one));
+  file.spec = { ...withWorkloads(one), control: { group: { name: 'adm', id: 4 } } };
+  expect(await reload.reload('command', true)).toEqual({
+    result: 'would-apply',
+    lines: ['control.group: the agent starts over by itself; what runs goes on'],
+  });
+});
+
 test('the host itself is another one: workloads take up theirs at once, the agent starts over when nothing is under way', async () => {
   const { file, reload, current, occupied, over, look } = world(withWorkloads(one));
   const host = { ...bare.host, labels: { pool: 'b' } };

@@ -1,11 +1,10 @@
 /** What others may know of this agent and ask of it, put together: the collector by the uplink, people by the control socket. */
-import { join } from 'node:path';
 import type { HostFacts } from '@relight/shared/status';
 import type { AgentContext } from './agent-context.ts';
 import type { AgentSpec } from './config/spec.ts';
 import type { ActionOutcome, ControlAction } from './control/action.ts';
 import { carryOut } from './control/carry-out.ts';
-import { ControlServer } from './control/server.ts';
+import { ControlSockets } from './control/sockets.ts';
 import type { AgentStatus } from './control/status.ts';
 import type { ConfigReload } from './config-reload.ts';
 import type { EngineWiring } from './engine-wiring.ts';
@@ -35,7 +34,7 @@ type Health = Pick<AgentStatus, 'metrics' | 'conditions' | 'accelerators' | 'wor
 };
 
 export class Reporting {
-  readonly control: ControlServer;
+  readonly control: ControlSockets;
   /** Null: the agent works alone. */
   readonly uplink: Uplink | null;
   readonly #renewal: TokenRenewal | null;
@@ -48,18 +47,19 @@ export class Reporting {
     this.uplink = spec.collector === null ? null : this.#dialer(spec.collector);
     this.#renewal = this.#renewing(spec.collector);
     this.#meter = this.#metering();
-    this.control = new ControlServer({
-      path: join(stateDir, 'control.sock'),
-      handlers: {
+    this.control = new ControlSockets({
+      stateDir,
+      group: spec.control.group,
+      handlers: (by) => ({
         status: () => this.#status(),
         recent: () => {
           const { events, context, workloads } = options;
           return workloads.withoutSecrets({ events: events.recent.list(), log: context.ownLog.recent.list() });
         },
         reload: ({ dryRun }) => options.config.reload('command', dryRun),
-        act: (action) => Promise.resolve(this.#carryOut(action, 'by hand on the host')),
-      },
-      onError: (error) => logger.error({ err: error }, 'the control socket could not take a connection'),
+        act: (action) => Promise.resolve(this.#carryOut(action, by)),
+      }),
+      onError: (message) => logger.error(message),
     });
   }
 

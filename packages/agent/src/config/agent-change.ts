@@ -38,6 +38,7 @@ export function compareAgents(before: AgentSpec, after: AgentSpec, stateDirGiven
     startOver: [
       ...fieldsThatDiffer('host', before.host, after.host),
       ...fieldsThatDiffer('collector', before.collector ?? {}, after.collector ?? {}),
+      ...fieldsThatDiffer('control', before.control, after.control),
       ...fieldsThatDiffer('engine', before.engine, after.engine),
       ...adoptions(earlier, after).map((name) => `container.adopt of ${name}`),
     ],

@@ -7,7 +7,7 @@ import { defaultHost, host } from './host.ts';
 import { child, describe, type Located } from './located.ts';
 import { fail } from './problems.ts';
 import { duration, hostPath, isUrl, looseText, plain, trimSlashes, variableName } from './scalars.ts';
-import type { AgentSpec, CollectorSpec, VarSpec } from './spec.ts';
+import type { AgentSpec, CollectorSpec, ControlSpec, VarSpec } from './spec.ts';
 import { stateDirProblem } from './state-dir.ts';
 import { workload, workloadDuplicates } from './workload.ts';
 
@@ -16,9 +16,10 @@ export interface AgentContext {
   /** Of the file. */
   readonly directory: string;
   readonly hostname: string;
+  readonly groupId?: (name: string) => number | null;
 }
 
-export function agent({ file, directory, hostname }: AgentContext): Reader<AgentSpec> {
+export function agent({ file, directory, hostname, groupId = () => null }: AgentContext): Reader<AgentSpec> {
   return object((fields) => {
     fields.required('version', version);
     for (const problem of workloadDuplicates(child(fields.node, 'workloads'))) fields.problem(problem);
@@ -28,6 +29,7 @@ export function agent({ file, directory, hostname }: AgentContext): Reader<Agent
       host: fields.optional('host', host({ directory, hostname }), defaultHost(hostname)),
       collector: fields.optional('collector', collector(directory), null),
       stateDir: fields.optional('state_dir', stateDir(directory), defaults.stateDir),
+      control: fields.optional('control', control(groupId), defaults.control),
       engine: fields.optional('engine', engine(directory), { socket: defaults.engineSocket }),
       vars: fields.optional('vars', variables, []),
       workloads: fields.required('workloads', list(workload({ directory, vars }))),
@@ -42,6 +44,22 @@ const stateDir =
     const path = hostPath(directory)(node);
     const problem = stateDirProblem(path);
     return problem === undefined ? path : fail(node, problem);
+  };
+
+const control = (groupId: (name: string) => number | null): Reader<ControlSpec> =>
+  object((fields) => {
+    const group = fields.optional('group', groupOfHost(groupId), defaults.control.group);
+    return () => ({ group });
+  });
+
+const groupOfHost =
+  (groupId: (name: string) => number | null): Reader<ControlSpec['group']> =>
+  (node) => {
+    const value = plain(node);
+    const id = groupId(value);
+    return id === null
+      ? fail(node, `there is no group ${describe(node)} on this host; make it (groupadd --system NAME), or name one of \`getent group\``)
+      : { name: value, id };
   };
 
 const version: Reader<1> = (node) =>

@@ -2,13 +2,15 @@
  * Every default of the agent's configuration, in one table, each with the observation behind the number.
  * docs/reference/agent-configuration.md shows them; its test loads each as if it had been written out.
  */
-import type { GateSpec, HostSpec, LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
+import type { ControlSpec, GateSpec, HostSpec, LogSpec, MountCheckSpec, RestartPolicy } from './spec.ts';
 
 const second = 1_000;
 const minute = 60 * second;
 
 export const defaults = {
   stateDir: '/var/lib/relight',
+  /** What may restart a workload is root's, until somebody says otherwise. */
+  control: { group: null } satisfies ControlSpec,
   engineSocket: '/var/run/docker.sock',
   /** Three verbs only (restart, pause, resume), and only with an operator's token. */
   remoteActions: true,

@@ -14,7 +14,7 @@ const reference = readPage('docs/reference/agent-configuration.md');
 const page = readPage('docs/configuration.md') + reference;
 const rows = tableRows(reference, 'field');
 const examples = yamlExamples().filter(isAgentExample);
-const load = (text: string): AgentSpec => parseConfig(text, '/etc/relight/agent.yaml', { hostname: 'host-a' });
+const load = (text: string): AgentSpec => parseConfig(text, '/etc/relight/agent.yaml', { hostname: 'host-a', groupId: () => 4 });
 
 type Values = Record<string, unknown>;
 type Whole = (part: Values) => Values;
@@ -63,6 +63,7 @@ const sections: Readonly<Record<string, Section>> = {
   'host.guard': hostPart('guard'),
   'host.setup[]': hostPart('setup', step, listed, /^host\.setup\[0\]$/),
   collector: top('collector', { url: 'http://c:1' }),
+  control: top('control'),
   engine: top('engine'),
   'vars.NAME': section((part) => ({ version: 1, workloads: [], vars: { V: part } }), { run: 'x' }, /^vars\.V$/),
   'workloads[]': section(workload, { name: 'w', container: { image: 'b' } }, /^workloads\[0\]$/, ''),

@@ -17,6 +17,12 @@ const workload = (fields: object): WorkloadSpec => {
 };
 const container = (fields: object): ContainerSpec => workload({ container: { image: 'busybox', ...fields } }).container;
 
+it('knows groups of the host by their ids', () => {
+  const groupId = (name: string): number | null => (name === 'adm' ? 4 : null);
+  const text = 'version: 1\nworkloads: []\ncontrol: {group: adm}';
+  expect(parseConfig(text, 'agent.yaml', { ...env, groupId }).control).toEqual({ group: { name: 'adm', id: 4 } });
+});
+
 describe('the smallest configuration', () => {
   it('has every default', () => {
     expect(parse('version: 1\nworkloads: []')).toEqual({
@@ -33,6 +39,7 @@ describe('the smallest configuration', () => {
       },
       collector: null,
       stateDir: '/var/lib/relight',
+      control: { group: null },
       engine: { socket: '/var/run/docker.sock' },
       vars: [],
       workloads: [],

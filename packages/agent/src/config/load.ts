@@ -10,6 +10,8 @@ import type { AgentSpec } from './spec.ts';
 export interface ConfigDefaults {
   /** The default of `host.name`. */
   readonly hostname: string;
+  /** The id of a group of this host; null: there is none of that name. Absent: no group is known. */
+  readonly groupId?: (name: string) => number | null;
 }
 
 /** Fails with config-unreadable or config-invalid. */
@@ -43,7 +45,7 @@ function unreadable(error: NodeJS.ErrnoException): string {
 export function parseConfig(text: string, file: string, env: ConfigDefaults): AgentSpec {
   try {
     const path = resolve(file);
-    return deepFreeze(agent({ file: path, directory: dirname(path), hostname: env.hostname })(parseLocated(text)));
+    return deepFreeze(agent({ ...env, file: path, directory: dirname(path) })(parseLocated(text)));
   } catch (thrown) {
     if (!(thrown instanceof Invalid)) throw thrown;
     throw new RelightError('config-invalid', formatProblems(file, thrown.problems), { data: { problems: thrown.problems.length } });

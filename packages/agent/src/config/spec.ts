@@ -14,6 +14,7 @@ export interface AgentSpec {
   readonly host: HostSpec;
   readonly collector: CollectorSpec | null;
   readonly stateDir: string;
+  readonly control: ControlSpec;
   readonly engine: { readonly socket: string };
   readonly vars: readonly VarSpec[];
   readonly workloads: readonly WorkloadSpec[];
@@ -45,6 +46,12 @@ export interface GateSpec {
   readonly tcp: readonly string[];
   /** Further files on whose lock is waited, as for the package manager's. */
   readonly lockFiles: readonly string[];
+}
+
+/** Who besides the agent's own user may ask it on its host. */
+export interface ControlSpec {
+  /** Null: nobody. */
+  readonly group: { readonly name: string; readonly id: number } | null;
 }
 
 export interface CollectorSpec {

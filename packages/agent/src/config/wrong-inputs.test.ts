@@ -133,6 +133,13 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   ['top', 'state_dir: /dev/shm/relight', '3:12: state_dir: "/dev/shm/relight" cannot hold state; /dev belongs to the kernel'],
   [
     'top',
+    'control: {group: no-such-group}',
+    '3:18: control.group: there is no group "no-such-group" on this host; make it (groupadd --system NAME), or name one of `getent group`',
+  ],
+  ['top', 'control: {group: 4}', '3:18: control.group: must be text, not 4; put it in quotes'],
+  ['top', 'control: {grup: adm}', '3:11: control.grup: unknown field; did you mean "group"?'],
+  [
+    'top',
     'engine: {socket: "tcp://1.2.3.4:2375"}',
     '3:18: engine.socket: "tcp://1.2.3.4:2375": the agent speaks to the engine of its own host only; name its unix socket',
   ],

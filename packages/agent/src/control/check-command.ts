@@ -1,10 +1,10 @@
 /** `relight-agent check`: everything the configuration needs of this host, before anything is touched. */
-import { hostname } from 'node:os';
 import { loadConfig } from '../config/load.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { withJoined } from '../uplink/joined.ts';
+import { hostDefaults } from './host-defaults.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { checkAccelerators } from './preflight/accelerators.ts';
 import { suspiciousCommands, suspiciousHostCommands } from './preflight/commands.ts';
@@ -29,7 +29,7 @@ export async function checkCommand(
   openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
   host: PreflightHost = thisHost,
 ): Promise<ExitCode> {
-  const configured = await loadConfig(options.config, { hostname: hostname() });
+  const configured = await loadConfig(options.config, hostDefaults());
   const spec = withJoined(configured, chosenStateDir(undefined, io.env) ?? configured.stateDir);
   const findings = [
     ok(`the configuration ${options.config} is valid`),

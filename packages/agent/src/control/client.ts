@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { type ActionOutcome, actionOutcomeSchema, type ControlAction } from './action.ts';
 import { type ReloadOutcome, reloadOutcomeSchema, type ReloadRequest } from './reload.ts';
-import { controlSocketPath, shortSocketPath } from './socket-path.ts';
+import { controlSocketPath, groupSocketPath, runtimeDir, shortSocketPath } from './socket-path.ts';
 import { type AgentStatus, agentStatusSchema } from './status.ts';
 import { type Recent, recentSchema } from './support/recent.ts';
 
@@ -18,9 +18,12 @@ const reloadTimeoutMs = 60_000;
 /** All calls fail with agent-unreachable when nobody answers, and with protocol when the answer is not understood. */
 export class ControlClient {
   readonly #stateDir: string;
+  readonly #runDir: string;
 
-  constructor(stateDir: string) {
+  /** @param runDir where sockets for a group are; a test has another one */
+  constructor(stateDir: string, runDir = runtimeDir) {
     this.#stateDir = stateDir;
+    this.#runDir = runDir;
   }
 
   async status(): Promise<AgentStatus> {
@@ -41,37 +44,58 @@ export class ControlClient {
   }
 
   async #call(method: string, path: string, body?: string, timeoutMs = answerTimeoutMs): Promise<string> {
+    const ask = { method, path, body, timeoutMs };
     try {
-      using socket = shortSocketPath(controlSocketPath(this.#stateDir));
-      const call = request({
-        socketPath: socket.path,
-        method,
-        path,
-        headers: { host: 'localhost', 'content-type': 'application/json' },
-        signal: AbortSignal.timeout(timeoutMs),
+      return await askAt(controlSocketPath(this.#stateDir), ask).catch((thrown: unknown) => {
+        if (!isForbidden(thrown)) throw thrown;
+        // Not root: a member of the group that the configuration names, or nobody who may ask.
+        return askAt(groupSocketPath(this.#stateDir, this.#runDir), ask).catch((second: unknown) => {
+          throw isNobodyThere(second) ? thrown : second;
+        });
       });
-      call.end(body);
-      const [response] = (await once(call, 'response')) as [IncomingMessage];
-      return await text(response);
     } catch (thrown) {
       throw unreachable(thrown, this.#stateDir, timeoutMs);
     }
   }
 }
 
+interface Ask {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string | undefined;
+  readonly timeoutMs: number;
+}
+
+async function askAt(socketPath: string, { method, path, body, timeoutMs }: Ask): Promise<string> {
+  using socket = shortSocketPath(socketPath);
+  const call = request({
+    socketPath: socket.path,
+    method,
+    path,
+    headers: { host: 'localhost', 'content-type': 'application/json' },
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  call.end(body);
+  const [response] = (await once(call, 'response')) as [IncomingMessage];
+  return text(response);
+}
+
+const codeOf = (thrown: unknown): string => (thrown as NodeJS.ErrnoException).code ?? '';
+const isForbidden = (thrown: unknown): boolean => ['EACCES', 'EPERM'].includes(codeOf(thrown));
+const isNobodyThere = (thrown: unknown): boolean => ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(codeOf(thrown));
+
 function unreachable(thrown: unknown, stateDir: string, timeoutMs: number): RelightError {
-  const code = (thrown as NodeJS.ErrnoException).code;
   if (thrown instanceof RelightError) return thrown;
-  if (code === 'EACCES' || code === 'EPERM') {
+  if (isForbidden(thrown)) {
     return new RelightError('agent-unreachable', `no permission to talk to the agent in ${stateDir}`, {
-      advice: 'Run this command as root: sudo relight-agent …',
+      advice: 'Run this command as root (sudo relight-agent …), or as a member of the group that control.group names.',
       cause: thrown,
     });
   }
-  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
+  if (isNobodyThere(thrown)) {
     return new RelightError('agent-unreachable', `no agent is running with the state directory ${stateDir}`, { cause: thrown });
   }
-  if (code === 'ABORT_ERR' || (thrown as Error).name === 'TimeoutError') {
+  if (codeOf(thrown) === 'ABORT_ERR' || (thrown as Error).name === 'TimeoutError') {
     return new RelightError('agent-unreachable', `the agent in ${stateDir} does not answer within ${timeoutMs / 1_000} s`, {
       advice: 'Restart it (its workloads go on): systemctl restart relight-agent',
       cause: thrown,
@@ -92,6 +116,9 @@ function parseAs<T>(schema: z.ZodType<T>, answer: string): T {
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const outcome = actionOutcomeSchema.safeParse(json);
+  if (outcome.success && outcome.data.code === 'forbidden') {
+    throw new RelightError('forbidden', outcome.data.message, { advice: 'Run this command as root: sudo relight-agent …' });
+  }
   throw new RelightError(
     'protocol',
     outcome.success ? outcome.data.message : `the agent's answer is not understood: ${z.prettifyError(parsed.error)}`,

@@ -12,6 +12,7 @@ import { loadIdentity } from '../host/identity.ts';
 import { readMachineId } from '../host/machine-id.ts';
 import { postToCollector } from '../uplink/access.ts';
 import { joinedFile, makeStateDir, writeJoined } from '../uplink/joined.ts';
+import { hostDefaults } from './host-defaults.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 
 export interface JoinFlags {
@@ -78,7 +79,7 @@ async function whoAmI({ config, host, stateDir }: JoinFlags, io: Io): Promise<Wh
   const file = config ?? io.env['RELIGHT_CONFIG'] ?? (existsSync(usualConfig) ? usualConfig : undefined);
   const chosen = chosenStateDir(stateDir, io.env);
   if (host !== undefined && chosen !== undefined) return { host, stateDir: chosen };
-  const spec = file === undefined ? null : await loadConfig(file, { hostname: hostname() });
+  const spec = file === undefined ? null : await loadConfig(file, hostDefaults());
   if (spec !== null && spec.collector !== null) io.note(`${file} names a collector of its own, which wins: take that section out.`);
   return { host: host ?? spec?.host.name ?? hostname(), stateDir: chosen ?? spec?.stateDir ?? defaults.stateDir };
 }

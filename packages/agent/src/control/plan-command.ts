@@ -1,10 +1,10 @@
 /** `relight-agent plan`: what would be done. Reads the configuration and the stored state; touches nothing. */
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage, RelightError } from '@relight/shared/errors';
 import { loadConfig } from '../config/load.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
 import { readSwapped } from '../host/atomic-file.ts';
+import { hostDefaults } from './host-defaults.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { planOf } from './plan.ts';
 import { planLines } from './plan-view.ts';
@@ -17,7 +17,7 @@ export interface PlanOptions {
 
 /** Fails with config-invalid or config-unreadable. */
 export async function planCommand(options: PlanOptions, io: Io): Promise<ExitCode> {
-  const spec = await loadConfig(options.config, { hostname: hostname() });
+  const spec = await loadConfig(options.config, hostDefaults());
   const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
   const stored = new Map<string, WorkloadSpec | null>();
   for (const { name } of spec.workloads) stored.set(name, storedSpec(join(stateDir, 'workloads', `${name}.json`), io));

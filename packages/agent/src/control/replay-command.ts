@@ -1,6 +1,5 @@
 /** `relight-agent replay`: the recorded inputs, decided again, also under another configuration. Reads files; touches nothing. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { isoTime } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
@@ -9,6 +8,7 @@ import type { AgentSpec } from '../config/spec.ts';
 import { replay, type Replay, type ReplayedStep } from '../supervisor/replay.ts';
 import { agentVersion } from '../version.ts';
 import { journalDirectory, readJournal, shortDigest } from '../workload-journal.ts';
+import { hostDefaults } from './host-defaults.ts';
 import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
 import { type ReplayDocument, replayDocument, replayLines, type Span } from './replay-view.ts';
 import { type WhatIfDocument, whatIfDocument, whatIfLines } from './what-if-view.ts';
@@ -29,7 +29,7 @@ type Told = ReplayDocument & { readonly whatIf?: WhatIfDocument };
 /** 1 when today's supervisor decides otherwise, or when nothing is recorded of what was asked for. */
 export async function replayCommand(id: string | undefined, options: ReplayOptions, io: Io): Promise<ExitCode> {
   const stateDir = stateDirOrDefault(options.stateDir, io.env);
-  const config = options.config === undefined ? null : await loadConfig(options.config, { hostname: hostname() });
+  const config = options.config === undefined ? null : await loadConfig(options.config, hostDefaults());
   const incident = id === undefined ? null : readIncident(stateDir, id);
   const span: Span = { from: options.since ?? incident?.from ?? 0, to: options.until ?? incident?.to ?? Number.MAX_SAFE_INTEGER };
   const chosen = options.workload ?? incident?.workload ?? null;

@@ -4,7 +4,7 @@ import type { AgentSpec } from '../config/spec.ts';
 import { runAgent } from '../agent.ts';
 import { AgentLog } from '../logs/origins/agent-log.ts';
 import { agentVersion } from '../version.ts';
-import { hostname } from 'node:os';
+import { hostDefaults } from './host-defaults.ts';
 import type { LogLevel } from './log-level.ts';
 import { createLogger } from './logger.ts';
 import { chosenStateDir, type Io } from './io.ts';
@@ -20,7 +20,7 @@ export interface RunOptions {
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const chosen = chosenStateDir(options.stateDir, io.env);
   const loadSpec = async (file: string): Promise<AgentSpec> => {
-    const configured = await loadConfig(file, { hostname: hostname() });
+    const configured = await loadConfig(file, hostDefaults());
     return withJoined(configured, chosen ?? configured.stateDir);
   };
   const spec = await loadSpec(options.config);

@@ -1,5 +1,5 @@
 /**
- * The local control socket: HTTP and JSON over a unix socket that only root (the agent's user) may open.
+ * A control socket: HTTP and JSON over a unix socket that only root (the agent's user) may open, or one group besides.
  *
  *   GET  /status   → AgentStatus
  *   GET  /recent   → Recent
@@ -9,7 +9,7 @@
  * The caller holds the state lock, so a socket file that stands here already is a dead agent's and is replaced.
  */
 import { catalogue, type ErrorCode, RelightError, toRelightError } from '@relight/shared/errors';
-import { chmodSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { type ActionOutcome, type ControlAction, controlActionSchema } from './action.ts';
@@ -32,6 +32,8 @@ const requestTimeoutMs = 10_000;
 export interface ControlServerOptions {
   readonly path: string;
   readonly handlers: ControlHandlers;
+  /** Whose members may open it as well; absent: nobody. */
+  readonly groupId?: number;
   /** A connection could not be accepted (no file descriptors left). The server goes on. */
   readonly onError?: (error: Error) => void;
 }
@@ -39,17 +41,19 @@ export interface ControlServerOptions {
 export class ControlServer {
   readonly #path: string;
   readonly #handlers: ControlHandlers;
+  readonly #groupId: number | undefined;
   readonly #server: Server;
 
   constructor(options: ControlServerOptions) {
     this.#path = options.path;
     this.#handlers = options.handlers;
+    this.#groupId = options.groupId;
     this.#server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => void this.#serve(request, response));
     // Without a listener a failing accept would end the agent.
     this.#server.on('error', (error) => options.onError?.(error));
   }
 
-  /** Resolves when the socket accepts. It appears under its name complete, with mode 0600, replacing what was there. */
+  /** Resolves when the socket accepts. It appears under its name complete, with its owner and mode (0600, or 0660 for a group), replacing what was there. */
   async listen(): Promise<void> {
     const fresh = `${this.#path}.new`;
     rmSync(fresh, { force: true });
@@ -62,7 +66,12 @@ export class ControlServer {
           resolve();
         });
       });
+      // First of all nobody's but ours: what the umask leaves must not let another group in.
       chmodSync(fresh, 0o600);
+      if (this.#groupId !== undefined) {
+        chownSync(fresh, process.getuid?.() ?? 0, this.#groupId);
+        chmodSync(fresh, 0o660);
+      }
       renameSync(fresh, this.#path);
     } finally {
       name[Symbol.dispose]();

@@ -7,6 +7,7 @@ import { loadConfig, parseConfig } from '../config/load.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { joinedFile, readJoined } from '../uplink/joined.ts';
+import { hostDefaults } from './host-defaults.ts';
 import { checkCommand } from './check-command.ts';
 import { hostAnswers } from './host-answers.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
@@ -178,7 +179,7 @@ async function answerOrNo(asker: Asker, argv: readonly string[]): Promise<string
 
 /** Fails with config-invalid or config-unreadable when what is there is no configuration. */
 async function isSetUp(file: string, { collector }: SetupFlags, io: Io, around: SetupSurroundings): Promise<ExitCode> {
-  const spec = await loadConfig(file, { hostname: around.hostname });
+  const spec = await loadConfig(file, { ...hostDefaults(), hostname: around.hostname });
   const joined = spec.collector?.url ?? readJoined(joinedFile(chosenStateDir(undefined, io.env) ?? spec.stateDir))?.url ?? null;
   io.write(`${file} is there: this host is set up, and nothing was changed.\n`);
   const keeps = spec.workloads.map(({ name }) => name).join(', ');

@@ -10,6 +10,7 @@ import { readHostFacts } from '../host/facts.ts';
 import { lookAtMachine } from '../host/machine-facts.ts';
 import { IncidentStore } from '../incidents/store.ts';
 import { agentVersion } from '../version.ts';
+import { hostDefaults } from './host-defaults.ts';
 import { ControlClient } from './client.ts';
 import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
 import { statusLines } from './status-view.ts';
@@ -40,7 +41,7 @@ export async function supportBundleCommand(options: SupportBundleOptions, io: Io
   const agent = await askAgent(stateDir, io);
   const file = options.config ?? agent.configFile ?? defaultConfig;
   const config = await readConfig(file);
-  const spec = await loadConfig(file, { hostname: hostname() }).catch(() => null);
+  const spec = await loadConfig(file, hostDefaults()).catch(() => null);
   const secrets = secretsOf(spec, config.text, stateDir);
   const pieces = [
     { name: 'README.txt', text: readme },
@@ -85,7 +86,7 @@ async function readConfig(file: string): Promise<{ readonly text: string | null;
   try {
     const text = await readConfigText(file);
     const pieces = [{ name: 'config.yaml', text: redactedConfig(text) }];
-    const problem = await loadConfig(file, { hostname: hostname() }).then(
+    const problem = await loadConfig(file, hostDefaults()).then(
       () => null,
       (thrown: unknown) => errorMessage(thrown),
     );

@@ -14,6 +14,7 @@ export const hostSections: readonly SectionReference[] = [
         '`/var/lib/relight`',
         '[what is in it](operations.md#files). With another directory the agent is another owner and will not touch the containers of the old one: move the directory, do not only rename it here. `--state-dir` and `RELIGHT_STATE_DIR` win',
       ),
+      control: field('map', '', 'who on this host may ask the agent'),
       engine: field('map', '', 'the container engine of this host'),
       vars: field('map', '`{}`'),
       workloads: field('list', 'required', 'one container each, with everything that makes it useful', 'parts'),
@@ -113,6 +114,17 @@ export const hostSections: readonly SectionReference[] = [
         'SHA-256',
         'none',
         'of the certificate that the collector must show, or of its key; then no authority is asked. `relight-collector certificate show` says both',
+      ),
+    },
+  },
+  {
+    path: 'control',
+    anchor: 'control',
+    fields: {
+      group: field(
+        'name of a group',
+        'none: root alone',
+        'its members see the state of all workloads, and may pause, resume and restart them; nothing else',
       ),
     },
   },

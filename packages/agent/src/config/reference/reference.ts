@@ -43,7 +43,7 @@ export function appliesOf(path: string, name: string, { parts }: Pick<FieldRefer
   const whole = path === topLevel ? name : `${path}.${name}`;
   if (whole === 'state_dir') return 'refused';
   if (whole.startsWith('vars')) return 'next use';
-  if (/^(?:host|collector|engine)\b/.test(whole)) return 'starts over';
+  if (/^(?:host|collector|control|engine)\b/.test(whole)) return 'starts over';
   for (let inside = whole.replace(/^workloads\[\]\./, ''); inside !== ''; inside = inside.replace(/(?:\[\]|\.?[^.[\]]+)$/, '')) {
     const impact = impactOf(inside);
     if (impact !== undefined) return impact;
