@@ -36,7 +36,7 @@ it('a command that names another data directory is about another collector', () 
 
 it('where nothing is installed, the defaults hold; what cannot be read is named, and not needed for a directory that is', () => {
   expect(configBeside({}, usual)).toMatchObject({ dataDir: '/var/lib/relight-collector', tls: null });
-  writeFileSync(usual, 'version: [');
-  expect(() => dataDirBeside({}, usual)).toThrow(/collector\.yaml:\d/);
+  writeFileSync(usual, 'version: 1\ndata_dir: [');
+  expect(() => dataDirBeside({}, usual)).toThrow(`${usual}:2:12: Flow sequence in block collection must be`);
   expect(dataDirBeside({ dataDir: '/srv/mine' }, usual)).toBe('/srv/mine');
 });
