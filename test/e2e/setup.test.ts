@@ -1,7 +1,8 @@
 /** The first run on a host, with the built agent and a real engine: what is found, written, checked, joined and then supervised. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ControlClient } from '@relight/agent/control/client';
@@ -19,7 +20,7 @@ const docker = dockerApi(engineSocket);
 const image = inject('engineImage');
 const directory = mkdtempSync(join(tmpdir(), 'relight-setup-'));
 const trainer = `e2e-setup-trainer-${process.pid}`;
-const once = `e2e-setup-once-${process.pid}`;
+const shortLived = `e2e-setup-once-${process.pid}`;
 const services: Service[] = [];
 let trainerId: string;
 
@@ -71,11 +72,11 @@ class Host {
 
 beforeAll(async () => {
   trainerId = await docker.run(trainer, image, ['sleep', 'infinity'], { HostConfig: { RestartPolicy: { Name: 'always' } } });
-  await docker.run(once, image, ['sleep', 'infinity'], { HostConfig: { AutoRemove: true } });
+  await docker.run(shortLived, image, ['sleep', 'infinity'], { HostConfig: { AutoRemove: true } });
 });
 afterAll(async () => {
   for (const service of services.toReversed()) await service.kill();
-  for (const name of [trainer, once]) await docker.remove(name);
+  for (const name of [trainer, shortLived]) await docker.remove(name);
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -96,7 +97,7 @@ test('a container that runs is found, its configuration written and checked, and
   expect(named).toEqual({ name: 'setup-host', labels: { pool: 'v5e' } });
   expect(workloads).toContainEqual({ name: trainer, container: { adopt: trainer } });
   // It would have to be removed first: nobody proposes that.
-  expect(workloads.map(({ name }) => name)).not.toContain(once);
+  expect(workloads.map(({ name }) => name)).not.toContain(shortLived);
 
   const before = readFileSync(host.config, 'utf8');
   const again = await host.setup('--yes', '--host', 'other');
@@ -119,10 +120,10 @@ test('a container that runs is found, its configuration written and checked, and
 
 test('a container that cannot be taken over is written as it is imported, and what stands in the way is said', async () => {
   const host = new Host('describes');
-  const done = await host.setup('--container', once, '--no-collector');
-  const imported = await runProgram([programs.agent, 'import', 'container', once, '--socket', engineSocket], {});
+  const done = await host.setup('--container', shortLived, '--no-collector');
+  const imported = await runProgram([programs.agent, 'import', 'container', shortLived, '--socket', engineSocket], {});
   expect(host.written().workloads).toEqual((parse(imported.stdout) as Written).workloads);
-  expect(done.stdout).toContain(`docker rm -f ${once}`);
+  expect(done.stdout).toContain(`docker rm -f ${shortLived}`);
   expect(done.stderr).toContain(imported.stderr.trim());
 });
 
@@ -262,5 +263,23 @@ describe('at a terminal', () => {
     expect(code).toBe(1);
     expect(screen).toContain('nothing was written');
     expect(readdirSync(host.home)).toEqual(['cwd']);
+  });
+
+  test('Ctrl-C ends the wait for a collector that does not answer, too', async () => {
+    const silent = createServer();
+    const reached = once(silent, 'connection');
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    const host = new Host('waits');
+    const person = new Person(host);
+    await person.answers(/1\. Which[^]*\]: /, 'none\r');
+    await person.answers(/2\. Which[^]*\]: /, `http://127.0.0.1:${(silent.address() as AddressInfo).port} rlj_test\r`);
+    await person.answers(/3\. What[^]*: $/, 'waits\r');
+    const [connection] = (await reached) as [Socket];
+    await person.answers(/3\. What/, '\u0003');
+    const { code } = await person.leaves();
+    connection.destroy();
+    silent.close();
+    expect(code).toBe(130);
+    expect(existsSync(host.config)).toBe(false);
   });
 });

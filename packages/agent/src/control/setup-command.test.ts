@@ -46,7 +46,6 @@ async function setup(
               if (answer === undefined) throw new Interrupted();
               return answer;
             },
-            close: () => undefined,
           },
     ...more,
   };

@@ -58,8 +58,6 @@ export async function setupCommand(flags: SetupFlags, io: Io, around: SetupSurro
     if (!(thrown instanceof Interrupted)) throw thrown;
     io.note('\nrelight-agent: left before the end; nothing was written.');
     return 1;
-  } finally {
-    asker?.close();
   }
 }
 

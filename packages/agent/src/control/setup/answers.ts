@@ -52,7 +52,6 @@ export interface Answers {
 export interface Asker {
   /** Rejects with Interrupted when the person leaves. */
   ask(question: string): Promise<string>;
-  close(): void;
 }
 export class Interrupted extends Error {}
 

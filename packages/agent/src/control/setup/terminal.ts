@@ -2,25 +2,23 @@
 import { createInterface } from 'node:readline';
 import { Interrupted, type Asker } from './answers.ts';
 
-/** Null: nobody is there to answer. */
+/**
+ * Null: nobody is there to answer. Between two questions the terminal is as it was, so that Ctrl-C also ends what is waited for then,
+ * such as a collector that does not answer.
+ */
 export function terminalAsker(input: NodeJS.ReadStream = process.stdin, output: NodeJS.WriteStream = process.stderr): Asker | null {
   if (!input.isTTY || !output.isTTY) return null;
-  const lines = createInterface({ input, output, terminal: true, historySize: 0 });
-  const gone = new AbortController();
-  // Ctrl-C, and the end of the input (Ctrl-D, a terminal that is closed).
-  lines.on('SIGINT', () => lines.close());
-  lines.once('close', () => gone.abort());
   return {
     ask: (question) =>
       new Promise((resolve, reject) => {
-        if (gone.signal.aborted) return reject(new Interrupted());
-        const leave = (): void => reject(new Interrupted());
-        gone.signal.addEventListener('abort', leave, { once: true });
+        const lines = createInterface({ input, output, terminal: true, historySize: 0 });
+        lines.once('SIGINT', () => lines.close());
+        // Ctrl-C, and the end of the input: Ctrl-D, a terminal that is closed. After an answer it says nothing new.
+        lines.once('close', () => reject(new Interrupted()));
         lines.question(question, (answer) => {
-          gone.signal.removeEventListener('abort', leave);
           resolve(answer);
+          lines.close();
         });
       }),
-    close: () => lines.close(),
   };
 }
