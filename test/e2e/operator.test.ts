@@ -1,5 +1,7 @@
 /** The operator's `relight` as it is built, against a collector and an agent as they are built. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ApiEvent, ApiLogEntry, ApiWorkload } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startLab, type Lab } from '../support/lab.ts';
@@ -124,6 +126,14 @@ test('expect and forget', async () => {
   expect(await lab.relight('forget', 'op-7')).toMatchObject({ code: 0 });
   expect(await lab.relight('forget', 'op-7')).toMatchObject({ code: 1 });
   expect(await lab.relight('forget', host)).toMatchObject({ code: 1 });
+});
+
+test('support-bundle: one file about the host, without the token', async () => {
+  const file = join(lab.directory, 'bundle.tar.gz');
+  expect(await lab.relight('support-bundle', host, '-o', file)).toMatchObject({ code: 0, stdout: `${file}\n` });
+  const all = execFileSync('tar', ['-xzOf', file], { encoding: 'utf8' });
+  for (const part of ['"missing": []', 'workload.ready', `relight_host_state{host="${host}"`]) expect(all).toContain(part);
+  expect(all).not.toContain(readFileSync(lab.operatorTokenFile, 'utf8').trim());
 });
 
 test('what an agent has said of itself ends with its connection; when it was last heard does not', async () => {

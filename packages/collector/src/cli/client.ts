@@ -36,6 +36,18 @@ export class ApiClient {
     return this.#call<T>('GET', path, { query });
   }
 
+  /** An answer that is no JSON, as it is. */
+  async text(path: string): Promise<string> {
+    const timeout = AbortSignal.timeout(answerTimeoutMs);
+    return this.#text(await this.#open('GET', path, { signal: AbortSignal.any([this.#signal, timeout]) }));
+  }
+
+  /** For what is shown to others. */
+  withoutToken(text: string): string {
+    const { token } = this.#connection;
+    return token === null ? text : text.replaceAll(token, '[redacted]');
+  }
+
   /** Why the collector is not ready to store anything; null: it is, or the answers to other questions tell what else is wrong. */
   async storeTrouble(): Promise<string | null> {
     try {

@@ -13,6 +13,7 @@ import { addHosts } from './commands/hosts.ts';
 import { addIncidents } from './commands/incidents.ts';
 import { addSearch } from './commands/search.ts';
 import { addStatus } from './commands/status.ts';
+import { addSupportBundle } from './commands/support-bundle.ts';
 import { addTail } from './commands/tail.ts';
 import { addWait } from './commands/wait.ts';
 import { resolveConnection, type ConnectionFlags } from './connection.ts';
@@ -32,6 +33,7 @@ const commands: readonly AddCommand[] = [
   addActions,
   addHosts,
   addAudit,
+  addSupportBundle,
 ];
 
 const environmentHelp = `
