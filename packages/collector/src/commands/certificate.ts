@@ -3,7 +3,7 @@ import { systemClock } from '@relight/shared/clock';
 import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
 import { RelightError } from '@relight/shared/errors';
 import { X509Certificate } from 'node:crypto';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { backdatedMs, certificateMs, collectNames, namesOfThisMachine } from './init.ts';
@@ -38,8 +38,12 @@ export function addCertificate(program: Command): void {
     .description('a new certificate with the same key, used by the running service within a minute; who pins the key goes on')
     .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives')
-    .option('--valid-for <duration>', 'how long it is valid', parseDuration, certificateMs)
-    .option('--name <name>', 'a further name or address (repeatable)', collectNames, [])
+    .addOption(
+      new Option('--valid-for <duration>', 'how long it is valid')
+        .argParser(parseDuration)
+        .default(certificateMs, `${certificateMs / 86_400_000}d`),
+    )
+    .addOption(new Option('--name <name>', 'a further name or address (repeatable)').argParser(collectNames).default([], 'none'))
     .option('--json', 'one JSON document')
     .action(async (flags: Flags) => {
       const config = configBeside(flags);

@@ -5,7 +5,7 @@ import { RelightError } from '@relight/shared/errors';
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { joinValidMs } from '../api/tokens.ts';
@@ -41,9 +41,15 @@ export function addInit(program: Command): void {
     .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
     .option('--url <url>', "how hosts reach this collector (default: https://, this machine's name and the port of the configuration)")
-    .option('--name <name>', 'a further name or address for the certificate (repeatable)', collectNames, [])
+    .addOption(
+      new Option('--name <name>', 'a further name or address for the certificate (repeatable)').argParser(collectNames).default([], 'none'),
+    )
     .option('--uses <count>', 'how many agents may join with the join token', parseCount, 1)
-    .option('--valid-for <duration>', 'how long the join token is good for', parseDuration, joinValidMs)
+    .addOption(
+      new Option('--valid-for <duration>', 'how long the join token is good for')
+        .argParser(parseDuration)
+        .default(joinValidMs, `${joinValidMs / 3_600_000}h`),
+    )
     .option('--no-tls', 'no certificate: a reverse proxy in front has one')
     .option('--json', 'one JSON document')
     .action(async (flags: InitFlags) => {
