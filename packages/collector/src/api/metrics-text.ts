@@ -18,18 +18,34 @@ const escapeLabel = (text: string): string => escapeHelp(text).replaceAll('"', '
 /** What JavaScript calls Infinity is +Inf here. */
 const number = (value: number): string => (Number.isFinite(value) || Number.isNaN(value) ? String(value) : value > 0 ? '+Inf' : '-Inf');
 
-/** A series is shown once, whatever an agent sends: Prometheus refuses the whole page for a second one of the same labels. */
+const labelText = (labels: NonNullable<MetricSample['labels']>): string => {
+  const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escapeLabel(text)}"`);
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+};
+
+/**
+ * A series is shown once, whatever an agent sends: Prometheus refuses the whole page for a second one of the same labels. The same labels,
+ * of one host in dozens of families, are written out once: a fleet has hundreds of thousands of series.
+ */
 export function metricsText(families: readonly MetricFamily[]): string {
   const lines: string[] = [];
-  const shown = new Set<string>();
+  const texts = new WeakMap<object, string>();
+  const textOf = (labels: NonNullable<MetricSample['labels']>): string => {
+    const known = texts.get(labels);
+    if (known !== undefined) return known;
+    const text = labelText(labels);
+    texts.set(labels, text);
+    return text;
+  };
   for (const { name, help, type, samples } of families) {
     lines.push(`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`);
-    for (const { suffix = '', labels = {}, value } of samples) {
-      const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escapeLabel(text)}"`);
-      const series = `${name}${suffix}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`}`;
+    const shown = new Set<string>();
+    for (const { suffix = '', labels, value } of samples) {
+      const text = labels === undefined ? '' : textOf(labels);
+      const series = suffix === '' ? text : `${suffix}${text}`;
       if (shown.has(series)) continue;
       shown.add(series);
-      lines.push(`${series} ${number(value)}`);
+      lines.push(`${name}${series} ${number(value)}`);
     }
   }
   return `${lines.join('\n')}\n`;
