@@ -11,6 +11,8 @@ import { ownedDirectory } from '../support/owned-directory.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
 const script = join(root, 'scripts/package.ts');
+/** Four archives with a whole Node in each: a minute on a quiet machine, several on one with other work. */
+const timeout = 600_000;
 let directory: string;
 
 beforeAll(() => {
@@ -32,7 +34,7 @@ async function digests(of: string): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(sums));
 }
 
-test('a second build under another umask, time zone, language and temporary directory: the same bytes', async () => {
+test('a second build under another umask, time zone, language and temporary directory: the same bytes', { timeout }, async () => {
   const env = { ...process.env, TZ: 'Asia/Tokyo', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', TMPDIR: directory, HOSTNAME: 'elsewhere' };
   await run('sh', ['-c', 'umask 077; exec "$@"', 'sh', process.execPath, script, '--out', join(directory, 'again')], { env, cwd: '/' });
   const first = await digests(inject('packages'));
@@ -52,7 +54,7 @@ test('the date of the sources is the only date in it', async () => {
   expect(dates.size).toBe(1);
 });
 
-test('for the other processor: the same script, its own Node', async () => {
+test('for the other processor: the same script, its own Node', { timeout }, async () => {
   const other = process.arch === 'arm64' ? 'amd64' : 'arm64';
   await run(process.execPath, [script, '--arch', other, '--out', join(directory, other)], { cwd: '/' });
   const deb = (await readdir(join(directory, other))).find((name) => /^relight-collector_.*\.deb$/.test(name)) ?? '';
