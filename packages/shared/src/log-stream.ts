@@ -3,6 +3,9 @@ import { z } from 'zod';
 /** In the place of the workload: what belongs to the host itself. No workload can be called so. */
 export const hostLogs = '@host';
 
+/** JSON can carry half of a character; `segmentId` cannot. */
+const wellFormed = z.string().refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
+
 /** Where a line comes from. `file:<name>` is a file inside the container. */
 export const logSourceSchema = z.string().regex(/^(?:container|process|setup|mount|agent|file:.+)$/);
 
@@ -12,11 +15,11 @@ export const logSourceSchema = z.string().regex(/^(?:container|process|setup|mou
  * reader sees.
  */
 export const segmentKeySchema = z.object({
-  workload: z.string(),
+  workload: wellFormed,
   generation: z.number().int().nonnegative(),
-  source: logSourceSchema,
+  source: logSourceSchema.refine((text) => text.isWellFormed(), 'must be well-formed Unicode'),
   /** Which start of the process or step, or which incarnation of the container's log file. Unique within the three above. */
-  run: z.string(),
+  run: wellFormed,
 });
 export type SegmentKey = z.infer<typeof segmentKeySchema>;
 

@@ -283,6 +283,15 @@ describe('greeting and lanes', () => {
     expect(world.lane.calls).toContain('committed 5');
   });
 
+  test.each(['workload', 'source', 'run'])('a segment whose %s is no text ends the connection, not the agent', (field) => {
+    const world = new World();
+    const socket = world.connect();
+    const broken = { ...segment, [field]: 'file:\ud800' };
+    socket.say({ type: 'ack', segments: [{ segment: broken, offset: 5, rewind: false }] });
+    expect(socket.closedWith).toBe(closeCodes.protocolError);
+    expect(world.lane.calls.filter((call) => call.startsWith('committed'))).toEqual([]);
+  });
+
   test('one incident at a time, the same again after a break; events and logs go on meanwhile', () => {
     const world = new World();
     world.incidents.add('incident-1');
