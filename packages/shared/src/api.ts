@@ -8,7 +8,11 @@ import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics
 /** 2026-01-01T00:00:00.000Z */
 export type IsoTime = string;
 
-export const isoTime = (ms: number): IsoTime => new Date(ms).toISOString();
+/** The last moment of ECMAScript's calendar, and with a minus its first. */
+const timeMax = 8.64e15;
+
+/** What another machine says of its clock may be any number: what no calendar has is told as the nearest moment that it has. */
+export const isoTime = (ms: number): IsoTime => new Date(Math.min(Math.max(Number.isNaN(ms) ? 0 : ms, -timeMax), timeMax)).toISOString();
 export const isoTimeOrNull = (ms: number | null | undefined): IsoTime | null => (ms === null || ms === undefined ? null : isoTime(ms));
 
 export interface ApiHost {

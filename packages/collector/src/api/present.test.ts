@@ -34,3 +34,8 @@ test('holes in the logs of a host, with the last reason', () => {
   const gaps = { count: 2, lines: 40, bytes: 5_120, lastAt: 0, lastReason: 'rate-limit' };
   expect(presentHost(hostRecord('a', { gaps }), 1).delivery?.gaps).toEqual({ ...gaps, lastAt: '1970-01-01T00:00:00.000Z' });
 });
+
+test.each([8.64e15 + 1, -8.64e15 - 1, 1e308, Number.MAX_SAFE_INTEGER])('a host whose clock says %d is shown all the same', (at) => {
+  const host = presentHost({ ...hostRecord('a'), metrics: { at, disks: [] } }, 0);
+  expect(host.metrics?.at).toBe(at > 0 ? '+275760-09-13T00:00:00.000Z' : '-271821-04-20T00:00:00.000Z');
+});
