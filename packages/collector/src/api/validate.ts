@@ -51,10 +51,19 @@ function issueText(issue: z.core.$ZodIssue, value: unknown, names: readonly stri
   }
   const where = issue.path.join('.') || 'the body';
   if (value === undefined) return `${where}: is missing`;
-  const shown = JSON.stringify(value).slice(0, 100);
+  const shown = shownOf(value);
   if (issue.code !== 'invalid_value') return `${where}: ${shown}: ${issue.message}`;
   const allowed = issue.values.map(String);
   return `${where}: ${shown} is not one of ${allowed.join(', ')}${typeof value === 'string' ? nearest(value, allowed) : ''}`;
+}
+
+/** Text that is nested some thousands deep can be read, but not written again. */
+function shownOf(value: unknown): string {
+  try {
+    return JSON.stringify(value).slice(0, 100);
+  } catch {
+    return 'what stands there';
+  }
 }
 
 function nearest(word: string, names: readonly string[]): string {
