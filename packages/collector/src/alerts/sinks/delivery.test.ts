@@ -161,6 +161,25 @@ test('the wait grows from a second to five minutes, jittered fully', () => {
   );
 });
 
+test('user and password of an address are sent as such, and a failure says nothing of them', async () => {
+  let authorization: string | undefined;
+  const server = createServer((request, response) => {
+    ({ authorization } = request.headers);
+    response.writeHead(500).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => void server.close());
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const sink = webhookSink('hook', `http://relight:p4ss%3Aword@${address}/hook`, '');
+  const answered = await sink.send('{}', AbortSignal.timeout(20_000));
+  expect(authorization).toBe(`Basic ${Buffer.from('relight:p4ss:word').toString('base64')}`);
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  const away = await sink.send('{}', AbortSignal.timeout(20_000));
+  expect([answered.outcome, away.outcome]).toEqual(['retry', 'retry']);
+  expect(JSON.stringify([answered, away])).not.toContain('p4ss');
+});
+
 test("a message is what Alertmanager's receivers expect", () => {
   const sink = webhookSink('hook', 'http://x/', 'https://relight.example');
   const firing = JSON.parse(sink.format(alert)) as Record<string, unknown>;

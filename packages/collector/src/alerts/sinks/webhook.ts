@@ -71,13 +71,33 @@ function fingerprint(labels: Readonly<Record<string, string>>): string {
   return hash.toString(16).padStart(16, '0');
 }
 
-async function post(url: string, body: string, signal: AbortSignal): Promise<SendResult> {
+/** `fetch` takes no credentials in a URL, and says all of it when it refuses one. */
+function addressed(configured: string): { readonly url: string; readonly headers: Readonly<Record<string, string>> } {
+  const url = new URL(configured);
+  const { username, password } = url;
+  if (username === '' && password === '') return { url: configured, headers: {} };
+  url.username = '';
+  url.password = '';
+  const credentials = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64');
+  return { url: url.href, headers: { authorization: `Basic ${credentials}` } };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+async function post(configured: string, body: string, signal: AbortSignal): Promise<SendResult> {
+  const { url, headers } = addressed(configured);
   try {
     const response = await fetch(url, {
       method: 'POST',
       body,
       signal,
-      headers: { 'content-type': 'application/json', 'user-agent': 'relight' },
+      headers: { 'content-type': 'application/json', 'user-agent': 'relight', ...headers },
     });
     await response.body?.cancel();
     if (response.ok) return { outcome: 'delivered' };
