@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { isUrl } from '../config/scalars.ts';
 import { loadConfig } from '../config/load.ts';
 import { defaults } from '../config/defaults.ts';
-import { loadIdentity } from '../host/identity.ts';
+import { identityOf, loadIdentity } from '../host/identity.ts';
 import { readMachineId } from '../host/machine-id.ts';
 import { postToCollector } from '../uplink/access.ts';
 import { joinedFile, makeStateDir, writeJoined } from '../uplink/joined.ts';
@@ -61,15 +61,30 @@ function checkWords(urlText: string, joinToken: string, { fingerprint, caFile, a
   return { url, pin, caFile: caFile ?? null };
 }
 
-async function exchange({ url, pin, caFile }: Trusted, joinToken: string, { host, stateDir }: Who): Promise<string> {
-  makeStateDir(stateDir);
-  const machineId = readMachineId({ stateDir });
-  const { agentId } = loadIdentity({ stateDir, machineId });
+async function exchange(trusted: Trusted, joinToken: string, who: Who): Promise<string> {
+  // Before the token is spent: what it gives must have a place.
+  const undo = makeStateDir(who.stateDir);
+  try {
+    return await exchangeIn(trusted, joinToken, who);
+  } catch (thrown) {
+    undo();
+    throw thrown;
+  }
+}
+
+/**
+ * Nothing is kept before the collector has answered: a host with an identity counts as one that has run, and its service, which has
+ * no configuration, would be started at every boot, and fail.
+ */
+async function exchangeIn({ url, pin, caFile }: Trusted, joinToken: string, { host, stateDir }: Who): Promise<string> {
+  const machineId = readMachineId({ stateDir, keep: false });
+  const { agentId } = identityOf({ stateDir, machineId });
   const fingerprint = pin === null ? null : await keyPin(url, pin);
   const request: JoinRequest = { agentId, machineId, host };
   const answer = agentCredentialSchema.safeParse(await postToCollector({ url, caFile, fingerprint }, joinPath, joinToken, request));
   if (!answer.success) throw new RelightError('collector-unreachable', `what answers at ${url} is no Relight collector`);
   writeJoined(joinedFile(stateDir), { ...answer.data, url, fingerprint, caFile });
+  loadIdentity({ stateDir, machineId: readMachineId({ stateDir }) });
   const until = new Date(answer.data.expiresAt).toISOString();
   return `${host} has joined ${url}; its token is in ${joinedFile(stateDir)}, valid until ${until}, and renewed by the agent`;
 }

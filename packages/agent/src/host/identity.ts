@@ -23,17 +23,38 @@ export interface Identity {
   readonly reason: string;
 }
 
+interface IdentityOptions {
+  readonly stateDir: string;
+  readonly machineId: MachineId;
+}
+const fileIn = (stateDir: string): string => join(stateDir, 'identity.json');
+
 /** Fails with disk-full or config-invalid when a new identity cannot be kept. */
-export function loadIdentity(options: { readonly stateDir: string; readonly machineId: MachineId }): Identity {
+export function loadIdentity(options: IdentityOptions): Identity {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  const file = join(options.stateDir, 'identity.json');
-  const kept = readIdentityFile(file);
+  const identity = identityOf(options);
+  if (identity.created) keep(options, identity);
+  return identity;
+}
+
+/** As loadIdentity has it, with nothing written. The state directory must be there. */
+export function identityOf(options: IdentityOptions): Identity {
+  const kept = readIdentityFile(fileIn(options.stateDir));
   if (kept !== null && sameMachine(kept.machineId, options.machineId)) {
     return { agentId: kept.agentId, created: false, reason: 'kept in the state directory' };
   }
   const agentId = deriveAgentId(options.machineId, realpathSync(options.stateDir));
+  const reason =
+    kept === null
+      ? 'derived from the machine and the state directory'
+      : `the state directory was copied from another machine (agent ${kept.agentId}); derived anew`;
+  return { agentId, created: true, reason };
+}
+
+function keep({ stateDir, machineId }: IdentityOptions, { agentId }: Identity): void {
+  const file = fileIn(stateDir);
   try {
-    replaceFileDurably(file, `${JSON.stringify({ agentId, machineId: options.machineId })}\n`);
+    replaceFileDurably(file, `${JSON.stringify({ agentId, machineId })}\n`);
   } catch (cause) {
     const full = ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '');
     throw new RelightError(full ? 'disk-full' : 'config-invalid', `${file} cannot be written: ${errorMessage(cause)}`, {
@@ -41,11 +62,6 @@ export function loadIdentity(options: { readonly stateDir: string; readonly mach
       advice: 'Free space, or give a --state-dir on a disk that is writable and not full.',
     });
   }
-  const reason =
-    kept === null
-      ? 'derived from the machine and the state directory'
-      : `the state directory was copied from another machine (agent ${kept.agentId}); derived anew`;
-  return { agentId, created: true, reason };
 }
 
 function deriveAgentId(machineId: MachineId, stateDir: string): string {

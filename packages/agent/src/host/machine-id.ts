@@ -17,14 +17,14 @@ const worthless = /^(?:uninitialized|[0f-]+|03000200-0400-0500-0006-000700080009
 
 /**
  * On a machine that has no id at all (a container, a small VM), the id of the boot in which it was first asked is kept in
- * the state directory: it outlives reboots with that directory, and within one boot is found again without it.
+ * the state directory: it outlives reboots with that directory, and within one boot is found again without it, as with `keep: false`.
  */
-export function readMachineId(options: { readonly stateDir: string; readonly root?: string }): MachineId {
+export function readMachineId(options: { readonly stateDir: string; readonly root?: string; readonly keep?: boolean }): MachineId {
   const root = options.root ?? '/';
   const first = (files: readonly string[]): string =>
     files.map((file) => readOr(join(root, file), '').trim().toLowerCase()).find((text) => !worthless.test(text)) ?? '';
   const hardware = first(hardwareFiles);
-  const system = first(systemFiles) || (hardware === '' ? keptId(options.stateDir, join(root, bootFile)) : '');
+  const system = first(systemFiles) || (hardware === '' ? keptId(options.stateDir, join(root, bootFile), options.keep ?? true) : '');
   return `${hashed('system', system)}.${hashed('hardware', hardware)}`;
 }
 
@@ -32,11 +32,13 @@ function hashed(kind: string, id: string): string {
   return id === '' ? '-' : createHash('sha256').update(`relight-machine|${kind}|${id}`).digest('hex').slice(0, 16);
 }
 
-function keptId(stateDir: string, boot: string): string {
+function keptId(stateDir: string, boot: string, keep: boolean): string {
   const file = join(stateDir, 'machine-id');
   const kept = readOr(file, '').trim();
   if (kept !== '') return kept;
-  const id = readOr(boot, '').trim() || randomUUID();
+  const thisBoot = readOr(boot, '').trim();
+  if (!keep && thisBoot !== '') return thisBoot;
+  const id = thisBoot || randomUUID();
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   replaceFileDurably(file, `${id}\n`);
   return id;

@@ -4,8 +4,8 @@
  */
 import { agentCredentialSchema } from '@relight/shared/join';
 import { errorMessage, RelightError } from '@relight/shared/errors';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { AgentSpec, CollectorSpec } from '../config/spec.ts';
 import { readIfThere, replaceFileDurably } from '../host/atomic-file.ts';
@@ -52,8 +52,18 @@ export function writeJoined(file: string, joined: Omit<Joined, 'version'>): void
   replaceFileDurably(file, `${JSON.stringify({ version: 1, ...joined } satisfies Joined, null, 2)}\n`);
 }
 
-export function makeStateDir(stateDir: string): void {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+/** What undoes it: the directories that were made for it go again, unless somebody has put something there. */
+export function makeStateDir(stateDir: string): () => void {
+  const first = mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  return () => {
+    if (first === undefined) return;
+    try {
+      for (let directory = resolve(stateDir); directory.length >= resolve(first).length; directory = dirname(directory))
+        rmdirSync(directory);
+    } catch {
+      // Not empty: it is in use.
+    }
+  };
 }
 
 /** The configuration wins; without a collector in it, the joined one counts. */
