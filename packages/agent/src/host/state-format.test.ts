@@ -51,7 +51,9 @@ it('an agent refuses a newer state directory, names both versions and the way on
   writeFileSync(join(stateDir, 'workloads', 'w.json'), '{"state":{"version":2}}');
   writeFileSync(file, JSON.stringify({ format: stateFormat + 1, version: '9.8.7' }));
   const main = join(import.meta.dirname, '../main.ts');
-  const agent = spawnSync(process.execPath, [main, 'run', '--config', config, '--state-dir', stateDir], { encoding: 'utf8' });
+  const words = [main, 'run', '--config', config, '--state-dir', stateDir];
+  // One that takes the directory would never end.
+  const agent = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' });
   expect(agent).toMatchObject({
     status: 2,
     stderr: expect.stringContaining(
