@@ -1,6 +1,6 @@
 /** The first run on a host, with the built agent and a real engine: what is found, written, checked, joined and then supervised. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -21,6 +21,7 @@ const image = inject('engineImage');
 const directory = mkdtempSync(join(tmpdir(), 'relight-setup-'));
 const trainer = `e2e-setup-trainer-${process.pid}`;
 const shortLived = `e2e-setup-once-${process.pid}`;
+const kept = `e2e-setup-kept-${process.pid}`;
 const services: Service[] = [];
 let trainerId: string;
 
@@ -76,7 +77,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const service of services.toReversed()) await service.kill();
-  for (const name of [trainer, shortLived]) await docker.remove(name);
+  for (const name of [trainer, shortLived, kept]) await docker.remove(name);
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -143,8 +144,11 @@ worker_start_ray_commands: ["ray start --address=$RAY_HEAD_IP:6379"]
   expect(parse(found.stdout)).toMatchObject({ vars, workloads: [{ ...workloads[0], container: { name: 'ray_lab' } }] });
   expect(found.stderr).toContain(`${file}:4: `);
 
-  // Without a container that runs, it is what is proposed.
-  const alone = await host.setup('--yes', '--socket', join(directory, 'none.sock'));
+  // It is left by who made it, and may be named by anybody.
+  chmodSync(file, 0o666);
+  expect((await host.setup('--yes', '--dry-run')).stderr).toContain(`${file}: others than its owner may write it`);
+
+  const alone = await host.setup('--yes', '--ray-yaml', file, '--socket', join(directory, 'none.sock'));
   expect(alone.code).toBe(1);
   expect(host.written().workloads.map(({ name }) => name)).toEqual(['ray-worker']);
   const plan = await runProgram([programs.agent, 'plan', '--config', host.config], {});
@@ -154,11 +158,12 @@ worker_start_ray_commands: ["ray start --address=$RAY_HEAD_IP:6379"]
 describe('what is missing is said', () => {
   test('an engine', async () => {
     const host = new Host('bare');
-    const done = await host.setup('--yes', '--socket', join(directory, 'none.sock'));
-    expect(done).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/engine .*no Docker Engine at .*none\.sock\n.*→ Install one/) as string,
-    });
+    const away = ['--yes', '--socket', join(directory, 'none.sock')];
+    const said = expect.stringMatching(/engine .*no Docker Engine at .*none\.sock\n.*→ Install one/) as string;
+    expect(await host.setup(...away)).toMatchObject({ code: 3, stdout: '', stderr: said });
+    expect(readdirSync(host.home)).toEqual(['cwd']);
+    const done = await host.setup(...away, '--no-workloads');
+    expect(done).toMatchObject({ code: 1, stderr: said });
     expect(host.written().workloads).toEqual([]);
     expect(done.stdout).toMatch(/Next:\n {2}- correct what check calls an error/);
   });
@@ -190,6 +195,31 @@ describe('what is missing is said', () => {
     await host.setup('--yes', '--no-workloads', '--force');
     expect(host.written().workloads).toEqual([]);
     expect(readFileSync(`${host.config}.bak`, 'utf8')).toBe('version: 1\nworkload: []\n');
+  });
+
+  test('what --force would take from an agent that runs', async () => {
+    const host = new Host('runs');
+    await docker.run(kept, image, ['sleep', 'infinity'], {});
+    expect((await host.setup('--yes', '--container', kept)).code).toBe(0);
+    const config = readFileSync(host.config, 'utf8');
+    const control = await host.start();
+    await waitFor(async () => (await control.status().catch(() => null))?.workloads.some(({ name }) => name === kept), {
+      timeoutMs: 60_000,
+      everyMs: 100,
+      what: 'the agent to answer',
+    });
+    expect(await host.setup('--yes', '--no-workloads', '--force')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`: workload ${kept}\n`) as string,
+    });
+    expect(readFileSync(host.config, 'utf8')).toBe(config);
+    // It goes on with what it has read.
+    writeFileSync(host.config, 'workloads: [');
+    expect(await host.setup('--yes', '--no-workloads', '--force')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`keeps ${kept}: a new file would take its place`) as string,
+    });
+    expect(readFileSync(host.config, 'utf8')).toBe('workloads: [');
   });
 });
 
@@ -281,5 +311,6 @@ describe('at a terminal', () => {
     silent.close();
     expect(code).toBe(130);
     expect(existsSync(host.config)).toBe(false);
+    expect(readdirSync(host.stateDir)).toEqual([]);
   });
 });

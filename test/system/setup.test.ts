@@ -36,16 +36,25 @@ test('setup writes the configuration and starts the service, which takes the con
   expect(await machine.shell('stat -c "%U %a" /etc/relight/agent.yaml')).toBe('root 600\n');
 });
 
-test('a second run changes nothing; --force keeps the old file, and the running agent takes up the new one', async () => {
+test('a second run changes nothing; --force takes nothing away, keeps the old file, and the running agent takes up the new one', async () => {
   const pid = await machine.unit(agent, 'MainPID');
   const before = await machine.shell('cat /etc/relight/agent.yaml');
   expect(await machine.shell('relight-agent setup --yes')).toContain('nothing was changed');
   expect(await machine.shell('cat /etc/relight/agent.yaml')).toBe(before);
 
-  const said = await machine.shell('relight-agent setup --yes --force --no-workloads');
-  expect(said).toContain('see what the agent does: relight-agent status');
-  expect(await machine.shell('cat /etc/relight/agent.yaml.bak')).toBe(before);
+  expect(await machine.tries('relight-agent setup --yes --force --no-workloads --label pool=test')).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/holds what a new one would not.*: workload trainer\n/) as string,
+  });
+  expect(await machine.shell('ls /etc/relight; cat /etc/relight/agent.yaml')).toBe(`agent.yaml\n${before}`);
+
+  const empty = 'version: 1\nhost: {labels: {pool: test}}\nworkloads: []\n';
+  await machine.shell(`printf '%s' '${empty}' > /etc/relight/agent.yaml`);
   await machine.waitForUnit(agent, 'StatusText', /^supervising 0 workload/);
+  const said = await machine.shell(`relight-agent setup --yes --force --label pool=test --container ${container}`);
+  expect(said).toContain('see what the agent does: relight-agent status');
+  expect(await machine.shell('cat /etc/relight/agent.yaml.bak')).toBe(empty);
+  await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready');
   expect(await machine.unit(agent, 'MainPID')).toBe(pid);
 });
 

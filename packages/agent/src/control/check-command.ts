@@ -29,7 +29,17 @@ export async function checkCommand(
   openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
   host: PreflightHost = thisHost,
 ): Promise<ExitCode> {
-  const configured = await loadConfig(options.config, hostDefaults());
+  return checkSpec(await loadConfig(options.config, hostDefaults()), options, io, openEngine, host);
+}
+
+/** As checkCommand, of a configuration that may not be written yet. */
+export async function checkSpec(
+  configured: AgentSpec,
+  options: CheckOptions,
+  io: Io,
+  openEngine: (socketPath: string) => Engine,
+  host: PreflightHost = thisHost,
+): Promise<ExitCode> {
   const spec = withJoined(configured, chosenStateDir(undefined, io.env) ?? configured.stateDir);
   const findings = [
     ok(`the configuration ${options.config} is valid`),

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../config/load.ts';
+import { managedLabels } from '../engine/create-options.ts';
 import type { Engine } from '../engine/engine.ts';
 import { recordedIo, temporaryDirectory, writeTo } from './recorded-io.ts';
 import { setupCommand, type SetupSurroundings } from './setup-command.ts';
@@ -13,6 +14,28 @@ const gone = async (): Promise<never> => {
   throw new RelightError('engine-unreachable', 'nothing answers at /s');
 };
 const noEngine = { info: gone, ping: gone, list: gone, inspect: gone, inspectRaw: gone } as unknown as Engine;
+
+interface Running {
+  readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** The engine does not answer for it. */
+  readonly hangs?: true;
+}
+const engineWith = (...containers: readonly Running[]): Engine =>
+  ({
+    info: async () => ({ id: 'e', version: '28.2.2', apiVersion: '1.50', liveRestore: true, runtimes: ['runc'], rootDirectory: '/' }),
+    list: async () => containers.map(({ name }) => name),
+    inspect: async () => null,
+    hasImage: async () => true,
+    inspectRaw: async (id: string) => {
+      const found = containers.find(({ name }) => name === id);
+      if (found?.hangs === true) throw new RelightError('engine-timeout', `no answer for ${id} within 10 s`);
+      if (found === undefined) return null;
+      const { name, labels = {} } = found;
+      return { Id: name, Name: `/${name}`, Config: { Image: 'img:1', Labels: labels }, HostConfig: {}, State: { Running: true } };
+    },
+  }) as unknown as Engine;
+const withEngine = (...containers: readonly Running[]): Partial<SetupSurroundings> => ({ openEngine: () => engineWith(...containers) });
 
 interface Tried {
   readonly code: number;
@@ -35,8 +58,10 @@ async function setup(
   const around: SetupSurroundings = {
     hostname: 'tpu-0',
     rayPlaces: [],
+    rayOwners: new Set([process.getuid?.() ?? 0]),
     openEngine: () => noEngine,
     service: { state: async () => 'none', start: async (argv) => (started.push(argv.join(' ')), null) },
+    runningAgent: async () => null,
     openTerminal: () =>
       answers === undefined
         ? null
@@ -79,7 +104,7 @@ describe('setup', () => {
 
   it('changes nothing the second time, and says so', async () => {
     const directory = temporaryDirectory();
-    await setup(directory, { yes: true });
+    await setup(directory, { yes: true, workloads: false });
     const before = readFileSync(join(directory, 'agent.yaml'), 'utf8');
     const again = await setup(directory, { yes: true, host: 'other' });
     expect(again).toMatchObject({
@@ -107,7 +132,7 @@ describe('setup', () => {
   it('keeps what was there with --force', async () => {
     const directory = temporaryDirectory();
     writeTo(directory, 'agent.yaml', 'broken: [', 0o644);
-    const { out } = await setup(directory, { yes: true, force: true, host: 'anew' });
+    const { out } = await setup(directory, { yes: true, workloads: false, force: true, host: 'anew' });
     expect(out).toContain('the one before it is');
     expect((await load(directory)).host.name).toBe('anew');
     expect(readFileSync(join(directory, 'agent.yaml.bak'), 'utf8')).toBe('broken: [');
@@ -116,16 +141,20 @@ describe('setup', () => {
 
   it('prints and touches nothing with --dry-run', async () => {
     const directory = temporaryDirectory();
-    const { code, out } = await setup(directory, { yes: true, dryRun: true, collector: 'https://c', joinToken: 'rlj_a' });
+    const { code, out } = await setup(directory, { yes: true, workloads: false, dryRun: true, collector: 'https://c', joinToken: 'rlj_a' });
     expect({ code, files: readdirSync(directory) }).toEqual({ code: 0, files: [] });
     expect(out).toContain('# It reports to https://c');
   });
 
   it('writes nothing when it cannot join', async () => {
     const directory = temporaryDirectory();
-    const flags = { yes: true, collector: 'https://127.0.0.1:1', joinToken: 'rlj_a' } as const;
+    const flags = { yes: true, workloads: false, collector: 'https://127.0.0.1:1', joinToken: 'rlj_a' } as const;
     await expect(setup(directory, flags)).rejects.toMatchObject({ code: 'collector-unreachable' });
-    expect(existsSync(join(directory, 'agent.yaml'))).toBe(false);
+    // Nor an identity, by which the service would take this host for one that has run.
+    expect(readdirSync(directory)).toEqual([]);
+    mkdirSync(join(directory, 'state'));
+    await expect(setup(directory, flags)).rejects.toMatchObject({ code: 'collector-unreachable' });
+    expect(readdirSync(join(directory, 'state'))).toEqual([]);
   });
 
   it('finds cluster files, and says what to give where one is not enough', async () => {
@@ -135,21 +164,160 @@ describe('setup', () => {
       `cluster_name: c\nprovider: {type: local, head_ip: 10.0.0.2}\ndocker: {image: "ray:1", container_name: r}\n${more}`;
     const file = writeTo(directory, 'ray.yaml', cluster(types));
     writeTo(directory, 'other.yaml', 'version: 1\n');
-    const rayPlaces = [{ directory, names: /\.yaml$/ }];
-    const unclear = await setup(directory, { yes: true, dryRun: true }, undefined, { rayPlaces });
+    const around = { ...withEngine(), rayPlaces: [{ directory, names: /\.yaml$/ }] };
+    const unclear = await setup(directory, { yes: true, dryRun: true }, undefined, around);
     expect(unclear.err).toContain('2 worker types: a, b; which one is this host? → Name it with --node-type.');
-    const { out, err } = await setup(directory, { yes: true, dryRun: true, nodeType: 'a' }, undefined, { rayPlaces });
+    const { out, err } = await setup(directory, { yes: true, dryRun: true, nodeType: 'a' }, undefined, around);
     expect(out).toContain(`# From ${file}`);
     expect(out).toContain('name: ray-worker');
     expect(err).toMatch(/not carried over: .*ray\.yaml:/);
   });
 
-  it.each<[Partial<SetupFlags>, readonly string[] | undefined, string, readonly string[]]>([
-    [{ yes: true }, undefined, 'not what the service reads', []],
-    [{}, ['none', 'none', ''], 'not what the service reads', []],
-  ])('starts no service for another file than its own: %j', async (flags, answers, _, expected) => {
-    const running = { state: async () => 'stopped' as const, start: async () => null };
-    expect((await setup(temporaryDirectory(), flags, answers, { service: running })).started).toEqual(expected);
+  it.each<[Partial<SetupFlags>, readonly string[] | undefined, number]>([
+    [{ yes: true }, undefined, 0],
+    [{ start: true }, ['none', 'none', ''], 3],
+    [{}, ['none', 'none', '', 'yes'], 3],
+  ])('starts no service for another file than its own, nor asks whether to: %j', async (flags, answers, questions) => {
+    const started: string[] = [];
+    const service = {
+      state: async () => 'stopped' as const,
+      start: async (argv: readonly string[]) => (started.push(argv.join(' ')), null),
+    };
+    const { code, asked } = await setup(temporaryDirectory(), flags, answers, { ...withEngine(), service });
+    expect({ code, started, questions: asked.length }).toEqual({ code: 0, started: [], questions });
+  });
+});
+
+describe('what runs here', () => {
+  it.each<[string, Partial<SetupSurroundings>, RegExp]>([
+    ['an engine that is not there yet', {}, /not known.*no Docker Engine at \/s/],
+    [
+      'a container that the engine says nothing of',
+      withEngine({ name: 'a' }, { name: 'b', hangs: true }),
+      /not known.*container b: no answer/,
+    ],
+  ])('is not guessed with %s: nothing is written', async (_, around, message) => {
+    const directory = temporaryDirectory();
+    const given = { code: 'engine-unreachable', advice: expect.stringContaining('--no-workloads') as string };
+    await expect(setup(directory, { yes: true }, undefined, around)).rejects.toMatchObject({
+      ...given,
+      message: expect.stringMatching(message) as string,
+    });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('is what a person sees of it, with what is missing', async () => {
+    const { asked, err } = await setup(temporaryDirectory(), {}, [], withEngine({ name: 'a' }, { name: 'b', hangs: true }));
+    expect(asked[0]).toContain('1  a  img:1: taken over as it runs');
+    expect(err).toContain('left out      the container b: no answer for b within 10 s');
+  });
+
+  it('is nothing when the engine answers for hardly anything', async () => {
+    const hung = ['a', 'b', 'c', 'd'].map((name) => ({ name, hangs: true }) as const);
+    const { err } = await setup(temporaryDirectory(), {}, [], withEngine({ name: 'e' }, ...hung));
+    expect(err).toContain('there is no Docker Engine at /s');
+    expect(err).not.toContain('left out');
+  });
+
+  it('is left to Relight where it made that itself', async () => {
+    const directory = temporaryDirectory();
+    const cluster = 'cluster_name: c\nprovider: {type: local, head_ip: 10.0.0.2}\ndocker: {image: "ray:1", container_name: r}\n';
+    const rayYaml = writeTo(directory, 'ray.yaml', cluster);
+    const next = async (labels: Readonly<Record<string, string>>): Promise<string> => {
+      const config = join(temporaryDirectory(), 'agent.yaml');
+      return (await setup(directory, { config, yes: true, rayYaml }, undefined, withEngine({ name: 'r', labels }))).out;
+    };
+    expect(await next({})).toContain('docker rm -f r');
+    expect(await next({ [managedLabels.agent]: 'me' })).not.toContain('docker rm');
+  });
+
+  it.each([
+    ['somebody else owns', 0o644, new Set<number>()],
+    ['others may write', 0o664, undefined],
+    ['everybody may write', 0o646, undefined],
+  ])('is no worker of a cluster file that %s, unless it is named', async (_, mode, owners) => {
+    const directory = temporaryDirectory();
+    const cluster = 'cluster_name: c\nprovider: {type: local, head_ip: 10.0.0.2}\ndocker: {image: "ray:1", container_name: r}\n';
+    const file = writeTo(directory, 'ray.yaml', cluster, mode);
+    const around = {
+      ...withEngine(),
+      rayPlaces: [{ directory, names: /\.yaml$/ }],
+      ...(owners === undefined ? {} : { rayOwners: owners }),
+    };
+    const { out, err } = await setup(directory, { yes: true, dryRun: true }, undefined, around);
+    expect(out).not.toContain('ray-worker');
+    expect(err).toMatch(new RegExp(`left out {6}${file}: .* → .*--ray-yaml ${file}`));
+    expect((await setup(directory, { yes: true, dryRun: true, rayYaml: file }, undefined, around)).out).toContain('ray-worker');
+  });
+});
+
+describe('--force', () => {
+  const a = { name: 'a', container: { adopt: 'a' } };
+  const old = (directory: string, more: object = {}): string => {
+    const places = { state_dir: join(directory, 'state'), engine: { socket: '/s' } };
+    const all = { version: 1, host: { labels: { pool: 'a' } }, ...places, workloads: [a], ...more };
+    return readFileSync(writeTo(directory, 'agent.yaml', all), 'utf8');
+  };
+  const agentOf = (directory: string, ...workloads: readonly string[]): Partial<SetupSurroundings> => ({
+    runningAgent: async () => ({ file: join(directory, 'agent.yaml'), workloads }),
+  });
+  const force = (directory: string, flags: Partial<SetupFlags> = {}, around: Partial<SetupSurroundings> = {}): Promise<Tried> =>
+    setup(directory, { yes: true, force: true, ...flags }, undefined, { ...withEngine({ name: 'a' }), ...around });
+
+  it.each<[string, object, Partial<SetupFlags>, string]>([
+    ['workloads', {}, { workloads: false, label: ['pool=a'] }, 'workload a'],
+    ['what a person has added to one', { workloads: [{ ...a, process: { run: 'x' } }] }, { label: ['pool=a'] }, 'workload a'],
+    ['labels', {}, {}, 'host.labels.pool'],
+    ['the name', { host: { name: 'w-1' } }, {}, 'host.name'],
+    ['the state directory', { host: {}, state_dir: '/srv/state' }, {}, 'state_dir'],
+    ['sections', { host: {}, vars: { A: 'x', B: 'y' }, collector: { url: 'http://c' } }, {}, 'vars.A, vars.B, collector.url'],
+    ['what stands in a file with a mistake', { host: {}, vars: { A: 'x' }, worklods: [] }, {}, 'vars.A'],
+  ])('refuses to lose %s, and changes nothing', async (_, more, flags, lost) => {
+    const directory = temporaryDirectory();
+    const before = old(directory, more);
+    await expect(force(directory, flags)).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(new RegExp(`holds what a new one would not.*: ${lost}$`)) as string,
+    });
+    expect({ files: readdirSync(directory), text: readFileSync(join(directory, 'agent.yaml'), 'utf8') }).toEqual({
+      files: ['agent.yaml'],
+      text: before,
+    });
+  });
+
+  it('writes what is there anyway and more, and overwrites no backup', async () => {
+    const directory = temporaryDirectory();
+    old(directory, { workloads: [] });
+    writeTo(directory, 'agent.yaml.bak', 'by hand');
+    const around = agentOf(directory, 'a');
+    expect(await force(directory, { label: ['pool=b'] }, around)).toMatchObject({ code: 0 });
+    expect(await load(directory)).toMatchObject({ host: { labels: { pool: 'b' } }, workloads: [{ name: 'a' }] });
+    expect(readFileSync(join(directory, 'agent.yaml.bak'), 'utf8')).toBe('by hand');
+    expect(readFileSync(join(directory, 'agent.yaml.bak.2'), 'utf8')).toContain('workloads: []');
+  });
+
+  it.each([['broken: ['], [undefined]])('takes no place of a file %j that an agent still works by', async (text) => {
+    const directory = temporaryDirectory();
+    if (text !== undefined) writeTo(directory, 'agent.yaml', text);
+    const files = readdirSync(directory);
+    await expect(force(directory, {}, agentOf(directory, 'a'))).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringContaining('keeps a: a new file would take its place at once') as string,
+    });
+    expect(readdirSync(directory)).toEqual(files);
+    // One that keeps nothing, or reads another file, loses nothing.
+    expect((await force(directory, {}, agentOf(directory))).code).toBe(0);
+    expect((await force(directory, {}, agentOf('/elsewhere', 'a'))).code).toBe(0);
+  });
+
+  it('gives a running agent nothing that check calls an error, nor anything with --no-start', async () => {
+    const directory = temporaryDirectory();
+    const before = old(directory, { host: {}, workloads: [] });
+    const bad = await force(directory, { workloads: false }, { ...agentOf(directory), openEngine: () => noEngine });
+    expect(bad).toMatchObject({ code: 1, err: expect.stringContaining('nothing was written') as string });
+    await expect(force(directory, { start: false }, agentOf(directory))).rejects.toMatchObject({ code: 'usage' });
+    expect(readdirSync(directory)).toEqual(['agent.yaml']);
+    expect(readFileSync(join(directory, 'agent.yaml'), 'utf8')).toBe(before);
   });
 });
 

@@ -8,7 +8,7 @@ import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { joinedFile, readJoined } from '../uplink/joined.ts';
 import { hostDefaults } from './host-defaults.ts';
-import { checkCommand } from './check-command.ts';
+import { checkSpec } from './check-command.ts';
 import { hostAnswers } from './host-answers.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { join } from './join-command.ts';
@@ -16,9 +16,10 @@ import { answersOf, Interrupted, type Answers, type Asker, type SetupFlags } fro
 import { choicesOf, type Choices } from './setup/choices.ts';
 import { oneLine, type SetupFacts } from './setup/facts.ts';
 import { nextSteps, startCommand, type Situation } from './setup/next.ts';
-import { mustBeWritable, writeNew, writeOver } from './setup/place.ts';
+import { mustBeWritable, readOld, writeNew, writeOver } from './setup/place.ts';
 import { seenAccelerators, seenContainers } from './setup/probe.ts';
-import { findRayFiles, readRay, usualRayPlaces, type RayPlace } from './setup/ray-files.ts';
+import { findRayFiles, namedRayFile, readRay, trustedOwners, usualRayPlaces, type RayPlace } from './setup/ray-files.ts';
+import { mustLoseNothing, mustNotSurprise, runningAgent, takesUp, type RunningAgent } from './setup/replace.ts';
 import { systemdService, type AgentService } from './setup/service.ts';
 import { terminalAsker } from './setup/terminal.ts';
 import { setupYaml } from './setup/write-config.ts';
@@ -29,8 +30,11 @@ const serviceFile = '/etc/relight/agent.yaml';
 export interface SetupSurroundings {
   readonly hostname: string;
   readonly rayPlaces: readonly RayPlace[];
+  readonly rayOwners: ReadonlySet<number>;
   readonly openEngine: (socketPath: string) => Engine;
   readonly service: AgentService;
+  /** With this state directory. */
+  readonly runningAgent: (stateDir: string) => Promise<RunningAgent | null>;
   /** Null: there is no terminal. */
   readonly openTerminal: () => Asker | null;
 }
@@ -38,14 +42,16 @@ export interface SetupSurroundings {
 const here = (io: Io): SetupSurroundings => ({
   hostname: hostname(),
   rayPlaces: usualRayPlaces(process.cwd(), homedir(), io.env['SUDO_USER']),
+  rayOwners: trustedOwners(process.getuid?.() ?? 0, io.env['SUDO_UID']),
   openEngine: (socketPath) => new DockerEngine({ socketPath }),
   service: systemdService,
+  runningAgent,
   openTerminal: () => terminalAsker(),
 });
 
 /**
  * 1 when `check` finds an error, when the person leaves, or when what was asked for was not done because the host is set up.
- * Fails with usage, cannot-adopt, not-found, and with whatever keeps it from joining: nothing is written then.
+ * Fails with usage, cannot-adopt, not-found, engine-unreachable, and with whatever keeps it from joining: nothing is written then.
  */
 export async function setupCommand(flags: SetupFlags, io: Io, around: SetupSurroundings = here(io)): Promise<ExitCode> {
   const file = resolve(flags.config);
@@ -76,12 +82,18 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
     socket: flags.socket === undefined || flags.socket === defaults.engineSocket ? null : flags.socket,
   });
   // Nobody gets a file that the agent would refuse.
-  parseConfig(text, file, { hostname: facts.hostname });
+  const spec = parseConfig(text, file, { ...hostDefaults(), hostname: facts.hostname });
   for (const choice of answers.chosen) if (choice.kind !== 'adopt') for (const line of choice.imported.notes) io.note(line);
   if (flags.dryRun === true) {
     io.write(text);
     io.note(`Nothing was written${existsSync(file) ? `; ${file} is there, and would be replaced with --force only` : ''}.`);
     return 0;
+  }
+  const isLive = await mayReplace(file, text, stateDir ?? defaults.stateDir, flags, around);
+  // Where an agent runs nothing is between the file and the containers but this.
+  if (isLive && (await checkSpec(spec, { config: file }, io, around.openEngine)) !== 0) {
+    io.note('relight-agent: nothing was written: the agent that runs would take it up at once. Correct what is called an error first.');
+    return 1;
   }
   if (answers.join !== null) {
     const { url, token, ...trust } = answers.join;
@@ -90,12 +102,32 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
   const backup = flags.force === true ? writeOver(file, text) : null;
   if (flags.force !== true) writeNew(file, text);
   io.write(`${file} is written${backup === null ? '' : `; the one before it is ${backup}`}\n\n`);
-  return finish(file, flags, io, around, asker, facts, answers);
+  const checked = isLive ? 0 : await checkSpec(spec, { config: file }, io, around.openEngine);
+  return finish(file, flags, io, around, asker, facts, answers, checked);
+}
+
+/** Whether an agent runs that takes the file up by itself. Fails with usage where something would be lost, or restarted unasked. */
+async function mayReplace(file: string, text: string, stateDir: string, flags: SetupFlags, around: SetupSurroundings): Promise<boolean> {
+  const before = readOld(file);
+  if (before !== null) mustLoseNothing(file, before, text);
+  const agent = await around.runningAgent(stateDir);
+  if (agent === null || !takesUp(agent, file)) return false;
+  mustNotSurprise(agent, file, before !== null && isConfig(before, file, around.hostname), flags.start === false);
+  return true;
+}
+
+function isConfig(text: string, file: string, name: string): boolean {
+  try {
+    parseConfig(text, file, { ...hostDefaults(), hostname: name });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function look(flags: SetupFlags, io: Io, around: SetupSurroundings, stateDir: string): Promise<SetupFacts> {
   const socket = flags.socket ?? defaults.engineSocket;
-  const files = flags.rayYaml === undefined ? await findRayFiles(around.rayPlaces) : [flags.rayYaml];
+  const files = flags.rayYaml === undefined ? await findRayFiles(around.rayPlaces, around.rayOwners) : [await namedRayFile(flags.rayYaml)];
   const host = files.length === 0 ? null : await hostAnswers(socket);
   const ray = {
     ...(flags.nodeType === undefined ? {} : { nodeType: flags.nodeType }),
@@ -105,7 +137,7 @@ async function look(flags: SetupFlags, io: Io, around: SetupSurroundings, stateD
     hostname: around.hostname,
     ...(await seenContainers(around.openEngine(socket), socket)),
     ...(await seenAccelerators(io.env['PATH'] ?? '')),
-    rayFiles: host === null ? [] : await Promise.all(files.map((found) => readRay(found, ray, host))),
+    rayFiles: host === null ? [] : files.map((found) => readRay(found, ray, host)),
     joined: readJoined(joinedFile(stateDir))?.url ?? null,
   };
 }
@@ -127,14 +159,14 @@ async function finish(
   asker: Asker | null,
   facts: SetupFacts,
   answers: Answers,
+  checked: ExitCode,
 ): Promise<ExitCode> {
-  const checked = await checkCommand({ config: file }, io, around.openEngine);
   const situation: Situation = {
     file,
     isServiceFile: realpathSync(file) === serviceFile || file === serviceFile,
     service: await around.service.state(),
     chosen: answers.chosen,
-    running: new Set(facts.containers.filter(({ running }) => running).map(({ name }) => name)),
+    running: new Set(facts.containers.filter(({ running, isOurs }) => running && !isOurs).map(({ name }) => name)),
     hasCollector: answers.join !== null || facts.joined !== null,
     joinedNow: answers.join !== null,
     checkFailed: checked !== 0,
@@ -183,7 +215,11 @@ async function isSetUp(file: string, { collector }: SetupFlags, io: Io, around: 
   const keeps = spec.workloads.map(({ name }) => name).join(', ');
   io.write(`It keeps ${keeps === '' ? 'nothing yet' : keeps}, and ${joined === null ? 'works alone' : `reports to ${joined}`}.\n`);
   io.write(
-    `\nNext:\n  - look at it: relight-agent check --config ${file}\n  - make it anew, the old one kept as ${file}.bak: relight-agent setup --force\n`,
+    `\nNext:\n  - look at it: relight-agent check --config ${file}\n${
+      keeps === ''
+        ? `  - make it anew, the old one kept as ${file}.bak: relight-agent setup --force\n`
+        : `  - change it: edit it, the agent takes that up by itself; see what it has made of it: relight-agent status\n`
+    }`,
   );
   if (typeof collector !== 'string' || joined !== null) return 0;
   io.note(`relight-agent: this host has not joined ${collector}: relight-agent join ${collector} JOIN_TOKEN --fingerprint SHA256`);

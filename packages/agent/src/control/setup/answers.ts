@@ -55,13 +55,14 @@ export interface Asker {
 }
 export class Interrupted extends Error {}
 
-/** Fails with usage, not-found or cannot-adopt; with Interrupted when the person leaves. */
+/** Fails with usage, not-found, cannot-adopt or engine-unreachable; with Interrupted when the person leaves. */
 export async function answersOf(facts: SetupFacts, choices: Choices, flags: SetupFlags, asker: Asker | null): Promise<Answers> {
   checkFlags(flags);
   const chosen = chosenByFlags(facts, flags);
   const join = joinByFlags(facts, flags);
   const host = hostByFlags(facts, flags);
   if (flags.yes === true) {
+    if (chosen === undefined) mustHaveSeenAll(facts);
     return { chosen: chosen ?? choices.proposed, join: join ?? null, host: host ?? defaultHost(facts) };
   }
   if (asker === null) {
@@ -84,6 +85,15 @@ export async function answersOf(facts: SetupFacts, choices: Choices, flags: Setu
     host:
       host ?? (asker === null ? defaultHost(facts) : await asked(asker, hostQuestion(facts), (text) => parseHost(text, facts.hostname))),
   };
+}
+
+/** Nobody looks at what is taken unasked, and a host that is set up is not set up again: half a look would be what it keeps for ever. */
+function mustHaveSeenAll({ engine, unread }: SetupFacts): void {
+  const missing = 'problem' in engine ? engine : unread[0];
+  if (missing === undefined) return;
+  throw new RelightError('engine-unreachable', `what runs here is not known, so nothing can be proposed: ${oneLine(missing.problem)}`, {
+    advice: `${missing.advice} Then try again. Or say what to keep: --container NAME, --ray-yaml FILE or --no-workloads.`,
+  });
 }
 
 /** Asks until the answer can be used. */

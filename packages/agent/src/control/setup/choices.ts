@@ -33,7 +33,7 @@ export function choicesOf(facts: SetupFacts): Choices {
     isUsable(imported) ? rayChoice(file, imported) : { ...imported, problem: `${oneLine(file)}: ${imported.problem}` },
   );
   const all = [...containers, ...ray].filter(isChoice);
-  const left = [...containers, ...ray]
+  const left = [...containers, ...facts.unread, ...ray]
     .filter((item): item is Unusable => !isChoice(item))
     .map(({ problem, advice }) => `${problem} → ${advice}`);
   return { all, proposed: proposedOf(all), left };

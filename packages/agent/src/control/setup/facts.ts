@@ -10,6 +10,8 @@ export interface SetupFacts {
   /** As many as nvidia-smi sees. Null: it is not there, or does not answer. */
   readonly gpus: number | null;
   readonly containers: readonly FoundContainer[];
+  /** Containers that the engine says nothing of. */
+  readonly unread: readonly Unusable[];
   readonly rayFiles: readonly FoundRay[];
   /** Address of the collector that this host has joined. */
   readonly joined: string | null;

@@ -8,7 +8,7 @@ export interface Situation {
   readonly isServiceFile: boolean;
   readonly service: 'none' | 'stopped' | 'running';
   readonly chosen: readonly Choice[];
-  /** Containers that run, by name. */
+  /** Containers that run and that Relight has not made, by name. */
   readonly running: ReadonlySet<string>;
   readonly hasCollector: boolean;
   readonly joinedNow: boolean;

@@ -40,7 +40,7 @@ export function addSetup(program: Command, io: Io, run: (handler: () => Promise<
     .addOption(new Option('--start', 'start the agent when check finds no error'))
     .addOption(new Option('--no-start', 'do not start the agent, nor ask whether to'))
     .addOption(new Option('--dry-run', 'print the configuration; join, write and start nothing'))
-    .addOption(new Option('--force', 'replace a configuration that is there; it is kept as FILE.bak'))
+    .addOption(new Option('--force', 'replace a configuration that is there and holds nothing that would be lost; it is kept as FILE.bak'))
     .addHelpText(
       'after',
       `

@@ -23,21 +23,40 @@ export function mustBeWritable(file: string): void {
 /** Mode 0600: what was imported may hold secrets. Fails with usage when there is one meanwhile, or it cannot be written. */
 export function writeNew(file: string, text: string): void {
   const path = resolve(file);
-  const temporary = `${path}.${process.pid}${temporarySuffix}`;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(temporary, text, { mode: 0o600, flush: true });
-    // Unlike a rename it fails where there is a file.
-    linkSync(temporary, path);
+    putNew(path, text);
   } catch (thrown) {
     throw unwritable(file, thrown);
+  }
+}
+
+/** Throws errno errors: EEXIST where there is a file. */
+function putNew(path: string, content: string | Uint8Array): void {
+  const temporary = `${path}.${process.pid}${temporarySuffix}`;
+  try {
+    writeFileSync(temporary, content, { mode: 0o600, flush: true });
+    // Unlike a rename it fails where there is a file.
+    linkSync(temporary, path);
   } finally {
     rmSync(temporary, { force: true });
   }
   syncDirectory(dirname(path));
 }
 
-/** Keeps what was there as FILE.bak, mode 0600, whose path it returns; null when there was nothing. A link stays one. Fails with usage. */
+/** Null: there is none. Fails with usage where this user cannot read it. */
+export function readOld(file: string): string | null {
+  try {
+    return readIfThere(file)?.toString('utf8') ?? null;
+  } catch (thrown) {
+    throw unwritable(file, thrown);
+  }
+}
+
+/**
+ * Keeps what was there as FILE.bak, mode 0600, whose path it returns; null when there was nothing. A backup that is there stays: the next
+ * one is FILE.bak.2. A link stays one. Fails with usage.
+ */
 export function writeOver(file: string, text: string): string | null {
   try {
     const before = readIfThere(file);
@@ -46,12 +65,23 @@ export function writeOver(file: string, text: string): string | null {
       return null;
     }
     const path = realpathSync(file);
-    const backup = `${path}.bak`;
-    replaceFileDurably(backup, before);
+    const backup = putBackup(path, before);
     replaceFileDurably(path, text);
     return backup;
   } catch (thrown) {
     throw unwritable(file, thrown);
+  }
+}
+
+function putBackup(path: string, before: Uint8Array): string {
+  for (let number = 1; ; number++) {
+    const backup = `${path}.bak${number === 1 ? '' : `.${number}`}`;
+    try {
+      putNew(backup, before);
+      return backup;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    }
   }
 }
 

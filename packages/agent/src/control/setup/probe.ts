@@ -13,11 +13,13 @@ import { Smi } from '../../host/accelerators/smi.ts';
 import { listTpus } from '../../host/accelerators/tpu-devices.ts';
 import { usesGpus, usesTpus } from '../../host/accelerators/wants.ts';
 import { hostCommands } from '../../host/commands.ts';
-import { counted, unusable, type EngineFound, type FoundContainer, type ImportedText, type Unusable } from './facts.ts';
+import { counted, unusable, type FoundContainer, type ImportedText, type SetupFacts, type Unusable } from './facts.ts';
 
 const callMs = 10_000;
 /** A host of ours has a handful. */
 const containersMax = 200;
+/** Each costs a deadline: an engine that fails more often does not answer. */
+const unreadMax = 3;
 
 export interface Accelerators {
   readonly accelerators: readonly string[];
@@ -32,23 +34,31 @@ export async function seenAccelerators(path: string): Promise<Accelerators> {
 }
 
 /** What the engine says, and all its containers. An engine that does not answer has none. */
-export async function seenContainers(
-  engine: Engine,
-  socket: string,
-): Promise<{ readonly engine: EngineFound; readonly containers: readonly FoundContainer[] }> {
+export async function seenContainers(engine: Engine, socket: string): Promise<Pick<SetupFacts, 'engine' | 'containers' | 'unread'>> {
   try {
     const { version } = await engine.info({ timeoutMs: callMs });
     const ids = (await engine.list({}, { timeoutMs: callMs })).slice(0, containersMax);
     const processes = await hostCommands().catch(() => []);
     const containers: FoundContainer[] = [];
+    const unread: Unusable[] = [];
     for (const id of ids) {
-      const raw = await engine.inspectRaw(id, { timeoutMs: callMs });
-      if (raw !== null) containers.push(await seen(raw, engine, processes));
+      try {
+        const raw = await engine.inspectRaw(id, { timeoutMs: callMs });
+        if (raw !== null) containers.push(await seen(raw, engine, processes));
+      } catch (thrown) {
+        const { problem, advice } = unusable(thrown);
+        unread.push({ problem: `the container ${id.slice(0, 12)}: ${problem}`, advice });
+        if (unread.length > unreadMax) throw thrown;
+      }
     }
-    return { engine: { version }, containers: containers.toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
+    return { engine: { version }, containers: containers.toSorted((a, b) => (a.name < b.name ? -1 : 1)), unread };
   } catch (thrown) {
     if (!(thrown instanceof RelightError)) throw thrown;
-    return { engine: existsSync(socket) ? { problem: thrown.message, advice: thrown.advice } : noEngine(socket), containers: [] };
+    return {
+      engine: existsSync(socket) ? { problem: thrown.message, advice: thrown.advice } : noEngine(socket),
+      containers: [],
+      unread: [],
+    };
   }
 }
 

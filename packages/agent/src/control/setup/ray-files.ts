@@ -1,17 +1,24 @@
 /** Ray cluster files in the places where people have them. */
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { importRay } from '../../config/import/ray/import-ray.ts';
 import { noteWords } from '../../config/import/ray/report.ts';
 import { readConfigText } from '../../config/load.ts';
 import type { HostAnswers } from '../../config/import/ray/options.ts';
-import { unusable, type FoundRay } from './facts.ts';
+import { unusable, type FoundRay, type Unusable } from './facts.ts';
 import { readBack } from './probe.ts';
 
 /** A directory, and which of its files may be one. */
 export interface RayPlace {
   readonly directory: string;
   readonly names: RegExp;
+}
+
+interface RayFile {
+  readonly file: string;
+  /** What it says, or why nobody looks at that. */
+  readonly text: string | Unusable;
 }
 
 const yaml = /\.ya?ml$/i;
@@ -27,27 +34,64 @@ export function usualRayPlaces(cwd: string, home: string, user: string | undefin
   return [{ directory: '/etc/relight', names: yaml }, { directory: cwd, names: yaml }, { directory: home, names: rayYaml }, ...other];
 }
 
-/** Absolute paths, each file once. What cannot be read is none. */
-export async function findRayFiles(places: readonly RayPlace[]): Promise<readonly string[]> {
-  const found = new Set<string>();
+/** Users whose files may become the configuration unasked: root, whoever runs this, and who has called sudo for it. */
+export function trustedOwners(own: number, sudoUid: string | undefined): ReadonlySet<number> {
+  return new Set([0, own, ...(sudoUid !== undefined && /^\d+$/.test(sudoUid) ? [Number(sudoUid)] : [])]);
+}
+
+/** With absolute paths, each file once. What cannot be read is none. */
+export async function findRayFiles(places: readonly RayPlace[], owners: ReadonlySet<number>): Promise<readonly RayFile[]> {
+  const found = new Map<string, RayFile>();
   for (const { directory, names } of places) {
     const entries = await readdir(directory).catch((): string[] => []);
     for (const entry of entries
       .filter((name) => names.test(name) && name !== ofHead)
       .toSorted()
       .slice(0, filesMax)) {
-      const file = await realpath(join(directory, entry)).catch(() => null);
-      if (file !== null && (await isRayFile(file))) found.add(file);
+      const item = await rayFileAt(join(directory, entry), owners);
+      if (item !== null) found.set(item.file, item);
     }
   }
-  return [...found];
+  return [...found.values()];
 }
 
-async function isRayFile(file: string): Promise<boolean> {
-  const facts = await stat(file).catch(() => null);
+/** One that a person has named: whoever owns it. */
+export async function namedRayFile(file: string): Promise<RayFile> {
+  return { file, text: await readConfigText(file).catch(unusable) };
+}
+
+async function rayFileAt(path: string, owners: ReadonlySet<number>): Promise<RayFile | null> {
+  const link = await lstat(path).catch(() => null);
+  const file = await realpath(path).catch(() => null);
+  const content = file === null ? null : await contentOf(file);
+  if (link === null || file === null || content === null || !looksLikeRay(content.text)) return null;
+  const problem = distrust([link.uid, content.uid], content.mode, owners);
+  if (problem === null) return { file, text: content.text };
+  return { file, text: { problem, advice: `Look through it. If it is right: --ray-yaml ${file}.` } };
+}
+
+/** Null: nobody else can have written it. */
+function distrust(uids: readonly number[], mode: number, owners: ReadonlySet<number>): string | null {
+  const stranger = uids.find((uid) => !owners.has(uid));
+  if (stranger !== undefined) return `it belongs to another user (uid ${stranger}), whose commands would run as root`;
+  return (mode & 0o022) === 0 ? null : 'others than its owner may write it, and its commands would run as root';
+}
+
+/** Text and owner of the same file, whatever is done to its name meanwhile. */
+async function contentOf(file: string): Promise<{ readonly text: string; readonly uid: number; readonly mode: number } | null> {
   // A pipe would be waited for.
-  if (facts === null || !facts.isFile() || facts.size > bytesMax) return false;
-  return looksLikeRay(await readFile(file, 'utf8').catch(() => ''));
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW).catch(() => null);
+  if (handle === null) return null;
+  try {
+    const facts = await handle.stat();
+    if (!facts.isFile() || facts.size > bytesMax) return null;
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(await handle.readFile());
+    return { text, uid: facts.uid, mode: facts.mode };
+  } catch {
+    return null;
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Keys that only cluster files have at the left margin. Pure. */
@@ -57,15 +101,16 @@ export function looksLikeRay(text: string): boolean {
 }
 
 /** As `import ray` does it; with the problem where that says one. */
-export async function readRay(
-  file: string,
+export function readRay(
+  { file, text }: RayFile,
   flags: { readonly nodeType?: string; readonly head?: string },
   host: HostAnswers,
-): Promise<FoundRay> {
+): FoundRay {
+  if (typeof text !== 'string') return { file, imported: text };
   try {
-    const { yaml: text, notes } = importRay(await readConfigText(file), { file, ...flags, host });
+    const { yaml: made, notes } = importRay(text, { file, ...flags, host });
     const lines = notes.map(({ kind, line, text: what }) => `${noteWords[kind]}: ${file}:${line}: ${what}`);
-    return { file, imported: readBack({ yaml: text, notes: lines }) };
+    return { file, imported: readBack({ yaml: made, notes: lines }) };
   } catch (thrown) {
     return { file, imported: unusable(thrown) };
   }

@@ -43,6 +43,7 @@ const facts = (more: Partial<SetupFacts> = {}): SetupFacts => ({
   accelerators: [],
   gpus: null,
   containers: [],
+  unread: [],
   rayFiles: [],
   joined: null,
   ...more,
