@@ -165,6 +165,7 @@ export const welcomeSchema = z.object({
   /** The version that is spoken from here on. */
   protocol: z.number().int(),
   sessionId: z.string(),
+  /** Agents keep to it, ± 10 %, down to 200 ms. */
   heartbeatMs: z.number().int().positive(),
   /** How many hosts this collector knows: agents ask what they share the more slowly, the more they are. */
   fleetSize: z.number().int().positive().optional(),

@@ -10,6 +10,7 @@ import { FollowingShipper } from '@relight/agent/logs/following-shipper';
 import { FileOutbox } from '@relight/agent/outbox/file-outbox';
 import type { Socket, SocketListener } from '@relight/agent/uplink/socket';
 import { Uplink, type UplinkOptions } from '@relight/agent/uplink/uplink';
+import { closeReasonBytesMax } from '@relight/shared/close-reason';
 import { ManualClock } from '@relight/shared/manual-clock';
 import type { Hello } from '@relight/shared/protocol';
 import type { Input } from './campaign.ts';
@@ -37,7 +38,9 @@ class PretendSocket implements Socket {
     if (typeof data === 'string' && this.hello === null) this.hello = JSON.parse(data) as Hello;
   }
   ping(): void {}
-  close(code: number): void {
+  close(code: number, reason: string): void {
+    // As `ws` does, in the middle of whatever was being done.
+    if (Buffer.byteLength(reason) > closeReasonBytesMax) throw new RangeError('The message must not be greater than 123 bytes');
     this.end(code);
   }
   terminate(): void {

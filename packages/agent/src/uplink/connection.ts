@@ -3,6 +3,7 @@
  * that neither can block. What it decides is in session.ts; this file owns the socket and the timers of its life.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
+import { closeReason } from '@relight/shared/close-reason';
 import { errorMessage } from '@relight/shared/errors';
 import type { AgentEvent } from '@relight/shared/event';
 import { encodeBlock } from '@relight/shared/log-block';
@@ -59,6 +60,8 @@ export interface ConnectionEnd {
 const pingMs = 15_000;
 const deadMs = 45_000;
 const statusMs = 100;
+/** Whatever a collector asks for: saying that it lives must not keep a machine busy. */
+const heartbeatMsMin = 200;
 const bufferedBytesMax = 1024 ** 2;
 const bufferedRetryMs = 20;
 /** Raw JSON of the events of one message; frames stay below 256 KiB. */
@@ -279,7 +282,7 @@ export class Connection {
   #welcomed(heartbeatMs: number): void {
     this.#deadline.cancel();
     this.#liveAt = this.#options.clock.monotonic();
-    this.#heartbeatMs = heartbeatMs;
+    this.#heartbeatMs = Math.max(heartbeatMsMin, heartbeatMs);
     this.#beat();
     this.#watchLife();
   }
@@ -323,7 +326,7 @@ export class Connection {
     if (this.#leaving) return;
     this.#leaving = true;
     this.#trouble = reason;
-    this.#socket.close(code, reason.slice(0, 120));
+    this.#socket.close(code, closeReason(reason));
     this.#deadline.cancel();
     this.#deadline = this.#options.clock.after(closeMs, () => this.#socket.terminate());
   }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { closeReasonBytesMax } from '@relight/shared/close-reason';
 import { RelightError } from '@relight/shared/errors';
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import { packBlock } from '@relight/shared/log-block';
@@ -133,7 +134,9 @@ class FakeSocket implements Socket {
   ping(): void {
     this.pings += 1;
   }
-  close(code: number): void {
+  close(code: number, reason: string): void {
+    // As `ws` does.
+    if (Buffer.byteLength(reason) > closeReasonBytesMax) throw new RangeError('The message must not be greater than 123 bytes');
     this.closedWith = code;
   }
   terminate(): void {
@@ -216,13 +219,13 @@ class World {
     return socket;
   }
 
-  welcome(lastEventSeq = 0): void {
+  welcome(lastEventSeq = 0, heartbeatMs = 10_000): void {
     const segments = [{ segment, offset: 3 }];
     this.socket.say({
       type: 'welcome',
       protocol: 1,
       sessionId: 's',
-      heartbeatMs: 10_000,
+      heartbeatMs,
       lastEventSeq,
       segments,
       watch: [],
@@ -290,6 +293,17 @@ describe('greeting and lanes', () => {
     socket.say({ type: 'ack', segments: [{ segment: broken, offset: 5, rewind: false }] });
     expect(socket.closedWith).toBe(closeCodes.protocolError);
     expect(world.lane.calls.filter((call) => call.startsWith('committed'))).toEqual([]);
+  });
+
+  test('a welcome without its fields ends the connection, not the agent, however much there is to say of it', () => {
+    const world = new World();
+    const socket = world.dial();
+    socket.listener.text('{"type":"welcome"}');
+    expect(socket.closedWith).toBe(closeCodes.protocolError);
+    world.clock.advance(1_000);
+    expect(world.uplink.state().lastError).toContain('✖');
+    world.clock.advance(60_000);
+    expect(world.sockets.length).toBeGreaterThan(1);
   });
 
   test('one incident at a time, the same again after a break; events and logs go on meanwhile', () => {
@@ -366,6 +380,16 @@ describe('greeting and lanes', () => {
     expect(beats()).toBe(2);
     world.clock.advance(1);
     expect(beats()).toBe(3);
+  });
+
+  test('however often a collector asks for heartbeats, they are at most five a second', () => {
+    const world = new World();
+    const socket = world.dial();
+    world.welcome(0, 1);
+    for (let ms = 0; ms < 10_000; ms += 10) world.clock.advance(10);
+    const beats = socket.types().filter((type) => type === 'heartbeat').length;
+    expect(beats).toBeGreaterThan(45);
+    expect(beats).toBeLessThanOrEqual(51);
   });
 
   test('a new epoch of the outbox ends the session and is greeted anew', () => {

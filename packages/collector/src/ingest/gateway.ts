@@ -1,5 +1,6 @@
 /** Agents' WebSockets on the collector's HTTP server: who may in is decided on the upgrade request, before any frame. */
 import type { Clock, Timer } from '@relight/shared/clock';
+import { closeReason } from '@relight/shared/close-reason';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
 import { ownProtocols, type ProtocolRange } from '@relight/shared/protocol-version';
@@ -41,8 +42,6 @@ const drainFloorMs = 500;
 const closeWithinMs = 2_000;
 /** Connections without a hello are looked for this often. */
 const inspectMs = 1_000;
-/** A close frame carries at most 123 bytes of reason. */
-const closeReasonBytesMax = 123;
 
 export class AgentGateway {
   readonly #deps: GatewayDeps;
@@ -171,15 +170,7 @@ function agentSocket(webSocket: WebSocket): AgentSocket {
   return {
     send: (text) => webSocket.send(text),
     ping: () => webSocket.ping(),
-    close(code, reason) {
-      webSocket.close(
-        code,
-        Buffer.from(reason)
-          .subarray(0, closeReasonBytesMax)
-          .toString('utf8')
-          .replace(/\uFFFD+$/, ''),
-      );
-    },
+    close: (code, reason) => webSocket.close(code, closeReason(reason)),
     terminate: () => webSocket.terminate(),
     pause: () => webSocket.pause(),
     resume: () => webSocket.resume(),
