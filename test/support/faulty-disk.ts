@@ -12,6 +12,8 @@ export class FaultyDisk implements OutboxDisk {
   full = false;
   /** Refuses every change, removals too. */
   readOnly = false;
+  /** No file can be read: EIO of the disk, or no file descriptors left. */
+  unreadable = false;
   /** The next append takes this many bytes, then the process is killed. */
   killAfterBytes: number | null = null;
   /** The process was killed in the middle of a write: nothing that it does any more reaches the disk. */
@@ -45,6 +47,7 @@ export class FaultyDisk implements OutboxDisk {
   }
 
   read(name: string): Buffer {
+    if (this.unreadable) throw new Error('EIO: i/o error, read');
     const file = this.files.get(name);
     if (file === undefined) throw new Error(`ENOENT ${name}`);
     return Buffer.from(file.data);

@@ -82,6 +82,7 @@ class Agent {
   readonly #systemd: Systemd;
   #reporting: Reporting | null = null;
   #isReady = false;
+  #unmeasured: string | null = null;
   readonly #config: ConfigReload;
   #end: (ending: Ending) => void = () => {};
   /** Resolves when this life is over, though nobody said so from outside. */
@@ -158,7 +159,7 @@ class Agent {
     this.#keepOwnLog();
     await this.#reporting?.control.listen();
     this.#reporting?.start();
-    this.#host.start((metrics) => void this.#sampled(metrics));
+    this.#host.start((metrics) => void this.#sampled(metrics).catch((error: unknown) => this.#couldNotMeasure(errorMessage(error))));
     // Before anybody could begin anything.
     await this.#host.gate.start();
     for (const [workload, { state }] of this.#loops) if (state.readyAt !== null) this.#events.catchUp({ workload, readyAt: state.readyAt });
@@ -258,10 +259,17 @@ class Agent {
   }
 
   async #sampled(metrics: HostMetrics): Promise<void> {
+    // First: where there is no directory any more, nothing else can be expected to work.
+    this.#checkStateDirectory();
     this.#events.incidents.measured(metrics);
     this.#reporting?.measure();
-    this.#checkStateDirectory();
     await this.#workloads.measure();
+  }
+
+  /** Nothing that is only looked at is worth ending for. Said once while it is the same. */
+  #couldNotMeasure(error: string): void {
+    if (error !== this.#unmeasured) this.#context.logger.error({ error }, 'the host or the agent itself could not be measured in full');
+    this.#unmeasured = error;
   }
 
   /**

@@ -348,6 +348,22 @@ test('what earlier lives have left behind a position: all of it, or nothing that
   expect(texts(8)).toBeUndefined();
 });
 
+test('a disk that cannot be read holds events up and ends nobody; in order they come when it can', () => {
+  const world = new World();
+  for (let index = 0; index < 40; index += 1) world.append();
+  world.settle();
+  world.reopen();
+  world.disk.unreadable = true;
+  expect(world.outbox.read(0, 3)).toEqual([]);
+  expect(world.outbox.backlog()).toMatchObject({ oldestAt: null });
+  world.append();
+  expect(world.deliver(true)).toBe(false);
+  world.disk.unreadable = false;
+  expect(world.outbox.backlog()).toMatchObject({ oldestAt: 1 });
+  world.deliverAll();
+  expect(world.messages).toEqual(world.appended);
+});
+
 test('its backlog: what it takes of its room, since when the oldest waits, and what had to go', () => {
   const world = new World({ bytesMax: 4_000 });
   expect(world.outbox.backlog()).toEqual({ bytes: expect.any(Number) as number, bytesMax: 4_000, oldestAt: null, dropped: 0 });

@@ -63,6 +63,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   #dropped = 0;
   #trusted = true;
   #troubled = false;
+  #unreadable = false;
   /** The disk does not even let go of the numbering that stands on it: it must be left for another as soon as it is delivered. */
   #stranded = false;
   #retry: Timer | null = null;
@@ -121,7 +122,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   read(afterSeq: number, count: number): readonly AgentEvent[] {
     const run: AgentEvent[] = [];
-    for (const event of this.#after(Math.max(afterSeq, this.#acknowledged))) {
+    for (const event of this.#readableAfter(Math.max(afterSeq, this.#acknowledged))) {
       const previous = run.at(-1);
       if (event.seq > this.#readable || run.length >= count || (previous !== undefined && event.seq !== previous.seq + 1)) break;
       run.push(event);
@@ -149,7 +150,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** For whoever measures. `oldestAt`: when the oldest happened that is not acknowledged; null: none waits. `dropped`: for want of room. */
   backlog(): { readonly bytes: number; readonly bytesMax: number; readonly oldestAt: number | null; readonly dropped: number } {
-    const [oldest] = this.#after(this.#acknowledged);
+    const [oldest] = this.#readableAfter(this.#acknowledged);
     return { bytes: this.#files?.bytes ?? 0, bytesMax: this.#options.bytesMax, oldestAt: oldest?.at ?? null, dropped: this.#dropped };
   }
 
@@ -171,6 +172,18 @@ export class FileOutbox implements Outbox, OutboxHistory {
   *#after(seq: number): Generator<AgentEvent> {
     if (this.#files !== null) yield* this.#files.after(seq);
     for (const event of this.#waiting.events) if (event.seq > seq) yield event;
+  }
+
+  /** As far as the disk lets itself be read, and nothing from behind that. Later it is tried again: no event is lost, and nobody ends. */
+  *#readableAfter(seq: number): Generator<AgentEvent> {
+    try {
+      yield* this.#after(seq);
+      this.#unreadable = false;
+    } catch (error) {
+      if (!this.#unreadable)
+        this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: events cannot be read; they wait until they can');
+      this.#unreadable = true;
+    }
   }
 
   #use(recovered: Continued): void {
