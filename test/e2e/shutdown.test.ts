@@ -46,7 +46,7 @@ const conditions = async (host: string): Promise<readonly string[]> =>
 describe('it goes down in order', () => {
   test.each([
     // A machine with fifty things to do at once: systemctl is slow to start, and the host must not be called stopped for it.
-    ['reboot', 'rebooting', 4_000, 'relight-agent stopped: the machine goes down for a reboot'],
+    ['reboot', 'rebooting', 2_000, 'relight-agent stopped: the machine goes down for a reboot'],
     ['poweroff', 'stopped', 0, 'relight-agent stopped: the machine is switched off'],
   ] as const)('systemctl %s: the host is %s, where systemctl takes %i ms to answer', (how, state, systemctlTakesMs, words) =>
     withMachine(
