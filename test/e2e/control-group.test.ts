@@ -1,6 +1,6 @@
 /** People on a host who are not root: members of the group that the configuration names can ask the agent, others cannot. */
 import { execFile } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { groupSocketPath } from '@relight/agent/control/socket-path';
@@ -102,6 +102,16 @@ test('somebody else is told how to be let in, and nothing more', async () => {
     expect(stderr).toContain('as a member of the group that control.group names');
   }
   expect((await lab.fleet.workload(host, 'w'))?.phase).toBe('ready');
+});
+
+test('a group that the host does not know keeps no agent down; to name another one in a file that is read again is an error', async () => {
+  const other = await lab.addAgent({ host: 'group-1', config: { control: { group: 'no-group-yet' } }, workloads: [] });
+  await lab.fleet.waitForHost('group-1', 'connected');
+  expect(await lab.agentCommand(other, 'reload')).toMatchObject({ code: 0, stdout: 'nothing is different\n' });
+  writeFileSync(other.configFile, readFileSync(other.configFile, 'utf8').replace('no-group-yet', 'no-group-either'));
+  const refused = await lab.agentCommand(other, 'reload');
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain('control.group: there is no group "no-group-either" on this host');
 });
 
 test('an agent that was killed is reached again after its next start, and one that stopped leaves no socket', async () => {

@@ -135,6 +135,33 @@ test('another group that may ask the agent is for its next life', async () => {
   });
 });
 
+test('a group that is known only now, or is not known now, is the same one', async () => {
+  const withGroup = (name: string, id: number | null): AgentSpec => ({ ...withWorkloads(one), control: { group: { name, id } } });
+  for (const [before, after] of [
+    [null, 4],
+    [4, null],
+    [null, null],
+  ] as const) {
+    const { file, reload } = world(withGroup('research', before));
+    file.spec = withGroup('research', after);
+    expect(await reload.reload('command')).toMatchObject({ result: 'unchanged' });
+    file.spec = withGroup('adm', after);
+    expect(await reload.reload('command')).toMatchObject({ result: 'applied' });
+  }
+  const { file, reload } = world(withGroup('research', 4));
+  file.spec = withGroup('research', 5);
+  expect(await reload.reload('command')).toMatchObject({ result: 'applied' });
+});
+
+test('where a file is wrong is told apart from what stands there', async () => {
+  const { file, reload } = world(withWorkloads(one));
+  const places = ['agent.yaml:3:1: workloads'];
+  file.spec = new RelightError('config-invalid', 'agent.yaml:3:1: workloads: must be a list, not "hunter2"', { data: { places } });
+  expect(await reload.reload('command', true)).toMatchObject({ result: 'refused', places });
+  expect(await reload.reload('command')).toMatchObject({ result: 'refused', places });
+  expect(reload.status().refused?.places).toEqual(places);
+});
+
 test('the host itself is another one: workloads take up theirs at once, the agent starts over when nothing is under way', async () => {
   const { file, reload, current, occupied, over, look } = world(withWorkloads(one));
   const host = { ...bare.host, labels: { pool: 'b' } };

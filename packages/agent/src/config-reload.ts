@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
+import { z } from 'zod';
 import type { Emit } from './agent-context.ts';
 import { agentChangeLines, compareAgents, isNoChange, takenUp, workloadChangeText, type AgentChange } from './config/agent-change.ts';
 import type { AgentSpec } from './config/spec.ts';
@@ -14,6 +15,7 @@ import type { ReportedCondition } from './host/conditions.ts';
 /** Between two looks at the file; it must look the same at two of them, so that one half written is not read. */
 const lookMs = 1_000;
 const conditionMessageMax = 1_500;
+const placesSchema = z.array(z.string()).catch([]);
 
 export type ReloadCause = 'file' | 'signal' | 'command';
 
@@ -115,8 +117,8 @@ export class ConfigReload {
       if (dryRun) return isNoChange(change) ? unchanged : { result: 'would-apply', lines: [...agentChangeLines(change)] };
       return await this.#take(spec, change, cause);
     } catch (thrown) {
-      const { message, advice } = toRelightError(thrown);
-      return this.#refuse(message, advice, dryRun);
+      const { message, advice, data } = toRelightError(thrown);
+      return this.#refuse(message, advice, dryRun, placesSchema.parse(data['places']));
     } finally {
       if (!dryRun) this.#seen = seen;
     }
@@ -161,11 +163,11 @@ export class ConfigReload {
     });
   }
 
-  #refuse(reason: string, advice: string, dryRun: boolean): ReloadOutcome {
-    const lines = [...reason.split('\n'), advice];
-    if (dryRun) return { result: 'refused', lines };
+  #refuse(reason: string, advice: string, dryRun: boolean, places: readonly string[] = []): ReloadOutcome {
+    const outcome: ReloadOutcome = { result: 'refused', lines: [...reason.split('\n'), advice], places };
+    if (dryRun) return outcome;
     const { clock, report } = this.#options;
-    this.#refused = { at: clock.now(), reason };
+    this.#refused = { at: clock.now(), reason, places };
     // A new life would end with this file, and nobody would supervise the host.
     this.#startsOverFor([]);
     const short = reason.length <= conditionMessageMax ? reason : `${reason.slice(0, conditionMessageMax)}…`;
@@ -178,7 +180,7 @@ export class ConfigReload {
         advice: `${advice} Then it is taken up by itself; relight-agent reload --dry-run shows what it would do.`,
       },
     ]);
-    return { result: 'refused', lines };
+    return outcome;
   }
 }
 

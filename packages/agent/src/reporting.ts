@@ -10,6 +10,7 @@ import type { ConfigReload } from './config-reload.ts';
 import type { EngineWiring } from './engine-wiring.ts';
 import type { EventKeeping } from './event-keeping.ts';
 import { AgentMeter } from './host/agent-meter.ts';
+import { findGroupId } from './host/groups.ts';
 import type { HostLevel } from './host-level.ts';
 import { TokenRenewal } from './uplink/renewal.ts';
 import { Uplink } from './uplink/uplink.ts';
@@ -43,7 +44,7 @@ export class Reporting {
 
   constructor(options: ReportingOptions) {
     this.#options = options;
-    const { spec, stateDir, logger } = options.context;
+    const { clock, spec, stateDir, logger } = options.context;
     this.uplink = spec.collector === null ? null : this.#dialer(spec.collector);
     this.#renewal = this.#renewing(spec.collector);
     this.#meter = this.#metering();
@@ -59,7 +60,10 @@ export class Reporting {
         reload: ({ dryRun }) => options.config.reload('command', dryRun),
         act: (action) => Promise.resolve(this.#carryOut(action, by)),
       }),
+      clock,
+      groupId: (name) => findGroupId(name, clock),
       onError: (message) => logger.error(message),
+      onMended: (message) => logger.info(message),
     });
   }
 

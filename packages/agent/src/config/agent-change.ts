@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { compareWorkload, type Change, type Impact } from './impact.ts';
-import type { AgentSpec, WorkloadSpec } from './spec.ts';
+import type { AgentSpec, ControlSpec, WorkloadSpec } from './spec.ts';
 
 export interface WorkloadChange {
   readonly name: string;
@@ -38,7 +38,7 @@ export function compareAgents(before: AgentSpec, after: AgentSpec, stateDirGiven
     startOver: [
       ...fieldsThatDiffer('host', before.host, after.host),
       ...fieldsThatDiffer('collector', before.collector ?? {}, after.collector ?? {}),
-      ...fieldsThatDiffer('control', before.control, after.control),
+      ...fieldsThatDiffer('control', before.control, isSameGroup(before.control, after.control) ? before.control : after.control),
       ...fieldsThatDiffer('engine', before.engine, after.engine),
       ...adoptions(earlier, after).map((name) => `container.adopt of ${name}`),
     ],
@@ -47,6 +47,12 @@ export function compareAgents(before: AgentSpec, after: AgentSpec, stateDirGiven
         ? null
         : `state_dir cannot change from ${before.stateDir} to ${after.stateDir} while the agent runs: with another one it would not know its own containers`,
   };
+}
+
+/** One that was not known then, or is not now, is no other for that. */
+function isSameGroup({ group: before }: ControlSpec, { group: after }: ControlSpec): boolean {
+  if (before === null || after === null) return before === after;
+  return before.name === after.name && (before.id === null || after.id === null || before.id === after.id);
 }
 
 /** What of `after` an agent takes up at once; the rest stays as it was until it starts over. */

@@ -11,12 +11,15 @@ import type { AgentSpec, CollectorSpec, ControlSpec, VarSpec } from './spec.ts';
 import { stateDirProblem } from './state-dir.ts';
 import { workload, workloadDuplicates } from './workload.ts';
 
+/** Null: this host has no group of that name. 'away': who knows its groups does not answer, so it may have. */
+export type GroupIds = (name: string) => number | 'away' | null;
+
 export interface AgentContext {
   readonly file: string;
   /** Of the file. */
   readonly directory: string;
   readonly hostname: string;
-  readonly groupId?: (name: string) => number | null;
+  readonly groupId?: GroupIds;
 }
 
 export function agent({ file, directory, hostname, groupId = () => null }: AgentContext): Reader<AgentSpec> {
@@ -46,20 +49,20 @@ const stateDir =
     return problem === undefined ? path : fail(node, problem);
   };
 
-const control = (groupId: (name: string) => number | null): Reader<ControlSpec> =>
+const control = (groupId: GroupIds): Reader<ControlSpec> =>
   object((fields) => {
     const group = fields.optional('group', groupOfHost(groupId), defaults.control.group);
     return () => ({ group });
   });
 
 const groupOfHost =
-  (groupId: (name: string) => number | null): Reader<ControlSpec['group']> =>
+  (groupId: GroupIds): Reader<ControlSpec['group']> =>
   (node) => {
     const value = plain(node);
     const id = groupId(value);
     return id === null
       ? fail(node, `there is no group ${describe(node)} on this host; make it (groupadd --system NAME), or name one of \`getent group\``)
-      : { name: value, id };
+      : { name: value, id: id === 'away' ? null : id };
   };
 
 const version: Reader<1> = (node) =>

@@ -23,6 +23,17 @@ it('knows groups of the host by their ids', () => {
   expect(parseConfig(text, 'agent.yaml', { ...env, groupId }).control).toEqual({ group: { name: 'adm', id: 4 } });
 });
 
+it('takes a group whose directory is away', () => {
+  const text = 'version: 1\nworkloads: []\ncontrol: {group: research}';
+  expect(parseConfig(text, 'agent.yaml', { ...env, groupId: () => 'away' }).control).toEqual({ group: { name: 'research', id: null } });
+});
+
+it('says apart where a file is wrong, for those who may not see what stands there', () => {
+  const text = 'version: 1\nworkloads: hunter2\ncontrol: {group: 4}';
+  const places = ['agent.yaml:2:12: workloads', 'agent.yaml:3:18: control.group'];
+  expect(() => parseConfig(text, 'agent.yaml', env)).toThrow(expect.objectContaining({ data: { problems: 2, places } }));
+});
+
 describe('the smallest configuration', () => {
   it('has every default', () => {
     expect(parse('version: 1\nworkloads: []')).toEqual({

@@ -2,16 +2,16 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
-import { agent } from './agent.ts';
+import { agent, type GroupIds } from './agent.ts';
 import { parseLocated } from './located.ts';
-import { formatProblems, Invalid } from './problems.ts';
+import { formatPlaces, formatProblems, Invalid } from './problems.ts';
 import type { AgentSpec } from './spec.ts';
 
 export interface ConfigDefaults {
   /** The default of `host.name`. */
   readonly hostname: string;
-  /** The id of a group of this host; null: there is none of that name. Absent: no group is known. */
-  readonly groupId?: (name: string) => number | null;
+  /** The id of a group of this host; null: there is none of that name; 'away': it may be known later. Absent: no group is known. */
+  readonly groupId?: GroupIds;
 }
 
 /** Fails with config-unreadable or config-invalid. */
@@ -48,7 +48,9 @@ export function parseConfig(text: string, file: string, env: ConfigDefaults): Ag
     return deepFreeze(agent({ ...env, file: path, directory: dirname(path) })(parseLocated(text)));
   } catch (thrown) {
     if (!(thrown instanceof Invalid)) throw thrown;
-    throw new RelightError('config-invalid', formatProblems(file, thrown.problems), { data: { problems: thrown.problems.length } });
+    const { problems } = thrown;
+    const data = { problems: problems.length, places: formatPlaces(file, problems) };
+    throw new RelightError('config-invalid', formatProblems(file, problems), { data });
   }
 }
 

@@ -37,8 +37,18 @@ export function gather<T>(problems: Problem[], read: () => T): T | undefined {
 
 /** One line a problem, in the order of the file: `agent.yaml:12:7: workloads[0].image: is required`. */
 export function formatProblems(file: string, problems: readonly Problem[]): string {
-  return problems
-    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+  return inOrder(problems)
     .map(({ line, column, path, message }) => `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`)
     .join('\n');
 }
+
+const placesMax = 50;
+
+/** Where they are, the first of them, for who may not see what stands there: `agent.yaml:12:7: workloads[0].image`. */
+export function formatPlaces(file: string, problems: readonly Problem[]): readonly string[] {
+  return inOrder(problems)
+    .slice(0, placesMax)
+    .map(({ line, column, path }) => `${file}:${line}:${column}${path === '' ? '' : `: ${path}`}`);
+}
+
+const inOrder = (problems: readonly Problem[]): readonly Problem[] => problems.toSorted((a, b) => a.line - b.line || a.column - b.column);

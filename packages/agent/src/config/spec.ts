@@ -50,8 +50,8 @@ export interface GateSpec {
 
 /** Who besides the agent's own user may ask it on its host. */
 export interface ControlSpec {
-  /** Null: nobody. */
-  readonly group: { readonly name: string; readonly id: number } | null;
+  /** Null: nobody. `id` null: a group that this host does not know now (its directory service is away). */
+  readonly group: { readonly name: string; readonly id: number | null } | null;
 }
 
 export interface CollectorSpec {

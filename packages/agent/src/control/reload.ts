@@ -11,5 +11,7 @@ export const reloadOutcomeSchema = z.object({
   result: z.enum(['applied', 'unchanged', 'refused', 'would-apply']),
   /** What changes, or why it was refused: for a person. */
   lines: z.array(z.string()),
+  /** Of a file that is not valid: where, without what stands there. */
+  places: z.array(z.string()).readonly().optional(),
 });
 export type ReloadOutcome = z.infer<typeof reloadOutcomeSchema>;

@@ -19,11 +19,13 @@ export interface RunOptions {
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const chosen = chosenStateDir(options.stateDir, io.env);
-  const loadSpec = async (file: string): Promise<AgentSpec> => {
-    const configured = await loadConfig(file, hostDefaults());
+  const load = async (file: string, groupMayBeAway: (name: string) => boolean): Promise<AgentSpec> => {
+    const configured = await loadConfig(file, hostDefaults(groupMayBeAway));
     return withJoined(configured, chosen ?? configured.stateDir);
   };
-  const spec = await loadSpec(options.config);
+  // After a reboot the directory service may come later than this, and workloads wait for nobody whom they do not need.
+  const spec = await load(options.config, () => true);
+  const loadSpec = (file: string): Promise<AgentSpec> => load(file, (name) => name === spec.control.group?.name);
   const stateDir = chosen ?? spec.stateDir;
   const ownLog = new AgentLog();
   const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion, copy: ownLog });

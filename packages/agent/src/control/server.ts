@@ -28,6 +28,8 @@ export interface ControlHandlers {
 
 const bodyBytesMax = 64 * 1024;
 const requestTimeoutMs = 10_000;
+/** Of one socket: nobody who may open it takes the agent's file descriptors away, or shuts out who asks at another one. */
+export const connectionsMax = 64;
 
 export interface ControlServerOptions {
   readonly path: string;
@@ -49,6 +51,7 @@ export class ControlServer {
     this.#handlers = options.handlers;
     this.#groupId = options.groupId;
     this.#server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => void this.#serve(request, response));
+    this.#server.maxConnections = connectionsMax;
     // Without a listener a failing accept would end the agent.
     this.#server.on('error', (error) => options.onError?.(error));
   }

@@ -8,8 +8,8 @@ export const configStatusSchema = z.object({
   file: z.string(),
   /** When what holds now was read. */
   loadedAt: z.number(),
-  /** Why the file as it is now is not what holds; null: it is. */
-  refused: z.object({ at: z.number(), reason: z.string() }).nullable(),
+  /** Why the file as it is now is not what holds, and where it is wrong (without what stands there); null: it holds. */
+  refused: z.object({ at: z.number(), reason: z.string(), places: z.array(z.string()).readonly().optional() }).nullable(),
   /** What waits until the agent starts over; null: nothing does. */
   pending: z.string().nullable(),
 });

@@ -2,7 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { groupId } from './groups.ts';
+import { systemClock } from '@relight/shared/clock';
+import { findGroupId, groupId } from './groups.ts';
 
 const file = join(mkdtempSync(join(tmpdir(), 'relight-groups-')), 'group');
 writeFileSync(file, 'root:x:0:\nadm:x:4:syslog,ray\nbroken:x::\n');
@@ -32,4 +33,10 @@ test('what is an option or another line to getent is no name', () => {
 test('this host has a group for root', () => {
   expect(groupId('root')).toBe(0);
   expect(groupId('no-group-of-this-name')).toBeNull();
+});
+
+test('it is found as well by who asks beside other work', async () => {
+  expect(await findGroupId('root', systemClock)).toBe(0);
+  expect(await findGroupId('no-group-of-this-name', systemClock)).toBeNull();
+  expect(await findGroupId('--help', systemClock)).toBeNull();
 });

@@ -1,8 +1,10 @@
 /** The groups of this host, by name: those of /etc/group, and those that a directory service knows. */
+import type { Clock } from '@relight/shared/clock';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { runChild } from './child.ts';
 
-/** A directory service that is away must hold up neither the start of the agent nor its loop. */
+/** For no longer a directory service that is away holds up the start of the agent, or the reading of its configuration. */
 const deadlineMs = 3_000;
 
 export interface GroupSource {
@@ -12,12 +14,20 @@ export interface GroupSource {
   readonly ask?: (name: string) => string | null;
 }
 
-/** Its id. Null: there is no such group. */
+/** Its id. Null: there is no such group, or who knows it does not answer. Takes 3 s at most. */
 export function groupId(name: string, { file = '/etc/group', ask = getent }: GroupSource = {}): number | null {
-  // Neither is part of any name, and getent would take the first for an option.
-  if (name.startsWith('-') || name.includes(':')) return null;
-  return idIn(readOrEmpty(file), name) ?? idIn(ask(name) ?? '', name);
+  return isName(name) ? (idIn(readOrEmpty(file), name) ?? idIn(ask(name) ?? '', name)) : null;
 }
+
+/** The same, beside everything else that this process does. Never rejects. */
+export async function findGroupId(name: string, clock: Clock): Promise<number | null> {
+  if (!isName(name)) return null;
+  const { exitCode, stdout } = await runChild({ argv: ['getent', 'group', name], clock, timeoutMs: deadlineMs });
+  return exitCode === 0 ? idIn(stdout, name) : null;
+}
+
+/** Neither is part of any name, and getent would take the first for an option. */
+const isName = (name: string): boolean => !name.startsWith('-') && !name.includes(':');
 
 /** NAME:PASSWORD:ID:MEMBERS */
 function idIn(text: string, name: string): number | null {
