@@ -101,6 +101,7 @@ class Agent {
     const patterns = new Set(spec.workloads.flatMap(({ logs }) => logs.redact));
     const hostSecrets = new SecretValues([], null, [...patterns]);
     const ofWorkloads = workloadSecrets({
+      vars: spec.vars,
       workloads: spec.workloads,
       stateDir: options.stateDir,
       host: hostSecrets,

@@ -8,6 +8,7 @@ import type { Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { SpareStatus } from '@relight/shared/status';
+import { namedSecrets } from './config/secret-names.ts';
 import type { Prober } from './checks/prober.ts';
 import { compareFingerprints, specFingerprint } from './config/impact.ts';
 import type { ContainerFacts } from './engine/engine.ts';
@@ -215,7 +216,7 @@ export class SpareLoop {
   async #carry(op: SpareOp): Promise<SpareValue> {
     const context = this.#context();
     if (op.kind === 'inputs') {
-      this.#vars = await resolveVars(context.agent.vars, context);
+      context.setVars(await resolveVars(context.agent.vars, context), 0);
       return { kind: 'inputs', inputs: await spareInputs({ ...context, vars: this.#vars }) };
     }
     if (op.kind === 'create') {
@@ -255,6 +256,7 @@ export class SpareLoop {
       signal: this.#stop.signal,
       vars: this.#vars,
       setVars: (vars) => {
+        this.#options.secrets.learn(namedSecrets(vars));
         this.#vars = vars;
       },
       runs,

@@ -1,5 +1,6 @@
 /** Carries out the operations of one workload, one at a time, and says what came of each. Which one comes next is the supervisor's. */
 import { RelightError, toRelightError } from '@relight/shared/errors';
+import { namedSecrets } from './config/secret-names.ts';
 import type { LoopOptions } from './loop-options.ts';
 import { runOp } from './stages/run-op.ts';
 import type { StageContext } from './stages/stage.ts';
@@ -116,6 +117,7 @@ export class WorkloadOperations {
       vars: this.#vars ?? {},
       ...(this.#resolved !== null && waitingFor !== null ? { earlier: this.#resolved } : {}),
       setVars: (vars, tookMs) => {
+        secrets.learn(namedSecrets(vars));
         this.#vars = vars;
         this.#resolved = { at: clock.monotonic(), tookMs };
       },

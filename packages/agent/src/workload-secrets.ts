@@ -3,7 +3,8 @@
  * still wait to be sent and whose containers may still be there.
  */
 import { SecretValues } from './config/secret-values.ts';
-import type { WorkloadSpec } from './config/spec.ts';
+import { namedSecrets } from './config/secret-names.ts';
+import type { ContainerSpec, VarSpec, WorkloadSpec } from './config/spec.ts';
 import { probableSecrets } from './engine/adoption.ts';
 import { readAdoption } from './engine/adoptions.ts';
 import { WorkloadStore } from './workload-store.ts';
@@ -12,6 +13,7 @@ import { WorkloadStore } from './workload-store.ts';
 export type Secrets = Map<string, SecretValues>;
 
 interface SecretsOptions {
+  readonly vars: readonly VarSpec[];
   readonly workloads: readonly WorkloadSpec[];
   readonly stateDir: string;
   /** Learns all of them. */
@@ -20,8 +22,8 @@ interface SecretsOptions {
   readonly onTrouble: (error: unknown) => void;
 }
 
-export function workloadSecrets({ workloads, stateDir, host, onTrouble }: SecretsOptions): Secrets {
-  const secrets = new Map(workloads.map((spec) => [spec.name, secretsOf(spec, host)]));
+export function workloadSecrets({ vars, workloads, stateDir, host, onTrouble }: SecretsOptions): Secrets {
+  const secrets = new Map(workloads.map((spec) => [spec.name, secretsOf(spec, vars, host)]));
   const store = new WorkloadStore(stateDir);
   const attempt = (work: () => void): void => {
     try {
@@ -42,11 +44,21 @@ export function workloadSecrets({ workloads, stateDir, host, onTrouble }: Secret
   return secrets;
 }
 
-const secretsOf = ({ container, logs }: WorkloadSpec, host: SecretValues): SecretValues =>
-  new SecretValues(container.envFile, host, logs.redact);
+/** What its configuration tells; what its files say is loaded later. */
+export function secretsOf({ container, logs }: WorkloadSpec, vars: readonly VarSpec[], host: SecretValues): SecretValues {
+  const secrets = new SecretValues(container.envFile, host, logs.redact);
+  secrets.learn(configuredSecrets(container, vars));
+  return secrets;
+}
+
+/** Of its environment and of the literal variables, those that are secret by their names. */
+export const configuredSecrets = (container: ContainerSpec, vars: readonly VarSpec[]): readonly string[] => [
+  ...namedSecrets(container.environment),
+  ...namedSecrets(Object.fromEntries(vars.flatMap((spec) => ('value' in spec ? [[spec.name, spec.value] as const] : [])))),
+];
 
 function secretsOfRemoved(spec: WorkloadSpec, stateDir: string, host: SecretValues): SecretValues {
-  const secrets = secretsOf(spec, host);
+  const secrets = secretsOf(spec, [], host);
   const { adopt } = spec.container;
   const adoption = adopt === undefined ? null : readAdoption(stateDir, spec.name, adopt);
   if (adoption !== null) secrets.learn(probableSecrets(adoption.document));

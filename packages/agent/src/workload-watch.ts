@@ -1,6 +1,7 @@
 /** What is looked at while a workload runs: its checks and mounts, and whether its runs are alive. Says what it sees, decides nothing. */
 import type { Timer } from '@relight/shared/clock';
 import { errorMessage, toRelightError } from '@relight/shared/errors';
+import { namedSecrets } from './config/secret-names.ts';
 import type { MountProbeResult, ProbeResult } from './checks/probe.ts';
 import type { DesiredProbe, Prober } from './checks/prober.ts';
 import type { LoopOptions } from './loop-options.ts';
@@ -96,9 +97,11 @@ export class WorkloadWatch {
   async #resolve(): Promise<void> {
     if (this.#resolving || this.#retry !== null) return;
     this.#resolving = true;
-    const { resolveVars, logger, spec, clock } = this.#options.loop();
+    const { resolveVars, logger, secrets, spec, clock } = this.#options.loop();
     try {
-      this.#options.learn(await resolveVars(this.#stop.signal));
+      const vars = await resolveVars(this.#stop.signal);
+      secrets.learn(namedSecrets(vars));
+      this.#options.learn(vars);
       this.#options.send({ type: 'tick' });
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;

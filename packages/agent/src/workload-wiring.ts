@@ -30,7 +30,7 @@ import { runRootOf } from './stages/run-files.ts';
 import { agentVersion } from './version.ts';
 import { WorkloadJournal } from './workload-journal.ts';
 import { WorkloadLoop } from './workload-loop.ts';
-import type { Secrets } from './workload-secrets.ts';
+import { configuredSecrets, secretsOf, type Secrets } from './workload-secrets.ts';
 import { WorkloadStore } from './workload-store.ts';
 
 export interface WorkloadWiringOptions {
@@ -189,14 +189,16 @@ export class WorkloadWiring {
   }
 
   /** Before a line of them is read. What cannot be read now is the create stage's to complain about. */
-  async #configureSecrets({ workloads }: AgentSpec): Promise<void> {
+  async #configureSecrets({ vars, workloads }: AgentSpec): Promise<void> {
     const { secrets } = this.#options;
     const host = secrets.get(hostLogs) ?? new SecretValues([]);
     host.configure([], [...new Set(workloads.flatMap(({ logs }) => logs.redact))]);
-    for (const { name, container, logs } of workloads) {
+    for (const workload of workloads) {
+      const { name, container, logs } = workload;
       const known = secrets.get(name);
-      if (known === undefined) secrets.set(name, new SecretValues(container.envFile, host, logs.redact));
-      else known.configure(container.envFile, logs.redact);
+      if (known === undefined) secrets.set(name, secretsOf(workload, vars, host));
+      known?.configure(container.envFile, logs.redact);
+      known?.learn(configuredSecrets(container, vars));
     }
     await Promise.allSettled(workloads.map(async ({ name }) => secrets.get(name)?.load()));
   }

@@ -2,6 +2,7 @@
  * An existing container as the engine describes it → the request that makes the same one again. Pure. Nothing is translated: the
  * engine's own document goes back to it, without what belongs to that one instance and with what makes it Relight's.
  */
+import { isSecretName } from '../config/secret-names.ts';
 import type { CreateOptions } from './create-options.ts';
 
 /** The engine's inspect document, as far as it is looked into. The rest goes back as it came. */
@@ -169,12 +170,10 @@ function networks({ Id, Name, HostConfig, NetworkSettings }: AdoptedDocument): o
   return endpoints.length === 0 ? {} : { NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints) as object } };
 }
 
-const secretName = /(TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_KEY|ACCESS_KEY)/i;
-
-/** Nobody said which of its variables are secret; by their names these are, and Relight never shows them. */
+/** What of its environment is secret by the variable's name: Relight never shows it. */
 export function probableSecrets({ Config }: AdoptedDocument): readonly string[] {
   return (Config.Env ?? []).flatMap((pair) => {
     const split = pair.indexOf('=');
-    return split > 0 && secretName.test(pair.slice(0, split)) ? [pair.slice(split + 1)] : [];
+    return split > 0 && isSecretName(pair.slice(0, split)) ? [pair.slice(split + 1)] : [];
   });
 }

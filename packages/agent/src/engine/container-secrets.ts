@@ -1,5 +1,5 @@
 /**
- * What running containers were given from env files, which need not be what the files say by now: learnt once for each, from
+ * What running containers were given from env files, or as a variable that is secret by its name, which need not be what files and configuration say by now: learnt once for each, from
  * the names in its label and the engine's own document.
  */
 import type { SecretValues } from '../config/secret-values.ts';

@@ -4,6 +4,7 @@
  * Paths of `volumes` become `Binds`, as `docker run -v` and Compose's short form do it: a missing source directory is
  * created. Only the run directory is a strict mount: when it is missing the container must not start with an empty one.
  */
+import { isSecretName } from '../config/secret-names.ts';
 import type { ContainerSpec, VolumeSpec } from '../config/spec.ts';
 import { runDirectoryTarget } from '../stages/runs.ts';
 
@@ -13,7 +14,7 @@ export const managedLabels = {
   workload: 'relight.workload',
   generation: 'relight.generation',
   spec: 'relight.spec',
-  /** Names, never values, of what came from env files: a later agent learns from it what to keep secret. */
+  /** Names, never values, of what came from env files or is secret by its name: a later agent learns from it what to keep secret. */
   secrets: 'relight.secrets',
 } as const;
 
@@ -107,6 +108,8 @@ export interface CreateInput {
 
 export function createOptions(input: CreateInput): CreateOptions {
   const { spec } = input;
+  // Those that a later agent has to hide, too, whatever its configuration says by then.
+  const secretNames = [...new Set([...Object.keys(input.secrets), ...Object.keys(spec.environment).filter(isSecretName)])];
   return {
     Image: spec.image,
     Env: Object.entries({ ...input.secrets, ...spec.environment }).map(([name, value]) => `${name}=${value}`),
@@ -116,7 +119,7 @@ export function createOptions(input: CreateInput): CreateOptions {
       [managedLabels.workload]: input.workload,
       [managedLabels.generation]: String(input.generation),
       [managedLabels.spec]: JSON.stringify(input.fingerprint),
-      ...(Object.keys(input.secrets).length === 0 ? {} : { [managedLabels.secrets]: Object.keys(input.secrets).join(',') }),
+      ...(secretNames.length === 0 ? {} : { [managedLabels.secrets]: secretNames.join(',') }),
     },
     Tty: spec.tty,
     OpenStdin: spec.stdinOpen,
