@@ -52,8 +52,9 @@ export default defineConfig({
           include: ['test/system/**/*.test.ts'],
           globalSetup: ['test/support/system/global-setup.ts'],
           fileParallelism: false,
-          testTimeout: 240_000,
-          hookTimeout: 240_000,
+          // Longer than any wait within a test, as above; some wait for watchdogs and whole boots one after the other.
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
         },
       },
     ],

@@ -164,10 +164,10 @@ test('a revoked token ends what is connected with it, and opens nothing more', a
   const agent = services.find(({ logFile }) => logFile.includes('/h1/'));
   if (agent === undefined) throw new Error('h1 does not run');
   const { tokenId = '' } = joined('h1');
-  const from = Date.now();
   expect(await collectorCommand('token', 'revoke', tokenId)).toMatchObject({ code: 0 });
+  const from = Date.now();
   await fleet.waitForHost('h1', 'disconnected');
-  expect(Date.now() - from).toBeLessThan(15_000);
+  expect(Date.now() - from).toBeLessThan(30_000);
   await logHas(agent, /no connection to the collector: the token was revoked/);
   // What was open is closed with the reason; what dials again is refused with it.
   await agent.stop();
@@ -178,11 +178,11 @@ test('a revoked token ends what is connected with it, and opens nothing more', a
 });
 
 test('a token is renewed long before it ends, and the old one goes when the new one is used', async () => {
-  const token = await newJoinToken('--agent-tokens', '30s');
+  const token = await newJoinToken('--agent-tokens', '60s');
   expect(await joinHost('h5', made.url, token, '--fingerprint', made.fingerprint)).toMatchObject({ code: 0 });
   const { tokenId: first = '' } = joined('h5');
   const agent = await startAgent('h5');
-  await waitFor(() => joined('h5')['tokenId'] !== first, { timeoutMs: 40_000, what: 'another token' });
+  await waitFor(() => joined('h5')['tokenId'] !== first, { timeoutMs: 120_000, what: 'another token' });
   const revoked = async (): Promise<boolean> =>
     (await fleet.api.list<ApiToken>('tokens')).items.some(({ id, revokedAt }) => id === first && revokedAt !== null);
   await waitFor(revoked, { timeoutMs: 30_000, what: 'the old token to be revoked' });

@@ -178,7 +178,9 @@ test('a variable and a check that needs it come together: the check waits for th
   const document = JSON.parse(readFileSync(agent.configFile, 'utf8')) as { workloads: Record<string, unknown>[] };
   const check = 'echo "as $ADDED" >> /tmp/checked; test "$ADDED" = here';
   const workloads = document.workloads.map((given) =>
-    given['name'] === 'a' ? { ...given, live: [{ exec: check, interval: '100ms', failures: 1, restarts: 'process' }] } : given,
+    given['name'] === 'a'
+      ? { ...given, live: [{ exec: check, interval: '100ms', timeout: '60s', failures: 1, restarts: 'process' }] }
+      : given,
   );
   const vars = { ADDED: { run: 'sleep 2; echo here' } };
   writeFileSync(agent.configFile, JSON.stringify({ ...document, vars, workloads }, null, 2));

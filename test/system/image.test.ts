@@ -42,7 +42,8 @@ let service: ComposeService;
 beforeAll(async () => {
   directory = ownedDirectory('relight-packages-');
   docker = dockerApi(inject('engineSocket'));
-  engine = new DockerEngine({ socketPath: inject('engineSocket') });
+  // A command there starts Node and makes a key, on a busy machine.
+  engine = new DockerEngine({ socketPath: inject('engineSocket'), callTimeoutMs: 120_000 });
   const compose = parse(await readFile(join(sources, 'compose.yaml'), 'utf8')) as { services: { collector: ComposeService } };
   service = compose.services.collector;
 });

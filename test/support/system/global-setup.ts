@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { buildPackages } from '../../../scripts/package/build-packages.ts';
+import { buildPackages, lastCommit } from '../../../scripts/package/build-packages.ts';
 import { startPrivateEngine } from '../engine.ts';
 import { importTar } from '../image.ts';
 import { ownedDirectory } from '../owned-directory.ts';
@@ -19,6 +19,8 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const began = performance.now();
+  // Sources without their history, or a machine without git: any date does, if it is the same for all that is built here.
+  if ((process.env['SOURCE_DATE_EPOCH'] ?? '') === '' && lastCommit() === '') process.env['SOURCE_DATE_EPOCH'] = '1700000000';
   const tar = await prepareMachineImage();
   const packages = ownedDirectory('relight-packages-');
   const engine = await startPrivateEngine();

@@ -160,7 +160,7 @@ export class Machine implements AsyncDisposable {
 
   /** Its last lines. */
   async journal(unit: string): Promise<string> {
-    return (await this.tries(`journalctl -u ${unit} -n 30 --no-pager -o cat`)).stdout;
+    return (await this.tries(`journalctl -u ${unit} -n 1000 --no-pager -o cat`)).stdout;
   }
 
   /** Where others reach it. */

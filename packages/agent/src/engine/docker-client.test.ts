@@ -149,7 +149,7 @@ describe('DockerClient', () => {
     answer = () => undefined;
     const stop = new AbortController();
     const given = ask({ signal: stop.signal });
-    await vi.waitFor(() => expect(requests).toHaveLength(4));
+    await vi.waitFor(() => expect(requests).toHaveLength(4), { timeout: 60_000, interval: 5 });
     stop.abort();
     await expect(given).rejects.toMatchObject({ code: 'cancelled' });
     expect(client.calls).toEqual({ ended: 3, failed: 1, ms: expect.any(Number) as number });

@@ -167,5 +167,8 @@ it('agents come through it, too: a refusal names where they are', async () => {
   )) as [unknown, IncomingMessage];
   expect(refusal.statusCode).toBe(403);
   refusal.destroy();
-  await vi.waitFor(async () => expect(await addresses('action=agent.connect&outcome=refused')).toEqual(['127.0.0.9']));
+  await vi.waitFor(async () => expect(await addresses('action=agent.connect&outcome=refused')).toEqual(['127.0.0.9']), {
+    timeout: 60_000,
+    interval: 20,
+  });
 });

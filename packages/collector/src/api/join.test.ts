@@ -17,6 +17,8 @@ import { openForWriting } from '../store/database.ts';
 import type { Role, TokenKind } from '../store/store.ts';
 import { tokenWrites } from '../store/token-store.ts';
 
+/** What is written down after the answer, on a disk that takes its time. */
+const patiently = { timeout: 60_000, interval: 20 };
 const me: JoinRequest = { agentId: 'agent-0001', machineId: 'system.hardware', host: 'h1' };
 
 let dataDir: string;
@@ -128,7 +130,7 @@ describe('a token that is renewed', () => {
     expect(await upgrade(second.token)).toBe(401);
     expect(await upgrade(first.token)).toBe(101);
     await dial(third.token).hello(me);
-    await vi.waitFor(async () => expect(await upgrade(first.token)).toBe(401), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await upgrade(first.token)).toBe(401), patiently);
     expect(await ask('POST', renewPath, first.token, me)).toMatchObject({ status: 401 });
     expect(await upgrade(third.token)).toBe(101);
   });
@@ -147,7 +149,7 @@ describe('an agent that joins again', () => {
     await dial(again.token).hello(me);
     await vi.waitFor(
       async () => expect(await Promise.all([first, heir, lost].map(({ token }) => upgrade(token)))).toEqual([401, 401, 401]),
-      { timeout: 10_000 },
+      patiently,
     );
     expect(await upgrade(again.token)).toBe(101);
     expect(await upgrade(other.token)).toBe(101);
@@ -259,7 +261,7 @@ describe('what is refused to a known token is written down', () => {
       expect(await items('events?host=h1&kind=host.notice')).toMatchObject([
         { message: expect.stringMatching(/token of h1 was used as h1-clone/) as string, data: { address: '127.0.0.1' } },
       ]);
-    });
+    }, patiently);
   });
 
   it('however many requests without any token come from the same address', async () => {
@@ -269,8 +271,9 @@ describe('what is refused to a known token is written down', () => {
     expect(await ask('GET', '/api/v1/hosts', 'rla_nobody')).toMatchObject({ status: 429 });
     expect(await ask('GET', '/api/v1/hosts', token)).toMatchObject({ status: 401 });
     expect(await upgrade(token)).toBe(401);
-    await vi.waitFor(async () =>
-      expect(await refused(`&actor=${tokenId}`)).toMatchObject([{ action: 'agent.connect' }, { action: 'GET /api/v1/hosts' }]),
+    await vi.waitFor(
+      async () => expect(await refused(`&actor=${tokenId}`)).toMatchObject([{ action: 'agent.connect' }, { action: 'GET /api/v1/hosts' }]),
+      patiently,
     );
   });
 
