@@ -1,6 +1,6 @@
 /** GPUs and TPUs for /metrics: how they are and what they do, as their hosts last said. */
 import type { Accelerator } from '@relight/shared/status';
-import type { Fleet } from '../fleet.ts';
+import type { HostRecord } from '../store/store.ts';
 import type { MetricFamily } from './metrics-text.ts';
 
 const healths: Readonly<Record<Accelerator['health'], number>> = { ok: 0, degraded: 1, failed: 2 };
@@ -14,28 +14,25 @@ const measured: readonly (readonly [metric: string, name: string, help: string])
   ['eccUncorrectable', 'relight_accelerator_ecc_uncorrectable', 'Memory errors that could not be corrected since the driver was loaded.'],
 ];
 
-export function acceleratorMetrics(fleet: Fleet): MetricFamily[] {
-  const all = fleet.hosts().flatMap(({ name: host, accelerators = [] }) =>
+/** Each family is made when it is asked for. */
+export function* acceleratorMetrics(hosts: readonly HostRecord[]): Generator<MetricFamily> {
+  const all = hosts.flatMap(({ name: host, accelerators = [] }) =>
     accelerators.map((accelerator) => ({
       accelerator,
       labels: { host, kind: accelerator.kind, index: String(accelerator.index), id: accelerator.id },
     })),
   );
-  return [
-    {
-      name: 'relight_accelerator_health',
-      help: '0: ok, 1: degraded, 2: failed.',
-      type: 'gauge',
-      samples: all.map(({ accelerator, labels }) => ({ labels, value: healths[accelerator.health] })),
-    },
-    ...measured.map(([metric, name, help]): MetricFamily => ({
-      name,
-      help,
-      type: 'gauge',
-      samples: all.flatMap(({ accelerator, labels }) => {
-        const value = accelerator.metrics[metric];
-        return value === undefined ? [] : [{ labels, value }];
-      }),
-    })),
-  ];
+  yield {
+    name: 'relight_accelerator_health',
+    help: '0: ok, 1: degraded, 2: failed.',
+    type: 'gauge',
+    samples: all.map(({ accelerator, labels }) => ({ labels, value: healths[accelerator.health] })),
+  };
+  for (const [metric, name, help] of measured) {
+    const samples = all.flatMap(({ accelerator, labels }) => {
+      const value = accelerator.metrics[metric];
+      return value === undefined ? [] : [{ labels, value }];
+    });
+    yield { name, help, type: 'gauge', samples };
+  }
 }

@@ -82,35 +82,30 @@ const byQueue: readonly (readonly [name: string, help: string, values: Readonly<
   ],
 ];
 
-export function agentMetrics(hosts: readonly HostRecord[]): MetricFamily[] {
+/** Each family is made when it is asked for. */
+export function* agentMetrics(hosts: readonly HostRecord[]): Generator<MetricFamily> {
   const current = hosts.flatMap(({ name, state, agent, agentVersion }) =>
     state === 'connected' ? [{ labels: { host: name }, agent: agent ?? null, version: agentVersion ?? 'unknown' }] : [],
   );
   const reporting = current.flatMap(({ labels, agent }) => (agent === null ? [] : [{ labels, agent }]));
+  const sample = (labels: NonNullable<MetricSample['labels']>, value: number | undefined): MetricSample[] =>
+    value === undefined ? [] : [{ labels, value }];
+  yield {
+    name: 'relight_agent_build_info',
+    help: 'Version of the agent.',
+    type: 'gauge',
+    samples: current.map(({ labels, version }) => ({ labels: { ...labels, version }, value: 1 })),
+  };
+  for (const [name, type, help, value] of single) {
+    const samples = reporting.flatMap(({ labels, agent }) => sample(labels, value(agent)));
+    yield { name: `relight_agent_${name}`, help, type, samples };
+  }
   const byQueueLabels = reporting.map(({ labels, agent }) => ({
     agent,
     labels: { events: { ...labels, queue: 'events' }, logs: { ...labels, queue: 'logs' } },
   }));
-  const sample = (labels: NonNullable<MetricSample['labels']>, value: number | undefined): MetricSample[] =>
-    value === undefined ? [] : [{ labels, value }];
-  return [
-    {
-      name: 'relight_agent_build_info',
-      help: 'Version of the agent.',
-      type: 'gauge',
-      samples: current.map(({ labels, version }) => ({ labels: { ...labels, version }, value: 1 })),
-    },
-    ...single.map(([name, type, help, value]): MetricFamily => ({
-      name: `relight_agent_${name}`,
-      help,
-      type,
-      samples: reporting.flatMap(({ labels, agent }) => sample(labels, value(agent))),
-    })),
-    ...byQueue.map(([name, help, values]): MetricFamily => ({
-      name: `relight_agent_${name}`,
-      help,
-      type: 'gauge',
-      samples: byQueueLabels.flatMap(({ labels, agent }) => queues.flatMap((queue) => sample(labels[queue], values[queue](agent)))),
-    })),
-  ];
+  for (const [name, help, values] of byQueue) {
+    const samples = byQueueLabels.flatMap(({ labels, agent }) => queues.flatMap((queue) => sample(labels[queue], values[queue](agent))));
+    yield { name: `relight_agent_${name}`, help, type: 'gauge', samples };
+  }
 }

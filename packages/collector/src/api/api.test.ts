@@ -408,6 +408,20 @@ test('metrics in the text format', async () => {
   for (const line of samples) expect(line).toMatch(/^[a-z_]+(\{([a-z]+="([^"\\\n]|\\.)*",?)+\})? [\d.e+-]+$/);
 });
 
+test('the page of a large fleet does not hold up who asks for something else meanwhile', async () => {
+  fleet.put(...Array.from({ length: 300 }, (_, index) => hostRecord(`h${index}`, { workloads: [workloadStatus('w')] })));
+  // Each look at the clock is 5 ms later: the page is a second of work.
+  let elapsed = 0;
+  clock.monotonic = () => (elapsed += 5);
+  const order: string[] = [];
+  const [page] = await Promise.all([
+    call('GET', '/metrics').finally(() => order.push('metrics')),
+    get('hosts?limit=1').finally(() => order.push('hosts')),
+  ]);
+  expect(page.text.split('\n').filter((line) => line.startsWith('relight_workload_ready{'))).toHaveLength(300);
+  expect(order).toEqual(['hosts', 'metrics']);
+});
+
 test('openapi.json describes every route, with what validates it', async () => {
   const reply = await get('openapi.json');
   const { paths, components } = reply.json as {

@@ -23,12 +23,20 @@ const labelText = (labels: NonNullable<MetricSample['labels']>): string => {
   return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
 };
 
+/** So many lines take a few milliseconds. */
+const pieceLines = 2_000;
+
+/** The page in one go. */
+export const metricsText = (families: Iterable<MetricFamily>): string => [...metricsPieces(families)].join('');
+
 /**
+ * The page in pieces of whole lines, one at least for every family, so that somebody else may have his turn in between; a family is
+ * asked for when those before it are written.
+ *
  * A series is shown once, whatever an agent sends: Prometheus refuses the whole page for a second one of the same labels. The same labels,
  * of one host in dozens of families, are written out once: a fleet has hundreds of thousands of series.
  */
-export function metricsText(families: readonly MetricFamily[]): string {
-  const lines: string[] = [];
+export function* metricsPieces(families: Iterable<MetricFamily>): Generator<string> {
   const texts = new WeakMap<object, string>();
   const textOf = (labels: NonNullable<MetricSample['labels']>): string => {
     const known = texts.get(labels);
@@ -38,7 +46,7 @@ export function metricsText(families: readonly MetricFamily[]): string {
     return text;
   };
   for (const { name, help, type, samples } of families) {
-    lines.push(`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`);
+    let lines = [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`];
     const shown = new Set<string>();
     for (const { suffix = '', labels, value } of samples) {
       const text = labels === undefined ? '' : textOf(labels);
@@ -46,7 +54,12 @@ export function metricsText(families: readonly MetricFamily[]): string {
       if (shown.has(series)) continue;
       shown.add(series);
       lines.push(`${name}${series} ${number(value)}`);
+      if (lines.length < pieceLines) continue;
+      yield textOfLines(lines);
+      lines = [];
     }
+    if (lines.length > 0) yield textOfLines(lines);
   }
-  return `${lines.join('\n')}\n`;
 }
+
+const textOfLines = (lines: readonly string[]): string => `${lines.join('\n')}\n`;

@@ -17,64 +17,55 @@ function countBy(label: string, all: readonly string[], values: Iterable<string>
   return [...counts].map(([value, count]) => ({ labels: { [label]: value }, value: count }));
 }
 
-export function fleetMetrics(fleet: Fleet, store: Store): MetricFamily[] {
+/** The fleet as it is when the first family is asked for; each is made when it is asked for. */
+export function* fleetMetrics(fleet: Fleet, store: Store): Generator<MetricFamily> {
   const hosts = fleet.hosts();
+  const states = hosts.map((host) => host.state);
+  yield { name: 'relight_hosts', help: 'Hosts by state.', type: 'gauge', samples: countBy('state', hostStates, states) };
+  yield* hostMetrics(hosts);
+  yield {
+    name: 'relight_host_condition',
+    help: '1 for everything that is wrong with a host.',
+    type: 'gauge',
+    samples: hosts.flatMap(({ name: host, conditions = [] }) =>
+      conditions.map(({ name, subject, severity }) => ({ labels: { host, condition: name, subject, severity }, value: 1 })),
+    ),
+  };
   const workloads = hosts.flatMap((host) =>
     host.workloads.map((status) => ({ status, labels: { host: host.name, workload: status.name } })),
   );
   const phasesNow = workloads.map(({ status }) => status.phase);
-  return [
-    {
-      name: 'relight_hosts',
-      help: 'Hosts by state.',
-      type: 'gauge',
-      samples: countBy(
-        'state',
-        hostStates,
-        hosts.map((host) => host.state),
-      ),
-    },
-    ...hostMetrics(hosts),
-    {
-      name: 'relight_host_condition',
-      help: '1 for everything that is wrong with a host.',
-      type: 'gauge',
-      samples: hosts.flatMap(({ name: host, conditions = [] }) =>
-        conditions.map(({ name, subject, severity }) => ({ labels: { host, condition: name, subject, severity }, value: 1 })),
-      ),
-    },
-    { name: 'relight_workloads', help: 'Workloads by phase.', type: 'gauge', samples: countBy('phase', phases, phasesNow) },
-    {
-      name: 'relight_workload_ready',
-      help: '1 while every readiness check of the workload has passed.',
-      type: 'gauge',
-      samples: workloads.map(({ status, labels }) => ({ labels, value: status.phase === 'ready' ? 1 : 0 })),
-    },
-    {
-      name: 'relight_workload_restarts_total',
-      help: 'Restarts by level.',
-      type: 'counter',
-      samples: workloads.flatMap(({ status, labels }) =>
-        levels.map((level) => ({ labels: { ...labels, level }, value: status.restarts[level] })),
-      ),
-    },
-    ...acceleratorMetrics(fleet),
-    ...agentMetrics(hosts),
-    {
-      name: 'relight_workload_starts_total',
-      help: 'Attempts to become ready, and how many of them did; their ratio is the success rate.',
-      type: 'counter',
-      samples: workloads.flatMap(({ status: { recoveries }, labels }) =>
-        recoveries === undefined
-          ? []
-          : [
-              { labels: { ...labels, outcome: 'attempted' }, value: recoveries.attempted },
-              { labels: { ...labels, outcome: 'ready' }, value: recoveries.succeeded },
-            ],
-      ),
-    },
-    { name: 'relight_alerts', help: 'Firing alerts by rule and severity.', type: 'gauge', samples: alertSamples(store) },
-  ];
+  yield { name: 'relight_workloads', help: 'Workloads by phase.', type: 'gauge', samples: countBy('phase', phases, phasesNow) };
+  yield {
+    name: 'relight_workload_ready',
+    help: '1 while every readiness check of the workload has passed.',
+    type: 'gauge',
+    samples: workloads.map(({ status, labels }) => ({ labels, value: status.phase === 'ready' ? 1 : 0 })),
+  };
+  yield {
+    name: 'relight_workload_restarts_total',
+    help: 'Restarts by level.',
+    type: 'counter',
+    samples: workloads.flatMap(({ status, labels }) =>
+      levels.map((level) => ({ labels: { ...labels, level }, value: status.restarts[level] })),
+    ),
+  };
+  yield* acceleratorMetrics(hosts);
+  yield* agentMetrics(hosts);
+  yield {
+    name: 'relight_workload_starts_total',
+    help: 'Attempts to become ready, and how many of them did; their ratio is the success rate.',
+    type: 'counter',
+    samples: workloads.flatMap(({ status: { recoveries }, labels }) =>
+      recoveries === undefined
+        ? []
+        : [
+            { labels: { ...labels, outcome: 'attempted' }, value: recoveries.attempted },
+            { labels: { ...labels, outcome: 'ready' }, value: recoveries.succeeded },
+          ],
+    ),
+  };
+  yield { name: 'relight_alerts', help: 'Firing alerts by rule and severity.', type: 'gauge', samples: alertSamples(store) };
 }
 
 function alertSamples(store: Store): MetricSample[] {

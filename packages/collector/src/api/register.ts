@@ -9,7 +9,8 @@ import { hostRoutes } from './hosts.ts';
 import { IncidentMetrics } from './incident-metrics.ts';
 import { incidentRoutes } from './incidents.ts';
 import { logRoutes } from './logs.ts';
-import { metricsText } from './metrics-text.ts';
+import { MetricsPage } from './metrics-page.ts';
+import type { MetricFamily } from './metrics-text.ts';
 import { fleetMetrics, processMetrics } from './metrics.ts';
 import { openapi } from './openapi.ts';
 import { registerProblems } from './problem.ts';
@@ -41,16 +42,17 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
   registerAuth(app, { ...deps, doorkeeper, refusals });
   // An open stream would hold `close` up for ever.
   app.addHook('preClose', async () => streams.endAll());
-  app.get('/metrics', { exposeHeadRoute: false }, (_request, reply) => {
-    const families = [
-      ...fleetMetrics(deps.fleet, deps.store),
-      ...incidents.families(deps.clock.now()),
-      ...ready.families(),
-      ...(deps.metrics?.() ?? []),
-      ...processMetrics(deps.version),
-    ];
-    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(metricsText(families));
-  });
+  function* families(): Generator<MetricFamily> {
+    yield* fleetMetrics(deps.fleet, deps.store);
+    yield* incidents.families(deps.clock.now());
+    yield* ready.families();
+    yield* deps.metrics?.() ?? [];
+    yield* processMetrics(deps.version);
+  }
+  const page = new MetricsPage({ clock: deps.clock, families });
+  app.get('/metrics', { exposeHeadRoute: false }, async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4; charset=utf-8').send(await page.get()),
+  );
   void app.register(
     async (api) => {
       mount(api, routes, { ...deps, refusals });
