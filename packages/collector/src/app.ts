@@ -52,7 +52,7 @@ export interface CollectorOptions {
 export interface Collector {
   /** @throws RelightError `port-taken` */
   listen(): Promise<{ readonly url: string }>;
-  /** Settles when the writing thread has answered everything that was asked of it before. Rejects where it cannot write. */
+  /** Settles with the next answer of the writing thread, well or badly. Rejects when it has ended. */
   proveProgress(): Promise<void>;
   /** What it is doing, in one line. `url`: of listen. */
   words(url: string): string;

@@ -1,7 +1,7 @@
 /**
- * What keeps systemd's watchdog fed: rounds of work that end. Each asks the writing thread for an empty transaction and waits for its
- * answer, so it ends only while this thread's loop turns and the writing thread gets on with what was asked of it before. An answer
- * that it failed (a full disk) is an answer: another process would not write either.
+ * What keeps systemd's watchdog fed: rounds of work that end. Each waits for an answer of the writing thread, to whatever it was asked,
+ * and asks it for an empty transaction so that there is one also when nothing is to be written. So it ends only while this thread's loop
+ * turns and the writing thread gets on. An answer that it failed (a full disk) is an answer: another process would not write either.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 

@@ -50,7 +50,7 @@ export interface SqliteStore extends Store {
   /** One use of a join token, one token for one agent. */
   grantAgentToken(joinId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
   renewAgentToken(oldId: string, fresh: FreshToken, agent: JoinRequest): Promise<TokenGrant>;
-  /** An empty transaction, behind everything that was asked before: the writing thread goes on. */
+  /** Settles when the writing thread has answered anything, well or badly, after this was asked; rejects when it has ended. */
   proveWriting(): Promise<void>;
   /** Seals every log file that is no longer written to now, instead of within half a minute. */
   sealLogs(): Promise<void>;
@@ -168,7 +168,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
       ]);
       return removed;
     },
-    proveWriting: () => writer.call('proveWriting', []),
+    proveWriting: () => writer.progress(),
     sealLogs: () => maintenance.seal(),
     async close() {
       await maintenance.close();

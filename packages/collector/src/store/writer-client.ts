@@ -24,6 +24,7 @@ const entry = import.meta.url.endsWith('.ts') ? new URL('./writer-worker.ts', im
 export class WriterClient {
   readonly #worker: Worker;
   readonly #waiters = new Map<number, Waiter>();
+  #awaitingAny: (() => void)[] = [];
   readonly #ended: Promise<void>;
   readonly #events: WriterEvents;
   #nextId = 1;
@@ -81,6 +82,16 @@ export class WriterClient {
     });
   }
 
+  /**
+   * Settles with the next answer of the thread, to whatever it was asked. What waits may be minutes of work for a slow disk, so a command
+   * alone, which is answered behind all that, would not show that it goes on; it makes sure of an answer where nothing else is under way.
+   */
+  progress(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#awaitingAny.push(resolve);
+    return Promise.race([promise, this.call('proveWriting', [])]);
+  }
+
   /** Everything that was called before is committed. */
   async close(): Promise<void> {
     this.#closing = true;
@@ -95,6 +106,9 @@ export class WriterClient {
       if (outcome.ok) waiter?.resolve(outcome.value as never);
       else waiter?.reject(new RelightError(outcome.code, outcome.message));
     }
+    const awaiting = this.#awaitingAny;
+    this.#awaitingAny = [];
+    for (const resolve of awaiting) resolve();
   }
 
   #die(error: RelightError): void {
