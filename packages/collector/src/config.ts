@@ -162,7 +162,7 @@ export const collectorSchema = z.strictObject({
     .array(
       z.strictObject({
         label: labelSelector.default({ label: [], text: '' }).describe('such as `pool=spot`; empty: every host'),
-        after: duration.describe('of being `dead` or `stopped`'),
+        after: duration.describe("of being `dead` or `stopped`; from then on when the collector's clock is set by more than a minute"),
       }),
     )
     .default([])

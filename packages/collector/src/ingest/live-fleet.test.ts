@@ -292,6 +292,22 @@ describe('the living fleet', () => {
     expect(fleet.host('spot')).toMatchObject({ state: 'connected', agentId: 'another-agent' });
   });
 
+  it('forgets nobody because its clock was put right: what it said before proves nothing', async () => {
+    const { forget } = readConfig({ file: 'c.yaml', text: 'version: 1\nforget: [{after: 10m}]' });
+    fleet = makeFleet({ forget });
+    connect('h').session.socketClosed('gone');
+    pass(5 * 60_000);
+    expect(states()).toEqual(['dead']);
+    // The machine came up nine hours behind.
+    clock.jumpWall(9 * 3_600_000);
+    pass(9 * 60_000);
+    await settle();
+    expect(states()).toEqual(['dead']);
+    pass(2 * 60_000);
+    await settle();
+    expect(states()).toEqual([]);
+  });
+
   it('tells agents what is being tailed, and when nobody does any more', () => {
     const { socket: here } = connect('a');
     const { socket: there } = connect('b');

@@ -13,7 +13,7 @@ import type { Bus } from '../bus.ts';
 import type { ForgetRule, LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
 import { announcedDeparture } from '../liveness/announced.ts';
-import { forgottenBy } from '../liveness/forget.ts';
+import { forgottenBy, wasSet, type Moment } from '../liveness/forget.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -58,6 +58,9 @@ export class LiveFleet implements Fleet, SessionOwner {
   #stalledMs = 0;
   #timer: Timer;
   #sweptAt: number;
+  #looked: Moment;
+  /** Since when the wall clock has run evenly, on the monotonic one. */
+  #evenSince = -Infinity;
 
   constructor(deps: FleetDeps) {
     const { store, bus, clock, warn } = deps;
@@ -82,6 +85,7 @@ export class LiveFleet implements Fleet, SessionOwner {
       if (record.agentId !== null) this.#hostOf.set(record.agentId, record.name);
     }
     this.#sweptAt = this.#startedMono;
+    this.#looked = { wall: clock.now(), mono: this.#startedMono };
     this.#timer = clock.after(sweepMs, () => this.#sweep());
   }
 
@@ -340,11 +344,14 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   #forgetByRule(): void {
     const { clock, forget = [] } = this.#deps;
+    const now: Moment = { wall: clock.now(), mono: clock.monotonic() };
+    if (wasSet(this.#looked, now)) this.#evenSince = now.mono;
+    this.#looked = now;
     if (forget.length === 0) return;
     // A copy: who is forgotten leaves the book meanwhile.
     for (const entry of Array.from(this.#book.entries())) {
       const { record } = entry;
-      const rule = entry.session === null ? forgottenBy(record, forget, clock.now()) : null;
+      const rule = entry.session === null ? forgottenBy(record, forget, now.wall, now.mono - this.#evenSince) : null;
       if (rule === null) continue;
       const which = rule.text === '' ? '' : ` with ${rule.text}`;
       const message = `${record.name} is forgotten: ${record.state} for ${formatDurationMs(rule.afterMs)}, as the rule for hosts${which} says`;

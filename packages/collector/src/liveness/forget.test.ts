@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { readConfig } from '../config.ts';
-import { forgottenBy } from './forget.ts';
+import { forgottenBy, wasSet } from './forget.ts';
 
 const { forget: rules } = readConfig({
   file: 'c.yaml',
@@ -22,6 +22,23 @@ it.each([
 ] as const)('%s', (_, subject, now, after) => {
   const rule = forgottenBy(subject, rules, now);
   expect(rule === null ? null : `${rule.afterMs / hour}h`).toBe(after);
+});
+
+it('waits until the clock has run evenly for as long as the rule says, whatever the clock makes of the time before', () => {
+  const decided = (evenMs: number) => forgottenBy(host, rules, 100 * hour, evenMs)?.afterMs ?? null;
+  expect([decided(0), decided(hour - 1), decided(hour)]).toEqual([null, null, hour]);
+});
+
+it.each([
+  ['runs as the other one', 500, 500, false],
+  ['is slewed', 530, 500, false],
+  ['ran while this process stood still', 300_000, 300_000, false],
+  ['is a minute off', 60_500, 500, false],
+  ['is put forward', 60_501, 500, true],
+  ['is put back', -60_001, 0, true],
+  ['went on while the machine slept', 8 * hour, 500, true],
+] as const)('the wall clock %s', (_, wall, mono, set) => {
+  expect(wasSet({ wall: 7_000, mono: 90 }, { wall: 7_000 + wall, mono: 90 + mono })).toBe(set);
 });
 
 it('forgets nobody without a rule', () => {
