@@ -1,7 +1,8 @@
 /**
  * Everything that listens, answers or reads, under what nobody should send to it, with tokens and without: nothing ends, answers with
  * a defect, tells anything without a token, or keeps memory or descriptors; and an agent that behaves loses nothing meanwhile.
- * Replay and more: RELIGHT_FUZZ_SEED, RELIGHT_FUZZ=100000; `npm run bench -- fuzz` for a million.
+ * Others and more: RELIGHT_FUZZ_SEED, RELIGHT_FUZZ=100000; `npm run bench -- fuzz` for a million. What is sent comes of the seed, in
+ * which order it meets what else is under way does not.
  */
 import { expect, test } from 'vitest';
 import { fuzz, fuzzParts } from '../support/fuzz/fuzz-all.ts';

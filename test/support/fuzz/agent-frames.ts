@@ -81,7 +81,7 @@ const heartbeat = (random: Randomness): Json => ({
   gate: { state: 'open', since: Date.now(), reason: '', deadlineAt: null, conditions: [{ name: 'quiet', ok: true, message: '' }] },
 });
 
-function events(random: Randomness, speaker: Speaker): Json {
+export function events(random: Randomness, speaker: Speaker): Json {
   const count = 1 + random.int(5);
   const list = Array.from({ length: count }, () => ({
     seq: (speaker.seq += 1),

@@ -35,6 +35,7 @@ export class AgentWire {
   #rest = Buffer.alloc(0);
   #pongs = 0;
   #closed = false;
+  #dismissed = false;
   readonly #waiting = new Set<() => void>();
   /** The head of the answer to the upgrade, and the body of a refusal. */
   answer = '';
@@ -53,6 +54,11 @@ export class AgentWire {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** The collector has said that it ends the connection: it answers nothing any more. */
+  get dismissed(): boolean {
+    return this.#dismissed || this.#closed;
   }
 
   /** Resolves when the upgrade was accepted, or refused to the end. */
@@ -93,6 +99,7 @@ export class AgentWire {
     this.#rest = Buffer.from(rest);
     for (const { opcode, payload } of frames) {
       if (opcode === opcodes.pong) this.#pongs += 1;
+      else if (opcode === opcodes.close) this.#dismissed = true;
       else if (opcode === opcodes.text) {
         const message = parseMessage(collectorMessageSchema, payload.toString('utf8'));
         if (message !== null) this.#onMessage(message);

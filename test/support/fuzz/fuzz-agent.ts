@@ -67,7 +67,10 @@ export async function fuzzAgent({ directory, random, inputs, say }: FuzzAgentOpt
   await attack({ sources, random, check }, inputs * 0.7);
   const after = await heldBy(service.pid, memoryFile);
   expectFlat(before, after);
+  // It may have been told to stay away for longer than anybody would wait.
+  await service.stop();
   collector.peaceful = true;
+  await service.start();
   await waitFor(() => (check(), collector.heartbeats > 0), {
     timeoutMs: 120_000,
     what: 'the agent to be back at a collector that behaves',

@@ -5,6 +5,7 @@ import { waitFor } from '../wait.ts';
 import { attack, sumOf, type Source } from './campaign.ts';
 import { startCollectorTarget, type CollectorTarget } from './collector-target.ts';
 import { frameInput } from './frame-fuzz.ts';
+import { FuzzAgents } from './fuzz-agents.ts';
 import { httpFuzz } from './http-fuzz.ts';
 import { askHttp, HttpLine } from './http-line.ts';
 import type { Held } from './memory-probe.ts';
@@ -21,7 +22,7 @@ export interface FuzzCollectorOptions {
   readonly say: (line: string) => void;
 }
 
-const hosts = ['fuzz-0', 'fuzz-1', 'fuzz-2'];
+const hosts = Array.from({ length: 6 }, (_, index) => `fuzz-${index}`);
 /** Caches fill, code is compiled. */
 const warmUpShare = 0.25;
 const rounds = 4;
@@ -40,6 +41,7 @@ export async function fuzzCollector({ directory, secure, random, inputs, say }: 
   await using target = await startCollectorTarget(join(directory, secure ? 'tls' : 'plain'), secure, [...hosts, wellBehavedHost]);
   const http = await httpFuzz(target, 12);
   const good = new WellBehaved(target);
+  const agents = new FuzzAgents(hosts);
   let [lies, done] = [false, 0];
   try {
     using watchers = await Watchers.open(target);
@@ -48,7 +50,7 @@ export async function fuzzCollector({ directory, secure, random, inputs, say }: 
     };
     const sources: readonly Source[] = [
       { name: 'requests', share: 0.4, lanes: 12, draw: (own) => http.input(own) },
-      { name: 'frames', share: 0.52, lanes: 16, draw: (own) => frameInput(own, { target, hosts, lies: () => lies }) },
+      { name: 'frames', share: 0.52, lanes: 8, draw: (own) => frameInput(own, { target, hosts, agents, lies: () => lies }) },
       { name: 'bytes', share: 0.08, lanes: 16, draw: (own) => rawInput(own, target.endpoint) },
     ];
     const honest = inputs * (1 - liesShare);
@@ -63,7 +65,7 @@ export async function fuzzCollector({ directory, secure, random, inputs, say }: 
       say(
         `round ${round}: ${Object.entries(counts)
           .map(([name, count]) => `${count} ${name}`)
-          .join(', ')}; ${shown(await settled(target))}`,
+          .join(', ')}; ${agents.check()}; ${shown(await settled(target))}`,
       );
     }
     const after = await settled(target);
@@ -74,6 +76,7 @@ export async function fuzzCollector({ directory, secure, random, inputs, say }: 
     done += sumOf(await attack({ sources, random, check }, inputs * liesShare));
     await expectHealth(target);
     watchers.check();
+    http.check();
     const arrived = await good.finish();
     if (watchers.bytes === 0) throw new Error('nobody was shown anything');
     expectQuietLog(target.log());

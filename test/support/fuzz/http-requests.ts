@@ -17,7 +17,12 @@ interface Operation {
 
 export interface OpenApi {
   readonly paths: Readonly<
-    Record<string, Readonly<Record<string, { readonly parameters?: readonly Parameter[]; readonly requestBody?: unknown }>>>
+    Record<
+      string,
+      Readonly<
+        Record<string, { readonly description?: string; readonly parameters?: readonly Parameter[]; readonly requestBody?: unknown }>
+      >
+    >
   >;
 }
 

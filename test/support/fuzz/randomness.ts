@@ -1,4 +1,4 @@
-/** What is drawn for an input: all of it from one seed, so that a run can be played again. */
+/** What is drawn for an input, from one seed. Which input is drawn when is a matter of timing where several are under way. */
 export class Randomness {
   #state: number;
 
