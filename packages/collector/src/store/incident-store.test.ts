@@ -38,6 +38,12 @@ describe('documents', () => {
     expect(store.incidents({ limit: 9 })).toEqual([{ host: 'h', receivedAt: 6, incident: exampleIncident({ revision: 4 }) }]);
   });
 
+  it.each([0.5, 1e21, -1e308])('keeps one with the time %d, as it came', async (at) => {
+    const odd = exampleIncident({ openedAt: at, closedAt: at });
+    expect(await store.commitIncident('h', odd, 5)).toBe(true);
+    expect(store.incidents({ limit: 9 }).map(({ incident }) => incident)).toEqual([odd]);
+  });
+
   it('closes what an agent that has lost its memory left open, for that workload alone', async () => {
     const open = { closedAt: null, timeToRecoverMs: null };
     await store.commitIncident('h', exampleIncident({ id: idOf(0), ...open }), 1);

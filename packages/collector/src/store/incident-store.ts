@@ -67,7 +67,8 @@ export function incidentWrites(db: Database) {
   );
   const store = (host: string, incident: Incident, receivedAt: number): void => {
     const { id, revision, openedAt, closedAt, workload, code, level } = incident;
-    put.run(host, id, revision, openedAt, closedAt, receivedAt, workload, code, level, worst(incident), JSON.stringify(incident));
+    const [opened, closed] = [wholeMs(openedAt), closedAt === null ? null : wholeMs(closedAt)];
+    put.run(host, id, revision, opened, closed, receivedAt, workload, code, level, worst(incident), JSON.stringify(incident));
   };
   return {
     /** False: this revision, or a later one, is known already. */
@@ -86,6 +87,9 @@ export function incidentWrites(db: Database) {
     },
   };
 }
+
+/** The columns hold integers. An incident that is refused would come again and again, and every later one of its host behind it. */
+const wholeMs = (at: number): number => Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.round(at)));
 
 /** Of anything in its timeline. */
 export function worst({ timeline }: Pick<Incident, 'timeline'>): Severity {
