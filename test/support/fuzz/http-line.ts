@@ -45,6 +45,8 @@ export function askHttp(
       method,
       path,
       agent,
+      // Else it is what the header Host says, and connections of another name are kept beside all others.
+      servername: '',
       headers: { ...headers, ...(body === null ? {} : { 'content-length': String(body.length) }) },
     };
     const request = (secure ? httpsRequest : httpRequest)(options, (response) => {
