@@ -193,6 +193,11 @@ export class MemoryStore implements Store {
   pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[] {
     return this.notifications.filter((record) => sink === undefined || record.sink === sink).slice(0, limit);
   }
+  async renameSink(from: string, to: string): Promise<void> {
+    this.notifications = this.notifications.map((record) =>
+      record.sink === from ? { ...record, sink: to, body: record.body.replaceAll(JSON.stringify(from), JSON.stringify(to)) } : record,
+    );
+  }
   async notificationDelivered(id: number): Promise<void> {
     this.notifications = this.notifications.filter((record) => record.id !== id);
   }

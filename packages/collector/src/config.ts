@@ -81,13 +81,13 @@ export interface CollectorConfig {
 
 /**
  * A string field with a unit or form of its own: `parse` gives undefined for what it does not understand. `short` is the form in the
- * reference (docs/reference/collector-configuration.md), which is made of this schema.
+ * reference (docs/reference/collector-configuration.md), which is made of this schema. What is `secret` is not repeated in an error.
  */
-function text<T>(parse: (value: string) => T | undefined, form: string, short: string): z.ZodType<T> {
+function text<T>(parse: (value: string) => T | undefined, form: string, short: string, secret = false): z.ZodType<T> {
   const read = z.union([z.string(), z.literal(0)], { error: `must be ${form}` }).transform((value, ctx) => {
     const parsed = parse(String(value));
     if (parsed !== undefined) return parsed;
-    ctx.addIssue({ code: 'custom', message: `"${value}" is not ${form}` });
+    ctx.addIssue({ code: 'custom', message: secret ? `must be ${form}` : `"${value}" is not ${form}` });
     return z.NEVER;
   });
   return read.meta({ form: short });
@@ -125,6 +125,8 @@ const webhookUrl = text(
   },
   'an http or https URL',
   'http or https URL',
+  // Also a mistyped one has its password or token.
+  true,
 );
 
 const absolutePath = z

@@ -16,7 +16,7 @@ import { restartEventKinds, restartFact, type RestartFact } from './repeated-res
 import { restore } from './restore.ts';
 import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
 import { startDelivery, type DeliveryLogger } from './sinks/delivery.ts';
-import { sinkName } from './sinks/sink-name.ts';
+import { formerSinkNames, sinkNames } from './sinks/sink-name.ts';
 import type { Sink } from './sinks/sink.ts';
 import { waitingMetrics } from './sinks/waiting-metrics.ts';
 import { webhookSink } from './sinks/webhook.ts';
@@ -42,14 +42,11 @@ const firingMax = 1_000_000;
 const incidentsMax = 10_000;
 
 export function startAlerts(deps: AlertsDeps): { families(): MetricFamily[]; close(): Promise<void> } {
-  const sinks = deps.config.sinks.map((sink, index, all) => {
-    // Two sinks of one name would empty one queue.
-    const names = all.slice(0, index + 1).map(({ url }) => sinkName(url));
-    const name = names.at(-1) ?? '';
-    const before = names.filter((other) => other === name).length - 1;
-    return webhookSink(before === 0 ? name : `${name} #${before + 1}`, sink.url, deps.externalUrl ?? '');
-  });
-  const delivery = startDelivery({ ...deps, sinks });
+  const addresses = deps.config.sinks.map(({ url }) => url);
+  const names = sinkNames(addresses);
+  const sinks = addresses.map((url, index) => webhookSink(names[index] ?? '', url, deps.externalUrl ?? ''));
+  const formerNames = formerSinkNames(addresses).map((from, index) => ({ from, to: names[index] ?? '' }));
+  const delivery = startDelivery({ ...deps, sinks, formerNames });
   const keeper = new AlertKeeper(deps, sinks, () => delivery.wake());
   const waiting = deps.config.sinks.map(({ url }, index) => ({ name: sinks[index]?.name ?? '', url }));
   return {

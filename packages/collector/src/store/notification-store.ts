@@ -18,7 +18,12 @@ export function notificationReads(db: Database) {
 export function notificationWrites(db: Database) {
   const remove = db.prepare('DELETE FROM notifications WHERE id = ?');
   const postpone = db.prepare('UPDATE notifications SET attempts = attempts + 1, next_attempt_at = ? WHERE id = ?');
+  const rename = db.prepare('UPDATE notifications SET sink = :to, body = replace(body, :fromText, :toText) WHERE sink = :from');
   return {
+    /** The messages say whom they are for, too. */
+    renameSink(from: string, to: string): void {
+      rename.run({ from, to, fromText: JSON.stringify(from), toText: JSON.stringify(to) });
+    },
     notificationDelivered(id: number): void {
       remove.run(id);
     },

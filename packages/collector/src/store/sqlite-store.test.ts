@@ -170,6 +170,18 @@ describe('alerts, notifications, hosts, tokens', () => {
     expect(store.pendingNotifications(10)).toEqual([{ id: 1, sink: 's1', body: 'x fires', createdAt: 10, attempts: 1, nextAttemptAt: 99 }]);
   });
 
+  it('gives a queue another name, in what its messages say of themselves, too', async () => {
+    const body = (receiver: string): string => JSON.stringify({ receiver, summary: 'receiver http://u:p@x' });
+    const notifications = ['http://u:p@x', 'http://y'].map((sink) => ({ sink, body: body(sink) }));
+    await store.putAlert(alert('x'), notifications, 10);
+    await store.renameSink('http://u:p@x', 'http://x');
+    expect(store.pendingNotifications(10, 'http://u:p@x')).toEqual([]);
+    expect(store.pendingNotifications(10)).toMatchObject([
+      { sink: 'http://x', body: body('http://x'), createdAt: 10, attempts: 0 },
+      { sink: 'http://y', body: body('http://y') },
+    ]);
+  });
+
   it('sees a token of another connection at once, and its revocation', () => {
     const db = openForWriting(dataDir);
     const tokens = tokenWrites(db);

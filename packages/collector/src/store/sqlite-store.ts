@@ -124,6 +124,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     commitIncidentEvidence: (host, { incident, item, body }) =>
       writer.call('commitIncidentEvidence', [{ incident, item }, host, Buffer.from(body, 'base64')]),
     putAlert: (...args) => writer.call('putAlert', args),
+    renameSink: (from, to) => writer.call('renameSink', [from, to]),
     notificationDelivered: (id) => writer.call('notificationDelivered', [id]),
     notificationFailed: (id, nextAttemptAt) => writer.call('notificationFailed', [id, nextAttemptAt]),
     checkToken(token) {

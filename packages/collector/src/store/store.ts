@@ -284,6 +284,8 @@ export interface Store extends LogReads {
   putAlert(alert: AlertRecord, notifications: readonly { readonly sink: string; readonly body: string }[], at: number): Promise<void>;
   /** In order of id, those whose next attempt is still to come included. `sink`: only of this one. */
   pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[];
+  /** What waits for the sink `from` waits for `to` from now on, and names it so. */
+  renameSink(from: string, to: string): Promise<void>;
   notificationDelivered(id: number): Promise<void>;
   notificationFailed(id: number, nextAttemptAt: number): Promise<void>;
 

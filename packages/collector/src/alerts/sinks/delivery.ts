@@ -7,6 +7,7 @@ import { delay } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { Bus } from '../../bus.ts';
 import type { NotificationRecord, Store } from '../../store/store.ts';
+import { shownSinkName } from './sink-name.ts';
 import type { SendResult, Sink } from './sink.ts';
 
 export interface DeliveryLogger {
@@ -22,6 +23,8 @@ interface DeliveryDeps {
   /** [0, 1). */
   readonly random?: () => number;
   readonly sinks: readonly Sink[];
+  /** What queues were called before: what waits in them goes to the sinks that are called otherwise now. */
+  readonly formerNames?: readonly { readonly from: string; readonly to: string }[];
 }
 
 const sendTimeoutMs = 10_000;
@@ -39,8 +42,9 @@ export function retryDelayMs(attempts: number, random: number): number {
 export function startDelivery(deps: DeliveryDeps): { wake(): void; close(): Promise<void> } {
   const stop = new AbortController();
   const wakers = new Set<() => void>();
-  const workers = deps.sinks.map((sink) => deliver(deps, sink, stop.signal, wakers));
-  const orphans = dropOrphans(deps);
+  const named = takeOver(deps, stop.signal);
+  const workers = deps.sinks.map((sink) => deliver(deps, sink, named, stop.signal, wakers));
+  const orphans = named.then(() => (stop.signal.aborted ? undefined : dropOrphans(deps)));
   return {
     wake: () => wakers.forEach((wake) => wake()),
     async close() {
@@ -51,10 +55,11 @@ export function startDelivery(deps: DeliveryDeps): { wake(): void; close(): Prom
   };
 }
 
-async function deliver(deps: DeliveryDeps, sink: Sink, stop: AbortSignal, wakers: Set<() => void>): Promise<void> {
+async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, stop: AbortSignal, wakers: Set<() => void>): Promise<void> {
   const { store, clock, logger } = deps;
   let awake = Promise.withResolvers<void>();
   wakers.add(() => awake.resolve());
+  await named;
   while (!stop.aborted) {
     try {
       const head = store.pendingNotifications(1, sink.name)[0];
@@ -96,9 +101,12 @@ async function settle(deps: DeliveryDeps, sink: Sink, record: NotificationRecord
 }
 
 async function giveUp({ store, bus, clock, logger }: DeliveryDeps, record: NotificationRecord, reason: string): Promise<void> {
-  const message = `Notification given up after ${record.attempts + 1} attempts: ${record.sink} answers ${reason}`;
-  logger.error({ sink: record.sink, reason }, message);
-  const data = { sink: record.sink, reason, attempts: record.attempts + 1, body: record.body.slice(0, 4096) };
+  const sink = shownSinkName(record.sink);
+  const message = `Notification given up after ${record.attempts + 1} attempts: ${sink} answers ${reason}`;
+  logger.error({ sink, reason }, message);
+  // The message says whom it is for.
+  const body = record.body.replaceAll(JSON.stringify(record.sink), JSON.stringify(sink)).slice(0, 4096);
+  const data = { sink, reason, attempts: record.attempts + 1, body };
   const event = {
     at: clock.now(),
     host: '',
@@ -111,6 +119,24 @@ async function giveUp({ store, bus, clock, logger }: DeliveryDeps, record: Notif
   } as const;
   bus.publish('events', [await store.commitOwnEvent(event)]);
   await store.notificationDelivered(record.id);
+}
+
+/**
+ * Before anything is sent or dropped: what waits under a former name is older than all that comes now, and would be dropped as that of
+ * a sink that is gone.
+ */
+async function takeOver({ store, sinks, formerNames = [], clock, logger }: DeliveryDeps, stop: AbortSignal): Promise<void> {
+  const names = new Set(sinks.map((sink) => sink.name));
+  const renamed = formerNames.filter(({ from }) => !names.has(from));
+  while (!stop.aborted) {
+    try {
+      for (const { from, to } of renamed) if (store.pendingNotifications(1, from).length > 0) await store.renameSink(from, to);
+      return;
+    } catch (error) {
+      logger.error({ err: error }, `notifications wait: ${errorMessage(error)}`);
+      await delay(clock, retryFirstMs, stop).catch(() => undefined);
+    }
+  }
 }
 
 /** Messages for sinks that the configuration no longer names would wait for ever. */
