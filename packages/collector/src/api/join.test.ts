@@ -145,14 +145,38 @@ describe('an agent that joins again', () => {
     const other = await given(joinPath, newToken('join'), { ...me, host: 'h2' });
     expect(await Promise.all([first, heir, again].map(({ token }) => upgrade(token)))).toEqual([101, 101, 101]);
     // Whoever has a former one cannot take the new one away.
-    await given(renewPath, lost.token);
+    const beside = await given(renewPath, lost.token);
     await dial(again.token).hello(me);
     await vi.waitFor(
-      async () => expect(await Promise.all([first, heir, lost].map(({ token }) => upgrade(token)))).toEqual([401, 401, 401]),
+      async () => expect(await Promise.all([first, heir, lost, beside].map(({ token }) => upgrade(token)))).toEqual([401, 401, 401, 401]),
       patiently,
     );
     expect(await upgrade(again.token)).toBe(101);
     expect(await upgrade(other.token)).toBe(101);
+  });
+
+  it('ends with its new token whatever was made of the former one meanwhile, in whatever order, also when the clock was set back', async () => {
+    await collector.close();
+    let ahead = 0;
+    await start({ clock: { ...systemClock, now: () => Date.now() + ahead } });
+    const first = await joined();
+    ahead = -3_600_000;
+    const again = await joined();
+    const grown = await given(renewPath, (await given(renewPath, first.token)).token);
+    // The answer is said to be lost: what had grown of it ends.
+    const beside = await given(renewPath, first.token);
+    expect(await upgrade(grown.token)).toBe(401);
+    ahead = 0;
+    const late = await given(renewPath, beside.token);
+    // Used, it ends what it was made of, and takes nothing from the agent.
+    await dial(late.token).hello(me);
+    await vi.waitFor(async () => expect(await upgrade(beside.token)).toBe(401), patiently);
+    const last = await joined();
+    await dial(again.token).hello(me);
+    await vi.waitFor(async () => expect(await upgrade(late.token)).toBe(401), patiently);
+    expect(await Promise.all([again, last].map(({ token }) => upgrade(token)))).toEqual([101, 101]);
+    await dial(last.token).hello(me);
+    await vi.waitFor(async () => expect(await upgrade(again.token)).toBe(401), patiently);
   });
 });
 

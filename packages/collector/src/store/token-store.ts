@@ -68,16 +68,24 @@ export function tokenWrites(db: Database) {
        UNION SELECT tokens.replaces FROM tokens JOIN former ON tokens.id = former.id)
      UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND id IN (SELECT id FROM former) RETURNING id`,
   );
+  // By what takes the place of what: clocks are set back, and two tokens may be of one millisecond.
   const newest = db.prepare<JoinRequest, { id: string }>(
-    `SELECT id FROM tokens WHERE kind = 'agent' AND host = :host AND agent_id = :agentId AND machine_id = :machineId AND revoked_at IS NULL
+    `SELECT id FROM tokens AS one
+     WHERE kind = 'agent' AND host = :host AND agent_id = :agentId AND machine_id = :machineId AND revoked_at IS NULL
+       AND NOT EXISTS (SELECT 1 FROM tokens AS later WHERE later.replaces = one.id AND later.revoked_at IS NULL)
      ORDER BY created_at DESC LIMIT 1`,
   );
   const revokeAll = db.prepare<[number, string, string], { id: string }>(
     `UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND (id = ? OR
        (kind, host, agent_id, machine_id) = (SELECT kind, host, agent_id, machine_id FROM tokens WHERE id = ?)) RETURNING id`,
   );
-  // Not what the agent got by joining anew, which replaces the old one, too.
-  const revokeHeirs = db.prepare('UPDATE tokens SET revoked_at = ? WHERE replaces = ? AND parent IS ? AND revoked_at IS NULL');
+  // The token, what was given for it, and what was given for that. Not what the agent got by joining anew, which replaces an old one, too.
+  const line = `WITH RECURSIVE line(id) AS (
+       VALUES (:old) UNION SELECT tokens.id FROM tokens JOIN line ON tokens.replaces = line.id WHERE tokens.parent IS :parent)`;
+  const revokeHeirs = db.prepare(
+    `${line} UPDATE tokens SET revoked_at = :now WHERE revoked_at IS NULL AND id <> :old AND id IN (SELECT id FROM line)`,
+  );
+  const stayLast = db.prepare(`${line} UPDATE tokens SET replaces = :id WHERE parent IS NOT :parent AND replaces IN (SELECT id FROM line)`);
   const prune = db.prepare('DELETE FROM tokens WHERE revoked_at < ? OR expires_at < ?');
   const blank = { name: null, role: null, host: null, agentId: null, machineId: null, expiresAt: null } as const;
   const none = { ...blank, usesLeft: null, grantMs: null, parent: null, replaces: null } as const;
@@ -114,6 +122,7 @@ export function tokenWrites(db: Database) {
     /**
      * A new token with the bindings of the old one, which stays valid until an agent says hello with the new one: the answer may be
      * lost on its way. Then the next one takes the place of the lost one, so of all that are given for a token one at most is ever good.
+     * What the agent got by joining anew since then ends the new one as well: whoever has an old token cannot keep it alive beside that.
      */
     renewAgentToken(oldId: string, { id, hash }: FreshToken, agent: JoinRequest, now: number): { expiresAt: number } | { refused: string } {
       const old = byId.get(oldId);
@@ -123,9 +132,10 @@ export function tokenWrites(db: Database) {
       if (old.agentId !== agent.agentId) return { refused: 'this token was given to another agent' };
       if (old.host !== agent.host) return { refused: `this token is for host ${old.host}` };
       if (!sameMachine(old.machineId ?? '', agent.machineId)) return { refused: 'this token was given to another machine' };
-      revokeHeirs.run(now, oldId, old.parent);
       const expiresAt = now + old.grantMs;
       const { agentId, machineId, host, name, grantMs, parent } = old;
+      revokeHeirs.run({ old: oldId, parent, now });
+      stayLast.run({ old: oldId, parent, id });
       insert.run({
         ...none,
         agentId,
