@@ -23,13 +23,15 @@ export function withTokens<T>(dataDir: string, use: (tokens: TokensBeside) => T)
   const lock = lockUnlessServed(dataDir);
   try {
     const db = openForWriting(dataDir);
+    let migrated = (): void => undefined;
     try {
       const now = systemClock.now();
       if (lock === null) requireCurrent(db);
-      else migrate(db, now);
+      else migrated = migrate(db, now);
       return db.transaction(() => use({ reads: tokenReads(db), writes: tokenWrites(db), now, audit: auditor(db, now) })).immediate();
     } finally {
       db.close();
+      migrated();
     }
   } finally {
     lock?.release();

@@ -11,9 +11,11 @@ const busyTimeoutMs = 10_000;
 
 /** For writing. FULL: what was committed survives a power loss, not only kill -9. */
 export function openForWriting(dataDir: string): Database {
-  // It holds every log: for this user alone. SQLite gives the files beside it the same mode.
-  closeSync(openSync(databasePath(dataDir), 'a', 0o600));
-  const db = new SqliteDatabase(databasePath(dataDir), { timeout: busyTimeoutMs });
+  const path = databasePath(dataDir);
+  // It holds all that is stored: for this user alone. SQLite gives the files beside it the same mode. Never one that is there: to close any
+  // descriptor of a file drops all locks that this process has on it, also those of other connections.
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  const db = new SqliteDatabase(path, { timeout: busyTimeoutMs });
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');

@@ -2,7 +2,7 @@
 import { ManualClock } from '@relight/shared/manual-clock';
 import SqliteDatabase from 'better-sqlite3';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -121,6 +121,41 @@ describe('a data directory of schema 3', () => {
     const copy = new SqliteDatabase(`${databasePath(dataDir)}.before-4`, { readonly: true });
     expect(copy.prepare(`SELECT count(*) AS n FROM hosts WHERE name = 'later'`).get()).toEqual({ n: 1 });
     copy.close();
+  });
+});
+
+describe('the lock on an open database', () => {
+  /** That of SQLite in this process, as the kernel knows it. */
+  function locked(): boolean {
+    const inode = statSync(databasePath(dataDir)).ino;
+    const lines = readFileSync('/proc/locks', 'utf8').split('\n');
+    return lines.some((line) => line.includes(` ${process.pid} `) && line.includes(`:${inode} `));
+  }
+
+  it('holds when another connection of this process is opened and closed', () => {
+    makeSchema3(dataDir);
+    const db = openForWriting(dataDir);
+    expect(locked()).toBe(true);
+    openForWriting(dataDir).close();
+    expect(locked()).toBe(true);
+    db.close();
+    expect(locked()).toBe(false);
+  });
+
+  it('holds while and after it is copied for an upgrade', () => {
+    makeSchema3(dataDir);
+    const db = openForWriting(dataDir);
+    // After the copy, in the middle of the upgrade.
+    const during: boolean[] = [];
+    const migrated = migrate(
+      db,
+      1,
+      migrations.map((step) => ({ ...step, prepare: () => void during.push(locked()) })),
+    );
+    expect([...during, locked()]).toEqual([true, true]);
+    db.close();
+    migrated();
+    expect(locked()).toBe(false);
   });
 });
 

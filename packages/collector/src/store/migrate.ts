@@ -32,15 +32,16 @@ export function schemaVersion(db: Database): number {
  * Brings `db` to the newest schema. A database that holds something is copied to `FILE.before-VERSION` beforehand.
  * Call only while this process alone writes to it (data-dir.ts). Each migration is one transaction: killed or failing in the middle,
  * the database is as before that one, and the next start goes on from there.
+ * @returns what must be called when `db` is closed.
  * @throws RelightError `store-failed` when the database is newer than the program, cannot be copied, or cannot be changed.
  */
-export function migrate(db: Database, now: number, steps: readonly Migration[] = migrations): void {
+export function migrate(db: Database, now: number, steps: readonly Migration[] = migrations): () => void {
   const present = schemaVersion(db);
   refuseNewer(db, present, steps);
   const missing = steps.filter((step) => step.version > present);
-  if (missing.length === 0) return;
   const [next] = missing;
-  if (present > 0 && next !== undefined) copyBeforeMigration(db, present, next.version);
+  if (next === undefined) return () => undefined;
+  const release = present > 0 ? copyBeforeMigration(db, present, next.version) : () => undefined;
   db.exec('CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT');
   const record = db.prepare('INSERT INTO migrations (version, at) VALUES (?, ?)');
   for (const step of missing) {
@@ -57,6 +58,7 @@ export function migrate(db: Database, now: number, steps: readonly Migration[] =
       });
     }
   }
+  return release;
 }
 
 /** @throws RelightError `store-failed` unless the schema is exactly the one this program knows. */

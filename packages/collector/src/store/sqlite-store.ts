@@ -66,10 +66,12 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
   const lock = lockDataDir(options.dataDir);
   try {
     const db = openForWriting(options.dataDir);
+    let migrated = (): void => undefined;
     try {
-      migrate(db, options.clock.now());
+      migrated = migrate(db, options.clock.now());
     } finally {
       db.close();
+      migrated();
     }
     const events = {
       onDeath: (error: RelightError) => options.onWriterDeath?.(error),
