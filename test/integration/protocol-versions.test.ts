@@ -149,6 +149,8 @@ it.each([
     expect(uplink.state()).toMatchObject({ connected: false, lagEvents: 1 });
     expect(outbox.read(0, 10)).toHaveLength(1);
     expect(agentSaid).toContainEqual(expect.objectContaining({ code: 'protocol', reason, advice: 'Upgrade the older side.' }));
+    // It is in the audit log first.
+    await waitFor(() => collectorSaid.length > 0, { what: 'the line of the collector' });
     expect(collectorSaid).toContainEqual(
       expect.objectContaining({ code: 'protocol', err: expect.objectContaining({ message: `h (version 9.8): ${reason}` }) }),
     );

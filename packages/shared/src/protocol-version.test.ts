@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { commonProtocol, ownProtocols, protocolsApart, protocolsOf } from './protocol-version.ts';
+import { commonProtocol, greetingIn, ownProtocols, protocolsApart, protocolsOf } from './protocol-version.ts';
 
 const range = fc
   .tuple(fc.integer({ min: 1, max: 1e6 }), fc.integer({ min: 0, max: 9 }))
@@ -37,4 +37,19 @@ test('the reason names both sides and who is behind, and fits into a close frame
       expect(Buffer.byteLength(protocolsApart(agent, collector))).toBeLessThanOrEqual(123);
     }),
   );
+});
+
+test('of a first message of any later form the versions are read, and nothing that a terminal could take for a command', () => {
+  const hello = { type: 'hello', protocol: 9, protocolOldest: 7, host: 'h', version: '9.0', agent: {}, labels: 7 };
+  const read = { type: 'hello', protocols: { oldest: 7, newest: 9 }, host: 'h', version: '9.0' };
+  expect(greetingIn(JSON.stringify(hello))).toEqual(read);
+  expect(greetingIn(JSON.stringify({ ...hello, protocolOldest: {}, host: 'h\u001b[2J', version: '\n' }))).toEqual({
+    ...read,
+    protocols: { oldest: 9, newest: 9 },
+    host: null,
+    version: null,
+  });
+  expect(greetingIn('{"type":"welcome","protocol":2}')).toMatchObject({ type: 'welcome', protocols: { oldest: 2, newest: 2 } });
+  for (const text of ['', 'null', '[]', '{"type":"hello"}', '{"type":"hello","protocol":0}', '{"type":"ack","protocol":1}'])
+    expect(greetingIn(text)).toBeNull();
 });

@@ -3,6 +3,9 @@
  * number; a number changes where it cannot, such as with another form of log blocks. A version of Relight speaks its own number
  * and that of the minor version before, so that agents and collector are upgraded in any order.
  */
+import { z } from 'zod';
+import { hostNameSchema, idSchema } from './join.ts';
+
 export interface ProtocolRange {
   readonly oldest: number;
   readonly newest: number;
@@ -29,3 +32,32 @@ export function protocolsApart(agent: ProtocolRange, collector: ProtocolRange): 
 }
 
 const rangeText = ({ oldest, newest }: ProtocolRange): string => (oldest === newest ? `${newest}` : `${oldest} to ${newest}`);
+
+/** What a first message says of itself, whatever else a later protocol makes of it. */
+const greetingSchema = z.object({
+  type: z.enum(['hello', 'welcome']),
+  protocol: z.number().int().positive(),
+  protocolOldest: z.number().int().positive().optional().catch(undefined),
+  host: hostNameSchema.nullable().catch(null),
+  version: idSchema.nullable().catch(null),
+});
+
+export interface Greeting {
+  readonly type: 'hello' | 'welcome';
+  readonly protocols: ProtocolRange;
+  /** Null: not said, or not to be shown to anybody. */
+  readonly host: string | null;
+  readonly version: string | null;
+}
+
+/** Null: `text` is no hello and no welcome of any version. */
+export function greetingIn(text: string): Greeting | null {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const { success, data } = greetingSchema.safeParse(json);
+  return success ? { type: data.type, protocols: protocolsOf(data), host: data.host, version: data.version } : null;
+}

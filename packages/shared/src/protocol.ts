@@ -41,6 +41,13 @@ export const frameBytesMax = 1024 * 1024;
 export const inFlightMax = 4;
 export const eventsPerMessageMax = 200;
 
+/** Of a host; each key and each value at most so long, in UTF-16 units. */
+export const labelsMax = 64;
+export const labelLengthMax = 256;
+const labelSchema = z.string().max(labelLengthMax);
+/** As JSON. A collector keeps them of every host, on disk and in memory. */
+const factsLengthMax = 16 * 1024;
+
 /** WebSocket close codes of our own. */
 export const closeCodes = {
   goodbye: 1000,
@@ -65,12 +72,14 @@ export const helloSchema = z.object({
   /** Hash of the machine id: tells clones apart. */
   machineId: idSchema,
   /** One life of the outbox; a new outbox has a new epoch, or its events would be taken for duplicates. */
-  epoch: z.string().min(1),
-  bootId: z.string(),
+  epoch: z.string().min(1).max(128),
+  bootId: z.string().max(128),
   host: hostNameSchema,
-  labels: z.record(z.string(), z.string()),
-  version: z.string(),
-  facts: hostFactsSchema,
+  labels: z
+    .record(labelSchema, labelSchema)
+    .refine((labels) => Object.keys(labels).length <= labelsMax, `must be at most ${labelsMax} labels (host.labels of the agent)`),
+  version: z.string().max(128),
+  facts: hostFactsSchema.refine((facts) => JSON.stringify(facts).length <= factsLengthMax, `must be at most ${factsLengthMax} characters`),
   remoteActions: z.boolean(),
   /** The agent's wall clock, for skew. */
   at: z.number(),

@@ -1,4 +1,5 @@
 /** The `host` section: what this host is called, and what holds for all of its workloads. */
+import { labelLengthMax, labelsMax } from '@relight/shared/protocol';
 import { defaults } from './defaults.ts';
 import { duplicates, list, object, record, type Reader } from './fields.ts';
 import { child, describe, type Located } from './located.ts';
@@ -29,7 +30,7 @@ export const host = ({ directory, hostname }: HostContext): Reader<HostSpec> =>
     for (const problem of duplicates(stepNames(child(fields.node, 'setup')), 'the step name')) fields.problem(problem);
     const spec: HostSpec = {
       name: fields.optional('name', name, hostname),
-      labels: fields.optional('labels', record(looseText), {}),
+      labels: fields.optional('labels', labels, {}),
       remoteActions: fields.optional('remote_actions', boolean, defaults.remoteActions),
       gate: fields.optional('gate', gate(directory), defaults.gate),
       setup: fields.optional('setup', setup, []),
@@ -39,6 +40,18 @@ export const host = ({ directory, hostname }: HostContext): Reader<HostSpec> =>
     };
     return () => spec;
   });
+
+const labels: Reader<HostSpec['labels']> = (node) => {
+  const value = record(labelText, (key, at) => void short(key, at))(node);
+  const { length } = Object.keys(value);
+  return length <= labelsMax ? value : fail(node, `must be at most ${labelsMax} labels, not ${length}`);
+};
+
+const labelText: Reader<string> = (node) => short(looseText(node), node);
+
+/** A longer one no collector takes. */
+const short = (value: string, at: Located): string =>
+  value.length <= labelLengthMax ? value : fail(at, `must be at most ${labelLengthMax} characters, not ${value.length}`);
 
 const gate = (directory: string): Reader<GateSpec> =>
   object((fields) => {

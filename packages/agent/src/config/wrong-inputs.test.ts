@@ -105,6 +105,13 @@ const rows: readonly (readonly [keyof typeof frames, string, string])[] = [
   ],
   ['top', 'host: {orphans: delete}', '3:17: host.orphans: must be one of report, remove-stopped, remove, not "delete"'],
   ['top', 'host: {remote_actions: yes}', '3:24: host.remote_actions: must be true or false, not "yes"'],
+  ['top', `host: {labels: {a: ${'x'.repeat(257)}}}`, '3:20: host.labels.a: must be at most 256 characters, not 257'],
+  ['top', `host: {labels: {${'x'.repeat(257)}: a}}`, `3:17: host.labels.${'x'.repeat(257)}: must be at most 256 characters, not 257`],
+  [
+    'top',
+    `host: {labels: {${Array.from({ length: 65 }, (_, i) => `l${i}: a`).join(', ')}}}`,
+    '3:16: host.labels: must be at most 64 labels, not 65',
+  ],
   ['top', 'host: {labels: [a]}', '3:16: host.labels: must be a map (key: value), not a list'],
   [
     'top',

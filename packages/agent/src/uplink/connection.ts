@@ -20,13 +20,23 @@ import {
   type SentAgentMessage,
   type SentHeartbeat,
 } from '@relight/shared/protocol';
-import { ownProtocols, type ProtocolRange } from '@relight/shared/protocol-version';
+import { greetingIn, ownProtocols, type ProtocolRange } from '@relight/shared/protocol-version';
 import type { CollectorSpec } from '../config/spec.ts';
 import type { IncidentLane } from '../incidents/delivery.ts';
 import type { LogLane } from '../logs/log-lane.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { endingOf, type Ending } from './backoff.ts';
-import { greet, maySendEvents, maySendIncident, maySendLog, step, type Session, type SessionEffect, type SessionInput } from './session.ts';
+import {
+  greet,
+  maySendEvents,
+  maySendIncident,
+  maySendLog,
+  step,
+  versionsApart,
+  type Session,
+  type SessionEffect,
+  type SessionInput,
+} from './session.ts';
 import { handshakeMs, type Closing, type OpenSocket, type Socket } from './socket.ts';
 
 export interface ConnectionOptions {
@@ -225,7 +235,10 @@ export class Connection {
     try {
       message = parseMessage(collectorMessageSchema, text);
     } catch (error) {
-      this.#leave(closeCodes.protocolError, errorMessage(error));
+      // A welcome of a protocol that this side does not know need not look like one of its own.
+      const greeting = this.live ? null : greetingIn(text);
+      const apart = greeting?.type === 'welcome' ? versionsApart(this.#session, greeting.protocols.newest) : null;
+      this.#effect(apart ?? { kind: 'protocol-error', reason: errorMessage(error) });
       return;
     }
     if (message === null) return;

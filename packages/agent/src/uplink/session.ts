@@ -100,15 +100,18 @@ function onMessage(session: Session, message: CollectorMessage): SessionStep {
   }
 }
 
+/** Whether a welcome in `protocol` is none for this side; null: it is one. */
+export function versionsApart({ protocols }: Session, protocol: number): Extract<SessionEffect, { kind: 'versions-apart' }> | null {
+  // A collector that does not look at the oldest answers the lower of the two newest ones, whoever can speak it.
+  if (protocol >= protocols.oldest && protocol <= protocols.newest) return null;
+  return { kind: 'versions-apart', reason: protocolsApart(protocols, { oldest: protocol, newest: protocol }) };
+}
+
 function onWelcome(session: Session, welcome: Welcome): SessionStep {
   if (session.phase !== 'greeting') return { session, effects: [{ kind: 'protocol-error', reason: 'a second welcome' }] };
   const { protocol, heartbeatMs, sessionId, segments, watch, lastEventSeq, incidents, fleetSize } = welcome;
-  const { oldest, newest } = session.protocols;
-  // A collector that does not look at the oldest answers the lower of the two newest ones, whoever can speak it.
-  if (protocol < oldest || protocol > newest) {
-    const reason = protocolsApart(session.protocols, { oldest: protocol, newest: protocol });
-    return { session, effects: [{ kind: 'versions-apart', reason }] };
-  }
+  const apart = versionsApart(session, protocol);
+  if (apart !== null) return { session, effects: [apart] };
   return {
     session: {
       ...session,

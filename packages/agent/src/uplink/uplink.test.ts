@@ -511,6 +511,22 @@ describe('life', () => {
     expect(nextDialMs(drained)).toBeGreaterThanOrEqual(5_000);
   });
 
+  test('a welcome of a later protocol, of whatever form, says who has to be upgraded; a broken one of this protocol is broken', () => {
+    const [late, broken] = [9, 1].map((protocol) => {
+      const world = new World();
+      const socket = world.dial();
+      socket.listener.text(JSON.stringify({ type: 'welcome', protocol, session: { of: 'another form' } }));
+      const closedWith = socket.closedWith;
+      socket.end({ code: closedWith ?? 0, reason: '' });
+      return { closedWith, error: world.uplink.state().lastError };
+    });
+    expect(late).toEqual({
+      closedWith: closeCodes.versionsApart,
+      error: 'the agent speaks protocol 1, the collector 9: upgrade the agent',
+    });
+    expect(broken?.closedWith).toBe(closeCodes.protocolError);
+  });
+
   test('a message that is not understood is ignored, one that is broken ends the session', () => {
     const world = new World();
     const socket = world.connect();

@@ -103,7 +103,11 @@ export class IngestCounters {
       gauge('connections', 'Open connections of agents.', now.connections),
       gauge('queue_messages', 'Messages received and not committed yet.', now.pending),
       counter('sessions_total', 'Connections of agents that were let in.', this.#sessions),
-      counter('rejected_upgrades_total', 'Connections of agents that were refused, by reason.', refused),
+      counter(
+        'rejected_upgrades_total',
+        'Connections of agents that were refused, when they came or upon their hello, by reason.',
+        refused,
+      ),
       counter('messages_total', 'Frames received from agents.', frames),
       counter('received_bytes_total', 'Bytes received from agents, as they came.', this.#receivedBytes),
       counter('events_total', 'Events stored.', this.#events),

@@ -17,7 +17,7 @@ import type { Revocations } from '../access/revocations.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
-import { Session, type AgentSocket } from './session.ts';
+import { Session, type AgentSocket, type HelloRefusal } from './session.ts';
 
 export interface GatewayDeps {
   readonly store: SqliteStore;
@@ -122,11 +122,22 @@ export class AgentGateway {
     refuse(socket, error, retryAfter === undefined ? headers : { ...headers, 'Retry-After': String(retryAfter) });
   }
 
-  #writeDown(visitor: Visitor, error: RelightError): void {
+  #helloRefused(visitor: Visitor, { code, reason, written, greeting }: HelloRefusal): void {
+    this.#deps.counters.refused(code);
+    if (written) return;
+    const { host = null, version = null } = greeting ?? {};
+    const whose = host === null ? '' : `${host}${version === null ? '' : ` (version ${version})`}: `;
+    this.#writeDown(visitor, new RelightError(code, `${whose}${reason}`), host);
+  }
+
+  /** `target`: the host that it is about. */
+  #writeDown(visitor: Visitor, error: RelightError, target: string | null = null): void {
     const { refusals, warn } = this.#deps;
     const { token, address } = visitor;
+    // What somebody else did wrong: where in this program it was noticed helps nobody.
+    delete error.stack;
     const whose = `${token.kind} token ${token.id}${token.host === null ? '' : ` of ${token.host}`}`;
-    refusals.write(visitor, { action: 'agent.connect', target: token.host }, error.message).then(
+    refusals.write(visitor, { action: 'agent.connect', target: target ?? token.host }, error.message).then(
       (worth) => {
         if (worth) warn(`an agent at ${address} was refused: ${error.message} (${whose})`, error);
       },
@@ -139,7 +150,8 @@ export class AgentGateway {
     counters.opened();
     const socket = agentSocket(webSocket);
     const common = { store, clock, heartbeatMs, warn, protocols };
-    const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, ...common });
+    const refused = (refusal: HelloRefusal): void => this.#helloRefused({ token, address }, refusal);
+    const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, refused, ...common });
     this.#sessions.set(webSocket, session);
     const held = revocations.hold({ token, end: (reason) => session.close(closeCodes.unauthorized, reason) });
     webSocket.on('message', (data, binary) => {

@@ -60,12 +60,12 @@ beforeEach(() => {
 function makeFleet(more: Partial<FleetDeps> = {}): LiveFleet {
   return new LiveFleet({ store, bus: new Bus(), clock, config, refusals: { write: async () => true }, warn: () => undefined, ...more });
 }
-function connect(host: string, more: Partial<Hello> = {}): { socket: FakeSocket; session: Session } {
+function connect(host: string, more: Partial<Hello> = {}, as = token): { socket: FakeSocket; session: Session } {
   const socket = new FakeSocket();
   const nothing = { lastEventSeq: () => 0, committedOffset: () => 0 } as never;
   const session = new Session({
     id: `s-${host}`,
-    token,
+    token: as,
     address: '10.0.0.1',
     socket,
     owner: fleet,
@@ -73,6 +73,7 @@ function connect(host: string, more: Partial<Hello> = {}): { socket: FakeSocket;
     clock,
     heartbeatMs: config.heartbeatMs,
     handshakeDone: () => undefined,
+    refused: () => undefined,
     warn: () => undefined,
   });
   const hello: Hello = {
@@ -105,6 +106,35 @@ const pass = (ms: number, each: () => void = () => undefined) => {
   }
 };
 const states = () => fleet.hosts().map(({ state }) => state);
+
+describe('a token for any host', () => {
+  it('brings so many hosts and no more; those that are known come back, and others come with tokens of their own', async () => {
+    const refusals: string[] = [];
+    fleet = makeFleet({
+      hostsMax: 2,
+      refusals: {
+        async write(_visitor, { target }, reason) {
+          refusals.push(`${target}: ${reason}`);
+          return true;
+        },
+      },
+    });
+    const [first, second, third] = ['a', 'b', 'c'].map((host) => connect(host));
+    expect([first?.socket.ended, second?.socket.ended]).toEqual([null, null]);
+    const reason = 'the collector has 2 hosts; another one comes with a token for itself alone: relight-agent join';
+    expect(third?.socket.ended).toEqual({ code: 4401, reason });
+    expect(fleet.hosts().map(({ name }) => name)).toEqual(['a', 'b']);
+    await settle();
+    expect(refusals).toEqual([`c: ${reason}`]);
+    expect([...store.records.keys()]).toEqual(['a', 'b']);
+
+    expect(connect('a').socket.ended).toBeNull();
+    // Renamed: as many as before.
+    expect(connect('new-b', { agentId: 'agent-of-b', machineId: 'm-b' }).socket.ended).toBeNull();
+    expect(fleet.hosts().map(({ name }) => name)).toEqual(['a', 'new-b']);
+    expect(connect('c', {}, tokenRecord({ host: 'c' })).socket.ended).toBeNull();
+  });
+});
 
 describe('the living fleet', () => {
   it('meets its deadlines: suspect at 25 s, dead at 60 s, on the monotonic clock alone', async () => {

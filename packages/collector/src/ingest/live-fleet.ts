@@ -35,7 +35,12 @@ export interface FleetDeps {
   readonly forget?: readonly ForgetRule[];
   readonly refusals: Pick<RefusalBook, 'write'>;
   readonly warn: (message: string, error: RelightError) => void;
+  /** Absent: 20,000. */
+  readonly hostsMax?: number;
 }
+
+/** Twice the fleet that a collector is made for. Whoever has a token for any host could fill memory and disk with hosts of his own else. */
+const hostsMaxDefault = 20_000;
 
 /** Deadlines are met within this. */
 const sweepMs = 500;
@@ -54,6 +59,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #hostOf = new Map<string, string>();
   readonly #lastNotice = new Map<string, string>();
   readonly #startedMono: number;
+  readonly #hostsMax: number;
   #stopped = false;
   #stalledMs = 0;
   #timer: Timer;
@@ -77,6 +83,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     });
     this.#fenced = new Set(store.fencedAgents().map(({ host, agent }) => fenceKey(host, agent)));
     this.#startedMono = clock.monotonic();
+    this.#hostsMax = deps.hostsMax ?? hostsMaxDefault;
     for (const record of store.hosts()) {
       const live = atStart(record, this.#context());
       const changed = live.state !== record.state;
@@ -141,12 +148,15 @@ export class LiveFleet implements Fleet, SessionOwner {
     const byId = [...this.#book.entries()].find(
       (entry) => entry.session?.agentId === hello.agentId || entry.record.agentId === hello.agentId,
     );
-    const verdict = judgeClaim(hello, {
-      token: session.token,
-      fenced: this.#fenced.has(fenceKey(hello.host, hello.agentId)),
-      sameName: own === undefined ? null : standing(own),
-      sameAgent: byId === undefined ? null : standing(byId),
-    });
+    const verdict =
+      own === undefined && byId === undefined && session.token.host === null && this.#book.size >= this.#hostsMax
+        ? tooManyHosts(this.#hostsMax)
+        : judgeClaim(hello, {
+            token: session.token,
+            fenced: this.#fenced.has(fenceKey(hello.host, hello.agentId)),
+            sameName: own === undefined ? null : standing(own),
+            sameAgent: byId === undefined ? null : standing(byId),
+          });
     if (verdict.accepted) {
       const { id, replaces } = session.token;
       if (replaces !== null) this.#background(`retiring the token ${replaces}`, this.#deps.store.retireBefore(id));
@@ -366,6 +376,13 @@ export class LiveFleet implements Fleet, SessionOwner {
 }
 
 const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;
+
+/** Hosts that are known come back, with whatever token; new ones with a token of their own. */
+const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }> => ({
+  accepted: false,
+  code: closeCodes.unauthorized,
+  reason: `the collector has ${max} hosts; another one comes with a token for itself alone: relight-agent join`,
+});
 
 function standing(entry: HostEntry): Standing {
   const { name, agentId, machineId } = entry.record;

@@ -52,6 +52,7 @@ function standing() {
     clock: new ManualClock(),
     heartbeatMs: 10_000,
     handshakeDone: ignore,
+    refused: ignore,
     warn: ignore,
   });
   const receive = (message: object): void => session.receive(Buffer.from(JSON.stringify(message)), false);

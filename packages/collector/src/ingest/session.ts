@@ -23,7 +23,14 @@ import {
   type Hello,
   type IncidentEvidence,
 } from '@relight/shared/protocol';
-import { commonProtocol, ownProtocols, protocolsApart, protocolsOf, type ProtocolRange } from '@relight/shared/protocol-version';
+import {
+  commonProtocol,
+  greetingIn,
+  ownProtocols,
+  protocolsApart,
+  type Greeting,
+  type ProtocolRange,
+} from '@relight/shared/protocol-version';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Lane } from './lane.ts';
 
@@ -64,6 +71,16 @@ export interface SessionEnd {
   readonly silence: boolean;
 }
 
+/** A hello that was turned away. */
+export interface HelloRefusal {
+  readonly code: 'protocol' | 'unauthorized' | 'forbidden';
+  readonly reason: string;
+  /** The owner has refused it, and written it down. */
+  readonly written: boolean;
+  /** What could be understood of it. */
+  readonly greeting: Pick<Greeting, 'host' | 'version'> | null;
+}
+
 export interface SessionDeps {
   readonly id: string;
   readonly token: TokenRecord;
@@ -79,6 +96,7 @@ export interface SessionDeps {
   readonly heartbeatMs: number;
   /** Said hello, or gone. */
   readonly handshakeDone: () => void;
+  readonly refused: (refusal: HelloRefusal) => void;
   readonly warn: (message: string, error: RelightError) => void;
   /** Absent: what this version speaks. */
   readonly protocols?: ProtocolRange;
@@ -103,6 +121,9 @@ function soundBlock(data: Buffer): Block {
   return block;
 }
 
+/** Of what somebody sent, for the audit log: nothing in it that a terminal could take for a command. */
+const oneLine = (text: string): string => text.replaceAll(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
+
 export class Session {
   readonly id: string;
   readonly token: TokenRecord;
@@ -113,6 +134,8 @@ export class Session {
   readonly #incidents: Lane<IncidentPiece, boolean>;
   #state: 'awaiting-hello' | 'open' | 'closed' = 'awaiting-hello';
   #hello: Hello | null = null;
+  /** What both sides speak, once the hello has said it. */
+  #protocol = 0;
   #openedAt: number;
   #readAt: number;
   #pingedAt: number;
@@ -187,12 +210,12 @@ export class Session {
     this.#readAt = this.#deps.clock.monotonic();
     try {
       if (binary) this.#receivePiece({ block: soundBlock(data) });
-      else {
-        const message = parseMessage(agentMessageSchema, data.toString('utf8'));
-        if (message !== null) this.#receiveMessage(message);
-      }
+      else this.#receiveText(data.toString('utf8'));
     } catch (error) {
-      this.close(closeCodes.protocolError, errorMessage(error));
+      const reason = errorMessage(error);
+      if (this.#state === 'awaiting-hello')
+        this.#deps.refused({ code: 'protocol', reason: `no hello that can be read: ${oneLine(reason)}`, written: false, greeting: null });
+      this.close(closeCodes.protocolError, reason);
       return;
     }
     if (this.#state === 'open') this.#deps.owner.heard(this);
@@ -244,6 +267,28 @@ export class Session {
     if (wasOpen) this.#deps.owner.closed(this, this.#end ?? { why, silence: false });
   }
 
+  #receiveText(text: string): void {
+    // Before all else is read: another protocol may have another hello.
+    if (this.#state === 'awaiting-hello' && this.#versionsApart(text)) return;
+    const message = parseMessage(agentMessageSchema, text);
+    if (message !== null) this.#receiveMessage(message);
+  }
+
+  #versionsApart(text: string): boolean {
+    const { refused, protocols = ownProtocols } = this.#deps;
+    const greeting = greetingIn(text);
+    if (greeting?.type !== 'hello') return false;
+    const common = commonProtocol(greeting.protocols, protocols);
+    if (common !== null) {
+      this.#protocol = common;
+      return false;
+    }
+    const reason = protocolsApart(greeting.protocols, protocols);
+    refused({ code: 'protocol', reason, written: false, greeting });
+    this.close(closeCodes.versionsApart, reason);
+    return true;
+  }
+
   #receiveMessage(message: AgentMessage): void {
     if (message.type === 'hello') return this.#receiveHello(message);
     if (this.#state !== 'open') throw new Error('the first message must be hello');
@@ -272,16 +317,14 @@ export class Session {
 
   #receiveHello(hello: Hello): void {
     if (this.#state !== 'awaiting-hello') throw new Error('hello: a second time');
-    const { owner, store, heartbeatMs, handshakeDone, warn, protocols = ownProtocols } = this.#deps;
-    const protocol = commonProtocol(protocolsOf(hello), protocols);
-    if (protocol === null) {
-      const reason = protocolsApart(protocolsOf(hello), protocols);
-      warn(`an agent at ${this.address} was refused`, new RelightError('protocol', `${hello.host} (version ${hello.version}): ${reason}`));
-      return this.close(closeCodes.versionsApart, reason);
-    }
+    const { owner, store, heartbeatMs, handshakeDone, refused, warn } = this.#deps;
     this.#hello = hello;
     const claim = owner.claim(this, hello);
-    if (!claim.accepted) return this.close(claim.code, claim.reason);
+    if (!claim.accepted) {
+      const code = claim.code === closeCodes.unauthorized ? 'unauthorized' : 'forbidden';
+      refused({ code, reason: claim.reason, written: true, greeting: hello });
+      return this.close(claim.code, claim.reason);
+    }
     this.#state = 'open';
     handshakeDone();
     const segments = hello.segments.filter((segment) => segment !== null);
@@ -290,7 +333,7 @@ export class Session {
       warn('a hello is answered in part', new RelightError('protocol', `${hello.host}: ${unknown} of its log segments are none`));
     this.send({
       type: 'welcome',
-      protocol,
+      protocol: this.#protocol,
       sessionId: this.id,
       heartbeatMs,
       lastEventSeq: store.lastEventSeq(hello.agentId, hello.epoch),

@@ -24,7 +24,7 @@ export const hostSections: readonly SectionReference[] = [
     path: 'host',
     fields: {
       name: field('name', "the host's name", 'what operators see'),
-      labels: field('map of texts', '`{}`', 'for `relight status --label pool=v5e`'),
+      labels: field('map of texts', '`{}`', 'for `relight status --label pool=v5e`; at most 64, key and value of 256 characters'),
       remote_actions: field(
         'true, false',
         '`true`',
