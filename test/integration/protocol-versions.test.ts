@@ -15,6 +15,7 @@ import { tokenWrites } from '@relight/collector/store/token-store';
 import { systemClock } from '@relight/shared/clock';
 import type { ProtocolRange } from '@relight/shared/protocol-version';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { selfPortrait } from '../support/self-portrait.ts';
 import { waitFor } from '../support/wait.ts';
 
 type Entry = Readonly<Record<string, unknown>>;
@@ -87,17 +88,7 @@ function startAgent(url: string, protocols: ProtocolRange): { uplink: Uplink; ou
     logs,
     incidents,
     protocols,
-    hello: () => ({
-      agentId: 'agent-0001',
-      machineId: 'm',
-      bootId: 'b',
-      host: 'h',
-      labels: {},
-      version: '9.8',
-      facts: {},
-      remoteActions: true,
-    }),
-    status: () => ({ workloads: [], engine: 'up' }),
+    ...selfPortrait('9.8'),
     onAction: () => Promise.resolve({ ok: true, message: '' }),
   });
   outbox.append({ at: Date.now(), kind: 'host.notice', severity: 'info', message: 'happened before the two met', data: {} });

@@ -13,6 +13,7 @@ import { Uplink, type UplinkOptions } from '@relight/agent/uplink/uplink';
 import { closeReasonBytesMax } from '@relight/shared/close-reason';
 import { ManualClock } from '@relight/shared/manual-clock';
 import type { Hello } from '@relight/shared/protocol';
+import { selfPortrait } from '../self-portrait.ts';
 import type { Input } from './campaign.ts';
 import { collectorText, welcome } from './collector-messages.ts';
 import { mutated, toText } from './mutate.ts';
@@ -98,17 +99,7 @@ export class UplinkFuzz implements Disposable {
       outbox: this.#outbox,
       logs: this.#shipper,
       incidents,
-      hello: () => ({
-        agentId: 'agent-0001',
-        machineId: 'm',
-        bootId: 'b',
-        host: 'h',
-        labels: {},
-        version: '1',
-        facts: {},
-        remoteActions: true,
-      }),
-      status: () => ({ workloads: [], engine: 'up' }),
+      ...selfPortrait(),
       onAction: () => Promise.resolve({ ok: true, message: '' }),
       openSocket: (_, listener) => (this.#socket = new PretendSocket(listener)),
     });

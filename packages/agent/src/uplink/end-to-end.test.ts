@@ -14,6 +14,7 @@ import { decodeBlock } from '@relight/shared/log-block';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import { agentMessageSchema, frameBytesMax, parseMessage, type CollectorMessage } from '@relight/shared/protocol';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { selfPortrait } from '../../../../test/support/self-portrait.ts';
 import { Incidents } from '../incidents/incidents.ts';
 import { IncidentStore } from '../incidents/store.ts';
 import { FollowingShipper, type FollowingShipperOptions } from '../logs/following-shipper.ts';
@@ -163,17 +164,7 @@ function startAgent(shipperClock: Clock = systemClock): Agent {
     outbox,
     logs: shipper,
     incidents,
-    hello: () => ({
-      agentId: 'agent-0001',
-      machineId: 'm',
-      bootId: 'b',
-      host: 'h',
-      labels: {},
-      version: '1',
-      facts: {},
-      remoteActions: true,
-    }),
-    status: () => ({ workloads: [], engine: 'up' }),
+    ...selfPortrait(),
     onAction: () => Promise.resolve({ ok: true, message: '' }),
   });
   uplink.start();

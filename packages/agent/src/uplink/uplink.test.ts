@@ -14,6 +14,7 @@ import {
   type CollectorMessage,
   type IncidentAck,
 } from '@relight/shared/protocol';
+import { selfPortrait } from '../../../../test/support/self-portrait.ts';
 import type { IncidentLane, IncidentMessage } from '../incidents/delivery.ts';
 import type { Committed, LogFrame, LogLane } from '../logs/log-lane.ts';
 import type { Outbox } from '../outbox/outbox.ts';
@@ -177,17 +178,7 @@ class World {
       outbox: this.outbox,
       logs: this.lane,
       incidents: this.incidents,
-      hello: () => ({
-        agentId: 'agent-0001',
-        machineId: 'm',
-        bootId: 'b',
-        host: 'h',
-        labels: {},
-        version: '1',
-        facts: {},
-        remoteActions: true,
-      }),
-      status: () => ({ workloads: [], engine: 'up' }),
+      ...selfPortrait(),
       onAction: (action) => {
         this.actions.push(action.id);
         return Promise.resolve({ ok: true, message: 'done' });
