@@ -60,7 +60,8 @@ export class PieceDecoder {
     this.#selection = selection;
     this.#part = part;
     this.#criteria = criteriaOf(selection);
-    const beside = neighbours === 'live' ? new RecentPieces() : neighbours;
+    const { linesBefore = 0, linesAfter = 0, multiline = false } = selection;
+    const beside = neighbours === 'live' ? new RecentPieces(linesBefore + linesAfter + (multiline ? reachMax : 0)) : neighbours;
     this.#recent = beside instanceof RecentPieces ? beside : null;
     this.#neighbours = beside;
     this.#windowed = showsWindows(selection);

@@ -1,22 +1,52 @@
 /** The pieces that have come last, a few of each segment, for a reader of live lines who wants to see what stands around them. */
 import { segmentId } from '@relight/shared/log-stream';
+import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import type { BlockPiece, Neighbours } from './decode.ts';
 import { segmentOf } from './selection.ts';
 
 const segmentsMax = 1_000;
 const piecesMax = 32;
+/** Of packed blocks, of all segments: a thousand of them with 32 blocks each would be gigabytes for one reader. */
+const bytesMax = 8 * 1024 ** 2;
+
+interface Recent {
+  readonly pieces: readonly BlockPiece[];
+  readonly open: boolean;
+}
 
 export class RecentPieces implements Neighbours {
-  readonly #last = new Map<string, { readonly pieces: readonly BlockPiece[]; readonly open: boolean }>();
+  readonly #last = new Map<string, Recent>();
+  readonly #linesMax: number;
+  #bytes = 0;
 
-  /** `open`: what is shown at its end goes on into what comes next. */
+  /** `linesMax`: of one segment, so many lines at most are asked for. */
+  constructor(linesMax: number) {
+    this.#linesMax = linesMax;
+  }
+
+  /** Packed bytes that are kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** `open`: what is shown at its end goes on into what comes next. The segments that have been quiet longest are forgotten first. */
   passed(piece: BlockPiece, open: boolean): void {
     const key = keyOf(piece);
     const before = this.#last.get(key)?.pieces ?? [];
+    this.#forget(key);
+    const pieces = lastOf([...before, piece], this.#linesMax);
+    this.#last.set(key, { pieces, open });
+    this.#bytes += bytesOf(pieces);
+    for (const other of this.#last.keys()) {
+      if ((this.#bytes <= bytesMax && this.#last.size <= segmentsMax) || other === key) break;
+      this.#forget(other);
+    }
+  }
+
+  #forget(key: string): void {
+    this.#bytes -= bytesOf(this.#last.get(key)?.pieces ?? []);
     this.#last.delete(key);
-    this.#last.set(key, { pieces: [...before.slice(1 - piecesMax), piece], open });
-    if (this.#last.size > segmentsMax) this.#last.delete(this.#last.keys().next().value ?? '');
   }
 
   before(piece: BlockPiece): BlockPiece | null {
@@ -35,3 +65,17 @@ export class RecentPieces implements Neighbours {
 }
 
 const keyOf = (piece: StoredLogPiece): string => `${piece.host} ${segmentId(segmentOf(piece))}`;
+
+const bytesOf = (pieces: readonly BlockPiece[]): number => pieces.reduce((sum, { block }) => sum + block.body.byteLength, 0);
+
+/** As many of the last ones as hold `linesMax` lines; the very last one always: whether it goes on is asked of it. */
+function lastOf(pieces: readonly BlockPiece[], linesMax: number): readonly BlockPiece[] {
+  let [lines, bytes] = [0, 0];
+  const tooOld = pieces.findLastIndex((piece, index) => {
+    const full = index < pieces.length - 1 && (lines >= linesMax || bytes >= bytesMax);
+    lines += linesOf(piece);
+    bytes += piece.block.body.byteLength;
+    return full;
+  });
+  return pieces.slice(Math.max(tooOld + 1, pieces.length - piecesMax));
+}
