@@ -15,9 +15,10 @@ import type { Doorkeeper, Refused, Visitor } from '../access/doorkeeper.ts';
 import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Revocations } from '../access/revocations.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
+import type { HelloRefusal } from './common-protocol.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
-import { Session, type AgentSocket, type HelloRefusal } from './session.ts';
+import { Session, type AgentSocket } from './session.ts';
 
 export interface GatewayDeps {
   readonly store: SqliteStore;

@@ -23,15 +23,9 @@ import {
   type Hello,
   type IncidentEvidence,
 } from '@relight/shared/protocol';
-import {
-  commonProtocol,
-  greetingIn,
-  ownProtocols,
-  protocolsApart,
-  type Greeting,
-  type ProtocolRange,
-} from '@relight/shared/protocol-version';
+import type { ProtocolRange } from '@relight/shared/protocol-version';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
+import { chooseProtocol, type HelloRefusal } from './common-protocol.ts';
 import { Lane } from './lane.ts';
 
 export interface AgentSocket {
@@ -69,16 +63,6 @@ export interface SessionEnd {
   readonly why: string;
   /** This side gave up because nothing came. */
   readonly silence: boolean;
-}
-
-/** A hello that was turned away. */
-export interface HelloRefusal {
-  readonly code: 'protocol' | 'unauthorized' | 'forbidden';
-  readonly reason: string;
-  /** The owner has refused it, and written it down. */
-  readonly written: boolean;
-  /** What could be understood of it. */
-  readonly greeting: Pick<Greeting, 'host' | 'version'> | null;
 }
 
 export interface SessionDeps {
@@ -268,25 +252,16 @@ export class Session {
   }
 
   #receiveText(text: string): void {
-    // Before all else is read: another protocol may have another hello.
-    if (this.#state === 'awaiting-hello' && this.#versionsApart(text)) return;
+    if (this.#state === 'awaiting-hello') {
+      const choice = chooseProtocol(text, this.#deps.protocols);
+      if (choice !== null && 'refusal' in choice) {
+        this.#deps.refused(choice.refusal);
+        return this.close(choice.closeCode, choice.refusal.reason);
+      }
+      this.#protocol = choice?.protocol ?? 0;
+    }
     const message = parseMessage(agentMessageSchema, text);
     if (message !== null) this.#receiveMessage(message);
-  }
-
-  #versionsApart(text: string): boolean {
-    const { refused, protocols = ownProtocols } = this.#deps;
-    const greeting = greetingIn(text);
-    if (greeting?.type !== 'hello') return false;
-    const common = commonProtocol(greeting.protocols, protocols);
-    if (common !== null) {
-      this.#protocol = common;
-      return false;
-    }
-    const reason = protocolsApart(greeting.protocols, protocols);
-    refused({ code: 'protocol', reason, written: false, greeting });
-    this.close(closeCodes.versionsApart, reason);
-    return true;
   }
 
   #receiveMessage(message: AgentMessage): void {
