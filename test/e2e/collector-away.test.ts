@@ -49,10 +49,15 @@ function workload(name: string, run: string): Record<string, unknown> {
 }
 
 /** As the agent itself tells it on its host. */
-async function localStatus(agent: LabAgent, name: string): Promise<AgentStatus['workloads'][number]> {
+async function saidLocally(agent: LabAgent): Promise<AgentStatus> {
   const { stdout } = await lab.agentCommand(agent, 'status', '--json');
-  const found = (JSON.parse(stdout) as AgentStatus).workloads.find((status) => status.name === name);
-  if (found === undefined) throw new Error(`the agent does not know ${name}: ${stdout}`);
+  return JSON.parse(stdout) as AgentStatus;
+}
+
+async function localStatus(agent: LabAgent, name: string): Promise<AgentStatus['workloads'][number]> {
+  const status = await saidLocally(agent);
+  const found = status.workloads.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`the agent does not know ${name}: ${JSON.stringify(status)}`);
   return found;
 }
 
@@ -99,6 +104,12 @@ test(`away for ${awayMs} ms while a workload dies ${deaths} times`, { timeout: 1
   const away: Death[] = [];
   for (let death = 0; death < deaths; death += 1) away.push(await die(agent));
   await waitFor(() => Date.now() - leftAt >= awayMs, { timeoutMs: awayMs + 1_000, everyMs: 100, what: 'the absence to be over' });
+  const { collector, gaps } = await saidLocally(agent);
+  expect(gaps).toMatchObject({ count: 0, untoldBytes: 0, last: null });
+  // One machine has one clock: what is left is the way of a heartbeat, and how old the word is.
+  expect(collector?.connected).toBe(false);
+  expect(Math.abs(collector?.clock?.skewMs ?? Infinity)).toBeLessThan(60_000);
+  expect(collector?.clock?.ageMs).toBeGreaterThanOrEqual(awayMs);
   const backAt = Date.now();
   await lab.collector.start();
   await lab.fleet.waitForHost(host, 'connected', 60_000);

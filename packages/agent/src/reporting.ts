@@ -184,7 +184,7 @@ export class Reporting {
   }
 
   #status(): AgentStatus {
-    const { context, engine } = this.#options;
+    const { context, engine, workloads } = this.#options;
     const { spec, identity, bootId, startedAt } = context;
     const { collector, host } = spec;
     return {
@@ -196,6 +196,7 @@ export class Reporting {
       engine: { state: engine.state, reason: engine.reason, version: engine.info?.version ?? null },
       configuration: this.#options.config.status(),
       collector: collector === null || this.uplink === null ? null : { url: collector.url, ...this.uplink.state() },
+      gaps: this.uplink === null ? null : { since: startedAt, ...workloads.shipper.gaps() },
       agent: this.#meter.last,
       ...this.#health(),
     };

@@ -4,7 +4,7 @@
  *   agent  ── hello ──────────────▶ collector        text frames are JSON, one message each
  *          ◀───────────── welcome ──                 binary frames are log blocks (log-block.ts)
  *          ── heartbeat, events, log blocks, gap ──▶
- *          ◀── ack, action, watch, drain ──
+ *          ◀── ack, action, watch, clock, drain ──
  *          ── goodbye, close(1000) ──▶
  *
  * - Messages are validated on receipt, unknown fields are ignored, unknown message types are ignored.
@@ -225,9 +225,28 @@ export const watchSchema = z.object({
   watch: z.array(z.object({ workload: z.string().optional(), source: z.string().optional() })).max(1000),
 });
 
+/** 200 years: a clock without a battery begins in 1970. */
+export const clockSkewMsMax = 200 * 365 * 86_400_000;
+
+/**
+ * What the collector has measured of the agent's clock, now and then behind a heartbeat: how far it is ahead of its own, the way of the
+ * message included. Only for people on the host; a number that cannot be is null, and costs nothing but itself.
+ */
+export const clockSchema = z.object({
+  type: z.literal('clock'),
+  skewMs: z.number().int().min(-clockSkewMsMax).max(clockSkewMsMax).nullable().catch(null),
+});
+
 export const drainSchema = z.object({ type: z.literal('drain'), reconnectAfterMs: z.number().int().nonnegative() });
 
-export const collectorMessageSchema = z.discriminatedUnion('type', [welcomeSchema, ackSchema, actionSchema, watchSchema, drainSchema]);
+export const collectorMessageSchema = z.discriminatedUnion('type', [
+  welcomeSchema,
+  ackSchema,
+  actionSchema,
+  watchSchema,
+  clockSchema,
+  drainSchema,
+]);
 export type CollectorMessage = z.infer<typeof collectorMessageSchema>;
 
 /** Parses one text frame. `null`: well-formed but of a type this version does not know, to be ignored. Throws on anything else. */

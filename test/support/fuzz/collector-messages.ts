@@ -59,6 +59,11 @@ const action = (random: Randomness): Json => {
   };
 };
 
+const clock = (random: Randomness): Json => ({
+  type: 'clock',
+  skewMs: random.pick([0, -0, 3_200, -86_400_000, 2 ** 53, -(2 ** 53), 1e300, 0.5, null, '1', 'NaN', {}, []]),
+});
+
 const messages = [
   ack,
   ack,
@@ -66,11 +71,12 @@ const messages = [
   (random: Randomness): Json => ({ type: 'watch', watch: watch(random) }),
   (random: Randomness): Json => ({ type: 'drain', reconnectAfterMs: random.int(100) }),
   welcome,
+  clock,
 ] as const;
 
 /** `gentle`: what ends no connection of an agent that keeps to the protocol. */
 export function collectorText(random: Randomness, hello: Pick<Hello, 'segments' | 'epoch'>, gentle: boolean): string {
-  const message = gentle ? random.pick([ack, action, messages[3]])(random, hello) : random.pick(messages)(random, hello);
+  const message = gentle ? random.pick([ack, action, messages[3], clock])(random, hello) : random.pick(messages)(random, hello);
   if (gentle && random.chance(0.2)) return toText({ type: 'of-a-later-version', ...(mutated(random, {}) as object) });
   const said = gentle || random.chance(0.4) ? message : random.chance(0.97) ? mutated(random, message) : nastyValue(random);
   return !gentle && random.chance(0.05) ? mutatedText(random, toText(said)) : toText(said);

@@ -12,7 +12,7 @@ import type { Socket, SocketListener } from '@relight/agent/uplink/socket';
 import { Uplink, type UplinkOptions } from '@relight/agent/uplink/uplink';
 import { closeReasonBytesMax } from '@relight/shared/close-reason';
 import { ManualClock } from '@relight/shared/manual-clock';
-import type { Hello } from '@relight/shared/protocol';
+import { clockSkewMsMax, type Hello } from '@relight/shared/protocol';
 import { selfPortrait } from '../self-portrait.ts';
 import type { Input } from './campaign.ts';
 import { collectorText, welcome } from './collector-messages.ts';
@@ -138,7 +138,8 @@ export class UplinkFuzz implements Disposable {
         for (let count = 1; count < weight && !socket.closed; count += 1) say(collectorText(random, hello, random.chance(0.5)));
         socket.end(1006);
         await Promise.resolve();
-        return null;
+        const skewMs = this.#uplink.state().clock?.skewMs ?? 0;
+        return Number.isInteger(skewMs) && Math.abs(skewMs) <= clockSkewMsMax ? null : `the agent believes in a skew of ${skewMs} ms`;
       },
     };
   }

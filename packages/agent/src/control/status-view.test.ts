@@ -1,7 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { exampleNow as now, exampleStart as start, exampleStatus } from '../../../../test/support/agent-status.ts';
-import { agentStatusSchema } from './status.ts';
+import { agentStatusSchema, statusDocument, type AgentStatus } from './status.ts';
 import { statusLines } from './status-view.ts';
+
+/** Of these rows, with what goes on below them. */
+const delivery = (status: AgentStatus): string[] => {
+  const lines = statusLines(status, now);
+  return lines.slice(
+    lines.findIndex((line) => line.startsWith('collector')) + 1,
+    lines.findIndex((line) => line.startsWith('load')),
+  );
+};
 
 describe('status for people', () => {
   test('shows what, how long, why and what next', () => {
@@ -27,6 +36,46 @@ describe('status for people', () => {
       'outbox     1.0 MiB of 8.0 MiB (25 %); the oldest waits for 1 m 05 s; 12 events were given up for want of room',
     );
     expect(row({ at: now, cpuMs: 1 })).toBeUndefined();
+  });
+
+  test('what is missing in the logs, why last, and what to do about it while it is news', () => {
+    const segment = { workload: 'ray-worker', generation: 3, source: 'process', run: '1' };
+    const none = { since: start, count: 0, lines: 0, bytes: 0, untoldBytes: 0, last: null };
+    const last = { segment, reason: 'rate-limit', at: now - 125_000 };
+    const rows = (gaps: Parameters<typeof statusLines>[0]['gaps'], reason?: string): string[] =>
+      delivery({ ...exampleStatus(), gaps: reason === undefined || gaps === null ? gaps : { ...gaps, last: { ...last, reason } } });
+    expect(rows(none)).toEqual(['gaps       none in the logs since the agent began']);
+    const three = { ...none, count: 3, lines: 812, bytes: 2 ** 20, last };
+    expect(rows(three)).toEqual([
+      'gaps       3 since the agent began, 812 lines, 1.0 MiB as far as known; the last 2 m 05 s ago in ray-worker process: rate-limit',
+      '           More is written than logs.rate_limit lets through: raise it, or have the program say less.',
+    ]);
+    expect(rows(three, 'rotated')[1]).toContain('max-size');
+    expect(rows(three, 'outbox-full')[1]).toContain('disk of the state directory');
+    expect(rows(three, 'freed')).toHaveLength(1);
+    expect(rows({ ...three, last: { ...last, at: now - 86_400_000 } })).toEqual([expect.stringContaining('1 d 00 h ago')]);
+    expect(rows({ ...none, count: 1, last })[0]).toContain('1 since the agent began, of unknown size; the last');
+    // The collector is away: what had to go will be a gap.
+    expect(rows({ ...none, untoldBytes: 2 ** 23 })).toEqual([
+      'gaps       none in the logs since the agent began; 8.0 MiB given up for want of room are still to be told',
+      '           Let this host reach its collector, or give the disk of the state directory room: the oldest lines go first.',
+    ]);
+    expect(rows(null)).toEqual([]);
+  });
+
+  test.each([
+    [0, ["clock      as the collector's, told 12.0 s ago"]],
+    [-49, ["clock      as the collector's, told 12.0 s ago"]],
+    [3_200, ["clock      3.2 s ahead of the collector's, told 12.0 s ago"]],
+    [-5_000, ["clock      5.0 s behind the collector's, told 12.0 s ago"]],
+    [
+      -86_400_000,
+      ["clock      1 d 00 h behind the collector's, told 12.0 s ago", '           Let it be set: timedatectl set-ntp true, or chronyd.'],
+    ],
+  ])('a clock that is %i ms ahead of the collector', (skewMs, lines) => {
+    const status = exampleStatus();
+    const collector = status.collector === null ? null : { ...status.collector, clock: { skewMs, ageMs: 12_000 } };
+    expect(delivery({ ...status, collector })).toEqual(lines);
   });
 
   test('an agent alone, engine down, nothing configured', () => {
@@ -57,6 +106,24 @@ describe('status for people', () => {
 
   test('times ahead of the reader are now, not negative', () => {
     expect(statusLines(exampleStatus(), start - 5_000).join('\n')).not.toContain('-5');
+  });
+
+  test('as a document: gaps with their times for programs, the clock as it was told', () => {
+    const status = exampleStatus();
+    const segment = { workload: 'ray-worker', generation: 3, source: 'process', run: '1' };
+    const gaps = { since: start, count: 1, lines: 2, bytes: 3, untoldBytes: 4, last: { segment, reason: 'rotated', at: now } };
+    const collector = status.collector === null ? null : { ...status.collector, clock: { skewMs: -7_000, ageMs: 5 } };
+    expect(statusDocument({ ...status, gaps, collector })).toMatchObject({
+      gaps: { ...gaps, since: '2026-01-01T00:00:00.000Z', last: { ...segment, reason: 'rotated', at: '2026-01-01T01:00:00.000Z' } },
+      collector: { clock: { skewMs: -7_000, ageMs: 5 } },
+    });
+    expect(statusDocument(status)).toMatchObject({ gaps: null, collector: { clock: null } });
+  });
+
+  test('an agent that is older than gaps and clock is shown without them', () => {
+    const { gaps: _, ...older } = exampleStatus();
+    const { clock: _clock, ...collector } = older.collector ?? { clock: null };
+    expect(agentStatusSchema.parse({ ...older, collector })).toEqual(exampleStatus());
   });
 
   test('the example is what travels', () => {

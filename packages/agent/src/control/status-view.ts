@@ -1,9 +1,9 @@
 /** The agent's status for people. Pure: status and time in, lines out. */
 import { acceleratorText } from '@relight/shared/accelerator-text';
 import { gateText } from '@relight/shared/gate-text';
-import { outboxFill, waitingMs } from '@relight/shared/agent-metrics';
 import type { WorkloadStatus } from '@relight/shared/status';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
+import { deliveryRows } from './delivery-view.ts';
 import type { AgentStatus } from './status.ts';
 
 const headers = ['WORKLOAD', 'PHASE', 'FOR', 'ATTEMPT', 'NEXT', 'GEN', 'CONTAINER', 'RESTARTS', 'STAGE', 'REASON'];
@@ -16,7 +16,7 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
       ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
       ...configRows(status.configuration, now),
       ['collector', collectorText(status.collector, now)],
-      ...outboxRows(status.agent),
+      ...deliveryRows(status, now),
       ['load', metricsText(status.metrics)],
       ...status.accelerators.map(acceleratorText).map(([name, text]) => [name, text]),
     ]),
@@ -63,16 +63,6 @@ function collectorText(collector: AgentStatus['collector'], now: number): string
       : `; waiting: ${collector.lagEvents} events, ${formatBytes(collector.lagBytes)} of logs`;
   const error = collector.connected || collector.lastError === null ? '' : `; ${collector.lastError}`;
   return `${collector.url} ${state}${lag}${error}`;
-}
-
-/** Of what has not been delivered; nothing of an agent that works alone. */
-function outboxRows(agent: AgentStatus['agent']): string[][] {
-  const fill = agent === null ? null : outboxFill(agent);
-  if (agent === null || fill === null) return [];
-  const waits = waitingMs(agent) === 0 ? 'nothing waits' : `the oldest waits for ${formatDurationMs(waitingMs(agent))}`;
-  const dropped = agent.eventsDropped ?? 0;
-  const room = `${formatBytes(fill.bytes)} of ${formatBytes(fill.bytesMax)} (${Math.round(fill.share * 100)} %)`;
-  return [['outbox', `${room}; ${waits}${dropped === 0 ? '' : `; ${dropped} events were given up for want of room`}`]];
 }
 
 function metricsText(metrics: AgentStatus['metrics']): string {

@@ -1,6 +1,7 @@
 /** What the local socket answers: everything a person on the host may want to know, times in epoch milliseconds. */
 import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
 import { agentMetricsSchema } from '@relight/shared/agent-metrics';
+import { segmentKeySchema } from '@relight/shared/log-stream';
 import { acceleratorSchema, hostConditionSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
 import { z } from 'zod';
 
@@ -14,6 +15,20 @@ export const configStatusSchema = z.object({
   pending: z.string().nullable(),
 });
 export type ConfigStatus = z.infer<typeof configStatusSchema>;
+
+export const gapStatusSchema = z.object({
+  /** When counting began, with the agent's process. */
+  since: z.number(),
+  /** That the collector was told of. */
+  count: z.number().int().nonnegative(),
+  /** Missing in them, of those that say how many. */
+  lines: z.number().nonnegative(),
+  bytes: z.number().nonnegative(),
+  /** Given up for want of room, and the collector has not heard of it yet. */
+  untoldBytes: z.number().nonnegative(),
+  last: z.object({ segment: segmentKeySchema, reason: z.string(), at: z.number() }).nullable(),
+});
+export type GapStatus = z.infer<typeof gapStatusSchema>;
 
 export const agentStatusSchema = z.object({
   agentId: z.string(),
@@ -39,8 +54,12 @@ export const agentStatusSchema = z.object({
       /** Not yet acknowledged by the collector. */
       lagEvents: z.number().int().nonnegative(),
       lagBytes: z.number().nonnegative(),
+      /** What it said last of this host's clock: above 0 is ahead of its own. Null: nothing, or this clock was set since. */
+      clock: z.object({ skewMs: z.number(), ageMs: z.number().nonnegative() }).nullable().default(null),
     })
     .nullable(),
+  /** Holes in the logs of this host. Null: the agent works alone, or is older than this field. */
+  gaps: gapStatusSchema.nullable().default(null),
   /** Null until the first sample. */
   metrics: hostMetricsSchema.nullable(),
   /** What the agent last measured of itself. Null: nothing yet, or it is older than this field. */
@@ -55,6 +74,12 @@ export const agentStatusSchema = z.object({
 });
 export type AgentStatus = z.infer<typeof agentStatusSchema>;
 
+const gapsDocument = ({ last, ...gaps }: GapStatus): Record<string, unknown> => ({
+  ...gaps,
+  since: isoTime(gaps.since),
+  last: last === null ? null : { ...last.segment, reason: last.reason, at: isoTime(last.at) },
+});
+
 const configDocument = (status: ConfigStatus): Record<string, unknown> => ({
   ...status,
   loadedAt: isoTime(status.loadedAt),
@@ -63,12 +88,13 @@ const configDocument = (status: ConfigStatus): Record<string, unknown> => ({
 
 /** For `status --json`: workloads exactly as the collector's API has them, times in ISO-8601. */
 export function statusDocument(status: AgentStatus): Record<string, unknown> {
-  const { collector, metrics, gate, configuration, agent } = status;
+  const { collector, metrics, gate, gaps, configuration, agent } = status;
   return {
     ...status,
     startedAt: isoTime(status.startedAt),
     configuration: configuration === null ? null : configDocument(configuration),
     collector: collector === null ? null : { ...collector, since: isoTime(collector.since) },
+    gaps: gaps === null ? null : gapsDocument(gaps),
     metrics: metrics === null ? null : { ...metrics, at: isoTime(metrics.at) },
     agent: agent === null ? null : { ...agent, at: isoTime(agent.at) },
     gate: gate === null ? null : { ...gate, since: isoTime(gate.since), deadlineAt: isoTimeOrNull(gate.deadlineAt) },

@@ -344,6 +344,39 @@ describe('a run', () => {
     expect(world.collector.committed.get(segmentId(run))).toBe(fs.statSync(path('run')).size);
   });
 
+  test('a gap is counted once, when it has arrived, however often it was sent and whatever became of the answer', () => {
+    const world = new World({ rateLimit: () => ({ lines: 10, windowMs: 1_000 }) });
+    const gaps = (): unknown => world.shipper.gaps();
+    fs.writeFileSync(path('run'), '');
+    world.shipper.follow({ key: run, path: path('run'), format: 'raw' });
+    world.connect();
+    const flood = (round: number): void => {
+      fs.appendFileSync(path('run'), Array.from({ length: 30 }, (_, index) => `${round}/${index}\n`).join(''));
+      world.tick();
+    };
+    flood(0);
+    const none = { count: 0, lines: 0, bytes: 0, last: null, untoldBytes: 0 };
+    // Lost on its way, every time.
+    for (let time = 0; time < 3; time += 1) {
+      while (world.shipper.nextFrame() !== null);
+      world.connect();
+    }
+    expect(gaps()).toEqual(none);
+    world.send(false);
+    expect(gaps()).toEqual(none);
+    // The answer was lost, and the next session says it.
+    world.connect();
+    const [first] = world.collector.gaps;
+    const counted = { count: 1, lines: 20, bytes: first?.bytes, last: { segment: run, reason: 'rate-limit', at: first?.at } };
+    expect(gaps()).toEqual({ ...counted, untoldBytes: 0 });
+    world.connect();
+    expect(gaps()).toMatchObject(counted);
+    flood(1);
+    world.send();
+    expect(world.collector.gaps).toHaveLength(2);
+    expect(gaps()).toMatchObject({ count: 2, lines: 40, last: { at: world.collector.gaps[1]?.at } });
+  });
+
   test('far over the rate limit lines are not even counted, only bytes, and the next window begins with a whole line', () => {
     const world = new World({ rateLimit: () => ({ lines: 10, windowMs: 60_000 }) });
     fs.writeFileSync(path('run'), '');
@@ -948,6 +981,9 @@ describe('space', () => {
       await punched;
     }
     expect(blocks('run')).toBeLessThan(10 * mebibyte);
+    const untold = world.shipper.gaps();
+    expect(untold).toMatchObject({ count: 0, last: null });
+    expect(untold.untoldBytes).toBeGreaterThan(7 * mebibyte);
     world.connect();
     world.drain();
     world.drain();
@@ -958,6 +994,8 @@ describe('space', () => {
     expect(texts.every((text) => text === 'x'.repeat(127))).toBe(true);
     expect((gap?.bytes ?? 0) + texts.length * 128).toBe(16 * mebibyte);
     expect(world.said).toHaveLength(1);
+    const last = { segment: run, reason: 'outbox-full', at: gap?.at };
+    expect(world.shipper.gaps()).toEqual({ count: 1, lines: 0, bytes: gap?.bytes, last, untoldBytes: 0 });
   }, 240_000);
 
   test('when it is forgotten how much was sent, what was freed is no backlog: nothing is given up before the collector says it', async () => {

@@ -10,9 +10,10 @@ import { errorMessage } from '@relight/shared/errors';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
 import { DiskBudget } from './budget.ts';
+import { Delivered, type LogGaps } from './delivered.ts';
 import { punchHole, type PunchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
-import type { LogShipper, SegmentFile } from './log-shipper.ts';
+import type { LogBacklog, LogShipper, SegmentFile } from './log-shipper.ts';
 import { Looks, type LookedAt } from './looks.ts';
 import { loadPositions, savePositions, type Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
@@ -55,19 +56,6 @@ interface Followed {
   trouble: string | null;
 }
 
-export interface LogBacklog {
-  /** What logs keep of the disk because it is not acknowledged, and may keep, as it was at the last look. */
-  readonly bytes: number;
-  readonly bytesMax: number;
-  /** Written and not acknowledged. */
-  readonly waitingBytes: number;
-  /** When the oldest line was written that could be sent; null: none waits. */
-  readonly oldestAt: number | null;
-  /** Handed to the connection, again after a break included. */
-  readonly sentLines: number;
-  readonly sentBytes: number;
-}
-
 export class FollowingShipper implements LogShipper, LogLane {
   readonly #options: FollowingShipperOptions;
   readonly #followed = new Map<string, Followed>();
@@ -82,7 +70,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   #active = false;
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
-  #sent = { lines: 0, bytes: 0 };
+  readonly #delivered = new Delivered();
   #turn = 0;
   #order = 0;
   #poll: Timer | null = null;
@@ -167,6 +155,8 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#active = true;
     this.#flushing = false;
     for (const { tail } of this.#followed.values()) tail.rewind(offsets.get(tail.id) ?? tail.committed);
+    for (const { segment, offset } of committed) this.#delivered.committed(segment, offset, true);
+    this.#delivered.begun();
     this.#positionsChanged = true;
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
     this.#notify();
@@ -194,7 +184,7 @@ export class FollowingShipper implements LogShipper, LogLane {
         continue;
       }
       this.#turn = index + 1;
-      this.#count(frame);
+      this.#delivered.handedOver(frame);
       return frame;
     }
     this.#scheduleDue();
@@ -202,6 +192,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   }
 
   committed(segment: SegmentKey, offset: number, rewind: boolean): void {
+    this.#delivered.committed(segment, offset, rewind);
     const followed = this.#followed.get(segmentId(segment));
     if (followed === undefined) return;
     if (rewind) followed.tail.rewind(offset);
@@ -238,8 +229,18 @@ export class FollowingShipper implements LogShipper, LogLane {
     const now = clock.now();
     const waiting = delivering ? [...this.#followed.values()].map(({ tail }) => tail.oldestWaitingAt(now) ?? Infinity) : [];
     const oldestAt = waiting.reduce((oldest, at) => Math.min(oldest, at), Infinity);
-    const sent = { sentLines: this.#sent.lines, sentBytes: this.#sent.bytes };
-    return { ...this.#space.use, waitingBytes: this.lagBytes(), oldestAt: oldestAt === Infinity ? null : oldestAt, ...sent };
+    return {
+      ...this.#space.use,
+      waitingBytes: this.lagBytes(),
+      oldestAt: oldestAt === Infinity ? null : oldestAt,
+      ...this.#delivered.sent,
+    };
+  }
+
+  /** Holes in the logs. `untoldBytes`: given up for want of room, and the collector has not heard of it yet. */
+  gaps(): LogGaps & { readonly untoldBytes: number } {
+    const untold = this.#options.delivering ? [...this.#followed.values()].map(({ tail }) => tail.givenUp - tail.committed) : [];
+    return { ...this.#delivered.gaps, untoldBytes: untold.reduce((sum, bytes) => sum + Math.max(0, bytes), 0) };
   }
 
   close(): void {
@@ -312,12 +313,6 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   #notify(): void {
     for (const listener of this.#listeners) listener();
-  }
-
-  #count(frame: LogFrame): void {
-    if (frame.kind !== 'block') return;
-    this.#sent.lines += frame.block.header.lines;
-    this.#sent.bytes += frame.block.header.rawBytes;
   }
 
   #pollLater(): void {

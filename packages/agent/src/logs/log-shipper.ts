@@ -28,3 +28,16 @@ export interface LogShipper {
   /** The writer is gone: read to the end, send the rest (also a last line without newline), then forget the segment. */
   finish(key: SegmentKey): void;
 }
+
+export interface LogBacklog {
+  /** What logs keep of the disk because it is not acknowledged, and may keep, as it was at the last look. */
+  readonly bytes: number;
+  readonly bytesMax: number;
+  /** Written and not acknowledged. */
+  readonly waitingBytes: number;
+  /** When the oldest line was written that could be sent; null: none waits. */
+  readonly oldestAt: number | null;
+  /** Handed to the connection, again after a break included. */
+  readonly sentLines: number;
+  readonly sentBytes: number;
+}

@@ -53,6 +53,7 @@ export interface ConnectionOptions {
   readonly onWelcome: (sessionId: string) => void;
   readonly onAction: (action: Action) => void;
   readonly onFleetSize?: (size: number) => void;
+  readonly onClockSkew: (skewMs: number) => void;
   /** Absent: what this version speaks. */
   readonly protocols?: ProtocolRange;
   /** Exactly once, unless the constructor throws. */
@@ -253,7 +254,7 @@ export class Connection {
   }
 
   #effect(effect: SessionEffect): void {
-    const { incidents, logs, outbox, onAction, onFleetSize, onWelcome } = this.#options;
+    const { incidents, logs, outbox, onAction, onClockSkew, onFleetSize, onWelcome } = this.#options;
     switch (effect.kind) {
       case 'welcomed':
         this.#welcomed(effect.heartbeatMs);
@@ -277,6 +278,9 @@ export class Connection {
         break;
       case 'fleet-size':
         onFleetSize?.(effect.size);
+        break;
+      case 'clock-skew':
+        onClockSkew(effect.skewMs);
         break;
       case 'drain':
         this.#ending = { kind: 'told', ms: effect.reconnectAfterMs };

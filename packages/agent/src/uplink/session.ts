@@ -39,6 +39,7 @@ export type SessionEffect =
   | { readonly kind: 'incident-committed'; readonly ack: IncidentAck }
   | { readonly kind: 'watch'; readonly watch: Welcome['watch'] }
   | { readonly kind: 'fleet-size'; readonly size: number }
+  | { readonly kind: 'clock-skew'; readonly skewMs: number }
   | { readonly kind: 'act'; readonly action: Action }
   | { readonly kind: 'drain'; readonly reconnectAfterMs: number }
   | { readonly kind: 'versions-apart'; readonly reason: string }
@@ -95,6 +96,8 @@ function onMessage(session: Session, message: CollectorMessage): SessionStep {
       return { session, effects: [{ kind: 'act', action: message }] };
     case 'watch':
       return { session, effects: [{ kind: 'watch', watch: message.watch }] };
+    case 'clock':
+      return { session, effects: message.skewMs === null ? [] : [{ kind: 'clock-skew', skewMs: message.skewMs }] };
     case 'drain':
       return { session, effects: [{ kind: 'drain', reconnectAfterMs: message.reconnectAfterMs }] };
   }

@@ -518,6 +518,30 @@ describe('life', () => {
     expect(broken?.closedWith).toBe(closeCodes.protocolError);
   });
 
+  test('what the collector says of the clock is known with its age, over the end of the connection, until the clock is set', () => {
+    const world = new World();
+    const socket = world.connect();
+    expect(world.uplink.state().clock).toBeNull();
+    socket.say({ type: 'clock', skewMs: 3_200 });
+    world.clock.advance(12_000);
+    expect(world.uplink.state().clock).toEqual({ skewMs: 3_200, ageMs: 12_000 });
+    socket.say({ type: 'clock', skewMs: -40 });
+    socket.end({ code: 1006, reason: '' });
+    world.clock.advance(3_600_000);
+    expect(world.uplink.state()).toMatchObject({ connected: false, clock: { skewMs: -40, ageMs: 3_600_000 } });
+    world.clock.jumpWall(-3_000);
+    expect(world.uplink.state().clock).toBeNull();
+  });
+
+  test.each(['1e300', '0.5', '-6307200000001', '"3"', '[]', 'null'])('a skew of %s is none, and ends no connection', (skewMs) => {
+    const world = new World();
+    const socket = world.connect();
+    socket.listener.text(`{"type":"clock","skewMs":${skewMs}}`);
+    socket.listener.text('{"type":"clock"}');
+    expect(socket.closedWith).toBeNull();
+    expect(world.uplink.state().clock).toBeNull();
+  });
+
   test('a message that is not understood is ignored, one that is broken ends the session', () => {
     const world = new World();
     const socket = world.connect();

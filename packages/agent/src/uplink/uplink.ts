@@ -8,6 +8,7 @@ import { closeCodes, type Action } from '@relight/shared/protocol';
 import type { Logger } from 'pino';
 import { ActionLog, type ActionResult } from './action-log.ts';
 import { firstJitterMs, nextAttempt, type Ending } from './backoff.ts';
+import { ClockWord, type ToldSkew } from './clock-word.ts';
 import { Connection, type ConnectionEnd, type ConnectionOptions } from './connection.ts';
 import { openWebSocket, type Closing, type OpenSocket } from './socket.ts';
 
@@ -28,11 +29,14 @@ export interface UplinkState {
   /** That have happened and are not committed by the collector. */
   readonly lagEvents: number;
   readonly lagBytes: number;
+  /** Null: it has not said, or is older than that, or the clock of this host was set since. */
+  readonly clock: ToldSkew | null;
 }
 
 export class Uplink {
   readonly #options: UplinkOptions;
   readonly #actions: ActionLog;
+  readonly #clockWord: ClockWord;
   #connection: Connection | null = null;
   #failures = 0;
   #counts = { connects: 0, failures: 0 };
@@ -47,6 +51,7 @@ export class Uplink {
   constructor(options: UplinkOptions) {
     this.#options = options;
     this.#actions = new ActionLog(options.onAction);
+    this.#clockWord = new ClockWord(options.clock);
     this.#since = options.clock.now();
   }
 
@@ -79,6 +84,7 @@ export class Uplink {
       // What waits for a slow disk cannot be read yet, and is missing at the collector all the same.
       lagEvents: Math.max(0, outbox.lastSeq - (oldest === undefined ? outbox.acknowledged : oldest.seq - 1)),
       lagBytes: logs.lagBytes(),
+      clock: this.#clockWord.said(),
     };
   }
 
@@ -105,6 +111,7 @@ export class Uplink {
         openSocket,
         onWelcome: (sessionId) => this.#welcomed(sessionId),
         onAction: (action) => void this.#act(action),
+        onClockSkew: (skewMs) => this.#clockWord.hear(skewMs),
         onEnd: (end) => this.#ended(end),
       });
     } catch (error) {

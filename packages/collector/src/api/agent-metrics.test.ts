@@ -43,6 +43,7 @@ test.each(['unknown', 'disconnected', 'suspect', 'dead', 'rebooting', 'stopped',
       `relight_host_last_seen_timestamp_seconds{host="a"} ${epoch / 1_000}`,
       'relight_host_log_gaps_total{host="a"} 2',
       'relight_host_log_gap_lines_total{host="a"} 40',
+      'relight_host_log_gap_bytes_total{host="a"} 100',
     ]);
   },
 );

@@ -41,4 +41,10 @@ export function* hostMetrics(hosts: readonly HostRecord[]): Generator<MetricFami
     type: 'counter',
     samples: samples(({ gaps }) => gaps?.lines ?? 0),
   };
+  yield {
+    name: 'relight_host_log_gap_bytes_total',
+    help: 'Bytes that are missing in these holes, of those that say how many.',
+    type: 'counter',
+    samples: samples(({ gaps }) => gaps?.bytes ?? 0),
+  };
 }

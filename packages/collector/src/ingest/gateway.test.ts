@@ -527,6 +527,8 @@ describe('operators reach agents', () => {
   const withWorkload = async (client: AgentClient, more: object = {}): Promise<void> => {
     await client.hello(more);
     client.send({ type: 'heartbeat', at: Date.now() + 600_000, workloads: [workload], engine: 'up' });
+    const { skewMs } = await client.next('clock');
+    expect(Math.abs((skewMs ?? 0) - 600_000)).toBeLessThan(60_000);
     await until(() => expect(storedHost('h1')?.workloads).toHaveLength(1));
   };
   const act = (path: string, body: object) =>

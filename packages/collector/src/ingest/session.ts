@@ -27,6 +27,7 @@ import type { ProtocolRange } from '@relight/shared/protocol-version';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { chooseProtocol, type HelloRefusal } from './common-protocol.ts';
 import { Lane } from './lane.ts';
+import { skewToTell, type SkewTold } from './skew-telling.ts';
 
 export interface AgentSocket {
   send(text: string): void;
@@ -120,6 +121,7 @@ export class Session {
   #hello: Hello | null = null;
   /** What both sides speak, once the hello has said it. */
   #protocol = 0;
+  #skewTold: SkewTold | null = null;
   #openedAt: number;
   #readAt: number;
   #pingedAt: number;
@@ -282,7 +284,8 @@ export class Session {
         this.#incidents.push(message);
         return this.#hold();
       case 'heartbeat':
-        return this.#deps.owner.heartbeat(this, message);
+        this.#deps.owner.heartbeat(this, message);
+        return this.#tellSkew(message.at);
       case 'action-result':
         return this.#deps.owner.actionResult(this, message);
       case 'goodbye':
@@ -317,6 +320,14 @@ export class Session {
       ...this.#fleetSize(),
       incidents: true,
     });
+  }
+
+  #tellSkew(agentAt: number): void {
+    const { clock } = this.#deps;
+    const tell = skewToTell(this.#skewTold, agentAt, clock.now(), clock.monotonic());
+    if (tell === null) return;
+    this.#skewTold = tell;
+    this.send({ type: 'clock', skewMs: tell.skewMs });
   }
 
   #receivePiece(piece: Piece): void {

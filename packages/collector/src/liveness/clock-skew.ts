@@ -2,10 +2,10 @@
  * clock-skew: the agent's clock is more than 5 s off this collector's. Decided here, because only here both clocks are seen; which
  * of them is wrong nobody can tell from the difference. Pure.
  */
+import { skewDirection, skewMsMax } from '@relight/shared/clock-skew';
 import type { HostCondition } from '@relight/shared/status';
 import { formatDurationMs } from '@relight/shared/units';
 
-export const skewMsMax = 5_000;
 /** Below this it is over: a skew that hovers around the limit must not flap. */
 const overMs = 4_000;
 
@@ -27,7 +27,7 @@ export function clockSkew(
     subject: '',
     severity: 'warning',
     since: before?.since ?? now,
-    reason: `its clock is ${formatDurationMs(Math.abs(present))} ${present > 0 ? 'ahead of' : 'behind'} the collector's`,
+    reason: `its clock is ${formatDurationMs(Math.abs(present))} ${skewDirection(present)}`,
     advice: 'Look at its time synchronisation (timedatectl, chronyc tracking), and at the collector’s if other hosts say the same.',
   };
 }

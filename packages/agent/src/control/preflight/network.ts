@@ -5,6 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { certificateAdvice } from '@relight/shared/certificate';
+import { skewAdvice, skewDirection, skewMsMax } from '@relight/shared/clock-skew';
 import { errorMessage } from '@relight/shared/errors';
 import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
@@ -33,19 +34,11 @@ export async function checkCollector(collector: CollectorSpec): Promise<readonly
   }
 }
 
-/** As the alert on a wrong clock has it. The header counts whole seconds. */
-const skewMsMax = 5_000;
-
-/** By the collector's Date header; null: it sent none. */
+/** By the collector's Date header, which counts whole seconds; null: it sent none. */
 function checkClock(skewMs: number | null): readonly Finding[] {
   if (skewMs === null || Math.abs(skewMs) <= skewMsMax) return [];
   const seconds = Math.round(Math.abs(skewMs) / 1_000);
-  return [
-    warning(
-      `the clock of this host is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} the collector's`,
-      'Let it be set: timedatectl set-ntp true, or chronyd.',
-    ),
-  ];
+  return [warning(`the clock of this host is ${seconds} s ${skewDirection(skewMs)}`, skewAdvice)];
 }
 
 /** Knocks at the agents' door with the token and leaves: only what is refused there is an error. */

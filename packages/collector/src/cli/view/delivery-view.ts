@@ -1,13 +1,12 @@
 /** How what happens on a host comes here: how far behind, how full its outbox is, what is missing, and how wrong its clock is. Pure. */
 import type { ApiHost } from '@relight/shared/api';
+import { skewMsMin } from '@relight/shared/clock-skew';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import type { Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import type { Cell } from './table.ts';
 import { elapsed } from './view-context.ts';
 
-/** Below it is the network. */
-const skewMsMin = 50;
 const skewMsWarning = 1_000;
 /** Longer than what is sent in blocks waits for its block. */
 const lagMsWarning = 10_000;

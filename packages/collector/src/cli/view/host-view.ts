@@ -1,6 +1,7 @@
 /** Everything known of one host. Pure. */
 import { acceleratorText } from '@relight/shared/accelerator-text';
 import type { ApiEvent, ApiHost, ApiWorkload } from '@relight/shared/api';
+import { skewDirection, skewMsMin } from '@relight/shared/clock-skew';
 import { gateText } from '@relight/shared/gate-text';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import { conditionLines } from './condition-view.ts';
@@ -114,8 +115,7 @@ const labelsText = (labels: Readonly<Record<string, string>>): string =>
     .map(([key, value]) => sanitize(`${key}=${value}`))
     .join(' ');
 
-/** Below 50 ms it is the network. */
 function clockText(skewMs: number | null): string {
-  if (skewMs === null || Math.abs(skewMs) < 50) return '';
-  return `${formatDurationMs(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'} the collector`;
+  if (skewMs === null || Math.abs(skewMs) < skewMsMin) return '';
+  return `${formatDurationMs(Math.abs(skewMs))} ${skewDirection(skewMs)}`;
 }
