@@ -1,4 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,9 +8,31 @@ import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { waitFor } from '../../../../test/support/wait.ts';
 import { DockerClient } from './docker-client.ts';
+import { DockerEngine } from './docker-engine.ts';
 import { runToEnd } from './exec.ts';
+import { LateExecs } from './late-execs.ts';
 import { pullImage } from './pull.ts';
+
+/** A process in a group of its own, as an exec is, and the cgroup that it is in. */
+async function sleeper(): Promise<{ pid: number; cgroup: string; isAlive: () => boolean; [Symbol.asyncDispose]: () => Promise<void> }> {
+  const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' });
+  await once(child, 'spawn');
+  const isAlive = (): boolean => child.exitCode === null && child.signalCode === null;
+  const pid = child.pid ?? 0;
+  return {
+    pid,
+    cgroup: readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim(),
+    isAlive,
+    async [Symbol.asyncDispose]() {
+      if (!isAlive()) return;
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    },
+  };
+}
 
 /** A server in place of the engine, for what a real one cannot be brought to do on request. */
 describe('DockerClient', () => {
@@ -65,7 +89,7 @@ describe('DockerClient', () => {
         else clock.advance(200);
       };
       const late = new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
-      return runToEnd(late, 'c1', { argv: ['true'] }, { timeoutMs: 200 });
+      return runToEnd(late, 'c1', { argv: ['true'] }, { timeoutMs: 200 }, new LateExecs(late));
     };
 
     it('is the command’s doing when it runs', async () => {
@@ -76,6 +100,73 @@ describe('DockerClient', () => {
     it('is the engine’s when it has not begun: its container was paused in that moment', async () => {
       const half = { Running: true, ExitCode: null, Pid: 0, ContainerID: 'c'.repeat(64) };
       await expect(runWhile(half)).rejects.toMatchObject({ code: 'engine-timeout' });
+    });
+
+    it.each([
+      ['the engine has taken its start in and hangs over it', { Running: true, ExitCode: null, Pid: 0 }, false],
+      ['the engine has not come to its start', { Running: false, ExitCode: null, Pid: 0 }, false],
+      ['the engine says nothing at all', null, false],
+      ['who called has gone', { Running: true, ExitCode: null, Pid: 0 }, true],
+    ])('is killed when it begins after all: %s', async (_, before, cancelled) => {
+      await using command = await sleeper();
+      const ContainerID = command.cgroup;
+      let says: object | null = before;
+      const starts = Promise.withResolvers<void>();
+      answer = ({ url }, response) => {
+        if (url?.endsWith('/exec') === true) response.end('{"Id":"e1"}');
+        else if (url?.endsWith('/start') === true) starts.resolve();
+        else if (says !== null) response.end(JSON.stringify({ ...says, ContainerID }));
+      };
+      const clock = new ManualClock();
+      const controller = new AbortController();
+      const engine = new DockerEngine({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+      const result = engine.exec('c1', { argv: ['true'] }, { timeoutMs: 200, signal: controller.signal });
+      const ended = result.then(
+        () => 'a result',
+        (error: RelightError) => error.code,
+      );
+      await starts.promise;
+      const asked = requests.length;
+      if (cancelled) controller.abort(new RelightError('start-deadline', 'too late'));
+      else clock.advance(200);
+      await waitFor(() => requests.length > asked, { what: 'the engine to be asked about it' });
+      if (before === null) clock.advance(2_000);
+      expect(await ended).toBe(cancelled ? 'start-deadline' : 'engine-timeout');
+      expect(command.isAlive()).toBe(true);
+      says = { Running: true, ExitCode: null, Pid: command.pid };
+      await waitFor(
+        () => {
+          clock.advance(5_000);
+          return !command.isAlive();
+        },
+        { what: 'the command to be killed' },
+      );
+    });
+
+    it('is awaited no longer than it can begin: its container is gone', async () => {
+      answer = ({ url }, response) => {
+        if (url?.endsWith('/exec') === true) response.end('{"Id":"e1"}');
+        else if (url?.endsWith('/json') === true) response.writeHead(404).end('{"message":"No such exec instance"}');
+        else if (url?.endsWith('/start') === true) clock.advance(200);
+        else response.end();
+      };
+      const clock = new ManualClock();
+      const engine = new DockerEngine({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+      await expect(engine.exec('c1', { argv: ['true'] }, { timeoutMs: 200 })).rejects.toBeInstanceOf(RelightError);
+      const looks = (): number => requests.filter((request) => request.endsWith('/e1/json')).length;
+      await waitFor(
+        () => {
+          clock.advance(5_000);
+          return looks() === 2;
+        },
+        { what: 'another look' },
+      );
+      // The next one would come within the time that this takes.
+      for (let round = 0; round < 10; round += 1) {
+        clock.advance(5_000);
+        await engine.ping();
+      }
+      expect(looks()).toBe(2);
     });
   });
 

@@ -20,6 +20,7 @@ import { engineEvent, sinceNow } from './event-stream.ts';
 import { runToEnd, startDetached } from './exec.ts';
 import { containerFacts, containerStats, engineInfo, type InfoDocument, type InspectDocument, type StatsDocument } from './facts.ts';
 import { jsonLines } from './json-lines.ts';
+import { LateExecs } from './late-execs.ts';
 import { pullImage } from './pull.ts';
 
 export interface DockerEngineOptions {
@@ -34,9 +35,11 @@ const slowCallMs = 60_000;
 
 export class DockerEngine implements Engine {
   readonly #client: DockerClient;
+  readonly #lateExecs: LateExecs;
 
   constructor({ socketPath, callTimeoutMs = 10_000, clock = systemClock }: DockerEngineOptions) {
     this.#client = new DockerClient({ socketPath, callTimeoutMs, clock });
+    this.#lateExecs = new LateExecs(this.#client);
   }
 
   get calls(): DockerClient['calls'] {
@@ -160,7 +163,7 @@ export class DockerEngine implements Engine {
   }
 
   exec(id: string, exec: ExecOptions, options: CallOptions = {}): Promise<ExecResult> {
-    return runToEnd(this.#client, id, exec, options);
+    return runToEnd(this.#client, id, exec, options, this.#lateExecs);
   }
 
   async *events(signal: AbortSignal, onOpen: () => void): AsyncGenerator<EngineEvent> {

@@ -1,5 +1,4 @@
 /** Commands inside a container. The engine has no call to end one: a deadline kills its process group by host pid. */
-import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { delay } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
@@ -7,18 +6,10 @@ import { FrameDemuxer, TailBuffer } from './demux.ts';
 import type { Connection, DockerClient } from './docker-client.ts';
 import type { CallOptions, DetachedExec, ExecOptions, ExecResult } from './engine.ts';
 import { refusal } from './errors.ts';
+import { inspectExec, killExec } from './exec-kill.ts';
+import type { LateExecs } from './late-execs.ts';
 
 const outputBytesMax = 64 * 1024;
-/** For asking which process to kill, on top of the deadline. */
-const killTimeoutMs = 2_000;
-
-/** The part of `GET /exec/ID/json` that is read. `Pid` is the host's. */
-interface ExecDocument {
-  readonly Running: boolean;
-  readonly ExitCode: number | null;
-  readonly Pid: number;
-  readonly ContainerID: string;
-}
 
 export function startDetached(client: DockerClient, id: string, exec: ExecOptions, options: CallOptions): Promise<DetachedExec> {
   return client.call('exec', options, async (connection) => {
@@ -29,8 +20,17 @@ export function startDetached(client: DockerClient, id: string, exec: ExecOption
   });
 }
 
-/** Fails with stage-timeout after the deadline, when the command runs, and with engine-timeout when the engine hangs. */
-export async function runToEnd(client: DockerClient, id: string, exec: ExecOptions, options: CallOptions): Promise<ExecResult> {
+/**
+ * Fails with stage-timeout after the deadline, when the command runs, and with engine-timeout when the engine hangs. What the engine
+ * begins after that all the same is left to `late`: nobody waits for it any more.
+ */
+export async function runToEnd(
+  client: DockerClient,
+  id: string,
+  exec: ExecOptions,
+  options: CallOptions,
+  late: LateExecs,
+): Promise<ExecResult> {
   const timeoutMs = options.timeoutMs ?? client.callTimeoutMs;
   let started: string | undefined;
   try {
@@ -47,13 +47,19 @@ export async function runToEnd(client: DockerClient, id: string, exec: ExecOptio
     if (started === undefined) throw error;
     if (options.signal?.aborted === true) {
       // The canceller waits for this, and its reason matters more than an engine that cannot be asked now.
-      await killExec(client, started).catch(() => false);
+      if ((await killExec(client, started).catch(() => null)) === null) late.add(started);
       throw error;
     }
     if (!(error instanceof RelightError) || error.code !== 'engine-timeout') throw error;
-    const killed = await killExec(client, started);
+    const killed = await killExec(client, started).catch((thrown: unknown) => {
+      late.add(started as string);
+      throw thrown;
+    });
     // The command does not run: the engine hangs over its beginning.
-    if (killed === null) throw error;
+    if (killed === null) {
+      late.add(started);
+      throw error;
+    }
     throw new RelightError('stage-timeout', `${exec.argv.join(' ').slice(0, 100)} did not end within ${timeoutMs} ms`, {
       cause: error,
       data: { timeoutMs, killed },
@@ -73,9 +79,6 @@ async function createExec(connection: Connection, id: string, exec: ExecOptions,
   const answer = await connection.send({ method: 'POST', path: `/containers/${id}/exec`, body });
   return (answer as { Id: string }).Id;
 }
-
-const inspectExec = async (connection: Connection, execId: string): Promise<ExecDocument> =>
-  (await connection.send({ method: 'GET', path: `/exec/${execId}/json` })) as ExecDocument;
 
 async function collect(stream: Readable): Promise<{ stdout: string; stderr: string }> {
   const buffers = { stdout: new TailBuffer(outputBytesMax), stderr: new TailBuffer(outputBytesMax) };
@@ -99,25 +102,4 @@ const notStarted = /^(?:OCI runtime exec failed|cannot exec in a paused )/;
 function finish(output: { readonly stdout: string; readonly stderr: string }, code: number): ExecResult {
   if ((code === 126 || code === 127) && notStarted.test(output.stdout)) throw refusal('exec', 400, output.stdout.trim());
   return { exitCode: code, ...output };
-}
-
-/**
- * Fails when the engine does not answer. True: it is over, or was sent SIGKILL. Null: it has not begun. An exec is a session leader, so its
- * process group is what it started, except for what left the group.
- */
-async function killExec(client: DockerClient, execId: string): Promise<boolean | null> {
-  const { Running, Pid, ContainerID } = await client.call('other', { timeoutMs: killTimeoutMs }, (connection) =>
-    inspectExec(connection, execId),
-  );
-  if (!Running) return true;
-  if (Pid === 0) return null;
-  // The pid is the engine's word from a moment ago: only a process in this very container is killed.
-  const cgroup = await readFile(`/proc/${Pid}/cgroup`, 'utf8').catch(() => '');
-  if (Pid === 1 || !cgroup.includes(ContainerID)) return false;
-  try {
-    process.kill(-Pid, 'SIGKILL');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-  return true;
 }
