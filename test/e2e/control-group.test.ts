@@ -1,12 +1,13 @@
 /** People on a host who are not root: members of the group that the configuration names can ask the agent, others cannot. */
 import { execFile } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ControlClient } from '@relight/agent/control/client';
 import { groupSocketPath } from '@relight/agent/control/socket-path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { programs, startLab, type Lab, type LabAgent } from '../support/lab.ts';
-import { eventually } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 const host = 'group-0';
 /** Every Debian and Ubuntu has it, for those who may look at what the machine does. */
@@ -112,6 +113,29 @@ test('a group that the host does not know keeps no agent down; to name another o
   const refused = await lab.agentCommand(other, 'reload');
   expect(refused.code).toBe(2);
   expect(refused.stderr).toContain('control.group: there is no group "no-group-either" on this host');
+});
+
+test('a directory service that is slow to answer holds up nothing but what waits for it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'relight-getent-'));
+  const [hold, asked] = [join(directory, 'hold'), join(directory, 'asked')];
+  const script = `#!/bin/sh\n[ -e ${hold} ] && echo $$ > ${asked}.new && mv ${asked}.new ${asked}\nwhile [ -e ${hold} ]; do sleep 0.05; done\necho slow-group:x:${groupId}:\n`;
+  writeFileSync(join(directory, 'getent'), script, { mode: 0o755 });
+  const slow = await lab.addAgent({
+    host: 'group-2',
+    config: { control: { group: 'slow-group' } },
+    workloads: [],
+    service: { env: { PATH: `${directory}:${process.env['PATH'] ?? ''}` } },
+  });
+  await lab.fleet.waitForHost('group-2', 'connected');
+  writeFileSync(hold, '');
+  const reload = lab.agentCommand(slow, 'reload');
+  await waitFor(() => existsSync(asked), { what: 'the directory service to be asked' });
+  expect(await new ControlClient(slow.stateDir).status()).toMatchObject({ host: 'group-2' });
+  // It has not answered yet, nor been given up.
+  expect(process.kill(Number(readFileSync(asked, 'utf8')), 0)).toBe(true);
+  rmSync(hold);
+  expect(await reload).toMatchObject({ code: 0, stdout: 'nothing is different\n' });
+  rmSync(directory, { recursive: true });
 });
 
 test('an agent that was killed is reached again after its next start, and one that stopped leaves no socket', async () => {

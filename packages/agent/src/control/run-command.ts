@@ -1,10 +1,9 @@
 /** `relight-agent run`: configuration, log, and the service until it is told to stop. */
-import { loadConfig } from '../config/load.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import { runAgent } from '../agent.ts';
 import { AgentLog } from '../logs/origins/agent-log.ts';
 import { agentVersion } from '../version.ts';
-import { hostDefaults } from './host-defaults.ts';
+import { loadOnHost } from './host-defaults.ts';
 import type { LogLevel } from './log-level.ts';
 import { createLogger } from './logger.ts';
 import { chosenStateDir, type Io } from './io.ts';
@@ -20,7 +19,7 @@ export interface RunOptions {
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const chosen = chosenStateDir(options.stateDir, io.env);
   const load = async (file: string, groupMayBeAway: (name: string) => boolean): Promise<AgentSpec> => {
-    const configured = await loadConfig(file, hostDefaults(groupMayBeAway));
+    const configured = await loadOnHost(file, { clock: io.clock, groupMayBeAway });
     return withJoined(configured, chosen ?? configured.stateDir);
   };
   // After a reboot the directory service may come later than this, and workloads wait for nobody whom they do not need.

@@ -7,6 +7,8 @@ import { runChild } from './child.ts';
 /** For no longer a directory service that is away holds up the start of the agent, or the reading of its configuration. */
 const deadlineMs = 3_000;
 
+const groupFile = '/etc/group';
+
 export interface GroupSource {
   /** /etc/group, as it is. */
   readonly file?: string;
@@ -14,12 +16,15 @@ export interface GroupSource {
   readonly ask?: (name: string) => string | null;
 }
 
-/** Its id. Null: there is no such group, or who knows it does not answer. Takes 3 s at most. */
-export function groupId(name: string, { file = '/etc/group', ask = getent }: GroupSource = {}): number | null {
-  return isName(name) ? (idIn(readOrEmpty(file), name) ?? idIn(ask(name) ?? '', name)) : null;
+/** Its id. Null: there is no such group, or who knows it does not answer. Nothing else is done meanwhile, for 3 s at most. */
+export function groupId(name: string, { file = groupFile, ask = getent }: GroupSource = {}): number | null {
+  return isName(name) ? (groupIdInFile(name, file) ?? idIn(ask(name) ?? '', name)) : null;
 }
 
-/** The same, beside everything else that this process does. Never rejects. */
+/** Its id by /etc/group alone, at once. */
+export const groupIdInFile = (name: string, file = groupFile): number | null => (isName(name) ? idIn(readOrEmpty(file), name) : null);
+
+/** What getent knows, asked beside everything else that this process does. Takes 3 s at most. Never rejects. */
 export async function findGroupId(name: string, clock: Clock): Promise<number | null> {
   if (!isName(name)) return null;
   const { exitCode, stdout } = await runChild({ argv: ['getent', 'group', name], clock, timeoutMs: deadlineMs });
