@@ -40,7 +40,7 @@ export class LateExecs {
     while (this.#awaited.size > 0) {
       await delay(this.#client.clock, this.#pauseMs);
       this.#pauseMs = Math.min(pauseMsMax, this.#pauseMs * 2);
-      for (const [execId, until] of [...this.#awaited])
+      for (const [execId, until] of this.#awaited)
         if ((await this.#isDealtWith(execId)) || this.#client.clock.monotonic() >= until) this.#awaited.delete(execId);
     }
     this.#looking = false;

@@ -29,15 +29,19 @@ export interface OutboxDisk {
   syncDirectory(): void;
 }
 
+/** The directory is made with the first look into it, and not again: one that is deleted under the agent is somebody else's business. */
 export function directoryDisk(directory: string): OutboxDisk {
-  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = (name: string): string => join(directory, name);
+  let made = false;
   return {
-    list: () =>
-      fs
+    list: () => {
+      if (!made) fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+      made = true;
+      return fs
         .readdirSync(directory)
         .filter((name) => !name.endsWith(temporarySuffix))
-        .toSorted(),
+        .toSorted();
+    },
     read: (name) => fs.readFileSync(path(name)),
     open: (name) => openAppendFile(path(name)),
     replace: (name, bytes) => replaceFileDurably(path(name), bytes),

@@ -42,15 +42,16 @@ export class EventFiles {
     this.epoch = epoch;
     this.#sealed = files.slice(0, -1);
     const last = files.at(-1) as EventFile;
+    // Before it is opened: who cannot read it tries again, and would hold one descriptor more each time.
+    const events = [...readEvents(options.disk, last.name)];
     const handle = options.disk.open(last.name);
-    handle.syncNow();
-    this.#active = {
-      name: last.name,
-      handle,
-      firstSeq: last.firstSeq,
-      bytes: last.bytes,
-      events: [...readEvents(options.disk, last.name)],
-    };
+    try {
+      handle.syncNow();
+    } catch (error) {
+      handle.close();
+      throw error;
+    }
+    this.#active = { name: last.name, handle, firstSeq: last.firstSeq, bytes: last.bytes, events };
   }
 
   get bytes(): number {

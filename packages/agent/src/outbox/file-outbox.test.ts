@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -305,6 +305,30 @@ describe('on a real directory', () => {
     for (const made of directories.splice(0)) rmSync(made, { recursive: true });
   });
 
+  test('where it cannot be made, events wait in memory; once it can, they are kept', () => {
+    const path = join(directory(), 'outbox');
+    writeFileSync(path, 'in the way');
+    const clock = new ManualClock();
+    const errors: unknown[] = [];
+    const telling = { ...logger, error: (...said: readonly unknown[]) => void errors.push(said) };
+    const open = (): FileOutbox => FileOutbox.open({ directory: path, newEpoch: () => 'first', clock, logger: telling });
+    const before = open();
+    before.append(event('event 0'));
+    expect(before.read(0, 10)).toHaveLength(1);
+    expect(errors).toEqual([
+      [
+        { error: expect.stringMatching(/EEXIST|ENOTDIR/) as string, directory: path, advice: expect.stringContaining(path) as string },
+        'event outbox: events cannot be read; new ones are kept in memory, and sent, meanwhile',
+      ],
+    ]);
+    rmSync(path);
+    clock.advance(1_000);
+    before.close();
+    const after = open();
+    expect(after.read(0, 10).map(({ message }) => message)).toEqual(['event 0']);
+    after.close();
+  });
+
   test('survives close and open, and removes what is acknowledged', () => {
     const path = directory();
     const clock = new ManualClock();
@@ -362,6 +386,76 @@ test('a disk that cannot be read holds events up and ends nobody; in order they 
   expect(world.outbox.backlog()).toMatchObject({ oldestAt: 1 });
   world.deliverAll();
   expect(world.messages).toEqual(world.appended);
+});
+
+describe('a new epoch has to begin, and what it takes along cannot be read', () => {
+  /** Several files, of which only the last one is in memory. */
+  const filled = (): World => {
+    const world = new World();
+    for (let index = 0; index < 20; index += 1) world.append();
+    world.settle();
+    return world;
+  };
+
+  test('under an agent that runs: it ends nobody, nothing leaves under numbers that mean something else, and all come when it can', () => {
+    const world = filled();
+    const { epoch } = world.outbox;
+    world.disk.unreadable = true;
+    world.outbox.acknowledge(100);
+    // Of these the collector would take the first eighty for events that it has.
+    for (let index = 0; index < 100; index += 1) world.append();
+    world.settle();
+    expect(world.outbox.read(0, 10)).toEqual([]);
+    expect(world.outbox.epoch).toBe(epoch);
+    world.disk.unreadable = false;
+    world.settle();
+    expect(world.outbox.epoch).not.toBe(epoch);
+    world.deliverAll();
+    expect(world.messages).toEqual(world.appended);
+  });
+
+  test('killed before it can be read: the next life takes none of those numbers for its own', () => {
+    const world = filled();
+    const { epoch } = world.outbox;
+    world.disk.unreadable = true;
+    world.outbox.acknowledge(100);
+    world.append();
+    world.settle();
+    world.disk.unreadable = false;
+    world.reopen();
+    expect(world.outbox.epoch).not.toBe(epoch);
+    world.deliverAll();
+    expect(world.messages).toEqual(world.appended);
+  });
+
+  test.each([
+    ['the old numbering can be gone on with', false],
+    ['it cannot', true],
+  ])('when the agent starts: what happens now is sent, what was left behind comes when it can (%s)', (_, distrusted) => {
+    const world = filled();
+    world.deliver(true);
+    world.settle();
+    if (distrusted) world.disk.remove('trusted');
+    world.disk.unreadable = true;
+    world.reopen();
+    world.append();
+    world.append('error');
+    world.settle();
+    expect(world.deliver(true)).toBe(true);
+    expect(world.messages.slice(-2)).toEqual(['event 20', 'event 21']);
+    world.settle();
+    // Nor does a second start lose any of it.
+    world.reopen();
+    world.append();
+    world.settle();
+    world.disk.unreadable = false;
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
+    world.append();
+    world.reopen();
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
+  });
 });
 
 test('its backlog: what it takes of its room, since when the oldest waits, and what had to go', () => {

@@ -8,46 +8,44 @@
  *   file `trusted` is removed first, so that the next start takes a new epoch. What does not fit is counted.
  * - A disk that refuses every change, that one too (read-only after errors): what is durable is sent and acknowledged first, then
  *   a new epoch begins in memory. A later start finds the old one on the disk, complete and acknowledged, and goes on with that.
+ * - What earlier lives have left cannot be read, when this is opened or when a new epoch has to take it along: events are accepted
+ *   and wait, in memory or behind what cannot be read, and it is tried again every second. No workload goes unwatched for it.
  * - Over `bytesMax`: the oldest unsent `info` events go, then the oldest of any kind, down to 7/8 of the cap; each time one
  *   `log.gap` event tells how many. The numbers of what went are not used again: a run of events returned by read() is
  *   consecutive, but the next run may begin later.
  */
-import type { Timer, Clock } from '@relight/shared/clock';
+import type { Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
-import type { Logger } from 'pino';
-import { directoryDisk, type OutboxDisk } from './disk.ts';
+import type { OutboxDisk } from './disk.ts';
 import { EventFiles } from './event-files.ts';
+import { type FileOutboxOptions, type WholeOptions, withDefaults } from './file-outbox-options.ts';
+import { GuardedReading } from './guarded-reading.ts';
 import type { Outbox } from './outbox.ts';
-import { acknowledgedName, begin, encodeAcknowledged, recover, renumber, trustedName, type Continued } from './recovery.ts';
+import {
+  acknowledgedName,
+  begin,
+  encodeAcknowledged,
+  gapEvent,
+  recover,
+  renumber,
+  removeTrust,
+  unacknowledged,
+  type Continued,
+} from './recovery.ts';
 import { sanitise } from './sanitise.ts';
 import type { OutboxHistory, OutboxPosition } from './telling.ts';
 import { WaitingEvents } from './waiting-events.ts';
-
-export interface FileOutboxOptions {
-  readonly directory: string;
-  readonly newEpoch: () => string;
-  readonly clock: Clock;
-  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
-  /** Of all files together. Default 64 MiB. */
-  readonly bytesMax?: number;
-  /** Of one file. Default 256 KiB. */
-  readonly fileBytesMax?: number;
-  /** Of the events that wait for a full disk. Default 1 MiB. */
-  readonly memoryBytesMax?: number;
-  /** Between two fsyncs under load. Default 50 ms. */
-  readonly syncMs?: number;
-  readonly disk?: OutboxDisk;
-}
 
 const retryMs = 1_000;
 const acknowledgedPersistMs = 1_000;
 
 export class FileOutbox implements Outbox, OutboxHistory {
-  readonly #options: Required<Omit<FileOutboxOptions, 'directory'>>;
+  readonly #options: WholeOptions;
   readonly #disk: OutboxDisk;
   readonly #listeners = new Set<() => void>();
   readonly #waiting: WaitingEvents;
+  readonly #reading: GuardedReading;
   /** Null: the first file of this epoch could not be written yet, and what is on the disk is of an earlier one. */
   #files: EventFiles | null = null;
   #epoch = '';
@@ -63,31 +61,37 @@ export class FileOutbox implements Outbox, OutboxHistory {
   #dropped = 0;
   #trusted = true;
   #troubled = false;
-  #unreadable = false;
+  /** What stands on the disk is of earlier lives and could not be read yet; this epoch lives in memory meanwhile. */
+  #leftBehind = false;
+  /** Why a new epoch has to begin, as soon as what it takes along can be read. Nothing leaves before. */
+  #overdue: string | null = null;
   /** The disk does not even let go of the numbering that stands on it: it must be left for another as soon as it is delivered. */
   #stranded = false;
   #retry: Timer | null = null;
   #persist: Timer | null = null;
   #closed = false;
 
-  /** Never fails for a full disk; throws when the directory cannot be made or read. */
+  /** Never fails, whatever the disk does. */
   static open(options: FileOutboxOptions): FileOutbox {
     return new FileOutbox(options);
   }
 
   private constructor(options: FileOutboxOptions) {
-    const bytesMax = options.bytesMax ?? 64 * 1024 ** 2;
-    const memoryBytesMax = options.memoryBytesMax ?? 1024 ** 2;
-    const fileBytesMax = Math.min(256 * 1024, Math.ceil(bytesMax / 8));
-    this.#disk = options.disk ?? directoryDisk(options.directory);
-    this.#options = { fileBytesMax, syncMs: 50, ...options, bytesMax, memoryBytesMax, disk: this.#disk };
-    this.#waiting = new WaitingEvents(memoryBytesMax);
-    const recovered = recover(this.#disk, options.clock.now());
-    for (const note of recovered.notes) options.logger.warn(`event outbox: ${note}`);
-    if (recovered.kind === 'continue') {
-      this.#use(recovered);
-      this.#found = this.position;
-    } else this.#begin(options.newEpoch(), recovered.events);
+    this.#options = withDefaults(options);
+    this.#disk = this.#options.disk;
+    this.#waiting = new WaitingEvents(this.#options.memoryBytesMax);
+    this.#reading = new GuardedReading(options.directory, options.logger);
+    try {
+      const recovered = this.#recover();
+      if (recovered.kind === 'continue') {
+        this.#use(recovered);
+        this.#found = this.position;
+      } else this.#begin(options.newEpoch(), recovered.events);
+    } catch (error) {
+      this.#reading.failed(error, 'new ones are kept in memory, and sent, meanwhile');
+      this.#leftBehind = true;
+      this.#liveInMemory(options.newEpoch(), []);
+    }
   }
 
   get epoch(): string {
@@ -109,7 +113,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
   since({ epoch, seq }: OutboxPosition): readonly AgentEvent[] | null {
     const found = this.#found;
     if (found === null || found.epoch !== epoch || this.#epoch !== epoch) return null;
-    const events = [...this.#after(seq)].filter((event) => event.seq <= found.seq);
+    const events = this.#reading.attempt(() => [...this.#after(seq)].filter((event) => event.seq <= found.seq));
+    if (events === null) return null;
     const next = events[0]?.seq ?? found.seq + 1;
     return next > seq + 1 ? null : events;
   }
@@ -121,6 +126,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   read(afterSeq: number, count: number): readonly AgentEvent[] {
+    if (this.#overdue !== null) return [];
     const run: AgentEvent[] = [];
     for (const event of this.#readableAfter(Math.max(afterSeq, this.#acknowledged))) {
       const previous = run.at(-1);
@@ -132,10 +138,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   acknowledge(seq: number): void {
-    if (seq > this.#lastSeq) {
-      this.#renew(`the collector has event ${seq} of this epoch, which ends at ${this.#lastSeq}`);
-      return;
-    }
+    if (this.#overdue !== null) return;
+    if (seq > this.#lastSeq) return this.#renew(`the collector has event ${seq} of this epoch, which ends at ${this.#lastSeq}`);
     if (seq <= this.#acknowledged) return;
     this.#acknowledged = seq;
     this.#waiting.remove(seq);
@@ -175,15 +179,12 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   /** As far as the disk lets itself be read, and nothing from behind that. Later it is tried again: no event is lost, and nobody ends. */
-  *#readableAfter(seq: number): Generator<AgentEvent> {
-    try {
-      yield* this.#after(seq);
-      this.#unreadable = false;
-    } catch (error) {
-      if (!this.#unreadable)
-        this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: events cannot be read; they wait until they can');
-      this.#unreadable = true;
-    }
+  #readableAfter = (seq: number): Iterable<AgentEvent> => this.#reading.asFarAsItGoes(this.#after(seq));
+
+  #recover(): ReturnType<typeof recover> {
+    const recovered = recover(this.#disk, this.#options.clock.now());
+    for (const note of recovered.notes) this.#options.logger.warn(`event outbox: ${note}`);
+    return recovered;
   }
 
   #use(recovered: Continued): void {
@@ -217,14 +218,18 @@ export class FileOutbox implements Outbox, OutboxHistory {
       this.#use(begin(this.#disk, epoch, events));
     } catch (error) {
       this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the new epoch cannot be written');
-      this.#files = null;
-      this.#epoch = epoch;
-      this.#acknowledged = 0;
-      this.#lastSeq = events.at(-1)?.seq ?? 0;
-      this.#readable = 0;
-      for (const event of events) this.#keepInMemory(event);
-      this.#retryLater();
+      this.#liveInMemory(epoch, events);
     }
+  }
+
+  #liveInMemory(epoch: string, events: readonly AgentEvent[]): void {
+    this.#files = null;
+    this.#epoch = epoch;
+    this.#acknowledged = 0;
+    this.#lastSeq = events.at(-1)?.seq ?? 0;
+    this.#readable = 0;
+    for (const event of events) this.#keepInMemory(event);
+    this.#retryLater();
   }
 
   #accept(event: NewAgentEvent): AgentEvent {
@@ -255,17 +260,18 @@ export class FileOutbox implements Outbox, OutboxHistory {
     // Of this epoch nothing is on the disk that a later start could go on with.
     if (this.#files === null) return this.#advance(this.#lastSeq);
     try {
-      if (this.#trusted) {
-        this.#disk.remove(trustedName);
-        this.#disk.syncDirectory();
-      }
-      this.#trusted = false;
+      this.#removeTrust();
       this.#advance(this.#lastSeq);
     } catch (error) {
       if (!this.#troubled) this.#options.logger.error({ error: errorMessage(error) }, 'event outbox: the disk refuses every change');
       this.#stranded = true;
       this.#leaveWhenDelivered();
     }
+  }
+
+  #removeTrust(): void {
+    if (this.#trusted) removeTrust(this.#disk);
+    this.#trusted = false;
   }
 
   #leaveWhenDelivered(): void {
@@ -294,6 +300,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   #flushWaiting(): void {
+    if (this.#overdue !== null) this.#renew(this.#overdue);
     if (this.#files === null) this.#moveIn();
     let written = 0;
     for (const event of this.#waiting.events) {
@@ -309,22 +316,25 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#lost = 0;
     if (this.#troubled) this.#options.logger.warn({ lost }, 'event outbox: the disk takes events again');
     this.#troubled = false;
-    if (lost > 0) this.#accept(this.#gapEvent(lost, 'disk-full', 'the disk of this host was full'));
+    if (lost > 0) this.#tellLost(lost, 'disk-full', 'the disk of this host was full');
   }
 
   /** Writes the first file of an epoch that has lived in memory so far. */
   #moveIn(): void {
     const [lastSeq, acknowledged, readable] = [this.#lastSeq, this.#acknowledged, this.#readable];
-    const { events } = this.#waiting;
     try {
+      const earlier = this.#leftBehind ? unacknowledged(this.#disk, this.#recover()) : [];
+      const events = [...this.#waiting.events, ...earlier.map((event, index) => ({ ...event, seq: lastSeq + 1 + index }))];
       this.#use(begin(this.#disk, this.#epoch, events));
     } catch {
-      return; // still no space: said once when it began, and tried again every second
+      return; // still no space, or nothing to be read: said once when it began, and tried again every second
     }
+    this.#leftBehind = false;
+    this.#reading.succeeded();
     this.#waiting.remove(lastSeq);
     this.#acknowledged = acknowledged;
     // The numbers of what was acknowledged or dropped meanwhile are not in the file; they must not be given again.
-    this.#lastSeq = lastSeq;
+    this.#lastSeq = Math.max(lastSeq, this.#lastSeq);
     this.#readable = Math.max(readable, this.#readable);
     this.#notify();
   }
@@ -338,20 +348,21 @@ export class FileOutbox implements Outbox, OutboxHistory {
       if (dropped === 0) return;
       this.#dropped += anew;
       logger.warn({ dropped }, 'event outbox: full; the oldest events were dropped');
-      this.#accept(this.#gapEvent(dropped, 'outbox-full', 'the event queue of this host was full'));
+      this.#tellLost(dropped, 'outbox-full', 'the event queue of this host was full');
     } catch (error) {
       logger.error({ error: errorMessage(error) }, 'event outbox: full, and no space could be made');
     }
   }
 
-  #gapEvent(events: number, reason: string, why: string): NewAgentEvent {
-    const message = `${events} events were dropped: ${why}`;
-    return { at: this.#options.clock.now(), kind: 'log.gap', severity: 'warning', message, data: { reason, events } };
+  #tellLost(events: number, reason: string, why: string): void {
+    this.#accept(gapEvent({ events, reason, message: `${events} events were dropped: ${why}`, at: this.#options.clock.now() }));
   }
 
   #persistAcknowledged(): void {
     this.#persist?.cancel();
     this.#persist = null;
+    // It tells how far those have come that could not be read yet.
+    if (this.#leftBehind) return;
     try {
       this.#disk.replaceLazily(acknowledgedName, encodeAcknowledged(this.#epoch, this.#acknowledged));
     } catch {
@@ -361,8 +372,11 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** Goes on in a new epoch, in which everything unacknowledged comes first. */
   #renew(why: string): void {
+    const left = this.#reading.attempt(() => [...this.#after(this.#acknowledged)]);
+    if (left === null) return this.#renewLater(why);
+    this.#overdue = null;
     this.#stranded = false;
-    const kept = renumber([...this.#after(this.#acknowledged)]);
+    const kept = renumber(left);
     this.#options.logger.warn({ events: kept.length }, `event outbox: ${why}; a new epoch begins`);
     const old = this.#files;
     this.#files = null;
@@ -371,5 +385,16 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#waiting.remove(this.#lastSeq);
     this.#begin(this.#options.newEpoch(), kept);
     this.#notify();
+  }
+
+  #renewLater(why: string): void {
+    this.#overdue = why;
+    this.#retryLater();
+    try {
+      // The numbers that are given meanwhile mean something else to the collector: a next start must not go on with them.
+      this.#removeTrust();
+    } catch {
+      // Nor does the disk take anything: then they are not on it.
+    }
   }
 }

@@ -13,7 +13,7 @@ import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import type { OutboxDisk } from './disk.ts';
 import { decodeLine, encodeLine, parseFile, type FileHeader, type ParsedFile } from './lines.ts';
 
-export const trustedName = 'trusted';
+const trustedName = 'trusted';
 export const acknowledgedName = 'acknowledged';
 
 export interface EventFile {
@@ -105,6 +105,12 @@ export function begin(disk: OutboxDisk, epoch: string, events: readonly AgentEve
   return { kind: 'continue', epoch, files: [file], acknowledged: 0, notes: [] };
 }
 
+/** No later start continues the numbering that is on the disk. Throws errno errors. */
+export function removeTrust(disk: OutboxDisk): void {
+  disk.remove(trustedName);
+  disk.syncDirectory();
+}
+
 function findFiles(disk: OutboxDisk, names: readonly string[], notes: string[]): Found[] {
   const found: Found[] = [];
   for (const name of names.filter((candidate) => eventFilePattern.test(candidate))) {
@@ -121,14 +127,32 @@ function describe(file: Found): EventFile {
   return { name: file.name, firstSeq, lastSeq: file.parsed.events.at(-1)?.seq ?? firstSeq - 1, bytes: file.parsed.wholeBytes };
 }
 
-function damageEvent(lines: number, at: number): NewAgentEvent {
-  return {
-    at,
-    kind: 'log.gap',
-    severity: 'warning',
-    message: `${lines} events on the disk of this host were damaged and are lost`,
-    data: { reason: 'damaged', events: lines },
-  };
+/** Tells the collector of events that are lost. `at`: epoch milliseconds. */
+export const gapEvent = ({
+  events,
+  reason,
+  message,
+  at,
+}: {
+  events: number;
+  reason: string;
+  message: string;
+  at: number;
+}): NewAgentEvent => ({
+  at,
+  kind: 'log.gap',
+  severity: 'warning',
+  message,
+  data: { reason, events },
+});
+
+const damageEvent = (events: number, at: number): NewAgentEvent =>
+  gapEvent({ events, reason: 'damaged', message: `${events} events on the disk of this host were damaged and are lost`, at });
+
+/** What was found that the collector has not. Throws errno errors. */
+export function unacknowledged(disk: OutboxDisk, found: Continued | BeginAnew): readonly AgentEvent[] {
+  if (found.kind === 'begin') return found.events;
+  return found.files.flatMap(({ name }) => readEvents(disk, name)).filter(({ seq }) => seq > found.acknowledged);
 }
 
 function readAcknowledged(disk: OutboxDisk, names: readonly string[], epoch: string): number {
