@@ -3,9 +3,9 @@
  * (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config). One alert a message.
  */
 import { isoTime } from '@relight/shared/api';
-import { errorMessage } from '@relight/shared/errors';
 import type { AlertRecord } from '../../store/store.ts';
-import type { SendResult, Sink } from './sink.ts';
+import { post } from './post.ts';
+import type { Sink } from './sink.ts';
 
 /** How Go writes "no time": Alertmanager's mark of an alert that has not ended. */
 const goZeroTime = '0001-01-01T00:00:00Z';
@@ -69,45 +69,4 @@ function fingerprint(labels: Readonly<Record<string, string>>): string {
     hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
   }
   return hash.toString(16).padStart(16, '0');
-}
-
-/** `fetch` takes no credentials in a URL, and says all of it when it refuses one. */
-function addressed(configured: string): { readonly url: string; readonly headers: Readonly<Record<string, string>> } {
-  const url = new URL(configured);
-  const { username, password } = url;
-  if (username === '' && password === '') return { url: configured, headers: {} };
-  url.username = '';
-  url.password = '';
-  const credentials = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64');
-  return { url: url.href, headers: { authorization: `Basic ${credentials}` } };
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-async function post(configured: string, body: string, signal: AbortSignal): Promise<SendResult> {
-  const { url, headers } = addressed(configured);
-  try {
-    const response = await fetch(url, {
-      method: 'POST',
-      body,
-      signal,
-      headers: { 'content-type': 'application/json', 'user-agent': 'relight', ...headers },
-    });
-    await response.body?.cancel();
-    if (response.ok) return { outcome: 'delivered' };
-    const reason = `HTTP ${response.status}`;
-    const retry = response.status >= 500 || response.status === 408 || response.status === 429;
-    if (!retry) return { outcome: 'refused', reason };
-    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-    return { outcome: 'retry', reason, ...(Number.isFinite(seconds) ? { afterMs: seconds * 1000 } : {}) };
-  } catch (error) {
-    const cause = error instanceof Error && error.cause !== undefined ? `: ${errorMessage(error.cause)}` : '';
-    return { outcome: 'retry', reason: `${errorMessage(error)}${cause}` };
-  }
 }
