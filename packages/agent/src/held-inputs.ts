@@ -6,7 +6,7 @@ import { type BigIntStats, readFileSync } from 'node:fs';
 import { lstat, stat, statfs } from 'node:fs/promises';
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { ErrorCode } from '@relight/shared/errors';
-import { inodesOf, tablesOf } from './host/port-holder.ts';
+import { inodesOf, tablesOf } from '@relight/shared/port-holder';
 import { isFuse, readMountinfo } from './stages/proc.ts';
 import type { InputFile } from './input-files.ts';
 

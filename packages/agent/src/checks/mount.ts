@@ -4,7 +4,7 @@
  */
 import type { Clock } from '@relight/shared/clock';
 import { formatDurationMs } from '@relight/shared/units';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { lastLine } from '../stages/output.ts';
 import { isFuse, type MountEntry, readMountinfo, topMountAt } from '../stages/proc.ts';
 import type { MountProbeResult } from './probe.ts';

@@ -4,7 +4,7 @@
  * the host. Costs about 40 ms of CPU; containers in the host's network, the usual case on a fleet, never come here.
  */
 import { readlinkSync } from 'node:fs';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import type { Outcome } from './outcome.ts';
 import type { ProbeContext } from './probe.ts';
 

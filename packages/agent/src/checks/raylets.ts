@@ -1,6 +1,6 @@
 /** Which raylets run in a container, and which have run there: what the head cannot know yet. */
 import type { Clock } from '@relight/shared/clock';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { canRun, listPids, readCgroup, readStat } from '../stages/proc.ts';
 import { type LocalRaylets, nodeIdOf } from './ray-nodes.ts';
 

@@ -4,7 +4,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { sharesHostNetwork } from './network.ts';
 import type { ProbeContext } from './probe.ts';
 

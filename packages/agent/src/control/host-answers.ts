@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { systemClock } from '@relight/shared/clock';
 import type { HostAnswers } from '../config/import/ray/options.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 
 const engineMs = 5_000;
 /** A stuck driver holds nvidia-smi for ever. */

@@ -5,7 +5,7 @@ import { bundleName, type BundlePiece, writeBundle } from '@relight/shared/suppo
 import { loadConfig, readConfigText } from '../config/load.ts';
 import { defaults } from '../config/defaults.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { readHostFacts } from '../host/facts.ts';
 import { lookAtMachine } from '../host/machine-facts.ts';
 import { IncidentStore } from '../incidents/store.ts';

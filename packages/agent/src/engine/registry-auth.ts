@@ -7,7 +7,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 
 /** Of Docker Hub, in that file. */
 const hub = 'https://index.docker.io/v1/';

@@ -1,7 +1,7 @@
 import type { Clock } from '@relight/shared/clock';
 import { errorMessage, RelightError } from '@relight/shared/errors';
 import { hostFactsSchema, type HostFacts } from '@relight/shared/status';
-import { runChild } from './child.ts';
+import { runChild } from '@relight/shared/child';
 
 /** A driver in trouble keeps nvidia-smi for minutes. */
 const deadlineMs = 20_000;

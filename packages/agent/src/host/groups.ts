@@ -2,7 +2,7 @@
 import type { Clock } from '@relight/shared/clock';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { runChild } from './child.ts';
+import { runChild } from '@relight/shared/child';
 
 /** For no longer a directory service that is away holds up the start of the agent, or the reading of its configuration. */
 const deadlineMs = 3_000;

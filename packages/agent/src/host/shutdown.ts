@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@relight/shared/clock';
-import { runChild } from './child.ts';
+import { runChild } from '@relight/shared/child';
 import { isReboot, readScheduledShutdown, saysGoingDown, type ScheduledShutdown } from './gate/pending-reboot.ts';
 
 /** `poweroff`: it does not come back by itself. */

@@ -5,7 +5,7 @@ import { formatBytes } from '@relight/shared/units';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { MetricsSampler } from '../host/metrics.ts';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { parseMountinfo } from '../stages/proc.ts';
 import { notUrgentMs, type EvidenceSource, type Finding } from './evidence.ts';
 import { kernelText, type KernelLine } from './kernel-words.ts';

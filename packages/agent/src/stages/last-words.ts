@@ -1,6 +1,6 @@
 /** What a run said last: there stands why it ended. When it complains of a port, the host knows who has it. */
 import { classify, portOf } from '../supervisor/classify.ts';
-import { holderOfPort } from '../host/port-holder.ts';
+import { holderOfPort } from '@relight/shared/port-holder';
 import type { Engine } from '../engine/engine.ts';
 import type { RunHandle } from '../supervisor/op.ts';
 import { blamesDaemon, daemonReasons } from '../supervisor/ray-words.ts';

@@ -1,7 +1,7 @@
 /** Takes dead, hung or foreign FUSE mounts off a target, however many are stacked there. */
 import { delay } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { throwIfAborted } from './context.ts';
 import { lastLine } from './output.ts';
 import { fuseOnTop, type MountEntry, readMountinfo } from './proc.ts';

@@ -6,7 +6,7 @@
 import { delay } from '@relight/shared/clock';
 import type { MountSpec } from '../config/spec.ts';
 import { classify, type Classification } from '../supervisor/classify.ts';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { sentences } from './mount-program.ts';
 import { normalPath } from './proc.ts';
 import type { StageContext } from './stage.ts';

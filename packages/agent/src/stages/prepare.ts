@@ -7,7 +7,7 @@ import { connects } from '../checks/tcp.ts';
 import { interpolate } from '../config/interpolate.ts';
 import type { DependencySpec, VarSpec } from '../config/spec.ts';
 import type { OpValue } from '../supervisor/op.ts';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { throwIfAborted } from './context.ts';
 import { lastLines, withOutput } from './output.ts';
 import { commandArgv } from './run-wrapper.ts';

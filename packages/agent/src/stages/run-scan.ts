@@ -2,7 +2,7 @@
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
 import type { Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
-import { runChild } from '../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { canRun, listPids, readCgroup, readStat, type ProcStat } from './proc.ts';
 import { type ContainerProcess, parseEnvironMatches } from './run-members.ts';
 

@@ -1,5 +1,5 @@
 import { RelightError } from '@relight/shared/errors';
-import { holderOfPort } from '../host/port-holder.ts';
+import { holderOfPort } from '@relight/shared/port-holder';
 import { portOf } from '../supervisor/classify.ts';
 import type { Op, OpValue } from '../supervisor/op.ts';
 import { runningContainer } from './context.ts';

@@ -12,7 +12,7 @@ import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts
 import { trustOptions } from '../../uplink/access.ts';
 import { openWebSocket } from '../../uplink/socket.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
-import { holderOfPort } from '../../host/port-holder.ts';
+import { holderOfPort } from '@relight/shared/port-holder';
 
 const collectorMs = 5_000;
 

@@ -1,7 +1,7 @@
 /** The agent's unit, as systemd knows it: whether it can be started, and starting it. */
 import { existsSync } from 'node:fs';
 import { systemClock } from '@relight/shared/clock';
-import { runChild } from '../../host/child.ts';
+import { runChild } from '@relight/shared/child';
 import { lastLine } from '../../stages/output.ts';
 
 const askMs = 10_000;

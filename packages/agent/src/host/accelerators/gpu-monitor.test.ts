@@ -6,7 +6,7 @@ import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, describe, expect, test } from 'vitest';
 import { fakeNvidiaSmi, nvidiaSmi, samples, type FakeGpu } from '../../../../../test/support/nvidia-smi.ts';
 import { eventually, waitFor } from '../../../../../test/support/wait.ts';
-import { type ChildRequest, type ChildResult, runChild } from '../child.ts';
+import { type ChildRequest, type ChildResult, runChild } from '@relight/shared/child';
 import type { GpuHealth } from './gpu-health.ts';
 import type { GpuLook } from './gpu-look.ts';
 import { GpuMonitor, type GpuMonitorOptions } from './gpu-monitor.ts';

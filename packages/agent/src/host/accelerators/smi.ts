@@ -6,7 +6,7 @@ import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import type { Clock } from '@relight/shared/clock';
 import { formatDurationMs } from '@relight/shared/units';
-import { type ChildRequest, type ChildResult, runChild } from '../child.ts';
+import { type ChildRequest, type ChildResult, runChild } from '@relight/shared/child';
 import { lastLine } from '../../stages/output.ts';
 import { gpuFaultOf } from './gpu-fault.ts';
 import type { GpuLook } from './gpu-look.ts';

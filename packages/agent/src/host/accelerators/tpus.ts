@@ -6,7 +6,7 @@ import { lstatSync } from 'node:fs';
 import { type Clock, delay } from '@relight/shared/clock';
 import type { Accelerator } from '@relight/shared/status';
 import type { ContainerFacts } from '../../engine/engine.ts';
-import { runChild } from '../child.ts';
+import { runChild } from '@relight/shared/child';
 import { isAlive } from '../../stages/proc.ts';
 import type { TpuRequest } from '../../stages/stage.ts';
 import type { ReportedCondition } from '../condition-diff.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '@relight/shared/clock';
 import { formatDurationMs } from '@relight/shared/units';
 import type { Command } from '../../config/spec.ts';
-import { runChild, type ChildResult } from '../child.ts';
+import { runChild, type ChildResult } from '@relight/shared/child';
 import { commandArgv } from '../../stages/run-wrapper.ts';
 import { splitLines } from '../../stages/output.ts';
 

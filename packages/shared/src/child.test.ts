@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { systemClock } from '@relight/shared/clock';
-import { ManualClock } from '@relight/shared/manual-clock';
+import { systemClock } from './clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { expect, it } from 'vitest';
-import { waitFor } from '../../../../test/support/wait.ts';
+import { waitFor } from '../../../test/support/wait.ts';
 import { runChild } from './child.ts';
 
 const run = (text: string) => runChild({ argv: ['sh', '-c', text], clock: systemClock, timeoutMs: 60_000, outputBytesMax: 1_000 });

@@ -3,8 +3,8 @@
  * Relight waits for something that may never end, so its promise always settles, even when the child cannot be killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Clock } from '@relight/shared/clock';
-import { errorMessage } from '@relight/shared/errors';
+import type { Clock } from './clock.ts';
+import { errorMessage } from './errors.ts';
 
 export interface ChildRequest {
   readonly argv: readonly [string, ...string[]];
