@@ -219,8 +219,17 @@ describe('nothing of what was planted', () => {
     expect(await lab.relight('support-bundle', '-o', ours)).toMatchObject({ code: 0 });
     const theirs = join(lab.directory, 'agent.tar.gz');
     expect(await lab.agentCommand(worker.agent, 'support-bundle', '-o', theirs)).toMatchObject({ code: 0 });
+    const ofTheCollector = join(lab.directory, 'collector.tar.gz');
+    const configFile = join(lab.directory, 'collector.yaml');
+    expect(await runProgram([programs.collector, 'support-bundle', '--config', configFile, '-o', ofTheCollector], {})).toMatchObject({
+      code: 0,
+    });
     const text = (file: string): string => execFileSync('tar', ['-xzOf', file], { encoding: 'utf8' });
     expect(found(text(ours))).toEqual([]);
+    // It has looked at what has secrets in it.
+    expect(text(ofTheCollector)).toMatch(/url: http:\/\/127\.0\.0\.1:\d+/);
+    expect(text(ofTheCollector)).toContain('"operator, valid": 2');
+    expect(found(text(ofTheCollector))).toEqual([]);
     expect(found(text(theirs)).filter((name) => !inCommands.has(name))).toEqual([]);
   });
 

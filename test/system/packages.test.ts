@@ -97,6 +97,15 @@ describe('installed', () => {
     // Not the account of the service, whose files they are.
     for (const action of ['collector.init', 'token.create'])
       expect((await relight(`audit --action ${action}`)).match(/ by root, admin/g)).toHaveLength(1);
+    const said = await machine.shell('relight-collector support-bundle -o /root/collector.tar.gz 2>&1');
+    expect(said).toContain('in it: journal.txt');
+    // Everything but what operators alone are told.
+    expect(said.match(/^left out: .*/gm)).toEqual([expect.stringMatching(/: metrics\.txt: /), expect.stringMatching(/: api\.json: /)]);
+    const bundle = await machine.shell('tar -xzOf /root/collector.tar.gz');
+    expect(bundle).toMatch(new RegExp(`"heldBy": "[^"]+ \\(pid ${await collectorPid()}\\)"[^]*"status": 200`));
+    expect(bundle).toMatch(/^ActiveState=active$/m);
+    expect(bundle).toMatch(/^relight\.db {2}ok /m);
+    expect(await machine.shell('find /var/lib/relight-collector ! -user relight-collector')).toBe('');
   });
 
   test('the agent waits for its configuration, says so, and is ready with its first look', async () => {

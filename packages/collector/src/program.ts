@@ -6,6 +6,7 @@ import { addBackup } from './commands/backup.ts';
 import { addCertificate } from './commands/certificate.ts';
 import { addInit } from './commands/init.ts';
 import { addServe } from './commands/serve.ts';
+import { addSupportBundle } from './commands/support-bundle.ts';
 import { addToken } from './commands/token.ts';
 import { addVerify } from './commands/verify.ts';
 
@@ -49,6 +50,7 @@ export function collectorProgram(exitWith: (code: ExitCode) => void): Command {
   addCertificate(program);
   addBackup(program);
   addVerify(program, exitWith);
+  addSupportBundle(program, version);
   return program;
 }
 

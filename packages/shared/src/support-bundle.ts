@@ -3,8 +3,7 @@
  * `withoutSecretForms`, which knows what secrets look like; who knows their values takes those out before.
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { errorMessage, RelightError } from './errors.ts';
@@ -23,10 +22,16 @@ export function bundleName(of: string, now: number): string {
   return `relight-support-${of.replaceAll(/[^A-Za-z0-9.-]/g, '-')}-${time}.tar.gz`;
 }
 
-/** Mode 0600. Fails with usage where a file stands already or none can be written, and with not-found without `tar`. */
+/**
+ * Mode 0600; under its name it is there whole or not at all. It is made in the directory where it is to be: one that has room, where a full
+ * disk is what the bundle is about. Fails with usage where a file stands already or none can be written, and with not-found without `tar`.
+ */
 export async function writeBundle(file: string, pieces: readonly BundlePiece[]): Promise<void> {
-  const work = mkdtempSync(join(tmpdir(), 'relight-support-'));
+  const target = resolve(file);
+  let work: string | undefined;
   try {
+    refuseIfThere(target);
+    work = mkdtempSync(join(dirname(target), '.relight-support-'));
     const root = basename(file).replace(/\.tar\.gz$|\.tgz$/, '');
     for (const { name, text } of pieces) {
       const path = join(work, root, name);
@@ -34,24 +39,46 @@ export async function writeBundle(file: string, pieces: readonly BundlePiece[]):
       writeFileSync(path, withoutSecretForms(text), { mode: 0o600 });
     }
     const made = join(work, 'bundle.tar.gz');
+    writeFileSync(made, '', { mode: 0o600 });
     const owner = ['--owner=0', '--group=0', '--numeric-owner'];
     await promisify(execFile)('tar', ['-czf', made, ...owner, '-C', work, root], { timeout: tarTimeoutMs });
-    writeFileSync(file, readFileSync(made), { mode: 0o600, flag: 'wx' });
+    place(made, target);
   } catch (thrown) {
-    throw inPlainWords(file, thrown);
+    throw inPlainWords(target, thrown);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    if (work !== undefined) rmSync(work, { recursive: true, force: true });
   }
 }
 
-function inPlainWords(file: string, thrown: unknown): RelightError {
+/** Before anything is gathered for it: nobody should wait for a bundle that cannot be written. Fails with usage. */
+export function refuseIfThere(file: string): void {
+  if (existsSync(file)) throw new RelightError('usage', `${resolve(file)} exists already`, { advice: 'Name another file with --output.' });
+}
+
+/** Never over a file that came meanwhile: the name is taken first, and then given to what is whole and on disk. */
+function place(made: string, target: string): void {
+  const fd = openSync(made, 'r');
+  fsyncSync(fd);
+  closeSync(fd);
+  writeFileSync(target, '', { mode: 0o600, flag: 'wx' });
+  try {
+    renameSync(made, target);
+  } catch (error) {
+    rmSync(target, { force: true });
+    throw error;
+  }
+}
+
+function inPlainWords(target: string, thrown: unknown): RelightError {
+  if (thrown instanceof RelightError) return thrown;
   const { code, syscall } = thrown as NodeJS.ErrnoException;
-  if (code === 'EEXIST')
-    return new RelightError('usage', `${resolve(file)} exists already`, { advice: 'Name another file with --output.' });
   if (code === 'ENOENT' && syscall?.startsWith('spawn') === true)
     return new RelightError('not-found', 'there is no tar on this machine', { advice: 'Install it: apt-get install tar' });
-  return new RelightError('usage', `${resolve(file)} cannot be written: ${errorMessage(thrown)}`, {
-    advice: 'Name a file in a directory that is yours, with --output.',
+  const why = errorMessage(thrown);
+  return new RelightError('usage', `${target} cannot be written: ${why}`, {
+    advice: /ENOSPC|EDQUOT|No space left|quota/i.test(why)
+      ? 'Name a file where there is room, with --output; /dev/shm is memory.'
+      : 'Name a file in a directory that is yours, with --output.',
     cause: thrown,
   });
 }

@@ -11,7 +11,7 @@ export interface ConfigFlags {
 }
 
 /** What the installed service is started with. */
-const usualConfig = '/etc/relight/collector.yaml';
+export const usualConfig = '/etc/relight/collector.yaml';
 
 export function loadConfig(flags: ConfigFlags): CollectorConfig {
   return readConfig(flags.config === undefined ? null : readSource(flags.config), [
@@ -25,11 +25,16 @@ export function loadConfig(flags: ConfigFlags): CollectorConfig {
  * these commands would work on a directory, and print the fingerprint of a certificate, that nobody serves.
  */
 export function configBeside(flags: ConfigFlags, usual = usualConfig): CollectorConfig {
-  if (flags.config !== undefined || !existsSync(usual)) return loadConfig(flags);
+  const file = fileBeside(flags, usual);
+  return loadConfig(file === undefined ? flags : { ...flags, config: file });
+}
+
+/** Which file that is; undefined: none, the defaults hold. */
+export function fileBeside(flags: ConfigFlags, usual = usualConfig): string | undefined {
+  if (flags.config !== undefined || !existsSync(usual)) return flags.config;
   const asked = flags.dataDir ?? overridesFromEnvironment(process.env).dataDir;
-  const theirs = readConfig(readSource(usual)).dataDir;
-  const other = asked !== undefined && resolve(asked) !== resolve(theirs);
-  return loadConfig(other ? flags : { ...flags, config: usual });
+  if (asked === undefined) return usual;
+  return resolve(asked) === resolve(readConfig(readSource(usual)).dataDir) ? usual : undefined;
 }
 
 /** The same for commands to which only the directory matters: one that is named needs no configuration, not even one that can be read. */
