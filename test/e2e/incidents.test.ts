@@ -73,6 +73,10 @@ test('killed with -9: cause, times, evidence and what the commands print; no sec
     },
     async (worker) => {
       const { pid } = await worker.container();
+      // It is ready before it has said anything; what it never says is no evidence.
+      await waitFor(async () => (await lab.fleet.logs({ host: 'killed', source: 'process', limit: 1 })).length > 0, {
+        what: 'its first line',
+      });
       signalProcess(pid, 'SIGKILL');
       const incident = await over(worker, (found) => complete(found) && piece(found, 'log:process') !== '');
       await worker.next(0, 'incident.closed');
