@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
  * Docker Engine that the suite starts itself (test/support). real: Ray and gcsfuse themselves in containers of such an engine,
  * Prometheus and Alertmanager beside it.
  * system: the packages, installed on machines with systemd, which are containers of such an engine. Two cores: files of
- * integration, real and system run one after the other.
+ * integration run one after the other, and so do those of real and system; a whole run has the one beside the others (scripts/lanes.ts).
  */
 export default defineConfig({
   test: {

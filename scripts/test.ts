@@ -1,9 +1,10 @@
 /**
- * `npm test`: builds the bundles and runs every tier the machine can have, and says in one line each what it leaves out and
- * why; in CI nothing is left out. Arguments go to vitest (`npm test -- --project unit`). Ends with `N passed, N failed`.
+ * `npm test`: builds the bundles and runs every tier the machine can have, side by side as lanes.ts has it, and says in one line each
+ * what it leaves out and why; in CI nothing is left out. Arguments go to vitest (`npm test -- --project unit`). Ends with
+ * `N passed, N failed`.
  */
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { removeAbandonedEngines } from '../test/support/engine.ts';
 import { enginePrograms, ensurePrograms, MachineError, ownEngine, testImagePrograms } from '../test/support/engine-install.ts';
@@ -12,13 +13,8 @@ import { ownedDirectory, removeAbandonedDirectories } from '../test/support/owne
 import { prepareRealParts } from '../test/support/real/ray-image.ts';
 import { prepareMachineImage } from '../test/support/system/machine-image.ts';
 import { buildAll } from './build.ts';
-import { runTool } from './run.ts';
-
-interface Report {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
-}
+import { type Outcome, outcomeOf, type Plan, planOf, type Report, sumOf, wholePlan } from './lanes.ts';
+import { root, runTool } from './run.ts';
 
 /** A run that was stopped has no report; neither has one with options that vitest does not know. */
 async function readReport(file: string): Promise<Report | undefined> {
@@ -37,7 +33,7 @@ const optional = [
 ] as const;
 
 /** The projects of a whole run. Fails in CI where one of them cannot be had. */
-async function wholeRun(): Promise<readonly string[]> {
+async function wholeRun(): Promise<Plan> {
   const projects = ['unit', 'integration'];
   // On a new machine each of them downloads for minutes: side by side.
   const prepared = await Promise.allSettled(optional.map(({ prepare }) => prepare()));
@@ -47,25 +43,34 @@ async function wholeRun(): Promise<readonly string[]> {
     else if (isCi) throw outcome?.reason;
     else console.error(`test: left out: ${what}: ${errorMessage(outcome?.reason).split('\n')[0]}`);
   }
-  return projects.map((project) => `--project=${project}`);
+  return planOf(wholePlan, projects);
 }
 
 const isCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
 
-/** Runs vitest and prints the closing line; resolves with the exit code. */
-async function runTests(args: readonly string[], file: string): Promise<number> {
-  const code = await runTool('vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...args]);
-  const report = await readReport(file);
-  if (report === undefined) {
-    console.log('0 passed, 1 failed');
-    return code > 128 ? code : 2;
+/** `lane`: stands before each of its lines; undefined: it has the terminal for itself. */
+async function runVitest(args: readonly string[], file: string, lane?: string): Promise<Outcome> {
+  const options = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...args];
+  const code = await runTool('vitest', options, {}, lane === undefined ? undefined : `${lane} | `);
+  return outcomeOf(code, await readReport(file));
+}
+
+async function runPlan(plan: Plan, directory: string): Promise<Outcome> {
+  const outcomes: Outcome[] = [];
+  for (const lanes of plan) {
+    const ran = lanes.map(async (projects) => {
+      const [began, lane] = [performance.now(), projects.join('+')];
+      const args = projects.map((project) => `--project=${project}`);
+      const outcome = await runVitest(args, join(directory, `${lane}.json`), lanes.length === 1 ? undefined : lane);
+      const minutes = ((performance.now() - began) / 60_000).toFixed(1);
+      console.log(`test: ${lane}: ${outcome.passed} passed, ${outcome.failed} failed in ${minutes} min`);
+      return outcome;
+    });
+    outcomes.push(...(await Promise.all(ran)));
+    // Stopped by a person, who wants no more of it.
+    if (outcomes.some(({ code }) => code > 128)) break;
   }
-  // A file that could not even be loaded has no assertions; it counts as one failure.
-  const broken = report.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length;
-  const failed = report.numFailedTests + broken;
-  console.log(`${report.numPassedTests} passed, ${failed === 0 && code !== 0 ? 1 : failed} failed`);
-  if (code > 128) return code;
-  return code === 0 && failed === 0 && report.numPassedTests > 0 ? 0 : 1;
+  return sumOf(outcomes);
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -75,7 +80,13 @@ async function main(args: readonly string[]): Promise<number> {
   await buildAll();
   const directory = ownedDirectory('relight-report-');
   try {
-    return await runTests(isWhole ? await wholeRun() : args, join(directory, 'report.json'));
+    const { passed, failed, code, names } = isWhole
+      ? await runPlan(await wholeRun(), directory)
+      : await runVitest(args, join(directory, 'report.json'));
+    // One lane's are far above by now, between the lines of others.
+    if (isWhole) for (const name of names) console.log(`test: FAILED ${relative(root, name)}`);
+    console.log(`${passed} passed, ${failed} failed`);
+    return code;
   } finally {
     await rm(directory, { recursive: true, force: true });
     // Of a run that was stopped.
