@@ -1,5 +1,5 @@
 /** From nothing to a connected host through the built commands: init, serve with TLS, join, run; and all that must be refused. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,6 +103,46 @@ test('the line that init prints joins a host, whose agent connects', async () =>
   expect(statSync(join(stateOf('h1'), 'collector.json')).mode & 0o777).toBe(0o600);
   await startAgent('h1');
   await fleet.waitForHost('h1', 'connected');
+});
+
+test('joined, and not set up yet: join says what is next, the service waits, status says what to do, and it begins by itself', async () => {
+  const [host, config] = ['waits', join(directory, 'waits', 'agent.yaml')];
+  const state = ['--state-dir', stateOf(host)];
+  // Of a machine whose own file is there it is its name that would count.
+  const done = await runProgram(
+    [programs.agent, 'join', made.url, await newJoinToken(), '--fingerprint', made.fingerprint, '--host', host, ...state],
+    {},
+  );
+  expect(done).toMatchObject({ code: 0, stderr: expect.stringMatching(/no configuration yet.*Next: relight-agent setup/) as string });
+  const args = [programs.agent, 'run', '--config', config];
+  const refused = await runProgram(args, {});
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('not set up yet: relight-agent setup') as string });
+
+  const told = join(directory, 'told');
+  const bin = join(directory, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'systemd-notify'), `#!/bin/sh\necho "$*" >> ${told}\n`, { mode: 0o755 });
+  const env = { NOTIFY_SOCKET: '/run/notify', PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+  const service = new Service({
+    name: 'a service that waits',
+    args: [...args, '--wait-for-config'],
+    env,
+    logFile: join(directory, 'waits.log'),
+  });
+  services.push(service);
+  await service.start();
+  await logHas(service, /"level":"warn".*there is no configuration: .*waits\/agent\.yaml is waited for\. Make it: relight-agent setup/);
+  await waitFor(() => existsSync(told), { what: 'systemd to be told' });
+  expect(readFileSync(told, 'utf8')).toBe(
+    `READY=1 STATUS=waits for its configuration: ${config} is not there. Make it: relight-agent setup\n`,
+  );
+  const status = await runProgram([programs.agent, 'status', ...state], { RELIGHT_CONFIG: config });
+  expect(status).toMatchObject({ code: 3, stderr: expect.stringContaining('Make it: relight-agent setup') as string });
+  hostFiles(host);
+  await fleet.waitForHost(host, 'connected');
+  await waitFor(() => /STATUS=supervising 0 workload/.test(readFileSync(told, 'utf8')), { what: 'systemd to be told' });
+  // Once, however long it takes.
+  expect(readFileSync(service.logFile, 'utf8').match(/there is no configuration/g)).toHaveLength(1);
 });
 
 test('a join token is good for one agent, and the second is told so', async () => {

@@ -40,6 +40,8 @@ test('the agent: a hang ends it for good, and nothing but itself; it waits for i
   // A look every ten seconds must fit into it several times.
   expect(Number(Service?.['WatchdogSec'])).toBeGreaterThanOrEqual(30);
   expect(Unit).toMatchObject({ After: 'docker.service network-online.target' });
+  // A file that is away for a moment, or not made yet, is no failure to be repeated every five seconds.
+  expect(Service?.['ExecStart']).toBe('/usr/bin/relight-agent run --config /etc/relight/agent.yaml --wait-for-config');
   // Either of them: a unit whose condition does not hold at an automatic restart is never started again.
   expect(Unit).toMatchObject({ ConditionPathExists: '|/etc/relight/agent.yaml |/var/lib/relight/identity.json' });
   for (const key of ['Requires', 'BindsTo', 'PartOf']) expect(Unit).not.toHaveProperty(key);

@@ -16,13 +16,17 @@ export interface ConfigDefaults {
 
 /** Fails with config-unreadable or config-invalid. */
 export async function loadConfig(file: string, env: ConfigDefaults): Promise<AgentSpec> {
-  return parseConfig(await readConfigText(file), file, env);
+  return parseConfig(await readConfigText(file, ifNotSetUp), file, env);
 }
 
-/** Fails with config-unreadable. */
-export async function readConfigText(file: string): Promise<string> {
+/** What to do when the agent's own configuration is not there. */
+export const ifNotSetUp = 'Check the path. On a host that is not set up yet: relight-agent setup.';
+
+/** Fails with config-unreadable; `ifMissing` is its advice when there is no such file. */
+export async function readConfigText(file: string, ifMissing?: string): Promise<string> {
   const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    throw new RelightError('config-unreadable', `${file}: ${unreadable(cause)}`, { cause });
+    const advice = cause.code === 'ENOENT' && ifMissing !== undefined ? { advice: ifMissing } : {};
+    throw new RelightError('config-unreadable', `${file}: ${unreadable(cause)}`, { cause, ...advice });
   });
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

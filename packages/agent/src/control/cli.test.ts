@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +22,22 @@ async function inProcess(args: readonly string[]): Promise<{ code: number; out: 
   const code = await runCli(args, { env: {}, clock: systemClock, write, note: (text) => void (err += `${text}\n`) });
   return { code, out, err };
 }
+
+test('status on a host that is not set up says so, and what to do', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'relight-cli-'));
+  const config = join(directory, 'agent.yaml');
+  let err = '';
+  const note = (text: string): void => void (err += `${text}\n`);
+  const status = (): Promise<number> =>
+    runCli(['status', '--state-dir', directory], { env: { RELIGHT_CONFIG: config }, clock: systemClock, write: () => {}, note });
+  expect(await status()).toBe(3);
+  expect(err).toContain(`no agent is running with the state directory ${directory}, and there is no configuration: ${config} is not there`);
+  expect(err).toContain('Make it: relight-agent setup.');
+  writeFileSync(config, '');
+  err = '';
+  expect(await status()).toBe(3);
+  expect(err).not.toContain('setup');
+});
 
 describe('command line', () => {
   test.each([

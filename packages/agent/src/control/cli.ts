@@ -81,6 +81,7 @@ const addRun: Add = (program, io, run) => {
     .summary('the service')
     .description('Runs the agent until SIGTERM or SIGINT. Stopping it leaves the workloads running; starting it adopts them again.')
     .addOption(configOption())
+    .addOption(new Option('--wait-for-config', 'wait for a configuration that is not there yet, as the service does'))
     .addOption(stateDirOption('what the configuration says, else /var/lib/relight'))
     .addOption(
       new Option('--log-level <level>', 'what to log to stdout: JSON, or short lines on a terminal')

@@ -50,7 +50,7 @@ export class ControlClient {
         if (!isForbidden(thrown)) throw thrown;
         // Not root: a member of the group that the configuration names, or nobody who may ask.
         return askAt(groupSocketPath(this.#stateDir, this.#runDir), ask).catch((second: unknown) => {
-          throw isNobodyThere(second) ? thrown : second;
+          throw saysNobodyThere(second) ? thrown : second;
         });
       });
     } catch (thrown) {
@@ -82,7 +82,11 @@ async function askAt(socketPath: string, { method, path, body, timeoutMs }: Ask)
 
 const codeOf = (thrown: unknown): string => (thrown as NodeJS.ErrnoException).code ?? '';
 const isForbidden = (thrown: unknown): boolean => ['EACCES', 'EPERM'].includes(codeOf(thrown));
-const isNobodyThere = (thrown: unknown): boolean => ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(codeOf(thrown));
+const saysNobodyThere = (thrown: unknown): boolean => ['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(codeOf(thrown));
+
+/** What a call has failed with: no agent listens there. */
+export const isNobodyThere = (thrown: unknown): thrown is RelightError =>
+  thrown instanceof RelightError && thrown.code === 'agent-unreachable' && saysNobodyThere(thrown.cause);
 
 function unreachable(thrown: unknown, stateDir: string, timeoutMs: number): RelightError {
   if (thrown instanceof RelightError) return thrown;
@@ -92,7 +96,7 @@ function unreachable(thrown: unknown, stateDir: string, timeoutMs: number): Reli
       cause: thrown,
     });
   }
-  if (isNobodyThere(thrown)) {
+  if (saysNobodyThere(thrown)) {
     return new RelightError('agent-unreachable', `no agent is running with the state directory ${stateDir}`, { cause: thrown });
   }
   if (codeOf(thrown) === 'ABORT_ERR' || (thrown as Error).name === 'TimeoutError') {

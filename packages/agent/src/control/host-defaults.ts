@@ -1,7 +1,7 @@
 /** What a configuration leaves to the host that it is read on. */
 import type { Clock } from '@relight/shared/clock';
 import { hostname } from 'node:os';
-import { type ConfigDefaults, parseConfig, readConfigText } from '../config/load.ts';
+import { type ConfigDefaults, ifNotSetUp, parseConfig, readConfigText } from '../config/load.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import { findGroupId, groupId, groupIdInFile } from '../host/groups.ts';
 
@@ -16,7 +16,7 @@ export interface OnHost {
 
 /** For the agent, which goes on with everything else while a directory service is asked. Fails with config-unreadable or config-invalid. */
 export async function loadOnHost(file: string, { clock, groupMayBeAway }: OnHost): Promise<AgentSpec> {
-  const text = await readConfigText(file);
+  const text = await readConfigText(file, ifNotSetUp);
   const found = new Map<string, number | null>();
   for (;;) {
     const asked: string[] = [];

@@ -24,6 +24,9 @@ export const processIo: Io = {
   note: (text) => void process.stderr.write(`${text}\n`),
 };
 
+/** The one that the unit reads. */
+export const usualConfig = '/etc/relight/agent.yaml';
+
 /** `--state-dir`, else RELIGHT_STATE_DIR, else undefined; absolute. Fails with usage where no state can live. */
 export function chosenStateDir(flag: string | undefined, env: Io['env']): string | undefined {
   const fromEnv = env['RELIGHT_STATE_DIR'];

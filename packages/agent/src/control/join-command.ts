@@ -13,7 +13,7 @@ import { readMachineId } from '../host/machine-id.ts';
 import { postToCollector } from '../uplink/access.ts';
 import { joinedFile, makeStateDir, writeJoined } from '../uplink/joined.ts';
 import { hostDefaults } from './host-defaults.ts';
-import { chosenStateDir, type ExitCode, type Io } from './io.ts';
+import { chosenStateDir, type ExitCode, type Io, usualConfig } from './io.ts';
 
 export interface JoinFlags {
   readonly fingerprint?: string;
@@ -24,13 +24,15 @@ export interface JoinFlags {
   readonly allowPlaintext?: true;
 }
 
-const usualConfig = '/etc/relight/agent.yaml';
-
 /** Fails with usage, certificate-refused, unauthorized (a join token that is used up, expired or revoked) or collector-unreachable. */
 export async function joinCommand(urlText: string, joinToken: string, flags: JoinFlags, io: Io): Promise<ExitCode> {
   const trusted = checkWords(urlText, joinToken, flags);
   io.write(`${await exchange(trusted, joinToken, await whoAmI(flags, io))}\n`);
-  io.note('It counts from the next start of the agent: systemctl restart relight-agent. Workloads go on meanwhile.');
+  io.note(
+    configFile(flags, io) === undefined
+      ? `This host has no configuration yet, and its agent waits for one. Next: relight-agent setup, which writes ${usualConfig} and starts it.`
+      : 'It counts from the next start of the agent: systemctl restart relight-agent. Workloads go on meanwhile.',
+  );
   return 0;
 }
 
@@ -89,9 +91,14 @@ async function exchangeIn({ url, pin, caFile }: Trusted, joinToken: string, { ho
   return `${host} has joined ${url}; its token is in ${joinedFile(stateDir)}, valid until ${until}, and renewed by the agent`;
 }
 
+/** Undefined: none is named, and there is none. */
+const configFile = ({ config }: JoinFlags, { env }: Io): string | undefined =>
+  config ?? env['RELIGHT_CONFIG'] ?? (existsSync(usualConfig) ? usualConfig : undefined);
+
 /** The name and the directory that the agent will have: a token is for one host alone. */
-async function whoAmI({ config, host, stateDir }: JoinFlags, io: Io): Promise<Who> {
-  const file = config ?? io.env['RELIGHT_CONFIG'] ?? (existsSync(usualConfig) ? usualConfig : undefined);
+async function whoAmI(flags: JoinFlags, io: Io): Promise<Who> {
+  const { host, stateDir } = flags;
+  const file = configFile(flags, io);
   const chosen = chosenStateDir(stateDir, io.env);
   if (host !== undefined && chosen !== undefined) return { host, stateDir: chosen };
   const spec = file === undefined ? null : await loadConfig(file, hostDefaults());

@@ -3,6 +3,7 @@ import type { AgentSpec } from '../config/spec.ts';
 import { runAgent } from '../agent.ts';
 import { AgentLog } from '../logs/origins/agent-log.ts';
 import { agentVersion } from '../version.ts';
+import { awaitConfig } from './await-config.ts';
 import { loadOnHost } from './host-defaults.ts';
 import type { LogLevel } from './log-level.ts';
 import { createLogger } from './logger.ts';
@@ -13,6 +14,8 @@ export interface RunOptions {
   readonly config: string;
   readonly stateDir?: string;
   readonly logLevel: LogLevel;
+  /** A file that is not there is awaited; otherwise that is config-unreadable. */
+  readonly waitForConfig?: true;
 }
 
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
@@ -22,11 +25,12 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
     const configured = await loadOnHost(file, { clock: io.clock, groupMayBeAway });
     return withJoined(configured, chosen ?? configured.stateDir);
   };
+  const ownLog = new AgentLog();
+  const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion, copy: ownLog });
+  if (options.waitForConfig === true) await awaitConfig(options.config, { clock: io.clock, env: io.env, logger });
   // After a reboot the directory service may come later than this, and workloads wait for nobody whom they do not need.
   const spec = await load(options.config, () => true);
   const loadSpec = (file: string): Promise<AgentSpec> => load(file, (name) => name === spec.control.group?.name);
   const stateDir = chosen ?? spec.stateDir;
-  const ownLog = new AgentLog();
-  const logger = createLogger({ level: options.logLevel, terminal: process.stdout.isTTY, version: agentVersion, copy: ownLog });
   return runAgent({ spec, loadSpec, stateDirGiven: chosen !== undefined, stateDir, logger, ownLog });
 }

@@ -12,7 +12,7 @@ import { IncidentStore } from '../incidents/store.ts';
 import { agentVersion } from '../version.ts';
 import { hostDefaults } from './host-defaults.ts';
 import { ControlClient } from './client.ts';
-import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
+import { type ExitCode, type Io, stateDirOrDefault, usualConfig } from './io.ts';
 import { statusLines } from './status-view.ts';
 import { statusDocument } from './status.ts';
 import { redactedConfig, secretsOf } from './support/redact.ts';
@@ -23,7 +23,6 @@ export interface SupportBundleOptions {
   readonly output?: string;
 }
 
-const defaultConfig = '/etc/relight/agent.yaml';
 const incidentsMax = 20;
 const journalLines = '2000';
 const callMs = 5_000;
@@ -39,7 +38,7 @@ before you send it.
 export async function supportBundleCommand(options: SupportBundleOptions, io: Io): Promise<ExitCode> {
   const stateDir = stateDirOrDefault(options.stateDir, io.env);
   const agent = await askAgent(stateDir, io);
-  const file = options.config ?? agent.configFile ?? defaultConfig;
+  const file = options.config ?? agent.configFile ?? usualConfig;
   const config = await readConfig(file);
   const spec = await loadConfig(file, hostDefaults()).catch(() => null);
   const secrets = secretsOf(spec, config.text, stateDir);
