@@ -62,3 +62,25 @@ test('a purge takes both files', async () => {
   await machine.shell(`dpkg -P ${agent}`);
   expect(await machine.shell('ls /etc/relight 2>/dev/null || true')).toBe('');
 });
+
+test('joined before it is set up: its service waits, says what to do, and begins by itself with what setup writes', async () => {
+  await machine.shell(`dpkg -i /packages/relight-collector_*.deb`);
+  const { join } = JSON.parse(await machine.shell('relight-collector init --json --url https://127.0.0.1:7460')) as { join: string };
+  await machine.shell('systemctl restart relight-collector');
+  expect(await machine.shell(`dpkg -i /packages/${agent}_*.deb`)).toContain('as root: relight-agent setup');
+  expect(await machine.shell(`${join} 2>&1`)).toContain('Next: relight-agent setup');
+  await machine.reboot();
+  await machine.waitForUnit(
+    agent,
+    'StatusText',
+    'waits for its configuration: /etc/relight/agent.yaml is not there. Make it: relight-agent setup',
+  );
+  expect(await machine.tries('relight-agent status')).toMatchObject({
+    exitCode: 3,
+    stderr: expect.stringContaining('Make it: relight-agent setup') as string,
+  });
+  const pid = await machine.unit(agent, 'MainPID');
+  expect(await machine.shell('relight-agent setup --yes --no-workloads')).toContain('see what the agent does: relight-agent status');
+  await machine.waitForUnit(agent, 'StatusText', 'supervising 0 workload(s)');
+  expect([await machine.unit(agent, 'MainPID'), await machine.unit(agent, 'NRestarts')]).toEqual([pid, '0']);
+});

@@ -296,6 +296,19 @@ describe('--force', () => {
     expect(readFileSync(join(directory, 'agent.yaml.bak.2'), 'utf8')).toContain('workloads: []');
   });
 
+  it('keeps whole what is no YAML, and says where, and that nothing of it was taken over', async () => {
+    const directory = temporaryDirectory();
+    const broken = 'workloads:\n\t- {name: precious}\n';
+    writeTo(directory, 'agent.yaml', broken);
+    const { code, out } = await force(directory);
+    expect(code).toBe(0);
+    expect(readFileSync(join(directory, 'agent.yaml.bak'), 'utf8')).toBe(broken);
+    expect(out).toContain(
+      `the one before it is ${join(directory, 'agent.yaml.bak')}, kept whole: it was no YAML, so nothing of it was taken over`,
+    );
+    expect((await force(directory)).out).not.toContain('no YAML');
+  });
+
   it.each([['broken: ['], [undefined]])('takes no place of a file %j that an agent still works by', async (text) => {
     const directory = temporaryDirectory();
     if (text !== undefined) writeTo(directory, 'agent.yaml', text);

@@ -10,7 +10,7 @@ import { joinedFile, readJoined } from '../uplink/joined.ts';
 import { hostDefaults } from './host-defaults.ts';
 import { checkSpec } from './check-command.ts';
 import { hostAnswers } from './host-answers.ts';
-import { chosenStateDir, type ExitCode, type Io } from './io.ts';
+import { chosenStateDir, type ExitCode, type Io, usualConfig } from './io.ts';
 import { join } from './join-command.ts';
 import { answersOf, Interrupted, type Answers, type Asker, type SetupFlags } from './setup/answers.ts';
 import { choicesOf, type Choices } from './setup/choices.ts';
@@ -19,13 +19,10 @@ import { nextSteps, startCommand, type Situation } from './setup/next.ts';
 import { mustBeWritable, readOld, writeNew, writeOver } from './setup/place.ts';
 import { seenAccelerators, seenContainers } from './setup/probe.ts';
 import { findRayFiles, namedRayFile, readRay, trustedOwners, usualRayPlaces, type RayPlace } from './setup/ray-files.ts';
-import { mustLoseNothing, mustNotSurprise, runningAgent, takesUp, type RunningAgent } from './setup/replace.ts';
+import { keptAs, mustLoseNothing, mustNotSurprise, runningAgent, takesUp, type RunningAgent } from './setup/replace.ts';
 import { systemdService, type AgentService } from './setup/service.ts';
 import { terminalAsker } from './setup/terminal.ts';
 import { setupYaml } from './setup/write-config.ts';
-
-/** The file that the unit reads. */
-const serviceFile = '/etc/relight/agent.yaml';
 
 export interface SetupSurroundings {
   readonly hostname: string;
@@ -99,9 +96,10 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
     const { url, token, ...trust } = answers.join;
     io.write(`${await join(url, token, trust, { host: answers.host.name, stateDir: stateDir ?? defaults.stateDir })}\n`);
   }
+  const before = flags.force === true ? readOld(file) : null;
   const backup = flags.force === true ? writeOver(file, text) : null;
   if (flags.force !== true) writeNew(file, text);
-  io.write(`${file} is written${backup === null ? '' : `; the one before it is ${backup}`}\n\n`);
+  io.write(`${file} is written${backup === null ? '' : `; ${keptAs(backup, before ?? '')}`}\n\n`);
   const checked = isLive ? 0 : await checkSpec(spec, { config: file }, io, around.openEngine);
   return finish(file, flags, io, around, asker, facts, answers, checked);
 }
@@ -111,10 +109,20 @@ async function mayReplace(file: string, text: string, stateDir: string, flags: S
   const before = readOld(file);
   if (before !== null) mustLoseNothing(file, before, text);
   const agent = await around.runningAgent(stateDir);
+  if (agent === null && (await serviceAwaits(file, around))) {
+    mustNotSurprise({ file, workloads: [] }, file, true, flags.start === false);
+    return true;
+  }
   if (agent === null || !takesUp(agent, file)) return false;
   mustNotSurprise(agent, file, before !== null && isConfig(before, file, around.hostname), flags.start === false);
   return true;
 }
+
+/** No agent answers, but its service is at it: it waits for the file, or fails over the one that is there, and begins with the next. */
+const serviceAwaits = async (file: string, { service }: SetupSurroundings): Promise<boolean> =>
+  isServiceFile(file) && (await service.state()) === 'running';
+
+const isServiceFile = (file: string): boolean => file === usualConfig || (existsSync(file) && realpathSync(file) === usualConfig);
 
 function isConfig(text: string, file: string, name: string): boolean {
   try {
@@ -163,7 +171,7 @@ async function finish(
 ): Promise<ExitCode> {
   const situation: Situation = {
     file,
-    isServiceFile: realpathSync(file) === serviceFile || file === serviceFile,
+    isServiceFile: isServiceFile(file),
     service: await around.service.state(),
     chosen: answers.chosen,
     running: new Set(facts.containers.filter(({ running, isOurs }) => running && !isOurs).map(({ name }) => name)),

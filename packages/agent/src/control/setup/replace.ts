@@ -71,6 +71,13 @@ export function mustNotSurprise({ workloads }: RunningAgent, file: string, isVal
   }
 }
 
+/** Where what was there is now. Of a file that was no YAML nobody can say what it held that the new one does not. Pure. */
+export const keptAs = (backup: string, before: string): string =>
+  `the one before it is ${backup}` +
+  (isYaml(before)
+    ? ''
+    : ', kept whole: it was no YAML, so nothing of it was taken over. What you want of it, copy by hand; containers that it named go on as they are');
+
 /** Names without values, for a person: `workload ray-worker`, `vars.HEAD`. Nothing where `before` is no YAML. Pure. */
 function lostBy(before: string, after: string): readonly string[] {
   const [then, now] = [mapIn(before), mapIn(after)];
@@ -102,6 +109,15 @@ const isMap = (value: unknown): value is Map => typeof value === 'object' && val
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : isEmpty(value) ? [] : [value]);
 const isEmpty = (value: unknown): boolean =>
   value === null || value === undefined || (typeof value === 'object' && Object.keys(value).length === 0);
+
+function isYaml(text: string): boolean {
+  try {
+    parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function mapIn(text: string): Map {
   try {
