@@ -115,6 +115,7 @@ it.each([
     return events.includes('happened before the two met') && lines.includes('said before the two met');
   };
   await waitFor(arrived, { what: 'the event and the line' });
+  await waitFor(() => uplink.state().clock !== null, { what: 'what the collector says of the clock' });
   expect(uplink.state()).toMatchObject({ connected: true, lastError: null });
 });
 

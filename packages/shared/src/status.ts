@@ -97,6 +97,8 @@ export const hostConditionSchema = z.object({
   advice: z.string().max(2048),
 });
 export type HostCondition = z.infer<typeof hostConditionSchema>;
+/** The one that a collector raises for a host whose agent it cannot let in. */
+export const agentRefusedName = 'agent-refused';
 /**
  * Conditions that announce the host's silence, and the state that silence then means: a machine that is preempted or switched
  * off is not awaited, one that reboots or is under maintenance is.

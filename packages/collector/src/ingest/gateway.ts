@@ -123,9 +123,11 @@ export class AgentGateway {
     refuse(socket, error, retryAfter === undefined ? headers : { ...headers, 'Retry-After': String(retryAfter) });
   }
 
-  #helloRefused(visitor: Visitor, { code, reason, written, greeting }: HelloRefusal): void {
+  #helloRefused(visitor: Visitor, refusal: HelloRefusal): void {
+    const { code, reason, written, greeting } = refusal;
     this.#deps.counters.refused(code);
     if (written) return;
+    this.#deps.fleet.helloRefused(visitor.token, refusal);
     const { host = null, version = null } = greeting ?? {};
     const whose = host === null ? '' : `${host}${version === null ? '' : ` (version ${version})`}: `;
     this.#writeDown(visitor, new RelightError(code, `${whose}${reason}`), host);

@@ -1,7 +1,8 @@
 /** Host records as plain data. Pure. */
 import type { AgentMetrics } from '@relight/shared/agent-metrics';
 import type { Gap } from '@relight/shared/protocol';
-import type { Accelerator, HostCondition, WorkloadStatus } from '@relight/shared/status';
+import { agentRefusedName, type Accelerator, type HostCondition, type WorkloadStatus } from '@relight/shared/status';
+import { agentRefused, type RefusedHello } from '../liveness/agent-refused.ts';
 import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
 import type { CollectorEvent, HostGaps, HostRecord } from '../store/store.ts';
 
@@ -56,19 +57,34 @@ export function withClock(
   return skew === undefined ? reported : [...reported, skew];
 }
 
-/** As the agent tells of its own conditions. Null: nothing was raised, and nothing is over. */
-export function clockNews(
+/** `refused`: what is wrong with the hello of its agent; null: nothing, it is let in. Returns null when nothing is new. */
+export function withRefusal(
+  before: readonly HostCondition[] = [],
+  refused: RefusedHello | null,
+  now: number,
+): readonly HostCondition[] | null {
+  const known = before.find(({ name }) => name === agentRefusedName);
+  const present = refused === null ? undefined : agentRefused(known, refused, now);
+  if (present === known) return null;
+  return [...(present === undefined ? [] : [present]), ...before.filter((condition) => condition !== known)];
+}
+
+/**
+ * What only this collector knows of is told as the agent tells of its own conditions. Null: nothing was raised, and nothing is over.
+ */
+export function ownNews(
+  condition: typeof clockSkewName | typeof agentRefusedName,
   before: readonly HostCondition[] = [],
   after: readonly HostCondition[],
 ): Pick<CollectorEvent, 'kind' | 'severity' | 'message' | 'data'> | null {
-  const find = (list: readonly HostCondition[]): HostCondition | undefined => list.find(({ name }) => name === clockSkewName);
+  const find = (list: readonly HostCondition[]): HostCondition | undefined => list.find(({ name }) => name === condition);
   const was = find(before);
   const is = find(after);
   if ((was === undefined) === (is === undefined)) return null;
-  const data = { condition: clockSkewName, subject: '', state: is === undefined ? 'cleared' : 'raised' };
+  const data = { condition, subject: '', state: is === undefined ? 'cleared' : 'raised' };
   if (is === undefined)
-    return { kind: 'host.notice', severity: 'info', message: `${clockSkewName} is over; it was: ${was?.reason ?? ''}`, data };
-  return { kind: 'host.notice', severity: is.severity, message: `${clockSkewName}: ${is.reason}`, data: { ...data, advice: is.advice } };
+    return { kind: 'host.notice', severity: 'info', message: `${condition} is over; it was: ${was?.reason ?? ''}`, data };
+  return { kind: 'host.notice', severity: is.severity, message: `${condition}: ${is.reason}`, data: { ...data, advice: is.advice } };
 }
 
 const reasonMax = 100;

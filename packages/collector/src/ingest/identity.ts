@@ -21,6 +21,13 @@ export interface Standing {
   readonly alive: boolean;
 }
 
+/** Hosts that are known come back, with whatever token; new ones with a token of their own. */
+export const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }> => ({
+  accepted: false,
+  code: closeCodes.unauthorized,
+  reason: `the collector has ${max} hosts; another one comes with a token for itself alone: relight-agent join`,
+});
+
 export interface ClaimFacts {
   /** What the token is bound to. */
   readonly token: Pick<TokenRecord, 'host' | 'agentId' | 'machineId'>;

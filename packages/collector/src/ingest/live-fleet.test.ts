@@ -395,3 +395,17 @@ describe('what an agent says of itself', () => {
     expect(fleet.host('h')?.gaps).toEqual({ count: 2, lines: 3, bytes: 9, lastAt: clock.now(), lastReason: 'rotated' });
   });
 });
+
+it('hellos that are refused for ever other reasons keep the disk no busier than heartbeats do', async () => {
+  connect('h').session.close(1000, 'bye');
+  await settle();
+  const { writes } = store;
+  for (let i = 0; i < 200; i += 1) {
+    fleet.helloRefused({ ...token, host: 'h' }, { code: 'protocol', reason: `unreadable ${i}`, written: false, greeting: null });
+    pass(100);
+    await settle();
+  }
+  expect(fleet.host('h')?.conditions).toMatchObject([{ name: 'agent-refused', reason: 'unreadable 199' }]);
+  expect(store.events.filter(({ kind }) => kind === 'host.notice')).toHaveLength(1);
+  expect(store.writes - writes).toBeLessThanOrEqual(3);
+});

@@ -17,12 +17,14 @@ import { forgottenBy, wasSet, type Moment } from '../liveness/forget.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
-import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece } from '../store/store.ts';
+import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Actions } from './actions.ts';
+import type { HelloRefusal } from './common-protocol.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
-import { acceleratorsKey, agentSample, blankRecord, clockNews, conditionsKey, withClock, withGap, workloadsKey } from './host-record.ts';
-import { judgeClaim, type Standing, type Verdict } from './identity.ts';
+import { acceleratorsKey, agentSample, blankRecord, conditionsKey, ownNews, withClock, withGap, workloadsKey } from './host-record.ts';
+import { judgeClaim, tooManyHosts, type Standing, type Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
+import { RefusedAgents } from './refused-agents.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
 import { Watches } from './watches.ts';
 
@@ -51,6 +53,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #deps: FleetDeps;
   readonly #book: HostBook;
   readonly #actions: Actions;
+  readonly #refused: RefusedAgents;
   readonly #ownEvents: Lane<CollectorEvent, StoredEvent>;
   readonly #watches = new Watches();
   readonly #sessions = new Set<Session>();
@@ -73,6 +76,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#deps = deps;
     this.#book = new HostBook(deps);
     this.#actions = new Actions(clock);
+    this.#refused = new RefusedAgents(this.#book, clock, (entry, news) => this.#emit(entry, news, news.data));
     this.#ownEvents = new Lane({
       window: 64,
       retryMs: 1_000,
@@ -175,6 +179,11 @@ export class LiveFleet implements Fleet, SessionOwner {
     if (worth && notice !== undefined && about !== undefined) this.#notice(about, notice.message, { host, agentId, machineId, address });
   }
 
+  /** The hello of an agent with this token was none that this collector takes. */
+  helloRefused(token: TokenRecord, refusal: HelloRefusal): void {
+    this.#refused.refused(token, refusal);
+  }
+
   heard(session: Session): void {
     const entry = this.#entryOf(session);
     if (entry === undefined) return;
@@ -196,7 +205,7 @@ export class LiveFleet implements Fleet, SessionOwner {
       acceleratorsKey(entry.record.accelerators) !== acceleratorsKey(accelerators) ||
       gate?.state !== entry.record.gate?.state ||
       engine !== entry.record.engine;
-    const news = clockNews(entry.record.conditions, conditions);
+    const news = ownNews('clock-skew', entry.record.conditions, conditions);
     const agent = agentSample(entry.record.agent, heartbeat.agent, now);
     entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate, agent };
     this.#book.changed(entry, urgent);
@@ -292,6 +301,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     const known = { agentId, machineId, labels, facts, bootId, agentVersion: version, remoteActions };
     entry.record = { ...entry.record, ...known, lastSeenAt: now, clockSkewMs: Math.round(hello.at - now), expectedBy: null, agent: null };
     entry.session = session;
+    this.#refused.arrived(entry);
     this.#sessions.add(session);
     this.#apply(entry, { type: 'hello', agent: `agent ${version}` });
   }
@@ -376,13 +386,6 @@ export class LiveFleet implements Fleet, SessionOwner {
 }
 
 const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;
-
-/** Hosts that are known come back, with whatever token; new ones with a token of their own. */
-const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }> => ({
-  accepted: false,
-  code: closeCodes.unauthorized,
-  reason: `the collector has ${max} hosts; another one comes with a token for itself alone: relight-agent join`,
-});
 
 function standing(entry: HostEntry): Standing {
   const { name, agentId, machineId } = entry.record;

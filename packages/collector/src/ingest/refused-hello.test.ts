@@ -83,6 +83,56 @@ it('one of a later protocol, whatever else it says, learns who has to be upgrade
   expect(lines.filter(({ err }) => (err?.stack ?? '').includes('\n'))).toEqual([]);
 });
 
+const conditions = async (host: string): Promise<{ name: string; since: string }[]> =>
+  (JSON.parse(await get(`/api/v1/hosts/${host}`)) as { conditions: { name: string; since: string }[] }).conditions;
+const later = { type: 'hello', protocol: 9, protocolOldest: 7, host: 'h1', version: '9.0' };
+
+it.each([
+  ['that speaks another protocol', null, later, /speaks protocol 7 to 9, the collector 1: upgrade the collector \(its version: 9\.0\)/],
+  ['whose hello cannot be read, with a token of its own', 'h1', { type: 'hello', protocol: 1 }, /no hello that can be read/],
+])('a known host with an agent %s says so until the agent is let in: why, since when, what to do', async (_, host, hello, reason) => {
+  const own = newToken('agent', host);
+  const before = await dial(own);
+  await before.hello();
+  before.socket.close(1000);
+  await vi.waitFor(async () => expect(await get('/api/v1/hosts/h1')).toContain('"disconnected"'), patiently);
+  expect(await conditions('h1')).toEqual([]);
+  const refuse = async (): Promise<void> => {
+    const client = await dial(own);
+    client.send(hello);
+    await client.end();
+  };
+  await refuse();
+  const [refused] = await conditions('h1');
+  expect(refused).toMatchObject({
+    name: 'agent-refused',
+    severity: 'warning',
+    reason: expect.stringMatching(reason) as string,
+    advice: expect.stringContaining('workloads are looked after') as string,
+  });
+  await refuse();
+  expect(await conditions('h1')).toEqual([refused]);
+  await (await dial(own)).hello();
+  expect(await conditions('h1')).toEqual([]);
+  const told = async (): Promise<unknown[]> =>
+    (JSON.parse(await get('/api/v1/events?host=h1&kind=host.notice')) as { items: { data: { state: string } }[] }).items.map(
+      ({ data }) => data.state,
+    );
+  await vi.waitFor(async () => expect(new Set(await told())).toEqual(new Set(['raised', 'cleared'])), patiently);
+});
+
+it('of a host that is connected, and of one that nobody knows, nothing is said when somebody else is refused', async () => {
+  const token = newToken('agent');
+  await (await dial(token)).hello();
+  for (const host of ['h1', 'h2']) {
+    const stranger = await dial(token);
+    stranger.send({ ...later, host });
+    await stranger.end();
+  }
+  expect(await conditions('h1')).toEqual([]);
+  expect(await get('/api/v1/hosts')).not.toContain('h2');
+});
+
 it('one for another host, of a clone and of who is locked out are counted by what was wrong', async () => {
   const token = newToken('agent');
   const first = await dial(token);

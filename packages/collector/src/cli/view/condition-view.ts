@@ -1,6 +1,7 @@
 /** Conditions of a host, worst first as the agent sends them. Pure. */
 import type { ApiHost, ApiHostCondition } from '@relight/shared/api';
 import { severities } from '@relight/shared/event';
+import { agentRefusedName } from '@relight/shared/status';
 import { paintSeverity } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
@@ -17,6 +18,12 @@ export function troubleText(host: ApiHost): string | null {
   const [worst, ...others] = troubles(host);
   if (worst === undefined) return null;
   return `${named(worst)}: ${sanitize(worst.reason)}${others.length === 0 ? '' : ` (and ${others.length} more)`}`;
+}
+
+/** Of a host that is away: why its agent is, when the collector has turned it away. Null: it has not. */
+export function refusalText({ conditions = [] }: ApiHost): string | null {
+  const refusal = conditions.find(({ name }) => name === agentRefusedName);
+  return refusal === undefined ? null : `${named(refusal)}: ${sanitize(refusal.reason)}`;
 }
 
 export function conditionLines(host: ApiHost, { color, now }: ViewContext): string[] {

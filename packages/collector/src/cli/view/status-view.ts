@@ -2,7 +2,7 @@
 import type { ApiAlert, ApiHost, ApiWorkload } from '@relight/shared/api';
 import type { HostState, Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
-import { troubleRank, troubles, troubleText } from './condition-view.ts';
+import { refusalText, troubleRank, troubles, troubleText } from './condition-view.ts';
 import { deliveryCells, deliveryHeaders, saysDelivery } from './delivery-view.ts';
 import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
@@ -107,7 +107,7 @@ function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewConte
 
 /** That a host is connected says its state already. */
 function hostReason(host: ApiHost): string {
-  const trouble = host.state === 'connected' ? troubleText(host) : null;
+  const trouble = host.state === 'connected' ? troubleText(host) : refusalText(host);
   return trouble ?? sanitize(host.reason);
 }
 

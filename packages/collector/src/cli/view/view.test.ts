@@ -212,6 +212,16 @@ test('status: how far behind each host is, how full its outbox, what is missing,
   ]);
 });
 
+test('status: a host that is away because its agent was turned away says so, whatever else is wrong with it', () => {
+  const condition = { subject: '', severity: 'warning', since: '2026-01-31T12:00:05.000Z', advice: 'Upgrade.' } as const;
+  const low = { ...condition, name: 'disk-low', severity: 'critical', reason: '1 % free' } as const;
+  const refused = { ...condition, name: 'agent-refused', reason: 'the agent speaks protocol 1, the collector 3: upgrade the agent' };
+  const away = apiHost({ name: 'a', state: 'dead', reason: 'silent for 61 s', conditions: [low, refused] });
+  const text = statusText({ hosts: [away], workloads: [], alerts: [] }, plain);
+  expect(text).toMatch(/^a .* agent-refused: the agent speaks protocol 1, the collector 3: upgrade the agent$/m);
+  expect(hostText(away, [], plain)).toContain('warning  agent-refused for 1 m 00 s: the agent speaks');
+});
+
 test('host: the same of one, in full, and what its agent uses; a reason drives no terminal', () => {
   const gaps = { count: 2, lines: 40, bytes: 5_120, lastAt: '2026-01-31T12:00:05.000Z', lastReason: 'rate\u001b[2J' };
   const agent = { at: '2026-01-31T12:01:00.000Z', residentBytes: 2 ** 26, cpuMs: 200, uptimeMs: 10_000, loopLagMs: 3_000 };
