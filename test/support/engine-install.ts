@@ -12,6 +12,7 @@ const run = promisify(execFile);
 /** Program → the Debian packages that bring it. */
 const needed: Readonly<Record<string, readonly string[]>> = {
   dockerd: ['docker.io'],
+  'docker-compose': ['docker-compose'],
   busybox: ['busybox-static'],
   bindfs: ['bindfs'],
   fusermount3: ['fuse3'],
