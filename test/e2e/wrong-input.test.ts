@@ -245,7 +245,7 @@ describe('relight-collector', () => {
     ['an order that cannot be', { version: 1, liveness: { suspect_after: '5s' } }, 'heartbeat < suspect_after < dead_after'],
     ['a duration without a unit', { version: 1, retention: { events: 90 } }, 'retention.events'],
     ['a threshold', { version: 1, alerts: { repeated_restarts: { warning: '3' } } }, 'alerts.repeated_restarts.warning'],
-    ['a sink', { version: 1, alerts: { sinks: [{ type: 'mail', url: 'http://x' }] } }, 'must be webhook'],
+    ['a sink', { version: 1, alerts: { sinks: [{ type: 'mail', url: 'http://x' }] } }, 'must be webhook or alertmanager'],
     ['a sink without a URL', { version: 1, alerts: { sinks: [{ type: 'webhook', url: 'x' }] } }, 'an http or https URL'],
     ['an address', { version: 1, listen: 'x' }, 'HOST:PORT'],
   ])('serve with a configuration that is wrong: %s', async (_, content, message) => {

@@ -1,6 +1,6 @@
 /** The examples of monitoring with the Prometheus and the Alertmanager of Debian, over TLS and with a token. */
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -178,4 +178,48 @@ test('a collector that is away is an alert, holds back all others, and is over w
   );
   await lab.collector.start();
   await told('RelightCollectorDown', 'resolved');
+});
+
+interface Held {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly startsAt: string;
+  readonly endsAt: string;
+  readonly receivers: readonly { readonly name: string }[];
+}
+
+/** Relight's own alert, as Alertmanager has it. */
+async function held(alertname: string): Promise<Held | undefined> {
+  const query = new URLSearchParams({ filter: `alertname="${alertname}"` });
+  const answer = await fetch(`${monitoring.alertmanagerUrl}/api/v2/alerts?${query.toString()}`);
+  return ((await answer.json()) as readonly Held[])[0];
+}
+
+test("Relight's own alerts go to Alertmanager itself, are said again while they fire, and end there", async () => {
+  await lab.collector.stop();
+  const configFile = join(lab.directory, 'collector.yaml');
+  const config = JSON.parse(readFileSync(configFile, 'utf8')) as { alerts: { sinks: object[] } };
+  config.alerts.sinks.push({ type: 'alertmanager', url: monitoring.alertmanagerUrl });
+  writeFileSync(configFile, JSON.stringify(config));
+  await lab.collector.start();
+  await lab.fleet.waitForHost(goes, 'connected');
+  await leaving.service.kill();
+  const first = await waitFor(() => held('HostDead'), { what: 'the alert in Alertmanager', timeoutMs: 60_000, everyMs: 100 });
+  expect(first.labels).toEqual({ alertname: 'HostDead', host: goes, severity: 'critical' });
+  expect(first.annotations['summary']).toContain(goes);
+  expect(first.receivers.map(({ name }) => name)).toEqual(['pager']);
+  expect((await told('HostDead', 'firing', goes)).labels).toEqual(first.labels);
+  // Its resolve_timeout, from the moment of receipt on.
+  expect(Date.parse(first.endsAt) - Date.now()).toBeGreaterThan(4 * 60_000);
+  const again = await waitFor(
+    async () => {
+      const now = await held('HostDead');
+      return now !== undefined && Date.parse(now.endsAt) >= Date.parse(first.endsAt) + 30_000 && now;
+    },
+    { what: 'it to be said again', timeoutMs: 120_000, everyMs: 500 },
+  );
+  expect(again.startsAt).toBe(first.startsAt);
+  await leaving.service.start();
+  await told('HostDead', 'resolved', goes);
+  expect(await held('HostDead')).toBeUndefined();
 });

@@ -75,7 +75,10 @@ forget: [{label: pool=spot, after: 1h}, {after: 7d}]
     ['version: 1\nlivenes: {}\n', /^c\.yaml:2:1: livenes: unknown key; did you mean "liveness"\?$/],
     ['version: 1\nliveness:\n  dead_aftr: 9s\n', /^c\.yaml:3:3: liveness\.dead_aftr: unknown key; did you mean "dead_after"\?$/],
     ['version: 1\nliveness: {dead_after: soon}\n', /^c\.yaml:2:12: liveness\.dead_after: "soon" is not a duration/],
-    ['version: 1\nalerts:\n  sinks:\n    - {type: mail, url: "http://x"}\n', /^c\.yaml:4:8: alerts\.sinks\.0\.type: must be webhook$/],
+    [
+      'version: 1\nalerts:\n  sinks:\n    - {type: mail, url: "http://x"}\n',
+      /^c\.yaml:4:8: alerts\.sinks\.0\.type: must be webhook or alertmanager$/,
+    ],
     [
       'version: 1\nalerts: {sinks: [{type: webhook, url: "htps://u:p4ss@x/?t=p4ss"}]}\n',
       /^c\.yaml:2:34: alerts\.sinks\.0\.url: must be an http or https URL$/,

@@ -39,8 +39,10 @@ export interface AlertsConfig {
   readonly sinks: readonly SinkConfig[];
 }
 
+const sinkTypes = ['webhook', 'alertmanager'] as const;
+
 export interface SinkConfig {
-  readonly type: 'webhook';
+  readonly type: (typeof sinkTypes)[number];
   readonly url: string;
 }
 
@@ -214,8 +216,10 @@ export const collectorSchema = z.strictObject({
       sinks: z
         .array(
           z.strictObject({
-            type: z.literal('webhook', { error: 'must be webhook' }).describe("Alertmanager's webhook format, version 4"),
-            url: webhookUrl.describe('where to'),
+            type: z
+              .enum(sinkTypes, { error: `must be ${sinkTypes.join(' or ')}` })
+              .describe("`webhook`: Alertmanager's webhook format, version 4; `alertmanager`: Alertmanager itself"),
+            url: webhookUrl.describe('where to; of `alertmanager` without `/api/v2/alerts`'),
           }),
         )
         .default([])

@@ -22,7 +22,7 @@ class Bench {
     this.fleet.put(hostRecord('a', { stateSince: this.clock.now() - 10 * minute }));
   }
 
-  start(urls: readonly string[] = [`${url}?token=secret`, url]): { close(): Promise<void> } {
+  start(urls: readonly string[] = [`${url}?token=secret`, url], type: 'webhook' | 'alertmanager' = 'webhook'): { close(): Promise<void> } {
     const { store, bus, fleet, clock } = this;
     const note = (_data: object, message: string): void => void this.logged.push(message);
     return startAlerts({
@@ -33,7 +33,7 @@ class Bench {
       logger: { warn: note, error: note },
       config: {
         ...readConfig(null).alerts,
-        sinks: urls.map((address) => ({ type: 'webhook', url: address })),
+        sinks: urls.map((address) => ({ type, url: address })),
       },
     });
   }
@@ -102,6 +102,47 @@ test('an alert, its event and one notification for each sink; a restart of the c
     'alert.firing',
     'alert.resolved',
   ]);
+});
+
+test('Alertmanager is told of an alert that gets worse as of another one, and that the milder one is over, also behind a restart', async () => {
+  const bench = new Bench();
+  const address = 'http://127.0.0.1:9';
+  const told = (): unknown[] =>
+    bench.store.notifications.map(({ sink, body }) => [
+      sink,
+      (JSON.parse(body) as { labels: { severity: string }; endsAt?: string }[]).map(({ labels, endsAt }) => [
+        labels.severity,
+        endsAt !== undefined,
+      ]),
+    ]);
+  const tick = (count: number): Promise<boolean> =>
+    waitFor(
+      () => {
+        bench.clock.advance(1_000);
+        return told().length >= count;
+      },
+      { what: `message ${count}` },
+    );
+  const first = bench.start([address], 'alertmanager');
+  for (let i = 0; i < 3; i += 1) await bench.commitRestart();
+  await tick(1);
+  await first.close();
+  const second = bench.start([address], 'alertmanager');
+  for (let i = 0; i < 2; i += 1) await bench.commitRestart();
+  await tick(2);
+  bench.clock.advance(15 * minute);
+  await tick(3);
+  await second.close();
+  expect(told()).toEqual(
+    [
+      [['warning', false]],
+      [
+        ['warning', true],
+        ['critical', false],
+      ],
+      [['critical', true]],
+    ].map((alerts) => [`${address}/api/v2/alerts`, alerts]),
+  );
 });
 
 test('a store that cannot be written delays an alert, and loses none', async () => {

@@ -15,11 +15,13 @@ import { evaluate, type AlertChange, type AlertsState } from './evaluate.ts';
 import { restartEventKinds, restartFact, type RestartFact } from './repeated-restarts.ts';
 import { restore } from './restore.ts';
 import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
+import { alertmanagerAddress, alertmanagerSink } from './sinks/alertmanager.ts';
 import { startDelivery, type DeliveryLogger } from './sinks/delivery.ts';
 import { formerSinkNames, sinkNames } from './sinks/sink-name.ts';
 import type { Sink } from './sinks/sink.ts';
 import { waitingMetrics } from './sinks/waiting-metrics.ts';
 import { webhookSink } from './sinks/webhook.ts';
+import { tellingOf } from './telling.ts';
 
 export interface AlertsDeps {
   readonly store: Store;
@@ -42,9 +44,12 @@ const firingMax = 1_000_000;
 const incidentsMax = 10_000;
 
 export function startAlerts(deps: AlertsDeps): { families(): MetricFamily[]; close(): Promise<void> } {
-  const addresses = deps.config.sinks.map(({ url }) => url);
+  const addresses = deps.config.sinks.map(({ type, url }) => (type === 'alertmanager' ? alertmanagerAddress(url) : url));
   const names = sinkNames(addresses);
-  const sinks = addresses.map((url, index) => webhookSink(names[index] ?? '', url, deps.externalUrl ?? ''));
+  const sinks = deps.config.sinks.map(({ type }, index) => {
+    const make = type === 'alertmanager' ? alertmanagerSink : webhookSink;
+    return make(names[index] ?? '', addresses[index] ?? '', deps.externalUrl ?? '');
+  });
   const formerNames = formerSinkNames(addresses).map((from, index) => ({ from, to: names[index] ?? '' }));
   const delivery = startDelivery({ ...deps, sinks, formerNames });
   const keeper = new AlertKeeper(deps, sinks, () => delivery.wake());
@@ -116,7 +121,7 @@ class AlertKeeper {
     await Promise.all(
       changes.map(async (change) => {
         try {
-          await this.#commit(change);
+          await this.#commit(change, tellingOf(before.get(alertKey(change.alert))).told);
         } catch (error) {
           const key = alertKey(change.alert);
           const previous = before.get(key);
@@ -131,7 +136,7 @@ class AlertKeeper {
   }
 
   /** The event comes first: killed in between, the change is made again and its event is there twice, never missing. */
-  async #commit({ alert, transition, notify }: AlertChange): Promise<void> {
+  async #commit({ alert, transition, notify }: AlertChange, told: string | null): Promise<void> {
     const { store, bus, clock } = this.#deps;
     const now = clock.now();
     if (transition !== 'updated') {
@@ -142,7 +147,7 @@ class AlertKeeper {
       const stored = await store.commitOwnEvent({ ...event, severity: transition === 'resolved' ? 'info' : severity });
       bus.publish('events', [stored]);
     }
-    const notifications = notify ? this.#sinks.map((sink) => ({ sink: sink.name, body: sink.format(alert) })) : [];
+    const notifications = notify ? this.#sinks.map((sink) => ({ sink: sink.name, body: sink.format(alert, { told, at: now }) })) : [];
     await store.putAlert(alert, notifications, now);
     bus.publish('alert', alert);
   }

@@ -33,6 +33,7 @@ const retryMaxMs = 300_000;
 /** A refused message (4xx) is tried this often, in case somebody is repairing the receiver, then given up. */
 export const refusedAttemptsMax = 5;
 const orphansMax = 10_000;
+const firingMax = 1_000_000;
 
 /** Full jitter: anything between at once and 1 s · 2^attempts, at most 5 min. `attempts`: failed ones so far, 0 after the first. */
 export function retryDelayMs(attempts: number, random: number): number {
@@ -60,11 +61,20 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
   let awake = Promise.withResolvers<void>();
   wakers.add(() => awake.resolve());
   await named;
+  let repeatAt = clock.monotonic();
   while (!stop.aborted) {
     try {
       const head = store.pendingNotifications(1, sink.name)[0];
       if (head === undefined) {
+        const idleMs = sink.repeat === undefined ? null : repeatAt - clock.monotonic();
+        if (idleMs !== null && idleMs <= 0) {
+          repeatAt = clock.monotonic() + (sink.repeat?.everyMs ?? 0);
+          await repeat(deps, sink, stop);
+          continue;
+        }
+        const timer = idleMs === null ? null : clock.after(idleMs, () => awake.resolve());
         await awake.promise;
+        timer?.cancel();
         awake = Promise.withResolvers<void>();
         continue;
       }
@@ -78,7 +88,21 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
   }
 }
 
-async function sendOnce(clock: Clock, sink: Sink, record: NotificationRecord, stop: AbortSignal): Promise<SendResult> {
+/**
+ * What fires in the store: whatever has ended there is delivered or waits behind this, so nothing that is over is said to be so after it.
+ * What is not taken is said the next time.
+ */
+async function repeat({ store, clock, logger }: DeliveryDeps, sink: Sink, stop: AbortSignal): Promise<void> {
+  for (const body of sink.repeat?.bodies(store.alerts({ state: 'firing', limit: firingMax })) ?? []) {
+    const result = await sendOnce(clock, sink, { body }, stop);
+    if (stop.aborted) return;
+    if (result.outcome === 'delivered') continue;
+    logger.warn({ sink: sink.name, reason: result.reason }, 'what fires could not be said again, trying again in a minute');
+    return;
+  }
+}
+
+async function sendOnce(clock: Clock, sink: Sink, record: Pick<NotificationRecord, 'body'>, stop: AbortSignal): Promise<SendResult> {
   const late = new AbortController();
   const timer = clock.after(sendTimeoutMs, () => late.abort(new Error(`no answer within ${sendTimeoutMs / 1000} s`)));
   try {
