@@ -23,8 +23,11 @@ export class AsyncQueue<T> {
       for (;;) {
         if (signal.aborted) return;
         const values = this.#values.splice(0);
-        yield* values;
-        if (values.length > 0) continue;
+        // Nothing may be awaited between a look that finds nothing and the wait: even the `yield*` of no values would be.
+        if (values.length > 0) {
+          yield* values;
+          continue;
+        }
         if (this.#error !== undefined) throw this.#error;
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }

@@ -143,10 +143,8 @@ export class FakeContainer {
   }
 
   /** False when it is over at once. */
-  runExec(execId: string, pid: number, { durationMs = 0, exitCode = 0 }: ExecScript): boolean {
-    const end = (): void => {
-      if (this.execs.delete(execId)) this.#emit('exec_die', { execID: execId, exitCode: String(exitCode) });
-    };
+  runExec(execId: string, pid: number, { durationMs = 0 }: ExecScript): boolean {
+    const end = (): void => void this.execs.delete(execId);
     this.execs.set(execId, pid);
     if (durationMs === 0) end();
     else if (durationMs !== Number.POSITIVE_INFINITY) this.#clock.after(durationMs, end);

@@ -16,7 +16,7 @@ import type {
   ExecResult,
 } from './engine.ts';
 import { type CallKind, callFailure } from './errors.ts';
-import { engineEvent, sinceNow } from './event-stream.ts';
+import { engineEvent, eventFilters, sinceNow } from './event-stream.ts';
 import { runToEnd, startDetached } from './exec.ts';
 import { containerFacts, containerStats, engineInfo, type InfoDocument, type InspectDocument, type StatsDocument } from './facts.ts';
 import { jsonLines } from './json-lines.ts';
@@ -168,7 +168,7 @@ export class DockerEngine implements Engine {
 
   async *events(signal: AbortSignal, onOpen: () => void): AsyncGenerator<EngineEvent> {
     // The engine sends the headers before it subscribes: `since` closes the gap between the two.
-    const query = { since: sinceNow(this.#client.clock.now()) };
+    const query = { since: sinceNow(this.#client.clock.now()), filters: eventFilters };
     try {
       const body = await this.#client.open('other', signal, { method: 'GET', path: '/events', query });
       onOpen();

@@ -56,7 +56,7 @@ export interface EngineInfo {
 
 export interface EngineEvent {
   readonly type: 'container' | 'image' | 'other';
-  /** die, start, stop, destroy, rename, oom, exec_die, pull, tag, import, load, delete … */
+  /** As `eventFilters` names them. */
   readonly action: string;
   readonly id: string;
   /** Actor attributes: name, image, labels, exitCode, execID … */

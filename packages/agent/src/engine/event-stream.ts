@@ -15,5 +15,14 @@ export function engineEvent(message: Readonly<Record<string, unknown>>): EngineE
   };
 }
 
+/**
+ * What is asked for. Each exec is three events more, and a health check is one every few seconds of every container of the host:
+ * nobody here waits for them, and each wakes the agent.
+ */
+export const eventFilters = {
+  type: ['container', 'image'],
+  event: 'create start die oom kill stop restart pause unpause rename destroy pull load import tag build'.split(' '),
+};
+
 /** The `since` of a subscription: seconds with nanoseconds, as the engine reads it. */
 export const sinceNow = (nowMs: number): string => `${Math.floor(nowMs / 1_000)}.${String(nowMs % 1_000).padStart(3, '0')}000000`;
