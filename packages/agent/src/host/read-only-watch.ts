@@ -1,4 +1,8 @@
-/** Looks at the mount tables of the host and of its containers every second: a few small files, and nothing when they are as before. */
+/**
+ * Looks at the host's mount table every second: a small file, and nothing when it is as before. Those of the containers show the same
+ * file systems. They are read when that one has changed and when other containers run; and every few seconds, because an
+ * engine in a mount namespace of its own has some that the host does not show.
+ */
 import { readFileSync } from 'node:fs';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { parseMountinfo, type MountEntry } from '../stages/proc.ts';
@@ -9,6 +13,7 @@ import { readOnlyConditions, writableIn } from './read-only.ts';
 
 /** Who fails of it does so at once, and is told why; a look costs a tenth of a millisecond, with 500 mounts on the host one. */
 const everyMs = 1_000;
+const containersEveryMs = 5_000;
 
 export interface ReadOnlyWatchOptions {
   readonly clock: Clock;
@@ -26,6 +31,10 @@ export interface ReadOnlyWatchOptions {
 export class ReadOnlyWatch {
   readonly #options: ReadOnlyWatchOptions;
   #last = '';
+  #lastHost = '';
+  #lastRunning = '';
+  /** When the containers' tables were read; monotonic. */
+  #readAt = -Infinity;
   #reported = '';
   #writable: ReadonlySet<string> = new Set();
   #tables: Pick<Tables, 'host' | 'containers'> = { host: [], containers: [] };
@@ -39,7 +48,7 @@ export class ReadOnlyWatch {
   start(): void {
     const tick = (): void => {
       this.#timer = this.#options.clock.after(everyMs, tick);
-      this.look();
+      this.#look(false);
     };
     tick();
   }
@@ -49,7 +58,11 @@ export class ReadOnlyWatch {
   }
 
   look(): void {
-    if (!this.#read() || this.#last === this.#reported) return;
+    this.#look(true);
+  }
+
+  #look(wholly: boolean): void {
+    if (!this.#read(wholly) || this.#last === this.#reported) return;
     this.#reported = this.#last;
     const { stateDir, engineRoot, raised, report } = this.#options;
     const tables = { ...this.#tables, stateDir, engineRoot: engineRoot() };
@@ -61,23 +74,31 @@ export class ReadOnlyWatch {
 
   /** Whom the file system of these mounts concerns. */
   concernOf(isMeant: (mount: MountEntry) => boolean): Concern {
-    this.#read();
+    this.#read(true);
     const { stateDir, engineRoot } = this.#options;
     return concernOf(isMeant, { ...this.#tables, stateDir, engineRoot: engineRoot() }, this.#users);
   }
 
   /** The same for the one that a path lies on. */
   concernOfPath(path: string): Concern {
-    this.#read();
+    this.#read(true);
     const device = mountOf(this.#tables.host, path)?.device;
     return this.concernOf((mount) => mount.device === device);
   }
 
-  /** False: this host shows no mount table. */
-  #read(): boolean {
+  /** False: this host shows no mount table. `wholly`: the tables of the containers, too, whatever the host's says. */
+  #read(wholly: boolean): boolean {
     const host = this.#table('self');
     if (host === null) return false;
-    const inside = this.#options.containers().flatMap(({ workload, pid }) => {
+    const { clock, containers } = this.#options;
+    const running = containers();
+    const who = running.map(({ workload, pid }) => `${pid} ${workload}`).join('\n');
+    const now = clock.monotonic();
+    if (!wholly && host === this.#lastHost && who === this.#lastRunning && now - this.#readAt < containersEveryMs) return true;
+    this.#lastHost = host;
+    this.#lastRunning = who;
+    this.#readAt = now;
+    const inside = running.flatMap(({ workload, pid }) => {
       const table = this.#table(String(pid));
       return table === null ? [] : [{ workload, table }];
     });

@@ -95,39 +95,62 @@ describe('whom a file system concerns', () => {
   });
 });
 
-test('the tables are looked at again and again, and reported when they have changed', () => {
+describe('the tables on the disk', () => {
   const procRoot = mkdtempSync(join(tmpdir(), 'relight-proc-'));
   const write = (pid: string, ...lines: readonly string[]): void => {
     mkdirSync(join(procRoot, pid), { recursive: true });
     writeFileSync(join(procRoot, pid, 'mountinfo'), lines.join('\n'));
   };
-  const reports: (readonly ReportedCondition[])[] = [];
-  const clock = new ManualClock();
-  write('self', root, line('8:2', '/data', 'rw|rw'));
-  write('7', line('8:2', '/scratch', 'rw|rw'));
-  const watch = new ReadOnlyWatch({
-    clock,
-    stateDir: '/var/lib/relight',
-    engineRoot: () => null,
-    containers: () => [
+
+  function watching(containers: () => readonly { readonly workload: string; readonly pid: number }[]) {
+    const reports: (readonly ReportedCondition[])[] = [];
+    const clock = new ManualClock();
+    const watch = new ReadOnlyWatch({
+      clock,
+      stateDir: '/var/lib/relight',
+      engineRoot: () => null,
+      containers,
+      raised: () => reports.at(-1)?.map(({ subject }) => subject) ?? [],
+      report: (list) => void reports.push(list),
+      procRoot,
+    });
+    watch.start();
+    return { clock, reports, watch };
+  }
+
+  test("are looked at every second, and reported when the host's has changed", () => {
+    write('self', root, line('8:2', '/data', 'rw|rw'));
+    write('7', line('8:2', '/scratch', 'rw|rw'));
+    const { clock, reports, watch } = watching(() => [
       { workload: 'w', pid: 7 },
       { workload: 'gone', pid: 8 },
-    ],
-    raised: () => reports.at(-1)?.map(({ subject }) => subject) ?? [],
-    report: (list) => void reports.push(list),
-    procRoot,
+    ]);
+    clock.advance(60_000);
+    expect(reports).toEqual([[]]);
+    write('self', root, line('8:2', '/data', 'ro|ro'));
+    write('7', line('8:2', '/scratch', 'ro|ro'));
+    clock.advance(1_000);
+    expect(reports.at(-1)).toMatchObject([{ subject: '/data', data: { concerns: ['w'] } }]);
+    write('self', root, line('8:2', '/data', 'rw|rw'));
+    write('7', line('8:2', '/scratch', 'rw|rw'));
+    clock.advance(1_000);
+    expect(reports.at(-1)).toEqual([]);
+    watch.dispose();
+    expect(clock.pendingTimers).toBe(0);
   });
-  watch.start();
-  clock.advance(60_000);
-  expect(reports).toEqual([[]]);
-  write('self', root, line('8:2', '/data', 'ro|ro'));
-  write('7', line('8:2', '/scratch', 'ro|ro'));
-  clock.advance(5_000);
-  expect(reports.at(-1)).toMatchObject([{ subject: '/data', data: { concerns: ['w'] } }]);
-  write('self', root, line('8:2', '/data', 'rw|rw'));
-  write('7', line('8:2', '/scratch', 'rw|rw'));
-  clock.advance(5_000);
-  expect(reports.at(-1)).toEqual([]);
-  watch.dispose();
-  expect(clock.pendingTimers).toBe(0);
+
+  test('of a container that comes at once; of one whose file systems the host does not show every five seconds', () => {
+    write('self', root);
+    write('7', line('8:3', '/scratch', 'rw|rw'));
+    write('9', line('8:4', '/scratch', 'rw|ro'));
+    const running = [{ workload: 'w', pid: 7 }];
+    const { clock, reports, watch } = watching(() => running);
+    running.push({ workload: 'x', pid: 9 });
+    clock.advance(1_000);
+    expect(reports.at(-1)).toMatchObject([{ subject: '/scratch', reason: expect.stringContaining('used by x') as string }]);
+    write('9', line('8:4', '/scratch', 'rw|rw'));
+    clock.advance(5_000);
+    expect(reports.at(-1)).toEqual([]);
+    watch.dispose();
+  });
 });
