@@ -12,7 +12,7 @@ export type ProgramName = 'relight-agent' | 'relight-collector' | 'relight';
 const silent = { env: {}, clock: systemClock, write: () => {}, note: () => {} };
 
 export function programOf(name: ProgramName, version: string): Program {
-  if (name === 'relight-agent') return agentProgram(silent, async () => {});
+  if (name === 'relight-agent') return agentProgram(silent, () => {});
   if (name === 'relight-collector') return collectorProgram(() => {});
   return operatorProgram(processIo(new AbortController().signal), version, () => {});
 }

@@ -16,7 +16,7 @@ import type { RunOptions } from './run-command.ts';
 import { addSetup } from './setup/options.ts';
 
 type Handler = () => Promise<number>;
-type Add = (program: Command, io: Io, run: (handler: Handler) => Promise<void>) => void;
+type Add = (program: Command, io: Io, run: (handler: Handler) => void) => void;
 
 const exitCodesHelp = `
 Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage or configuration,
@@ -25,13 +25,8 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage or configur
 
 /** `args` without the program's own name. Resolves with the exit code; rejects only on a defect. */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
-  let exitCode = 0;
-  const program = agentProgram(io, async (handler) => {
-    exitCode = await handler();
-  });
   try {
-    await program.parseAsync(args, { from: 'user' });
-    return exitCode;
+    return await commandOf(args, io)();
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     if (!(thrown instanceof RelightError)) throw thrown;
@@ -40,8 +35,18 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
+/** Apart from its execution, which may take months: all the other commands and their help are not kept for that. */
+function commandOf(args: readonly string[], io: Io): Handler {
+  let command: Handler = () => Promise.resolve(0);
+  const program = agentProgram(io, (handler) => {
+    command = handler;
+  });
+  program.parse(args, { from: 'user' });
+  return command;
+}
+
 /** Also what man page and shell completions are made of. `run` is given what a command does. */
-export function agentProgram(io: Io, run: (handler: Handler) => Promise<void>): Command {
+export function agentProgram(io: Io, run: (handler: Handler) => void): Command {
   const program = new Command('relight-agent')
     .description("Keeps this host's containers useful: notices what goes out and relights it.")
     .version(agentVersion)

@@ -10,7 +10,7 @@ const text = (value: string): string => {
 const several = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text(value)];
 const option = (flags: string, what: string): Option => new Option(flags, what).argParser(text);
 
-export function addSetup(program: Command, io: Io, run: (handler: () => Promise<number>) => Promise<void>): void {
+export function addSetup(program: Command, io: Io, run: (handler: () => Promise<number>) => void): void {
   program
     .command('setup')
     .summary('the first run: looks around, asks three questions, writes the configuration')
