@@ -85,7 +85,7 @@ async function floor(): Promise<void> {
 }
 
 async function importing(statement: string): Promise<ReturnType<typeof memoryOf>> {
-  const flags = ['--semi-space-growth-factor=1', '--optimize-for-size', '--turbo-filter=hot*', '--no-maglev'];
+  const flags = ['--semi-space-growth-factor=1', '--optimize-for-size', '--turbo-filter=hot*', '--no-maglev', '--no-sparkplug'];
   const source = `${statement} console.log('ready'); setInterval(() => undefined, 1000);`;
   const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', source], {
     cwd: agentPackage,

@@ -126,7 +126,8 @@ beforeAll(async () => {
       vars: {
         HEAD: { run: ['printf', '%s', head] },
         LITERAL: literal,
-        CHAIN: { run: `printf '<%s>' "$HEAD"` },
+        // What the unit sets for the agent's own memory is nothing to its commands.
+        CHAIN: { run: `printf '<%s>%s' "$HEAD" "$MALLOC_ARENA_MAX"` },
         COLLECTOR: lab.url.replace('http://', ''),
       },
     },

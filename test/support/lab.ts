@@ -213,6 +213,8 @@ class ProcessLab implements Lab {
       args: [programs.agent, 'run', '--config', configFile],
       logFile: join(home, 'agent.log'),
       ...process,
+      // As the unit has it.
+      env: { MALLOC_ARENA_MAX: '1', ...process.env },
     });
     const agent = { host, service, configFile, stateDir, configure };
     if (this.#disposed) throw new Error('the lab is gone');

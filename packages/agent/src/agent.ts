@@ -40,6 +40,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const lock = acquireStateLock(options.stateDir);
   // Before anything is taken out of it: whoever starts over is the same service to systemd.
   const environment = { ...process.env };
+  // Of the unit, for this process: what commands of the host do with their memory is not ours to say.
+  delete process.env['MALLOC_ARENA_MAX'];
   try {
     claimStateDir(options.stateDir, agentVersion);
     const agent = new Agent(options, lock, systemClock);

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Emit } from './agent-context.ts';
 import { agentChangeLines, compareAgents, isNoChange, takenUp, workloadChangeText, type AgentChange } from './config/agent-change.ts';
 import type { AgentSpec } from './config/spec.ts';

@@ -1,5 +1,5 @@
 /** What the reference of the collector's configuration says of each field, read off the schema (docs/reference/collector-configuration.md). */
-import { z } from 'zod';
+import * as z from 'zod';
 import { collectorSchema } from './config.ts';
 
 export interface CollectorField {

@@ -8,7 +8,7 @@ import { suggest } from '@relight/shared/suggest';
 import { parseDurationMs, parseSizeBytes } from '@relight/shared/units';
 import type { Severity } from '@relight/shared/event';
 import { severities } from '@relight/shared/event';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseNetwork } from './access/client-address.ts';
 import { parseYaml, type YamlText } from './yaml-document.ts';
 

@@ -3,7 +3,7 @@
  * it, or there is nothing to measure (no collector, no look at the engine yet). Counts begin with the agent's process. Times are ages and
  * durations, so that a wrong clock of the host spoils none of them.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const amount = z.number().nonnegative().optional();
 

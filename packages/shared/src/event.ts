@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Every kind of event there is. Both sides and the operator's filters use this one list. */
 export const eventKinds = [

@@ -3,7 +3,7 @@
  * turns them into ISO-8601. The document is small and sent anew with every revision, the latest wins; what was found on the
  * host when it happened (the evidence) is large, never changes, and travels piece by piece.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { severities } from './event.ts';
 import { levels } from './phase.ts';
 

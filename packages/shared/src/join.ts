@@ -3,7 +3,7 @@
  * `POST /agent/v1/renew` with the token that it has. Both say whose the token is, and both answer 201 with a new one, whose life and
  * bindings the collector decides: it renews a token for the agent, host and machine alone that it was given to.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const joinPath = '/agent/v1/join';
 export const renewPath = '/agent/v1/renew';

@@ -11,7 +11,7 @@
  * stores the body as it came, its filter apart, and decompresses only for a reader.
  */
 import { crc32 } from 'node:zlib';
-import { z } from 'zod';
+import * as z from 'zod';
 import { RelightError } from './errors.ts';
 import { segmentKeySchema } from './log-stream.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** In the place of the workload: what belongs to the host itself. No workload can be called so. */
 export const hostLogs = '@host';

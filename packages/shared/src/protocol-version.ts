@@ -3,7 +3,7 @@
  * number; a number changes where it cannot, such as with another form of log blocks. A version of Relight speaks its own number
  * and that of the minor version before, so that agents and collector are upgraded in any order.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { hostNameSchema, idSchema } from './join.ts';
 
 export interface ProtocolRange {

@@ -17,7 +17,7 @@
  *   taken, one at a time, and acknowledged after the commit; what is known already is acknowledged and dropped.
  * - At most `inFlightMax` unacknowledged messages per lane (events; log blocks and gaps). Events never wait behind logs.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { agentMetricsSchema } from './agent-metrics.ts';
 import { agentEventSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';

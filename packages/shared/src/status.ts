@@ -1,5 +1,5 @@
 /** What an agent says about itself, and what the API passes on: workload status, host facts, metrics. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { severities } from './event.ts';
 import { phases } from './phase.ts';
 

@@ -3,7 +3,7 @@
  * most 100 rows unless asked for more; every raylet that ever was at an address stays in the list as DEAD; one that was killed
  * stays ALIVE until it has missed its health checks, up to 18 s. So right after a restart two rows of one address are ALIVE.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const row = z.object({
   node_id: z.string(),

@@ -1,6 +1,6 @@
 /** Actions by hand, as they travel over the local socket. The same three that the collector may ask for (protocol.ts). */
 import { actionSchema } from '@relight/shared/protocol';
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const controlActionSchema = actionSchema
   .omit({ type: true, id: true })

@@ -3,7 +3,7 @@ import { RelightError, toRelightError } from '@relight/shared/errors';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ActionOutcome, actionOutcomeSchema, type ControlAction } from './action.ts';
 import { type ReloadOutcome, reloadOutcomeSchema, type ReloadRequest } from './reload.ts';
 import { controlSocketPath, groupSocketPath, runtimeDir, shortSocketPath } from './socket-path.ts';

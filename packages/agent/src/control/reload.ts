@@ -1,5 +1,5 @@
 /** A request to read the configuration again, as it travels over the local socket. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const reloadRequestSchema = z.strictObject({
   /** Only say what it would do. */

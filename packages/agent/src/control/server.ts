@@ -11,7 +11,7 @@
 import { catalogue, type ErrorCode, RelightError, toRelightError } from '@relight/shared/errors';
 import { chmodSync, chownSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ActionOutcome, type ControlAction, controlActionSchema } from './action.ts';
 import { type ReloadOutcome, type ReloadRequest, reloadRequestSchema } from './reload.ts';
 import { shortSocketPath } from './socket-path.ts';

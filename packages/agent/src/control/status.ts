@@ -3,7 +3,7 @@ import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
 import { agentMetricsSchema } from '@relight/shared/agent-metrics';
 import { segmentKeySchema } from '@relight/shared/log-stream';
 import { acceleratorSchema, hostConditionSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const configStatusSchema = z.object({
   file: z.string(),

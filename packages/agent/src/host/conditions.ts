@@ -8,7 +8,7 @@ import type { NewAgentEvent } from '@relight/shared/event';
 import { hostConditionSchema, type HostCondition } from '@relight/shared/status';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { untold, type OutboxHistory, type Telling } from '../outbox/telling.ts';
 import { replaceFile } from './atomic-file.ts';
 import { diffConditions, inOrder, type ConditionChange, type ReportedCondition } from './condition-diff.ts';

@@ -9,7 +9,7 @@ import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage, RelightError } from '@relight/shared/errors';
 import { type MachineId, sameMachine } from '@relight/shared/machine';
-import { z } from 'zod';
+import * as z from 'zod';
 import { replaceFileDurably } from './atomic-file.ts';
 
 const identityFileSchema = z.object({ agentId: z.string().min(8).max(128), machineId: z.string().min(1) });

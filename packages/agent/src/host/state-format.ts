@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readIfThere, replaceFileDurably } from './atomic-file.ts';
 
 /** Raised when an older agent could not go on from what this one writes. */

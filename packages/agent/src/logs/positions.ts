@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
-import { z } from 'zod';
+import * as z from 'zod';
 import { replaceFile, replaceFileDurably } from '../host/atomic-file.ts';
 
 const positionSchema = z.object({

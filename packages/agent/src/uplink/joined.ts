@@ -6,7 +6,7 @@ import { agentCredentialSchema } from '@relight/shared/join';
 import { errorMessage, RelightError } from '@relight/shared/errors';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AgentSpec, CollectorSpec } from '../config/spec.ts';
 import { readIfThere, replaceFileDurably } from '../host/atomic-file.ts';
 

@@ -1,6 +1,6 @@
 /** Who did what. */
 import { isoTime, type ApiAuditEntry } from '@relight/shared/api';
-import { z } from 'zod';
+import * as z from 'zod';
 import { roles, type StoredAuditEntry } from '../store/store.ts';
 import { limit, page, resolveWhen, since, until } from './fields.ts';
 import { listOf } from './resources.ts';

@@ -1,7 +1,7 @@
 /** The parts of which request schemas are made. Each validates and documents itself (openapi.json is made from them). */
 import { parseSelector, type Selector } from '@relight/shared/selector';
 import { parseDurationMs } from '@relight/shared/units';
-import { z } from 'zod';
+import * as z from 'zod';
 import { decodeCursor, type LogCursor } from '../logs/cursor.ts';
 
 /** How text becomes a value; `undefined` from `read` is a refusal with `form` as the reason. */

@@ -1,6 +1,6 @@
 /** Events and alerts: what happened. */
 import { eventKinds, severities } from '@relight/shared/event';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AlertRecord, Store } from '../store/store.ts';
 import { after, host, limit, page, resolveWhen, since, until, workload } from './fields.ts';
 import { presentAlert, presentEvent } from './present.ts';

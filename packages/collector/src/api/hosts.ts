@@ -3,7 +3,7 @@ import { RelightError } from '@relight/shared/errors';
 import { hostStates, phases } from '@relight/shared/phase';
 import { matchesSelector } from '@relight/shared/selector';
 import { suggest } from '@relight/shared/suggest';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Deed } from '../access/deed.ts';
 import type { Fleet } from '../fleet.ts';
 import type { HostRecord } from '../store/store.ts';

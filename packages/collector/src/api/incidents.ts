@@ -6,7 +6,7 @@ import { incidentResource } from '@relight/shared/incident-resource';
 import { levels } from '@relight/shared/phase';
 import { zstdDecompress } from 'node:zlib';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Store, StoredIncident } from '../store/store.ts';
 import { after, host, limit, page, resolveWhen, since, until, workload } from './fields.ts';
 import { incidentResourceSchema, listOf } from './resources.ts';

@@ -1,7 +1,7 @@
 /** Logs: NDJSON or text of what is stored, server-sent events of what comes. */
 import { RelightError } from '@relight/shared/errors';
 import { logSourceSchema } from '@relight/shared/log-stream';
-import { z } from 'zod';
+import * as z from 'zod';
 import { eventOf, type LogRequest } from '../logs/answer.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from '../logs/cursor.ts';
 import { followLogs, type FollowItem } from '../logs/follow.ts';

@@ -1,5 +1,5 @@
 /** OpenAPI 3.1 out of the schemas that validate the requests. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { problemSchema } from './resources.ts';
 import type { RouteInfo } from './route.ts';
 import type { Fields } from './validate.ts';

@@ -1,5 +1,5 @@
 /** How long it takes to become ready, in all and by stage, for /metrics: counted from the events `workload.ready` as they come. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Bus } from '../bus.ts';
 import { Histogram } from '../ingest/histogram.ts';
 import type { MetricFamily } from './metrics-text.ts';

@@ -14,7 +14,7 @@ import {
   spareStatusSchema,
   workloadMetricsSchema,
 } from '@relight/shared/status';
-import { z } from 'zod';
+import * as z from 'zod';
 import { logLevels } from '../logs/level.ts';
 
 const time = z.string().meta({ format: 'date-time' });

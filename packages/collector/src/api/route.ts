@@ -1,6 +1,6 @@
 /** Routes as data: what is validated is what is documented. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Bus } from '../bus.ts';
 import type { Fleet } from '../fleet.ts';
 import type { LogReading } from '../logs/reading.ts';

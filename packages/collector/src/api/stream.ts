@@ -3,7 +3,7 @@ import { eventKinds, severities } from '@relight/shared/event';
 import { delay } from '@relight/shared/clock';
 import { matchesSelector } from '@relight/shared/selector';
 import type { WorkloadStatus } from '@relight/shared/status';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AlertRecord, HostRecord, StoredEvent } from '../store/store.ts';
 import { selector } from './fields.ts';
 import { presentAlert, presentEvent, presentHost, presentWorkload } from './present.ts';

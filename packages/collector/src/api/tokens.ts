@@ -2,7 +2,7 @@
 import { isoTimeOrNull, type ApiToken } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
 import { hostNameSchema } from '@relight/shared/join';
-import { z } from 'zod';
+import * as z from 'zod';
 import { roles, tokenKinds, type TokenRecord } from '../store/store.ts';
 import { after, duration, limit, page } from './fields.ts';
 import { listOf } from './resources.ts';

@@ -1,7 +1,7 @@
 /** Requests against their schemas. What is wrong is said by name: the field, its value, what is allowed, the nearest right name. */
 import { RelightError } from '@relight/shared/errors';
 import { suggest } from '@relight/shared/suggest';
-import { z } from 'zod';
+import * as z from 'zod';
 
 export type Fields = z.ZodObject<Record<string, z.ZodType>>;
 

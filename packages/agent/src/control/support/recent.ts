@@ -1,6 +1,6 @@
 /** The last of what was told, kept in memory for a support bundle: what the collector has taken is on this host no more. */
 import { agentEventSchema } from '@relight/shared/event';
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const recentSchema = z.object({
   /** Oldest first. */

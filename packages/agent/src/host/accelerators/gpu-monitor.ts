@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Clock, Timer } from '@relight/shared/clock';
-import { z } from 'zod';
+import * as z from 'zod';
 import { replaceFile } from '../atomic-file.ts';
 import { type GpuHealth, gpuHealth } from './gpu-health.ts';
 import type { GpuLook } from './gpu-look.ts';

@@ -2,7 +2,7 @@
  * Xids: what the NVIDIA driver writes into the kernel log when a card misbehaves. The watcher of the kernel log finds and
  * classifies them; here is decided, purely, which of them still matter.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SupervisorEvent } from '../../supervisor/event.ts';
 import { type XidFact, xidVerdict } from '../kernel-log/xid.ts';
 import type { GpuReport } from './gpu-report.ts';

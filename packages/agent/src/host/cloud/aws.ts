@@ -2,7 +2,7 @@
  * AWS (IMDSv2): a token first, then `spot/instance-action` (two minutes before), `events/maintenance/scheduled` and
  * `events/recommendations/rebalance`. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseJson, timeOf, type AskMetadata } from './metadata.ts';
 import type { CloudNotice } from './notice.ts';
 

@@ -2,7 +2,7 @@
  * Azure: `metadata/scheduledevents`, which lists the events of all machines of the scale or availability set: only those whose
  * `Resources` name this one count. https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseJson, timeOf, type AskMetadata } from './metadata.ts';
 import type { CloudNotice } from './notice.ts';
 

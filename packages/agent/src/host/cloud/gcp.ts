@@ -2,7 +2,7 @@
  * Google Cloud: `instance/preempted` (TRUE from about 30 s before), `instance/maintenance-event`, `instance/upcoming-maintenance`.
  * https://cloud.google.com/compute/docs/instances/create-use-preemptible and …/getting-live-migration-notice
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseJson, timeOf, type AskMetadata } from './metadata.ts';
 import type { CloudNotice } from './notice.ts';
 

@@ -11,7 +11,7 @@ import { errorMessage, type ErrorCode } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
 import { formatDurationMs } from '@relight/shared/units';
 import type { Logger } from 'pino';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Command, SetupStep } from '../../config/spec.ts';
 import { isAlive, readStat } from '../../stages/proc.ts';
 import { replaceFile } from '../atomic-file.ts';

@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Cursor, windowMs } from './cursor.ts';
 import type { Entry } from './engine-lines.ts';
 

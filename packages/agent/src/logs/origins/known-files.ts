@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { segmentKeySchema, type SegmentKey } from '@relight/shared/log-stream';
-import { z } from 'zod';
+import * as z from 'zod';
 import { replaceFile } from '../../host/atomic-file.ts';
 
 /** By run: container, inode and birth. */
