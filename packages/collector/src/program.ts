@@ -22,6 +22,12 @@ Environment (wins over the file, flags win over it):
 /** `argv` as the process has it. Never throws. */
 export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
   let exitCode: ExitCode = 0;
+  // `relight-collector token list | head` is not an error, and a service whose log reader has gone must go on without it.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
   const program = collectorProgram((code) => {
     exitCode = code;
   });

@@ -85,7 +85,7 @@ const addRun: Add = (program, io, run) => {
     .command('run')
     .summary('the service')
     .description('Runs the agent until SIGTERM or SIGINT. Stopping it leaves the workloads running; starting it adopts them again.')
-    .addOption(configOption())
+    .addOption(configOption().makeOptionMandatory())
     .addOption(new Option('--wait-for-config', 'wait for a configuration that is not there yet, as the service does'))
     .addOption(stateDirOption('what the configuration says, else /var/lib/relight'))
     .addOption(
@@ -131,9 +131,9 @@ const addCheck: Add = (program, io, run) => {
     .command('check')
     .summary('preflight: what is missing on this host, and how to fix it')
     .description('Looks at everything the configuration needs: engine, image, devices, mounts, binaries, credentials, ports, collector.')
-    .addOption(configOption())
+    .addOption(usualConfigOption())
     .addOption(jsonOption())
-    .addHelpText('after', examples(['relight-agent check --config /etc/relight/agent.yaml']))
+    .addHelpText('after', examples(['relight-agent check', 'relight-agent check --config new.yaml']))
     .action((options: { config: string; json?: true }) => run(async () => (await import('./check-command.ts')).checkCommand(options, io)));
 };
 
@@ -142,10 +142,10 @@ const addPlan: Add = (program, io, run) => {
     .command('plan')
     .summary('what would be done; touches nothing')
     .description('Shows stage by stage what would be done, with deadlines and retry schedule, and what a change would restart.')
-    .addOption(configOption())
+    .addOption(usualConfigOption())
     .addOption(stateDirOption('what the configuration says, else /var/lib/relight'))
     .addOption(jsonOption())
-    .addHelpText('after', examples(['relight-agent plan --config /etc/relight/agent.yaml']))
+    .addHelpText('after', examples(['relight-agent plan', 'relight-agent plan --config new.yaml']))
     .action((options: { config: string; stateDir?: string; json?: true }) =>
       run(async () => (await import('./plan-command.ts')).planCommand(options, io)),
     );
@@ -348,8 +348,9 @@ const addFacts: Add = (program, io, run) => {
     .action(() => run(async () => (await import('./facts-command.ts')).factsCommand(io)));
 };
 
-const configOption = (): Option =>
-  new Option('-c, --config <file>', 'the configuration').env('RELIGHT_CONFIG').makeOptionMandatory().argParser(notEmpty);
+const configOption = (): Option => new Option('-c, --config <file>', 'the configuration').env('RELIGHT_CONFIG').argParser(notEmpty);
+/** For those who look: the service has to be told what it runs. */
+const usualConfigOption = (): Option => configOption().default('/etc/relight/agent.yaml');
 const jsonOption = (): Option => new Option('--json', 'one JSON document');
 const stateDirOption = (otherwise: string): Option =>
   new Option('--state-dir <dir>', `where the agent keeps its state (RELIGHT_STATE_DIR; default: ${otherwise})`).argParser(notEmpty);

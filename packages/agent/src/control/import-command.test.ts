@@ -37,6 +37,15 @@ describe('import', () => {
     await expect(importRayCommand(`${file}.none`, { socket: '/s' }, io, askHost)).rejects.toMatchObject({ code: 'config-unreadable' });
   });
 
+  it('says which values that it prints are secret by their names', async () => {
+    const io = recordedIo();
+    expect(await importDockerRunCommand(['docker', 'run', '-e', 'HF_TOKEN=hf_x', '-e', 'A=1', '-e', 'DB_PASSWORD=y', 'busybox'], io)).toBe(
+      0,
+    );
+    expect(io.err).toEqual([expect.stringMatching(/^secret by its name: HF_TOKEN, DB_PASSWORD: .*env_file.*0600/)]);
+    expect(io.err.join('')).not.toContain('hf_x');
+  });
+
   it('says what has to be corrected by hand', async () => {
     const io = recordedIo();
     expect(await importDockerRunCommand(['docker', 'run', '--ulimit', 'nofiles=1', 'busybox'], io)).toBe(2);

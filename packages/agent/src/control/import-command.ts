@@ -7,6 +7,8 @@ import { importRay } from '../config/import/ray/import-ray.ts';
 import type { HostAnswers } from '../config/import/ray/options.ts';
 import { noteWords } from '../config/import/ray/report.ts';
 import { parseConfig, readConfigText } from '../config/load.ts';
+import { isSecretName } from '../config/secret-names.ts';
+import type { AgentSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { hostAnswers } from './host-answers.ts';
@@ -63,10 +65,19 @@ function print({ yaml, notCarriedOver }: Imported, io: Io): ExitCode {
   return readsBack(yaml, io);
 }
 
+/** They stand in what was printed, which a shell writes to a file that everybody may read. */
+function noteSecrets({ workloads }: AgentSpec, io: Io): void {
+  const names = workloads.flatMap(({ container }) => Object.keys(container.environment)).filter(isSecretName);
+  if (names.length === 0) return;
+  io.note(
+    `secret by its name: ${names.join(', ')}: in the output as it is. Put it into a file for env_file, or let only root read the output (0600)`,
+  );
+}
+
 /** Docker takes a few things that Relight refuses; they are named here, not on the host where the file goes. */
 function readsBack(yaml: string, io: Io): ExitCode {
   try {
-    parseConfig(yaml, '/stdout', { hostname: 'localhost' });
+    noteSecrets(parseConfig(yaml, '/stdout', { hostname: 'localhost' }), io);
     return 0;
   } catch (thrown) {
     if (!(thrown instanceof RelightError)) throw thrown;

@@ -194,11 +194,22 @@ function reasonOf(thrown: unknown): { readonly code: string; readonly text: stri
 export function unreachable(url: string, thrown: unknown): RelightError {
   if (thrown instanceof RelightError) return thrown;
   const { code, text } = reasonOf(thrown);
-  const certificate = /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/.test(code);
   return new RelightError('collector-unreachable', `the collector at ${url} does not answer: ${text}`, {
     cause: thrown,
-    advice: certificate
-      ? 'Set RELIGHT_CA_FILE or --ca-file to the certificate authority of the collector, or RELIGHT_FINGERPRINT to its fingerprint.'
-      : 'Start it, or set RELIGHT_URL or --url to where it is.',
+    advice: adviceOn(code, url),
   });
+}
+
+function adviceOn(code: string, url: string): string {
+  if (/CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/.test(code)) {
+    return 'Set RELIGHT_CA_FILE or --ca-file to the certificate authority of the collector, or RELIGHT_FINGERPRINT to its fingerprint.';
+  }
+  // So ends who speaks plainly to a server that expects TLS.
+  if (code === 'ECONNRESET' && url.startsWith('http:')) {
+    return (
+      `Where it speaks TLS, as after relight-collector init: set RELIGHT_URL or --url to ${url.replace(/^http:/, 'https:')}, and RELIGHT_FINGERPRINT ` +
+      'or RELIGHT_CA_FILE; init has printed them.'
+    );
+  }
+  return 'Start it, or set RELIGHT_URL or --url to where it is.';
 }

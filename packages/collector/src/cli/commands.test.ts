@@ -1,9 +1,14 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '@relight/shared/clock';
+import { selfSigned } from '../access/self-signed.ts';
 import { fakeApi, json, list, problem, relight, sse, type Ended } from './fake-api.test-data.ts';
 import { runCli } from './program.ts';
 import { apiEvent, apiHost, apiWorkload } from './samples.test-data.ts';
@@ -271,6 +276,33 @@ describe('what can be wrong', () => {
         `relight: the collector at ${nowhere} does not answer: connect ECONNREFUSED 127.0.0.1:1\nStart it, or set RELIGHT_URL or --url to where it is.\n`,
       );
     }
+  });
+
+  test('a collector that speaks TLS, asked without: what to set', async () => {
+    const { keyPem, certPem } = await selfSigned({
+      names: ['127.0.0.1'],
+      keyPem: null,
+      notBefore: Date.now() - 1_000,
+      notAfter: Date.now() + 60_000,
+    });
+    const server = createServer({ key: keyPem, cert: certPem }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const { port } = server.address() as AddressInfo;
+      const { code, stderr } = await run(`http://127.0.0.1:${port}`, 'status');
+      expect(code).toBe(3);
+      expect(stderr).toContain(`set RELIGHT_URL or --url to https://127.0.0.1:${port}, and RELIGHT_FINGERPRINT`);
+    } finally {
+      server.close();
+    }
+  });
+
+  test('a reader that goes away while help is printed is not an error', async () => {
+    const lines = Array.from({ length: 8 }, () => `("$0" "$1" tail --help; echo "$?" >&2) | true &`);
+    const done = spawnSync('bash', ['-c', `${lines.join('\n')}\nwait`, process.execPath, join(import.meta.dirname, 'main.ts')], {
+      encoding: 'utf8',
+    });
+    expect(done.stderr).toBe('0\n'.repeat(8));
   });
 
   test('something else answers at that address', async () => {

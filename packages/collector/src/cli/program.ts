@@ -78,7 +78,8 @@ export function operatorProgram(io: Io, version: string, exitWith: (code: ExitCo
     .addHelpText('after', environmentHelp)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
-      writeOut: (text) => void io.write(text),
+      // A reader that has gone (`--help | head`) ends the wait for it.
+      writeOut: (text) => void io.write(text).catch(() => undefined),
       writeErr: (text) => io.note(text.trimEnd()),
       outputError: (text, write) => write(text.replace(/^error: /, 'relight: ')),
     })

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { fakeApi, json, list, problem, relight, sse } from './fake-api.test-data.ts';
+import { fakeApi, json, problem, relight, sse } from './fake-api.test-data.ts';
 import { apiHost, apiLine, apiWorkload } from './samples.test-data.ts';
 
 const lines = (from: number, to: number): { id: number; event: string; data: unknown }[] =>
@@ -42,16 +42,34 @@ describe('tail', () => {
 
   test('a name that nothing has is told, and followed all the same', async () => {
     await using api = await fakeApi({
-      'GET workloads': list([]),
+      'GET workloads': ({ query }, response) => {
+        const known = [
+          { host: 'tpu-0', name: 'ray' },
+          { host: 'tpu-1', name: 'ray' },
+        ];
+        const { host, workload } = query;
+        const items = known.filter((one) => (host ?? one.host) === one.host && (workload ?? one.name) === one.name);
+        response.setHeader('content-type', 'application/json').end(JSON.stringify({ items, next: null }));
+      },
       'GET logs': (_call, response) => void response.end(),
       'GET logs/tail': (_call, response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
       },
     });
     const history = await relight(api.url, ['tail', '--workload', 'rya', '--no-follow']).ended;
-    expect(history).toMatchObject({ code: 0, stdout: '', stderr: 'relight: nothing that is known has this name or label\n' });
+    expect(history).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: 'relight: nothing that is known has this name or label; did you mean ray?\n',
+    });
+    expect((await relight(api.url, ['tail', '--label', 'a=b', '--no-follow', '--host', 'tpu-0']).ended).stderr).toBe('');
+    expect(await relight(api.url, ['search', 'x', '--host', 'tpu-9']).ended).toMatchObject({
+      code: 1,
+      stderr: 'relight: nothing that is known has this name or label; did you mean tpu-0?\n',
+    });
+    expect(await relight(api.url, ['search', 'x', '--host', 'tpu-1']).ended).toMatchObject({ code: 1, stderr: '' });
     const tail = relight(api.url, ['tail', 'tpu-0/rya']);
-    await tail.shows('nothing that is known has this name or label; waiting for it');
+    await tail.shows('nothing that is known has this name or label; did you mean tpu-0/ray? Waiting for it.');
     tail.kill('SIGINT');
     expect((await tail.ended).code).toBe(0);
   });

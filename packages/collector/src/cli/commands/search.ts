@@ -2,6 +2,7 @@ import type { ApiLogEntry } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
 import { count, timeBefore } from '../arguments.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
+import { unknownNames } from '../known-names.ts';
 import { storedLogs } from '../stored-logs.ts';
 import { logView } from '../view/log-view.ts';
 import { safeJson } from '../view/sanitize.ts';
@@ -61,6 +62,7 @@ async function search(words: readonly string[], options: SearchOptions, cli: Cli
     });
   }
   const { io } = cli;
+  const client = cli.client();
   const view = logView({
     color: io.color,
     timestamps: true,
@@ -83,7 +85,7 @@ async function search(words: readonly string[], options: SearchOptions, cli: Cli
   let left = options.lines === 0 ? Infinity : options.lines;
   let lines = 0;
   let more = false;
-  for await (const entries of storedLogs(cli.client(), query)) {
+  for await (const entries of storedLogs(client, query)) {
     const shown = entries.slice(0, left);
     more ||= shown.length < entries.length;
     left -= shown.length;
@@ -92,6 +94,9 @@ async function search(words: readonly string[], options: SearchOptions, cli: Cli
     if (io.signal.aborted) return;
   }
   if (more) io.note(`relight: there are more than ${options.lines}: say more about what you look for, or -n 0 for all`);
+  if (lines > 0) return;
+  const unknown = await unknownNames(client, query);
+  if (unknown !== null) io.note(`relight: ${unknown}`);
   // As grep says it.
-  if (lines === 0) cli.exitWith(1);
+  cli.exitWith(1);
 }

@@ -1,9 +1,9 @@
 import type { ApiLogEntry } from '@relight/shared/api';
-import { hostLogs } from '@relight/shared/log-stream';
 import { count, target, timeBefore, type Target } from '../arguments.ts';
 import { examples, type AddCommand, type Cli } from '../cli.ts';
 import type { ApiClient, Query } from '../client.ts';
 import { follow, followNotices, parseData } from '../follow.ts';
+import { unknownNames } from '../known-names.ts';
 import { resumeFilter } from '../resume-filter.ts';
 import { storedLogs } from '../stored-logs.ts';
 import { logView } from '../view/log-view.ts';
@@ -76,25 +76,12 @@ async function tail(subject: Target | undefined, options: TailOptions, cli: Cli)
   const query = tailQuery(subject, options);
   const following = options.follow && options.until === undefined && options.previous !== true;
   // Beside the stream: the first line waits for nothing.
-  const hint = namesNothing(client, query).then((nothing) => {
-    if (nothing) io.note(`relight: nothing that is known has this name or label${following ? '; waiting for it' : ''}`);
+  const hint = unknownNames(client, query).then((unknown) => {
+    if (unknown !== null) io.note(`relight: ${unknown}${following ? ' Waiting for it.' : ''}`);
   });
   const batches = following ? followed(client, query, cli) : storedLogs(client, query);
   for await (const entries of batches) await io.write(entries.map(text).join(''));
   await hint;
-}
-
-/** A misspelt name would be silence for ever. Only a hint: what has gone may still have lines, and what is new will have some. */
-async function namesNothing(client: ApiClient, { host, workload, label }: Query): Promise<boolean> {
-  if (host === undefined && workload === undefined && label === undefined) return false;
-  try {
-    // A host has lines of its own without any workload.
-    const known = workload === hostLogs ? client.list('hosts', { host, label }, 1) : client.list('workloads', { host, workload, label }, 1);
-    return (await known).items.length === 0;
-  } catch {
-    // The stream itself tells what is wrong.
-    return false;
-  }
 }
 
 function tailQuery(subject: Target | undefined, options: TailOptions): Query {
