@@ -216,9 +216,8 @@ export class FollowedFile {
     }
   }
 
-  /** Nothing of it is wanted any more, and nothing keeps it on the disk. Offsets stay what they are. */
-  letGo(): void {
-    const { end } = this;
+  /** Nothing of it is wanted any more, and nothing keeps it on the disk. Offsets stay what they are; it ends at `end`. */
+  letGo(end = this.end): void {
     this.#saved = this.saved();
     this.close();
     this.#gone = end;

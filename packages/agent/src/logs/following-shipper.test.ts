@@ -131,6 +131,67 @@ describe('a run', () => {
     expect(world.shipper.backlog()).toMatchObject({ waitingBytes: 10, oldestAt: null });
   });
 
+  describe('one that cannot be opened when it is over', () => {
+    /** ELOOP, whoever asks: root may open what others may not. */
+    const locked = (name: string): void => fs.symlinkSync(path(name), path(name));
+
+    test.each([
+      [run, 'raw' as const, 'one\ntwo\n'],
+      [container, 'json-file' as const, entry('one\n') + entry('two\n')],
+    ])('is tried again, and comes whole: %o', (key, format, text) => {
+      const world = new World();
+      locked('late');
+      world.shipper.follow({ key, path: path('late'), format });
+      world.connect();
+      // Nor could it be while it was written to, for longer than it is tried afterwards.
+      world.clock.advance(20 * 60_000);
+      world.shipper.finish(key);
+      world.drain();
+      world.connect();
+      world.drain();
+      expect(world.shipper.segments()).toEqual([key]);
+      fs.rmSync(path('late'));
+      fs.writeFileSync(path('late'), text);
+      world.drain();
+      expect(world.collector.texts(key)).toEqual(['one', 'two']);
+      expect(world.shipper.segments()).toEqual([]);
+      expect(world.collector.gaps).toEqual([]);
+    });
+
+    test.each([
+      ['it stays so', (world: World): void => world.clock.advance(10 * 60_000)],
+      ['it is removed meanwhile', (): void => fs.rmSync(path('late'))],
+    ])('is told as a gap with the reason in the end: %s', (_, end) => {
+      const world = new World();
+      locked('late');
+      world.shipper.follow({ key: container, path: path('late'), format: 'json-file' });
+      world.shipper.finish(container);
+      end(world);
+      world.drain();
+      world.connect();
+      world.drain();
+      expect(world.collector.gaps).toEqual([expect.objectContaining({ from: 0, to: 1, reason: 'unreadable' })]);
+      expect(world.said).toEqual(['a log file cannot be read', 'a log file could not be read to its end; a gap tells of it']);
+      expect(world.shipper.segments()).toEqual([]);
+    });
+
+    test('and what was rotated away from it meanwhile, too', () => {
+      const world = new World();
+      fs.writeFileSync(path('c.log'), entry('one\n'));
+      world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+      world.connect();
+      world.drain();
+      fs.renameSync(path('c.log'), path('c.log.1'));
+      locked('c.log');
+      world.shipper.finish(container);
+      world.drain();
+      fs.rmSync(path('c.log'));
+      fs.writeFileSync(path('c.log'), entry('two\n'));
+      world.drain();
+      expect(world.collector.texts(container)).toEqual(['one', 'two']);
+    });
+  });
+
   test('a file that appears later is followed', () => {
     const world = new World();
     world.shipper.follow({ key: run, path: path('run'), format: 'raw' });

@@ -11,6 +11,7 @@ import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
 import { DiskBudget } from './budget.ts';
 import { Delivered, type LogGaps } from './delivered.ts';
+import { type Followed, isOldRun, mayGrow, noteLook, restIsLost } from './followed.ts';
 import { punchHole, type PunchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
 import type { LogBacklog, LogShipper, SegmentFile } from './log-shipper.ts';
@@ -46,15 +47,6 @@ const watchedStepMs = 10;
 /** Where files stand is only a hint for the next start, except when they have come or gone. */
 const positionsMs = 10_000;
 const unfollowedMax = 1_000;
-/** Without a collector the files are all there is. */
-const keptRunsAlone = 10;
-
-interface Followed {
-  readonly tail: SegmentTail;
-  readonly order: number;
-  /** The last trouble with it, so that each is said once. */
-  trouble: string | null;
-}
 
 export class FollowingShipper implements LogShipper, LogLane {
   readonly #options: FollowingShipperOptions;
@@ -115,7 +107,7 @@ export class FollowingShipper implements LogShipper, LogLane {
       this.#options.redact?.(file.key) ?? ((bytes) => bytes),
       this.#options.delivering ? this.#options.directory : null,
     );
-    const followed: Followed = { tail, order: ++this.#order, trouble: null };
+    const followed: Followed = { tail, order: ++this.#order, trouble: null, unread: null };
     this.#followed.set(id, followed);
     this.#looks.add(id, this.#lookedAt(followed));
     this.#pollLater();
@@ -125,6 +117,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const followed = this.#followed.get(segmentId(key));
     if (followed === undefined) return;
     followed.tail.finish();
+    if (followed.unread !== null) followed.unread = { ...followed.unread, since: this.#options.clock.monotonic() };
     this.#looks.lookAll((id) => id === followed.tail.id);
     this.#forgetIfDone(followed);
     this.#notify();
@@ -283,13 +276,21 @@ export class FollowingShipper implements LogShipper, LogLane {
     }
   }
 
+  #look(followed: Followed): boolean {
+    const { clock } = this.#options;
+    const { tail } = followed;
+    const grown = this.#attempt(followed, () => tail.refresh(clock.now(), clock.monotonic()));
+    noteLook(followed, clock.monotonic());
+    return grown === true;
+  }
+
   #lookedAt(followed: Followed): LookedAt {
     const { tail } = followed;
-    const { clock, delivering, logger } = this.#options;
+    const { delivering, logger } = this.#options;
     return {
       path: tail.source.path,
       stepMs: () => (this.#isWatched(tail) ? watchedStepMs : stepMs),
-      look: () => this.#attempt(followed, () => tail.refresh(clock.now(), clock.monotonic())) === true,
+      look: () => this.#look(followed),
       mayGrow: () => delivering && tail.file.opened && mayGrow(followed),
       unwatchable: (error) =>
         logger.warn({ path: tail.source.path, error: errorMessage(error) }, 'a log file is only looked at once a second while it is quiet'),
@@ -363,7 +364,7 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   #forgetIfDone(followed: Followed): void {
     const { tail } = followed;
-    if (this.#options.delivering ? !tail.done : !this.#isOldRun(followed)) return;
+    if (this.#options.delivering ? !tail.done || this.#mayHoldMore(followed) : !isOldRun(followed, this.#followed.values())) return;
     this.#followed.delete(tail.id);
     // A container may be started again, and its files have been rotated since it was begun.
     if (tail.file.rotates) this.#positions[tail.id] = tail.position();
@@ -375,18 +376,19 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#pollLater();
   }
 
-  /** Without a collector finished runs stay followed, so that the budget holds for them, up to a number. */
-  #isOldRun({ order, tail }: Followed): boolean {
-    const { source, workload } = tail.key;
-    const newer = [...this.#followed.values()].filter(
-      (other) => other.tail.finished && other.order > order && other.tail.key.source === source && other.tail.key.workload === workload,
+  /** What could not be read is tried again; in the end, and when the file is gone, it is told as a gap that nobody can measure. */
+  #mayHoldMore(followed: Followed): boolean {
+    const { tail, unread } = followed;
+    const { clock, logger } = this.#options;
+    if (unread === null) return false;
+    if (!restIsLost(followed, clock.monotonic())) return true;
+    logger.warn(
+      { segment: tail.id, path: tail.source.path, error: unread.why },
+      'a log file could not be read to its end; a gap tells of it',
     );
-    return tail.finished && newer.length >= keptRunsAlone;
+    followed.unread = null;
+    tail.loseRest();
+    this.#notify();
+    return true;
   }
 }
-
-/**
- * While the collector is away for days, the finished runs of a process that crashes again and again wait by the thousand:
- * they are neither watched nor looked at. One that could not be read, or not yet, is looked at until it can.
- */
-const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null || tail.file.pending;

@@ -14,7 +14,7 @@ export interface Missing {
   readonly lines?: number;
   /** Absent: nobody knows how many. */
   readonly bytes?: number;
-  readonly reason: 'rotated' | 'rate-limit' | 'outbox-full' | 'freed';
+  readonly reason: 'rotated' | 'rate-limit' | 'outbox-full' | 'freed' | 'unreadable';
 }
 
 /**

@@ -74,6 +74,8 @@ export class SegmentTail {
   #inHole = false;
   #savedIncarnations = 0;
   #savedGivenUp = 0;
+  /** Up to here it could not be read. */
+  #lostTo = 0;
 
   /** `unpackInto`: see FollowedFile. */
   constructor(
@@ -227,6 +229,14 @@ export class SegmentTail {
     if (this.committed < end) this.waitingSince = -Infinity;
   }
 
+  /** Of one that is finished: what lies behind what was sent could not be read, and nobody knows how much it is. */
+  loseRest(): void {
+    this.#lostTo = Math.max(this.file.end, this.#queue.cut) + 1;
+    this.file.letGo(this.#lostTo);
+    this.#exhausted = -1;
+    this.waitingSince = -Infinity;
+  }
+
   /** The file is emptied, and what of it was not sent is given up. */
   empty(): void {
     this.file.refresh(this.committed);
@@ -326,6 +336,10 @@ export class SegmentTail {
       const from = this.#queue.cut;
       const to = this.#lineStart(this.freed);
       this.#skip({ from, to, bytes: to - from, reason: 'freed' });
+      return true;
+    }
+    if (position < this.#lostTo) {
+      this.#skip({ from: this.#queue.cut, to: this.#lostTo, reason: 'unreadable' });
       return true;
     }
     const hole = this.file.holeAt(position);

@@ -1,0 +1,41 @@
+/** One of the log files that the shipper follows, and what is known of its troubles. */
+import type { SegmentTail } from './segment-tail.ts';
+
+/** Without a collector the files are all there is. */
+const keptRunsAlone = 10;
+/** Of one that is over: whoever can put a permission or a limit right has done it by then. */
+const unreadMsMax = 10 * 60_000;
+
+export interface Followed {
+  readonly tail: SegmentTail;
+  readonly order: number;
+  /** The last trouble with it, so that each is said once. */
+  trouble: string | null;
+  /** Why a look at it failed, and since when (monotonic; from its end on, if it is over) none has found it; null: what it holds is known. */
+  unread: { readonly why: string; readonly since: number } | null;
+}
+
+/**
+ * While the collector is away for days, the finished runs of a process that crashes again and again wait by the thousand:
+ * they are neither watched nor looked at. One that could not be read, or not yet, is looked at until it can.
+ */
+export const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null || tail.file.pending;
+
+/** After a look. One that finds no file where there was one that could not be read has not read it either. */
+export function noteLook(followed: Followed, monotonic: number): void {
+  if (followed.trouble !== null) followed.unread ??= { why: followed.trouble, since: monotonic };
+  else if (followed.tail.file.opened) followed.unread = null;
+}
+
+/** Of one that is over and unread: it is gone, or has been tried for long enough. */
+export const restIsLost = ({ trouble, unread }: Followed, monotonic: number): boolean =>
+  trouble === null || (unread !== null && monotonic - unread.since >= unreadMsMax);
+
+/** Without a collector finished runs stay followed, so that the budget holds for them, up to a number. */
+export function isOldRun({ order, tail }: Followed, all: Iterable<Followed>): boolean {
+  const { source, workload } = tail.key;
+  const newer = [...all].filter(
+    (other) => other.tail.finished && other.order > order && other.tail.key.source === source && other.tail.key.workload === workload,
+  );
+  return tail.finished && newer.length >= keptRunsAlone;
+}
