@@ -53,9 +53,16 @@ class Log {
     for await (const { entries } of readBackwards(this.store, question, { upTo: Infinity })) found.push(...entries);
     return found;
   }
-  live(question: LogQuestion): ApiLogEntry[] {
+  /** `ahead`: so many pieces have come when it is the turn of one. */
+  live(question: LogQuestion, ahead = 0): ApiLogEntry[] {
     const decoder = new PieceDecoder(question, 'live');
-    return this.store.pieceRows.flatMap((piece) => decoder.decode(piece).entries.map(({ entry }) => entry));
+    const pieces = this.store.pieceRows;
+    let arrived = 0;
+    return pieces.flatMap((piece, index) => {
+      for (const other of pieces.slice(arrived, index + 1 + ahead)) decoder.arrived(other);
+      arrived = Math.max(arrived, index + 1 + ahead);
+      return decoder.decode(piece).entries.map(({ entry }) => entry);
+    });
   }
 }
 
@@ -161,6 +168,9 @@ describe('records', () => {
         const texts = (entries: readonly ApiLogEntry[]): string[] => entries.map((entry) => ('gap' in entry ? 'gap' : entry.line));
         expect(texts(await log.forwards({ multiline: true }))).toEqual(whole);
         expect(texts(await lastEntries(log.store, { multiline: true }, { upTo: Infinity, limit: 100 }))).toEqual(whole);
+        expect(texts(log.live({ multiline: true }, lines.length))).toEqual(whole);
+        expect(texts(log.live({ multiline: true, grep: 'bad shape' }, lines.length))).toEqual([whole[1]]);
+        expect(texts(log.live({ multiline: true, grep: 'root:step failed' }, lines.length))).toEqual([whole[1]]);
         expect(texts(await log.forwards({ multiline: true, grep: 'bad shape' }))).toEqual([whole[1]]);
         expect(texts(await log.forwards({ multiline: true, level: 'error', words: ['shape'] }))).toEqual([whole[1]]);
       }),
@@ -169,14 +179,15 @@ describe('records', () => {
 
   test('every line once, whatever the blocks', async () => {
     const line = fc.constantFrom(...traceback, 'INFO x', '', '  y', 'During handling of the above exception, another exception occurred:');
+    const several = fc.array(fc.array(line, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 });
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(line, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 }), async (blocks) => {
+      fc.asyncProperty(several, fc.nat(3), fc.nat(2), async (blocks, ahead, linesAfter) => {
         const log = await new Log().write('a', blocks);
         const lines = (entries: readonly ApiLogEntry[]): string[] =>
           entries.flatMap((entry) => ('gap' in entry ? [] : entry.line.split('\n')));
         expect(lines(await log.forwards({ multiline: true }))).toEqual(blocks.flat());
         expect(lines(await lastEntries(log.store, { multiline: true }, { upTo: Infinity, limit: 1_000 }))).toEqual(blocks.flat());
-        expect(lines(log.live({ multiline: true }))).toEqual(blocks.flat());
+        expect(lines(log.live({ multiline: true, linesAfter }, ahead))).toEqual(blocks.flat());
       }),
       { numRuns: 300 },
     );

@@ -53,7 +53,7 @@ export class PieceDecoder {
 
   /**
    * Throws `usage` when the expression is none. Pieces of one segment must come one behind the other, in either direction. `live`:
-   * what comes next is not known yet, so what is shown at the end of a piece is continued in the next. `part`: which lines of a
+   * what comes next is known only as far as it has `arrived`, so what is shown at the end of a piece is continued in the next. `part`: which lines of a
    * piece are wanted first; the others perhaps never.
    */
   constructor(selection: LineSelection, neighbours: Neighbours | 'live', part: 'front' | 'back' | null = null) {
@@ -65,6 +65,11 @@ export class PieceDecoder {
     this.#recent = beside instanceof RecentPieces ? beside : null;
     this.#neighbours = beside;
     this.#windowed = showsWindows(selection);
+  }
+
+  /** Of live pieces: it will be decoded, in its turn. What is known to come is looked into for the rest of a record. */
+  arrived(piece: StoredLogPiece): void {
+    if (piece.kind === 'block' && this.#selection.multiline === true) this.#recent?.arrived(piece);
   }
 
   /** Tokens that every piece with a wanted line holds. Of a record, another line may hold what the other criteria ask for. */

@@ -174,6 +174,47 @@ test('hundreds of streams are put in order of time; nothing waits longer than th
   await reader.stop();
 });
 
+const traceback = ['Traceback (most recent call last):', '  File "train.py", line 1, in <module>', '    step()', 'ValueError: x'];
+
+test('a record that comes in several blocks is one entry, and no line of it comes twice', async () => {
+  const source = new Source();
+  const clock = new ManualClock();
+  const reader = new Reader(source, { last: 0 }, { ...everything, multiline: true }, clock);
+  await reader.caughtUp();
+  const entries = reader.until(4);
+  await source.write('a', 0, 'step 1');
+  for (const [index, line] of traceback.entries()) await source.write('a', 10 * (index + 1), line);
+  await source.write('b', 30, 'of another host');
+  await source.write('a', 60, 'step 2');
+  await waitFor(() => clock.pendingTimers > 0, { what: 'it to wait for the rest of a record' });
+  clock.advance(250);
+  expect(await entries).toEqual(['step 1', traceback.join('\n'), 'of another host', 'step 2']);
+  await reader.stop();
+});
+
+test('a record that is wanted for its last line has its first ones; one that is slower than the wait comes in pieces, all of it', async () => {
+  const source = new Source();
+  const clock = new ManualClock();
+  const reader = new Reader(source, { last: 0 }, { ...everything, hosts: ['a'], multiline: true, grep: 'ValueError' }, clock);
+  await reader.caughtUp();
+  const first = reader.until(1);
+  for (const line of traceback) await source.write('a', 1, line);
+  await waitFor(() => clock.pendingTimers > 0, { what: 'it to wait for the rest of a record' });
+  clock.advance(250);
+  expect(await first).toEqual([traceback.join('\n')]);
+  const late = reader.until(2);
+  await source.write('a', 600, 'ValueError: y');
+  await waitFor(() => clock.pendingTimers > 0, { what: 'it to wait' });
+  clock.advance(250);
+  await late;
+  const later = reader.until(3);
+  await source.write('a', 1_200, '  indented under it, half a second later');
+  await waitFor(() => clock.pendingTimers > 0, { what: 'it to wait' });
+  clock.advance(250);
+  expect((await later).slice(1)).toEqual(['ValueError: y', '  indented under it, half a second later']);
+  await reader.stop();
+});
+
 test('stopping ends it while it waits, and leaves no listener behind', async () => {
   const source = new Source();
   const stop = new AbortController();

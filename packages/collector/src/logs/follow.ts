@@ -29,6 +29,13 @@ export interface FollowItem {
 
 /** Well within the 50 ms that a viewer does not notice; commits of one moment come within a few ms of each other. */
 const mergeDelayMs = 20;
+/**
+ * Of whole records: an agent sends what is written within some 10 ms while somebody watches, and a traceback is often written a line at a
+ * time. What comes later than this is an entry of its own.
+ */
+const recordDelayMs = 250;
+/** Packed, of pieces that are here already: of a fleet that writes more, records are cut rather than memory filled. */
+const heldBytesMax = 4 * 1024 * 1024;
 /** A cursor names every piece that is half read: with more of them only the end of the batch has one. */
 const exactPiecesMax = 16;
 const batchItems = 512;
@@ -87,17 +94,21 @@ async function* live(
   const decoder = new PieceDecoder(selection, 'live');
   const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), 1, done);
   const oneStream = selection.hosts.length === 1 && selection.workload !== undefined && selection.source !== undefined;
-  const waitMs = oneStream ? 0 : mergeDelayMs;
+  const waitMs = selection.multiline === true ? recordDelayMs : oneStream ? 0 : mergeDelayMs;
   const waiting: WaitingPiece[] = [];
   for (;;) {
     const [oldest] = waiting;
     if (oldest === undefined) await buffer.filled();
+    else if (merger.bytes > heldBytesMax) await setImmediate();
     else if (oldest.dueAt > clock.monotonic()) await delay(clock, oldest.dueAt - clock.monotonic(), signal).catch(() => undefined);
     if (signal.aborted) return;
     const { pieces, gaps } = buffer.take(clock.now());
-    for (const { piece, arrivedAt } of pieces) waiting.push({ dueAt: arrivedAt + waitMs, open: merger.add(piece) });
+    for (const { piece, arrivedAt } of pieces) {
+      decoder.arrived(piece);
+      waiting.push({ dueAt: arrivedAt + waitMs, open: merger.add(piece) });
+    }
     let items: FollowItem[] = gaps.map((entry) => ({ entry, cursor: null }));
-    while (isDue(waiting, clock.monotonic())) {
+    while (isDue(waiting, merger.bytes > heldBytesMax ? Infinity : clock.monotonic())) {
       const next = merger.next();
       if (typeof next === 'object') items.push({ entry: next.entry, cursor: merger.pieces <= exactPiecesMax ? merger.cursor() : null });
       else await setImmediate();

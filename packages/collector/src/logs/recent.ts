@@ -17,6 +17,8 @@ interface Recent {
 
 export class RecentPieces implements Neighbours {
   readonly #last = new Map<string, Recent>();
+  /** By segment, in the order of their offsets: those whose turn has not come. */
+  readonly #waiting = new Map<string, readonly BlockPiece[]>();
   readonly #linesMax: number;
   #bytes = 0;
 
@@ -30,9 +32,18 @@ export class RecentPieces implements Neighbours {
     return this.#bytes;
   }
 
+  /** It is here; what is shown at the end of the one before may go on into it. */
+  arrived(piece: BlockPiece): void {
+    const key = keyOf(piece);
+    this.#waiting.set(key, [...(this.#waiting.get(key) ?? []), piece]);
+  }
+
   /** `open`: what is shown at its end goes on into what comes next. The segments that have been quiet longest are forgotten first. */
   passed(piece: BlockPiece, open: boolean): void {
     const key = keyOf(piece);
+    const waiting = this.#waiting.get(key)?.filter(({ block }) => block.header.from > piece.block.header.from) ?? [];
+    if (waiting.length > 0) this.#waiting.set(key, waiting);
+    else this.#waiting.delete(key);
     const before = this.#last.get(key)?.pieces ?? [];
     this.#forget(key);
     const pieces = lastOf([...before, piece], this.#linesMax);
@@ -58,9 +69,9 @@ export class RecentPieces implements Neighbours {
     return this.before(piece) !== null && this.#last.get(keyOf(piece))?.open === true;
   }
 
-  /** It has not come yet; what it begins with is shown when it has. */
-  after(): null {
-    return null;
+  /** Null: it has not come yet; what it begins with is shown when it has. */
+  after(piece: BlockPiece): BlockPiece | null {
+    return this.#waiting.get(keyOf(piece))?.find(({ block }) => block.header.from === piece.block.header.to) ?? null;
   }
 }
 
