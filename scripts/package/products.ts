@@ -43,6 +43,7 @@ export const products: readonly Product[] = [
       '/etc/relight/agent.yaml': 'The configuration. The service waits until it is there.',
       '/var/lib/relight': 'State: identity, what is not yet acknowledged by the collector, output of workloads, and the control socket.',
       '/usr/share/doc/relight-agent/examples/agent.yaml': 'An example with comments.',
+      '/usr/share/doc/relight-agent/docs': 'Install, configuration, operations, security, upgrade, and the references.',
     },
   },
   {
@@ -64,6 +65,7 @@ export const products: readonly Product[] = [
       '/var/lib/relight-collector': 'Everything that is stored, for the account relight-collector alone.',
       '/usr/share/doc/relight-collector/examples/monitoring':
         'Alerts for Prometheus, a dashboard for Grafana, and how both find the collector.',
+      '/usr/share/doc/relight-collector/docs': 'Install, operations, security, monitoring, upgrade, and the references.',
     },
   },
 ];

@@ -59,6 +59,9 @@ export async function layOut(prefix: string, layout: Layout, options: TreeOption
   await write(join(prefix, places[layout].units, `${product.name}.service`), unit);
   const documentation = join(prefix, 'share/doc', product.name);
   await cp(join(sources, 'examples'), join(documentation, 'examples'), { recursive: true });
+  // Examples and messages name pages of it, and the host at hand may reach no other copy.
+  await cp(join(root, 'docs'), join(documentation, 'docs'), { recursive: true });
+  await copy(join(root, 'README.md'), join(documentation, 'README.md'));
   const beside = product.native.map((name) => join(sources, 'node_modules', name));
   const packages = [...packagesOf(product.programs.flatMap((name) => bundles[`${name}.mjs`] ?? [])), ...beside];
   await write(join(documentation, 'copyright'), await copyright({ name: product.name, packages, node }));

@@ -111,6 +111,7 @@ describe('installed', () => {
   test('the agent waits for its configuration, says so, and is ready with its first look', async () => {
     const said = await machine.shell(`dpkg -i /packages/${agent}_*.deb`);
     expect(said).toContain('/usr/share/doc/relight-agent/examples/agent.yaml');
+    expect(await machine.shell('head -n 1 /usr/share/doc/relight-agent/docs/install.md')).toBe('# Install, upgrade, remove\n');
     expect(await machine.unit(agent, 'ActiveState')).toBe('inactive');
     expect(await machine.unit(agent, 'UnitFileState')).toBe('enabled');
     await machine.write('/etc/relight/agent.yaml', configuration);
