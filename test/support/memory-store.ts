@@ -4,8 +4,10 @@ import type { Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
+import { outcomeOf } from '../../packages/collector/src/store/incident-store.ts';
 import type { LogPage } from '../../packages/collector/src/store/logs/port.ts';
 import type {
+  IncidentOutcome,
   AlertRecord,
   AuditEntry,
   AuditFilter,
@@ -158,6 +160,15 @@ export class MemoryStore implements Store {
       );
     const from = filter.after === undefined ? 0 : rows.findIndex(({ host, incident }) => `${host}/${incident.id}` === filter.after) + 1;
     return rows.slice(from, from + filter.limit);
+  }
+  incidentPositions(openedSince: number): readonly number[] {
+    return [...this.incidentRows.values()].flatMap(({ incident }, position) =>
+      incident.closedAt === null || incident.openedAt >= openedSince ? position : [],
+    );
+  }
+  incidentOutcomes(positions: readonly number[]): readonly IncidentOutcome[] {
+    const rows = [...this.incidentRows.values()];
+    return positions.flatMap((position) => (rows[position] === undefined ? [] : outcomeOf(rows[position])));
   }
   incidentsById(prefix: string, limit: number): readonly StoredIncident[] {
     return [...this.incidentRows.values()].filter(({ incident }) => incident.id.startsWith(prefix)).slice(0, limit);

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { catalogue } from '@relight/shared/errors';
+import { ManualClock } from '@relight/shared/manual-clock';
 import { expect, test } from 'vitest';
 import { findProgram } from '../../../../test/support/engine-install.ts';
 import { FakeFleet, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
@@ -20,7 +21,7 @@ const page = (hosts: readonly ReturnType<typeof hostRecord>[], bus: Bus = new Bu
   const fleet = new FakeFleet();
   fleet.put(...hosts);
   const store = new MemoryStore();
-  const [ready, incidents] = [new ReadyMetrics(bus), new IncidentMetrics(store, bus)];
+  const [ready, incidents] = [new ReadyMetrics(bus), new IncidentMetrics({ store, bus, clock: new ManualClock() })];
   subscribe(bus);
   return metricsText([...fleetMetrics(fleet, store), ...ready.families(), ...incidents.families(0), ...processMetrics('1.0.0')]);
 };

@@ -32,7 +32,7 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
     ...logRoutes(deps, streams),
     ...streamRoutes(deps, streams),
   ];
-  const incidents = new IncidentMetrics(deps.store, deps.bus);
+  const incidents = new IncidentMetrics(deps);
   const ready = new ReadyMetrics(deps.bus);
   const description = openapi(routes, deps.version);
 

@@ -4,7 +4,7 @@ import type { Incident } from '@relight/shared/incident';
 import type { IncidentEvidence } from '@relight/shared/protocol';
 import type { Database } from 'better-sqlite3';
 import { Statements, Where } from './statements.ts';
-import type { IncidentFilter, StoredIncident } from './store.ts';
+import type { IncidentFilter, IncidentOutcome, StoredIncident } from './store.ts';
 
 interface Row {
   readonly host: string;
@@ -27,7 +27,19 @@ export function incidentReads(db: Database) {
   const byPrefix = db.prepare<[string, number], Row>(
     'SELECT host, received_at, record FROM incidents WHERE id GLOB ? ORDER BY opened_at DESC, position DESC LIMIT ?',
   );
+  // Each from its index alone, without a look at any document.
+  const openedSince = db.prepare<[number], number>('SELECT position FROM incidents WHERE opened_at >= ?').pluck();
+  const open = db.prepare<[], number>('SELECT position FROM incidents WHERE closed_at IS NULL').pluck();
+  const outcomes = db.prepare<[string], Omit<IncidentOutcome, 'alone'> & { readonly alone: number }>(
+    `SELECT host, id, received_at AS receivedAt, workload, code, opened_at AS openedAt, closed_at AS closedAt,
+       CASE WHEN closed_at IS NULL OR record ->> '$.timeToRecoverMs' IS NULL THEN 0 ELSE NOT (record ->> '$.byHand') END AS alone
+     FROM incidents WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position`,
+  );
   return {
+    incidentPositions: (since: number): number[] =>
+      [...new Set([...openedSince.iterate(since), ...open.iterate()])].toSorted((a, b) => a - b),
+    incidentOutcomes: (wanted: readonly number[]): IncidentOutcome[] =>
+      outcomes.all(JSON.stringify(wanted)).map((row) => ({ ...row, alone: row.alone === 1 })),
     /** Newest first, by the time of opening. */
     incidents(filter: IncidentFilter): StoredIncident[] {
       const where = new Where()
@@ -86,6 +98,11 @@ export function incidentWrites(db: Database) {
       return putEvidence.run(host, incident, item.name, body).changes > 0;
     },
   };
+}
+
+export function outcomeOf({ host, receivedAt, incident }: StoredIncident): IncidentOutcome {
+  const { id, workload, code, openedAt, closedAt, timeToRecoverMs, byHand } = incident;
+  return { host, id, receivedAt, workload, code, openedAt, closedAt, alone: closedAt !== null && timeToRecoverMs !== null && !byHand };
 }
 
 /** The columns hold integers. An incident that is refused would come again and again, and every later one of its host behind it. */

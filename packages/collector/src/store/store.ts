@@ -136,6 +136,20 @@ export interface StoredIncident {
   readonly incident: Incident;
 }
 
+/** What metrics count of an incident. */
+export interface IncidentOutcome {
+  readonly host: string;
+  readonly id: string;
+  readonly receivedAt: number;
+  /** Null: of the host itself. */
+  readonly workload: string | null;
+  readonly code: string;
+  readonly openedAt: number;
+  readonly closedAt: number | null;
+  /** It is over, the workload came back, and no person has acted. */
+  readonly alone: boolean;
+}
+
 /** Newest first. `since` and `until`: open at some moment between. */
 export interface IncidentFilter {
   readonly host?: string;
@@ -267,6 +281,10 @@ export interface Store extends LogReads {
   /** False: this piece is known already. Its body stays as it came. */
   commitIncidentEvidence(host: string, evidence: IncidentEvidence): Promise<boolean>;
   incidents(filter: IncidentFilter): readonly StoredIncident[];
+  /** Of those that are open, or were opened since then: where each is, the oldest first. Cheap, whatever they hold. */
+  incidentPositions(openedSince: number): readonly number[];
+  /** Of those that are still there. Some hundred at a time: each document is looked into. */
+  incidentOutcomes(positions: readonly number[]): readonly IncidentOutcome[];
   /** Those whose id begins so, newest first. */
   incidentsById(prefix: string, limit: number): readonly StoredIncident[];
   /** zstd; null: it has not come, or there is none. */
