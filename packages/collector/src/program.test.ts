@@ -91,6 +91,33 @@ describe('relight-collector', () => {
     expect((await run(['token', 'list'])).out).toBe('');
     const { code, out } = await run(['init', '--no-tls', '--url', 'https://relight.example']);
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/ join https:\/\/relight\.example rlj_\S+\n/) as string });
+    expect(out).toContain('Note: it listens on 127.0.0.1:7460 only: the proxy has to be on this machine.');
+  });
+
+  it.each([
+    [
+      'the port of the address',
+      'https://c.example:7999',
+      '127.0.0.1:7460',
+      '127.0.0.1:7460 only. Other hosts reach it at https://c.example:7999 with listen: 0.0.0.0:7999',
+    ],
+    [
+      'the port that an address without one has',
+      'https://c.example',
+      '[::1]:7460',
+      '[::1]:7460 only. Other hosts reach it at https://c.example with listen: 0.0.0.0:443',
+    ],
+    [
+      'that of an address that others reach',
+      'https://c.example:7999',
+      '10.0.0.1:7460',
+      '10.0.0.1:7460. Other hosts reach it at https://c.example:7999 with listen: 10.0.0.1:7999',
+    ],
+    ['nothing that is so already', 'https://c.example:7999', '0.0.0.0:7999', null],
+  ])('init says what to listen on for the line to work: %s', async (_what, url, listen, note) => {
+    const { code, out } = await run(['init', '--url', url], { RELIGHT_COLLECTOR_LISTEN: listen });
+    expect(code).toBe(0);
+    expect(/^Note: it listens on (.*) in its configuration/m.exec(out)?.[1] ?? null).toBe(note);
   });
 
   it('serves, takes tokens made meanwhile, refuses a second service, and stops cleanly', async () => {

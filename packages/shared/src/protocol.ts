@@ -44,7 +44,14 @@ export const eventsPerMessageMax = 200;
 /** Of a host; each key and each value at most so long, in UTF-16 units. */
 export const labelsMax = 64;
 export const labelLengthMax = 256;
-const labelSchema = z.string().max(labelLengthMax);
+const labelSchema = z.string().max(labelLengthMax, `must be at most ${labelLengthMax} characters`);
+/** Whoever says them: a host of itself, or an operator of one that is expected. `hint`: where they are to be changed. */
+export const hostLabelsSchema = (hint = '') =>
+  z
+    .record(labelSchema, labelSchema, {
+      error: ({ code }) => (code === 'invalid_key' ? `the name of a label must be at most ${labelLengthMax} characters` : undefined),
+    })
+    .refine((labels) => Object.keys(labels).length <= labelsMax, `must be at most ${labelsMax} labels${hint}`);
 /** As JSON. A collector keeps them of every host, on disk and in memory. */
 const factsLengthMax = 16 * 1024;
 
@@ -75,9 +82,7 @@ export const helloSchema = z.object({
   epoch: z.string().min(1).max(128),
   bootId: z.string().max(128),
   host: hostNameSchema,
-  labels: z
-    .record(labelSchema, labelSchema)
-    .refine((labels) => Object.keys(labels).length <= labelsMax, `must be at most ${labelsMax} labels (host.labels of the agent)`),
+  labels: hostLabelsSchema(' (host.labels of the agent)'),
   version: z.string().max(128),
   facts: hostFactsSchema.refine((facts) => JSON.stringify(facts).length <= factsLengthMax, `must be at most ${factsLengthMax} characters`),
   remoteActions: z.boolean(),

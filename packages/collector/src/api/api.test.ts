@@ -135,6 +135,8 @@ describe('roles', () => {
 });
 
 describe('what is wrong is said by name', () => {
+  const manyLabels = Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`l${index}`, '']));
+  const longLabel = 'x'.repeat(257);
   test.each([
     ['GET', '/api/v1/nowhere', undefined, 404, 'not-found', /GET \/api\/v1\/nowhere does not exist/],
     ['GET', '/api/v1/hosts?lable=x', undefined, 400, 'usage', /lable: there is no such parameter; did you mean label\?; allowed: host/],
@@ -153,6 +155,16 @@ describe('what is wrong is said by name', () => {
     ['POST', '/api/v1/hosts', {}, 400, 'usage', /name: is missing/],
     ['POST', '/api/v1/hosts', undefined, 400, 'usage', /name: is missing/],
     ['POST', '/api/v1/hosts', { name: 'a b' }, 400, 'usage', /name: "a b": must be a host name/],
+    ['POST', '/api/v1/hosts', { name: 'a', labels: manyLabels }, 400, 'usage', /^labels: .*: must be at most 64 labels$/],
+    ['POST', '/api/v1/hosts', { name: 'a', labels: { l: longLabel } }, 400, 'usage', /^labels\.l: "x+: must be at most 256 characters$/],
+    [
+      'POST',
+      '/api/v1/hosts',
+      { name: 'a', labels: { [longLabel]: '' } },
+      400,
+      'usage',
+      /^labels\.x+: "": the name of a label must be at most 256/,
+    ],
     ['POST', '/api/v1/hosts', { name: 'a', within: '5' }, 400, 'usage', /within: "5": must be a duration/],
     ['POST', '/api/v1/hosts', { name: 'a', wihtin: '5m' }, 400, 'usage', /wihtin: there is no such field; did you mean within\?/],
     ['POST', '/api/v1/hosts', 'x'.repeat(11_000), 413, 'too-large', /large/],

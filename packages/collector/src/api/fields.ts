@@ -1,4 +1,5 @@
 /** The parts of which request schemas are made. Each validates and documents itself (openapi.json is made from them). */
+import { hostLabelsSchema, labelLengthMax, labelsMax } from '@relight/shared/protocol';
 import { parseSelector, type Selector } from '@relight/shared/selector';
 import { parseDurationMs } from '@relight/shared/units';
 import * as z from 'zod';
@@ -53,7 +54,9 @@ export const after = z.string().optional().meta({ description: '`next` of the pa
 export const host = z.string().optional().meta({ description: 'Only this host.' });
 export const workload = z.string().optional().meta({ description: 'Only this workload.' });
 export const flag = z.stringbool({ truthy: ['true', '1', ''], falsy: ['false', '0'] }).default(false);
-export const labels = z.record(z.string(), z.string()).default({});
+export const labels = hostLabelsSchema()
+  .default({})
+  .meta({ description: `At most ${labelsMax}; names, too, of at most ${labelLengthMax} characters.` });
 
 /** One page of items already in order: what stands behind `after`, and the cursor of the next page. */
 export function page<T>(

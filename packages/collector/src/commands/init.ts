@@ -151,7 +151,6 @@ export function namesOfThisMachine(): readonly string[] {
 }
 
 function text({ url, fingerprint, certificateFile, validUntil, operatorToken, join }: Made, { listen }: CollectorConfig): string {
-  const local = /^(?:127\.|::1$|localhost$)/.test(listen.host);
   return [
     ...(fingerprint === null ? [] : [`Certificate  ${certificateFile}, valid until ${validUntil}`, `SHA-256      ${fingerprint}`, '']),
     'If the collector runs already: systemctl restart relight-collector. Then',
@@ -164,8 +163,23 @@ function text({ url, fingerprint, certificateFile, validUntil, operatorToken, jo
     `  export RELIGHT_URL=${url} RELIGHT_TOKEN=${operatorToken}${fingerprint === null ? '' : ` RELIGHT_FINGERPRINT=${fingerprint}`}`,
     '  relight status',
     '',
-    ...(local
-      ? [`Note: it listens on ${listen.host} only. Other hosts reach it with listen: 0.0.0.0:${listen.port} in its configuration.`, '']
-      : []),
+    ...listenNote({ url, fingerprint }, listen),
   ].join('\n');
+}
+
+/** What has to be changed, if anything, before the line works from another host. */
+function listenNote({ url, fingerprint }: Pick<Made, 'url' | 'fingerprint'>, { host, port }: CollectorConfig['listen']): readonly string[] {
+  const { protocol, port: named } = new URL(url);
+  const shown = (address: string, at: number): string => `${address.includes(':') ? `[${address}]` : address}:${at}`;
+  const local = /^(?:127\.|::1$|localhost$)/.test(host);
+  const listens = `Note: it listens on ${shown(host, port)}${local ? ' only' : ''}`;
+  // HTTPS without a certificate of its own: a proxy in front has one, and a port of its own.
+  if (protocol === 'https:' && fingerprint === null) return local ? [`${listens}: the proxy has to be on this machine.`, ''] : [];
+  const wanted = named === '' ? (protocol === 'https:' ? 443 : 80) : Number(named);
+  if (!local && wanted === port) return [];
+  const listen = shown(local ? '0.0.0.0' : host, wanted);
+  return [
+    `${listens}. Other hosts reach it at ${url} with listen: ${listen} in its configuration, unless something forwards that port.`,
+    '',
+  ];
 }
