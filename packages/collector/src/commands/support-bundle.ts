@@ -36,7 +36,7 @@ export function addSupportBundle(program: Command, version: string): void {
     .description(
       'Writes a .tar.gz with versions, machine and disk, configuration and what is wrong with it, state and journal of the service, facts and ' +
         'a check of the store, certificate, tokens by id, and who has the port. Run it as root, on the machine of the collector. ' +
-        'It changes nothing that is stored, waits for no part longer than 15 s, and takes out what looks like a secret.',
+        'It changes nothing that is stored, waits for no part longer than 30 s, and takes out what looks like a secret.',
     )
     .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives')

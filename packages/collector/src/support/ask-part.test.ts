@@ -49,5 +49,5 @@ test('one that hangs is killed at its deadline: it is told how far it came, and 
   const sooner: RunChild = (request) => runChild({ ...request, timeoutMs: 300 });
   const { pieces, missing } = await askPart(request, ['sh', '-c', `printf %s '${said}'; exec sleep 600`], systemClock, sooner);
   expect(pieces.at(-1)).toEqual({ name: 'check.txt', text: 'relight.db  ' });
-  expect(missing).toEqual([{ name: 'check.txt', reason: 'only the beginning of it: it did not end within 15 s' }]);
+  expect(missing).toEqual([{ name: 'check.txt', reason: 'only the beginning of it: it did not end within 30 s' }]);
 });

@@ -21,9 +21,9 @@ interface PartLimits {
 }
 
 export const parts = {
-  files: { names: ['disk.json', 'files.json', 'certificate.json'], deadlineMs: 10_000 },
-  // While a file is read its write-ahead log only grows: no longer than a running service can wait for.
-  store: { names: ['store.json', 'audit.json', 'access.json', 'check.txt'], deadlineMs: 15_000 },
+  files: { names: ['disk.json', 'files.json', 'certificate.json'], deadlineMs: 20_000 },
+  // No longer: while a file is read its write-ahead log only grows, and every commit of a running service waits a little for that.
+  store: { names: ['store.json', 'audit.json', 'access.json', 'check.txt'], deadlineMs: 30_000 },
 } as const satisfies Record<string, PartLimits>;
 
 export type PartName = keyof typeof parts;
