@@ -26,7 +26,15 @@ class World {
     for (const host of hosts) this.hosts.set(host.name, host);
   }
   fact(host: string, at: number, budgetExhausted = false): RestartFact {
-    return { eventId: (this.#eventId += 1), host, workload: 'w', at, receivedAt: this.now, budgetExhausted };
+    return {
+      eventId: (this.#eventId += 1),
+      host,
+      workload: 'w',
+      at,
+      receivedAt: this.now,
+      budgetExhausted,
+      why: budgetExhausted ? '' : `exit code ${this.#eventId}`,
+    };
   }
   /** Events are judged once more a moment later, when the status that might explain them would be there. */
   step(restarts: readonly RestartFact[] = []): void {
@@ -140,6 +148,14 @@ describe('RepeatedRestarts', () => {
     expect(world.state.firing.size).toBe(0);
   });
 
+  test('who is woken reads why it failed last; that the budget is gone hides it not', () => {
+    const world = worldOf('a');
+    for (const _ of [1, 2, 3]) world.restart();
+    expect(world.changes.at(-1)?.alert.summary).toMatch(/^a\/w restarted 3 times after failures; last: exit code 3$/);
+    world.step([world.fact('a', world.now, true)]);
+    expect(world.changes.at(-1)?.alert.summary).toMatch(/its restart budget is exhausted, slow retries go on; last: exit code 3$/);
+  });
+
   test('only failures at process or container level count, at the time by the corrected clock', () => {
     const event: StoredEvent = {
       id: 7,
@@ -150,9 +166,10 @@ describe('RepeatedRestarts', () => {
       generation: 1,
       kind: 'restart.scheduled',
       severity: 'warning',
-      message: '',
+      message: 'container restart in 2.0 s (attempt 3): exit code 3;\n  its last words: boom',
       data: { countsAsFailure: true, level: 'container' },
     };
+    expect(restartFact({ ...event, message: 'x'.repeat(1_000) }, 0)?.why).toBe(`${'x'.repeat(300)}…`);
     expect(restartFact(event, 2_000)).toEqual({
       eventId: 7,
       host: 'a',
@@ -160,6 +177,7 @@ describe('RepeatedRestarts', () => {
       at: epoch + 3_000,
       receivedAt: event.receivedAt,
       budgetExhausted: false,
+      why: 'container restart in 2.0 s (attempt 3): exit code 3; its last words: boom',
     });
     expect(restartFact({ ...event, at: epoch + 999_000 }, 0)?.at).toBe(event.receivedAt);
     expect(restartFact({ ...event, data: { countsAsFailure: false, level: 'container' } }, 0)).toBeUndefined();

@@ -30,6 +30,7 @@ class World {
       at: this.now,
       receivedAt: this.now,
       budgetExhausted: false,
+      why: '',
     }));
     const { state, changes } = evaluate(this.#state, { hosts: this.hosts, restarts, falls: [], now: this.now }, config);
     this.#state = state;

@@ -27,6 +27,16 @@ export interface RestartFact {
   readonly at: number;
   readonly receivedAt: number;
   readonly budgetExhausted: boolean;
+  /** In the agent's words; one line. */
+  readonly why: string;
+}
+
+/** Whoever is woken reads it on a telephone. */
+const whyMax = 300;
+
+function oneLine(message: string): string {
+  const line = message.replaceAll(/\s+/g, ' ').trim();
+  return line.length > whyMax ? `${line.slice(0, whyMax)}…` : line;
 }
 
 /** The memory of one workload. Small: `times` holds no more than the greater threshold needs. */
@@ -41,6 +51,8 @@ export interface RestartTrack {
   /** Restarts of this episode. */
   readonly restarts: number;
   readonly budgetExhausted: boolean;
+  /** Of the last restart; absent from what earlier versions have stored. */
+  readonly why?: string;
   /** Events up to this id are counted already. */
   readonly eventId: number;
 }
@@ -52,7 +64,15 @@ export function restartFact(event: StoredEvent, clockSkewMs: number): RestartFac
   const failure = event.kind === 'restart.scheduled' && event.data['countsAsFailure'] === true && event.data['level'] !== 'host';
   if (!budgetExhausted && !failure) return undefined;
   const at = Math.min(event.at - clockSkewMs, event.receivedAt);
-  return { eventId: event.id, host: event.host, workload: event.workload, at, receivedAt: event.receivedAt, budgetExhausted };
+  return {
+    eventId: event.id,
+    host: event.host,
+    workload: event.workload,
+    at,
+    receivedAt: event.receivedAt,
+    budgetExhausted,
+    why: oneLine(event.message),
+  };
 }
 
 const newTrack = (fact: { readonly host: string; readonly workload: string }, eventId: number): RestartTrack => ({
@@ -112,6 +132,8 @@ function addRestart(known: RestartTrack, fact: RestartFact, config: RepeatedRest
     lastAt: at,
     restarts: track.restarts + (fact.budgetExhausted ? 0 : 1),
     budgetExhausted: track.budgetExhausted || fact.budgetExhausted,
+    // That the budget is gone says nothing of why.
+    ...(fact.budgetExhausted || fact.why === '' ? {} : { why: fact.why }),
     eventId: fact.eventId,
   };
 }
@@ -152,7 +174,8 @@ export function repeatedRestarts(tracks: Iterable<RestartTrack>): Condition[] {
     const { host, workload, severity } = track;
     const times = track.restarts === 1 ? 'once' : `${track.restarts} times`;
     const budget = track.budgetExhausted ? '; its restart budget is exhausted, slow retries go on' : '';
-    const summary = `${host}/${workload} restarted ${times} after failures${budget}`;
+    const why = track.why === undefined ? '' : `; last: ${track.why}`;
+    const summary = `${host}/${workload} restarted ${times} after failures${budget}${why}`;
     conditions.push({
       rule: 'RepeatedRestarts',
       severity,

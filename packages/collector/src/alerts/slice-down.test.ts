@@ -68,7 +68,7 @@ class World {
   step(...restartsOf: readonly string[]): void {
     const restarts = restartsOf.map((host) => {
       const at = this.now;
-      return { eventId: (this.#id += 1), host, workload: 'w', at, receivedAt: at, budgetExhausted: false };
+      return { eventId: (this.#id += 1), host, workload: 'w', at, receivedAt: at, budgetExhausted: false, why: '' };
     });
     this.stored.facts.push(...restarts);
     const falls = this.#fresh;
