@@ -94,12 +94,14 @@ async function* live(
   const decoder = new PieceDecoder(selection, 'live');
   const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), 1, done);
   const oneStream = selection.hosts.length === 1 && selection.workload !== undefined && selection.source !== undefined;
-  const waitMs = selection.multiline === true ? recordDelayMs : oneStream ? 0 : mergeDelayMs;
+  const whole = selection.multiline === true;
+  const waitMs = whole ? recordDelayMs : oneStream ? 0 : mergeDelayMs;
+  const isTooMuch = (): boolean => whole && merger.bytes > heldBytesMax;
   const waiting: WaitingPiece[] = [];
   for (;;) {
     const [oldest] = waiting;
     if (oldest === undefined) await buffer.filled();
-    else if (merger.bytes > heldBytesMax) await setImmediate();
+    else if (isTooMuch()) await setImmediate();
     else if (oldest.dueAt > clock.monotonic()) await delay(clock, oldest.dueAt - clock.monotonic(), signal).catch(() => undefined);
     if (signal.aborted) return;
     const { pieces, gaps } = buffer.take(clock.now());
@@ -108,7 +110,7 @@ async function* live(
       waiting.push({ dueAt: arrivedAt + waitMs, open: merger.add(piece) });
     }
     let items: FollowItem[] = gaps.map((entry) => ({ entry, cursor: null }));
-    while (isDue(waiting, merger.bytes > heldBytesMax ? Infinity : clock.monotonic())) {
+    while (isDue(waiting, isTooMuch() ? Infinity : clock.monotonic())) {
       const next = merger.next();
       if (typeof next === 'object') items.push({ entry: next.entry, cursor: merger.pieces <= exactPiecesMax ? merger.cursor() : null });
       else await setImmediate();
