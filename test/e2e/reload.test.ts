@@ -16,22 +16,27 @@ interface Shape {
   readonly environment?: Readonly<Record<string, string>>;
   readonly run?: string;
   readonly live?: string;
+  /** Of a registry that nobody serves. */
+  readonly away?: string;
 }
 
-const workload = (name: string, { environment = {}, run = 'exec sleep infinity', live = '1s' }: Shape = {}): Record<string, unknown> => ({
-  name,
-  container: {
-    name: `e2e-reload-${name}-${process.pid}`,
-    image: inject('engineImage'),
-    pull_policy: 'never',
-    init: true,
-    command: ['sleep', 'infinity'],
-    environment,
-  },
-  setup: [{ name: 'step', run: 'echo done >> /tmp/steps' }],
-  process: { run, stop_timeout: '1s' },
-  live: [{ exec: 'true', interval: live }],
-});
+const workload = (name: string, shape: Shape = {}): Record<string, unknown> => {
+  const { environment = {}, run = 'exec sleep infinity', live = '1s', away } = shape;
+  return {
+    name,
+    container: {
+      name: `e2e-reload-${name}-${process.pid}`,
+      image: away ?? inject('engineImage'),
+      pull_policy: away === undefined ? 'never' : 'missing',
+      init: true,
+      command: ['sleep', 'infinity'],
+      environment,
+    },
+    setup: [{ name: 'step', run: 'echo done >> /tmp/steps' }],
+    process: { run, stop_timeout: '1s' },
+    live: [{ exec: 'true', interval: live }],
+  };
+};
 
 /** What would be different after a restart of anything in it. */
 async function incarnation(name: string): Promise<unknown> {
@@ -103,6 +108,18 @@ test('by hand: the dry run says it, the reload does it: a new container for one 
   expect(await incarnation('a')).toEqual(a);
   expect(await incarnation('b')).not.toEqual(b);
   expect(await lab.fleet.workload(host, 'b')).toMatchObject({ restarts: { process: 0, container: 0 }, generation: 2 });
+});
+
+test('an image that cannot be pulled, and the file as it was again: nothing is pulled any more', async () => {
+  const [a, b, last] = [workload('a', { run: 'exec sleep 999999' }), { environment: { BUCKET: 'b' } }, await lastEvent()];
+  agent.configure([a, workload('b', { ...b, away: '127.0.0.1:9/absent:1' })]);
+  await told(last, '127.0.0.1:9/absent:1 could not be pulled');
+  const failed = await lastEvent();
+  agent.configure([a, workload('b', b)]);
+  const messages = (await told(failed, 'ready after')).map(({ message }) => message);
+  const read = messages.findIndex((message) => message.includes('workload b: makes a new container'));
+  expect(read).toBeGreaterThanOrEqual(0);
+  expect(messages.slice(read + 1).filter((message) => message.startsWith('pulling:'))).toEqual([]);
 });
 
 test('SIGHUP before the agent has read its configuration ends nothing', async () => {

@@ -4,6 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
+import { pull as pullStage } from '../../packages/agent/src/stages/pull.ts';
+import type { StageContext } from '../../packages/agent/src/stages/stage.ts';
+import { systemClock } from '../../packages/shared/src/clock.ts';
+import { dockerApi } from '../support/docker-api.ts';
+import { workloadFixture } from '../support/specs.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 
 describe('pull', () => {
@@ -79,6 +84,22 @@ describe('pull', () => {
     const pulling = pull('team/silent', { signal: controller.signal });
     controller.abort();
     await expect(pulling).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it('is ended by an image of that name that somebody makes meanwhile', async () => {
+    const image = `${registry.address}/team/silent`;
+    const spec = workloadFixture({}, { image: `${image}:1`, pullPolicy: 'missing' });
+    const told: string[] = [];
+    const context = { engine, clock: systemClock, spec, signal: new AbortController().signal, progress: (line: string) => told.push(line) };
+    const pulling = pullStage(context as unknown as StageContext);
+    await vi.waitFor(() => expect(told).toContain(`pull ${image}:1`));
+    const docker = dockerApi(inject('engineSocket'));
+    await docker.tag(inject('engineImage'), image, '1');
+    try {
+      expect(await pulling).toEqual({ kind: 'pull' });
+    } finally {
+      await docker.removeImage(`${image}:1`);
+    }
   });
 
   it('fails at once when nobody listens', async () => {

@@ -24,7 +24,8 @@ export interface SimulatedContainer {
 
 export class SimulatedHost {
   now = 1_000_000;
-  readonly spec: WorkloadSpec;
+  /** A test that gives another one tells of it as the loop does: `spec-changed`. */
+  spec: WorkloadSpec;
   containers: SimulatedContainer[] = [];
   engineUp = true;
   dependencyUp = true;

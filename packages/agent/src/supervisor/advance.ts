@@ -119,8 +119,7 @@ function nextOp(work: Work): Op | null {
   if (container === null) {
     const spare = spareToTake(state);
     if (spare !== null) return { kind: 'take-spare', offer: spare };
-    const wantsPull = state.needsPull || (spec.container.pullPolicy === 'always' && !state.attempt.pulled);
-    return wantsPull ? { kind: 'pull' } : { kind: 'create', generation: nextGeneration(state) };
+    return wantsPull(state, spec) ? { kind: 'pull' } : { kind: 'create', generation: nextGeneration(state) };
   }
   if (running && state.again) return halt(work, container.id);
   if (!running) return startAgain(work, container.id);
@@ -128,6 +127,11 @@ function nextOp(work: Work): Op | null {
   const stale = [...state.lostMounts, ...state.leftovers.filter((run) => run.kind === 'setup')];
   if (stale.length > 0) return { kind: 'stop-runs', runs: stale, graceful: false };
   return nextInside(work);
+}
+
+/** Never under `never`, whatever was found missing before: a registry must not even hear the name. */
+function wantsPull({ needsPull, attempt }: WorkloadState, { container: { pullPolicy } }: WorkloadSpec): boolean {
+  return pullPolicy !== 'never' && (needsPull || (pullPolicy === 'always' && attempt?.pulled !== true));
 }
 
 function retire(work: Work, containerId: string, running: boolean): Op {

@@ -114,6 +114,7 @@ export interface WorkloadState {
     readonly counted: boolean;
     readonly timeline: readonly StageTiming[];
   } | null;
+  /** The image was found missing. What is wanted may be another one meanwhile, or be there: asked again before each pull. */
   readonly needsPull: boolean;
   readonly backOff: { readonly until: number; readonly reason: string; readonly waiting: boolean } | null;
   /** `looks`: how often it has been tried since, in vain. */

@@ -238,6 +238,7 @@ function onRestart(work: Work, event: Extract<SupervisorEvent, { type: 'restart'
 
 function onSpecChanged(work: Work, event: Extract<SupervisorEvent, { type: 'spec-changed' }>): void {
   forgetChecks(work);
+  if (event.fields.some((field) => imageFields.has(field))) forgetMissingImage(work);
   if (event.impact === 'none') {
     tryWithNew(work);
     return;
@@ -246,6 +247,15 @@ function onSpecChanged(work: Work, event: Extract<SupervisorEvent, { type: 'spec
   if (event.impact === 'process' && work.spec.process === null && work.context.spec.process !== null) return;
   const level = demand(work, event.impact);
   restartUncounted(work, `the configuration changed: ${event.fields.join(', ')}`, 'spec-changed', level);
+}
+
+const imageFields: ReadonlySet<string> = new Set(['container.image', 'container.pull_policy']);
+
+/** Another image is wanted, or in another way: whether it is missing, and may be pulled, the next create tells. */
+function forgetMissingImage(work: Work): void {
+  const { op, needsPull, backOff } = work.state;
+  if (op?.op.kind === 'pull') work.cancelOp();
+  if (needsPull) work.set({ needsPull: false, backOff: backOff === null ? null : { ...backOff, until: work.now } });
 }
 
 /** What a check has said that is not asked any more keeps nothing degraded. */

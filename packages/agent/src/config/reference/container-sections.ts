@@ -11,7 +11,7 @@ export const containerSections: readonly SectionReference[] = [
       pull_policy: field(
         'always, missing, never',
         '`missing`',
-        'with `always`, a registry that cannot be reached is answered with the image of this host, and a warning; one that says no is not',
+        'with `always`, a registry that cannot be reached is answered with the image of this host, and a warning; one that says no is not. With `missing`, an image of this host is never asked for; with `never`, no registry is asked for anything',
       ),
       command: field('text or list', "the image's", 'text is split into words as a shell does, but no shell runs'),
       entrypoint: field('text or list', "the image's", "an empty one removes the image's"),
