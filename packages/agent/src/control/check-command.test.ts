@@ -96,6 +96,20 @@ describe('check', () => {
     expect(io.out.join('')).toMatch(/\n\n1 error, \d warnings?\n$/);
   });
 
+  it('warns of an image that is not here while the container of the earlier one runs: it would be stopped first', async () => {
+    const mine = { 'relight.workload': 'w' };
+    const { code, findings } = await check(
+      config({}, { container: { name: 'worker', image: '127.0.0.1:9/trainer:2' } }),
+      fakeEngine({ ...held(mine), hasImage: async () => false }),
+    );
+    expect(code).toBe(1);
+    expect(findings).toContainEqual({
+      level: 'warning',
+      what: 'w: the image 127.0.0.1:9/trainer:2 is not here: its container that runs (other) is stopped before it is pulled, and it is down until then',
+      fix: 'docker pull 127.0.0.1:9/trainer:2, and only then give the agent this configuration.',
+    });
+  });
+
   it('fails with config-invalid before it looks at anything', async () => {
     const engine = fakeEngine({ info: () => Promise.reject(new Error('touched')) });
     await expect(checkCommand({ config: config({ wrong: 1 }) }, recordedIo(), () => engine)).rejects.toMatchObject({

@@ -152,6 +152,45 @@ describe('plan', () => {
     });
   });
 
+  describe('a change that makes a new container of an image that is not on this host', () => {
+    const before = (): void => {
+      const spec = parseConfig(readFileSync(config(), 'utf8'), '/a.yaml', { hostname: 'h' }).workloads[0];
+      mkdirSync(join(directory, 'state', 'workloads'), { recursive: true });
+      write('state/workloads/w.json', JSON.stringify({ spec }));
+    };
+    const changed = (container: object): string => {
+      before();
+      const workloads = [{ name: 'w', container }];
+      return write('changed.yaml', { version: 1, state_dir: join(directory, 'state'), workloads });
+    };
+    const planned = async (container: object, here: boolean): Promise<RecordedIo> => {
+      const io = recordedIo();
+      await planCommand({ config: changed(container) }, io, () => ({ hasImage: async () => here }));
+      return io;
+    };
+
+    it('says that the container is stopped before the pull, and what to do before', async () => {
+      expect((await planned({ image: 'trainer:2' }, false)).out[0]).toMatch(
+        /makes a new container\n(.*\n)* {6}! the image trainer:2 is not on this host: the container that runs is stopped before it is pulled, .* docker pull trainer:2\n$/,
+      );
+      expect((await planned({ image: 'trainer:2' }, true)).out[0]).not.toContain('not on this host');
+    });
+
+    it('says that it would be held where the policy is never', async () => {
+      expect((await planned({ image: 'trainer:2', pull_policy: 'never' }, false)).out[0]).toContain(
+        '      ! the image trainer:2 is not on this host, and pull_policy is never: the container that runs is stopped all the same, and the workload held.',
+      );
+    });
+
+    it('plans without an engine all the same, and says so', async () => {
+      const io = recordedIo();
+      const away = (): Promise<boolean> => Promise.reject(new Error('no such socket'));
+      await planCommand({ config: changed({ image: 'trainer:2' }) }, io, () => ({ hasImage: away }));
+      expect(io.err).toEqual([expect.stringMatching(/^whether the images are on this host is not shown: .*no such socket$/)]);
+      expect(io.out[0]).toContain('Compared with what runs: makes a new container');
+    });
+  });
+
   it('says when the stored state cannot be read, and plans all the same', async () => {
     mkdirSync(join(directory, 'state', 'workloads'), { recursive: true });
     write('state/workloads/w.json', '{');

@@ -1,13 +1,20 @@
-/** `relight-agent plan`: what would be done. Reads the configuration and the stored state; touches nothing. */
+/**
+ * `relight-agent plan`: what would be done. Reads the configuration and the stored state, and asks the engine for the images of new
+ * containers; touches nothing.
+ */
 import { join } from 'node:path';
 import { errorMessage, RelightError } from '@relight/shared/errors';
 import { loadConfig } from '../config/load.ts';
-import type { WorkloadSpec } from '../config/spec.ts';
+import type { AgentSpec, WorkloadSpec } from '../config/spec.ts';
+import { DockerEngine } from '../engine/docker-engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import { readSwapped } from '../host/atomic-file.ts';
 import { hostDefaults } from './host-defaults.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
-import { planOf } from './plan.ts';
+import { imagesOfNewContainers, planOf } from './plan.ts';
 import { planLines } from './plan-view.ts';
+
+const callMs = 10_000;
 
 export interface PlanOptions {
   readonly config: string;
@@ -16,14 +23,35 @@ export interface PlanOptions {
 }
 
 /** Fails with config-invalid or config-unreadable. */
-export async function planCommand(options: PlanOptions, io: Io): Promise<ExitCode> {
+export async function planCommand(
+  options: PlanOptions,
+  io: Io,
+  openEngine: (socketPath: string) => Pick<Engine, 'hasImage'> = (socketPath) => new DockerEngine({ socketPath }),
+): Promise<ExitCode> {
   const spec = await loadConfig(options.config, hostDefaults());
   const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
   const stored = new Map<string, WorkloadSpec | null>();
   for (const { name } of spec.workloads) stored.set(name, storedSpec(join(stateDir, 'workloads', `${name}.json`), io));
-  const plan = planOf(spec, stateDir, (name) => stored.get(name) ?? null);
+  const storedOf = (name: string): WorkloadSpec | null => stored.get(name) ?? null;
+  const plan = planOf(spec, stateDir, storedOf, await absentImages(spec, imagesOfNewContainers(spec, storedOf), io, openEngine));
   io.write(options.json === true ? `${JSON.stringify(plan, null, 2)}\n` : `${planLines(plan).join('\n')}\n`);
   return 0;
+}
+
+/** An engine that does not answer is said: the plan is worth having without it. */
+async function absentImages(
+  { engine: { socket } }: AgentSpec,
+  images: ReadonlySet<string>,
+  io: Io,
+  openEngine: (socketPath: string) => Pick<Engine, 'hasImage'>,
+): Promise<ReadonlySet<string>> {
+  const absent = new Set<string>();
+  try {
+    for (const image of images) if (!(await openEngine(socket).hasImage(image, { timeoutMs: callMs }))) absent.add(image);
+  } catch (thrown) {
+    io.note(`whether the images are on this host is not shown: the engine at ${socket}: ${errorMessage(thrown)}`);
+  }
+  return absent;
 }
 
 /** Null when there is none. One that cannot be read is said, and then counts as none: the plan is still worth having. */

@@ -39,6 +39,7 @@ function workloadLines(workload: PlannedWorkload): readonly string[] {
     '  Escalation:',
     ...workload.escalation.map((rung, index) => `      ${index + 1}. ${rung}`),
     ...changeLines(workload.change),
+    ...workload.warnings.map((warning) => `      ! ${warning}`),
   ];
 }
 

@@ -39,6 +39,8 @@ export interface PlannedWorkload {
   /** Rung by rung, for a person. */
   readonly escalation: readonly string[];
   readonly change: PlannedChange;
+  /** What the change costs beyond what it restarts, for a person. */
+  readonly warnings: readonly string[];
 }
 
 export interface PlannedStage {
@@ -66,8 +68,16 @@ export interface PlannedChange {
   readonly changes: readonly Change[];
 }
 
-/** @param stored what the running agent last worked with, by workload; null when there is nothing */
-export function planOf(spec: AgentSpec, stateDir: string, stored: (workload: string) => WorkloadSpec | null): Plan {
+/**
+ * @param stored what the running agent last worked with, by workload; null when there is nothing
+ * @param absent images that are certainly not on this host
+ */
+export function planOf(
+  spec: AgentSpec,
+  stateDir: string,
+  stored: (workload: string) => WorkloadSpec | null,
+  absent: ReadonlySet<string> = new Set(),
+): Plan {
   return {
     config: spec.file,
     host: spec.host.name,
@@ -85,7 +95,8 @@ export function planOf(spec: AgentSpec, stateDir: string, stored: (workload: str
     ),
     workloads: spec.workloads
       .map((given) => resolved(given, stored(given.name)))
-      .map((workload) => ({
+      .map((workload) => ({ workload, change: plannedChange(stored(workload.name), workload) }))
+      .map(({ workload, change }) => ({
         name: workload.name,
         container: workload.container.name,
         image: workload.container.image,
@@ -95,7 +106,8 @@ export function planOf(spec: AgentSpec, stateDir: string, stored: (workload: str
         restart: { process: plannedRestart(workload.restart.process), container: plannedRestart(workload.restart.container) },
         spare: workload.spare === null ? null : plannedSpare(workload),
         escalation: rungs(workload),
-        change: plannedChange(stored(workload.name), workload),
+        change,
+        warnings: absent.has(workload.container.image) && change.restarts === 'container' ? [downWithout(workload.container)] : [],
       })),
   };
 }
@@ -105,6 +117,21 @@ function resolved(given: WorkloadSpec, stored: WorkloadSpec | null): WorkloadSpe
   const { adopt, pullPolicy } = given.container;
   if (adopt === undefined || stored?.container.adopt !== adopt) return given;
   return { ...given, container: { ...stored.container, pullPolicy } };
+}
+
+/** Of the workloads that a change gives a new container: the images that they are made from. */
+export const imagesOfNewContainers = (spec: AgentSpec, stored: (workload: string) => WorkloadSpec | null): ReadonlySet<string> =>
+  new Set(
+    spec.workloads
+      .map((given) => resolved(given, stored(given.name)))
+      .filter((workload) => plannedChange(stored(workload.name), workload).restarts === 'container')
+      .map(({ container }) => container.image),
+  );
+
+function downWithout({ image, pullPolicy }: WorkloadSpec['container']): string {
+  if (pullPolicy === 'never')
+    return `the image ${image} is not on this host, and pull_policy is never: the container that runs is stopped all the same, and the workload held. Before: docker load or docker pull it`;
+  return `the image ${image} is not on this host: the container that runs is stopped before it is pulled, and the workload is down until it is here. Before: docker pull ${image}`;
 }
 
 function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[] {

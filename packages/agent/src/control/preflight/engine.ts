@@ -36,13 +36,14 @@ export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Eng
         running.add(workload.name);
         continue;
       }
+      const holder = await engine.inspect(workload.container.name, { timeoutMs: callMs });
+      const runs = holder?.status === 'running' && holder.labels[managedLabels.workload] === workload.name ? holder : null;
       findings.push(
         ...checkName(workload),
-        ...(await checkImage(workload, engine, env)),
+        ...(await checkImage(workload, runs, engine, env)),
         ...checkRuntime(workload, info),
         ...checkLogging(workload),
       );
-      const holder = await engine.inspect(workload.container.name, { timeoutMs: callMs });
       findings.push(...(await checkHolder(workload, holder, ownId)));
       if (holder?.status === 'running') running.add(workload.name);
     } catch (thrown) {
@@ -111,7 +112,13 @@ function versionOf({ version, apiVersion, liveRestore }: EngineInfo): readonly F
   return [ok(`the engine ${version} (API ${apiVersion}) answers`), ...restore];
 }
 
-async function checkImage(workload: WorkloadSpec, engine: Engine, env: NodeJS.ProcessEnv): Promise<readonly Finding[]> {
+/** @param runs the workload's container, where it runs */
+async function checkImage(
+  workload: WorkloadSpec,
+  runs: ContainerFacts | null,
+  engine: Engine,
+  env: NodeJS.ProcessEnv,
+): Promise<readonly Finding[]> {
   const { name, container } = workload;
   const { image, pullPolicy } = container;
   const here = await engine.hasImage(image, { timeoutMs: callMs });
@@ -125,7 +132,15 @@ async function checkImage(workload: WorkloadSpec, engine: Engine, env: NodeJS.Pr
       ),
     ];
   }
-  return [ok(`${name}: the image ${image} will be pulled`), ...(await checkRegistry(workload, here, env))];
+  const registry = await checkRegistry(workload, here, env);
+  if (runs === null || runs.image === image) return [ok(`${name}: the image ${image} will be pulled`), ...registry];
+  return [
+    warning(
+      `${name}: the image ${image} is not here: its container that runs (${runs.image}) is stopped before it is pulled, and it is down until then`,
+      `docker pull ${image}, and only then give the agent this configuration.`,
+    ),
+    ...registry,
+  ];
 }
 
 /** The one rule of the engine for names that the configuration does not have: a workload may be called `w`, a container not. */
