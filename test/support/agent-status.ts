@@ -39,6 +39,7 @@ export const exampleStatus = (): AgentStatus => ({
     lagEvents: 7,
     lagBytes: 2048,
     clock: null,
+    machineIdSharedWith: null,
   },
   gaps: null,
   agent: null,

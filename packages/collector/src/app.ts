@@ -152,7 +152,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       ...tokenExpiry.families(),
     ],
   });
-  registerJoin(app, { store, clock, refusals });
+  registerJoin(app, { store, clock, refusals, fleet });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
   const retention = startRetention({ store, clock, limits: config.retention, logger });

@@ -4,7 +4,7 @@
  *   agent  ── hello ──────────────▶ collector        text frames are JSON, one message each
  *          ◀───────────── welcome ──                 binary frames are log blocks (log-block.ts)
  *          ── heartbeat, events, log blocks, gap ──▶
- *          ◀── ack, action, watch, clock, drain ──
+ *          ◀── ack, action, watch, clock, machine-id-shared, drain ──
  *          ── goodbye, close(1000) ──▶
  *
  * - Messages are validated on receipt, unknown fields are ignored, unknown message types are ignored.
@@ -242,6 +242,14 @@ export const clockSchema = z.object({
   skewMs: z.number().int().min(-clockSkewMsMax).max(clockSkewMsMax).nullable().catch(null),
 });
 
+/** Another host says that it is this agent, with the same machine id, and was refused. For people on the host. */
+export const machineIdSharedSchema = z.object({
+  type: z.literal('machine-id-shared'),
+  /** How it calls itself. */
+  host: hostNameSchema,
+  address: z.string().max(128),
+});
+
 export const drainSchema = z.object({ type: z.literal('drain'), reconnectAfterMs: z.number().int().nonnegative() });
 
 export const collectorMessageSchema = z.discriminatedUnion('type', [
@@ -250,6 +258,7 @@ export const collectorMessageSchema = z.discriminatedUnion('type', [
   actionSchema,
   watchSchema,
   clockSchema,
+  machineIdSharedSchema,
   drainSchema,
 ]);
 export type CollectorMessage = z.infer<typeof collectorMessageSchema>;

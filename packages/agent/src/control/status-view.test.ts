@@ -1,3 +1,4 @@
+import { sharedMachineIdAdvice } from '@relight/shared/machine';
 import { describe, expect, test } from 'vitest';
 import { exampleNow as now, exampleStart as start, exampleStatus } from '../../../../test/support/agent-status.ts';
 import { agentStatusSchema, statusDocument, type AgentStatus } from './status.ts';
@@ -76,6 +77,16 @@ describe('status for people', () => {
     const status = exampleStatus();
     const collector = status.collector === null ? null : { ...status.collector, clock: { skewMs, ageMs: 12_000 } };
     expect(delivery({ ...status, collector })).toEqual(lines);
+  });
+
+  test('another host with the same machine id: who, where, and what to do', () => {
+    const status = exampleStatus();
+    const machineIdSharedWith = { host: 'host-b', address: '10.0.0.2' };
+    const collector = status.collector === null ? null : { ...status.collector, machineIdSharedWith };
+    expect(delivery({ ...status, collector })).toEqual([
+      'machine id  host-b at 10.0.0.2 has the same, and is refused by the collector',
+      `            ${sharedMachineIdAdvice}`,
+    ]);
   });
 
   test('an agent alone, engine down, nothing configured', () => {

@@ -1,6 +1,7 @@
 /** The agent's status for people. Pure: status and time in, lines out. */
 import { acceleratorText } from '@relight/shared/accelerator-text';
 import { gateText } from '@relight/shared/gate-text';
+import { sharedMachineIdAdvice } from '@relight/shared/machine';
 import type { WorkloadStatus } from '@relight/shared/status';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import { deliveryRows } from './delivery-view.ts';
@@ -16,6 +17,7 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
       ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
       ...configRows(status.configuration, now),
       ['collector', collectorText(status.collector, now)],
+      ...machineIdRows(status.collector),
       ...deliveryRows(status, now),
       ['load', metricsText(status.metrics)],
       ...status.accelerators.map(acceleratorText).map(([name, text]) => [name, text]),
@@ -63,6 +65,15 @@ function collectorText(collector: AgentStatus['collector'], now: number): string
       : `; waiting: ${collector.lagEvents} events, ${formatBytes(collector.lagBytes)} of logs`;
   const error = collector.connected || collector.lastError === null ? '' : `; ${collector.lastError}`;
   return `${collector.url} ${state}${lag}${error}`;
+}
+
+function machineIdRows(collector: AgentStatus['collector']): string[][] {
+  const twin = collector?.machineIdSharedWith ?? null;
+  if (twin === null) return [];
+  return [
+    ['machine id', `${twin.host} at ${twin.address} has the same, and is refused by the collector`],
+    ['', sharedMachineIdAdvice],
+  ];
 }
 
 function metricsText(metrics: AgentStatus['metrics']): string {

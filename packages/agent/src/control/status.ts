@@ -56,6 +56,8 @@ export const agentStatusSchema = z.object({
       lagBytes: z.number().nonnegative(),
       /** What it said last of this host's clock: above 0 is ahead of its own. Null: nothing, or this clock was set since. */
       clock: z.object({ skewMs: z.number(), ageMs: z.number().nonnegative() }).nullable().default(null),
+      /** Another host that came with the machine id of this one within the last minutes, and was refused. */
+      machineIdSharedWith: z.object({ host: z.string(), address: z.string() }).nullable().default(null),
     })
     .nullable(),
   /** Holes in the logs of this host. Null: the agent works alone, or is older than this field. */

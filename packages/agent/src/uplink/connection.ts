@@ -54,6 +54,7 @@ export interface ConnectionOptions {
   readonly onAction: (action: Action) => void;
   readonly onFleetSize?: (size: number) => void;
   readonly onClockSkew: (skewMs: number) => void;
+  readonly onMachineIdShared: (who: { readonly host: string; readonly address: string }) => void;
   /** Absent: what this version speaks. */
   readonly protocols?: ProtocolRange;
   /** Exactly once, unless the constructor throws. */
@@ -254,7 +255,7 @@ export class Connection {
   }
 
   #effect(effect: SessionEffect): void {
-    const { incidents, logs, outbox, onAction, onClockSkew, onFleetSize, onWelcome } = this.#options;
+    const { incidents, logs, outbox, onAction, onClockSkew, onFleetSize, onMachineIdShared, onWelcome } = this.#options;
     switch (effect.kind) {
       case 'welcomed':
         this.#welcomed(effect.heartbeatMs);
@@ -281,6 +282,9 @@ export class Connection {
         break;
       case 'clock-skew':
         onClockSkew(effect.skewMs);
+        break;
+      case 'machine-id-shared':
+        onMachineIdShared(effect);
         break;
       case 'drain':
         this.#ending = { kind: 'told', ms: effect.reconnectAfterMs };

@@ -40,6 +40,7 @@ export type SessionEffect =
   | { readonly kind: 'watch'; readonly watch: Welcome['watch'] }
   | { readonly kind: 'fleet-size'; readonly size: number }
   | { readonly kind: 'clock-skew'; readonly skewMs: number }
+  | { readonly kind: 'machine-id-shared'; readonly host: string; readonly address: string }
   | { readonly kind: 'act'; readonly action: Action }
   | { readonly kind: 'drain'; readonly reconnectAfterMs: number }
   | { readonly kind: 'versions-apart'; readonly reason: string }
@@ -98,6 +99,8 @@ function onMessage(session: Session, message: CollectorMessage): SessionStep {
       return { session, effects: [{ kind: 'watch', watch: message.watch }] };
     case 'clock':
       return { session, effects: message.skewMs === null ? [] : [{ kind: 'clock-skew', skewMs: message.skewMs }] };
+    case 'machine-id-shared':
+      return { session, effects: [{ kind: 'machine-id-shared', host: message.host, address: message.address }] };
     case 'drain':
       return { session, effects: [{ kind: 'drain', reconnectAfterMs: message.reconnectAfterMs }] };
   }

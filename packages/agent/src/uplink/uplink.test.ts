@@ -164,12 +164,17 @@ class World {
   readonly incidents = new ListedIncidents();
   readonly sockets: FakeSocket[] = [];
   readonly warnings: string[] = [];
+  /** What stands beside each. */
+  readonly warned: unknown[] = [];
   readonly actions: string[] = [];
   readonly uplink: Uplink;
   failToOpen: Error | null = null;
 
   constructor(options: Partial<UplinkOptions> = {}) {
-    const warn = (_data: unknown, text: string): void => void this.warnings.push(text);
+    const warn = (data: unknown, text: string): void => {
+      this.warned.push(data);
+      this.warnings.push(text);
+    };
     this.uplink = new Uplink({
       spec: { url: 'http://collector.example:7460', tokenFile: null, caFile: null, fingerprint: null, joinedFile: null },
       clock: this.clock,
@@ -531,6 +536,25 @@ describe('life', () => {
     expect(world.uplink.state()).toMatchObject({ connected: false, clock: { skewMs: -40, ageMs: 3_600_000 } });
     world.clock.jumpWall(-3_000);
     expect(world.uplink.state().clock).toBeNull();
+  });
+
+  test('another host with the same machine id is told once, and for as long as it tries', () => {
+    const world = new World();
+    const socket = world.connect();
+    for (let i = 0; i < 2; i += 1) socket.say({ type: 'machine-id-shared', host: 'host-b', address: '10.0.0.2' });
+    expect(world.uplink.state().machineIdSharedWith).toEqual({ host: 'host-b', address: '10.0.0.2' });
+    expect(world.warned).toMatchObject([{ code: 'conflict', advice: expect.stringContaining('systemd-machine-id-setup') as string }]);
+    for (let i = 0; i < 18; i += 1) {
+      world.clock.advance(10_000);
+      socket.listener.alive();
+    }
+    expect(world.uplink.state().machineIdSharedWith).toBeNull();
+  });
+
+  test('a host that is refused for its machine id is told how it gets one of its own', () => {
+    const world = new World();
+    world.connect().end({ code: closeCodes.cloned, reason: 'same machine id (/etc/machine-id) as host-a at 10.0.0.1, which is connected' });
+    expect(world.warned).toMatchObject([{ code: 'conflict', advice: expect.stringContaining('systemd-machine-id-setup') as string }]);
   });
 
   test.each(['1e300', '0.5', '-6307200000001', '"3"', '[]', 'null'])('a skew of %s is none, and ends no connection', (skewMs) => {

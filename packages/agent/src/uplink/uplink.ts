@@ -4,6 +4,7 @@
  */
 import type { Timer } from '@relight/shared/clock';
 import { catalogue, errorMessage, type ErrorCode } from '@relight/shared/errors';
+import { sharedMachineIdAdvice } from '@relight/shared/machine';
 import { closeCodes, type Action } from '@relight/shared/protocol';
 import type { Logger } from 'pino';
 import { ActionLog, type ActionResult } from './action-log.ts';
@@ -31,7 +32,12 @@ export interface UplinkState {
   readonly lagBytes: number;
   /** Null: it has not said, or is older than that, or the clock of this host was set since. */
   readonly clock: ToldSkew | null;
+  /** Another host that came with the machine id of this one within the last minutes, and was refused. */
+  readonly machineIdSharedWith: { readonly host: string; readonly address: string } | null;
 }
+
+/** Whoever is refused comes back after half a minute, until it is mended or gone. */
+const twinMs = 3 * 60_000;
 
 export class Uplink {
   readonly #options: UplinkOptions;
@@ -44,6 +50,7 @@ export class Uplink {
   #lastError: string | null = null;
   /** What was said about this outage already. */
   #said = new Set<string>();
+  #twin: { readonly host: string; readonly address: string; readonly mono: number } | null = null;
   #dial: Timer | null = null;
   #stopped: (() => void) | null = null;
   #subscriptions: { dispose(): void }[] = [];
@@ -85,6 +92,7 @@ export class Uplink {
       lagEvents: Math.max(0, outbox.lastSeq - (oldest === undefined ? outbox.acknowledged : oldest.seq - 1)),
       lagBytes: logs.lagBytes(),
       clock: this.#clockWord.said(),
+      machineIdSharedWith: this.#twinNow(),
     };
   }
 
@@ -112,6 +120,7 @@ export class Uplink {
         onWelcome: (sessionId) => this.#welcomed(sessionId),
         onAction: (action) => void this.#act(action),
         onClockSkew: (skewMs) => this.#clockWord.hear(skewMs),
+        onMachineIdShared: (who) => this.#meet(who),
         onEnd: (end) => this.#ended(end),
       });
     } catch (error) {
@@ -135,6 +144,22 @@ export class Uplink {
     this.#connection?.answer({ type: 'action-result', id: action.id, ...result });
   }
 
+  /** It comes back every half a minute: one line for each. */
+  #meet({ host, address }: { readonly host: string; readonly address: string }): void {
+    const { clock, logger } = this.#options;
+    const known = this.#twinNow();
+    this.#twin = { host, address, mono: clock.monotonic() };
+    if (known?.host === host && known.address === address) return;
+    const reason = `${host} at ${address} has the same machine id (/etc/machine-id) as this host, and was refused by the collector`;
+    logger.warn({ code: 'conflict', host, address, advice: sharedMachineIdAdvice }, reason);
+  }
+
+  #twinNow(): UplinkState['machineIdSharedWith'] {
+    if (this.#twin === null || this.#options.clock.monotonic() - this.#twin.mono >= twinMs) return null;
+    const { host, address } = this.#twin;
+    return { host, address };
+  }
+
   #ended({ ending, reason, closing, welcomed }: ConnectionEnd): void {
     this.#connection = null;
     if (welcomed) this.#since = this.#options.clock.now();
@@ -153,7 +178,7 @@ export class Uplink {
     const kind = `${code} ${ending.kind}`;
     if (!this.#said.has(kind)) {
       this.#said.add(kind);
-      const advice = closing?.advice ?? catalogue[code].advice;
+      const advice = closing?.advice ?? (code === 'conflict' ? sharedMachineIdAdvice : catalogue[code].advice);
       logger.warn({ code, collector: spec.url, reason, advice }, `no connection to the collector: ${reason}`);
     }
     this.#dial = clock.after(delayMs, () => this.#connect());
@@ -168,5 +193,6 @@ export class Uplink {
 function codeOf(closing: Closing | undefined): ErrorCode {
   if (closing?.status === 401 || closing?.status === 403 || closing?.code === closeCodes.unauthorized) return 'unauthorized';
   if (closing?.code === closeCodes.versionsApart) return 'protocol';
+  if (closing?.code === closeCodes.cloned) return 'conflict';
   return closing?.error ?? 'collector-unreachable';
 }

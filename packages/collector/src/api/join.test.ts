@@ -106,6 +106,30 @@ it('says of a token that is made by the API which one it is, and for how long', 
   expect(expiresAt).not.toBeNull();
 });
 
+it('refuses a copied machine id under another name while the first host is connected, and spends no use of the token', async () => {
+  const config = readConfig({ file: 'c.yaml', text: 'version: 1\ntrusted_proxies: [127.0.0.1]\n' }, [{ listen: '127.0.0.1:0', dataDir }]);
+  await collector.close();
+  await start({ config });
+  const { token } = await given(joinPath, newToken('join'));
+  await dial(token).hello({ machineId: me.machineId });
+  const once = newToken('join');
+  const copy = { ...me, host: 'h2' };
+  const headers = { authorization: `Bearer ${once}`, 'content-type': 'application/json', 'x-forwarded-for': '10.9.9.9' };
+  const answer = await fetch(`${url}${joinPath}`, { method: 'POST', headers, body: JSON.stringify(copy) });
+  expect([answer.status, await answer.json()]).toMatchObject([
+    409,
+    {
+      code: 'conflict',
+      detail: 'this host has the same machine id (/etc/machine-id) as h1 at 127.0.0.1, which is connected',
+      advice: expect.stringContaining('systemd-machine-id-setup') as string,
+    },
+  ]);
+  await vi.waitFor(async () => expect(JSON.stringify(await items('audit?action=agent.join'))).toContain('same machine id'), patiently);
+  // The host itself, from where it is, under its new name; or another machine.
+  await given(joinPath, once, copy);
+  await given(joinPath, once, { ...copy, agentId: 'agent-0002' });
+});
+
 describe('a token that is renewed', () => {
   it.each([
     ['another agent', { agentId: 'agent-0002' }, /given to another agent/],

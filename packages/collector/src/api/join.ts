@@ -1,11 +1,13 @@
 /** Agents that come for a token of their own (shared/join.ts). */
 import { RelightError } from '@relight/shared/errors';
 import { joinPath, joinRequestSchema, renewPath, type AgentCredential } from '@relight/shared/join';
+import { sharedMachineIdAdvice } from '@relight/shared/machine';
 import type { Clock } from '@relight/shared/clock';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Failures } from '../access/failures.ts';
 import type { Visitor } from '../access/doorkeeper.ts';
 import type { RefusalBook } from '../access/refusal-book.ts';
+import type { LiveFleet } from '../ingest/live-fleet.ts';
 import type { SqliteStore, TokenGrant } from '../store/sqlite-store.ts';
 import { freshToken } from '../store/token-store.ts';
 import { audited } from './auth.ts';
@@ -15,6 +17,7 @@ export interface JoinDeps {
   readonly store: Pick<SqliteStore, 'grantAgentToken' | 'renewAgentToken' | 'appendAudit'>;
   readonly clock: Clock;
   readonly refusals: RefusalBook;
+  readonly fleet: Pick<LiveFleet, 'twinOf'>;
 }
 
 /** Of one token, from one address. An agent renews once, and again only where the answer was lost; each time is a token and an entry of the audit log. */
@@ -23,14 +26,24 @@ const renewalsWindowMs = 600_000;
 
 /** Before `registerApi`'s routes are closed, after its hooks are there. */
 export function registerJoin(app: FastifyInstance, deps: JoinDeps): void {
-  const { store, clock } = deps;
+  const { store, clock, fleet } = deps;
   const renewals = new Failures(clock, { max: renewalsMax, windowMs: renewalsWindowMs });
   app.post(joinPath, async (request, reply) => {
-    const { token } = visitorOf(request);
+    const { token, address } = visitorOf(request);
     const credential = await audited(deps, request, async (): Promise<AgentCredential> => {
       const agent = parseBody(joinRequestSchema, request.body);
       const { host, agentId } = agent;
       request.deed = { action: 'agent.join', target: host, detail: { agentId } };
+      // Before a use of the token is spent. From its own address a host may join under its new name while its agent still has the old one.
+      const twin = fleet.twinOf(agent);
+      if (twin !== null && twin.address !== address)
+        throw new RelightError(
+          'conflict',
+          `this host has the same machine id (/etc/machine-id) as ${twin.host} at ${twin.address}, which is connected`,
+          {
+            advice: `${sharedMachineIdAdvice} If this is ${twin.host} under a new name: stop its agent, then join.`,
+          },
+        );
       const fresh = freshToken('agent');
       const { expiresAt } = granted(
         await store.grantAgentToken(token.id, fresh, agent),

@@ -360,9 +360,46 @@ describe('who speaks for a host', () => {
   it('follows an agent whose host was renamed', async () => {
     const first = dial();
     await first.hello();
+    first.socket.terminate();
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'disconnected' }));
     await dial().hello({ host: 'renamed' });
-    expect((await first.end()).code).toBe(4409);
     await until(() => expect([storedHost('h1'), storedHost('renamed')?.state]).toEqual([undefined, 'connected']));
+  });
+
+  it('refuses a copied machine id under another name while the first is connected, and tells both who the other is', async () => {
+    const first = dial();
+    await first.hello();
+    for (let i = 0; i < 2; i += 1) {
+      const copy = dial();
+      await expect(copy.hello({ host: 'h2' })).rejects.toThrow(
+        /4410 same machine id \(\/etc\/machine-id\) as h1 at 127\.0\.0\.1, which is/,
+      );
+    }
+    expect(await first.next('machine-id-shared')).toMatchObject({ host: 'h2', address: '127.0.0.1' });
+    await until(() => expect(storedEvents().filter(({ message }) => message.startsWith('h2 has the same machine id'))).toHaveLength(1));
+    first.send({ type: 'heartbeat', at: Date.now(), workloads: [], engine: 'up' });
+    await until(() =>
+      expect(storedHost('h1')).toMatchObject({
+        state: 'connected',
+        conditions: [
+          {
+            name: 'machine-id-shared',
+            severity: 'error',
+            reason: 'h2 at 127.0.0.1 has the same machine id (/etc/machine-id) as h1 at 127.0.0.1, and is refused',
+          },
+        ],
+      }),
+    );
+    expect(storedHost('h2')).toBeUndefined();
+  });
+
+  it('takes a boot that comes back beside its successor of the same name for another machine', async () => {
+    const first = dial();
+    await first.hello();
+    await dial().hello({ bootId: 'boot-2' });
+    expect((await first.end()).code).toBe(4409);
+    await expect(dial().hello()).rejects.toThrow(/4410 same machine id/);
+    await dial().hello({ bootId: 'boot-2' });
   });
 
   it('does not believe another machine that a host was renamed, also while that host is away', async () => {

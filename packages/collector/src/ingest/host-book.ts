@@ -7,6 +7,7 @@ import { toRelightError, type RelightError } from '@relight/shared/errors';
 import type { Bus } from '../bus.ts';
 import type { HostLiveness } from '../liveness/liveness.ts';
 import type { HostRecord, Store } from '../store/store.ts';
+import type { Contender } from '../liveness/shared-identity.ts';
 import type { Session } from './session.ts';
 
 export interface HostEntry {
@@ -15,6 +16,10 @@ export interface HostEntry {
   /** When time alone may change the state; monotonic. */
   deadline: number | null;
   session: Session | null;
+  /** Lives of the machine that were taken over from while they were connected, the newest last. */
+  readonly displaced: Set<string>;
+  /** Another machine with its id. */
+  contender: Contender | null;
 }
 
 interface Persistence {
@@ -58,7 +63,7 @@ export class HostBook {
   /** Takes a record into the book; `stored`: as it lies on disk already. */
   add(record: HostRecord, live: HostLiveness, deadline: number | null, stored: boolean): HostEntry {
     const persistence = { dirty: !stored, urgent: false, writing: 0, writtenAt: this.#deps.clock.monotonic() };
-    const entry = { record, live, deadline, session: null, persistence };
+    const entry = { record, live, deadline, session: null, displaced: new Set<string>(), contender: null, persistence };
     this.#entries.set(record.name, entry);
     return entry;
   }

@@ -4,6 +4,7 @@ import type { Gap } from '@relight/shared/protocol';
 import { agentRefusedName, type Accelerator, type HostCondition, type WorkloadStatus } from '@relight/shared/status';
 import { agentRefused, type RefusedHello } from '../liveness/agent-refused.ts';
 import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
+import type { sharedIdentityName } from '../liveness/shared-identity.ts';
 import type { CollectorEvent, HostGaps, HostRecord } from '../store/store.ts';
 
 export function blankRecord(
@@ -73,7 +74,7 @@ export function withRefusal(
  * What only this collector knows of is told as the agent tells of its own conditions. Null: nothing was raised, and nothing is over.
  */
 export function ownNews(
-  condition: typeof clockSkewName | typeof agentRefusedName,
+  condition: typeof clockSkewName | typeof agentRefusedName | typeof sharedIdentityName,
   before: readonly HostCondition[] = [],
   after: readonly HostCondition[],
 ): Pick<CollectorEvent, 'kind' | 'severity' | 'message' | 'data'> | null {

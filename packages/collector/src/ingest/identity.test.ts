@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { Admission } from './admission.ts';
 import { judgeClaim } from './identity.ts';
 
-const hello = { agentId: 'a', machineId: 'm', host: 'h' };
+const hello = { agentId: 'a', machineId: 'm', host: 'h', bootId: 'b', epoch: 'e' };
 const token = { host: null, agentId: null, machineId: null };
 const nobody = { token, fenced: false, sameName: null, sameAgent: null };
-const self = { host: 'h', agentId: 'a', machineId: 'm', alive: true };
+const self = { host: 'h', agentId: 'a', machineId: 'm', alive: true, address: '10.0.0.1', displaced: new Set<string>() };
 
 describe('who may speak for a host', () => {
   it.each([
     ['a new host', {}, { accepted: true, fences: null }],
     ['a reconnect', { sameName: self, sameAgent: self }, { accepted: true, fences: null }],
-    ['a pre-registered host', { sameName: { host: 'h', agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
+    ['a pre-registered host', { sameName: { ...self, agentId: null, machineId: null, alive: false } }, { accepted: true, fences: null }],
     ['a token of another host', { token: { ...token, host: 'x' } }, { accepted: false, code: 4401, notice: { host: 'x' } }],
     ['its own token', { token: { host: 'h', agentId: 'a', machineId: 'm' } }, { accepted: true }],
     ['a token of another agent', { token: { host: 'h', agentId: 'b', machineId: 'm' } }, { accepted: false, code: 4401 }],
@@ -28,6 +28,27 @@ describe('who may speak for a host', () => {
     ],
     ['a fenced agent', { fenced: true }, { accepted: false, code: 4409 }],
     ['a clone of a living agent', { sameAgent: { ...self, machineId: 'm2' } }, { accepted: false, code: 4410 }],
+    [
+      'a copied machine id under another name, while the first is connected',
+      { sameAgent: { ...self, host: 'first' } },
+      {
+        accepted: false,
+        code: 4410,
+        reason: 'same machine id (/etc/machine-id) as first at 10.0.0.1, which is connected',
+        notice: { host: 'first', message: 'h has the same machine id (/etc/machine-id): refused', shared: true },
+      },
+    ],
+    ['a rebooted host whose former connection still stands', { sameName: self, sameAgent: self }, { accepted: true, fences: null }],
+    [
+      'a copied machine id under the same name, which is back although another boot took over from it',
+      { sameName: self, sameAgent: { ...self, displaced: new Set(['b e']) } },
+      { accepted: false, code: 4410, notice: { host: 'h', shared: true } },
+    ],
+    [
+      'one that another boot took over from, when that is silent',
+      { sameName: self, sameAgent: { ...self, alive: false, displaced: new Set(['b e']) } },
+      { accepted: true, fences: null },
+    ],
     ['a renamed host', { sameAgent: { ...self, host: 'old', alive: false } }, { accepted: true, fences: null }],
     [
       'the id of another host, which is not connected, from a machine that is not that host’s',

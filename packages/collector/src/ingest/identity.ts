@@ -5,8 +5,11 @@
  * - The same id from the same machine: a newer connection, it wins.
  * - The same id from another machine while the first is alive: a clone (a copied disk), refused. When the first is silent, the
  *   machine was replaced: accepted.
- * - The same id under another name: the host was renamed, and its old name goes. Only the very machine can say so, alive or not: else
- *   whoever may speak for one host could take the id of any other, and that one would be forgotten and locked out.
+ * - The same id under another name: the host was renamed, and its old name goes. Only the very machine can say so: else
+ *   whoever may speak for one host could take the id of any other, and that one would be forgotten and locked out. And only when the
+ *   old name is silent: a host has one name at a time, so both at once are two machines with one copied id. Refused, whoever came later.
+ * - The same id, machine and name, but another boot or outbox: the host was rebooted or set up anew, it wins. Comes the former one back
+ *   while its successor lives, they are two machines: a boot that is over never returns. Refused.
  * - Another id under a known name: the host was set up anew, it wins and the old id is locked out, or both would fight.
  */
 import { sameMachine } from '@relight/shared/machine';
@@ -19,6 +22,10 @@ export interface Standing {
   readonly machineId: string | null;
   /** Connected, and not silent. */
   readonly alive: boolean;
+  /** From where it is connected. */
+  readonly address: string | null;
+  /** Which lives (lifeOf) were taken over from while they were connected. */
+  readonly displaced: ReadonlySet<string>;
 }
 
 /** Hosts that are known come back, with whatever token; new ones with a token of their own. */
@@ -27,6 +34,9 @@ export const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }>
   code: closeCodes.unauthorized,
   reason: `the collector has ${max} hosts; another one comes with a token for itself alone: relight-agent join`,
 });
+
+/** One boot of one outbox: of all that is the same in copies of a machine, these two are not, or not for long. */
+export const lifeOf = ({ bootId, epoch }: Pick<Hello, 'bootId' | 'epoch'>): string => `${bootId} ${epoch}`;
 
 export interface ClaimFacts {
   /** What the token is bound to. */
@@ -46,9 +56,11 @@ export type Verdict =
 export interface Notice {
   readonly host: string;
   readonly message: string;
+  /** It is connected, and another machine has its id. */
+  readonly shared?: true;
 }
 
-export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host'>, facts: ClaimFacts): Verdict {
+export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host' | 'bootId' | 'epoch'>, facts: ClaimFacts): Verdict {
   const { agentId, machineId, host } = hello;
   const { token } = facts;
   if (token.host !== null && token.host !== host) {
@@ -79,6 +91,11 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host'>,
     const lift = twin.alive ? '' : `; it is the one of ${twin.host}, and relight forget ${twin.host} lifts this`;
     const notice = { host: twin.host, message };
     return { accepted: false, code: closeCodes.cloned, reason: `another machine uses this agent id${lift}`, notice };
+  }
+  if (twin !== null && twin.alive && (twin.host !== host || twin.displaced.has(lifeOf(hello)))) {
+    const reason = `same machine id (/etc/machine-id) as ${twin.host} at ${twin.address}, which is connected`;
+    const message = `${host} has the same machine id (/etc/machine-id): refused`;
+    return { accepted: false, code: closeCodes.cloned, reason, notice: { host: twin.host, message, shared: true } };
   }
   const before = facts.sameName?.agentId ?? null;
   return { accepted: true, fences: before === null || before === agentId ? null : before };

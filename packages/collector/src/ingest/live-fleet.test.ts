@@ -130,6 +130,7 @@ describe('a token for any host', () => {
 
     expect(connect('a').socket.ended).toBeNull();
     // Renamed: as many as before.
+    second?.session.socketClosed('');
     expect(connect('new-b', { agentId: 'agent-of-b', machineId: 'm-b' }).socket.ended).toBeNull();
     expect(fleet.hosts().map(({ name }) => name)).toEqual(['a', 'new-b']);
     expect(connect('c', {}, tokenRecord({ host: 'c' })).socket.ended).toBeNull();

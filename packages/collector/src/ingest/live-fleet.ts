@@ -14,6 +14,8 @@ import type { ForgetRule, LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
 import { announcedDeparture } from '../liveness/announced.ts';
 import { forgottenBy, wasSet, type Moment } from '../liveness/forget.ts';
+import { clockSkewName } from '../liveness/clock-skew.ts';
+import { contested, sharedIdentityName } from '../liveness/shared-identity.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -22,10 +24,11 @@ import { Actions } from './actions.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
 import { acceleratorsKey, agentSample, blankRecord, conditionsKey, ownNews, withClock, withGap, workloadsKey } from './host-record.ts';
-import { judgeClaim, tooManyHosts, type Standing, type Verdict } from './identity.ts';
+import { judgeClaim, tooManyHosts, type Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
 import { RefusedAgents } from './refused-agents.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
+import { byAgent, contendWith, displace, fenceKey, standing, twinAmong, type Twin } from './standing.ts';
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
@@ -149,9 +152,7 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   claim(session: Session, hello: Hello): Claim {
     const own = this.#book.get(hello.host);
-    const byId = [...this.#book.entries()].find(
-      (entry) => entry.session?.agentId === hello.agentId || entry.record.agentId === hello.agentId,
-    );
+    const byId = byAgent(this.#book.entries(), hello.agentId);
     const verdict =
       own === undefined && byId === undefined && session.token.host === null && this.#book.size >= this.#hostsMax
         ? tooManyHosts(this.#hostsMax)
@@ -167,8 +168,14 @@ export class LiveFleet implements Fleet, SessionOwner {
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
+    if (verdict.notice?.shared === true && byId !== undefined)
+      contendWith(byId, { host: hello.host, address: session.address }, this.#deps.clock);
     this.#background('writing a refusal down', this.#writeDown(session, hello, verdict));
     return verdict;
+  }
+
+  twinOf(agent: Pick<Hello, 'agentId' | 'machineId' | 'host'>): Twin | null {
+    return twinAmong(this.#book.entries(), agent);
   }
 
   async #writeDown({ token, address }: Session, hello: Hello, { reason, notice }: Extract<Verdict, { accepted: false }>): Promise<void> {
@@ -196,7 +203,10 @@ export class LiveFleet implements Fleet, SessionOwner {
     if (entry === undefined) return;
     const now = this.#deps.clock.now();
     const clockSkewMs = Math.round(heartbeat.at - now);
-    const conditions = withClock(entry.record, heartbeat.conditions, clockSkewMs, now);
+    const conditions = [
+      ...withClock(entry.record, heartbeat.conditions, clockSkewMs, now),
+      ...contested({ name: entry.record.name, address: session.address }, entry.contender, this.#deps.clock.monotonic()),
+    ];
     const engine = entry.record.engine?.state === heartbeat.engine ? entry.record.engine : { state: heartbeat.engine, since: now };
     const { workloads, metrics = entry.record.metrics, accelerators, gate = null } = heartbeat;
     const urgent =
@@ -205,11 +215,11 @@ export class LiveFleet implements Fleet, SessionOwner {
       acceleratorsKey(entry.record.accelerators) !== acceleratorsKey(accelerators) ||
       gate?.state !== entry.record.gate?.state ||
       engine !== entry.record.engine;
-    const news = ownNews('clock-skew', entry.record.conditions, conditions);
+    const news = ([clockSkewName, sharedIdentityName] as const).map((name) => ownNews(name, entry.record.conditions, conditions));
     const agent = agentSample(entry.record.agent, heartbeat.agent, now);
     entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate, agent };
     this.#book.changed(entry, urgent);
-    if (news !== null) this.#emit(entry, news, news.data);
+    for (const one of news) if (one !== null) this.#emit(entry, one, one.data);
   }
 
   goodbye(session: Session, reason: 'stopped' | 'rebooting'): void {
@@ -280,6 +290,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     for (const name of new Set([hello.host, former ?? hello.host])) {
       const entry = this.#book.get(name);
       const old = entry?.session;
+      if (entry !== undefined) displace(entry, session.life);
       if (entry !== undefined) entry.session = null;
       old?.close(closeCodes.superseded, `another connection speaks for ${hello.host} now`);
     }
@@ -383,11 +394,4 @@ export class LiveFleet implements Fleet, SessionOwner {
   #background(what: string, work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#deps.warn(`${what} failed`, toRelightError(error)));
   }
-}
-
-const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;
-
-function standing(entry: HostEntry): Standing {
-  const { name, agentId, machineId } = entry.record;
-  return { host: name, agentId, machineId, alive: entry.session !== null && entry.live.state === 'connected' };
 }

@@ -26,6 +26,7 @@ import {
 import type { ProtocolRange } from '@relight/shared/protocol-version';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { chooseProtocol, type HelloRefusal } from './common-protocol.ts';
+import { lifeOf } from './identity.ts';
 import { Lane } from './lane.ts';
 import { skewToTell, type SkewTold } from './skew-telling.ts';
 
@@ -181,6 +182,10 @@ export class Session {
   }
   get host(): string {
     return this.#hello?.host ?? '';
+  }
+  /** Of the machine and its outbox (identity.ts). */
+  get life(): string {
+    return this.#hello === null ? '' : lifeOf(this.#hello);
   }
   get machineId(): string {
     return this.#hello?.machineId ?? '';

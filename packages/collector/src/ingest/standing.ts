@@ -1,0 +1,56 @@
+/** What a host that is known stands for when somebody says that he is its agent. */
+import type { Clock } from '@relight/shared/clock';
+import type { Hello } from '@relight/shared/protocol';
+import { contend } from '../liveness/shared-identity.ts';
+import type { HostEntry } from './host-book.ts';
+import type { Standing } from './identity.ts';
+
+export function standing(entry: HostEntry): Standing {
+  const { name, agentId, machineId } = entry.record;
+  const { session, displaced } = entry;
+  return { host: name, agentId, machineId, alive: isAlive(entry), address: session?.address ?? null, displaced };
+}
+
+const isAlive = ({ session, live }: HostEntry): boolean => session !== null && live.state === 'connected';
+const displacedMax = 16;
+
+/** `life` (identity.ts) takes over: whoever was alive until then, and another one, is not to come back beside it. */
+export function displace(entry: HostEntry, life: string): void {
+  const { session, displaced } = entry;
+  if (session === null || session.life === life || !isAlive(entry)) return;
+  displaced.delete(session.life);
+  displaced.add(session.life);
+  for (const oldest of displaced) {
+    if (displaced.size <= displacedMax) return;
+    displaced.delete(oldest);
+  }
+}
+
+/** Somebody was refused who has the machine id of this host. */
+export function contendWith(entry: HostEntry, who: Twin, clock: Pick<Clock, 'now' | 'monotonic'>): void {
+  entry.contender = contend(entry.contender, who, clock.now(), clock.monotonic());
+  entry.session?.send({ type: 'machine-id-shared', ...who });
+}
+
+export function byAgent(entries: Iterable<HostEntry>, agentId: string): HostEntry | undefined {
+  return [...entries].find((entry) => entry.session?.agentId === agentId || entry.record.agentId === agentId);
+}
+
+/** A host as which, and an address from where, an agent is connected. */
+export interface Twin {
+  readonly host: string;
+  readonly address: string;
+}
+
+/** As which other host this agent of this machine is connected at this moment. */
+export function twinAmong(
+  entries: Iterable<HostEntry>,
+  { agentId, machineId, host }: Pick<Hello, 'agentId' | 'machineId' | 'host'>,
+): Twin | null {
+  const entry = byAgent(entries, agentId);
+  const twin = entry === undefined ? null : standing(entry);
+  if (twin === null || !twin.alive || twin.address === null || twin.host === host || twin.machineId !== machineId) return null;
+  return { host: twin.host, address: twin.address };
+}
+
+export const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;
