@@ -5,7 +5,7 @@ import { countingScript, judge, readAllPages, waitForEnd } from '../support/numb
 import { version as ownVersion } from '@relight/shared/version';
 import { laterVersion } from '../support/system/later-version.ts';
 import { Machine } from '../support/system/machine.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 const host = 'gpu-0';
 const agent = 'relight-agent';
@@ -309,6 +309,75 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
     const judged = judge(await readAllPages(theirs, filter));
     expect(judged).toMatchObject({ lines, gaps: [], wrong: [] });
     expect(lines).toBeGreaterThan(10_000);
+  });
+});
+
+describe('a container whose lines go to the journal', () => {
+  const name = 'journalled';
+  const theirs = { host, workload: name, source: 'container', limit: 10_000 };
+  const container = `{name: ${name}, image: "worker:latest", pull_policy: never, network_mode: none, init: true, command: [sleep, infinity], logging: {driver: journald}}`;
+  let before: string;
+
+  /** The first process hands on what it is given, as its own output. */
+  const say = (script: string): Promise<string> => machine.shell(`docker exec ${name} sh -c '(${script}) > /proc/1/fd/1 2> /proc/1/fd/2'`);
+  const numbered = (from: number, to: number, generation = 1): readonly string[] =>
+    Array.from({ length: to - from + 1 }, (_, index) => `${generation} stdout line ${from + index}`);
+  const said = async (): Promise<readonly string[]> =>
+    (await (await theFleet()).logs(theirs)).map((entry) => ('line' in entry ? `${entry.generation} ${entry.stream} ${entry.line}` : 'gap'));
+  const expectLines = (lines: readonly string[]): Promise<void> =>
+    eventually(async () => expect(await said()).toEqual(lines), { what: 'the lines', timeoutMs: 60_000, everyMs: 500 });
+
+  beforeAll(async () => {
+    before = await machine.shell('cat /etc/relight/agent.yaml');
+    await machine.write('/etc/relight/agent.yaml', `${before}  - name: ${name}\n    container: ${container}\n`);
+    await (await theFleet()).waitForPhase(host, name, 'ready');
+  });
+  afterAll(async () => {
+    await machine.write('/etc/relight/agent.yaml', before);
+    await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready');
+    await machine.shell(`docker rm -f ${name}`);
+  });
+
+  test('each line once and in order, long ones whole, whatever happens to agent and container', async () => {
+    await say('seq 1 500 | sed "s/^/line /"');
+    await say('echo error >&2');
+    await say('head -c 40000 /dev/zero | tr "\\0" x; echo');
+    const long = `1 stdout ${'x'.repeat(40_000)}`;
+    let lines = [...numbered(1, 500), '1 stderr error', long];
+    await expectLines(lines);
+
+    const pid = await agentPid();
+    await machine.shell(`systemctl kill -s STOP ${agent}`);
+    await say('seq 501 1500 | sed "s/^/line /"');
+    await machine.shell(`kill -9 ${pid}`);
+    await say('seq 1501 2000 | sed "s/^/line /"');
+    await machine.waitForUnit(agent, 'MainPID', new RegExp(`^(?!${pid}$|0$)`), 120_000);
+    lines = [...lines, ...numbered(501, 2_000)];
+    await expectLines(lines);
+
+    // Its last words, with no newline behind them, while nobody looks.
+    const again = await agentPid();
+    await machine.shell(`systemctl stop ${agent}`);
+    await say('seq 2001 2100 | sed "s/^/line /"; printf "no newline"');
+    await machine.shell(`docker kill ${name}; systemctl start ${agent}`);
+    expect(await agentPid()).not.toBe(again);
+    lines = [...lines, ...numbered(2_001, 2_100), '1 stdout no newline'];
+    await expectLines(lines);
+    await machine.waitForUnit(agent, 'StatusText', 'supervising 2 workload(s): 2 ready');
+    await say('seq 1 100 | sed "s/^/line /"');
+    lines = [...lines, ...numbered(1, 100, 2)];
+    await expectLines(lines);
+
+    // While it is followed.
+    await say('seq 101 1100 | sed "s/^/line /"');
+    await machine.shell(`docker kill ${name}`);
+    lines = [...lines, ...numbered(101, 1_100, 2)];
+    await expectLines(lines);
+    await (
+      await theFleet()
+    ).waitForEvent({ host, workload: name, kind: 'workload.ready' }, ({ generation }) => generation === 3, 'the third');
+    await say('echo line 1');
+    await expectLines([...lines, ...numbered(1, 1, 3)]);
   });
 });
 

@@ -155,7 +155,7 @@ export class ApiLogs {
         spool.append(entries);
         entries = [];
       };
-      const lines = new EngineLines(facts.tty, (entry) => {
+      const lines = new EngineLines({ tty: facts.tty, driver: facts.logDriver }, (entry) => {
         const what = cursor.take(entry);
         if (what === 'known') return;
         if (what === 'gap') {

@@ -14,9 +14,9 @@ const frame = (stream: 1 | 2, text: Buffer | string): Buffer => {
   return Buffer.concat([header, payload]);
 };
 
-function read(tty: boolean, bytes: Buffer, chunk = bytes.length): Entry[] {
+function read(tty: boolean, bytes: Buffer, chunk = bytes.length, driver = 'local'): Entry[] {
   const entries: Entry[] = [];
-  const lines = new EngineLines(tty, (entry) => entries.push(entry));
+  const lines = new EngineLines({ tty, driver }, (entry) => entries.push(entry));
   for (let at = 0; at < bytes.length; at += chunk) lines.push(bytes.subarray(at, at + chunk));
   lines.end();
   return entries;
@@ -54,6 +54,26 @@ describe('framed', () => {
 
   it('what has no newline yet when the container ends', () => {
     expect(read(false, frame(2, `${time} prompt> `))).toEqual([{ stream: 'stderr', time, log: 'prompt> \n' }]);
+  });
+});
+
+describe('from journald', () => {
+  it.each([
+    ['each with a time of its own, as from Engine 20.10', later],
+    ['with one time', time],
+  ])('parts of a line are one line, %s; a line that is as long as a part ends with its newline', (_, second) => {
+    const part = 'x'.repeat(16_384);
+    const bytes = Buffer.concat([
+      frame(1, `${time} ${part}`),
+      frame(1, `${second} ${part}`),
+      frame(2, `${later} err\n`),
+      frame(1, `${second} end\n`),
+      frame(1, `${later} ${part}\n`),
+      frame(1, `${later} next\n`),
+    ]);
+    const entries = read(false, bytes, 1_000, 'journald');
+    expect(joined(entries)).toEqual([`${part}${part}end`, part, 'next']);
+    expect(joined(entries, 'stderr')).toEqual(['err']);
   });
 });
 

@@ -2,6 +2,7 @@
  * What the engine's logs API sends, as the entries of its json-file. Pure. Each message has its time ahead: `TIME text\n`. A long
  * line comes in parts of at least 16 KiB with one time, all but the last without a newline; from the driver `local` of Engine 20.10 the
  * last one as well. With a terminal messages follow one another without any frame, and only the times in front tell parts apart.
+ * `journald` gives each part the time at which the journal had it, in Engine 20.10; but a line has its newline there, whatever its length.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { FrameDemuxer } from '../../engine/demux.ts';
@@ -33,11 +34,14 @@ export class EngineLines {
   readonly #open: Record<Stream, string | null> = { stdout: null, stderr: null };
   /** Of a terminal. */
   #held: Buffer = Buffer.alloc(0);
+  readonly #newlinesAreWhole: boolean;
   #second = '';
   #secondUtc = '';
 
-  constructor(tty: boolean, sink: (entry: Entry) => void) {
+  /** `driver`: the log driver, as the engine calls it. */
+  constructor({ tty, driver }: { readonly tty: boolean; readonly driver: string }, sink: (entry: Entry) => void) {
     this.#sink = sink;
+    this.#newlinesAreWhole = driver === 'journald';
     const add = (stream: Stream, payload: Buffer): void => void this.#frames[stream].push(payload);
     this.#demuxer = tty ? null : new FrameDemuxer(add, (stream) => this.#frame(stream));
   }
@@ -92,6 +96,7 @@ export class EngineLines {
 
   #message(stream: Stream, prefix: RegExpExecArray, text: Buffer): void {
     const time = this.#utc(prefix);
+    if (this.#newlinesAreWhole) return this.#text(stream, time, text);
     const open = this.#open[stream];
     // The last part of that line was as long as a part may be.
     if (open !== null && open !== time) this.#text(stream, open, Buffer.of(newline));
