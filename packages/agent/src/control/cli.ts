@@ -9,7 +9,7 @@ import { agentVersion } from '../version.ts';
 import type { ControlAction } from './action.ts';
 import { exitCodeOf } from './exit-code.ts';
 import type { RayFlags } from './import-command.ts';
-import type { Io } from './io.ts';
+import { usualConfig, type Io } from './io.ts';
 import type { JoinFlags } from './join-command.ts';
 import { logLevels } from './log-level.ts';
 import type { RunOptions } from './run-command.ts';
@@ -350,7 +350,7 @@ const addFacts: Add = (program, io, run) => {
 
 const configOption = (): Option => new Option('-c, --config <file>', 'the configuration').env('RELIGHT_CONFIG').argParser(notEmpty);
 /** For those who look: the service has to be told what it runs. */
-const usualConfigOption = (): Option => configOption().default('/etc/relight/agent.yaml');
+const usualConfigOption = (): Option => configOption().default(usualConfig);
 const jsonOption = (): Option => new Option('--json', 'one JSON document');
 const stateDirOption = (otherwise: string): Option =>
   new Option('--state-dir <dir>', `where the agent keeps its state (RELIGHT_STATE_DIR; default: ${otherwise})`).argParser(notEmpty);

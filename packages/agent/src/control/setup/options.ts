@@ -1,6 +1,6 @@
 /** The command line of `setup`. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { Io } from '../io.ts';
+import { usualConfig, type Io } from '../io.ts';
 import type { SetupFlags } from './answers.ts';
 
 const text = (value: string): string => {
@@ -19,7 +19,7 @@ export function addSetup(program: Command, io: Io, run: (handler: () => Promise<
         'to and what this host is called, as far as flags do not say; then joins, writes the configuration, checks it and offers to start. ' +
         'A host that has a configuration is left as it is.',
     )
-    .addOption(option('-c, --config <file>', 'where the configuration goes').env('RELIGHT_CONFIG').default('/etc/relight/agent.yaml'))
+    .addOption(option('-c, --config <file>', 'where the configuration goes').env('RELIGHT_CONFIG').default(usualConfig))
     .addOption(new Option('--container <name>', 'keep this container, taken over as it runs; may be repeated').argParser(several))
     .addOption(option('--ray-yaml <file>', 'be a worker of this Ray cluster file'))
     .addOption(option('--node-type <type>', 'which of its available_node_types this host is'))
