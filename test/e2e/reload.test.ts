@@ -112,7 +112,16 @@ test('by hand: the dry run says it, the reload does it: a new container for one 
 
 test('an image that cannot be pulled, and the file as it was again: nothing is pulled any more', async () => {
   const [a, b, last] = [workload('a', { run: 'exec sleep 999999' }), { environment: { BUCKET: 'b' } }, await lastEvent()];
+  const touch = (): void => utimesSync(agent.configFile, new Date(), new Date());
+  const writing = setInterval(touch, 100);
   agent.configure([a, workload('b', { ...b, away: '127.0.0.1:9/absent:1' })]);
+  try {
+    const warning = 'the image 127.0.0.1:9/absent:1 is not on this host: the container that runs is stopped before it is pulled';
+    expect((await lab.agentCommand(agent, 'reload', '--dry-run')).stdout).toContain(`workload b: ${warning}`);
+    expect((await lab.agentCommand(agent, 'plan', '--config', agent.configFile)).stdout).toContain(`      ! ${warning}`);
+  } finally {
+    clearInterval(writing);
+  }
   await told(last, '127.0.0.1:9/absent:1 could not be pulled');
   const failed = await lastEvent();
   agent.configure([a, workload('b', b)]);

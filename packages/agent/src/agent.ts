@@ -140,7 +140,7 @@ class Agent {
       this.#systemd.progress();
     };
     this.#engine = new EngineWiring({ context, engine, events, host, workloads, loops, onLooked });
-    this.#config = this.#reloading();
+    this.#config = this.#reloading(engine);
     const config = this.#config;
     this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops, config, calls: () => engine.calls });
     this.#systemd = new Systemd({ env: process.env, clock, onError: (message) => logger.warn(message) });
@@ -179,7 +179,7 @@ class Agent {
     return this.#config.reload('signal');
   }
 
-  #reloading(): ConfigReload {
+  #reloading(engine: AdoptingEngine): ConfigReload {
     const context = this.#context;
     const { clock, logger, stateDirGiven, loadSpec } = context;
     return new ConfigReload({
@@ -188,6 +188,10 @@ class Agent {
       stateDirGiven,
       load: loadSpec,
       identity: fileIdentity,
+      absentImages: async (images) => {
+        const here = await Promise.all(images.map((image) => engine.hasImage(image, { timeoutMs: 5_000 }).catch(() => true)));
+        return new Set(images.filter((_, index) => here[index] === false));
+      },
       apply: async (spec) => {
         context.configure(spec);
         await this.#workloads.configure();

@@ -31,6 +31,7 @@ function world(started: AgentSpec, start = true) {
       return file.spec instanceof Error ? Promise.reject(file.spec) : Promise.resolve(file.spec);
     },
     identity: () => Promise.resolve(file.identity),
+    absentImages: (images) => Promise.resolve(new Set(images.filter((image) => image.startsWith('absent')))),
     apply: (spec) => {
       current = spec;
       return applied;
@@ -124,6 +125,18 @@ test('a dry run says what would be done and does nothing', async () => {
   file.spec = new RelightError('config-unreadable', 'gone');
   expect(await reload.reload('command', true)).toMatchObject({ result: 'refused' });
   expect([current().workloads, conditions(), told, reload.status().refused]).toEqual([[one], [], [], null]);
+});
+
+test('a dry run says of the image of a new container that it is not here: what runs would be stopped before the pull', async () => {
+  const { file, reload } = world(withWorkloads(one, two));
+  const of = (image: string): WorkloadSpec => workloadFixture({ name: 'one' }, { image });
+  file.spec = withWorkloads(of('absent:2'), two);
+  expect((await reload.reload('command', true)).lines).toEqual([
+    'workload one: makes a new container (container.image)',
+    expect.stringMatching(/^workload one: the image absent:2 is not on this host: .* Before: docker pull absent:2$/),
+  ]);
+  file.spec = withWorkloads(of('here:2'), two);
+  expect((await reload.reload('command', true)).lines).toEqual(['workload one: makes a new container (container.image)']);
 });
 
 test('another group that may ask the agent is for its next life', async () => {

@@ -6,6 +6,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
 import * as z from 'zod';
 import type { Emit } from './agent-context.ts';
+import { downWithout } from './config/absent-image.ts';
 import { agentChangeLines, compareAgents, isNoChange, takenUp, workloadChangeText, type AgentChange } from './config/agent-change.ts';
 import type { AgentSpec } from './config/spec.ts';
 import type { ReloadOutcome } from './control/reload.ts';
@@ -28,6 +29,8 @@ export interface ConfigReloadOptions {
   readonly load: (file: string) => Promise<AgentSpec>;
   /** Tells one content of the file from another without reading it; null: there is none. Never fails. */
   readonly identity: (file: string) => Promise<string | null>;
+  /** Which of these images are certainly not on this host. Never fails. */
+  readonly absentImages: (images: readonly string[]) => Promise<ReadonlySet<string>>;
   /** Makes it the present one and lets every workload take up what changed of it. */
   readonly apply: (spec: AgentSpec) => Promise<void>;
   /** Starts over, unless something is under way that would have to begin anew: then that, for a person. */
@@ -114,7 +117,8 @@ export class ConfigReload {
       const change = compareAgents(current(), spec, stateDirGiven);
       if (change.refusal !== null)
         return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun);
-      if (dryRun) return isNoChange(change) ? unchanged : { result: 'would-apply', lines: [...agentChangeLines(change)] };
+      if (dryRun && isNoChange(change)) return unchanged;
+      if (dryRun) return { result: 'would-apply', lines: [...agentChangeLines(change), ...(await this.#downWithout(spec, change))] };
       return await this.#take(spec, change, cause);
     } catch (thrown) {
       const { message, advice, data } = toRelightError(thrown);
@@ -122,6 +126,16 @@ export class ConfigReload {
     } finally {
       if (!dryRun) this.#seen = seen;
     }
+  }
+
+  /** What is stopped before what is to replace it is here: whoever asks first can still bring it. */
+  async #downWithout({ workloads }: AgentSpec, change: AgentChange): Promise<readonly string[]> {
+    const anew = new Set(change.workloads.filter(({ restarts }) => restarts === 'container').map(({ name }) => name));
+    const replaced = workloads.filter(({ name }) => anew.has(name));
+    const absent = await this.#options.absentImages(replaced.map(({ container }) => container.image));
+    return replaced
+      .filter(({ container }) => absent.has(container.image))
+      .map(({ name, container }) => `workload ${name}: ${downWithout(container)}`);
   }
 
   async #take(spec: AgentSpec, change: AgentChange, cause: ReloadCause): Promise<ReloadOutcome> {

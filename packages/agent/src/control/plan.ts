@@ -3,6 +3,7 @@ import { formatDurationMs } from '@relight/shared/units';
 import { quoteShellWords } from '../config/shell-words.ts';
 import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
 import type { AgentSpec, CheckSpec, Command, GateSpec, MountSpec, SetupItem, SetupStep, WorkloadSpec } from '../config/spec.ts';
+import { downWithout } from '../config/absent-image.ts';
 import { templateNames } from '../config/interpolate.ts';
 import { mountCommand } from '../stages/mount-program.ts';
 import { plannedRestart, rungs, type PlannedRestart } from './plan-restart.ts';
@@ -127,12 +128,6 @@ export const imagesOfNewContainers = (spec: AgentSpec, stored: (workload: string
       .filter((workload) => plannedChange(stored(workload.name), workload).restarts === 'container')
       .map(({ container }) => container.image),
   );
-
-function downWithout({ image, pullPolicy }: WorkloadSpec['container']): string {
-  if (pullPolicy === 'never')
-    return `the image ${image} is not on this host, and pull_policy is never: the container that runs is stopped all the same, and the workload held. Before: docker load or docker pull it`;
-  return `the image ${image} is not on this host: the container that runs is stopped before it is pulled, and the workload is down until it is here. Before: docker pull ${image}`;
-}
 
 function stages(spec: AgentSpec, workload: WorkloadSpec): readonly PlannedStage[] {
   const { container, process } = workload;
