@@ -94,13 +94,17 @@ export function containerConditions(
   }
   const core = HostConfig?.Ulimits?.find((limit) => limit.Name === 'core');
   if (own && dumps && core?.Soft !== 0) {
+    // Whatever we describe ourselves has a limit; one without was made as somebody else's was when it was adopted, and stays so.
+    const adopted = core === undefined;
     found.push({
       name: 'core-dumps',
       subject,
-      severity,
+      severity: adopted ? 'info' : severity,
       reason:
         'a crashing program may write core files of the size of its memory (no `ulimits: {core: 0}`, and kernel.core_pattern names files)',
-      advice: 'Leave ulimits.core out or set it to 0, or let kernel.core_pattern pipe into systemd-coredump, which has a bound.',
+      advice: adopted
+        ? 'It is made as it was when it was adopted. Let kernel.core_pattern pipe into systemd-coredump, which has a bound, or describe the container instead of adopting it.'
+        : 'Leave ulimits.core out or set it to 0, or let kernel.core_pattern pipe into systemd-coredump, which has a bound.',
     });
   }
   return found;

@@ -141,7 +141,12 @@ describe('containers', () => {
 
   test.each([
     ['foreign, unbounded', container({}), ['log-options info']],
-    ['own, unbounded, dumps', container({}, own), ['log-options warning', 'core-dumps warning']],
+    [
+      'own, unbounded, dumps',
+      container({ Ulimits: [{ Name: 'core', Soft: -1, Hard: -1 }] }, own),
+      ['log-options warning', 'core-dumps warning'],
+    ],
+    ['made as it was when it was adopted', container({ LogConfig: bounded }, own), ['core-dumps info']],
     ['own, in order', container({ LogConfig: bounded, Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }] }, own), []],
     ['another driver', container({ LogConfig: { Type: 'journald', Config: null } }), []],
     ['stopped', { ...container({}), State: { Running: false } }, []],
