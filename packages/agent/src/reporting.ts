@@ -159,10 +159,11 @@ export class Reporting {
   }
 
   #carryOut(action: Omit<ControlAction, 'type'>, by: string): ActionOutcome {
-    const { context, host, loops } = this.#options;
+    const { context, host, loops, engine } = this.#options;
     // Whoever resumes the host wants to see it tried now: its commands, too.
     if (action.action === 'resume' && action.workload === undefined) host.gate.retrySetup();
-    return carryOut(action, loops, by, context.steadyNow());
+    const engineAway = engine.state === 'up' ? null : engine.reason;
+    return carryOut(action, loops, { by, now: context.steadyNow(), engineAway });
   }
 
   #facts(): HostFacts {

@@ -3,23 +3,43 @@ import { suggest } from '@relight/shared/suggest';
 import { formatDurationMs } from '@relight/shared/units';
 import type { SupervisorEvent } from '../supervisor/event.ts';
 import type { ActionOutcome, ControlAction } from './action.ts';
+import { describeRestart, refuseRestart, type Restartable } from './restart-answer.ts';
 
-interface Target {
+interface Target extends Restartable {
   send(event: SupervisorEvent): void;
 }
 
-/** @param by for the reason: `by hand on the host` */
-export function carryOut(action: Omit<ControlAction, 'type'>, loops: ReadonlyMap<string, Target>, by: string, now: number): ActionOutcome {
-  const targets = action.workload === undefined ? [...loops.values()] : [loops.get(action.workload)].filter((loop) => loop !== undefined);
-  if (targets.length === 0) {
+export interface Circumstances {
+  /** For the reason: `by hand on the host`. */
+  readonly by: string;
+  readonly now: number;
+  /** Why the engine does not answer; null: it does. */
+  readonly engineAway: string | null;
+}
+
+export function carryOut(
+  action: Omit<ControlAction, 'type'>,
+  loops: ReadonlyMap<string, Target>,
+  { by, now, engineAway }: Circumstances,
+): ActionOutcome {
+  const targets = new Map([...loops].filter(([name]) => action.workload === undefined || action.workload === name));
+  if (targets.size === 0) {
     const near = suggest(action.workload ?? '', loops.keys());
     const hint = near === undefined ? `the workloads are: ${[...loops.keys()].join(', ')}` : `did you mean "${near}"?`;
     return { ok: false, code: 'not-found', message: `there is no workload "${action.workload}" here; ${hint}` };
   }
   const reason = action.reason === undefined ? by : `${action.reason} (${by})`;
+  const level = action.level ?? 'process';
+  const refusal = action.action === 'restart' ? refuseRestart(targets, level) : null;
+  if (refusal !== null) return refusal;
+  // Before it is ordered: afterwards nothing would be as it was found.
+  const message =
+    action.action === 'restart'
+      ? describeRestart(targets, level, engineAway)
+      : `${describe(action)} ${action.workload ?? `all ${targets.size} workload(s)`}`;
   const event = toEvent(action, reason, now);
-  for (const target of targets) target.send(event);
-  return { ok: true, message: `${describe(action)} ${action.workload ?? `all ${targets.length} workload(s)`}` };
+  for (const target of targets.values()) target.send(event);
+  return { ok: true, message };
 }
 
 function toEvent(action: Omit<ControlAction, 'type'>, reason: string, now: number): SupervisorEvent {
@@ -33,13 +53,7 @@ function toEvent(action: Omit<ControlAction, 'type'>, reason: string, now: numbe
   }
 }
 
-function describe(action: Omit<ControlAction, 'type'>): string {
-  switch (action.action) {
-    case 'pause':
-      return action.forMs === undefined ? 'paused' : `paused for ${formatDurationMs(action.forMs)}:`;
-    case 'resume':
-      return 'resumed';
-    case 'restart':
-      return `restarting the ${action.level ?? 'process'} of`;
-  }
+function describe({ action, forMs }: Omit<ControlAction, 'type'>): string {
+  if (action === 'resume') return 'resumed';
+  return forMs === undefined ? 'paused' : `paused for ${formatDurationMs(forMs)}:`;
 }

@@ -264,9 +264,15 @@ const addResume: Add = (program, io, run) => {
 const addRestart: Add = (program, io, run) => {
   actionCommand(program, io, run, 'restart')
     .summary('restarts the process or the whole container')
-    .description('Restarts a workload. It costs nothing of its restart budget.')
+    .description(
+      'Restarts a workload. It costs nothing of its restart budget. Where Relight runs no process of its own in the container, a new ' +
+        'container is made; an adopted one is thrown away only when --level container says so.',
+    )
     .addOption(
-      new Option('--level <level>', 'process: in the same container; container: a new one, set up anew').choices(['process', 'container']),
+      new Option('--level <level>', 'process: in the same container (the default); container: a new one, set up anew').choices([
+        'process',
+        'container',
+      ]),
     )
     .addHelpText(
       'after',

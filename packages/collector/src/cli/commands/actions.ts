@@ -18,7 +18,11 @@ interface ActionAnswer {
 export const addActions: AddCommand = (program, cli) => {
   const restart = actionCommand(program, 'restart', 'restart a workload now, without cost to its budget', cli);
   restart
-    .option('--level <level>', 'process or container', choice(['process', 'container']))
+    .option(
+      '--level <level>',
+      'process: in the same container (the default); container: a new one, set up anew',
+      choice(['process', 'container']),
+    )
     .option('--reason <text>', 'why, for the events')
     .addHelpText(
       'after',
