@@ -5,6 +5,10 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readBootId } from '../host/boot-id.ts';
+import { loadIdentity } from '../host/identity.ts';
+import { readMachineId } from '../host/machine-id.ts';
+import { decodePreflight, preflightHeader } from '@relight/shared/preflight';
 import type { ContainerFacts, Engine, EngineInfo } from '../engine/engine.ts';
 import { checkCommand } from './check-command.ts';
 import type { Finding } from './preflight/finding.ts';
@@ -120,7 +124,11 @@ describe('check', () => {
   it('goes on without an engine', async () => {
     const gone = new RelightError('engine-unreachable', 'no such socket');
     const { code, findings } = await check(config(), fakeEngine({ info: () => Promise.reject(gone) }));
-    expect(wrong(findings)).toEqual(['error the engine at /var/run/docker.sock: no such socket']);
+    expect(wrong(findings)).toEqual([
+      'error the engine at /var/run/docker.sock: no such socket',
+      'warning the gate waits: the engine does not answer',
+    ]);
+    expect(findings.map(({ what }) => what)).not.toContain('the gate of this host would be open');
     expect(code).toBe(1);
   });
 
@@ -487,6 +495,22 @@ describe('check', () => {
       expect(findings.find(({ level }) => level === 'error')?.fix).toBe('Give an agent token.');
       refuse = false;
       expect(wrong((await check(file)).findings)).toEqual([]);
+    });
+
+    it('comes to that door as the agent that the service would be: a token of another machine is found now', async () => {
+      const asked: unknown[] = [];
+      const server = createHttpServer((_request, response) => response.writeHead(200).end());
+      server.on('upgrade', (request, socket) => {
+        asked.push(decodePreflight(request.headers[preflightHeader]));
+        const body = JSON.stringify({ status: 401, code: 'unauthorized', detail: 'given to another machine', advice: 'Join anew.' });
+        socket.end(`HTTP/1.1 401 Unauthorized\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+      });
+      const url = `ws://127.0.0.1:${await listen(server)}`;
+      const stateDir = join(directory, 'state');
+      const before = loadIdentity({ stateDir, machineId: readMachineId({ stateDir }) });
+      const { findings } = await check(config({ collector: { url }, state_dir: stateDir, host: { name: 'h7' } }));
+      expect(asked).toEqual([{ agentId: before.agentId, machineId: readMachineId({ stateDir }), host: 'h7', bootId: readBootId() }]);
+      expect(wrong(findings)).toEqual([`error the collector at ${url} refuses this agent: HTTP 401: given to another machine`]);
     });
   });
 });

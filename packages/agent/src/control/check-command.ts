@@ -1,8 +1,12 @@
 /** `relight-agent check`: everything the configuration needs of this host, before anything is touched. */
+import type { Preflight } from '@relight/shared/preflight';
 import { loadConfig } from '../config/load.ts';
 import type { AgentSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
+import { readBootId } from '../host/boot-id.ts';
+import { identityOf } from '../host/identity.ts';
+import { readMachineId } from '../host/machine-id.ts';
 import { withJoined } from '../uplink/joined.ts';
 import { hostDefaults } from './host-defaults.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
@@ -54,26 +58,36 @@ export async function checkSpec(
 
 async function preflight(spec: AgentSpec, io: Io, engine: Engine, host: PreflightHost): Promise<readonly Finding[]> {
   const stateDir = chosenStateDir(undefined, io.env) ?? spec.stateDir;
-  const { findings, running } = await checkEngine(spec, stateDir, engine, io.env);
+  const { findings, answers, running } = await checkEngine(spec, stateDir, engine, io.env);
   const programs = await checkHostPrograms(spec, io.env['PATH'] ?? '');
   const all = [
     ...findings,
     ...(await checkStateDir(stateDir)),
     ...(await checkCredentials(spec)),
     ...(await checkMachine(spec, host)),
-    ...(await checkGate(spec, stateDir, Date.now(), host.root)),
+    ...(await checkGate(spec, { stateDir, wallNow: Date.now(), engineAnswers: answers, root: host.root })),
     ...programs,
     ...suspiciousHostCommands(spec),
     // A program that is missing is said once.
     ...(programs.some(({ level, what }) => level === 'error' && what.startsWith('vars.')) ? [] : await checkDependencies(spec)),
     ...(await checkAccelerators(spec, { engine, path: io.env['PATH'] ?? '', running })),
-    ...(spec.collector === null ? [] : await checkCollector(spec.collector)),
+    ...(spec.collector === null ? [] : await checkCollector(spec.collector, whoItWouldBe(spec, stateDir))),
   ];
   for (const workload of spec.workloads) {
     all.push(...(await checkHostPaths(workload)), ...(await checkBuckets(workload, host.root)), ...suspiciousCommands(workload));
     if (!running.has(workload.name)) all.push(...(await checkPorts(workload)));
   }
   return all;
+}
+
+/** Null: there is no state directory yet, or it cannot be read; another finding says so. */
+function whoItWouldBe({ host }: AgentSpec, stateDir: string): Preflight | null {
+  try {
+    const machineId = readMachineId({ stateDir, keep: false });
+    return { agentId: identityOf({ stateDir, machineId }).agentId, machineId, host: host.name, bootId: readBootId() };
+  } catch {
+    return null;
+  }
 }
 
 const lines = ({ level, what, fix }: Finding): readonly string[] => [

@@ -40,7 +40,7 @@ export interface Socket {
 }
 
 /** Token and CA are read at every attempt, so that they can be renewed without a restart. Throws when they cannot be read. */
-export type OpenSocket = (spec: CollectorSpec, listener: SocketListener) => Socket;
+export type OpenSocket = (spec: CollectorSpec, listener: SocketListener, headers?: Readonly<Record<string, string>>) => Socket;
 
 export const handshakeMs = 10_000;
 /** More than any problem of a collector; what answers may be something else altogether. */
@@ -50,10 +50,10 @@ export function collectorUrl(base: string): string {
   return base.replace(/^http/, 'ws').replace(/\/+$/, '') + agentPath;
 }
 
-export const openWebSocket: OpenSocket = (spec, listener) => {
+export const openWebSocket: OpenSocket = (spec, listener, more = {}) => {
   const token = readToken(spec);
   const socket = new WebSocket(collectorUrl(spec.url), [subprotocol], {
-    headers: token === null ? {} : { authorization: `Bearer ${token}` },
+    headers: token === null ? more : { ...more, authorization: `Bearer ${token}` },
     ...trustOptions(spec),
     perMessageDeflate: false,
     maxPayload: frameBytesMax,

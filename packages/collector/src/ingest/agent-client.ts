@@ -13,9 +13,9 @@ export class AgentClient {
   readonly #waiting = new Set<() => void>();
   closed: { readonly code: number; readonly reason: string } | null = null;
 
-  constructor(url: string, token: string, protocols: readonly string[] = [subprotocol]) {
+  constructor(url: string, token: string, protocols: readonly string[] = [subprotocol], headers: Readonly<Record<string, string>> = {}) {
     this.socket = new WebSocket(`${url.replace(/^http/, 'ws')}${agentPath}`, [...protocols], {
-      headers: { authorization: `Bearer ${token}` },
+      headers: { ...headers, authorization: `Bearer ${token}` },
       perMessageDeflate: false,
     });
     this.socket.on('message', (data: Buffer) => {

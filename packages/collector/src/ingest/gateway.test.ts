@@ -1,6 +1,7 @@
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { packBlock } from '@relight/shared/log-block';
+import { encodePreflight, preflightHeader, type Preflight } from '@relight/shared/preflight';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -105,6 +106,51 @@ describe('admission', () => {
     expect(await dial(token, ['other', 'relight.v1']).upgrade()).toMatchObject({ status: 101 });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     expect((await fetch(`${url}/readyz`, { headers: { authorization: `Bearer ${operator}` } })).status).toBe(200);
+  });
+
+  it('tells an agent that only asks what its hello would be told, and does nothing about it', async () => {
+    const own = { agentId: 'agent-0001', machineId: 'machine-1', host: 'h1', bootId: 'boot-1' };
+    const ask = (agent: Preflight) => {
+      const client = new AgentClient(url, token, undefined, { [preflightHeader]: encodePreflight(agent) });
+      clients.push(client);
+      return client.upgrade();
+    };
+    const running = dial();
+    await running.hello(own);
+    expect(await ask(own)).toMatchObject({ status: 101 });
+    expect(await ask({ ...own, machineId: 'machine-2' })).toMatchObject({
+      status: 403,
+      problem: { detail: 'another machine uses this agent id' },
+    });
+    // Another boot of what is connected is another machine; the same one was renamed.
+    expect(await ask({ ...own, host: 'h2', bootId: 'boot-2' })).toMatchObject({
+      status: 403,
+      problem: { detail: expect.stringContaining('same machine id (/etc/machine-id) as h1') as string },
+    });
+    expect(await ask({ ...own, host: 'h2' })).toMatchObject({ status: 101 });
+    // It would take the name over: asking does not.
+    expect(await ask({ ...own, agentId: 'agent-0002', machineId: 'machine-2' })).toMatchObject({ status: 101 });
+    running.sendEvents(1, 1);
+    expect(await running.next('ack')).toMatchObject({ events: { seq: 1 } });
+    expect(running.closed).toBeNull();
+  });
+
+  it('tells an agent that only asks that its token was given to another machine', async () => {
+    const grant = { agentId: 'agent-0001', machineId: 'machine-1', host: 'h1', bootId: 'boot-1' };
+    const db = openForWriting(dataDir);
+    const { token: given } = tokenWrites(db).createToken('agent', 'h1', 1);
+    db.prepare('UPDATE tokens SET agent_id = ?, machine_id = ? WHERE host = ?').run(grant.agentId, grant.machineId, grant.host);
+    db.close();
+    const ask = (agent: Preflight) => {
+      const client = new AgentClient(url, given, undefined, { [preflightHeader]: encodePreflight(agent) });
+      clients.push(client);
+      return client.upgrade();
+    };
+    expect(await ask(grant)).toMatchObject({ status: 101 });
+    expect(await ask({ ...grant, machineId: 'machine-2' })).toMatchObject({
+      status: 401,
+      problem: { detail: 'this token was given to another machine; join this one anew' },
+    });
   });
 
   it('keeps no connection of somebody who was refused and does not close it', async () => {

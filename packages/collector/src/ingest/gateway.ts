@@ -3,6 +3,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { closeReason } from '@relight/shared/close-reason';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
+import { decodePreflight, preflightHeader } from '@relight/shared/preflight';
 import { ownProtocols, type ProtocolRange } from '@relight/shared/protocol-version';
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
@@ -101,6 +102,17 @@ export class AgentGateway {
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
+    }
+    const asked = decodePreflight(request.headers[preflightHeader]);
+    const verdict = asked === null ? null : this.#deps.fleet.wouldTake(visitor.token, asked);
+    if (asked !== null && verdict?.accepted === false) {
+      const code = verdict.code === closeCodes.unauthorized ? 'unauthorized' : 'forbidden';
+      const error = new RelightError(code, verdict.reason, {
+        advice: 'Join this host anew: relight-agent join; or do what the message says.',
+      });
+      this.#deps.counters.refused(code);
+      this.#writeDown(visitor, error, asked.host);
+      return refuse(socket, error, {});
     }
     const place = this.#closing ? null : this.#admission.admit();
     if (place === null) {

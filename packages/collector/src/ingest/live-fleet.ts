@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Incident } from '@relight/shared/incident';
+import type { Preflight } from '@relight/shared/preflight';
 import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
 import type { MetricFamily } from '../api/metrics-text.ts';
 import { formatDurationMs } from '@relight/shared/units';
@@ -24,11 +25,11 @@ import { Actions } from './actions.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
 import { acceleratorsKey, agentSample, blankRecord, conditionsKey, ownNews, withClock, withGap, workloadsKey } from './host-record.ts';
-import { judgeClaim, tooManyHosts, type Verdict } from './identity.ts';
+import type { judgeClaim, Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
 import { RefusedAgents } from './refused-agents.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
-import { byAgent, contendWith, displace, fenceKey, standing, twinAmong, type Twin } from './standing.ts';
+import { contendWith, displace, fenceKey, judgeAmong, twinAmong, unlessRenamed, type Twin } from './standing.ts';
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
@@ -150,26 +151,25 @@ export class LiveFleet implements Fleet, SessionOwner {
     return this.#book.size;
   }
 
+  /** What would be said to the hello of this agent, with nothing done about it. */
+  wouldTake(token: TokenRecord, asks: Preflight): Verdict {
+    return unlessRenamed(this.#book, asks, this.#judge(token, { ...asks, epoch: '' }));
+  }
+
+  #judge(token: TokenRecord, hello: Parameters<typeof judgeClaim>[0]): Verdict {
+    return judgeAmong(this.#book, { hostsMax: this.#hostsMax, fenced: this.#fenced }, token, hello);
+  }
+
   claim(session: Session, hello: Hello): Claim {
-    const own = this.#book.get(hello.host);
-    const byId = byAgent(this.#book.entries(), hello.agentId);
-    const verdict =
-      own === undefined && byId === undefined && session.token.host === null && this.#book.size >= this.#hostsMax
-        ? tooManyHosts(this.#hostsMax)
-        : judgeClaim(hello, {
-            token: session.token,
-            fenced: this.#fenced.has(fenceKey(hello.host, hello.agentId)),
-            sameName: own === undefined ? null : standing(own),
-            sameAgent: byId === undefined ? null : standing(byId),
-          });
+    const verdict = this.#judge(session.token, hello);
     if (verdict.accepted) {
       const { id, replaces } = session.token;
       if (replaces !== null) this.#background(`retiring the token ${replaces}`, this.#deps.store.retireBefore(id));
       this.#arrive(session, hello, verdict);
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
-    if (verdict.notice?.shared === true && byId !== undefined)
-      contendWith(byId, { host: hello.host, address: session.address }, this.#deps.clock);
+    const twin = verdict.notice?.shared === true ? this.#book.get(verdict.notice.host) : undefined;
+    if (twin !== undefined) contendWith(twin, { host: hello.host, address: session.address }, this.#deps.clock);
     this.#background('writing a refusal down', this.#writeDown(session, hello, verdict));
     return verdict;
   }

@@ -2,8 +2,9 @@
 import type { Clock } from '@relight/shared/clock';
 import type { Hello } from '@relight/shared/protocol';
 import { contend } from '../liveness/shared-identity.ts';
-import type { HostEntry } from './host-book.ts';
-import type { Standing } from './identity.ts';
+import type { TokenRecord } from '../store/store.ts';
+import type { HostBook, HostEntry } from './host-book.ts';
+import { judgeClaim, tooManyHosts, type Standing, type Verdict } from './identity.ts';
 
 export function standing(entry: HostEntry): Standing {
   const { name, agentId, machineId } = entry.record;
@@ -51,6 +52,35 @@ export function twinAmong(
   const twin = entry === undefined ? null : standing(entry);
   if (twin === null || !twin.alive || twin.address === null || twin.host === host || twin.machineId !== machineId) return null;
   return { host: twin.host, address: twin.address };
+}
+
+export interface ClaimLimits {
+  readonly hostsMax: number;
+  /** Of `fenceKey`. */
+  readonly fenced: ReadonlySet<string>;
+}
+
+export function judgeAmong(
+  book: Pick<HostBook, 'get' | 'entries' | 'size'>,
+  { hostsMax, fenced }: ClaimLimits,
+  token: TokenRecord,
+  hello: Parameters<typeof judgeClaim>[0],
+): Verdict {
+  const own = book.get(hello.host);
+  const byId = byAgent(book.entries(), hello.agentId);
+  if (own === undefined && byId === undefined && token.host === null && book.size >= hostsMax) return tooManyHosts(hostsMax);
+  return judgeClaim(hello, {
+    token,
+    fenced: fenced.has(fenceKey(hello.host, hello.agentId)),
+    sameName: own === undefined ? null : standing(own),
+    sameAgent: byId === undefined ? null : standing(byId),
+  });
+}
+
+/** Who asks beside the agent of its own old name, which ends before the renamed one says hello, is no copy: one boot is one machine. */
+export function unlessRenamed(book: Pick<HostBook, 'get'>, { bootId }: Pick<Hello, 'bootId'>, verdict: Verdict): Verdict {
+  if (verdict.accepted || verdict.notice?.shared !== true) return verdict;
+  return book.get(verdict.notice.host)?.record.bootId === bootId ? { accepted: true, fences: null } : verdict;
 }
 
 export const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;

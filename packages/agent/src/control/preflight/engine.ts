@@ -14,6 +14,7 @@ const callMs = 10_000;
 
 export interface EngineFindings {
   readonly findings: readonly Finding[];
+  readonly answers: boolean;
   /** Workloads whose container runs already: what they hold is not taken by others. */
   readonly running: ReadonlySet<string>;
 }
@@ -24,7 +25,11 @@ export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Eng
     info = await engine.info({ timeoutMs: callMs });
   } catch (thrown) {
     const advice = thrown instanceof RelightError ? thrown.advice : 'systemctl status docker';
-    return { findings: [error(`the engine at ${spec.engine.socket}: ${errorMessage(thrown)}`, advice)], running: new Set() };
+    return {
+      findings: [error(`the engine at ${spec.engine.socket}: ${errorMessage(thrown)}`, advice)],
+      answers: false,
+      running: new Set(),
+    };
   }
   const findings = [...versionOf(info), ...settings(spec, info), ...(await room(info))];
   const running = new Set<string>();
@@ -53,7 +58,7 @@ export async function checkEngine(spec: AgentSpec, stateDir: string, engine: Eng
     }
   }
   findings.push(...(await checkUpdaters(engine).catch(() => [])));
-  return { findings, running };
+  return { findings, answers: true, running };
 }
 
 /** Settings of the engine that make recoveries slow, or take devices away. */

@@ -14,8 +14,16 @@ import { ok, warning, type Finding } from './finding.ts';
 
 const tcpTimeoutMs = 5_000;
 
-/** Warnings only: whatever the gate waits for now may be over when the agent starts. `root`: another one than '/', for tests. */
-export async function checkGate(spec: AgentSpec, stateDir: string, wallNow: number, root?: string): Promise<readonly Finding[]> {
+export interface GateFacts {
+  readonly stateDir: string;
+  readonly wallNow: number;
+  readonly engineAnswers: boolean;
+  /** Another one than '/', for tests. */
+  readonly root?: string | undefined;
+}
+
+/** Warnings only: whatever the gate waits for now may be over when the agent starts. */
+export async function checkGate(spec: AgentSpec, { stateDir, wallNow, engineAnswers, root }: GateFacts): Promise<readonly Finding[]> {
   const { gate, guard } = spec.host;
   const options: ReadingsOptions = {
     spec: gate,
@@ -33,7 +41,8 @@ export async function checkGate(spec: AgentSpec, stateDir: string, wallNow: numb
     if (!reading.ok) return [warning(`the gate waits: ${reading.message}`, advice)];
     return condition === undefined || condition.severity === 'info' ? [] : [warning(reading.message, advice)];
   });
-  const all = [...waits, ...(await Promise.all(gate.tcp.map((address) => checkTarget(address, gate))))];
+  const away = engineAnswers ? [] : [warning('the gate waits: the engine does not answer', 'It opens when the engine does.')];
+  const all = [...waits, ...away, ...(await Promise.all(gate.tcp.map((address) => checkTarget(address, gate))))];
   return all.some(({ level }) => level !== 'ok') ? all : [ok('the gate of this host would be open'), ...all];
 }
 

@@ -7,21 +7,22 @@ import { createServer } from 'node:net';
 import { certificateAdvice } from '@relight/shared/certificate';
 import { skewAdvice, skewDirection, skewMsMax } from '@relight/shared/clock-skew';
 import { errorMessage } from '@relight/shared/errors';
+import { encodePreflight, preflightHeader, type Preflight } from '@relight/shared/preflight';
 import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
 import { trustOptions } from '../../uplink/access.ts';
-import { openWebSocket } from '../../uplink/socket.ts';
+import { openWebSocket, type SocketListener } from '../../uplink/socket.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
 import { holderOfPort } from '@relight/shared/port-holder';
 
 const collectorMs = 5_000;
 
-/** Any answer of `/healthz` but 200 is an error: then no event of this host would arrive. */
-export async function checkCollector(collector: CollectorSpec): Promise<readonly Finding[]> {
+/** `agent`: as the service would name itself. Any answer of `/healthz` but 200 is an error: then no event of this host would arrive. */
+export async function checkCollector(collector: CollectorSpec, agent: Preflight | null): Promise<readonly Finding[]> {
   const url = new URL(`${collector.url.replace(/^ws/, 'http')}/healthz`);
   try {
     const { status, skewMs } = await get(url, collector);
-    if (status === 200) return [await checkAdmission(collector), ...checkClock(skewMs)];
+    if (status === 200) return [await checkAdmission(collector, agent), ...checkClock(skewMs)];
     return [error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?')];
   } catch (thrown) {
     const message = errorMessage(thrown) || (thrown as NodeJS.ErrnoException).code || 'no answer';
@@ -41,13 +42,13 @@ function checkClock(skewMs: number | null): readonly Finding[] {
   return [warning(`the clock of this host is ${seconds} s ${skewDirection(skewMs)}`, skewAdvice)];
 }
 
-/** Knocks at the agents' door with the token and leaves: only what is refused there is an error. */
-function checkAdmission(collector: CollectorSpec): Promise<Finding> {
+/** Knocks at the agents' door with the token, as the agent that it is, and leaves: only what is refused there is an error. */
+function checkAdmission(collector: CollectorSpec, agent: Preflight | null): Promise<Finding> {
   const { promise, resolve } = Promise.withResolvers<Finding>();
   const answers = ok(`the collector at ${collector.url} answers`);
   const ignore = (): void => undefined;
   try {
-    const socket = openWebSocket(collector, {
+    const listener: SocketListener = {
       opened: () => {
         resolve(ok(`the collector at ${collector.url} answers and takes the token`));
         socket.close(closeCodes.goodbye, 'preflight');
@@ -60,7 +61,8 @@ function checkAdmission(collector: CollectorSpec): Promise<Finding> {
           refused ? error(`the collector at ${collector.url} refuses this agent: ${reason}`, advice ?? 'Correct token_file.') : answers,
         );
       },
-    });
+    };
+    const socket = openWebSocket(collector, listener, agent === null ? {} : { [preflightHeader]: encodePreflight(agent) });
   } catch {
     // A token_file or ca_file that cannot be read is a finding of its own.
     resolve(answers);
