@@ -20,6 +20,7 @@ describe('collector configuration', () => {
           resolveAfterMs: 900_000,
         },
         hostDead: { severity: 'critical' },
+        hostStopped: { afterMs: 1_800_000 },
         dependencyDown: { afterMs: 60_000 },
         engineDown: { afterMs: 60_000 },
         sliceDown: { afterMs: 60_000 },
@@ -37,6 +38,7 @@ liveness: {heartbeat: 2s, suspect_after: 5s, dead_after: 12s, restart_grace: 30s
 alerts:
   repeated_restarts: {warning: 2 in 1m, critical: 4 in 5m, resolve_after: 2m}
   host_dead: {severity: warning}
+  host_stopped: {after: 3s}
   dependency_down: {after: 5s}
   engine_down: {after: 7s}
   slice_down: {after: 9s}
@@ -55,6 +57,7 @@ forget: [{label: pool=spot, after: 1h}, {after: 7d}]
     expect(config.listen).toEqual({ host: '::1', port: 9000 });
     expect(config.alerts.sinks).toEqual([{ type: 'webhook', url: 'http://alerts.example/hook' }]);
     expect(config.alerts).toMatchObject({
+      hostStopped: { afterMs: 3_000 },
       dependencyDown: { afterMs: 5_000 },
       engineDown: { afterMs: 7_000 },
       sliceDown: { afterMs: 9_000 },

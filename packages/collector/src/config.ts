@@ -31,6 +31,8 @@ export interface CountWithin {
 export interface AlertsConfig {
   readonly repeatedRestarts: { readonly warning: CountWithin; readonly critical: CountWithin; readonly resolveAfterMs: number };
   readonly hostDead: { readonly severity: Severity };
+  /** How long nobody may have started an agent again that was stopped. */
+  readonly hostStopped: { readonly afterMs: number };
   /** How long it must last before it is told: a short absence of a head or an engine is everyday. */
   readonly dependencyDown: { readonly afterMs: number };
   readonly engineDown: { readonly afterMs: number };
@@ -199,6 +201,10 @@ export const collectorSchema = z.strictObject({
             .describe('of a host that has fallen silent'),
         })
         .prefault({}),
+      // A maintenance by hand, with a reboot in it, is over by then; what was forgotten is still known to whoever did it.
+      host_stopped: z
+        .strictObject({ after: duration.default(30 * 60_000).describe('how long an agent may be stopped before somebody is told') })
+        .prefault({}),
       // A head that is restarted in order answers again within a minute.
       dependency_down: z
         .strictObject({ after: duration.default(60_000).describe('how long workloads must have waited for it') })
@@ -285,6 +291,7 @@ export function readConfig(
         resolveAfterMs: alerts.repeated_restarts.resolve_after,
       },
       hostDead: { severity: alerts.host_dead.severity },
+      hostStopped: { afterMs: alerts.host_stopped.after },
       dependencyDown: { afterMs: alerts.dependency_down.after },
       engineDown: { afterMs: alerts.engine_down.after },
       sliceDown: { afterMs: alerts.slice_down.after },

@@ -87,6 +87,8 @@ export interface ApiWorkload {
   readonly foreignRestarts?: number | undefined;
   /** Ways to ready that were begun, and those that came to ready. */
   readonly recoveries?: { readonly attempted: number; readonly succeeded: number } | undefined;
+  /** False: nobody tells of it any more (its host is stopped, dead, rebooting or unknown), and all of this is what was last known. */
+  readonly watched?: boolean | undefined;
   /** Of the prepared spare; null where none is kept. */
   readonly spare?: { readonly state: SpareStatus['state']; readonly since: IsoTime; readonly reason: string } | null | undefined;
 }

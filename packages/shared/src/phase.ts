@@ -20,6 +20,9 @@ export type Phase = (typeof phases)[number];
 export const hostStates = ['expected', 'unknown', 'connected', 'disconnected', 'suspect', 'dead', 'rebooting', 'stopped'] as const;
 export type HostState = (typeof hostStates)[number];
 
+/** Whether what is shown of the workloads there is so now, or what was last known: nobody tells of them any more. */
+export const isWatched = (host: HostState): boolean => host === 'connected' || host === 'suspect' || host === 'disconnected';
+
 /** The levels at which Relight acts. */
 export const levels = ['process', 'container', 'host'] as const;
 export type Level = (typeof levels)[number];

@@ -5,6 +5,7 @@ import type { AlertRecord, HostRecord } from '../store/store.ts';
 export const ruleNames = [
   'RepeatedRestarts',
   'HostDead',
+  'HostStopped',
   'HostMissing',
   'FleetDisconnected',
   'WorkloadHeld',

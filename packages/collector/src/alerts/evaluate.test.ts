@@ -244,6 +244,25 @@ describe('hosts', () => {
     expect(world.told.map((one) => one.rule)).toEqual(names.map(() => 'HostDead'));
   });
 
+  test('an agent that was stopped and never started again: told after half an hour, over when it is heard or forgotten', () => {
+    const world = worldOf('a', 'b', 'gone');
+    const stopped = { state: 'stopped', stateSince: world.now, reason: 'the agent was stopped', workloads: [workloadStatus('w')] } as const;
+    const preempted: HostCondition = { ...low, name: 'preemption', subject: '' };
+    world.put(hostRecord('a', stopped), hostRecord('b', stopped), hostRecord('gone', { ...stopped, conditions: [preempted] }));
+    world.pass(config.hostStopped.afterMs - 1);
+    expect(world.told).toEqual([]);
+    world.pass(1);
+    expect(world.brief).toEqual(['HostStopped a firing warning', 'HostStopped b firing warning']);
+    expect(world.changes.map(({ alert }) => alert.summary)).toContain(
+      'a has been stopped for more than 30 m 00 s (the agent was stopped); its workloads are not watched (last known: ready). On the host: systemctl status relight-agent',
+    );
+    world.told = [];
+    world.put(hostRecord('a'));
+    world.hosts.delete('b');
+    world.step();
+    expect(world.brief).toEqual(['HostStopped a resolved warning', 'HostStopped b resolved warning']);
+  });
+
   test('an expected host that never arrives', () => {
     const world = new World();
     world.put(hostRecord('new', { state: 'expected', expectedBy: world.now + minute, lastSeenAt: null }));

@@ -17,6 +17,7 @@ import { fleetDisconnected, fleetMembers } from './fleet-disconnected.ts';
 import { hostCondition } from './host-condition.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
+import { hostStopped } from './host-stopped.ts';
 import { countRestarts, repeatedRestarts, settleTracks, type RestartFact, type RestartTrack } from './repeated-restarts.ts';
 import { explainedBySlices, sliceDown } from './slice-down.ts';
 import { settleFalls, takeFalls, type Fall, type Falls } from './slice-falls.ts';
@@ -57,6 +58,7 @@ export function evaluate(
   const conditions = [
     ...fleetDisconnected(hosts, state.firing, now),
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
+    ...hostStopped(hosts.values(), config.hostStopped.afterMs, now),
     ...hostMissing(hosts.values(), now),
     ...hostCondition(hosts.values()),
     ...engineDown(hosts.values(), state.firing, config.engineDown.afterMs, now),

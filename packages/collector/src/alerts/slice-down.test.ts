@@ -18,6 +18,7 @@ const config: AlertsConfig = {
     resolveAfterMs: 15 * minute,
   },
   hostDead: { severity: 'critical' },
+  hostStopped: { afterMs: 1_800_000 },
   dependencyDown: { afterMs: 60_000 },
   engineDown: { afterMs: 60_000 },
   sliceDown: { afterMs: 60_000 },

@@ -140,7 +140,7 @@ export function hostRoutes({ fleet, clock }: ApiDeps): readonly Route[] {
         const cursorOf = (one: { readonly host: string; readonly name: string }): string => `${one.host}\t${one.name}`;
         const wanted = inOrder(fleet)
           .filter((host) => (query.host?.includes(host.name) ?? true) && matchesSelector(query.label ?? [], host.labels))
-          .flatMap((host) => host.workloads.map((status) => presentWorkload(host.name, status)))
+          .flatMap((host) => host.workloads.map((status) => presentWorkload(host, status)))
           .filter((one) => (query.workload?.includes(one.name) ?? true) && (query.phase?.includes(one.phase) ?? true))
           .toSorted((a, b) => (cursorOf(a) < cursorOf(b) ? -1 : 1))
           .filter((one) => query.after === undefined || cursorOf(one) > query.after);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { hostRecord } from '../../../../test/support/fleet-records.ts';
+import { hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
 import { presentHost } from './present.ts';
 
 test('every time is ISO-8601, also the one of the metrics', () => {
@@ -38,4 +38,18 @@ test('holes in the logs of a host, with the last reason', () => {
 test.each([8.64e15 + 1, -8.64e15 - 1, 1e308, Number.MAX_SAFE_INTEGER])('a host whose clock says %d is shown all the same', (at) => {
   const host = presentHost({ ...hostRecord('a'), metrics: { at, disks: [] } }, 0);
   expect(host.metrics?.at).toBe(at > 0 ? '+275760-09-13T00:00:00.000Z' : '-271821-04-20T00:00:00.000Z');
+});
+
+test.each([
+  ['connected', true],
+  ['suspect', true],
+  ['disconnected', true],
+  ['stopped', false],
+  ['dead', false],
+  ['unknown', false],
+  ['rebooting', false],
+] as const)('a workload of a host that is %s is watched: %s', (state, watched) => {
+  expect(presentHost(hostRecord('a', { state, workloads: [workloadStatus('w')] }), 1).workloads).toMatchObject([
+    { watched, phase: 'ready' },
+  ]);
 });

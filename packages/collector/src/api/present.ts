@@ -1,10 +1,11 @@
 /** Records of the store as resources of the API. */
 import { outboxFill, waitingMs } from '@relight/shared/agent-metrics';
 import { isoTime, isoTimeOrNull, type ApiAlert, type ApiEvent, type ApiHost, type ApiWorkload } from '@relight/shared/api';
+import { isWatched } from '@relight/shared/phase';
 import type { WorkloadStatus } from '@relight/shared/status';
 import type { AlertRecord, HostRecord, StoredEvent } from '../store/store.ts';
 
-export function presentWorkload(host: string, status: WorkloadStatus): ApiWorkload {
+export function presentWorkload({ name: host, state }: Pick<HostRecord, 'name' | 'state'>, status: WorkloadStatus): ApiWorkload {
   const { phaseSince, stageSince, nextAttemptAt, readyAt } = status;
   return {
     host,
@@ -25,6 +26,7 @@ export function presentWorkload(host: string, status: WorkloadStatus): ApiWorklo
     lastIncidentId: status.lastIncidentId,
     waitingFor: status.waitingFor ?? null,
     foreignRestarts: status.foreignRestarts,
+    watched: isWatched(state),
     recoveries: status.recoveries,
     spare: status.spare === undefined || status.spare === null ? null : { ...status.spare, since: isoTime(status.spare.since) },
   };
@@ -51,7 +53,7 @@ export function presentHost(host: HostRecord, now: number): ApiHost {
     gate: presentGate(host.gate),
     agent: presentAgent(host.agent),
     delivery: presentDelivery(host, now),
-    workloads: host.workloads.map((status) => presentWorkload(host.name, status)),
+    workloads: host.workloads.map((status) => presentWorkload(host, status)),
   };
 }
 

@@ -40,6 +40,7 @@ export const workloadSchema = z
     lastIncidentId: z.string().nullable(),
     waitingFor: z.string().nullable().optional(),
     foreignRestarts: z.number().int().optional(),
+    watched: z.boolean().optional(),
     recoveries: z.object({ attempted: z.number().int(), succeeded: z.number().int() }).optional(),
     spare: spareStatusSchema.extend({ since: time }).nullable().optional(),
   })

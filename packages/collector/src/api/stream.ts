@@ -1,5 +1,6 @@
 /** The live picture: a snapshot, then every change as server-sent events `host`, `workload`, `alert` and `event`. */
 import { eventKinds, severities } from '@relight/shared/event';
+import { isWatched } from '@relight/shared/phase';
 import { delay } from '@relight/shared/clock';
 import { matchesSelector } from '@relight/shared/selector';
 import type { WorkloadStatus } from '@relight/shared/status';
@@ -105,8 +106,9 @@ class Changes {
     const messages: SseMessage[] = [{ event: 'host', data: presentHost(host, this.#deps.clock.now()) }];
     const known = new Map<string, WorkloadStatus>(before?.workloads.map((status) => [status.name, status]));
     for (const status of host.workloads) {
-      if (!(this.#query.workload?.includes(status.name) ?? true) || sameWorkload(known.get(status.name), status)) continue;
-      messages.push({ event: 'workload', data: presentWorkload(name, status) });
+      const same = isSameWatch(before, host) && sameWorkload(known.get(status.name), status);
+      if (!(this.#query.workload?.includes(status.name) ?? true) || same) continue;
+      messages.push({ event: 'workload', data: presentWorkload(host, status) });
     }
     return messages;
   }
@@ -187,3 +189,6 @@ export function streamRoutes(deps: ApiDeps, streams: OpenStreams): readonly Rout
     }),
   ];
 }
+
+const isSameWatch = (before: HostRecord | undefined, host: HostRecord): boolean =>
+  before !== undefined && isWatched(before.state) === isWatched(host.state);

@@ -9,7 +9,7 @@ import { deliveryPairs } from './delivery-view.ts';
 import { eventLine } from './event-view.ts';
 import { paintHostState, paintPhase } from './paint.ts';
 import { sanitize } from './sanitize.ts';
-import { attemptText, stageText } from './status-view.ts';
+import { attemptText, isUnwatched, stageText } from './status-view.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
 
 /** `events`: the newest last. */
@@ -50,7 +50,11 @@ function workloadLines(workload: ApiWorkload, { color, now }: ViewContext): stri
   return [
     color.bold(sanitize(workload.name)),
     ...pairs([
-      ['phase', `${paintPhase(color, workload.phase)(workload.phase)} for ${elapsed(workload.phaseSince, now)}`],
+      ...(isUnwatched(workload) ? [['watched', color.yellow('no: this is what was last known')] as const] : []),
+      [
+        'phase',
+        `${isUnwatched(workload) ? workload.phase : paintPhase(color, workload.phase)(workload.phase)} for ${elapsed(workload.phaseSince, now)}`,
+      ],
       ['reason', sanitize(workload.reason)],
       ['stage', stageText(workload, now)],
       ['attempt', attemptText(workload, now)],

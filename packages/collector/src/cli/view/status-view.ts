@@ -68,14 +68,21 @@ function summary(picture: Picture, color: Colors): string {
     `${counted(picture.hosts.length, 'host')}: ${tally(hostOrder, (state) => picture.hosts.filter((host) => host.state === state).length)}`,
   ];
   if (picture.workloads.length > 0) {
-    const phases = tally(phaseOrder, (phase) => picture.workloads.filter((workload) => workload.phase === phase).length);
-    parts.push(`${counted(picture.workloads.length, 'workload')}: ${phases}`);
+    const phases = (of: readonly ApiWorkload[]): string =>
+      tally(phaseOrder, (phase) => of.filter((workload) => workload.phase === phase).length);
+    const unwatched = picture.workloads.filter(isUnwatched);
+    const watched = phases(picture.workloads.filter((workload) => !isUnwatched(workload)));
+    const lost = unwatched.length === 0 ? '' : color.yellow(`${unwatched.length} not watched (last known: ${phases(unwatched)})`);
+    parts.push(`${counted(picture.workloads.length, 'workload')}: ${[watched, lost].filter((part) => part !== '').join(', ')}`);
   }
   const troubled = picture.hosts.filter((host) => troubles(host).length > 0).length;
   if (troubled > 0) parts.push(color.yellow(`${counted(troubled, 'host')} with conditions`));
   if (picture.alerts.length > 0) parts.push(color.red(`${counted(picture.alerts.length, 'alert')} firing`));
   return parts.join(' · ');
 }
+
+/** What is shown of it is what was last known. Collectors older than this field do not say it. */
+export const isUnwatched = ({ watched }: ApiWorkload): boolean => watched === false;
 
 const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
 
@@ -118,7 +125,9 @@ export function workloadTable(workloads: readonly ApiWorkload[], { color, column
     columns,
     rows: workloads.map((workload) => [
       { text: sanitize(`${workload.host}/${workload.name}`) },
-      { text: workload.phase, paint: paintPhase(color, workload.phase) },
+      isUnwatched(workload)
+        ? { text: `not watched, was ${workload.phase}`, paint: color.yellow }
+        : { text: workload.phase, paint: paintPhase(color, workload.phase) },
       { text: elapsed(workload.phaseSince, now) },
       { text: stageText(workload, now) },
       { text: attemptText(workload, now) },

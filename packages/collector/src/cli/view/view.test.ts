@@ -11,6 +11,19 @@ import { clockTime } from './time-text.ts';
 const now = Date.parse('2026-01-31T12:01:05.000Z');
 const plain = { color: pc.createColors(false), columns: null, now };
 
+test('status: workloads of a host that nobody hears are not counted as ready', () => {
+  const ray = apiWorkload({ host: 'b', watched: false });
+  const text = statusText(
+    { hosts: [apiHost({ name: 'b', state: 'stopped' })], workloads: [apiWorkload({ watched: true }), ray], alerts: [] },
+    plain,
+  );
+  expect(text).toMatch(/^1 host: 1 stopped · 2 workloads: 1 ready, 1 not watched \(last known: 1 ready\)\n/);
+  expect(text).toMatch(/^b\/ray +not watched, was ready /m);
+  expect(hostText(apiHost({ name: 'b', state: 'stopped', workloads: [ray] }), [], plain)).toMatch(
+    /^ +watched +no: this is what was last known$/m,
+  );
+});
+
 test('status: worst first, with stage, attempt, restarts and reasons', () => {
   const text = statusText(
     {
