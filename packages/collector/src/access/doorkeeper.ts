@@ -65,7 +65,8 @@ export class Doorkeeper {
 }
 
 const advices: Readonly<Record<TokenKind, string>> = {
-  agent: 'Give an agent token: relight-collector token create --kind agent.',
+  agent:
+    'Where the host has joined: relight-collector token create --kind join, and on the host relight-agent join. With a token_file: write a token of --kind agent into it.',
   operator: 'Give an operator token: relight-collector token create --kind operator.',
   join: 'Make a new join token on the collector: relight-collector token create --kind join.',
 };

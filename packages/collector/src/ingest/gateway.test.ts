@@ -99,7 +99,8 @@ describe('admission', () => {
         type: 'urn:relight:error:forbidden',
         status: 403,
         detail: 'this is an operator token',
-        advice: 'Give an agent token: relight-collector token create --kind agent.',
+        advice:
+          'Where the host has joined: relight-collector token create --kind join, and on the host relight-agent join. With a token_file: write a token of --kind agent into it.',
       },
     });
     expect(await dial(token, ['relight.v9']).upgrade()).toMatchObject({ status: 400 });
