@@ -3,7 +3,7 @@
  * of its public key alone, which stays the same when the certificate is renewed. Whoever pins needs no authority and no matching name.
  */
 import { createHash, type X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { RelightError } from './errors.ts';
 
@@ -26,14 +26,29 @@ export const fingerprintOf = (certificate: X509Certificate): Fingerprint => sha2
 export const keyFingerprintOf = (certificate: X509Certificate): Fingerprint =>
   sha256(certificate.publicKey.export({ type: 'spki', format: 'der' }));
 
+/** More than these are no slip of the hand. */
+const typosMax = 4;
+
+function mistyped(shown: readonly Fingerprint[], pin: Fingerprint): string {
+  for (const right of shown) {
+    const apart = Array.from(pin, (_, i) => i).filter((i) => pin[i] !== right[i]);
+    const [first] = apart;
+    if (first === undefined || apart.length > typosMax) continue;
+    const more = apart.length === 1 ? '' : `, and ${apart.length - 1} more`;
+    return `A typo? Digit ${first + 1} of 64 is ${pin[first]} in what was given and ${right[first]} there${more}: …${around(pin, first)}… and …${around(right, first)}…`;
+  }
+  return 'Compare it with relight-collector certificate show: a typo, or the one of another collector?';
+}
+
+const around = (hex: string, at: number): string => `${hex.slice(Math.max(0, at - 4), at)}[${hex[at]}]${hex.slice(at + 1, at + 5)}`;
+
 /** Null: it is the pinned one, and within its time. @param now epoch milliseconds */
 export function judgeCertificate(certificate: X509Certificate | undefined, pin: Fingerprint, now: number): RelightError | null {
   if (certificate === undefined) return new RelightError('certificate-refused', 'the collector showed no certificate');
   const seen = fingerprintOf(certificate);
   if (pin !== seen && pin !== keyFingerprintOf(certificate)) {
     return new RelightError('certificate-refused', `the collector's certificate has the fingerprint ${seen}, not the pinned ${pin}`, {
-      advice:
-        'If the collector was set up anew, join again with its new fingerprint (relight-collector certificate show); else somebody stands in between.',
+      advice: `${mistyped([seen, keyFingerprintOf(certificate)], pin)} If the collector was set up anew, join again with its new fingerprint; else somebody stands in between.`,
     });
   }
   const { validFromDate, validToDate } = certificate;
@@ -63,6 +78,7 @@ export function certificateAdvice(thrown: unknown): string | undefined {
 interface Target {
   readonly host?: string | null | undefined;
   readonly port?: string | number | null | undefined;
+  readonly lookup?: LookupFunction | undefined;
 }
 
 /** An attempt that hangs ends after this, whoever asked for it. */
@@ -78,6 +94,7 @@ export function pinnedConnection(
   pin: Fingerprint,
   seen: (certificate: X509Certificate) => void = () => undefined,
   now: () => number = Date.now,
+  withinMs = connectMs,
 ) {
   return (options: Target, done: (error: Error | null, socket: TLSSocket) => void): undefined => {
     const host = options.host ?? 'localhost';
@@ -86,6 +103,7 @@ export function pinnedConnection(
       port: Number(options.port ?? 443),
       // Names are not what is checked.
       ...(isIP(host) === 0 ? { servername: host } : {}),
+      ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
       minVersion: 'TLSv1.2',
       rejectUnauthorized: false,
     });
@@ -93,7 +111,10 @@ export function pinnedConnection(
       socket.destroy();
       done(error, socket);
     };
-    socket.setTimeout(connectMs, () => socket.destroy(new Error(`no TLS connection within ${connectMs / 1_000} s`)));
+    let found = isIP(host) !== 0;
+    socket.once('lookup', () => (found = true));
+    const missing = (): string => (found ? 'no TLS connection' : `cannot resolve ${host}`);
+    socket.setTimeout(withinMs, () => socket.destroy(new Error(`${missing()} within ${withinMs / 1_000} s`)));
     socket.once('error', failed);
     socket.once('secureConnect', () => {
       socket.off('error', failed);

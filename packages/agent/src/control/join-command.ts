@@ -1,5 +1,6 @@
 /** `relight-agent join`: a join token becomes a token of this host's own. */
 import { fingerprintOf, keyFingerprintOf, parseFingerprint, pinnedConnection } from '@relight/shared/certificate';
+import { connectReason } from '@relight/shared/connect-reason';
 import { agentCredentialSchema, joinPath, type JoinRequest } from '@relight/shared/join';
 import { RelightError } from '@relight/shared/errors';
 import { hostname } from 'node:os';
@@ -148,5 +149,5 @@ async function keyPin(url: string, pin: string): Promise<string> {
 function refusal(url: string, error: Error): RelightError {
   if (error instanceof RelightError) return error;
   const first = error instanceof AggregateError ? (error.errors[0] as Error) : error;
-  return new RelightError('collector-unreachable', `the collector at ${url} cannot be reached: ${first.message}`, { cause: error });
+  return new RelightError('collector-unreachable', `the collector at ${url} cannot be reached: ${connectReason(first)}`, { cause: error });
 }

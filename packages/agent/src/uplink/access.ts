@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { certificateAdvice, pinnedConnection } from '@relight/shared/certificate';
-import { catalogue, errorMessage, RelightError, type ErrorCode } from '@relight/shared/errors';
+import { connectReason } from '@relight/shared/connect-reason';
+import { catalogue, RelightError, type ErrorCode } from '@relight/shared/errors';
 import type { CollectorSpec } from '../config/spec.ts';
 import { joinedToken } from './joined.ts';
 
@@ -61,7 +62,7 @@ function unreachable(url: string, thrown: unknown): RelightError {
   const first = thrown instanceof AggregateError ? (thrown.errors[0] as unknown) : thrown;
   const advice = certificateAdvice(first);
   const code = advice === undefined ? 'collector-unreachable' : 'certificate-refused';
-  const reason = errorMessage(first) || String((first as NodeJS.ErrnoException).code);
+  const reason = connectReason(first);
   return new RelightError(code, `the collector at ${url} cannot be reached: ${reason}`, {
     cause: thrown,
     ...(advice === undefined ? {} : { advice }),

@@ -1,6 +1,7 @@
 /** The connection as a port, and the real one on the `ws` library. */
 import { certificateAdvice } from '@relight/shared/certificate';
-import { errorMessage, RelightError, type ErrorCode } from '@relight/shared/errors';
+import { connectReason } from '@relight/shared/connect-reason';
+import { RelightError, type ErrorCode } from '@relight/shared/errors';
 import { agentPath, frameBytesMax, subprotocol } from '@relight/shared/protocol';
 import WebSocket from 'ws';
 import type { CollectorSpec } from '../config/spec.ts';
@@ -71,7 +72,7 @@ export const openWebSocket: OpenSocket = (spec, listener, more = {}) => {
   socket.on('ping', () => listener.alive());
   socket.on('pong', () => listener.alive());
   socket.on('error', (cause) => {
-    error ||= errorMessage(cause) || String((cause as NodeJS.ErrnoException).code);
+    error ||= connectReason(cause);
     const advice = certificateAdvice(cause);
     if (advice !== undefined) refused = { ...refused, advice, error: cause instanceof RelightError ? cause.code : 'certificate-refused' };
   });

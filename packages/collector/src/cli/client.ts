@@ -3,7 +3,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { ApiList, ApiProblem } from '@relight/shared/api';
 import { pinnedConnection } from '@relight/shared/certificate';
-import { RelightError, catalogue, errorMessage, type ErrorCode } from '@relight/shared/errors';
+import { connectReason } from '@relight/shared/connect-reason';
+import { RelightError, catalogue, type ErrorCode } from '@relight/shared/errors';
 import type { Connection } from './connection.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
@@ -188,7 +189,7 @@ function reasonOf(thrown: unknown): { readonly code: string; readonly text: stri
   const first = thrown instanceof AggregateError ? (thrown.errors[0] as unknown) : thrown;
   const code = (first as NodeJS.ErrnoException | null)?.code ?? '';
   if (code === 'ABORT_ERR') return { code, text: `no answer within ${answerTimeoutMs / 1000} s` };
-  return { code, text: errorMessage(first) };
+  return { code, text: connectReason(first) };
 }
 
 export function unreachable(url: string, thrown: unknown): RelightError {

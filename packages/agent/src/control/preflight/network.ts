@@ -6,7 +6,7 @@ import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { certificateAdvice } from '@relight/shared/certificate';
 import { skewAdvice, skewDirection, skewMsMax } from '@relight/shared/clock-skew';
-import { errorMessage } from '@relight/shared/errors';
+import { connectReason } from '@relight/shared/connect-reason';
 import { encodePreflight, preflightHeader, type Preflight } from '@relight/shared/preflight';
 import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
@@ -25,7 +25,7 @@ export async function checkCollector(collector: CollectorSpec, agent: Preflight 
     if (status === 200) return [await checkAdmission(collector, agent), ...checkClock(skewMs)];
     return [error(`the collector at ${collector.url} answers /healthz with ${status}`, 'Check collector.url: is it a Relight collector?')];
   } catch (thrown) {
-    const message = errorMessage(thrown) || (thrown as NodeJS.ErrnoException).code || 'no answer';
+    const message = connectReason(thrown) || 'no answer';
     return [
       error(
         `the collector at ${collector.url} cannot be reached: ${message}`,
