@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
@@ -113,11 +116,37 @@ describe('setup', () => {
     });
     expect(readFileSync(join(directory, 'agent.yaml'), 'utf8')).toBe(before);
     // What was asked for was not done.
-    const join_ = await setup(directory, { yes: true, collector: 'https://c', joinToken: 'rlj_a' });
+    const join_ = await setup(directory, { yes: true, collector: 'https://c' });
     expect(join_).toMatchObject({
       code: 1,
       err: expect.stringContaining('has not joined https://c: relight-agent join https://c') as string,
     });
+  });
+
+  it('joins the collector that is named with a token, also where a configuration is there, and leaves that as it is', async () => {
+    const directory = temporaryDirectory();
+    const stateDir = join(directory, 'state');
+    await setup(directory, { yes: true, workloads: false, host: 'set-up', stateDir });
+    const before = readFileSync(join(directory, 'agent.yaml'), 'utf8');
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (piece: Buffer) => (body += piece.toString()));
+      request.on('end', () => {
+        asked.push(`${request.url} ${request.headers.authorization} ${(JSON.parse(body) as { host: string }).host}`);
+        const credential = { token: 'rla_x', tokenId: 't', host: 'set-up', issuedAt: 1, expiresAt: 2 };
+        response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify(credential));
+      });
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, out, err } = await setup(directory, { yes: true, collector: url, joinToken: 'rlj_a' });
+    server.close();
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(asked).toEqual(['/agent/v1/join Bearer rlj_a set-up']);
+    expect(out).toMatch(/set-up has joined http[^]*nothing of it was changed[^]*Next:\n {2}- start the agent: relight-agent run --config/);
+    expect(readFileSync(join(directory, 'agent.yaml'), 'utf8')).toBe(before);
+    expect(readdirSync(stateDir)).toContain('collector.json');
   });
 
   it('says where a file that is there and is no configuration is wrong', async () => {

@@ -20,7 +20,7 @@ import { mustBeWritable, readOld, writeNew, writeOver } from './setup/place.ts';
 import { seenAccelerators, seenContainers } from './setup/probe.ts';
 import { findRayFiles, namedRayFile, readRay, trustedOwners, usualRayPlaces, type RayPlace } from './setup/ray-files.ts';
 import { keptAs, mustLoseNothing, mustNotSurprise, runningAgent, takesUp, type RunningAgent } from './setup/replace.ts';
-import { systemdService, type AgentService } from './setup/service.ts';
+import { restartLine, startLine, systemdService, type AgentService } from './setup/service.ts';
 import { terminalAsker } from './setup/terminal.ts';
 import { setupYaml } from './setup/write-config.ts';
 
@@ -215,10 +215,25 @@ async function answerOrNo(asker: Asker, argv: readonly string[]): Promise<string
   });
 }
 
-/** Fails with config-invalid or config-unreadable when what is there is no configuration. */
-async function isSetUp(file: string, { collector }: SetupFlags, io: Io, around: SetupSurroundings): Promise<ExitCode> {
+/** How an agent that has a configuration comes to the collector that it has joined just now. */
+async function takeUp(file: string, { service }: SetupSurroundings): Promise<string> {
+  const state = isServiceFile(file) ? await service.state() : 'none';
+  if (state === 'running') return `let the agent report there, workloads go on meanwhile: ${restartLine.join(' ')}`;
+  return `start the agent: ${state === 'none' ? `relight-agent run --config ${file}` : startLine.join(' ')}`;
+}
+
+/** Fails with config-invalid or config-unreadable when what is there is no configuration; and with whatever keeps it from joining. */
+async function isSetUp(file: string, flags: SetupFlags, io: Io, around: SetupSurroundings): Promise<ExitCode> {
+  const { collector, joinToken } = flags;
   const spec = await loadConfig(file, { ...hostDefaults(), hostname: around.hostname });
-  const joined = spec.collector?.url ?? readJoined(joinedFile(chosenStateDir(undefined, io.env) ?? spec.stateDir))?.url ?? null;
+  const stateDir = chosenStateDir(flags.stateDir, io.env) ?? spec.stateDir;
+  const joined = spec.collector?.url ?? readJoined(joinedFile(stateDir))?.url ?? null;
+  if (typeof collector === 'string' && joinToken !== undefined && joined === null) {
+    // The file says nothing of a collector, and needs not: what joins stands in the state directory.
+    io.write(`${await join(collector, joinToken, flags, { host: spec.host.name, stateDir })}\n`);
+    io.write(`${file} is there, and nothing of it was changed.\n\nNext:\n  - ${await takeUp(file, around)}\n`);
+    return 0;
+  }
   io.write(`${file} is there: this host is set up, and nothing was changed.\n`);
   const keeps = spec.workloads.map(({ name }) => name).join(', ');
   io.write(`It keeps ${keeps === '' ? 'nothing yet' : keeps}, and ${joined === null ? 'works alone' : `reports to ${joined}`}.\n`);
