@@ -15,7 +15,7 @@ export function engineDown(hosts: Iterable<HostRecord>, firing: Firing, afterMs:
     const unheard = state === 'unknown' || isSilent(host);
     if (!(unheard && told) && !(state === 'connected' && now - engine.since >= afterMs)) continue;
     const held = workloads.length === 1 ? 'its workload fares' : `its ${workloads.length} workloads fare`;
-    const summary = `the container engine of ${name} does not answer; nobody can say how ${held}`;
+    const summary = `the container engine of ${name} does not answer; nobody can say how ${held}; on it: systemctl status docker`;
     conditions.push({ rule: 'EngineDown', severity: 'critical', host: name, workload: null, since: engine.since, summary, data: {} });
   }
   return conditions;

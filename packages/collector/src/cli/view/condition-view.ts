@@ -11,7 +11,11 @@ export const troubles = (host: ApiHost): readonly ApiHostCondition[] =>
   (host.conditions ?? []).filter(({ severity }) => severity !== 'info');
 
 /** 0 without troubles; the larger the worse. */
-export const troubleRank = (host: ApiHost): number => Math.max(0, ...troubles(host).map(({ severity }) => severities.indexOf(severity)));
+export function troubleRank(host: ApiHost): number {
+  // Nobody can see its containers: worse than what is known of any.
+  if (host.engine?.state === 'down') return severities.length;
+  return Math.max(0, ...troubles(host).map(({ severity }) => severities.indexOf(severity)));
+}
 
 /** `disk-low /: 3 % free (and 2 more)`; null without troubles. */
 export function troubleText(host: ApiHost): string | null {

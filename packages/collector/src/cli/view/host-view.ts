@@ -10,6 +10,7 @@ import { eventLine } from './event-view.ts';
 import { paintHostState, paintPhase } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { attemptText, isUnwatched, stageText } from './status-view.ts';
+import { engineText } from './engine-text.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
 
 /** `events`: the newest last. */
@@ -27,7 +28,7 @@ export function hostText(host: ApiHost, events: readonly ApiEvent[], context: Vi
       ['clock', clockText(host.clockSkewMs)],
       ...deliveryPairs(host, now),
       ...gatePairs(host, now),
-      ...factPairs(host),
+      ...factPairs(host, now),
       ...metricPairs(host),
       ...(host.accelerators ?? []).map(acceleratorText).map(([name, text]): [string, string] => [name, sanitize(text)]),
     ]),
@@ -75,7 +76,7 @@ function gatePairs({ gate }: ApiHost, now: number): [string, string][] {
   return gateText({ ...gate, since: Date.parse(gate.since), deadlineAt }, now).map(([name, text]) => [sanitize(name), sanitize(text)]);
 }
 
-function factPairs({ facts = {} }: ApiHost): [string, string][] {
+function factPairs({ facts = {}, engine }: ApiHost, now: number): [string, string][] {
   const { cloud, virtualization, physicalCores, cpuCores, engineVersion, gpus = [] } = facts;
   return [
     ['machine', said([facts.manufacturer, facts.model, virtualization && `(virtual: ${virtualization})`], ' ')],
@@ -83,7 +84,14 @@ function factPairs({ facts = {} }: ApiHost): [string, string][] {
     ['processor', said([facts.cpuModel, physicalCores && `${physicalCores} cores`, cpuCores && `${cpuCores} threads`])],
     ['gpus', said([...[...new Set(gpus)].map((gpu) => countedGpu(gpu, gpus)), facts.gpuTools])],
     ['system', said([facts.os, facts.kernel, facts.arch])],
-    ['engine', said([engineVersion, facts.engineApiVersion && `API ${facts.engineApiVersion}`])],
+    [
+      'engine',
+      said([
+        engineVersion,
+        facts.engineApiVersion && `API ${facts.engineApiVersion}`,
+        engine?.state === 'down' ? engineText(engine, now) : '',
+      ]),
+    ],
   ];
 }
 

@@ -7,6 +7,7 @@ import { deliveryCells, deliveryHeaders, saysDelivery } from './delivery-view.ts
 import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
 import { table } from './table.ts';
+import { engineText } from './engine-text.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
 
 export interface Picture {
@@ -107,13 +108,15 @@ function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewConte
       { text: host.metrics?.load1?.toFixed(2) ?? '-' },
       { text: memoryUse(host) },
       ...(delivery ? deliveryCells(host, color) : []),
-      { text: hostReason(host) },
+      { text: hostReason(host, now) },
     ]),
   });
 }
 
 /** That a host is connected says its state already. */
-function hostReason(host: ApiHost): string {
+function hostReason(host: ApiHost, now: number): string {
+  // Before its conditions: while nobody can see the containers, nothing else that is said of the host is worth as much.
+  if (host.state === 'connected' && host.engine?.state === 'down') return engineText(host.engine, now);
   const trouble = host.state === 'connected' ? troubleText(host) : refusalText(host);
   return trouble ?? sanitize(host.reason);
 }

@@ -76,6 +76,7 @@ test('status: a connected host with something wrong shows it, before those witho
         apiHost({ name: 'b', conditions: [low, { ...low, subject: '/data' }] }),
         apiHost({ name: 'c', conditions: [{ ...low, severity: 'critical', name: 'gpu-xid', subject: '' }] }),
         apiHost({ name: 'd', conditions: [{ ...low, severity: 'info' }] }),
+        apiHost({ name: 'e', conditions: [low], engine: { state: 'down', since } }),
       ],
       workloads: [],
       alerts: [],
@@ -83,9 +84,10 @@ test('status: a connected host with something wrong shows it, before those witho
     plain,
   );
   expect(text.split('\n')).toEqual([
-    '4 hosts: 4 connected · 2 hosts with conditions',
+    '5 hosts: 5 connected · 3 hosts with conditions',
     '',
     'HOST  STATE      SINCE     LOAD  MEM  REASON',
+    'e     connected  1 m 05 s  -     -    the container engine has not answered for 1 m 00 s: systemctl status docker',
     'c     connected  1 m 05 s  -     -    gpu-xid: 3 % free\\x1b',
     'b     connected  1 m 05 s  -     -    disk-low /: 3 % free\\x1b (and 1 more)',
     'a     connected  1 m 05 s  -     -    heartbeats arrive',
@@ -132,6 +134,8 @@ test('host: what machine it is', () => {
   expect(text).not.toContain('\u001b');
   expect(text).toContain('  system     Debian GNU/Linux 12 (bookworm), 6.1.0\n');
   expect(text).toContain('  engine     27.3.1, API 1.47\n');
+  const down = hostText(apiHost({ facts, engine: { state: 'down', since: '2026-01-31T12:00:05.000Z' } }), [], plain);
+  expect(down).toContain('  engine     27.3.1, API 1.47, the container engine has not answered for 1 m 00 s: systemctl status docker\n');
 });
 
 test('log lines: aligned prefixes, gaps, and where something began anew', () => {
