@@ -121,6 +121,30 @@ it.each([
   await vi.waitFor(async () => expect(new Set(await told())).toEqual(new Set(['raised', 'cleared'])), patiently);
 });
 
+it('a host whose token was revoked says so as long as its agent tries: it looked like one that has fallen silent', async () => {
+  const db = openForWriting(dataDir);
+  const { id, token } = tokenWrites(db).createToken('agent', 'h1', 1);
+  const next = newToken('agent', 'h1');
+  const before = await dial(token);
+  await before.hello();
+  tokenWrites(db).revokeToken(id, 2);
+  db.close();
+  await before.end();
+  await vi.waitFor(async () => expect(await get('/api/v1/hosts/h1')).toContain('"disconnected"'), patiently);
+  const refused = new AgentClient(url, token);
+  clients.push(refused);
+  expect(await refused.upgrade()).toMatchObject({ status: 401 });
+  expect(await conditions('h1')).toMatchObject([
+    {
+      name: 'agent-refused',
+      reason: expect.stringContaining('revoked') as string,
+      advice: expect.stringContaining('token create --kind join') as string,
+    },
+  ]);
+  await (await dial(next)).hello();
+  expect(await conditions('h1')).toEqual([]);
+});
+
 it('of a host that is connected, and of one that nobody knows, nothing is said when somebody else is refused', async () => {
   const token = newToken('agent');
   await (await dial(token)).hello();
