@@ -411,6 +411,7 @@ describe('who speaks for a host', () => {
     await until(() => expect(storedHost('h1')).toMatchObject({ state: 'disconnected' }));
     await dial().hello({ host: 'renamed' });
     await until(() => expect([storedHost('h1'), storedHost('renamed')?.state]).toEqual([undefined, 'connected']));
+    await until(() => expect(storedEvents().find(({ host }) => host === 'renamed')?.message).toMatch(/was called h1 until now/));
   });
 
   it('refuses a copied machine id under another name while the first is connected, and tells both who the other is', async () => {
@@ -437,7 +438,12 @@ describe('who speaks for a host', () => {
         ],
       }),
     );
-    expect(storedHost('h2')).toBeUndefined();
+    // It reboots: the copy does not become its successor meanwhile.
+    first.socket.terminate();
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'disconnected' }));
+    await expect(dial().hello({ host: 'h2', bootId: 'boot-of-h2' })).rejects.toThrow(/4410 same machine id as h1, .*relight forget h1/);
+    await dial().hello({ bootId: 'boot-2' });
+    await until(() => expect([storedHost('h1')?.state, storedHost('h2')]).toEqual(['connected', undefined]));
   });
 
   it('takes a boot that comes back beside its successor of the same name for another machine', async () => {

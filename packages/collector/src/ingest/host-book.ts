@@ -18,6 +18,8 @@ export interface HostEntry {
   session: Session | null;
   /** Lives of the machine that were taken over from while they were connected, the newest last. */
   readonly displaced: Set<string>;
+  /** Names under which agents with its id were refused beside it, the newest last. */
+  readonly copies: Set<string>;
   /** Another machine with its id. */
   contender: Contender | null;
 }
@@ -63,7 +65,16 @@ export class HostBook {
   /** Takes a record into the book; `stored`: as it lies on disk already. */
   add(record: HostRecord, live: HostLiveness, deadline: number | null, stored: boolean): HostEntry {
     const persistence = { dirty: !stored, urgent: false, writing: 0, writtenAt: this.#deps.clock.monotonic() };
-    const entry = { record, live, deadline, session: null, displaced: new Set<string>(), contender: null, persistence };
+    const entry = {
+      record,
+      live,
+      deadline,
+      session: null,
+      displaced: new Set<string>(),
+      copies: new Set<string>(),
+      contender: null,
+      persistence,
+    };
     this.#entries.set(record.name, entry);
     return entry;
   }

@@ -6,7 +6,8 @@ import { judgeClaim } from './identity.ts';
 const hello = { agentId: 'a', machineId: 'm', host: 'h', bootId: 'b', epoch: 'e' };
 const token = { host: null, agentId: null, machineId: null };
 const nobody = { token, fenced: false, sameName: null, sameAgent: null };
-const self = { host: 'h', agentId: 'a', machineId: 'm', alive: true, address: '10.0.0.1', displaced: new Set<string>() };
+const none = new Set<string>();
+const self = { host: 'h', agentId: 'a', machineId: 'm', bootId: 'b', alive: true, address: '10.0.0.1', displaced: none, copies: none };
 
 describe('who may speak for a host', () => {
   it.each([
@@ -47,6 +48,21 @@ describe('who may speak for a host', () => {
     [
       'one that another boot took over from, when that is silent',
       { sameName: self, sameAgent: { ...self, alive: false, displaced: new Set(['b e']) } },
+      { accepted: true, fences: null },
+    ],
+    [
+      'one that was refused beside the first, while that is away for a moment',
+      { sameAgent: { ...self, host: 'first', bootId: 'b1', alive: false, copies: new Set(['h']) } },
+      {
+        accepted: false,
+        code: 4410,
+        reason: 'same machine id as first, and seen beside it; if that is its former name: relight forget first',
+        notice: { host: 'first', message: 'h has the same machine id (/etc/machine-id), and was seen beside it: refused' },
+      },
+    ],
+    [
+      'a renamed host that was refused as long as its connection under the old name had not ended',
+      { sameAgent: { ...self, host: 'old', alive: false, copies: new Set(['h']) } },
       { accepted: true, fences: null },
     ],
     ['a renamed host', { sameAgent: { ...self, host: 'old', alive: false } }, { accepted: true, fences: null }],

@@ -7,7 +7,8 @@
  *   machine was replaced: accepted.
  * - The same id under another name: the host was renamed, and its old name goes. Only the very machine can say so: else
  *   whoever may speak for one host could take the id of any other, and that one would be forgotten and locked out. And only when the
- *   old name is silent: a host has one name at a time, so both at once are two machines with one copied id. Refused, whoever came later.
+ *   old name is silent: a host has one name at a time, so both at once are two machines with one copied id. Refused, whoever came later,
+ *   and also when the first is away for a while afterwards: or each reboot of the honest one would make the copy its successor.
  * - The same id, machine and name, but another boot or outbox: the host was rebooted or set up anew, it wins. Comes the former one back
  *   while its successor lives, they are two machines: a boot that is over never returns. Refused.
  * - Another id under a known name: the host was set up anew, it wins and the old id is locked out, or both would fight.
@@ -26,6 +27,9 @@ export interface Standing {
   readonly address: string | null;
   /** Which lives (lifeOf) were taken over from while they were connected. */
   readonly displaced: ReadonlySet<string>;
+  /** Under which other names agents with its id were refused while it was connected. */
+  readonly copies: ReadonlySet<string>;
+  readonly bootId: string | null;
 }
 
 /** Hosts that are known come back, with whatever token; new ones with a token of their own. */
@@ -96,6 +100,12 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host' |
     const reason = `same machine id (/etc/machine-id) as ${twin.host} at ${twin.address}, which is connected`;
     const message = `${host} has the same machine id (/etc/machine-id): refused`;
     return { accepted: false, code: closeCodes.cloned, reason, notice: { host: twin.host, message, shared: true } };
+  }
+  // One boot is one machine: it was refused beside its own connection under the old name, which had not ended yet.
+  if (twin !== null && twin.host !== host && twin.copies.has(host) && twin.bootId !== hello.bootId) {
+    const reason = `same machine id as ${twin.host}, and seen beside it; if that is its former name: relight forget ${twin.host}`;
+    const message = `${host} has the same machine id (/etc/machine-id), and was seen beside it: refused`;
+    return { accepted: false, code: closeCodes.cloned, reason, notice: { host: twin.host, message } };
   }
   const before = facts.sameName?.agentId ?? null;
   return { accepted: true, fences: before === null || before === agentId ? null : before };

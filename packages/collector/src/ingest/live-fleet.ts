@@ -299,6 +299,8 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#hostOf.set(hello.agentId, hello.host);
     const live = newHost('unknown', 'first contact', clock.monotonic());
     const entry = this.#book.get(hello.host) ?? this.#book.add(blankRecord(hello.host, {}, live, now), live, null, false);
+    if (former !== undefined && former !== hello.host)
+      this.#notice(entry, `was called ${former} until now; that host is forgotten`, { former });
     if (verdict.fences !== null) {
       this.#fenced.add(fenceKey(hello.host, verdict.fences));
       this.#hostOf.delete(verdict.fences);

@@ -7,28 +7,34 @@ import type { HostBook, HostEntry } from './host-book.ts';
 import { judgeClaim, tooManyHosts, type Standing, type Verdict } from './identity.ts';
 
 export function standing(entry: HostEntry): Standing {
-  const { name, agentId, machineId } = entry.record;
-  const { session, displaced } = entry;
-  return { host: name, agentId, machineId, alive: isAlive(entry), address: session?.address ?? null, displaced };
+  const { name, agentId, machineId, bootId } = entry.record;
+  const { session, displaced, copies } = entry;
+  return { host: name, agentId, machineId, bootId, alive: isAlive(entry), address: session?.address ?? null, displaced, copies };
 }
 
 const isAlive = ({ session, live }: HostEntry): boolean => session !== null && live.state === 'connected';
-const displacedMax = 16;
+/** Of one host. */
+const rememberedMax = 16;
 
 /** `life` (identity.ts) takes over: whoever was alive until then, and another one, is not to come back beside it. */
 export function displace(entry: HostEntry, life: string): void {
   const { session, displaced } = entry;
   if (session === null || session.life === life || !isAlive(entry)) return;
-  displaced.delete(session.life);
-  displaced.add(session.life);
-  for (const oldest of displaced) {
-    if (displaced.size <= displacedMax) return;
-    displaced.delete(oldest);
+  remember(displaced, session.life);
+}
+
+function remember(among: Set<string>, one: string): void {
+  among.delete(one);
+  among.add(one);
+  for (const oldest of among) {
+    if (among.size <= rememberedMax) return;
+    among.delete(oldest);
   }
 }
 
 /** Somebody was refused who has the machine id of this host. */
 export function contendWith(entry: HostEntry, who: Twin, clock: Pick<Clock, 'now' | 'monotonic'>): void {
+  if (who.host !== entry.record.name) remember(entry.copies, who.host);
   entry.contender = contend(entry.contender, who, clock.now(), clock.monotonic());
   entry.session?.send({ type: 'machine-id-shared', ...who });
 }
