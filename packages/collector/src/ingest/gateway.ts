@@ -132,7 +132,7 @@ export class AgentGateway {
     this.#deps.counters.refused(error.code as Refusal);
     if (token !== null) this.#writeDown({ token, address }, error);
     // One that was valid once: its host is not down, its agent is kept out.
-    if (token?.host !== undefined && token.host !== null && error.code === 'unauthorized')
+    if (token?.kind === 'agent' && token.host !== null && error.code === 'unauthorized')
       this.#deps.fleet.helloRefused(token, { code: 'unauthorized', reason: error.message, written: true, greeting: null });
     const headers: Record<string, string> = error.code === 'unauthorized' ? { 'WWW-Authenticate': 'Bearer' } : {};
     refuse(socket, error, retryAfter === undefined ? headers : { ...headers, 'Retry-After': String(retryAfter) });

@@ -20,10 +20,13 @@ export class RefusedAgents {
   }
 
   /** Which host that is, its token says, or, with one for any host, the hello. */
-  refused({ host }: Pick<TokenRecord, 'host'>, refusal: HelloRefusal): void {
+  refused({ host, agentId }: Pick<TokenRecord, 'host' | 'agentId'>, refusal: HelloRefusal): void {
     const entry = this.#book.get(host ?? refusal.greeting?.host ?? '');
     // Of a host that is connected it is not the agent, whoever it is.
-    if (entry !== undefined && entry.session === null) this.#becomes(entry, refusal);
+    if (entry === undefined || entry.session !== null) return;
+    // The machine that this one has replaced, say: it goes on with its token, which was revoked.
+    if (agentId !== null && entry.record.agentId !== null && agentId !== entry.record.agentId) return;
+    this.#becomes(entry, refusal);
   }
 
   arrived(entry: HostEntry): void {

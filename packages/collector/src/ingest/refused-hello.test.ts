@@ -145,6 +145,27 @@ it('a host whose token was revoked says so as long as its agent tries: it looked
   expect(await conditions('h1')).toEqual([]);
 });
 
+it.each([
+  ['another agent, which this host’s has replaced', 'agent', 'former'],
+  ['an operator', 'operator', null],
+] as const)('a revoked token that was one of %s says nothing of the host', async (_, kind, agentId) => {
+  const own = newToken('agent', 'h1');
+  const before = await dial(own);
+  await before.hello();
+  before.socket.close(1000);
+  await vi.waitFor(async () => expect(await get('/api/v1/hosts/h1')).toContain('"disconnected"'), patiently);
+  const db = openForWriting(dataDir);
+  const { id, token } = tokenWrites(db).createToken(kind, 'h1', 1);
+  db.prepare('UPDATE tokens SET agent_id = ?, machine_id = ? WHERE id = ?').run(agentId, agentId, id);
+  tokenWrites(db).revokeToken(id, 2);
+  db.close();
+  const refused = new AgentClient(url, token);
+  clients.push(refused);
+  expect((await refused.upgrade()).status).toBeGreaterThanOrEqual(401);
+  await vi.waitFor(async () => expect(await written()).toHaveLength(1), patiently);
+  expect(await conditions('h1')).toEqual([]);
+});
+
 it('of a host that is connected, and of one that nobody knows, nothing is said when somebody else is refused', async () => {
   const token = newToken('agent');
   await (await dial(token)).hello();
