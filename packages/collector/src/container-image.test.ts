@@ -48,7 +48,8 @@ test('the image starts the service as the unit does', () => {
 test('every variable is one that the program reads, and it listens where it is reached and asked', () => {
   expect(Object.keys(environment)).toEqual(['RELIGHT_COLLECTOR_LISTEN']);
   expect(config.listen).toEqual({ host: '0.0.0.0', port: Number(instruction('EXPOSE')) });
-  expect(collector.ports).toEqual([`${config.listen.port}:${config.listen.port}`]);
+  const { port } = config.listen;
+  expect(collector.ports).toEqual([`\${RELIGHT_COLLECTOR_PORT:-${port}}:${port}`]);
   expect(instruction('HEALTHCHECK')).toContain(`127.0.0.1:${config.listen.port}/healthz`);
 });
 
