@@ -11,25 +11,31 @@ export interface Followed {
   readonly order: number;
   /** The last trouble with it, so that each is said once. */
   trouble: string | null;
-  /** Why a look at it failed, and since when (monotonic; from its end on, if it is over) none has found it; null: what it holds is known. */
-  unread: { readonly why: string; readonly since: number } | null;
+  /**
+   * Why a look at it failed, and since when (monotonic; from its end on, if it is over) none has found it; null: what it holds
+   * is known. `gone`: the latest look found nothing there. Looks alone decide: bytes that were known before may be sent meanwhile.
+   */
+  unread: { readonly why: string; readonly since: number; readonly gone: boolean } | null;
 }
 
 /**
  * While the collector is away for days, the finished runs of a process that crashes again and again wait by the thousand:
  * they are neither watched nor looked at. One that could not be read, or not yet, is looked at until it can.
  */
-export const mayGrow = ({ tail, trouble }: Followed): boolean => !tail.finished || trouble !== null || tail.file.pending;
+export const mayGrow = ({ tail, trouble, unread }: Followed): boolean =>
+  !tail.finished || trouble !== null || unread?.gone === false || tail.file.pending;
 
 /** After a look. One that finds no file where there was one that could not be read has not read it either. */
 export function noteLook(followed: Followed, monotonic: number): void {
-  if (followed.trouble !== null) followed.unread ??= { why: followed.trouble, since: monotonic };
-  else if (followed.tail.file.opened) followed.unread = null;
+  const { tail, trouble, unread } = followed;
+  if (trouble !== null) followed.unread = { why: trouble, since: monotonic, ...unread, gone: false };
+  else if (tail.file.opened) followed.unread = null;
+  else if (unread !== null && !tail.file.pending) followed.unread = { ...unread, gone: true };
 }
 
 /** Of one that is over and unread: it is gone, or has been tried for long enough. */
-export const restIsLost = ({ trouble, unread }: Followed, monotonic: number): boolean =>
-  trouble === null || (unread !== null && monotonic - unread.since >= unreadMsMax);
+export const restIsLost = ({ gone, since }: NonNullable<Followed['unread']>, monotonic: number): boolean =>
+  gone || monotonic - since >= unreadMsMax;
 
 /** Without a collector finished runs stay followed, so that the budget holds for them, up to a number. */
 export function isOldRun({ order, tail }: Followed, all: Iterable<Followed>): boolean {

@@ -190,6 +190,27 @@ describe('a run', () => {
       world.drain();
       expect(world.collector.texts(container)).toEqual(['one', 'two']);
     });
+
+    test('also when what was known of it before is sent meanwhile', () => {
+      const world = new World();
+      fs.writeFileSync(path('c.log'), entry('one\n'));
+      world.shipper.follow({ key: container, path: path('c.log'), format: 'json-file' });
+      world.connect();
+      fs.renameSync(path('c.log'), path('c.log.1'));
+      locked('c.log');
+      world.shipper.finish(container);
+      // No look between the one that failed and the answer.
+      world.send();
+      expect(world.collector.texts(container)).toEqual(['one']);
+      expect(world.shipper.segments()).toEqual([container]);
+      world.drain();
+      fs.rmSync(path('c.log'));
+      fs.writeFileSync(path('c.log'), entry('two\n'));
+      world.drain();
+      expect(world.collector.texts(container)).toEqual(['one', 'two']);
+      expect(world.collector.gaps).toEqual([]);
+      expect(world.shipper.segments()).toEqual([]);
+    });
   });
 
   test('a file that appears later is followed', () => {

@@ -381,7 +381,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { tail, unread } = followed;
     const { clock, logger } = this.#options;
     if (unread === null) return false;
-    if (!restIsLost(followed, clock.monotonic())) return true;
+    if (!restIsLost(unread, clock.monotonic())) return true;
     logger.warn(
       { segment: tail.id, path: tail.source.path, error: unread.why },
       'a log file could not be read to its end; a gap tells of it',
