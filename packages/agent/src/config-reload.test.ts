@@ -15,7 +15,7 @@ const two = workloadFixture({ name: 'two' });
 
 function world(started: AgentSpec, start = true) {
   const clock = new ManualClock();
-  const file = { spec: started as AgentSpec | Error, identity: 'first' as string | null, reads: 0 };
+  const file = { spec: started as AgentSpec | Error, identity: 'first' as string | null, reads: 0, reading: Promise.resolve() };
   const told: string[] = [];
   let current = started;
   let conditions: readonly ReportedCondition[] = [];
@@ -26,9 +26,11 @@ function world(started: AgentSpec, start = true) {
     clock,
     current: () => current,
     stateDirGiven: false,
-    load: () => {
+    load: async () => {
       file.reads += 1;
-      return file.spec instanceof Error ? Promise.reject(file.spec) : Promise.resolve(file.spec);
+      await file.reading;
+      if (file.spec instanceof Error) throw file.spec;
+      return file.spec;
     },
     identity: () => Promise.resolve(file.identity),
     absentImages: (images) => Promise.resolve(new Set(images.filter((image) => image.startsWith('absent')))),
@@ -275,4 +277,18 @@ test('nothing is taken up before the agent is up', async () => {
   reload.start();
   expect(await outcome).toMatchObject({ result: 'applied' });
   expect(current().workloads).toEqual([two]);
+});
+
+test('an agent that stops while its configuration is read takes nothing up', async () => {
+  const { file, reload, told, current } = world(withWorkloads(one));
+  file.spec = withWorkloads(one, two);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  file.reading = promise;
+  const asked = reload.reload('signal');
+  await waitFor(() => file.reads === 1, { what: 'the file to be read' });
+  reload.stop();
+  resolve();
+  expect(await asked).toMatchObject({ result: 'refused', lines: ['the agent stops'] });
+  expect(current().workloads).toEqual([one]);
+  expect(told).toEqual([]);
 });

@@ -108,12 +108,14 @@ export class ConfigReload {
   }
 
   async #reload(cause: ReloadCause, dryRun: boolean): Promise<ReloadOutcome> {
-    if (this.#stopped) return { result: 'refused', lines: ['the agent stops'] };
+    if (this.#stopped) return stops;
     const { load, identity, current, stateDirGiven } = this.#options;
     // Before it is read: what is written meanwhile is read again.
     const seen = await identity(this.#file);
     try {
       const spec = await load(this.#file);
+      // It may have asked a slow directory service meanwhile: nothing is begun that nobody would stop.
+      if (this.#stopped) return stops;
       const change = compareAgents(current(), spec, stateDirGiven);
       if (change.refusal !== null)
         return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun);
@@ -199,5 +201,6 @@ export class ConfigReload {
 }
 
 const nothing = 'nothing is different';
+const stops: ReloadOutcome = { result: 'refused', lines: ['the agent stops'] };
 const unchanged: ReloadOutcome = { result: 'unchanged', lines: [nothing] };
 const causes: Readonly<Record<ReloadCause, string>> = { file: 'its file changed', signal: 'SIGHUP', command: 'by hand' };

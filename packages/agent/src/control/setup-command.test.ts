@@ -147,6 +147,13 @@ describe('setup', () => {
     expect(out).toMatch(/set-up has joined http[^]*nothing of it was changed[^]*Next:\n {2}- start the agent: relight-agent run --config/);
     expect(readFileSync(join(directory, 'agent.yaml'), 'utf8')).toBe(before);
     expect(readdirSync(stateDir)).toContain('collector.json');
+    // As provisioning does it again and again; another collector is something else.
+    expect(await setup(directory, { yes: true, collector: `${url}/`, joinToken: 'rlj_a' })).toMatchObject({ code: 0, err: '' });
+    expect(await setup(directory, { yes: true, collector: 'https://other', joinToken: 'rlj_a' })).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/reports to .*, not to https:\/\/other\. To move it: relight-agent join https:\/\/other /) as string,
+    });
+    expect(asked).toHaveLength(1);
   });
 
   it('says where a file that is there and is no configuration is wrong', async () => {

@@ -244,7 +244,16 @@ async function isSetUp(file: string, flags: SetupFlags, io: Io, around: SetupSur
         : `  - change it: edit it, the agent takes that up by itself; see what it has made of it: relight-agent status\n`
     }`,
   );
-  if (typeof collector !== 'string' || joined !== null) return 0;
+  if (typeof collector !== 'string' || (joined !== null && sameAddress(joined, collector))) return 0;
+  if (joined !== null) {
+    const how = spec.collector === null ? `relight-agent join ${collector} JOIN_TOKEN --fingerprint SHA256` : `name it in ${file}`;
+    io.note(`relight-agent: this host reports to ${joined}, not to ${collector}. To move it: ${how}`);
+    return 1;
+  }
   io.note(`relight-agent: this host has not joined ${collector}: relight-agent join ${collector} JOIN_TOKEN --fingerprint SHA256`);
   return 1;
 }
+
+const sameAddress = (one: string, other: string): boolean => addressOf(one) === addressOf(other);
+/** ws and wss are other names of the same; what is no address is itself. */
+const addressOf = (url: string): string => URL.parse(url.replace(/^ws(s?):/, 'http$1:'))?.href.replace(/\/+$/, '') ?? url;
