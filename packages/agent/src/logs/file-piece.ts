@@ -50,6 +50,28 @@ export function openPiece(path: string): Piece | null {
   return fd === null ? null : pieceOf(fd, path);
 }
 
+/** Those of the files that are there, in their order; none of them stays open when one throws. `except`: the inode of one that is open already. */
+export function openAll(paths: readonly string[], except: number | null = null): Piece[] {
+  const opened: Piece[] = [];
+  for (const path of paths) {
+    const piece = orClose(opened, () => openPiece(path));
+    if (piece === null) continue;
+    if (piece.inode === except) fs.closeSync(piece.fd);
+    else opened.push(piece);
+  }
+  return opened;
+}
+
+/** A look that fails comes again every second: what it has opened must not stay open each time. */
+export function orClose<T>(opened: readonly Piece[], work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    for (const { fd } of opened) fs.closeSync(fd);
+    throw error;
+  }
+}
+
 function openFile(path: string): number | null {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
   try {
@@ -61,14 +83,17 @@ function openFile(path: string): number | null {
   }
 }
 
+/** Closes `fd` when it throws: for what cannot be read, and for what is no regular file. */
 export function pieceOf(fd: number, path: string): Piece {
-  const stats = fs.fstatSync(fd);
-  if (!stats.isFile()) {
+  try {
+    const stats = fs.fstatSync(fd);
+    if (!stats.isFile()) throw new Error(`${path} is not a regular file`);
+    const { blocks, ino, size, mtimeMs, nlink } = stats;
+    return { fd, inode: ino, base: 0, size, allocated: blocks * 512, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
+  } catch (error) {
     fs.closeSync(fd);
-    throw new Error(`${path} is not a regular file`);
+    throw error;
   }
-  const { blocks, ino, size, mtimeMs, nlink } = stats;
-  return { fd, inode: ino, base: 0, size, allocated: blocks * 512, mtimeMs, final: false, unlinked: nlink === 0, head: head(fd, size) };
 }
 
 export function inodeOf(path: string): number | null {

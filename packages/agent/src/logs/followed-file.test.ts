@@ -50,3 +50,63 @@ describe('rotated and compressed between two looks', () => {
     expect(file.read(7, 100).toString()).toBe('new\n');
   });
 });
+
+describe('a look that fails leaves no descriptor open that nobody knows', () => {
+  /** Of this process, on files of the test. */
+  const descriptors = (): number =>
+    fs.readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+      } catch {
+        return false;
+      }
+    }).length;
+  /** ELOOP, whoever asks: root may open what others may not. */
+  const lock = (): void => fs.symlinkSync(path, path);
+
+  it('of a file that opens and cannot be read', () => {
+    fs.writeFileSync(path, 'first\n');
+    const unreadable = new FollowedFile({ path, format: 'raw', foreign: { open: () => fs.openSync(path, 'a') } }, []);
+    expect(() => unreadable.refresh(0)).toThrow('EBADF');
+    expect(descriptors()).toBe(0);
+  });
+
+  it('of older files, when the newest of those that are found cannot be opened', () => {
+    fs.writeFileSync(`${path}.2`, 'first\n');
+    fs.writeFileSync(`${path}.1`, 'second\n');
+    lock();
+    expect(() => file.refresh(0)).toThrow('ELOOP');
+    expect(descriptors()).toBe(0);
+    fs.rmSync(path);
+    fs.writeFileSync(path, 'third\n');
+    file.refresh(0);
+    expect(file.read(13, 100).toString()).toBe('third\n');
+    expect(descriptors()).toBe(3);
+  });
+
+  it('of files that came by rotation, when the newest of them cannot be opened', () => {
+    fs.writeFileSync(path, 'first\n');
+    file.refresh(0);
+    fs.renameSync(path, `${path}.2`);
+    fs.writeFileSync(`${path}.1`, 'second\n');
+    lock();
+    expect(() => file.refresh(0)).toThrow('ELOOP');
+    expect(descriptors()).toBe(1);
+    fs.rmSync(path);
+    fs.writeFileSync(path, 'third\n');
+    file.refresh(0);
+    expect(file.read(13, 100).toString()).toBe('third\n');
+    expect(descriptors()).toBe(3);
+  });
+
+  it('nor one of the same file under another name', () => {
+    fs.writeFileSync(path, 'first\n');
+    file.refresh(0);
+    fs.renameSync(path, `${path}.2`);
+    fs.linkSync(`${path}.2`, `${path}.1`);
+    fs.writeFileSync(path, 'second\n');
+    file.refresh(0);
+    expect(file.read(6, 100).toString()).toBe('second\n');
+    expect(descriptors()).toBe(2);
+  });
+});

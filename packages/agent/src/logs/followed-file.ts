@@ -6,7 +6,7 @@
 import * as fs from 'node:fs';
 import { compressedFiles, compressedFrom, Unpacking } from './compressed-logs.ts';
 import { carriageReturn, newline } from './cut-line.ts';
-import { head, headBytesMax, headCrc, inodeOf, openPiece, pieceOf, rotated, type Piece } from './file-piece.ts';
+import { head, headBytesMax, headCrc, inodeOf, openAll, openPiece, orClose, pieceOf, rotated, type Piece } from './file-piece.ts';
 import type { SegmentFile } from './log-shipper.ts';
 
 /** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
@@ -253,14 +253,11 @@ export class FollowedFile {
       if (!this.#awaited.older.running) this.#unpacked(this.#awaited);
       return;
     }
-    const found = this.rotates ? rotated(this.#path).flatMap((path) => openPiece(path) ?? []) : [this.#openOne() ?? []].flat();
-    try {
+    const found = this.rotates ? openAll(rotated(this.#path)) : [this.#openOne() ?? []].flat();
+    orClose(found, () => {
       this.#awaited = this.#unpackOlder(found, committed);
-    } catch (error) {
-      for (const { fd } of found) fs.closeSync(fd);
-      throw error;
-    }
-    if (this.#awaited === null) this.#beginWith(found, committed);
+      if (this.#awaited === null) this.#beginWith(found, committed);
+    });
   }
 
   /** Of what was not delivered, something may have been compressed since it was seen last. Null: nothing was. */
@@ -303,12 +300,12 @@ export class FollowedFile {
 
   #beginWith(found: readonly Piece[], committed: number): void {
     this.#certain = this.#saved.length > 0 || found.length <= 1;
-    const match = found.findIndex((piece) => this.#known(piece, committed) !== null);
+    // All that reads comes first: what throws here leaves all of them to the caller.
+    const bases = found.map((piece) => this.#known(piece, committed));
+    const match = bases.findIndex((base) => base !== null);
     const useful = match < 0 ? this.#withoutMemory(found, committed) : found.slice(match);
     for (const piece of found) if (!useful.includes(piece)) fs.closeSync(piece.fd);
-    const [first] = useful;
-    if (first === undefined) return;
-    this.#begin(useful, match < 0 ? this.#firstBase(found, useful, committed) : (this.#known(first, committed) as number));
+    if (useful.length > 0) this.#begin(useful, bases[match] ?? this.#firstBase(found, useful, committed));
   }
 
   #openOne(): Piece | null {
@@ -379,9 +376,9 @@ export class FollowedFile {
     const paths = rotated(this.#path);
     const position = paths.findIndex((path) => inodeOf(path) === current.inode);
     const newer = position < 0 ? paths.slice(-1) : paths.slice(position + 1);
-    const opened = newer.flatMap((path) => openPiece(path) ?? []).filter((piece) => piece.inode !== current.inode);
+    const opened = openAll(newer, current.inode);
     if (opened.length === 0) return;
-    this.#measure(current);
+    orClose(opened, () => this.#measure(current));
     this.#incarnations += 1;
     let base = this.end;
     if (position < 0 && !compressedFrom(`${this.#path}.1.gz`, current.head)) {
