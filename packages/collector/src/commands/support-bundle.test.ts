@@ -66,7 +66,7 @@ const configure = (port: number, more = ''): void =>
     `version: 1\nlisten: 127.0.0.1:${port}\ndata_dir: ${dataDir}\nalerts: {sinks: [{type: webhook, url: "http://robot:${secret}@127.0.0.1:9/?to=ops"}]}\n${more}`,
   );
 const makeBundle = (env?: NodeJS.ProcessEnv) => run(['support-bundle', '--config', config, '-o', bundle], env);
-const entry = (name: string): string => execFileSync('tar', ['-xzOf', bundle, `b/${name}`], { encoding: 'utf8' });
+const entry = (name: string): string => execFileSync('tar', ['-xzOf', bundle, `b/${name}`], { encoding: 'utf8', maxBuffer: 64 << 20 });
 const document = (name: string): Record<string, unknown> => JSON.parse(entry(name)) as Record<string, unknown>;
 const missing = (): readonly { name: string; reason: string }[] =>
   document('manifest.json')['missing'] as { name: string; reason: string }[];
@@ -196,6 +196,17 @@ test('a damaged store is told of, and costs nothing else', async () => {
   expect((await makeBundle()).code).toBe(0);
   expect(entry('check.txt')).toMatch(/^relight\.db {2}DAMAGED/m);
   expect(document('disk.json')).toMatchObject({ directory: dataDir });
+});
+
+test('a list of files that no pipe takes at once is whole, and so is what is told behind it', async () => {
+  configure(await freePort());
+  const deep = Array.from({ length: 8 }, () => 'x'.repeat(200)).join('/');
+  mkdirSync(join(dataDir, deep), { recursive: true });
+  for (let index = 0; index < 4_900; index += 1) writeFileSync(join(dataDir, deep, `${index}`), '');
+  expect(await makeBundle()).toMatchObject({ code: 0, out: `${bundle}\n` });
+  expect(entry('files.json').length).toBeGreaterThan(8 << 20);
+  expect((document('files.json') as { files: object[] }).files).toHaveLength(4_908);
+  expect(document('certificate.json')).toMatchObject({ scheme: 'http' });
 });
 
 test('nothing there at all: each part says so, and nothing is made in its place', async () => {

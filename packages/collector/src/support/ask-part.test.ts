@@ -41,6 +41,26 @@ test.each([
   });
 });
 
+test.each([
+  ['in two', '{"name":"audit.json","te{"name":"audit.json","text":"2"}'],
+  ['another thing', '"reason"'],
+  ['nothing', 'null'],
+])('a line that is no record (%s) costs what stood in it', async (_what, line) => {
+  const [first = '', , ...others] = whole.split('\n');
+  const stdout = [first, line, ...others].join('\n');
+  expect(await askPart(request, ['relight-collector'], systemClock, ended({ stdout }))).toEqual({
+    pieces: [
+      { name: 'store.json', text: '1' },
+      { name: 'access.json', text: '2' },
+      { name: 'check.txt', text: 'relight.db  ok\n' },
+    ],
+    missing: [
+      { name: 'audit.json', reason: 'a line of what was told cannot be read' },
+      { name: 'check.txt', reason: 'perhaps not all of it: a line of what was told cannot be read' },
+    ],
+  });
+});
+
 test('one that hangs is killed at its deadline: it is told how far it came, and of which file', async () => {
   const said = lines(...['store.json', 'audit.json', 'access.json'].map((name) => ({ name, text: '1' })), {
     name: 'check.txt',

@@ -28,28 +28,40 @@ export async function askPart(request: PartRequest, program: readonly string[], 
 }
 
 function gathered(names: readonly string[], result: ChildResult, deadlineMs: number): Gathered {
-  const records = result.stdout
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as PartRecord);
+  const lines = result.stdout.split('\n').slice(0, -1).map(recordOf);
+  const records = lines.filter((record) => record !== null);
   const texts = new Map<string, string>();
   const reasons = new Map<string, string>();
   for (const record of records) {
     if ('reason' in record) reasons.set(record.name, record.reason);
     else texts.set(record.name, (texts.get(record.name) ?? '') + record.text);
   }
-  const failure = failureOf(result, deadlineMs);
+  const ended = failureOf(result, deadlineMs);
+  const failure = ended ?? (records.length < lines.length ? 'a line of what was told cannot be read' : null);
   const last = records.at(-1)?.name;
   for (const name of names) {
     if (reasons.has(name)) continue;
     if (!texts.has(name)) reasons.set(name, failure ?? 'nothing came of it');
     // The others are whole: each came in one record.
-    else if (failure !== null && name === last && name === names.at(-1)) reasons.set(name, `only the beginning of it: ${failure}`);
+    else if (failure !== null && name === last && name === names.at(-1)) {
+      reasons.set(name, `${ended === null ? 'perhaps not all' : 'only the beginning'} of it: ${failure}`);
+    }
   }
   return {
     pieces: [...texts].map(([name, text]) => ({ name, text })),
     missing: [...reasons].map(([name, reason]) => ({ name, reason })),
   };
+}
+
+/** Null: none, as of a line that was written in part, or by somebody else. */
+function recordOf(line: string): PartRecord | null {
+  try {
+    const record = JSON.parse(line) as Partial<Record<string, unknown>> | null;
+    const isRecord = typeof record?.['name'] === 'string' && typeof (record['text'] ?? record['reason']) === 'string';
+    return isRecord ? (record as PartRecord) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Null: it has ended well. */
