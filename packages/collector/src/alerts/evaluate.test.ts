@@ -307,6 +307,26 @@ describe('hosts', () => {
     });
   });
 
+  test('nothing has begun after now, by whatever clock: what a former collector has stored so neither', () => {
+    const world = worldOf('a');
+    const ahead = epoch + 60 * minute;
+    const held = workloadStatus('w', { phase: 'held', phaseSince: ahead });
+    world.put(hostRecord('a', { conditions: [{ ...low, since: ahead }], workloads: [held] }));
+    world.step();
+    expect(world.changes.map(({ alert }) => [alert.rule, alert.startsAt])).toEqual([
+      ['HostCondition', epoch],
+      ['WorkloadHeld', epoch],
+    ]);
+    const stored = [...world.state.firing].map(([key, alert]) => [key, { ...alert, startsAt: ahead }] as const);
+    world.state = { ...world.state, firing: new Map(stored) };
+    world.pass(minute);
+    world.pass(minute);
+    expect(world.changes.slice(2).map(({ alert, transition, notify }) => [alert.startsAt, transition, notify])).toEqual([
+      [epoch + minute, 'updated', false],
+      [epoch + minute, 'updated', false],
+    ]);
+  });
+
   test('a dead host keeps its conditions quiet', () => {
     const world = worldOf('a');
     world.put(silent('a', world, { conditions: [low] }));

@@ -82,7 +82,7 @@ function reconcile(
   const changes: AlertChange[] = [];
   for (const [key, condition] of present) {
     const previous = before.get(key);
-    const alert = firingRecord(condition, previous);
+    const alert = firingRecord(condition, previous, now);
     const explained = ofSlices.has(key) ? 'caused' : explanation(condition, present, hosts);
     const telling = nextTelling(tellingOf(previous), {
       isCaused: explained === 'caused',
@@ -107,9 +107,10 @@ function reconcile(
   return { firing, changes };
 }
 
-function firingRecord(condition: Condition, previous: AlertRecord | undefined): AlertRecord {
+function firingRecord(condition: Condition, previous: AlertRecord | undefined, now: number): AlertRecord {
   const { rule, host, workload, subject, summary, severity } = condition;
-  const startsAt = previous?.startsAt ?? condition.since;
+  // By the clock of a host it may be later: Alertmanager refuses what begins after its end, and all that is in one message with it.
+  const startsAt = Math.min(previous?.startsAt ?? condition.since, now);
   const place = workload === null ? host : `${host}/${workload}`;
   return {
     id: previous?.id ?? [rule, place, subject ?? '', startsAt].filter((part) => part !== '').join(':'),
@@ -157,5 +158,5 @@ function explanation(
 }
 
 function sameAlert(a: AlertRecord | undefined, b: AlertRecord): boolean {
-  return a !== undefined && a.summary === b.summary && JSON.stringify(a.data) === JSON.stringify(b.data);
+  return a !== undefined && a.startsAt === b.startsAt && a.summary === b.summary && JSON.stringify(a.data) === JSON.stringify(b.data);
 }
