@@ -86,13 +86,14 @@ test('its address may have a prefix, credentials, and the path of the API alread
 /** Keeps what is posted to it; `answerWith` says with what. */
 async function alertmanager() {
   const messages: (readonly Posted[])[] = [];
-  const state = { status: 200 };
+  const state = { status: 200, refuses: '' };
   const server = createServer((request, response) => {
     let text = '';
     request.on('data', (piece) => (text += String(piece)));
     request.once('end', () => {
       messages.push(JSON.parse(text) as readonly Posted[]);
-      response.writeHead(state.status).end();
+      const isRefused = state.refuses !== '' && text.includes(`"${state.refuses}"`);
+      response.writeHead(isRefused ? 400 : state.status).end();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -176,6 +177,30 @@ test('what waits goes first, in its order: nothing that is over is said to fire 
   state.status = 200;
   await next();
   await waitFor(() => store.pendingNotifications(1).length === 0, { what: 'an empty queue' });
+});
+
+test('after an outage of any length it is told what fires within a minute or two, before it takes it for over', async () => {
+  const { messages, state, store, delivery, own, arrived, next } = await delivering([alertOf('a'), alertOf('b')]);
+  await arrived(1);
+  state.status = 503;
+  const ended = alertOf('b', { state: 'resolved', endsAt: began + minute });
+  await store.putAlert(ended, [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], began);
+  delivery.wake();
+  for (let tries = 0; tries < 12; tries += 1) expect(await next()).toBeLessThanOrEqual(minute + 2_000);
+  state.status = 200;
+  const passed = (await next()) + (await next());
+  expect(hosts(messages.at(-1))).toEqual(['a']);
+  expect(passed).toBeLessThan(3 * minute);
+});
+
+test('what it refuses keeps nothing else from it', async () => {
+  const many = Array.from({ length: 1_200 }, (_, index) => alertOf(`h${index}`));
+  const { messages, state, next, arrived } = await delivering(many);
+  await arrived(3);
+  state.refuses = messages[0]?.[0]?.labels['host'] ?? '';
+  await next();
+  await arrived(6);
+  expect(messages.slice(3, 6).map((message) => message.length)).toEqual([500, 500, 200]);
 });
 
 test('thousands of alerts are several messages', async () => {

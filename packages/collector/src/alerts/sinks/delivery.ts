@@ -98,7 +98,8 @@ async function repeat({ store, clock, logger }: DeliveryDeps, sink: Sink, stop: 
     if (stop.aborted) return;
     if (result.outcome === 'delivered') continue;
     logger.warn({ sink: sink.name, reason: result.reason }, 'what fires could not be said again, trying again in a minute');
-    return;
+    // One that is refused says nothing of the others.
+    if (result.outcome === 'retry') return;
   }
 }
 
@@ -119,7 +120,9 @@ async function settle(deps: DeliveryDeps, sink: Sink, record: NotificationRecord
   if (stop.aborted) return;
   if (result.outcome === 'refused' && record.attempts + 1 >= refusedAttemptsMax) return giveUp(deps, record, result.reason);
   const asked = result.outcome === 'retry' ? (result.afterMs ?? 0) : 0;
-  const wait = Math.max(Math.min(asked, retryMaxMs), retryDelayMs(record.attempts, random()));
+  // What fires is said again behind this: later than that it would be taken for over.
+  const waitMax = Math.min(retryMaxMs, sink.repeat?.everyMs ?? retryMaxMs);
+  const wait = Math.min(waitMax, Math.max(asked, retryDelayMs(record.attempts, random())));
   logger.warn({ sink: sink.name, attempt: record.attempts + 1, reason: result.reason }, 'notification not delivered, trying again');
   await store.notificationFailed(record.id, clock.now() + wait);
 }
