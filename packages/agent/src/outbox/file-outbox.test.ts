@@ -260,6 +260,26 @@ describe('a disk that refuses every change', () => {
   });
 });
 
+test.each(['full', 'unreadable'] as const)(
+  'an epoch that lived in memory (disk %s at the start) gives no number twice, also when the agent is killed right after it was written',
+  (fault) => {
+    const world = new World();
+    world.disk.files.clear();
+    if (fault === 'unreadable') world.disk.replace('0000000001.ndjson', Buffer.from('what cannot be read'));
+    world.disk[fault] = true;
+    world.reopen();
+    for (let count = 0; count < 3; count += 1) world.append();
+    while (world.deliver(true)) world.settle();
+    world.disk[fault] = false;
+    world.settle();
+    world.reopen();
+    world.append();
+    world.append();
+    world.deliverAll();
+    expect(world.messages).toEqual(world.appended);
+  },
+);
+
 test('a damaged line in the middle costs that event, is counted, and begins a new epoch', () => {
   const world = new World();
   for (let index = 0; index < 5; index += 1) world.append();

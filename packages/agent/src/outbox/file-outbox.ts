@@ -206,7 +206,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
     );
     this.#files = files;
     this.#epoch = recovered.epoch;
-    this.#lastSeq = recovered.files.at(-1)?.lastSeq ?? 0;
+    this.#lastSeq = Math.max(recovered.files.at(-1)?.lastSeq ?? 0, recovered.acknowledged);
     this.#acknowledged = recovered.acknowledged;
     this.#readable = this.#lastSeq;
     this.#trusted = true;
@@ -325,7 +325,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
     try {
       const earlier = this.#leftBehind ? unacknowledged(this.#disk, this.#recover()) : [];
       const events = [...this.#waiting.events, ...earlier.map((event, index) => ({ ...event, seq: lastSeq + 1 + index }))];
-      this.#use(begin(this.#disk, this.#epoch, events));
+      this.#use(begin(this.#disk, this.#epoch, events, lastSeq));
     } catch {
       return; // still no space, or nothing to be read: said once when it began, and tried again every second
     }

@@ -93,15 +93,20 @@ export function recover(disk: OutboxDisk, now: number): Continued | BeginAnew {
   return { kind: 'continue', epoch, files: ours.map(describe), acknowledged, notes };
 }
 
-/** Writes a new epoch whose first events are `events`. The old files go only when the new one is durable. Throws errno errors. */
-export function begin(disk: OutboxDisk, epoch: string, events: readonly AgentEvent[]): Continued {
+/**
+ * Writes an epoch whose first events are `events`. `given`: the last number that it has given already, while it lived in memory; what
+ * was acknowledged of that is not among them, and a later start must not give it again. The old files go only when the new one is
+ * durable. Throws errno errors.
+ */
+export function begin(disk: OutboxDisk, epoch: string, events: readonly AgentEvent[], given = 0): Continued {
   const names = disk.list();
   const name = nextFileName(names);
-  const bytes = Buffer.concat([encodeLine({ epoch, firstSeq: 1 }), ...events.map(encodeLine)]);
+  const firstSeq = events[0]?.seq ?? given + 1;
+  const bytes = Buffer.concat([encodeLine({ epoch, firstSeq }), ...events.map(encodeLine)]);
   disk.replace(name, bytes);
   disk.replace(trustedName, Buffer.alloc(0));
   for (const old of names) if (eventFilePattern.test(old)) disk.remove(old);
-  const file = { name, firstSeq: 1, lastSeq: events.at(-1)?.seq ?? 0, bytes: bytes.length };
+  const file = { name, firstSeq, lastSeq: events.at(-1)?.seq ?? given, bytes: bytes.length };
   return { kind: 'continue', epoch, files: [file], acknowledged: 0, notes: [] };
 }
 
