@@ -132,7 +132,8 @@ test('joined, and not set up yet: join says what is next, the service waits, sta
   services.push(service);
   await service.start();
   await logHas(service, /"level":"warn".*there is no configuration: .*waits\/agent\.yaml is waited for\. Make it: relight-agent setup/);
-  await waitFor(() => existsSync(told), { what: 'systemd to be told' });
+  // The file is there before its line is.
+  await waitFor(() => existsSync(told) && readFileSync(told, 'utf8').endsWith('\n'), { what: 'systemd to be told' });
   expect(readFileSync(told, 'utf8')).toBe(
     `READY=1 STATUS=waits for its configuration: ${config} is not there. Make it: relight-agent setup\n`,
   );
