@@ -163,7 +163,6 @@ export class EngineWiring {
     const order = loop === undefined ? null : otherHands(event, loop.state);
     if (order !== null) events.incidents.incidents.observe(order);
     if (event.type === 'image') {
-      if (event.action === 'delete' || event.action === 'untag') return;
       for (const each of loops.values()) each.send({ type: 'image-changed' });
     } else if (event.action === 'oom') {
       host.watch.oomSeen(event.id, () => loop?.send({ type: 'oom', process: null, constraint: 'container' }));

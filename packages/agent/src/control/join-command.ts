@@ -77,7 +77,7 @@ async function exchange(trusted: Trusted, joinToken: string, who: Who): Promise<
 
 /**
  * Nothing is kept before the collector has answered: a host with an identity counts as one that has run, and its service, which has
- * no configuration, would be started at every boot, and fail.
+ * no configuration, would be started at every boot, and wait for one.
  */
 async function exchangeIn({ url, pin, caFile }: Trusted, joinToken: string, { host, stateDir }: Who): Promise<string> {
   const machineId = readMachineId({ stateDir, keep: false });

@@ -1,6 +1,7 @@
 /** What the agent measures of itself. Whoever samples the host's metrics asks for it as well: nothing is counted in between. */
 import type { AgentMetrics } from '@relight/shared/agent-metrics';
 import type { Clock } from '@relight/shared/clock';
+import type { LogBacklog } from '../logs/log-shipper.ts';
 import { LoopLag } from './loop-lag.ts';
 import { present } from './metrics.ts';
 
@@ -14,14 +15,7 @@ export interface MeterSources {
   readonly uplink: () => { readonly connects: number; readonly failures: number; readonly waiting: number } | null;
   /** `oldestAt`: epoch milliseconds; null: none waits. */
   readonly events: () => { readonly bytes: number; readonly bytesMax: number; readonly oldestAt: number | null; readonly dropped: number };
-  readonly logs: () => {
-    readonly bytes: number;
-    readonly bytesMax: number;
-    readonly waitingBytes: number;
-    readonly oldestAt: number | null;
-    readonly sentLines: number;
-    readonly sentBytes: number;
-  };
+  readonly logs: () => LogBacklog;
 }
 
 type Amounts = Partial<Record<Exclude<keyof AgentMetrics, 'at' | 'configOk'>, number | undefined>>;

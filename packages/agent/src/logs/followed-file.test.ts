@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openBelow } from '../../../../test/support/open-descriptors.ts';
 import { FollowedFile } from './followed-file.ts';
 
 let directory: string;
@@ -53,14 +54,7 @@ describe('rotated and compressed between two looks', () => {
 
 describe('a look that fails leaves no descriptor open that nobody knows', () => {
   /** Of this process, on files of the test. */
-  const descriptors = (): number =>
-    fs.readdirSync('/proc/self/fd').filter((fd) => {
-      try {
-        return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
-      } catch {
-        return false;
-      }
-    }).length;
+  const descriptors = (): number => openBelow(directory);
   /** ELOOP, whoever asks: root may open what others may not. */
   const lock = (): void => fs.symlinkSync(path, path);
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openBelow } from '../../../../test/support/open-descriptors.ts';
 import { blockFrameBytesMax, encodeBlock, lineBytesMax } from '@relight/shared/log-block';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
@@ -1134,14 +1135,7 @@ describe('space', () => {
     const file = { ...run, source: 'file:ray.log', run: 'f' };
     const foreign = { key: file, path: '', format: 'raw' } as const;
     const open = (): number | null => (fs.existsSync(path('ray.log')) ? fs.openSync(path('ray.log'), 'r') : null);
-    const openFiles = (): number =>
-      fs.readdirSync('/proc/self/fd').filter((fd) => {
-        try {
-          return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
-        } catch {
-          return false;
-        }
-      }).length;
+    const openFiles = (): number => openBelow(directory);
 
     test('they take nothing of the budget as long as their owner keeps them', async () => {
       const world = new World({ bytesMax: 4 * mebibyte, punchHole: () => Promise.resolve() });

@@ -40,7 +40,8 @@ export function contendWith(entry: HostEntry, who: Twin, clock: Pick<Clock, 'now
 }
 
 export function byAgent(entries: Iterable<HostEntry>, agentId: string): HostEntry | undefined {
-  return [...entries].find((entry) => entry.session?.agentId === agentId || entry.record.agentId === agentId);
+  for (const entry of entries) if (entry.session?.agentId === agentId || entry.record.agentId === agentId) return entry;
+  return undefined;
 }
 
 /** A host as which, and an address from where, an agent is connected. */
