@@ -8,6 +8,7 @@ import { createBody, fuseHostConfig } from '../support/create-body.ts';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { listProcesses } from '../support/processes.ts';
+import { startBench } from '../support/stage-bench.ts';
 
 const withContainer = async (daemon: PrivateEngine) => {
   const engine = new DockerEngine({ socketPath: daemon.socket });
@@ -57,5 +58,21 @@ describe('a private engine', () => {
     ).toEqual([]);
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(directory);
     expect(networkInterfaces()[bridge]).toBeUndefined();
+  });
+
+  it('without a bridge refuses to rename what was started again; a container is set aside there all the same', async () => {
+    await using daemon = await startPrivateEngine({ withoutBridge: true });
+    const image = await buildTestImage(daemon);
+    await using bench = await startBench({ engineSocket: daemon.socket, image, container: { networkMode: 'default' } });
+    await bench.up();
+    const old = bench.containerId;
+    await bench.op({ kind: 'halt', containerId: old });
+    await bench.op({ kind: 'start', containerId: old });
+    const asName = `${bench.spec.container.name}-old-1`;
+    await expect(bench.engine.rename(old, asName)).rejects.toMatchObject({ code: 'engine-error' });
+    await bench.op({ kind: 'retire', containerId: old, asName, graceful: false });
+    expect(await bench.engine.inspect(old)).toMatchObject({ name: asName, status: 'exited', pid: 0 });
+    await bench.up();
+    expect(await bench.engine.inspect(bench.containerId)).toMatchObject({ name: bench.spec.container.name, status: 'running' });
   });
 });

@@ -22,6 +22,11 @@ export interface PrivateEngineOptions {
   readonly liveRestore?: boolean;
   /** For everything the engine writes; default: a new one under the temporary directory. Keep it short: sockets live in it. */
   readonly directory?: string;
+  /**
+   * The daemon has no bridge (`"bridge": "none"` of many machines of a cloud), and runs in a network namespace of its own: in the
+   * machine's it would delete `docker0`. Default false.
+   */
+  readonly withoutBridge?: boolean;
 }
 
 export interface PrivateEngine {
@@ -51,8 +56,8 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
   await removeAbandonedEngines();
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
   mkdirSync(directory, { recursive: true });
-  const network = await createEngineNetwork();
-  writeFileSync(join(directory, 'bridge'), network.bridge);
+  const network = options.withoutBridge === true ? null : await createEngineNetwork();
+  if (network !== null) writeFileSync(join(directory, 'bridge'), network.bridge);
   own(directory);
   const socket = join(directory, 'docker.sock');
   const flags = [
@@ -65,10 +70,12 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
     // The default configuration file belongs to the machine's engine.
     `--config-file=${join(directory, 'daemon.json')}`,
     ...(options.liveRestore === true ? ['--live-restore'] : []),
-    ...network.flags,
+    ...(network?.flags ?? ['--iptables=false', '--ip6tables=false', '--ip-masq=false', '--ip-forward=false']),
   ];
-  writeFileSync(join(directory, 'daemon.json'), '{}');
-  const engine = new Dockerd(directory, socket, flags);
+  writeFileSync(join(directory, 'daemon.json'), JSON.stringify(network === null ? { bridge: 'none' } : {}));
+  const dockerd = findProgram('dockerd') ?? 'dockerd';
+  const command = network === null ? ['unshare', '--net', dockerd, ...flags] : [dockerd, ...flags];
+  const engine = new Dockerd(directory, socket, command);
   try {
     await engine.start();
   } catch (error) {
@@ -81,13 +88,13 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
 class Dockerd implements PrivateEngine {
   readonly directory: string;
   readonly socket: string;
-  readonly #flags: readonly string[];
+  readonly #command: readonly string[];
   #child: ChildProcess | undefined;
 
-  constructor(directory: string, socket: string, flags: readonly string[]) {
+  constructor(directory: string, socket: string, command: readonly string[]) {
     this.directory = directory;
     this.socket = socket;
-    this.#flags = flags;
+    this.#command = command;
   }
 
   get pid(): number | undefined {
@@ -100,7 +107,8 @@ class Dockerd implements PrivateEngine {
     rmSync(join(this.directory, 'dockerd.pid'), { force: true });
     const log = openSync(this.#logPath, 'a');
     // In a session of its own: Ctrl-C is for the tests, which then take the engine down in order.
-    const child = spawn(findProgram('dockerd') ?? 'dockerd', this.#flags, {
+    const [program = '', ...flags] = this.#command;
+    const child = spawn(program, flags, {
       stdio: ['ignore', log, log],
       env: daemonEnvironment(this.directory),
       detached: true,

@@ -103,7 +103,8 @@ export class WorkloadOperations {
   }
 
   #context(signal: AbortSignal): StageContext {
-    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets, whyNotAdopted, accelerators, onChange } = this.#options.loop();
+    const loop = this.#options.loop();
+    const { agent, spec, ownerId, engine, runs, mountProbes, clock, secrets, whyNotAdopted, accelerators, beforeRemoval, onChange } = loop;
     const { generation, container, waitingFor } = this.#options.state();
     return {
       engine,
@@ -123,6 +124,7 @@ export class WorkloadOperations {
       },
       runs,
       mountProbes,
+      beforeRemoval,
       ...(whyNotAdopted === undefined ? {} : { whyNotAdopted }),
       ...(accelerators === undefined ? {} : { accelerators }),
       progress: (stage) => {

@@ -53,6 +53,8 @@ export interface StageContext {
   readonly mountProbes?: MountProbes;
   /** Of this host; without it nothing is known of any. */
   readonly accelerators?: AcceleratorPort;
+  /** Resolves when nobody reads this container any more; without it nobody ever does. */
+  readonly beforeRemoval?: (containerId: string) => Promise<void>;
   /** Progress for a person: shown as the workload's stage (`setup 2/5: ssh keys, attempt 2/3`). */
   progress(stage: string): void;
   emit(event: Omit<NewAgentEvent, 'at' | 'workload' | 'generation'>): void;
