@@ -100,6 +100,7 @@ beforeAll(async () => {
         repeated_restarts: { warning: '1 in 10m', critical: '3 in 10m', resolve_after: '10m' },
         dependency_down: { after: `${afterMs}ms` },
         engine_down: { after: `${afterMs}ms` },
+        group: { wait: '1s', interval: '2s' },
       },
     },
   });

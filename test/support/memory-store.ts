@@ -4,6 +4,7 @@ import type { Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
+import { gatheredOf } from '../../packages/collector/src/alerts/gathering.ts';
 import { outcomeOf } from '../../packages/collector/src/store/incident-store.ts';
 import type { LogPage } from '../../packages/collector/src/store/logs/port.ts';
 import type {
@@ -181,6 +182,7 @@ export class MemoryStore implements Store {
     state?: 'firing' | 'resolved';
     host?: string;
     workload?: string;
+    endedSince?: number;
     limit: number;
     after?: string;
   }): readonly AlertRecord[] {
@@ -190,13 +192,14 @@ export class MemoryStore implements Store {
         (alert) =>
           (filter.state === undefined || alert.state === filter.state) &&
           (filter.host === undefined || alert.host === filter.host) &&
-          (filter.workload === undefined || alert.workload === filter.workload),
+          (filter.workload === undefined || alert.workload === filter.workload) &&
+          (filter.endedSince === undefined || (alert.endsAt ?? 0) >= filter.endedSince || gatheredOf(alert).since !== null),
       );
     return rows.slice(filter.after === undefined ? 0 : rows.findIndex((alert) => alert.id === filter.after) + 1).slice(0, filter.limit);
   }
-  async putAlert(alert: AlertRecord, notifications: readonly { sink: string; body: string }[], at: number): Promise<void> {
+  async putAlerts(alerts: readonly AlertRecord[], notifications: readonly { sink: string; body: string }[], at: number): Promise<void> {
     if (this.failure !== null) throw this.failure;
-    this.alertRows.set(alert.id, alert);
+    for (const alert of alerts) this.alertRows.set(alert.id, alert);
     for (const one of notifications) {
       this.notifications.push({ id: (this.#ids += 1), ...one, createdAt: at, attempts: 0, nextAttemptAt: at });
     }

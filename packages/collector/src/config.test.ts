@@ -24,6 +24,7 @@ describe('collector configuration', () => {
         dependencyDown: { afterMs: 60_000 },
         engineDown: { afterMs: 60_000 },
         sliceDown: { afterMs: 60_000 },
+        group: { waitMs: 30_000, intervalMs: 300_000 },
         sinks: [],
       },
       retention: { logsMs: 14 * 86_400_000, logsBytesMax: 50 * 1024 ** 3, eventsMs: 90 * 86_400_000 },

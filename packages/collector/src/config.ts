@@ -38,6 +38,8 @@ export interface AlertsConfig {
   readonly engineDown: { readonly afterMs: number };
   /** It is shown from its first moment on. */
   readonly sliceDown: { readonly afterMs: number };
+  /** How webhooks are told of what many hosts have alike (alerts/gathering.ts). */
+  readonly group: { readonly waitMs: number; readonly intervalMs: number };
   readonly sinks: readonly SinkConfig[];
 }
 
@@ -219,6 +221,17 @@ export const collectorSchema = z.strictObject({
             .describe('how long hosts of a slice must have waited for another one before it is told; it is shown at once'),
         })
         .prefault({}),
+      // Alertmanager's defaults of group_wait and group_interval.
+      group: z
+        .strictObject({
+          wait: duration
+            .default(30_000)
+            .describe(
+              'how long webhooks are not told of `HostStopped`, `WorkloadHeld` and `HostCondition`, for other hosts that have the same; what is critical does not wait',
+            ),
+          interval: duration.default(5 * 60_000).describe('how often they are told at most of what has changed in such a group since'),
+        })
+        .prefault({}),
       sinks: z
         .array(
           z.strictObject({
@@ -295,6 +308,7 @@ export function readConfig(
       dependencyDown: { afterMs: alerts.dependency_down.after },
       engineDown: { afterMs: alerts.engine_down.after },
       sliceDown: { afterMs: alerts.slice_down.after },
+      group: { waitMs: alerts.group.wait, intervalMs: alerts.group.interval },
       sinks: alerts.sinks,
     },
     retention: { logsMs: retention.logs, logsBytesMax: retention.logs_bytes, eventsMs: retention.events },

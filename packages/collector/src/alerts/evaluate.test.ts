@@ -15,7 +15,7 @@ const config = readConfig(null).alerts;
 
 /** The rules, a clock and the fleet in one hand. */
 class World {
-  state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map() };
+  state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map(), ended: new Map() };
   now = epoch;
   hosts = new Map<string, HostRecord>();
   told: { rule: string; host: string; state: string; severity: string }[] = [];

@@ -14,6 +14,7 @@ import type { AlertsConfig } from '../config.ts';
 import { dependencyDown, waitsForDependency } from './dependency-down.ts';
 import { engineDown } from './engine-down.ts';
 import { fleetDisconnected, fleetMembers } from './fleet-disconnected.ts';
+import { gather, gatheredOf, isGathered, type Notice } from './gathering.ts';
 import { hostCondition } from './host-condition.ts';
 import { hostDead } from './host-dead.ts';
 import { hostMissing } from './host-missing.ts';
@@ -28,6 +29,8 @@ export interface AlertsState {
   readonly tracks: ReadonlyMap<string, RestartTrack>;
   readonly falls: Falls;
   readonly firing: Firing;
+  /** Alerts of groups whose end is still to be told (gathering.ts), by alertKey. */
+  readonly ended: Firing;
 }
 
 export interface Observed {
@@ -43,6 +46,7 @@ export interface AlertChange {
   readonly alert: AlertRecord;
   /** `updated`: neither state nor severity, only what it says. */
   readonly transition: 'firing' | 'severity' | 'resolved' | 'updated';
+  /** It is told by itself; where groups are told, that waits for its notice when it is one of a group. */
   readonly notify: boolean;
 }
 
@@ -50,7 +54,7 @@ export function evaluate(
   state: AlertsState,
   observed: Observed,
   config: AlertsConfig,
-): { readonly state: AlertsState; readonly changes: readonly AlertChange[] } {
+): { readonly state: AlertsState; readonly changes: readonly AlertChange[]; readonly notices: readonly Notice[] } {
   const { hosts, now } = observed;
   const counted = countRestarts(state.tracks, observed.restarts, state.firing, config.repeatedRestarts);
   const tracks = settleTracks(counted, hosts, state.firing, config.repeatedRestarts, now);
@@ -67,8 +71,9 @@ export function evaluate(
     ...workloadHeld(hosts.values(), state.firing, now),
     ...repeatedRestarts(tracks.values()),
   ];
-  const { firing, changes } = reconcile(conditions, state.firing, { tracks, hosts, now });
-  return { state: { tracks, falls, firing }, changes };
+  const reconciled = reconcile(conditions, state.firing, { tracks, hosts, now });
+  const { firing, ended, changes, notices } = gather({ ...reconciled, ended: state.ended }, config.group, { now, hosts: hosts.size });
+  return { state: { tracks, falls, firing, ended }, changes, notices };
 }
 
 function reconcile(
@@ -92,7 +97,8 @@ function reconcile(
     });
     const isDue = now >= (condition.tellAt ?? 0);
     const tell = isDue && explained === null && shouldTell(alert.severity, telling, condition.lastAt, now);
-    const next = { ...alert, data: { ...alert.data, ...telling, ...(tell ? { told: alert.severity } : {}) } };
+    const gathered = isGathered(alert) ? { gathered: gatheredOf(previous) } : {};
+    const next = { ...alert, data: { ...alert.data, ...telling, ...gathered, ...(tell ? { told: alert.severity } : {}) } };
     firing.set(key, next);
     const transition = previous === undefined ? 'firing' : previous.severity === next.severity ? 'updated' : 'severity';
     if (transition !== 'updated' || tell || !sameAlert(previous, next)) changes.push({ alert: next, transition, notify: tell });

@@ -16,7 +16,7 @@ class World {
   readonly hosts = new Map<string, HostRecord>();
   readonly told: string[] = [];
   readonly summaries: string[] = [];
-  #state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map() };
+  #state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map(), ended: new Map() };
   #eventId = 0;
 
   put(...hosts: HostRecord[]): void {

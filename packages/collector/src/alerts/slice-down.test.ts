@@ -22,6 +22,7 @@ const config: AlertsConfig = {
   dependencyDown: { afterMs: 60_000 },
   engineDown: { afterMs: 60_000 },
   sliceDown: { afterMs: 60_000 },
+  group: { waitMs: 30_000, intervalMs: 300_000 },
   sinks: [],
 };
 const slice = 's0';
@@ -33,7 +34,7 @@ class World {
   readonly told: string[] = [];
   /** What the collector has stored, for its restart. */
   readonly stored = { falls: new Map<string, Fall>(), facts: [] as RestartFact[], alerts: new Map<string, AlertRecord>() };
-  #state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map() };
+  #state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map(), ended: new Map() };
   #fresh: Fall[] = [];
   #id = 0;
 

@@ -145,6 +145,61 @@ test('Alertmanager is told of an alert that gets worse as of another one, and th
   );
 });
 
+test('what many hosts have alike is one message of a webhook, stored with all of its alerts; Alertmanager is told of each at once', async () => {
+  const bench = new Bench();
+  const names = ['a', 'b', 'c'];
+  const put = (raised: boolean): void =>
+    bench.fleet.put(
+      ...names.map((name) =>
+        hostRecord(name, {
+          conditions: raised
+            ? [{ name: 'agent-refused', subject: '', severity: 'warning', since: 0, reason: 'its token was revoked', advice: '' }]
+            : [],
+        }),
+      ),
+    );
+  const messages = (): { status: string; alerts: { labels: { host: string } }[] }[] =>
+    bench.store.notifications.map(({ body }) => JSON.parse(body) as ReturnType<typeof messages>[number]);
+  const until = (what: string, holds: () => boolean): Promise<unknown> =>
+    waitFor(
+      () => {
+        bench.clock.advance(1_000);
+        return holds();
+      },
+      { what },
+    );
+  put(true);
+  const first = bench.start([url]);
+  await until('the alerts', () => bench.alerts().length === 3);
+  expect(messages()).toEqual([]);
+  await until('the message', () => messages().length > 0);
+  // Two are over, which waits to be told with others, also behind a restart; the store fails meanwhile.
+  names.splice(1);
+  bench.fleet.put(...['b', 'c'].map((name) => hostRecord(name)));
+  await until('their end', () => bench.alerts().filter(({ state }) => state === 'resolved').length === 2);
+  await first.close();
+  expect(messages()).toHaveLength(1);
+  const second = bench.start([url]);
+  bench.store.failure = new Error('disk full');
+  await until('the failure', () => bench.logged.length > 0);
+  bench.store.failure = null;
+  await until('what is over', () => messages().length > 1);
+  put(false);
+  await until('that all is over', () => messages().length > 2);
+  await second.close();
+  expect(messages().map(({ status, alerts }) => [status, ...alerts.map(({ labels }) => labels.host)])).toEqual([
+    ['firing', 'a', 'b', 'c'],
+    ['firing', 'a', 'b', 'c'],
+    ['resolved', 'a'],
+  ]);
+
+  const other = new Bench();
+  other.fleet.put(...bench.fleet.hosts().map((host) => ({ ...host, state: 'stopped' as const, stateSince: 0 })));
+  const alertmanager = other.start(['http://127.0.0.1:9'], 'alertmanager');
+  await waitFor(() => other.store.notifications.length === 3, { what: 'three alerts' });
+  await alertmanager.close();
+});
+
 test('a store that cannot be written delays an alert, and loses none', async () => {
   const bench = new Bench();
   bench.store.failure = new Error('disk full');
@@ -181,7 +236,7 @@ test('what waits under the address of a sink, as earlier versions named it, wait
     data: {},
   };
   const notifications = former.map((sink) => ({ sink, body: JSON.stringify({ status: 'firing', receiver: sink }) }));
-  await bench.store.putAlert(alert, notifications, 0);
+  await bench.store.putAlerts([alert], notifications, 0);
   const alerts = bench.start([`${former[0]}?token=secret`, former[1] ?? '']);
   await waitFor(() => bench.store.eventRows.length > 0, { what: 'the one of a removed sink to be dropped' });
   await alerts.close();

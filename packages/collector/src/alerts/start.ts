@@ -8,10 +8,11 @@ import { errorMessage } from '@relight/shared/errors';
 import type { MetricFamily } from '../api/metrics-text.ts';
 import type { Bus } from '../bus.ts';
 import type { Fleet } from '../fleet.ts';
-import type { Store, StoredEvent } from '../store/store.ts';
+import type { AlertRecord, Store, StoredEvent } from '../store/store.ts';
 import { alertKey } from './condition.ts';
 import type { AlertsConfig } from '../config.ts';
 import { evaluate, type AlertChange, type AlertsState } from './evaluate.ts';
+import { isGathered, type Notice } from './gathering.ts';
 import { restartEventKinds, restartFact, type RestartFact } from './repeated-restarts.ts';
 import { restore } from './restore.ts';
 import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
@@ -39,7 +40,7 @@ export interface AlertsDeps {
 /** Host states change by the second; nothing here needs to be faster. Restarts are judged at once. */
 const evaluateEveryMs = 1_000;
 const pageSize = 1_000;
-const firingMax = 1_000_000;
+const alertsMax = 1_000_000;
 /** Each with its story, at a start. */
 const incidentsMax = 10_000;
 
@@ -114,42 +115,59 @@ class AlertKeeper {
     const falls = this.#falls;
     this.#facts = [];
     this.#falls = [];
-    const before = this.#state.firing;
+    const before = this.#state;
     const hosts = new Map(fleet.hosts().map((host) => [host.name, host]));
-    const { state, changes } = evaluate(this.#state, { hosts, restarts, falls, now: clock.now() }, config);
+    const { state, changes, notices } = evaluate(before, { hosts, restarts, falls, now: clock.now() }, config);
     const firing = new Map(state.firing);
+    const ended = new Map(state.ended);
     await Promise.all(
-      changes.map(async (change) => {
+      commitsOf(changes, notices).map(async (commit) => {
         try {
-          await this.#commit(change, tellingOf(before.get(alertKey(change.alert))).told);
+          await this.#commit(commit, (alert) => tellingOf(before.firing.get(alertKey(alert))).told);
         } catch (error) {
-          const key = alertKey(change.alert);
-          const previous = before.get(key);
-          if (previous === undefined) firing.delete(key);
-          else firing.set(key, previous);
-          logger.error({ err: error, alert: change.alert.id }, `an alert could not be stored, trying again: ${errorMessage(error)}`);
+          const keys = commit.changes.map(({ alert }) => alertKey(alert));
+          for (const key of keys) {
+            putBack(firing, key, before.firing.get(key));
+            putBack(ended, key, before.ended.get(key));
+          }
+          const ids = commit.changes.map(({ alert }) => alert.id).join(', ');
+          logger.error({ err: error, alert: ids }, `an alert could not be stored, trying again: ${errorMessage(error)}`);
         }
       }),
     );
-    this.#state = { ...state, firing };
-    if (changes.some((change) => change.notify)) this.#announced();
+    this.#state = { ...state, firing, ended };
+    if (notices.length > 0 || changes.some((change) => change.notify)) this.#announced();
   }
 
   /** The event comes first: killed in between, the change is made again and its event is there twice, never missing. */
-  async #commit({ alert, transition, notify }: AlertChange, told: string | null): Promise<void> {
+  async #commit({ changes, notice }: AlertCommit, toldOf: (alert: AlertRecord) => string | null): Promise<void> {
     const { store, bus, clock } = this.#deps;
     const now = clock.now();
-    if (transition !== 'updated') {
-      const { host, workload, severity, summary, rule, id, startsAt } = alert;
-      const kind = transition === 'resolved' ? 'alert.resolved' : 'alert.firing';
-      const data = { alertId: id, rule, severity, startsAt: isoTime(startsAt) };
-      const event = { at: now, host, workload, generation: null, kind, message: `${rule}: ${summary}`, data } as const;
-      const stored = await store.commitOwnEvent({ ...event, severity: transition === 'resolved' ? 'info' : severity });
-      bus.publish('events', [stored]);
-    }
-    const notifications = notify ? this.#sinks.map((sink) => ({ sink: sink.name, body: sink.format(alert, { told, at: now }) })) : [];
-    await store.putAlert(alert, notifications, now);
-    bus.publish('alert', alert);
+    await Promise.all(changes.map((change) => this.#happened(change, now)));
+    const notifications = changes
+      .filter(({ notify }) => notify)
+      .flatMap(({ alert }) => {
+        const ofGroup = isGathered(alert);
+        const sinks = this.#sinks.filter((sink) => !ofGroup || sink.formatGroup === undefined);
+        return sinks.map((sink) => ({ sink: sink.name, body: sink.format(alert, { told: toldOf(alert), at: now }) }));
+      });
+    if (notice !== null)
+      for (const sink of this.#sinks)
+        if (sink.formatGroup !== undefined) notifications.push({ sink: sink.name, body: sink.formatGroup(notice) });
+    const alerts = changes.map(({ alert }) => alert);
+    await store.putAlerts(alerts, notifications, now);
+    for (const alert of alerts) bus.publish('alert', alert);
+  }
+
+  async #happened({ alert, transition }: AlertChange, now: number): Promise<void> {
+    if (transition === 'updated') return;
+    const { store, bus } = this.#deps;
+    const { host, workload, severity, summary, rule, id, startsAt } = alert;
+    const kind = transition === 'resolved' ? 'alert.resolved' : 'alert.firing';
+    const data = { alertId: id, rule, severity, startsAt: isoTime(startsAt) };
+    const event = { at: now, host, workload, generation: null, kind, message: `${rule}: ${summary}`, data } as const;
+    const stored = await store.commitOwnEvent({ ...event, severity: transition === 'resolved' ? 'info' : severity });
+    bus.publish('events', [stored]);
   }
 
   async close(): Promise<void> {
@@ -160,13 +178,31 @@ class AlertKeeper {
   }
 }
 
+/** What is stored in one transaction. */
+interface AlertCommit {
+  readonly changes: readonly AlertChange[];
+  readonly notice: Notice | null;
+}
+
+/** The alerts of a group with the message that tells of them; each other one by itself. */
+function commitsOf(changes: readonly AlertChange[], notices: readonly Notice[]): readonly AlertCommit[] {
+  const of = new Map(notices.flatMap((notice) => notice.alerts.map(({ id }) => [id, notice] as const)));
+  const alone = changes.filter(({ alert }) => !of.has(alert.id)).map((change) => ({ changes: [change], notice: null }));
+  return [...alone, ...notices.map((notice) => ({ changes: changes.filter(({ alert }) => of.get(alert.id) === notice), notice }))];
+}
+
+function putBack(among: Map<string, AlertRecord>, key: string, alert: AlertRecord | undefined): void {
+  if (alert === undefined) among.delete(key);
+  else among.set(key, alert);
+}
+
 /** What fires, what ended within the windows, the restarts since, and what may still take a slice down. */
 function load(deps: AlertsDeps, fact: (event: StoredEvent) => RestartFact | undefined): AlertsState {
   const { store, clock, config } = deps;
   const { warning, critical, resolveAfterMs } = config.repeatedRestarts;
   const since = clock.now() - Math.max(warning.withinMs, critical.withinMs) - resolveAfterMs;
-  const firing = store.alerts({ state: 'firing', limit: firingMax });
-  const resolved = store.alerts({ state: 'resolved', limit: pageSize }).filter((alert) => (alert.endsAt ?? 0) >= since);
+  const firing = store.alerts({ state: 'firing', limit: alertsMax });
+  const resolved = store.alerts({ state: 'resolved', endedSince: since, limit: alertsMax });
   const facts: RestartFact[] = [];
   for (let after: number | undefined = 0; after !== undefined;) {
     const page: readonly StoredEvent[] = store.events({ kinds: restartEventKinds, since, after, limit: pageSize });

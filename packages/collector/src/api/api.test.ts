@@ -338,8 +338,8 @@ describe('history', () => {
       labels: {},
       data: { secret: 1 },
     } as const;
-    await store.putAlert({ ...alert, id: '1', state: 'resolved', endsAt: epoch + 1 }, [], 0);
-    await store.putAlert({ ...alert, id: '2', state: 'firing', endsAt: null }, [], 0);
+    await store.putAlerts([{ ...alert, id: '1', state: 'resolved', endsAt: epoch + 1 }], [], 0);
+    await store.putAlerts([{ ...alert, id: '2', state: 'firing', endsAt: null }], [], 0);
     const ids = async (query: string): Promise<string[]> =>
       ((await get(`alerts?${query}`)).json['items'] as { id: string }[]).map(({ id }) => id);
     expect(await ids('')).toEqual(['2', '1']);

@@ -12,6 +12,7 @@ export function alertReads(db: Database) {
         .add('state = ?', filter.state)
         .add('host = ?', filter.host)
         .add('workload = ?', filter.workload)
+        .add("(record ->> '$.endsAt' >= ? OR record ->> '$.data.gathered.since' IS NOT NULL)", filter.endedSince)
         .add('position < (SELECT position FROM alerts WHERE id = ?)', filter.after);
       const sql = `SELECT record FROM alerts ${where.sql} ORDER BY position DESC LIMIT ?`;
       const rows = statements.all<{ record: string }>(sql, [...where.parameters, filter.limit]);
@@ -27,8 +28,12 @@ export function alertWrites(db: Database) {
   );
   const notify = db.prepare('INSERT INTO notifications (sink, body, created_at, attempts, next_attempt_at) VALUES (?, ?, ?, 0, ?)');
   return {
-    putAlert(alert: AlertRecord, notifications: readonly { readonly sink: string; readonly body: string }[], at: number): void {
-      put.run(alert.id, alert.state, alert.host, alert.workload, JSON.stringify(alert));
+    putAlerts(
+      alerts: readonly AlertRecord[],
+      notifications: readonly { readonly sink: string; readonly body: string }[],
+      at: number,
+    ): void {
+      for (const alert of alerts) put.run(alert.id, alert.state, alert.host, alert.workload, JSON.stringify(alert));
       for (const { sink, body } of notifications) notify.run(sink, body, at, at);
     },
   };

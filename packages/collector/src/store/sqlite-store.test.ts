@@ -152,19 +152,25 @@ describe('alerts, notifications, hosts, tokens', () => {
   });
 
   it('keeps an alert and its notifications together', async () => {
-    await store.putAlert(
-      alert('x'),
+    await store.putAlerts(
+      [alert('x')],
       [
         { sink: 's1', body: 'x fires' },
         { sink: 's2', body: 'x fires' },
       ],
       10,
     );
-    await store.putAlert(alert('y'), [], 11);
-    await store.putAlert(alert('x', 'resolved'), [], 12);
+    await store.putAlerts([alert('y')], [], 11);
+    await store.putAlerts([alert('x', 'resolved')], [], 12);
     expect(store.alerts({ limit: 10 }).map((a) => a.id)).toEqual(['y', 'x']);
     expect(store.alerts({ limit: 10, after: 'y' }).map((a) => a.state)).toEqual(['resolved']);
     expect(store.alerts({ limit: 10, state: 'firing', host: 'h' }).map((a) => a.id)).toEqual(['y']);
+    const untold = { ...alert('z', 'resolved'), data: { gathered: { told: 'warning', toldAt: 1, since: 2 } } };
+    await store.putAlerts([untold, { ...alert('v', 'resolved'), data: { gathered: { told: null, toldAt: 1, since: null } } }], [], 12);
+    expect([2, 3].map((endedSince) => store.alerts({ limit: 10, state: 'resolved', endedSince }).map((a) => a.id))).toEqual([
+      ['v', 'z', 'x'],
+      ['z'],
+    ]);
     await store.notificationFailed(1, 99);
     await store.notificationDelivered(2);
     expect(store.pendingNotifications(10)).toEqual([{ id: 1, sink: 's1', body: 'x fires', createdAt: 10, attempts: 1, nextAttemptAt: 99 }]);
@@ -173,7 +179,7 @@ describe('alerts, notifications, hosts, tokens', () => {
   it('gives a queue another name, in what its messages say of themselves, too', async () => {
     const body = (receiver: string): string => JSON.stringify({ receiver, summary: 'receiver http://u:p@x' });
     const notifications = ['http://u:p@x', 'http://y'].map((sink) => ({ sink, body: body(sink) }));
-    await store.putAlert(alert('x'), notifications, 10);
+    await store.putAlerts([alert('x')], notifications, 10);
     await store.renameSink('http://u:p@x', 'http://x');
     expect(store.pendingNotifications(10, 'http://u:p@x')).toEqual([]);
     expect(store.pendingNotifications(10)).toMatchObject([

@@ -125,7 +125,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     commitIncident: (...args) => writer.call('commitIncident', args),
     commitIncidentEvidence: (host, { incident, item, body }) =>
       writer.call('commitIncidentEvidence', [{ incident, item }, host, Buffer.from(body, 'base64')]),
-    putAlert: (...args) => writer.call('putAlert', args),
+    putAlerts: (...args) => writer.call('putAlerts', args),
     renameSink: (from, to) => writer.call('renameSink', [from, to]),
     notificationDelivered: (id) => writer.call('notificationDelivered', [id]),
     notificationFailed: (id, nextAttemptAt) => writer.call('notificationFailed', [id, nextAttemptAt]),

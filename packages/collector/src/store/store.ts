@@ -295,11 +295,17 @@ export interface Store extends LogReads {
     readonly state?: 'firing' | 'resolved';
     readonly host?: string;
     readonly workload?: string;
+    /** Those that ended since then, and those of whose end somebody is still to be told (alerts/gathering.ts). */
+    readonly endedSince?: number;
     readonly limit: number;
     readonly after?: string;
   }): readonly AlertRecord[];
-  /** The alert and the notifications that announce it, in one transaction. */
-  putAlert(alert: AlertRecord, notifications: readonly { readonly sink: string; readonly body: string }[], at: number): Promise<void>;
+  /** Alerts and the notifications that announce them, in one transaction. */
+  putAlerts(
+    alerts: readonly AlertRecord[],
+    notifications: readonly { readonly sink: string; readonly body: string }[],
+    at: number,
+  ): Promise<void>;
   /** In order of id, those whose next attempt is still to come included. `sink`: only of this one. */
   pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[];
   /** What waits for the sink `from` waits for `to` from now on, and names it so. */

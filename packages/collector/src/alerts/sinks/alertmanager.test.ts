@@ -108,7 +108,7 @@ async function delivering(alerts: readonly AlertRecord[], status = 200) {
   const receiver = await alertmanager();
   receiver.state.status = status;
   const store = new MemoryStore();
-  for (const alert of alerts) await store.putAlert(alert, [], 0);
+  for (const alert of alerts) await store.putAlerts([alert], [], 0);
   const clock = new ManualClock(began);
   const logged: string[] = [];
   const note = (_: object, message: string): void => void logged.push(message);
@@ -144,7 +144,7 @@ test('what fires and was told is said at the start and again before it would be 
   expect(passed).toBeLessThan(5 * minute);
   expect(messages[1]).toEqual(messages[0]);
   const ended = alertOf('a', { state: 'resolved', endsAt: began + minute });
-  await store.putAlert(ended, [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], 0);
+  await store.putAlerts([ended], [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], 0);
   delivery.wake();
   await next();
   expect([hosts(messages[2]), messages[2]?.[0]?.endsAt]).toEqual([['a'], '2026-01-01T00:01:00.000Z']);
@@ -168,7 +168,7 @@ test('what waits goes first, in its order: nothing that is over is said to fire 
   await arrived(1);
   state.status = 503;
   const ended = alertOf('a', { state: 'resolved', endsAt: began + minute });
-  await store.putAlert(ended, [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], began);
+  await store.putAlerts([ended], [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], began);
   delivery.wake();
   for (let tries = 0; tries < 8; tries += 1) await next();
   expect(messages.slice(1).map((message) => brief(message))).toEqual(
@@ -184,7 +184,7 @@ test('after an outage of any length it is told what fires within a minute or two
   await arrived(1);
   state.status = 503;
   const ended = alertOf('b', { state: 'resolved', endsAt: began + minute });
-  await store.putAlert(ended, [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], began);
+  await store.putAlerts([ended], [{ sink: 'am', body: own.format(ended, { told: 'warning', at: began + minute }) }], began);
   delivery.wake();
   for (let tries = 0; tries < 12; tries += 1) expect(await next()).toBeLessThanOrEqual(minute + 2_000);
   state.status = 200;

@@ -80,8 +80,8 @@ test('a failing receiver gets every message once it answers, in order; a sink be
     await rm(dataDir, { recursive: true });
   });
   for (let i = 0; i < 4; i += 1) {
-    await store.putAlert(
-      alert,
+    await store.putAlerts(
+      [alert],
       [
         { sink: 'down', body: `${i}` },
         { sink: 'flaky', body: `${i}` },
@@ -107,8 +107,8 @@ test('a message that is refused is given up with an event, and the next one goes
     return 400;
   });
   const store = new MemoryStore();
-  await store.putAlert(alert, [{ sink: 'picky', body: 'bad' }], 0);
-  await store.putAlert(alert, [{ sink: 'picky', body: 'good' }], 0);
+  await store.putAlerts([alert], [{ sink: 'picky', body: 'bad' }], 0);
+  await store.putAlerts([alert], [{ sink: 'picky', body: 'good' }], 0);
   begin(store, [webhookSink('picky', picky.url, '')]);
   await waitFor(() => picky.bodies.length === 1, { what: 'the good message' });
   expect(picky.bodies).toEqual(['good']);
@@ -120,7 +120,7 @@ test('a message that is refused is given up with an event, and the next one goes
 test('a receiver that never answers is left after ten seconds, and shutting down does not wait for it', async () => {
   const hanging = await receiver(() => 'hang');
   const store = new MemoryStore();
-  await store.putAlert(alert, [{ sink: 'hanging', body: 'x' }], 0);
+  await store.putAlerts([alert], [{ sink: 'hanging', body: 'x' }], 0);
   const hasty: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms === 10_000 ? 30 : ms, fn) };
   begin(store, [webhookSink('hanging', hanging.url, '')], hasty);
   await waitFor(() => (store.pendingNotifications(1)[0]?.attempts ?? 0) > 0, { what: 'a failed attempt' });
@@ -132,7 +132,7 @@ test('a receiver that never answers is left after ten seconds, and shutting down
 
 test('what waits for a sink that is gone from the configuration is given up with an event', async () => {
   const store = new MemoryStore();
-  await store.putAlert(alert, [{ sink: 'removed', body: 'x' }], 0);
+  await store.putAlerts([alert], [{ sink: 'removed', body: 'x' }], 0);
   begin(store, []);
   await waitFor(() => store.pendingNotifications(1).length === 0, { what: 'an empty queue' });
   expect(store.eventRows[0]?.message).toContain('no longer configured');
@@ -143,7 +143,7 @@ test('new work wakes an idle queue', async () => {
   const store = new MemoryStore();
   const delivery = begin(store, [webhookSink('fine', fine.url, '')]);
   for (const body of ['1', '2']) {
-    await store.putAlert(alert, [{ sink: 'fine', body }], 0);
+    await store.putAlerts([alert], [{ sink: 'fine', body }], 0);
     delivery.wake();
     await waitFor(() => fine.bodies.at(-1) === body, { what: `message ${body}` });
   }

@@ -1,5 +1,6 @@
 /** Where notifications go. */
 import type { AlertRecord } from '../../store/store.ts';
+import type { Notice } from '../gathering.ts';
 
 /** `refused`: the other side will not take this message however often it is sent. */
 export type SendResult =
@@ -19,6 +20,8 @@ export interface Sink {
   readonly name: string;
   /** The message, made when the alert changes, so that a late delivery says what was true then. */
   format(alert: AlertRecord, change: Change): string;
+  /** Absent: the other side groups by itself, and is told of each alert. */
+  formatGroup?(notice: Notice): string;
   /** What is said again while alerts fire, when nothing waits; so it is never older than what was delivered. */
   readonly repeat?: { readonly everyMs: number; bodies(firing: readonly AlertRecord[]): readonly string[] };
   /** Never rejects for what the network does. */

@@ -23,8 +23,8 @@ const sinks = [
 
 test('the oldest that a sink has not taken has its age, by position and host, without what may be secret', async () => {
   const store = new MemoryStore();
-  await store.putAlert(alert, [{ sink: sinks[0]?.name ?? '', body: '1' }], 10_000);
-  await store.putAlert(alert, [{ sink: sinks[0]?.name ?? '', body: '2' }], 30_000);
+  await store.putAlerts([alert], [{ sink: sinks[0]?.name ?? '', body: '1' }], 10_000);
+  await store.putAlerts([alert], [{ sink: sinks[0]?.name ?? '', body: '2' }], 30_000);
   const [family] = waitingMetrics(store, sinks, 70_500);
   expect(family?.samples).toEqual([
     { labels: { sink: '1', receiver: 'hooks.example' }, value: 60.5 },

@@ -1,64 +1,93 @@
 /**
  * Alertmanager's webhook format, version 4, so that everything that understands Alertmanager understands Relight
- * (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config). One alert a message.
+ * (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config). One alert a message, or one group of alerts.
  */
 import { isoTime } from '@relight/shared/api';
 import type { AlertRecord } from '../../store/store.ts';
+import type { Notice } from '../gathering.ts';
 import { post } from './post.ts';
 import type { Sink } from './sink.ts';
 
 /** How Go writes "no time": Alertmanager's mark of an alert that has not ended. */
 const goZeroTime = '0001-01-01T00:00:00Z';
 
+/** A third of a megabyte: proxies often take no more than one. The message says how many are left out, as Alertmanager does (`max_alerts`). */
+const alertsMax = 500;
+/** More names help nobody; the count says how many. */
+const namedMax = 5;
+
 export function webhookSink(name: string, url: string, externalUrl: string): Sink {
+  const body = (notice: Notice): string => JSON.stringify(webhookBody(notice, name, externalUrl));
   return {
     name,
-    format: (alert) => JSON.stringify(webhookBody(alert, name, externalUrl)),
-    send: (body, signal) => post(url, body, signal),
+    format: (alert) => body({ labels: alert.labels, alerts: [alert] }),
+    formatGroup: body,
+    send: (text, signal) => post(url, text, signal),
   };
 }
 
-function webhookBody(alert: AlertRecord, receiver: string, externalUrl: string): object {
-  const labels: Record<string, string> = { ...alert.labels, severity: alert.severity };
-  const groupLabels = alert.labels;
-  const annotations = {
-    summary: alert.summary,
-    description: `${alert.rule} ${alert.state} since ${isoTime(alert.startsAt)}: ${alert.summary}`,
-  };
+type Labels = Readonly<Record<string, string>>;
+
+function webhookBody({ labels: groupLabels, alerts }: Notice, receiver: string, externalUrl: string): object {
+  const listed = alerts.slice(0, alertsMax).map((alert) => ({
+    status: alert.state,
+    labels: labelsOf(alert),
+    annotations: annotationsOf(alert),
+    startsAt: isoTime(alert.startsAt),
+    endsAt: alert.endsAt === null ? goZeroTime : isoTime(alert.endsAt),
+    generatorURL: externalUrl === '' ? '' : `${externalUrl}/api/v1/alerts`,
+    fingerprint: fingerprint(alert.labels),
+  }));
+  const [first, ...more] = alerts;
   return {
     version: '4',
     groupKey: `{}:${labelText(groupLabels)}`,
-    truncatedAlerts: 0,
-    status: alert.state,
+    truncatedAlerts: alerts.length - listed.length,
+    status: alerts.some(({ state }) => state === 'firing') ? 'firing' : 'resolved',
     receiver,
     groupLabels,
-    commonLabels: labels,
-    commonAnnotations: annotations,
+    commonLabels: common(alerts.map((alert) => labelsOf(alert))),
+    commonAnnotations: first === undefined || more.length > 0 ? { summary: summaryOf(alerts) } : annotationsOf(first),
     externalURL: externalUrl,
-    alerts: [
-      {
-        status: alert.state,
-        labels,
-        annotations,
-        startsAt: isoTime(alert.startsAt),
-        endsAt: alert.endsAt === null ? goZeroTime : isoTime(alert.endsAt),
-        generatorURL: externalUrl === '' ? '' : `${externalUrl}/api/v1/alerts`,
-        fingerprint: fingerprint(groupLabels),
-      },
-    ],
+    alerts: listed,
   };
 }
 
-const sorted = (labels: Readonly<Record<string, string>>): [string, string][] =>
-  Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1));
+const labelsOf = ({ labels, severity }: AlertRecord): Labels => ({ ...labels, severity });
 
-const labelText = (labels: Readonly<Record<string, string>>): string =>
+const annotationsOf = ({ summary, rule, state, startsAt }: AlertRecord): Labels => ({
+  summary,
+  description: `${rule} ${state} since ${isoTime(startsAt)}: ${summary}`,
+});
+
+function common([first = {}, ...others]: readonly Labels[]): Labels {
+  return Object.fromEntries(Object.entries(first).filter(([name, value]) => others.every((labels) => labels[name] === value)));
+}
+
+/** Of several: on how many hosts, which, and what the first of them says. */
+function summaryOf(alerts: readonly AlertRecord[]): string {
+  const firing = alerts.filter(({ state }) => state === 'firing');
+  const ended = alerts.length - firing.length;
+  const [shown, over] = firing.length === 0 ? [alerts, 'is over on '] : [firing, 'on '];
+  const names = [...new Set(shown.map(({ host }) => host))];
+  const named = names.slice(0, namedMax).join(', ');
+  const rest = names.length > namedMax ? ` and ${names.length - namedMax} more` : '';
+  const count = names.length === 1 ? '1 host' : `${names.length} hosts`;
+  const overElsewhere = firing.length === 0 || ended === 0 ? '' : ` (over on ${ended})`;
+  const { rule, labels, summary } = shown[0] as AlertRecord;
+  const about = [labels['subject'] ?? rule, ...(labels['workload'] === undefined ? [] : [`of ${labels['workload']}`])].join(' ');
+  return `${about} ${over}${count}: ${named}${rest}${overElsewhere}; the first: ${summary}`;
+}
+
+const sorted = (labels: Labels): [string, string][] => Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1));
+
+const labelText = (labels: Labels): string =>
   `{${sorted(labels)
     .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
     .join(', ')}}`;
 
 /** FNV-1a, 64 bits, over the sorted labels, as Prometheus does it. Without the severity: a worse alert is the same alert. */
-function fingerprint(labels: Readonly<Record<string, string>>): string {
+function fingerprint(labels: Labels): string {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(
     sorted(labels)
