@@ -6,19 +6,41 @@ interface StoredFile {
   synced: number;
 }
 
-/** A disk in memory that fills up, is written to by a process that is killed in the middle, and loses power. */
+/** `die`: the process is killed instead of it. `fail-once`: EIO, that once. `fail-on`: EIO, and whatever comes after it as well. */
+export interface DiskFault {
+  /** Counted from 0 since `arm`. */
+  readonly step: number;
+  readonly kind: 'die' | 'fail-once' | 'fail-on';
+}
+
+const failure = (code: string, text: string): Error => Object.assign(new Error(`${code}: ${text}`), { code });
+
+/** A disk in memory that fills up, fails, is written to by a process that is killed in the middle, and loses power. */
 export class FaultyDisk implements OutboxDisk {
-  readonly files = new Map<string, StoredFile>();
+  files = new Map<string, StoredFile>();
   full = false;
   /** Refuses every change, removals too. */
   readOnly = false;
   /** No file can be read: EIO of the disk, or no file descriptors left. */
   unreadable = false;
+  /** How often somebody tried to read a file. */
+  reads = 0;
   /** The next append takes this many bytes, then the process is killed. */
   killAfterBytes: number | null = null;
   /** The process was killed in the middle of a write: nothing that it does any more reaches the disk. */
   dead = false;
+  /** System calls since `arm`, each by what it was for. */
+  steps: string[] = [];
+  #fault: DiskFault | null = null;
+  /** Names as a power loss leaves them. */
+  #names = new Map<string, StoredFile>();
   #syncs: (() => void)[] = [];
+
+  /** From now on system calls are counted, and one of them goes wrong. */
+  arm(fault: DiskFault | null): void {
+    this.steps = [];
+    this.#fault = fault;
+  }
 
   completeSyncs(): void {
     while (this.#syncs.length > 0) for (const sync of this.#syncs.splice(0)) sync();
@@ -31,42 +53,59 @@ export class FaultyDisk implements OutboxDisk {
     this.dead = false;
   }
 
-  /** `keep` 0…1: how much of what was not synced survives; `zeros`: the lost part is there, but holds NUL bytes. */
-  losePower(keep: number, zeros: boolean): void {
+  /**
+   * `keep` 0…1: how much of what was not synced survives; `zeros`: the lost part is there, but holds NUL bytes. `names`: whether files
+   * are called what they were called last, or what they were when their directory was synced.
+   */
+  losePower(keep: number, zeros: boolean, names: 'last' | 'synced' = 'last'): void {
     this.kill();
+    if (names === 'synced') this.files = new Map(this.#names);
     for (const file of this.files.values()) {
       const whole = file.synced + Math.floor((file.data.length - file.synced) * keep);
       const rest = zeros ? Buffer.alloc(file.data.length - whole) : Buffer.alloc(0);
       file.data = Buffer.concat([file.data.subarray(0, whole), rest]);
       file.synced = file.data.length;
     }
+    this.#names = new Map(this.files);
   }
 
   list(): string[] {
-    return [...this.files.keys()].toSorted();
+    return this.#step('list', () => [...this.files.keys()].toSorted());
   }
 
   read(name: string): Buffer {
-    if (this.unreadable) throw new Error('EIO: i/o error, read');
-    const file = this.files.get(name);
-    if (file === undefined) throw new Error(`ENOENT ${name}`);
-    return Buffer.from(file.data);
+    this.reads += 1;
+    return this.#step(`read ${name}`, () => {
+      if (this.unreadable) throw failure('EIO', 'i/o error, read');
+      const file = this.files.get(name);
+      if (file === undefined) throw failure('ENOENT', name);
+      return Buffer.from(file.data);
+    });
   }
 
   open(name: string): AppendFile {
-    const file = this.files.get(name) ?? { data: Buffer.alloc(0), synced: 0 };
-    this.files.set(name, file);
-    const sync = (): void => void (file.synced = file.data.length);
+    const file = this.#step(`open ${name}`, () => {
+      const opened = this.files.get(name) ?? { data: Buffer.alloc(0), synced: 0 };
+      this.files.set(name, opened);
+      return opened;
+    });
+    const sync = (): void => this.#step(`fsync ${name}`, () => void (file.synced = file.data.length));
     return {
-      append: (bytes) => this.#append(file, bytes),
-      truncate: (size) => {
-        this.#check();
-        file.data = file.data.subarray(0, size);
-        file.synced = Math.min(file.synced, size);
-      },
+      append: (bytes) => this.#step(`append ${name}`, () => this.#append(file, bytes)),
+      truncate: (size) =>
+        this.#step(`truncate ${name}`, () => {
+          this.#check();
+          file.data = file.data.subarray(0, size);
+          file.synced = Math.min(file.synced, size);
+        }),
       sync: (done) =>
         void this.#syncs.push(() => {
-          sync();
+          try {
+            sync();
+          } catch (error) {
+            done(error as Error);
+            return;
+          }
           done(null);
         }),
       syncNow: sync,
@@ -75,22 +114,48 @@ export class FaultyDisk implements OutboxDisk {
   }
 
   replace(name: string, bytes: Uint8Array): void {
-    this.#check();
-    if (this.full) throw new Error('ENOSPC: no space left on device');
-    this.files.set(name, { data: Buffer.from(bytes), synced: bytes.length });
+    const file = { data: Buffer.from(bytes), synced: bytes.length };
+    this.#step(`write ${name}.new`, () => {
+      this.#check();
+      if (this.full) throw failure('ENOSPC', 'no space left on device');
+    });
+    this.#step(`fsync ${name}.new`, () => undefined);
+    this.#step(`rename ${name}.new`, () => void this.files.set(name, file));
+    this.syncDirectory();
   }
 
-  replaceLazily(name: string, bytes: Uint8Array): void {
-    this.replace(name, bytes);
+  overwrite(name: string, bytes: Uint8Array, durable: boolean): void {
+    this.#step(`overwrite ${name}`, () => {
+      this.#check();
+      const old = this.files.get(name);
+      if (this.full && (old?.data.length ?? 0) < bytes.length) throw failure('ENOSPC', 'no space left on device');
+      const data = Buffer.concat([bytes, (old?.data ?? Buffer.alloc(0)).subarray(bytes.length)]);
+      // Within one sector: after a power loss it is the old one or the new one. Which of the two depends on nothing that was promised.
+      this.files.set(name, { data, synced: data.length });
+    });
+    if (durable) this.#step(`fsync ${name}`, () => undefined);
   }
 
   remove(name: string): void {
-    this.#check();
-    this.files.delete(name);
+    this.#step(`remove ${name}`, () => {
+      this.#check();
+      this.files.delete(name);
+    });
   }
 
   syncDirectory(): void {
-    // Names are durable at once here.
+    this.#step('fsync directory', () => void (this.#names = new Map(this.files)));
+  }
+
+  #step<T>(what: string, effect: () => T): T {
+    if (this.dead) throw new Error('the process is gone');
+    const step = this.steps.push(what) - 1;
+    const fault = this.#fault;
+    if (fault !== null && (step === fault.step || (fault.kind === 'fail-on' && step > fault.step))) {
+      this.dead = fault.kind === 'die';
+      throw this.dead ? new Error('the process is gone') : failure('EIO', `i/o error, ${what}`);
+    }
+    return effect();
   }
 
   #append(file: StoredFile, bytes: Uint8Array): number {
@@ -109,6 +174,6 @@ export class FaultyDisk implements OutboxDisk {
 
   #check(): void {
     if (this.dead) throw new Error('the process is gone');
-    if (this.readOnly) throw new Error('EROFS: read-only file system');
+    if (this.readOnly) throw failure('EROFS', 'read-only file system');
   }
 }

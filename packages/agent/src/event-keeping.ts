@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import type { AgentContext, Emit } from './agent-context.ts';
 import { Ring } from './control/support/recent.ts';
+import type { ReportedCondition } from './host/conditions.ts';
 import { makeIncidents, type HostIncidents, type MakeIncidentsOptions } from './incidents/make-incidents.ts';
 import { FileOutbox } from './outbox/file-outbox.ts';
 
@@ -23,11 +24,13 @@ export class EventKeeping {
   readonly outbox: FileOutbox;
   readonly incidents: HostIncidents;
   readonly #context: AgentContext;
+  readonly #directory: string;
 
   constructor({ context, ...about }: EventKeepingOptions) {
     const { clock, logger, stateDir, spec, random } = context;
     this.#context = context;
-    this.outbox = FileOutbox.open({ directory: join(stateDir, 'outbox'), newEpoch: randomUUID, clock, logger });
+    this.#directory = join(stateDir, 'outbox');
+    this.outbox = FileOutbox.open({ directory: this.#directory, newEpoch: randomUUID, clock, logger });
     const history = this.outbox;
     const workloads = (): readonly string[] => context.spec.workloads.map(({ name }) => name);
     const warn = (message: string): void => logger.warn(message);
@@ -49,6 +52,17 @@ export class EventKeeping {
   /** Other workloads are configured now: nobody will see those ready that are no more. */
   reconfigured(): void {
     this.#store(this.incidents.incidents.reconfigured());
+  }
+
+  /** What is wrong with the disk of the outbox as long as it is; of a full or read-only one others say it. */
+  conditions(): readonly ReportedCondition[] {
+    const { trouble } = this.outbox;
+    if (trouble === null) return [];
+    const reason = `the queue of events cannot be read or written: ${trouble.reason}; new events wait in memory, and it is tried again at the latest after five minutes`;
+    const advice =
+      `Look at the disk of ${this.#directory} (dmesg). If it is lost for good: stop the agent, move the directory away, start it. ` +
+      'Workloads go on as they are.';
+    return [{ name: 'event-queue-failing', subject: this.#directory, severity: 'error', reason, advice }];
   }
 
   #store(events: readonly NewAgentEvent[]): void {

@@ -74,7 +74,9 @@ export class Reporting {
 
   /** With every sample of the host's metrics. */
   measure(): void {
+    const { events, host } = this.#options;
     this.#meter.measure();
+    host.conditions.set('event-queue', events.conditions());
   }
 
   startUplink(): void {

@@ -2,6 +2,7 @@
 import type { AgentMetrics } from '@relight/shared/agent-metrics';
 import type { Clock } from '@relight/shared/clock';
 import type { LogBacklog } from '../logs/log-shipper.ts';
+import type { EventBacklog } from '../outbox/outbox.ts';
 import { LoopLag } from './loop-lag.ts';
 import { present } from './metrics.ts';
 
@@ -13,8 +14,7 @@ export interface MeterSources {
   readonly config: () => { readonly ok: boolean; readonly readAt: number };
   /** `waiting`: events not yet acknowledged. */
   readonly uplink: () => { readonly connects: number; readonly failures: number; readonly waiting: number } | null;
-  /** `oldestAt`: epoch milliseconds; null: none waits. */
-  readonly events: () => { readonly bytes: number; readonly bytesMax: number; readonly oldestAt: number | null; readonly dropped: number };
+  readonly events: () => EventBacklog;
   readonly logs: () => LogBacklog;
 }
 

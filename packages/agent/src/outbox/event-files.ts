@@ -37,13 +37,11 @@ export class EventFiles {
   #closed = false;
 
   /** Makes durable what the last file holds. Throws errno errors. */
-  constructor(options: EventFilesOptions, { epoch, files }: Continued) {
+  constructor(options: EventFilesOptions, { epoch, files, lastEvents }: Continued) {
     this.#options = options;
     this.epoch = epoch;
     this.#sealed = files.slice(0, -1);
     const last = files.at(-1) as EventFile;
-    // Before it is opened: who cannot read it tries again, and would hold one descriptor more each time.
-    const events = [...readEvents(options.disk, last.name)];
     const handle = options.disk.open(last.name);
     try {
       handle.syncNow();
@@ -51,7 +49,7 @@ export class EventFiles {
       handle.close();
       throw error;
     }
-    this.#active = { name: last.name, handle, firstSeq: last.firstSeq, bytes: last.bytes, events };
+    this.#active = { name: last.name, handle, firstSeq: last.firstSeq, bytes: last.bytes, events: [...lastEvents] };
   }
 
   get bytes(): number {

@@ -9,6 +9,8 @@ export interface FileHeader {
   readonly epoch: string;
   /** The first sequence number that this file may hold: tells the next one when the file holds no event yet. */
   readonly firstSeq: number;
+  /** The file holds all that its epoch had when it was written: what stands of that epoch in earlier files is in it, or acknowledged. */
+  readonly begins?: boolean;
 }
 
 export interface ParsedFile {
@@ -22,8 +24,10 @@ export interface ParsedFile {
   readonly tornBytes: number;
 }
 
-export function encodeLine(value: unknown): Buffer {
-  const json = Buffer.from(JSON.stringify(value));
+export const encodeLine = (value: unknown): Buffer => encodeText(JSON.stringify(value));
+
+export function encodeText(text: string): Buffer {
+  const json = Buffer.from(text);
   return Buffer.concat([Buffer.from(`${crc32(json).toString(16).padStart(8, '0')} `), json, Buffer.from('\n')]);
 }
 

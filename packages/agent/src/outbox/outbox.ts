@@ -20,3 +20,13 @@ export interface Outbox {
   onAppend(listener: () => void): { dispose(): void };
   close(): void;
 }
+
+/** For whoever measures. */
+export interface EventBacklog {
+  readonly bytes: number;
+  readonly bytesMax: number;
+  /** When the oldest happened that is not acknowledged, epoch milliseconds; null: none waits. */
+  readonly oldestAt: number | null;
+  /** For want of room, since it was opened. */
+  readonly dropped: number;
+}

@@ -10,11 +10,11 @@
  * knowing arrive a second time: the price of a disk that broke its promise.
  */
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
+import { readAcknowledged } from './acknowledged.ts';
 import type { OutboxDisk } from './disk.ts';
-import { decodeLine, encodeLine, parseFile, type FileHeader, type ParsedFile } from './lines.ts';
+import { encodeLine, parseFile, type FileHeader, type ParsedFile } from './lines.ts';
 
-const trustedName = 'trusted';
-export const acknowledgedName = 'acknowledged';
+export const trustedName = 'trusted';
 
 export interface EventFile {
   readonly name: string;
@@ -30,6 +30,8 @@ export interface Continued {
   readonly epoch: string;
   /** In order; the last one is written on. Never empty. */
   readonly files: readonly EventFile[];
+  /** What the last one holds: it is not read a second time. */
+  readonly lastEvents: readonly AgentEvent[];
   readonly acknowledged: number;
   /** For the log; empty when all was in order. */
   readonly notes: readonly string[];
@@ -68,11 +70,17 @@ export function recover(disk: OutboxDisk, now: number): Continued | BeginAnew {
     return { kind: 'begin', events: [], notes };
   }
   const epoch = newest.header.epoch;
-  const ours = found.filter((file) => file.header.epoch === epoch);
+  const all = found.filter((file) => file.header.epoch === epoch);
+  const ours = all.slice(
+    Math.max(
+      0,
+      all.findLastIndex((file) => file.header.begins),
+    ),
+  );
   const acknowledged = readAcknowledged(disk, names, epoch);
   const damagedLines = ours.reduce((sum, file) => sum + file.parsed.damagedLines, 0);
   const tail = newest.bytes.subarray(newest.parsed.wholeBytes);
-  const distrust = !names.includes(trustedName)
+  const distrust = !isTrusted(disk, names, epoch)
     ? 'numbers were handed out that are not on the disk'
     : damagedLines > 0 || tail.includes(0)
       ? `${damagedLines} lines and ${tail.length} bytes at the end are damaged`
@@ -85,35 +93,78 @@ export function recover(disk: OutboxDisk, now: number): Continued | BeginAnew {
   if (tail.length > 0) {
     notes.push(`${tail.length} bytes of an unfinished write were cut off`);
     const handle = disk.open(newest.name);
-    handle.truncate(newest.parsed.wholeBytes);
-    handle.syncNow();
-    handle.close();
+    try {
+      handle.truncate(newest.parsed.wholeBytes);
+      handle.syncNow();
+    } finally {
+      handle.close();
+    }
   }
   for (const name of names) if (eventFilePattern.test(name) && ours.every((file) => file.name !== name)) disk.remove(name);
-  return { kind: 'continue', epoch, files: ours.map(describe), acknowledged, notes };
+  return { kind: 'continue', epoch, files: ours.map(describe), lastEvents: newest.parsed.events, acknowledged, notes };
+}
+
+export interface Begin {
+  readonly disk: OutboxDisk;
+  readonly epoch: string;
+  readonly events: readonly AgentEvent[];
+  /**
+   * The last number that the epoch has given already, while it lived in memory; what was acknowledged of that is not among `events`, and a
+   * later start must not give it again.
+   */
+  readonly given: number;
+  /** Opens what was written. May throw. */
+  readonly use: (begun: Continued) => void;
 }
 
 /**
- * Writes an epoch whose first events are `events`. `given`: the last number that it has given already, while it lived in memory; what
- * was acknowledged of that is not among them, and a later start must not give it again. The old files go only when the new one is
- * durable. Throws errno errors.
+ * Writes an epoch. Nobody trusts it before that is settled (trust.ts), nor what stood there before: a start in between begins anew with
+ * what the newest file holds. Throws errno errors, and what `use` throws; nothing of it is counted on then.
  */
-export function begin(disk: OutboxDisk, epoch: string, events: readonly AgentEvent[], given = 0): Continued {
-  const names = disk.list();
-  const name = nextFileName(names);
+export function begin({ disk, epoch, events, given, use }: Begin): Continued {
+  const name = nextFileName(disk.list());
   const firstSeq = events[0]?.seq ?? given + 1;
-  const bytes = Buffer.concat([encodeLine({ epoch, firstSeq }), ...events.map(encodeLine)]);
-  disk.replace(name, bytes);
-  disk.replace(trustedName, Buffer.alloc(0));
-  for (const old of names) if (eventFilePattern.test(old)) disk.remove(old);
+  const bytes = Buffer.concat([encodeLine({ epoch, firstSeq, begins: true } satisfies FileHeader), ...events.map(encodeLine)]);
   const file = { name, firstSeq, lastSeq: events.at(-1)?.seq ?? given, bytes: bytes.length };
-  return { kind: 'continue', epoch, files: [file], acknowledged: 0, notes: [] };
+  const begun: Continued = { kind: 'continue', epoch, files: [file], lastEvents: events, acknowledged: 0, notes: [] };
+  // Else a start after the next step took the numbers of this file for trusted, while this life goes on without it and gives more.
+  removeTrust(disk);
+  try {
+    disk.replace(name, bytes);
+    use(begun);
+  } catch (error) {
+    withdraw(disk, name);
+    throw error;
+  }
+  return begun;
+}
+
+/** As far as the disk lets it. */
+function withdraw(disk: OutboxDisk, name: string): void {
+  try {
+    disk.remove(name);
+  } catch {
+    // It may stand there: nobody trusts it, and the next one that is begun holds all that it holds.
+  }
+}
+
+/** Removes what `begin` has replaced, when that is trusted. Throws errno errors. */
+export function removeBefore(disk: OutboxDisk, { files }: Continued): void {
+  const first = files[0]?.name ?? '';
+  for (const old of disk.list()) if (eventFilePattern.test(old) && old < first) disk.remove(old);
 }
 
 /** No later start continues the numbering that is on the disk. Throws errno errors. */
 export function removeTrust(disk: OutboxDisk): void {
   disk.remove(trustedName);
   disk.syncDirectory();
+}
+
+/** Earlier versions left the file empty: then it speaks for whatever is newest. */
+function isTrusted(disk: OutboxDisk, names: readonly string[], epoch: string): boolean {
+  if (!names.includes(trustedName)) return false;
+  const trusted = disk.read(trustedName).toString('utf8');
+  return trusted === '' || trusted === epoch;
 }
 
 function findFiles(disk: OutboxDisk, names: readonly string[], notes: string[]): Found[] {
@@ -158,17 +209,6 @@ const damageEvent = (events: number, at: number): NewAgentEvent =>
 export function unacknowledged(disk: OutboxDisk, found: Continued | BeginAnew): readonly AgentEvent[] {
   if (found.kind === 'begin') return found.events;
   return found.files.flatMap(({ name }) => readEvents(disk, name)).filter(({ seq }) => seq > found.acknowledged);
-}
-
-function readAcknowledged(disk: OutboxDisk, names: readonly string[], epoch: string): number {
-  if (!names.includes(acknowledgedName)) return 0;
-  const bytes = disk.read(acknowledgedName);
-  const value = decodeLine(bytes.subarray(0, Math.max(0, bytes.length - 1))) as { epoch?: string; seq?: number } | undefined;
-  return value?.epoch === epoch && Number.isSafeInteger(value.seq) ? (value.seq ?? 0) : 0;
-}
-
-export function encodeAcknowledged(epoch: string, seq: number): Buffer {
-  return encodeLine({ epoch, seq });
 }
 
 /** The events of one file, for sending. */

@@ -27,7 +27,10 @@ export interface Shed extends Dropped {
   readonly files: readonly EventFile[];
 }
 
-/** Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `handedOut` may be under way and go last. */
+/**
+ * Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `handedOut` may be under way and go
+ * last. Ends where the disk refuses: what went before that is lost and counted. Throws errno errors when nothing went.
+ */
 export function shed(disk: OutboxDisk, files: readonly EventFile[], epoch: string, handedOut: number, bytes: number): Shed {
   const passes: ((event: AgentEvent) => boolean)[] = [
     // An earlier gap goes with the info events: the new one counts what it counted, so that there is one and not a hundred.
@@ -37,18 +40,28 @@ export function shed(disk: OutboxDisk, files: readonly EventFile[], epoch: strin
   ];
   let remaining = [...files];
   let [dropped, anew, freed] = [0, 0, 0];
+  let refusal: unknown = null;
+  const rewritten = (file: EventFile, keep: (event: AgentEvent) => boolean): Rewritten => {
+    try {
+      return refusal === null && freed < bytes ? rewrite(disk, file, epoch, keep) : untouched(file);
+    } catch (error) {
+      refusal = error;
+      return untouched(file);
+    }
+  };
   for (const keep of passes) {
     const next: EventFile[] = [];
     for (const file of remaining) {
-      const result = freed < bytes ? rewrite(disk, file, epoch, keep) : untouched(file);
+      const result = rewritten(file, keep);
       dropped += result.dropped;
       anew += result.anew;
       freed += file.bytes - (result.file?.bytes ?? 0);
       if (result.file !== null) next.push(result.file);
     }
     remaining = next;
-    if (freed >= bytes) break;
+    if (freed >= bytes || refusal !== null) break;
   }
+  if (refusal !== null && dropped === 0) throw refusal;
   return { files: remaining, dropped, anew };
 }
 

@@ -42,3 +42,14 @@ export class WaitingEvents {
     this.#bytes = this.#entries.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 }
+
+/** The first consecutive ones, at most `count`, and none above `upTo`. */
+export function nextRun(events: Iterable<AgentEvent>, upTo: number, count: number): AgentEvent[] {
+  const run: AgentEvent[] = [];
+  for (const event of events) {
+    const previous = run.at(-1);
+    if (event.seq > upTo || run.length >= count || (previous !== undefined && event.seq !== previous.seq + 1)) break;
+    run.push(event);
+  }
+  return run;
+}

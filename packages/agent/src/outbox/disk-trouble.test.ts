@@ -1,0 +1,84 @@
+import { describe, expect, test, vi } from 'vitest';
+import { OutboxWorld as World } from '../../../../test/support/outbox-world.ts';
+
+describe('a disk that fails', () => {
+  const hour = 3_600_000;
+
+  test('is read less and less often, is said once and as long as it lasts, and is taken up again by itself', () => {
+    const world = new World();
+    for (let index = 0; index < 20; index += 1) world.append();
+    world.settle();
+    world.disk.unreadable = true;
+    world.reopen();
+    world.append();
+    const before = world.disk.reads;
+    world.clock.advance(hour);
+    // 1, 2, 4 … 256 s, then every 5 min: 20 looks. A reading ends at the first file that fails.
+    expect(world.disk.reads - before).toBeLessThanOrEqual(21);
+    expect(world.disk.reads - before).toBeGreaterThanOrEqual(15);
+    expect(world.outbox.trouble).toEqual({ since: world.clock.now() - hour, reason: 'EIO: i/o error, read' });
+    world.disk.unreadable = false;
+    world.clock.advance(300_000);
+    expect(world.outbox.trouble).toBeNull();
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
+    // The next failure is a new one.
+    world.disk.readOnly = true;
+    world.append();
+    world.disk.readOnly = false;
+    world.clock.advance(1_000);
+    expect(world.outbox.backlog().oldestAt).not.toBeNull();
+    expect(world.outbox.trouble).toBeNull();
+  });
+
+  test('when it is only full, it is asked every second, and takes events as soon as it can', () => {
+    const world = new World();
+    world.settle();
+    world.disk.full = true;
+    world.append();
+    world.clock.advance(hour);
+    expect(world.outbox.trouble).toBeNull();
+    world.disk.full = false;
+    world.clock.advance(1_000);
+    world.reopen();
+    world.deliverAll();
+    expect(world.messages).toEqual(['event 0']);
+  });
+});
+
+test('the collector has them, the disk is full, and the agent is killed again and again: none comes twice', () => {
+  const world = new World();
+  for (let count = 0; count < 5; count += 1) world.append();
+  world.settle();
+  world.disk.full = true;
+  for (let life = 0; life < 5; life += 1) {
+    world.append();
+    for (let round = 0; round < 10; round += 1) {
+      world.deliver(true);
+      world.settle();
+    }
+    world.reopen();
+  }
+  world.deliverAll();
+  expect(world.messages).toEqual(world.appended);
+});
+
+test('what a full queue dropped before the disk refused is counted', () => {
+  const world = new World({ bytesMax: 4_000 });
+  world.append();
+  world.settle();
+  const removals = vi.spyOn(world.disk, 'remove');
+  for (let count = 0; count < 100; count += 1) {
+    removals.mockClear();
+    // The second file of each run does not go.
+    removals.mockImplementation((name) => {
+      if (removals.mock.calls.length > 1) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+      world.disk.files.delete(name);
+    });
+    world.append();
+  }
+  removals.mockRestore();
+  world.deliverAll();
+  expect(world.lost).toBeGreaterThan(0);
+  expect(world.messages.length + world.lost).toBe(world.appended.length);
+});

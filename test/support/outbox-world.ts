@@ -1,0 +1,110 @@
+/** An outbox on a faulty disk, with a collector that checks what arrives. */
+import assert from 'node:assert/strict';
+import type { AgentEvent, NewAgentEvent, Severity } from '@relight/shared/event';
+import { ManualClock } from '@relight/shared/manual-clock';
+import { FileOutbox } from '@relight/agent/outbox/file-outbox';
+import { FaultyDisk } from './faulty-disk.ts';
+
+export const silentLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+export const outboxEvent = (message: string, severity: Severity = 'info'): NewAgentEvent => ({
+  at: 1,
+  kind: 'host.notice',
+  severity,
+  message,
+  data: {},
+});
+
+/** An outbox on a faulty disk, and a collector that remembers everything and checks that no number has two meanings. */
+export class OutboxWorld {
+  readonly disk = new FaultyDisk();
+  clock = new ManualClock();
+  readonly received: AgentEvent[] = [];
+  /** What append() has returned for, in order. */
+  readonly appended: string[] = [];
+  /** What was readable, and so must arrive whatever happens. */
+  readonly promised = new Set<string>();
+  readonly #byNumber = new Map<string, string>();
+  readonly #committed = new Map<string, number>();
+  readonly #limits: { bytesMax?: number; memoryBytesMax?: number };
+  #epochs = 0;
+  outbox: FileOutbox;
+
+  constructor(limits: { bytesMax?: number; memoryBytesMax?: number } = {}) {
+    this.#limits = limits;
+    this.outbox = this.#open();
+  }
+
+  #open(): FileOutbox {
+    const newEpoch = (): string => `epoch-${++this.#epochs}`;
+    return FileOutbox.open({
+      directory: '',
+      newEpoch,
+      clock: this.clock,
+      logger: silentLogger,
+      disk: this.disk,
+      fileBytesMax: 400,
+      ...this.#limits,
+    });
+  }
+
+  append(severity?: Severity): void {
+    const message = `event ${this.appended.length}`;
+    this.outbox.append(outboxEvent(message, severity));
+    if (this.disk.dead) this.reopen();
+    else this.appended.push(message);
+  }
+
+  reopen(): void {
+    this.disk.kill();
+    this.clock = new ManualClock();
+    this.outbox = this.#open();
+  }
+
+  settle(): void {
+    this.disk.completeSyncs();
+    this.clock.advance(2_000);
+    this.disk.completeSyncs();
+    for (const { kind, message } of this.readable()) if (kind !== 'log.gap') this.promised.add(message);
+  }
+
+  *readable(): Generator<AgentEvent> {
+    for (let after = 0; ;) {
+      const run = this.outbox.read(after, 3);
+      if (run.length === 0) return;
+      yield* run;
+      after = run.at(-1)?.seq ?? 0;
+    }
+  }
+
+  /** One message: the collector commits it; the acknowledgement may get lost. */
+  deliver(acknowledged: boolean): boolean {
+    const { epoch } = this.outbox;
+    const committed = this.#committed.get(epoch) ?? 0;
+    const run = this.outbox.read(committed, 2);
+    for (const [index, item] of run.entries()) {
+      assert.equal(item.seq, (run[0]?.seq ?? 0) + index, 'a run is consecutive');
+      const number = `${epoch}/${item.seq}`;
+      assert.equal(this.#byNumber.get(number) ?? item.message, item.message, `${number} has two meanings`);
+      this.#byNumber.set(number, item.message);
+      this.received.push(item);
+    }
+    this.#committed.set(epoch, run.at(-1)?.seq ?? committed);
+    if (acknowledged) this.outbox.acknowledge(run.at(-1)?.seq ?? committed);
+    return run.length > 0;
+  }
+
+  deliverAll(): void {
+    this.disk.full = false;
+    this.disk.readOnly = false;
+    this.settle();
+    while (this.deliver(true)) this.settle();
+  }
+
+  get messages(): string[] {
+    return this.received.filter((item) => item.kind !== 'log.gap').map((item) => item.message);
+  }
+
+  get lost(): number {
+    return this.received.filter((item) => item.kind === 'log.gap').reduce((sum, item) => sum + Number(item.data['events']), 0);
+  }
+}
