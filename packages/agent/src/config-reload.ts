@@ -2,6 +2,7 @@
  * The configuration of an agent that runs: read again when its file has changed, at SIGHUP, and when somebody asks. Validated as a
  * whole before anything is touched; a file that cannot be used changes nothing, and is said for as long as it is so.
  */
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
 import * as z from 'zod';
@@ -94,7 +95,7 @@ export class ConfigReload {
   }
 
   #schedule(): void {
-    if (!this.#stopped) this.#timer = this.#options.clock.after(lookMs, () => void this.#look());
+    if (!this.#stopped) this.#timer = onBeat(this.#options.clock, lookMs, () => void this.#look());
   }
 
   async #look(): Promise<void> {

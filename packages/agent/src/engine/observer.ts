@@ -9,6 +9,7 @@
  * begins). That is said of this container alone (silent-containers.ts), and only after a second list: one that begins to hang as a
  * whole looks the same at first.
  */
+import { onBeat } from '@relight/shared/beat';
 import { delay, type Clock, type Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Logger } from 'pino';
@@ -122,7 +123,7 @@ export class EngineObserver {
     this.#outage = false;
     this.#up = true;
     this.#retries = 0;
-    this.#relist = clock.after(relistMs, () => this.observe());
+    this.#relist = onBeat(clock, relistMs, () => this.observe());
     this.#tell({ ...seen, afterOutage });
   }
 

@@ -2,6 +2,7 @@
  * How long this process stands still: a timer that is due once a second, and how late it comes. A standstill of a hung disk, of a host
  * without a free processor or of a stopped process looks the same.
  */
+import { beatAt, onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 
 const stepMs = 1_000;
@@ -19,8 +20,8 @@ export class LoopLag {
   }
 
   start(): void {
-    const due = this.#clock.monotonic() + stepMs;
-    this.#timer = this.#clock.after(stepMs, () => {
+    const due = beatAt(this.#clock.monotonic(), stepMs);
+    this.#timer = onBeat(this.#clock, stepMs, () => {
       this.#late(this.#clock.monotonic() - due);
       this.start();
     });

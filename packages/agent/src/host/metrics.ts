@@ -5,6 +5,7 @@
  * statfs on a dead FUSE or network file system never returns. So only file systems known to be local are asked (the mount
  * table tells, without touching the path), and a disk whose last answer is still out is not asked again.
  */
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { HostMetrics } from '@relight/shared/status';
 import { readFileSync, type StatsFs } from 'node:fs';
@@ -65,7 +66,7 @@ export class MetricsSampler {
   /** Samples at once and then every 10 s, until disposed. */
   start(onSample: (metrics: HostMetrics) => void): void {
     const tick = async (): Promise<void> => {
-      const timer = this.#clock.after(metricsIntervalMs, () => void tick());
+      const timer = onBeat(this.#clock, metricsIntervalMs, () => void tick());
       this.#timer = timer;
       const sample = await this.sample();
       if (this.#timer === timer) onSample(sample);

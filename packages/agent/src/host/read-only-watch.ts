@@ -4,6 +4,7 @@
  * engine in a mount namespace of its own has some that the host does not show.
  */
 import { readFileSync } from 'node:fs';
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { parseMountinfo, type MountEntry } from '../stages/proc.ts';
 import { concernOf, usersOf, type Concern, type Tables, type Users } from './concerns.ts';
@@ -47,7 +48,7 @@ export class ReadOnlyWatch {
 
   start(): void {
     const tick = (): void => {
-      this.#timer = this.#options.clock.after(everyMs, tick);
+      this.#timer = onBeat(this.#options.clock, everyMs, tick);
       this.#look(false);
     };
     tick();

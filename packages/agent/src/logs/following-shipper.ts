@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
@@ -317,7 +318,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   }
 
   #pollLater(): void {
-    this.#poll ??= this.#options.clock.after(pollMs, () => {
+    this.#poll ??= onBeat(this.#options.clock, pollMs, () => {
       this.#poll = null;
       this.#pollNow();
       this.#pollLater();

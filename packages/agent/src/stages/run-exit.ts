@@ -4,6 +4,7 @@
  * wake the agent at every line of every log in it.
  */
 import { closeSync, watch, type FSWatcher } from 'node:fs';
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
 import { constants as osConstants } from 'node:os';
@@ -54,7 +55,7 @@ export function watchExit({ clock, openStatus, isAlive, signal, onWake }: ExitWa
       }
       late = !isAlive();
       timer?.cancel();
-      timer = clock.after(late ? lateStatusMs : pollMs, look);
+      timer = late ? clock.after(lateStatusMs, look) : onBeat(clock, pollMs, look);
     };
 
     const unregister = onWake(look);

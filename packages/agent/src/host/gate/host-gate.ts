@@ -3,6 +3,7 @@
  * or opens. On a quiet host it costs a recovery nothing, because the answer is there before anybody asks.
  */
 import { isoTime } from '@relight/shared/api';
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
@@ -211,7 +212,9 @@ export class HostGate {
     if (shown(state) !== shown(before)) onChange();
     this.#timer?.cancel();
     const dueAt = gateDueAt(state, spec, now);
-    this.#timer = clock.after(Math.max(1, Math.min(state.open ? restMs : waitingMs, (dueAt ?? Infinity) - now)), () => this.#onTimer());
+    const waitMs = Math.max(1, Math.min(state.open ? restMs : waitingMs, (dueAt ?? Infinity) - now));
+    const again = (): void => this.#onTimer();
+    this.#timer = waitMs === restMs ? onBeat(clock, restMs, again) : clock.after(waitMs, again);
     if (clearOf(state, (name) => beforeSetup.has(name), spec, now)) queueMicrotask(() => setup.nudge());
   }
 

@@ -2,6 +2,7 @@
  * Watches the kernel log: killings for want of memory go to whoever's container it was, trouble of the host becomes its conditions,
  * and the last records are kept for incidents. A look costs one failing read() when nothing was said.
  */
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { ReportedCondition } from '../condition-diff.ts';
@@ -121,7 +122,9 @@ export class KernelLog {
     const drained = this.look();
     if (this.#reader === null) return;
     // The log of a long boot is read in parts, one right after the other: until then everything in it counts as history.
-    this.#timer = this.#options.clock.after(drained ? lookMs : betweenPartsMs, () => this.#tick());
+    const { clock } = this.#options;
+    const tick = (): void => this.#tick();
+    this.#timer = drained ? onBeat(clock, lookMs, tick) : clock.after(betweenPartsMs, tick);
   }
 
   #record(raw: string, found: TimedCondition[]): void {

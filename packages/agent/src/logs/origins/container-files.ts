@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
@@ -126,12 +127,13 @@ export class ContainerFiles {
 
   #later(afterMs = lookMs): void {
     const { clock } = this.#options;
-    this.#timer ??= clock.after(afterMs, () => {
+    const look = (): void => {
       this.#timer = null;
       const began = clock.monotonic();
       for (const watched of this.#watched.values()) this.#look(watched);
       if (this.#watched.size > 0) this.#later(Math.max(lookMs, (clock.monotonic() - began) * restPerLook));
-    });
+    };
+    this.#timer ??= afterMs === lookMs ? onBeat(clock, lookMs, look) : clock.after(afterMs, look);
   }
 
   #look(watched: Watched): void {
