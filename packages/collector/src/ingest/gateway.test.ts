@@ -154,6 +154,43 @@ describe('admission', () => {
     });
   });
 
+  it.each([
+    ['a token of another host', { host: 'h9' }, 'of-h1', /^Is this host called h1: set host\.name/],
+    ['a token of another machine', { machineId: 'machine-2' }, 'granted', /^Make a join token .* relight-agent join with it\.$/],
+    ['a copied disk', { machineId: 'machine-2' }, 'any', /^Is this a copy of h1: stop this agent, remove its state directory/],
+    ['a copied machine id', { host: 'h2', bootId: 'boot-2' }, 'any', /^Either may be the copy: .* systemd-machine-id-setup/],
+    ['one that is locked out', { agentId: 'agent-0000' }, 'any', /^Is this the one that belongs to h1: .* relight forget h1/],
+  ] as const)('tells an agent that only asks what to do: %s', async (_, more, kind, advice) => {
+    const own = { agentId: 'agent-0001', machineId: 'machine-1', host: 'h1', bootId: 'boot-1' };
+    await dial().hello({ ...own, agentId: 'agent-0000' });
+    await dial().hello(own);
+    const db = openForWriting(dataDir);
+    const bound = tokenWrites(db).createToken('agent', 'h1', 1).token;
+    if (kind === 'granted') db.prepare("UPDATE tokens SET agent_id = 'agent-0001', machine_id = 'machine-1' WHERE host = 'h1'").run();
+    db.close();
+    const client = new AgentClient(url, kind === 'any' ? token : bound, undefined, {
+      [preflightHeader]: encodePreflight({ ...own, ...more }),
+    });
+    clients.push(client);
+    expect(await client.upgrade()).toMatchObject({ problem: { advice: expect.stringMatching(advice) as string } });
+  });
+
+  it('judges what an agent only asks behind admission, which it gives back', async () => {
+    await collector.close();
+    await start({ admission: { perSecond: 1_000, handshakesMax: 3 } });
+    await dial().hello();
+    const ask = (): AgentClient => {
+      const agent = { agentId: 'agent-0001', machineId: 'machine-2', host: 'h1', bootId: 'boot-1' };
+      const client = new AgentClient(url, token, undefined, { [preflightHeader]: encodePreflight(agent) });
+      clients.push(client);
+      return client;
+    };
+    for (let i = 0; i < 9; i += 1) expect(await ask().upgrade()).toMatchObject({ status: 403 });
+    const silent = [dial(), dial(), dial()];
+    for (const client of silent) expect(await client.upgrade()).toMatchObject({ status: 101 });
+    expect(await ask().upgrade()).toMatchObject({ status: 503 });
+  });
+
   it('keeps no connection of somebody who was refused and does not close it', async () => {
     const { hostname, port } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });

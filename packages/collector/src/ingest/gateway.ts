@@ -103,24 +103,31 @@ export class AgentGateway {
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
     }
-    const asked = decodePreflight(request.headers[preflightHeader]);
-    const verdict = asked === null ? null : this.#deps.fleet.wouldTake(visitor.token, asked);
-    if (asked !== null && verdict?.accepted === false) {
-      const code = verdict.code === closeCodes.unauthorized ? 'unauthorized' : 'forbidden';
-      const error = new RelightError(code, verdict.reason, {
-        advice: 'Join this host anew: relight-agent join; or do what the message says.',
-      });
-      this.#deps.counters.refused(code);
-      this.#writeDown(visitor, error, asked.host);
-      return refuse(socket, error, {});
-    }
     const place = this.#closing ? null : this.#admission.admit();
     if (place === null) {
       const detail = this.#closing ? 'the collector stops' : 'too many agents come at once';
       return this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
     }
+    // Behind admission: to judge and to write down what somebody asks costs as much as his hello.
+    const refused = this.#judgePreflight(request, visitor);
+    if (refused !== null) {
+      place.done();
+      return refuse(socket, refused, {});
+    }
     socket.once('close', () => place.done());
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, visitor, () => place.done()));
+  }
+
+  /** Null: nobody only asks, or he would be taken. */
+  #judgePreflight(request: IncomingMessage, visitor: Visitor): RelightError | null {
+    const asked = decodePreflight(request.headers[preflightHeader]);
+    const verdict = asked === null ? null : this.#deps.fleet.wouldTake(visitor.token, asked);
+    if (asked === null || verdict === null || verdict.accepted) return null;
+    const code = verdict.code === closeCodes.unauthorized ? 'unauthorized' : 'forbidden';
+    const error = new RelightError(code, verdict.reason, { advice: verdict.advice });
+    this.#deps.counters.refused(code);
+    this.#writeDown(visitor, error, asked.host);
+    return error;
   }
 
   #refuse(socket: Duplex, code: Refusal, detail: string, headers: Record<string, string> = {}): void {
@@ -141,8 +148,9 @@ export class AgentGateway {
   #helloRefused(visitor: Visitor, refusal: HelloRefusal): void {
     const { code, reason, written, greeting } = refusal;
     this.#deps.counters.refused(code);
+    // Also one that the fleet has written down keeps a host's agent out, when the token says which host that is.
+    if (!written || code === 'unauthorized') this.#deps.fleet.helloRefused(visitor.token, refusal);
     if (written) return;
-    this.#deps.fleet.helloRefused(visitor.token, refusal);
     const { host = null, version = null } = greeting ?? {};
     const whose = host === null ? '' : `${host}${version === null ? '' : ` (version ${version})`}: `;
     this.#writeDown(visitor, new RelightError(code, `${whose}${reason}`), host);

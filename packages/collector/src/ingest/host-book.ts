@@ -18,8 +18,6 @@ export interface HostEntry {
   session: Session | null;
   /** Lives of the machine that were taken over from while they were connected, the newest last. */
   readonly displaced: Set<string>;
-  /** Names under which agents with its id were refused beside it, the newest last. */
-  readonly copies: Set<string>;
   /** Another machine with its id. */
   contender: Contender | null;
 }
@@ -45,6 +43,8 @@ export interface HostBookDeps {
 export class HostBook {
   readonly #deps: HostBookDeps;
   readonly #entries = new Map<string, HostEntry & { persistence: Persistence }>();
+  /** Agent id → the name of its host. */
+  readonly #hostOf = new Map<string, string>();
 
   constructor(deps: HostBookDeps) {
     this.#deps = deps;
@@ -62,6 +62,18 @@ export class HostBook {
     return this.#entries.get(name);
   }
 
+  /** The host, of whatever name, whose agent has this id. */
+  ofAgent(agentId: string): HostEntry | undefined {
+    return this.#entries.get(this.#hostOf.get(agentId) ?? '');
+  }
+
+  /** From now on this agent, and no other, is that of the host `name`. */
+  speaksFor(agentId: string, name: string): void {
+    const former = this.#entries.get(name)?.record.agentId ?? null;
+    if (former !== null) this.#hostOf.delete(former);
+    this.#hostOf.set(agentId, name);
+  }
+
   /** Takes a record into the book; `stored`: as it lies on disk already. */
   add(record: HostRecord, live: HostLiveness, deadline: number | null, stored: boolean): HostEntry {
     const persistence = { dirty: !stored, urgent: false, writing: 0, writtenAt: this.#deps.clock.monotonic() };
@@ -71,11 +83,11 @@ export class HostBook {
       deadline,
       session: null,
       displaced: new Set<string>(),
-      copies: new Set<string>(),
       contender: null,
       persistence,
     };
     this.#entries.set(record.name, entry);
+    if (record.agentId !== null) this.#hostOf.set(record.agentId, record.name);
     return entry;
   }
 
@@ -91,6 +103,8 @@ export class HostBook {
   }
 
   async remove(name: string): Promise<boolean> {
+    const agentId = this.#entries.get(name)?.record.agentId ?? null;
+    if (agentId !== null && this.#hostOf.get(agentId) === name) this.#hostOf.delete(agentId);
     const known = this.#entries.delete(name);
     const stored = await this.#deps.store.deleteHost(name);
     if (known) this.#deps.bus.publish('hostDeleted', name);

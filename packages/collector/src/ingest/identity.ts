@@ -13,7 +13,7 @@
  *   while its successor lives, they are two machines: a boot that is over never returns. Refused.
  * - Another id under a known name: the host was set up anew, it wins and the old id is locked out, or both would fight.
  */
-import { sameMachine } from '@relight/shared/machine';
+import { sameMachine, sharedMachineIdAdvice } from '@relight/shared/machine';
 import { closeCodes, type Hello } from '@relight/shared/protocol';
 import type { TokenRecord } from '../store/store.ts';
 
@@ -32,11 +32,15 @@ export interface Standing {
   readonly bootId: string | null;
 }
 
+const joinAnew =
+  'Make a join token on the collector: relight-collector token create --kind join, and on this host relight-agent join with it.';
+
 /** Hosts that are known come back, with whatever token; new ones with a token of their own. */
 export const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }> => ({
   accepted: false,
   code: closeCodes.unauthorized,
   reason: `the collector has ${max} hosts; another one comes with a token for itself alone: relight-agent join`,
+  advice: joinAnew,
 });
 
 /** One boot of one outbox: of all that is the same in copies of a machine, these two are not, or not for long. */
@@ -54,7 +58,14 @@ export interface ClaimFacts {
 
 export type Verdict =
   | { readonly accepted: true; readonly fences: string | null }
-  | { readonly accepted: false; readonly code: number; readonly reason: string; readonly notice?: Notice };
+  | {
+      readonly accepted: false;
+      readonly code: number;
+      readonly reason: string;
+      /** What a person does on the host that was refused. */
+      readonly advice: string;
+      readonly notice?: Notice;
+    };
 
 /** For a person, among the events of the host that it is about. */
 export interface Notice {
@@ -70,7 +81,8 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host' |
   if (token.host !== null && token.host !== host) {
     const message = `the token of ${token.host} was used as ${host}, by agent ${agentId} (stolen, or a copied disk?): refused`;
     const notice = { host: token.host, message };
-    return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${token.host}`, notice };
+    const advice = `Is this host called ${token.host}: set host.name in its configuration. Else it needs a token of its own. ${joinAnew}`;
+    return { accepted: false, code: closeCodes.unauthorized, reason: `this token is for host ${token.host}`, advice, notice };
   }
   if (token.agentId !== null && token.machineId !== null && !sameMachine(token.machineId, machineId)) {
     const message = `the token of ${host} was used on another machine (stolen, or a copied disk?): refused`;
@@ -78,15 +90,19 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host' |
       accepted: false,
       code: closeCodes.unauthorized,
       reason: 'this token was given to another machine; join this one anew',
+      advice: joinAnew,
       notice: { host, message },
     };
   }
   if (token.agentId !== null && token.agentId !== agentId) {
     const notice = { host, message: `the token of ${host} was used by another agent, ${agentId}: refused` };
-    return { accepted: false, code: closeCodes.unauthorized, reason: 'this token was given to another agent; join this one anew', notice };
+    const reason = 'this token was given to another agent; join this one anew';
+    return { accepted: false, code: closeCodes.unauthorized, reason, advice: joinAnew, notice };
   }
   if (facts.fenced) {
-    return { accepted: false, code: closeCodes.superseded, reason: `another agent owns ${host} now; relight forget ${host} lifts this` };
+    const reason = `another agent owns ${host} now; relight forget ${host} lifts this`;
+    const advice = `Is this the one that belongs to ${host}: stop the other one, then relight forget ${host}. Else give this host another host.name.`;
+    return { accepted: false, code: closeCodes.superseded, reason, advice };
   }
   const twin = facts.sameAgent;
   if (twin !== null && twin.machineId !== machineId && (twin.alive || twin.host !== host)) {
@@ -94,18 +110,21 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host' |
     const message = `agent id ${agentId} is used by a second machine${elsewhere} (a copied disk?): refused`;
     const lift = twin.alive ? '' : `; it is the one of ${twin.host}, and relight forget ${twin.host} lifts this`;
     const notice = { host: twin.host, message };
-    return { accepted: false, code: closeCodes.cloned, reason: `another machine uses this agent id${lift}`, notice };
+    const advice = `Is this a copy of ${twin.host}: stop this agent, remove its state directory, then start it. Is it the one that takes the place of ${twin.host}: stop the agent there, then relight forget ${twin.host}.`;
+    return { accepted: false, code: closeCodes.cloned, reason: `another machine uses this agent id${lift}`, advice, notice };
   }
   if (twin !== null && twin.alive && (twin.host !== host || twin.displaced.has(lifeOf(hello)))) {
     const reason = `same machine id (/etc/machine-id) as ${twin.host} at ${twin.address}, which is connected`;
     const message = `${host} has the same machine id (/etc/machine-id): refused`;
-    return { accepted: false, code: closeCodes.cloned, reason, notice: { host: twin.host, message, shared: true } };
+    const advice = `Either may be the copy: relight host ${twin.host} shows both, and what ends it. ${sharedMachineIdAdvice}`;
+    return { accepted: false, code: closeCodes.cloned, reason, advice, notice: { host: twin.host, message, shared: true } };
   }
   // One boot is one machine: it was refused beside its own connection under the old name, which had not ended yet.
   if (twin !== null && twin.host !== host && twin.copies.has(host) && twin.bootId !== hello.bootId) {
     const reason = `same machine id as ${twin.host}, and seen beside it; if that is its former name: relight forget ${twin.host}`;
     const message = `${host} has the same machine id (/etc/machine-id), and was seen beside it: refused`;
-    return { accepted: false, code: closeCodes.cloned, reason, notice: { host: twin.host, message } };
+    const advice = `Is this ${twin.host} under a new name: relight forget ${twin.host}. ${sharedMachineIdAdvice}`;
+    return { accepted: false, code: closeCodes.cloned, reason, advice, notice: { host: twin.host, message } };
   }
   const before = facts.sameName?.agentId ?? null;
   return { accepted: true, fences: before === null || before === agentId ? null : before };

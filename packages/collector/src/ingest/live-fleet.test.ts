@@ -397,16 +397,89 @@ describe('what an agent says of itself', () => {
   });
 });
 
-it('hellos that are refused for ever other reasons keep the disk no busier than heartbeats do', async () => {
+it('hellos that are refused for ever other reasons change what is said once a minute, and keep the disk no busier than heartbeats do', async () => {
   connect('h').session.close(1000, 'bye');
   await settle();
   const { writes } = store;
+  const reasons = new Set<string | undefined>();
   for (let i = 0; i < 200; i += 1) {
     fleet.helloRefused({ ...token, host: 'h' }, { code: 'protocol', reason: `unreadable ${i}`, written: false, greeting: null });
-    pass(100);
+    reasons.add(fleet.host('h')?.conditions?.[0]?.reason);
+    pass(1_000);
     await settle();
   }
-  expect(fleet.host('h')?.conditions).toMatchObject([{ name: 'agent-refused', reason: 'unreadable 199' }]);
+  expect(fleet.host('h')?.conditions).toMatchObject([{ name: 'agent-refused', reason: 'unreadable 180' }]);
+  // An alert is written each time that it says something else.
+  expect(reasons.size).toBe(4);
   expect(store.events.filter(({ kind }) => kind === 'host.notice')).toHaveLength(1);
-  expect(store.writes - writes).toBeLessThanOrEqual(3);
+  expect(store.writes - writes).toBeLessThanOrEqual(12);
+});
+
+describe('a copy of a machine', () => {
+  const machine = { agentId: 'agent-0001', machineId: 'm' };
+  const original = { ...machine, bootId: 'boot-1' };
+  const copy = { ...machine, bootId: 'boot-2' };
+  const restart = async (): Promise<void> => {
+    await fleet.stop();
+    fleet = makeFleet();
+  };
+
+  it('that was refused beside it is known after a restart of the collector, in which it comes first', async () => {
+    connect('h', original);
+    expect(connect('copy', copy).socket.ended).toMatchObject({ code: 4410 });
+    await restart();
+    expect(connect('copy', copy).socket.ended).toMatchObject({ code: 4410, reason: expect.stringContaining('seen beside it') as string });
+    const { socket } = connect('h', { ...original, bootId: 'boot-3' });
+    expect([socket.ended, fleet.host('copy')]).toEqual([null, undefined]);
+  });
+
+  it.each([
+    ['a month after it was last seen', async () => clock.advance(30 * 86_400_000)],
+    ['by relight forget', () => fleet.forget('h')],
+    ['when the host is another machine', async () => connect('h', { ...original, machineId: 'm2' }).session.close(1000, 'bye')],
+  ])('is forgotten %s', async (_, then) => {
+    connect('h', original);
+    connect('copy', copy);
+    await restart();
+    await then();
+    const other = fleet.host('h')?.machineId === 'm2' ? { machineId: 'm2' } : {};
+    expect(connect('copy', { ...copy, ...other }).socket.ended).toBeNull();
+  });
+
+  it('is remembered of the last sixteen, and written once', async () => {
+    connect('h', original);
+    await settle();
+    const { writes } = store;
+    for (let i = 0; i < 5; i += 1) connect('copy-00', copy);
+    await settle();
+    expect(store.writes - writes).toBe(1);
+    for (let i = 1; i < 20; i += 1) connect(`copy-${String(i).padStart(2, '0')}`, copy);
+    expect(fleet.host('h')?.copies?.map(({ host }) => host)).toEqual(
+      Array.from({ length: 16 }, (_, i) => `copy-${String(i + 4).padStart(2, '0')}`),
+    );
+  });
+
+  it.each([
+    ['of another name', 'copy', 'stop its agent, relight forget h, relight-agent join on the other one'],
+    ['of the same name', 'h', 'then relight-agent join on the other one'],
+  ])('%s: what is said names both, how to tell them apart, and what ends it', (_, name, how) => {
+    // Under the same name the later one takes over: it cannot be told from the same host after a reboot.
+    const first = connect('h', original).session;
+    const taker = name === 'h' ? connect('h', copy).session : first;
+    const since = new Date(clock.now()).toISOString();
+    clock.advance(5_000);
+    connect(name, name === 'h' ? original : copy);
+    beat(taker);
+    const [connected, refused] = name === 'h' ? ['boot-2', 'boot-1'] : ['boot-1', 'boot-2'];
+    const [condition] = fleet.host('h')?.conditions ?? [];
+    expect(condition?.name).toBe('machine-id-shared');
+    for (const part of [
+      'Either may be the copy.',
+      `Connected: h at 10.0.0.1, boot ${connected}, since ${since}, with the token ${token.id}.`,
+      `Refused: ${name} at 10.0.0.1, boot ${refused}, since ${new Date(clock.now()).toISOString()}.`,
+      `relight-collector token revoke ${token.id} sends it away`,
+      how,
+    ])
+      expect(condition?.advice).toContain(part);
+  });
 });

@@ -8,13 +8,11 @@ import type { Incident } from '@relight/shared/incident';
 import type { Preflight } from '@relight/shared/preflight';
 import { closeCodes, type Heartbeat, type Hello } from '@relight/shared/protocol';
 import type { MetricFamily } from '../api/metrics-text.ts';
-import { formatDurationMs } from '@relight/shared/units';
 import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Bus } from '../bus.ts';
 import type { ForgetRule, LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
 import { announcedDeparture } from '../liveness/announced.ts';
-import { forgottenBy, wasSet, type Moment } from '../liveness/forget.ts';
 import { clockSkewName } from '../liveness/clock-skew.ts';
 import { contested, sharedIdentityName } from '../liveness/shared-identity.ts';
 import { lastKnown } from '../liveness/last-known.ts';
@@ -23,6 +21,7 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Actions } from './actions.ts';
 import type { HelloRefusal } from './common-protocol.ts';
+import { ForgetByRule } from './forget-by-rule.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
 import { acceleratorsKey, agentSample, blankRecord, conditionsKey, ownNews, withClock, withGap, workloadsKey } from './host-record.ts';
 import type { judgeClaim, Verdict } from './identity.ts';
@@ -60,10 +59,9 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #refused: RefusedAgents;
   readonly #ownEvents: Lane<CollectorEvent, StoredEvent>;
   readonly #watches = new Watches();
+  readonly #forgetting: ForgetByRule;
   readonly #sessions = new Set<Session>();
   readonly #fenced: Set<string>;
-  /** Agent id → the name of its host. */
-  readonly #hostOf = new Map<string, string>();
   readonly #lastNotice = new Map<string, string>();
   readonly #startedMono: number;
   readonly #hostsMax: number;
@@ -71,15 +69,13 @@ export class LiveFleet implements Fleet, SessionOwner {
   #stalledMs = 0;
   #timer: Timer;
   #sweptAt: number;
-  #looked: Moment;
-  /** Since when the wall clock has run evenly, on the monotonic one. */
-  #evenSince = -Infinity;
 
   constructor(deps: FleetDeps) {
     const { store, bus, clock, warn } = deps;
     this.#deps = deps;
     this.#book = new HostBook(deps);
     this.#actions = new Actions(clock);
+    this.#forgetting = new ForgetByRule(clock, deps.forget ?? []);
     this.#refused = new RefusedAgents(this.#book, clock, (entry, news) => this.#emit(entry, news, news.data));
     this.#ownEvents = new Lane({
       window: 64,
@@ -97,10 +93,8 @@ export class LiveFleet implements Fleet, SessionOwner {
       const changed = live.state !== record.state;
       const present = changed ? { ...record, state: live.state, reason: live.reason, stateSince: clock.now() } : record;
       this.#book.add(present, live, nextDeadline(live, this.#context()), !changed);
-      if (record.agentId !== null) this.#hostOf.set(record.agentId, record.name);
     }
     this.#sweptAt = this.#startedMono;
-    this.#looked = { wall: clock.now(), mono: this.#startedMono };
     this.#timer = clock.after(sweepMs, () => this.#sweep());
   }
 
@@ -129,7 +123,6 @@ export class LiveFleet implements Fleet, SessionOwner {
     if (entry !== undefined && entry.session !== null)
       throw new RelightError('conflict', `${name} is connected`, { advice: 'Stop its agent first.' });
     for (const key of this.#fenced) if (key.startsWith(fenceKey(name, ''))) this.#fenced.delete(key);
-    if (entry !== undefined && entry.record.agentId !== null) this.#hostOf.delete(entry.record.agentId);
     return this.#book.remove(name);
   }
 
@@ -157,7 +150,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   }
 
   #judge(token: TokenRecord, hello: Parameters<typeof judgeClaim>[0]): Verdict {
-    return judgeAmong(this.#book, { hostsMax: this.#hostsMax, fenced: this.#fenced }, token, hello);
+    return judgeAmong(this.#book, { hostsMax: this.#hostsMax, fenced: this.#fenced, now: this.#deps.clock.now() }, token, hello);
   }
 
   claim(session: Session, hello: Hello): Claim {
@@ -169,13 +162,14 @@ export class LiveFleet implements Fleet, SessionOwner {
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
     const twin = verdict.notice?.shared === true ? this.#book.get(verdict.notice.host) : undefined;
-    if (twin !== undefined) contendWith(twin, { host: hello.host, address: session.address }, this.#deps.clock);
+    const { host, bootId } = hello;
+    if (twin !== undefined) contendWith(this.#book, twin, { host, bootId, address: session.address }, this.#deps.clock);
     this.#background('writing a refusal down', this.#writeDown(session, hello, verdict));
     return verdict;
   }
 
   twinOf(agent: Pick<Hello, 'agentId' | 'machineId' | 'host'>): Twin | null {
-    return twinAmong(this.#book.entries(), agent);
+    return twinAmong(this.#book, agent, this.#deps.clock.now());
   }
 
   async #writeDown({ token, address }: Session, hello: Hello, { reason, notice }: Extract<Verdict, { accepted: false }>): Promise<void> {
@@ -205,7 +199,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     const clockSkewMs = Math.round(heartbeat.at - now);
     const conditions = [
       ...withClock(entry.record, heartbeat.conditions, clockSkewMs, now),
-      ...contested({ name: entry.record.name, address: session.address }, entry.contender, this.#deps.clock.monotonic()),
+      ...contested(session.asHolder, entry.contender, this.#deps.clock.monotonic()),
     ];
     const engine = entry.record.engine?.state === heartbeat.engine ? entry.record.engine : { state: heartbeat.engine, since: now };
     const { workloads, metrics = entry.record.metrics, accelerators, gate = null } = heartbeat;
@@ -286,7 +280,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   #arrive(session: Session, hello: Hello, verdict: Extract<Verdict, { accepted: true }>): void {
     const { clock, store } = this.#deps;
     const now = clock.now();
-    const former = this.#hostOf.get(hello.agentId);
+    const former = this.#book.ofAgent(hello.agentId)?.record.name;
     for (const name of new Set([hello.host, former ?? hello.host])) {
       const entry = this.#book.get(name);
       const old = entry?.session;
@@ -296,14 +290,12 @@ export class LiveFleet implements Fleet, SessionOwner {
     }
     // The same agent under a new name: the host was renamed.
     if (former !== undefined && former !== hello.host) this.#background(`forgetting ${former}`, this.#book.remove(former));
-    this.#hostOf.set(hello.agentId, hello.host);
     const live = newHost('unknown', 'first contact', clock.monotonic());
     const entry = this.#book.get(hello.host) ?? this.#book.add(blankRecord(hello.host, {}, live, now), live, null, false);
     if (former !== undefined && former !== hello.host)
       this.#notice(entry, `was called ${former} until now; that host is forgotten`, { former });
     if (verdict.fences !== null) {
       this.#fenced.add(fenceKey(hello.host, verdict.fences));
-      this.#hostOf.delete(verdict.fences);
       this.#background(`fencing ${verdict.fences}`, store.fenceAgent(hello.host, verdict.fences, now));
       this.#notice(entry, `agent ${hello.agentId} has taken the name over from agent ${verdict.fences}, which is locked out`, {
         agentId: hello.agentId,
@@ -311,8 +303,20 @@ export class LiveFleet implements Fleet, SessionOwner {
       });
     }
     const { agentId, machineId, labels, facts, bootId, version, remoteActions } = hello;
+    this.#book.speaksFor(agentId, hello.host);
+    // Copies of another machine are none of this one.
+    const { copies, ...before } = entry.record;
+    const same = before.agentId === agentId && before.machineId === machineId && copies !== undefined ? { copies } : {};
     const known = { agentId, machineId, labels, facts, bootId, agentVersion: version, remoteActions };
-    entry.record = { ...entry.record, ...known, lastSeenAt: now, clockSkewMs: Math.round(hello.at - now), expectedBy: null, agent: null };
+    entry.record = {
+      ...before,
+      ...same,
+      ...known,
+      lastSeenAt: now,
+      clockSkewMs: Math.round(hello.at - now),
+      expectedBy: null,
+      agent: null,
+    };
     entry.session = session;
     this.#refused.arrived(entry);
     this.#sessions.add(session);
@@ -376,20 +380,9 @@ export class LiveFleet implements Fleet, SessionOwner {
   }
 
   #forgetByRule(): void {
-    const { clock, forget = [] } = this.#deps;
-    const now: Moment = { wall: clock.now(), mono: clock.monotonic() };
-    if (wasSet(this.#looked, now)) this.#evenSince = now.mono;
-    this.#looked = now;
-    if (forget.length === 0) return;
-    // A copy: who is forgotten leaves the book meanwhile.
-    for (const entry of Array.from(this.#book.entries())) {
-      const { record } = entry;
-      const rule = entry.session === null ? forgottenBy(record, forget, now.wall, now.mono - this.#evenSince) : null;
-      if (rule === null) continue;
-      const which = rule.text === '' ? '' : ` with ${rule.text}`;
-      const message = `${record.name} is forgotten: ${record.state} for ${formatDurationMs(rule.afterMs)}, as the rule for hosts${which} says`;
-      this.#emit(entry, { kind: 'host.notice', severity: 'info', message }, { forgotten: true, label: rule.text });
-      this.#background(`forgetting ${record.name}`, this.forget(record.name));
+    for (const { entry, message, label } of this.#forgetting.look(this.#book.entries())) {
+      this.#emit(entry, { kind: 'host.notice', severity: 'info', message }, { forgotten: true, label });
+      this.#background(`forgetting ${entry.record.name}`, this.forget(entry.record.name));
     }
   }
 

@@ -8,9 +8,14 @@ import { ownNews, withRefusal } from './host-record.ts';
 
 export type OwnNews = NonNullable<ReturnType<typeof ownNews>>;
 
+/** An agent tries again every 30 s; whoever says something else each time is heard so often and no more, or each try would be a write of an alert. */
+const rewordMs = 60_000;
+
 export class RefusedAgents {
   readonly #book: HostBook;
   readonly #clock: Clock;
+  /** When the reason was last worded, on the monotonic clock. */
+  readonly #wordedAt = new WeakMap<HostEntry, number>();
   readonly #tell: (entry: HostEntry, news: OwnNews) => void;
 
   constructor(book: HostBook, clock: Clock, tell: (entry: HostEntry, news: OwnNews) => void) {
@@ -38,8 +43,11 @@ export class RefusedAgents {
     const conditions = withRefusal(before, refusal, this.#clock.now());
     if (conditions === null) return;
     const news = ownNews(agentRefusedName, before, conditions);
+    const now = this.#clock.monotonic();
+    if (news === null && now - (this.#wordedAt.get(entry) ?? -Infinity) < rewordMs) return;
+    this.#wordedAt.set(entry, now);
     entry.record = { ...entry.record, conditions };
-    // Whoever sends another unreadable hello each time must not cause a write to the disk each time.
+    // Another wording is no change of the host's state: it is written with the next one.
     this.#book.changed(entry, news !== null);
     if (news !== null) this.#tell(entry, news);
   }

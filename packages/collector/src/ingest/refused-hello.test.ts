@@ -146,6 +146,37 @@ it('a host whose token was revoked says so as long as its agent tries: it looked
 });
 
 it.each([
+  ['machine', { machineId: 'machine-2' }, /given to another machine/],
+  ['agent', { agentId: 'agent-0002' }, /given to another agent/],
+  ['name', { host: 'renamed' }, /this token is for host h1/],
+])(
+  'a host whose agent comes as another %s than its token was given to says so: it looked like one that is down',
+  async (_, more, reason) => {
+    const own = newToken('agent', 'h1');
+    const db = openForWriting(dataDir);
+    db.prepare("UPDATE tokens SET agent_id = 'agent-0001', machine_id = 'machine-1' WHERE host = 'h1'").run();
+    db.close();
+    const before = await dial(own);
+    await before.hello();
+    // Not as long as it is connected: then it is somebody else.
+    await expect((await dial(own)).hello(more)).rejects.toThrow(/4401/);
+    expect(await conditions('h1')).toEqual([]);
+    before.socket.close(1000);
+    await vi.waitFor(async () => expect(await get('/api/v1/hosts/h1')).toContain('"disconnected"'), patiently);
+    await expect((await dial(own)).hello(more)).rejects.toThrow(/4401/);
+    expect(await conditions('h1')).toMatchObject([
+      {
+        name: 'agent-refused',
+        reason: expect.stringMatching(reason) as string,
+        advice: expect.stringContaining('token create --kind join') as string,
+      },
+    ]);
+    await (await dial(own)).hello();
+    expect(await conditions('h1')).toEqual([]);
+  },
+);
+
+it.each([
   ['another agent, which this host’s has replaced', 'agent', 'former'],
   ['an operator', 'operator', null],
 ] as const)('a revoked token that was one of %s says nothing of the host', async (_, kind, agentId) => {

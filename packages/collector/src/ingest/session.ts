@@ -25,6 +25,7 @@ import {
 } from '@relight/shared/protocol';
 import type { ProtocolRange } from '@relight/shared/protocol-version';
 import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
+import type { Holder } from '../liveness/shared-identity.ts';
 import { chooseProtocol, type HelloRefusal } from './common-protocol.ts';
 import { lifeOf } from './identity.ts';
 import { Lane } from './lane.ts';
@@ -124,6 +125,8 @@ export class Session {
   #protocol = 0;
   #skewTold: SkewTold | null = null;
   #openedAt: number;
+  /** Epoch milliseconds. */
+  readonly #since: number;
   #readAt: number;
   #pingedAt: number;
   #paused = false;
@@ -136,6 +139,7 @@ export class Session {
     this.address = deps.address;
     this.#deps = deps;
     this.#openedAt = clock.monotonic();
+    this.#since = clock.now();
     this.#readAt = this.#openedAt;
     this.#pingedAt = this.#openedAt;
     const failed = (error: RelightError, retried: boolean): void => this.#storeFailed(error, retried);
@@ -187,8 +191,9 @@ export class Session {
   get life(): string {
     return this.#hello === null ? '' : lifeOf(this.#hello);
   }
-  get machineId(): string {
-    return this.#hello?.machineId ?? '';
+  /** As one that another machine may take itself for. */
+  get asHolder(): Holder {
+    return { host: this.host, address: this.address, bootId: this.#hello?.bootId ?? '', since: this.#since, tokenId: this.token.id };
   }
 
   /** Messages received and not committed yet. */

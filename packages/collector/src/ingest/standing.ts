@@ -1,14 +1,16 @@
 /** What a host that is known stands for when somebody says that he is its agent. */
 import type { Clock } from '@relight/shared/clock';
 import type { Hello } from '@relight/shared/protocol';
-import { contend } from '../liveness/shared-identity.ts';
+import { contend, copyNames, rememberCopy, type Rival } from '../liveness/shared-identity.ts';
 import type { TokenRecord } from '../store/store.ts';
 import type { HostBook, HostEntry } from './host-book.ts';
 import { judgeClaim, tooManyHosts, type Standing, type Verdict } from './identity.ts';
 
-export function standing(entry: HostEntry): Standing {
+/** `now`: epoch milliseconds. */
+export function standing(entry: HostEntry, now: number): Standing {
   const { name, agentId, machineId, bootId } = entry.record;
-  const { session, displaced, copies } = entry;
+  const { session, displaced } = entry;
+  const copies = copyNames(entry.record.copies ?? [], now);
   return { host: name, agentId, machineId, bootId, alive: isAlive(entry), address: session?.address ?? null, displaced, copies };
 }
 
@@ -32,16 +34,20 @@ function remember(among: Set<string>, one: string): void {
   }
 }
 
-/** Somebody was refused who has the machine id of this host. */
-export function contendWith(entry: HostEntry, who: Twin, clock: Pick<Clock, 'now' | 'monotonic'>): void {
-  if (who.host !== entry.record.name) remember(entry.copies, who.host);
+/**
+ * Somebody was refused who has the machine id of this host. That is stored: whoever comes first after a restart of the collector would
+ * be taken for it else, and under another name for it under a new one, which ends the host.
+ */
+export function contendWith(book: Pick<HostBook, 'changed'>, entry: HostEntry, who: Rival, clock: Pick<Clock, 'now' | 'monotonic'>): void {
+  const { name, copies = [] } = entry.record;
+  const { host, address } = who;
+  if (host !== name) {
+    entry.record = { ...entry.record, copies: rememberCopy(copies, host, clock.now()) };
+    // It tries twice a minute: only that it is there is written at once.
+    book.changed(entry, !copies.some((copy) => copy.host === host));
+  }
   entry.contender = contend(entry.contender, who, clock.now(), clock.monotonic());
-  entry.session?.send({ type: 'machine-id-shared', ...who });
-}
-
-export function byAgent(entries: Iterable<HostEntry>, agentId: string): HostEntry | undefined {
-  for (const entry of entries) if (entry.session?.agentId === agentId || entry.record.agentId === agentId) return entry;
-  return undefined;
+  entry.session?.send({ type: 'machine-id-shared', host, address });
 }
 
 /** A host as which, and an address from where, an agent is connected. */
@@ -52,11 +58,12 @@ export interface Twin {
 
 /** As which other host this agent of this machine is connected at this moment. */
 export function twinAmong(
-  entries: Iterable<HostEntry>,
+  book: Pick<HostBook, 'ofAgent'>,
   { agentId, machineId, host }: Pick<Hello, 'agentId' | 'machineId' | 'host'>,
+  now: number,
 ): Twin | null {
-  const entry = byAgent(entries, agentId);
-  const twin = entry === undefined ? null : standing(entry);
+  const entry = book.ofAgent(agentId);
+  const twin = entry === undefined ? null : standing(entry, now);
   if (twin === null || !twin.alive || twin.address === null || twin.host === host || twin.machineId !== machineId) return null;
   return { host: twin.host, address: twin.address };
 }
@@ -65,22 +72,24 @@ export interface ClaimLimits {
   readonly hostsMax: number;
   /** Of `fenceKey`. */
   readonly fenced: ReadonlySet<string>;
+  /** Epoch milliseconds. */
+  readonly now: number;
 }
 
 export function judgeAmong(
-  book: Pick<HostBook, 'get' | 'entries' | 'size'>,
-  { hostsMax, fenced }: ClaimLimits,
+  book: Pick<HostBook, 'get' | 'ofAgent' | 'size'>,
+  { hostsMax, fenced, now }: ClaimLimits,
   token: TokenRecord,
   hello: Parameters<typeof judgeClaim>[0],
 ): Verdict {
   const own = book.get(hello.host);
-  const byId = byAgent(book.entries(), hello.agentId);
+  const byId = book.ofAgent(hello.agentId);
   if (own === undefined && byId === undefined && token.host === null && book.size >= hostsMax) return tooManyHosts(hostsMax);
   return judgeClaim(hello, {
     token,
     fenced: fenced.has(fenceKey(hello.host, hello.agentId)),
-    sameName: own === undefined ? null : standing(own),
-    sameAgent: byId === undefined ? null : standing(byId),
+    sameName: own === undefined ? null : standing(own, now),
+    sameAgent: byId === undefined ? null : standing(byId, now),
   });
 }
 

@@ -1,6 +1,6 @@
 /**
  * agent-refused: the agent of this host comes, and cannot be let in, because no version of the protocol is common, its hello cannot be
- * read, or its token is not valid any more. Without it such a host looks like one that is down, and its operator looks at the wrong machine. Pure.
+ * read, or its token is not valid any more, or was given to another agent or machine. Without it such a host looks like one that is down, and its operator looks at the wrong machine. Pure.
  */
 import { agentRefusedName, type HostCondition } from '@relight/shared/status';
 

@@ -10,6 +10,7 @@ import type { Incident } from '@relight/shared/incident';
 import type { OutputStream, SegmentKey } from '@relight/shared/log-stream';
 import type { Gap, IncidentEvidence } from '@relight/shared/protocol';
 import type { HostState, Level } from '@relight/shared/phase';
+import type { SeenCopy } from '../liveness/shared-identity.ts';
 import type { LogPart, LogReads } from './logs/port.ts';
 import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, WorkloadStatus } from '@relight/shared/status';
 
@@ -42,6 +43,8 @@ export interface HostRecord {
   readonly agent?: (AgentMetrics & { readonly receivedAt: number }) | null;
   /** Holes in its logs that were stored. Absent: none so far. */
   readonly gaps?: HostGaps;
+  /** Who was refused beside its agent with its machine id (liveness/shared-identity.ts). Absent: nobody so far. */
+  readonly copies?: readonly SeenCopy[];
   /** Pre-registered hosts must have arrived by then. */
   readonly expectedBy: number | null;
 }
