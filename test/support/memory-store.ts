@@ -207,6 +207,9 @@ export class MemoryStore implements Store {
   pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[] {
     return this.notifications.filter((record) => sink === undefined || record.sink === sink).slice(0, limit);
   }
+  waitingNotifications(sink: string): number {
+    return this.pendingNotifications(Number.POSITIVE_INFINITY, sink).length;
+  }
   async renameSink(from: string, to: string): Promise<void> {
     this.notifications = this.notifications.map((record) =>
       record.sink === from ? { ...record, sink: to, body: record.body.replaceAll(JSON.stringify(from), JSON.stringify(to)) } : record,

@@ -142,6 +142,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     refusals,
     revocations,
     tokens: { store, revocations },
+    sinks: { sinks: () => alerts.desk.sinks(), test: (places, about) => alerts.desk.test(places, about) },
     metrics: () => [
       ...gateway.metrics(),
       ...fleet.metrics(),
@@ -168,7 +169,8 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       return { url: urlOf(app.server.address() as AddressInfo, front.secure) };
     },
     proveProgress: () => opened.proveWriting(),
-    words: (url) => serviceStatus({ url, hosts: fleet.hosts(), trouble: health.trouble()?.message ?? null }),
+    words: (url) =>
+      serviceStatus({ url, hosts: fleet.hosts(), trouble: health.trouble()?.message ?? null, failingSinks: alerts.failingSinks() }),
     async close() {
       front.close();
       tokenExpiry.close();

@@ -43,7 +43,7 @@ export interface AlertsConfig {
   readonly sinks: readonly SinkConfig[];
 }
 
-const sinkTypes = ['webhook', 'alertmanager'] as const;
+export const sinkTypes = ['webhook', 'alertmanager'] as const;
 
 export interface SinkConfig {
   readonly type: (typeof sinkTypes)[number];

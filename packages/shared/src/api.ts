@@ -208,6 +208,35 @@ export interface ApiAlert {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** Where notifications go. */
+export interface ApiSink {
+  /** In the configuration, from 1. */
+  readonly position: number;
+  /** Its address, without what may be a secret of it. */
+  readonly name: string;
+  readonly type: 'webhook' | 'alertmanager';
+  /** `unknown`: nothing was sent to it since the collector started. */
+  readonly state: 'ok' | 'failing' | 'unknown';
+  readonly failingSince: IsoTime | null;
+  /** What the last failure said; null: it does not fail. */
+  readonly reason: string | null;
+  readonly lastDeliveredAt: IsoTime | null;
+  /** Notifications that it has not taken yet. */
+  readonly waiting: number;
+  readonly waitingSince: IsoTime | null;
+}
+
+/** What one sink has answered to a test alert. */
+export interface ApiSinkTest {
+  readonly position: number;
+  readonly name: string;
+  readonly type: ApiSink['type'];
+  readonly delivered: boolean;
+  /** Why not; null: it was taken. */
+  readonly reason: string | null;
+  readonly tookMs: number;
+}
+
 export interface ApiList<T> {
   readonly items: readonly T[];
   /** Pass as `after` for the next page; null at the end. */

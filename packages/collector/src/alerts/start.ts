@@ -19,7 +19,10 @@ import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
 import { alertmanagerAddress, alertmanagerSink } from './sinks/alertmanager.ts';
 import { startDelivery, type DeliveryLogger } from './sinks/delivery.ts';
 import { formerSinkNames, sinkNames } from './sinks/sink-name.ts';
-import type { Sink } from './sinks/sink.ts';
+import { SinkBook, sinkReports } from './sinks/sink-book.ts';
+import type { SinkDesk } from './sinks/sink-desk.ts';
+import type { SendResult, Sink } from './sinks/sink.ts';
+import { testSinks } from './sinks/test-alert.ts';
 import { waitingMetrics } from './sinks/waiting-metrics.ts';
 import { webhookSink } from './sinks/webhook.ts';
 import { tellingOf } from './telling.ts';
@@ -44,7 +47,15 @@ const alertsMax = 1_000_000;
 /** Each with its story, at a start. */
 const incidentsMax = 10_000;
 
-export function startAlerts(deps: AlertsDeps): { families(): MetricFamily[]; close(): Promise<void> } {
+export interface Alerts {
+  readonly desk: SinkDesk;
+  /** Those that did not take what was last sent, by their places in the configuration, from 1. Without a look into the store. */
+  failingSinks(): readonly number[];
+  families(): MetricFamily[];
+  close(): Promise<void>;
+}
+
+export function startAlerts(deps: AlertsDeps): Alerts {
   const addresses = deps.config.sinks.map(({ type, url }) => (type === 'alertmanager' ? alertmanagerAddress(url) : url));
   const names = sinkNames(addresses);
   const sinks = deps.config.sinks.map(({ type }, index) => {
@@ -52,12 +63,27 @@ export function startAlerts(deps: AlertsDeps): { families(): MetricFamily[]; clo
     return make(names[index] ?? '', addresses[index] ?? '', deps.externalUrl ?? '');
   });
   const formerNames = formerSinkNames(addresses).map((from, index) => ({ from, to: names[index] ?? '' }));
-  const delivery = startDelivery({ ...deps, sinks, formerNames });
+  const book = new SinkBook(deps.clock);
+  const onResult = (sink: string, result: SendResult): void => book.note(sink, result);
+  const delivery = startDelivery({ ...deps, sinks, formerNames, onResult });
+  const stop = new AbortController();
   const keeper = new AlertKeeper(deps, sinks, () => delivery.wake());
   const waiting = deps.config.sinks.map(({ url }, index) => ({ name: sinks[index]?.name ?? '', url }));
+  const known = deps.config.sinks.map(({ type }, index) => ({ name: names[index] ?? '', type }));
   return {
+    desk: {
+      sinks: () => sinkReports(deps.store, known, book),
+      test: (chosen, about) =>
+        testSinks(
+          { clock: deps.clock, stop: stop.signal, onResult },
+          chosen.flatMap((at) => sinks[at] ?? []),
+          about,
+        ),
+    },
+    failingSinks: () => names.flatMap((name, index) => (book.of(name).failing === null ? [] : [index + 1])),
     families: () => waitingMetrics(deps.store, waiting, deps.clock.now()),
     async close() {
+      stop.abort();
       await keeper.close();
       await delivery.close();
     },

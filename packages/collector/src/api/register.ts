@@ -16,6 +16,7 @@ import { openapi } from './openapi.ts';
 import { registerProblems } from './problem.ts';
 import { ReadyMetrics } from './ready-metrics.ts';
 import { mount, type ApiDeps } from './route.ts';
+import { sinkRoutes } from './sinks.ts';
 import { OpenStreams } from './sse.ts';
 import { streamRoutes } from './stream.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -29,6 +30,7 @@ export function registerApi(app: FastifyInstance, deps: ApiDeps): void {
     ...incidentRoutes(deps),
     ...auditRoutes(deps),
     ...tokenRoutes(deps),
+    ...sinkRoutes(deps),
     ...logRoutes(deps, streams),
     ...streamRoutes(deps, streams),
   ];

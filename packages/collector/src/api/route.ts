@@ -1,6 +1,7 @@
 /** Routes as data: what is validated is what is documented. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import * as z from 'zod';
+import type { SinkDesk } from '../alerts/sinks/sink-desk.ts';
 import type { Bus } from '../bus.ts';
 import type { Fleet } from '../fleet.ts';
 import type { LogReading } from '../logs/reading.ts';
@@ -35,6 +36,8 @@ export interface ApiDeps {
   readonly revocations?: Revocations;
   /** Absent: tokens are made and revoked on the collector's machine alone. */
   readonly tokens?: TokenDesk;
+  /** Absent: notifications are not this server's. */
+  readonly sinks?: SinkDesk;
   /** More families for /metrics, such as the counters of ingest. */
   readonly metrics?: () => readonly MetricFamily[];
 }

@@ -12,6 +12,7 @@ import { addHost } from './commands/host.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addIncidents } from './commands/incidents.ts';
 import { addSearch } from './commands/search.ts';
+import { addSinks, addTestAlert } from './commands/sinks.ts';
 import { addStatus } from './commands/status.ts';
 import { addSupportBundle } from './commands/support-bundle.ts';
 import { addTail } from './commands/tail.ts';
@@ -26,6 +27,8 @@ const commands: readonly AddCommand[] = [
   addEvents,
   addIncidents,
   addAlerts,
+  addSinks,
+  addTestAlert,
   addTail,
   addSearch,
   addExport,

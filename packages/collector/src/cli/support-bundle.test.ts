@@ -39,12 +39,24 @@ const metricsPage = [
 ].join('\n');
 
 const host = apiHost({ labels: { note: planted.label }, workloads: [apiWorkload({ reason: planted.reason })] });
+const sink = {
+  position: 1,
+  name: 'https://hooks.example/…',
+  type: 'webhook',
+  state: 'failing',
+  failingSince: '2026-01-31T12:00:00.000Z',
+  reason: planted.message,
+  lastDeliveredAt: null,
+  waiting: 2,
+  waitingSince: '2026-01-31T12:00:00.000Z',
+};
 const answers = (more: Readonly<Record<string, Answer>> = {}): Readonly<Record<string, Answer>> => ({
   'GET hosts': list([host, apiHost({ name: 'tpu-1' })]),
   'GET hosts/tpu-0': json(host),
   'GET alerts': list([{ id: 'a', rule: 'HostDead', severity: 'critical', host: 'tpu-0', state: 'firing', summary: planted.reason }]),
   'GET incidents': list([{ id: 'i1', host: 'tpu-0', cause: planted.cause }]),
   'GET events': list([apiEvent(2, { message: planted.message }), apiEvent(1)]),
+  'GET sinks': list([sink]),
   'GET openapi.json': json({ info: { version: '9.8.7' } }),
   'GET /readyz': json({ status: 'ok' }),
   'GET /metrics': (_call, response) => void response.setHeader('content-type', 'text/plain').end(metricsPage),
@@ -88,13 +100,23 @@ test('the whole fleet in one file that is its maker’s alone, with a list of wh
   expect({ code, stdout }).toEqual({ code: 0, stdout: `${file}\n` });
   expect(stderr).toContain('look through it before you send it');
   expect(statSync(file).mode & 0o777).toBe(0o600);
-  const names = ['alerts.json', 'collector.json', 'events.ndjson', 'hosts.json', 'incidents.json', 'metrics.txt', 'status.txt'];
+  const names = [
+    'alerts.json',
+    'collector.json',
+    'events.ndjson',
+    'hosts.json',
+    'incidents.json',
+    'metrics.txt',
+    'sinks.json',
+    'status.txt',
+  ];
   expect(entries()).toEqual(['README.txt', 'manifest.json', ...names].toSorted());
   const manifest = JSON.parse(entry('manifest.json')) as { files: string[] };
   expect(manifest).toMatchObject({ collector: api.url, host: null, since: '2026-01-30T12:01:05.000Z', missing: [] });
   expect(manifest.files.toSorted()).toEqual(names);
   expect(JSON.parse(entry('collector.json'))).toEqual({ version: '9.8.7', trouble: null });
   expect(entry('status.txt')).toContain('2 hosts: 2 connected');
+  expect(entry('status.txt')).toContain('alert sink 1 (https://hooks.example/…) has taken nothing for 1 m 05 s');
   expect(entry('metrics.txt')).toBe(metricsPage);
   const events = entry('events.ndjson').trim().split('\n');
   expect(events.map((line) => (JSON.parse(line) as { id: string }).id)).toEqual(['1', '2']);

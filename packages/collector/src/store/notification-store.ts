@@ -8,7 +8,9 @@ export function notificationReads(db: Database) {
   const ofSink = db.prepare<[string, number], NotificationRecord>(
     `SELECT ${columns} FROM notifications WHERE sink = ? ORDER BY id LIMIT ?`,
   );
+  const waiting = db.prepare<[string], { waiting: number }>('SELECT count(*) AS waiting FROM notifications WHERE sink = ?');
   return {
+    waitingNotifications: (sink: string): number => waiting.get(sink)?.waiting ?? 0,
     /** In the order in which they were written: a sink gets nothing before what it has not taken yet. */
     pendingNotifications: (limit: number, sink?: string): NotificationRecord[] =>
       sink === undefined ? all.all(limit) : ofSink.all(sink, limit),

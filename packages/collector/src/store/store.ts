@@ -311,6 +311,8 @@ export interface Store extends LogReads {
   ): Promise<void>;
   /** In order of id, those whose next attempt is still to come included. `sink`: only of this one. */
   pendingNotifications(limit: number, sink?: string): readonly NotificationRecord[];
+  /** How many wait for this sink. */
+  waitingNotifications(sink: string): number;
   /** What waits for the sink `from` waits for `to` from now on, and names it so. */
   renameSink(from: string, to: string): Promise<void>;
   notificationDelivered(id: number): Promise<void>;

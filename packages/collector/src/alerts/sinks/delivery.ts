@@ -25,6 +25,8 @@ interface DeliveryDeps {
   readonly sinks: readonly Sink[];
   /** What queues were called before: what waits in them goes to the sinks that are called otherwise now. */
   readonly formerNames?: readonly { readonly from: string; readonly to: string }[];
+  /** What every attempt came to; not of one that our own end cut off. */
+  readonly onResult?: (sink: string, result: SendResult) => void;
 }
 
 const sendTimeoutMs = 10_000;
@@ -79,7 +81,7 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
         continue;
       }
       await delay(clock, Math.min(Math.max(0, head.nextAttemptAt - clock.now()), retryMaxMs), stop);
-      await settle(deps, sink, head, await sendOnce(clock, sink, head, stop), stop);
+      await settle(deps, sink, head, await sendAndTell(deps, sink, head, stop), stop);
     } catch (error) {
       if (stop.aborted) return;
       logger.error({ err: error, sink: sink.name }, `notifications wait: ${errorMessage(error)}`);
@@ -92,9 +94,10 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
  * What fires in the store: whatever has ended there is delivered or waits behind this, so nothing that is over is said to be so after it.
  * What is not taken is said the next time.
  */
-async function repeat({ store, clock, logger }: DeliveryDeps, sink: Sink, stop: AbortSignal): Promise<void> {
+async function repeat(deps: DeliveryDeps, sink: Sink, stop: AbortSignal): Promise<void> {
+  const { store, logger } = deps;
   for (const body of sink.repeat?.bodies(store.alerts({ state: 'firing', limit: firingMax })) ?? []) {
-    const result = await sendOnce(clock, sink, { body }, stop);
+    const result = await sendAndTell(deps, sink, { body }, stop);
     if (stop.aborted) return;
     if (result.outcome === 'delivered') continue;
     logger.warn({ sink: sink.name, reason: result.reason }, 'what fires could not be said again, trying again in a minute');
@@ -103,7 +106,16 @@ async function repeat({ store, clock, logger }: DeliveryDeps, sink: Sink, stop: 
   }
 }
 
-async function sendOnce(clock: Clock, sink: Sink, record: Pick<NotificationRecord, 'body'>, stop: AbortSignal): Promise<SendResult> {
+async function sendAndTell(deps: DeliveryDeps, sink: Sink, record: Message, stop: AbortSignal): Promise<SendResult> {
+  const result = await sendOnce(deps.clock, sink, record, stop);
+  if (!stop.aborted) deps.onResult?.(sink.name, result);
+  return result;
+}
+
+type Message = Pick<NotificationRecord, 'body'>;
+
+/** One attempt, within the time that each has. */
+export async function sendOnce(clock: Clock, sink: Sink, record: Message, stop: AbortSignal): Promise<SendResult> {
   const late = new AbortController();
   const timer = clock.after(sendTimeoutMs, () => late.abort(new Error(`no answer within ${sendTimeoutMs / 1000} s`)));
   try {

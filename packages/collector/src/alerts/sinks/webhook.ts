@@ -34,7 +34,8 @@ function webhookBody({ labels: groupLabels, alerts }: Notice, receiver: string, 
     labels: labelsOf(alert),
     annotations: annotationsOf(alert),
     startsAt: isoTime(alert.startsAt),
-    endsAt: alert.endsAt === null ? goZeroTime : isoTime(alert.endsAt),
+    // One that ends by itself has not ended yet.
+    endsAt: alert.endsAt === null || alert.state === 'firing' ? goZeroTime : isoTime(alert.endsAt),
     generatorURL: externalUrl === '' ? '' : `${externalUrl}/api/v1/alerts`,
     fingerprint: fingerprint(alert.labels),
   }));

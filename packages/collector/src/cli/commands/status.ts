@@ -1,9 +1,10 @@
-import type { ApiAlert, ApiHost } from '@relight/shared/api';
+import type { ApiAlert, ApiHost, ApiSink } from '@relight/shared/api';
 import { delay } from '@relight/shared/clock';
 import { selectors } from '../arguments.ts';
 import { examples, jsonDocument, viewContext, type AddCommand, type Cli } from '../cli.ts';
 import type { ApiClient } from '../client.ts';
 import { follow, followNotices, parseData } from '../follow.ts';
+import { readSinks } from './sinks.ts';
 import { sortPicture, statusText, type Picture } from '../view/status-view.ts';
 
 interface StatusOptions {
@@ -15,16 +16,18 @@ interface StatusOptions {
 
 /** Redraws at most this often: more than a person can see. What comes meanwhile is taken in at once afterwards. */
 const redrawMs = 500;
+/** The stream does not tell of sinks: they are asked about, with a redraw, at most this often. */
+const sinksEveryMs = 5_000;
 
 export const addStatus: AddCommand = (program, cli) => {
   program
     .command('status')
     .summary('the fleet in one picture, worst first')
-    .description('Hosts, workloads and firing alerts, worst first.')
+    .description('Hosts, workloads, firing alerts, and sinks that do not take them, worst first.')
     .option('--host <name>', 'only this host')
     .option('--label <selector>', 'only hosts with these labels, like pool=v5e,zone!=us-west4-a (repeatable)', selectors)
     .option('-w, --watch', 'keep the picture up to date')
-    .option('--json', 'one JSON document {hosts, workloads, alerts}; with --watch one a line')
+    .option('--json', 'one JSON document {hosts, workloads, alerts, sinks}; with --watch one a line')
     .addHelpText(
       'after',
       examples([
@@ -46,20 +49,22 @@ async function status(options: StatusOptions, cli: Cli): Promise<void> {
 }
 
 async function readPicture(client: ApiClient, { host, label }: StatusOptions): Promise<Picture> {
-  const [hosts, alerts] = await Promise.all([
+  const [hosts, alerts, sinks] = await Promise.all([
     client.list<ApiHost>('hosts', { host, label }),
     client.list<ApiAlert>('alerts', { host, state: 'firing' }),
+    readSinks(client),
   ]);
-  return pictureOf(hosts.items, alerts.items);
+  return pictureOf(hosts.items, alerts.items, sinks);
 }
 
-function pictureOf(hosts: readonly ApiHost[], alerts: readonly ApiAlert[]): Picture {
+function pictureOf(hosts: readonly ApiHost[], alerts: readonly ApiAlert[], sinks: readonly ApiSink[] | undefined): Picture {
   const names = new Set(hosts.map((host) => host.name));
   return {
     hosts,
     workloads: hosts.flatMap((host) => host.workloads),
     // An alert without a host is about the whole fleet, whichever part of it is looked at.
     alerts: alerts.filter((alert) => alert.state === 'firing' && (alert.host === '' || names.has(alert.host))),
+    sinks,
   };
 }
 
@@ -67,6 +72,8 @@ function pictureOf(hosts: readonly ApiHost[], alerts: readonly ApiAlert[]): Pict
 async function watch(client: ApiClient, { host, label, json }: StatusOptions, { io }: Cli): Promise<void> {
   const fleet = { connection: 0, hosts: new Map<string, ApiHost>(), alerts: new Map<string, ApiAlert>() };
   const stream = follow(client, 'stream', { host, label }, { clock: io.clock, signal: io.signal, ...followNotices(io.note) });
+  let sinks: readonly ApiSink[] | undefined;
+  let sinksAt = -Infinity;
   for await (const { messages, connection } of stream) {
     if (connection !== fleet.connection) {
       fleet.connection = connection;
@@ -80,7 +87,12 @@ async function watch(client: ApiClient, { host, label, json }: StatusOptions, { 
         fleet.alerts.set(alert.id, alert);
       }
     }
-    const picture = pictureOf([...fleet.hosts.values()], [...fleet.alerts.values()]);
+    if (io.clock.monotonic() - sinksAt >= sinksEveryMs) {
+      // The picture goes on without them: the stream says by itself that the collector is away.
+      sinks = await readSinks(client).catch(() => sinks);
+      sinksAt = io.clock.monotonic();
+    }
+    const picture = pictureOf([...fleet.hosts.values()], [...fleet.alerts.values()], sinks);
     await io.write(
       json === true ? `${JSON.stringify(sortPicture(picture))}\n` : redrawn(statusText(picture, viewContext(io)), io.columns !== null),
     );

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { ApiAlert, ApiEvent, ApiHost, ApiIncident, ApiList } from '@relight/shared/api';
+import type { ApiAlert, ApiEvent, ApiHost, ApiIncident, ApiList, ApiSink } from '@relight/shared/api';
 import { isoTime } from '@relight/shared/api';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import { bundleName, writeBundle, type BundlePiece } from '@relight/shared/support-bundle';
@@ -8,6 +8,7 @@ import pc from 'picocolors';
 import { timeBefore } from '../arguments.ts';
 import { examples, jsonDocument, type AddCommand, type Cli } from '../cli.ts';
 import { segment, type ApiClient } from '../client.ts';
+import { readSinks } from './sinks.ts';
 import { hostText } from '../view/host-view.ts';
 import { statusText } from '../view/status-view.ts';
 
@@ -92,12 +93,16 @@ async function gather(request: Request, hosts: readonly ApiHost[]): Promise<Gath
   const events = lazily(() => client.list<ApiEvent>('events', { host, since }, eventsMax));
   const wanted: readonly (readonly [name: string, text: () => Promise<string> | string])[] = [
     ['hosts.json', () => jsonDocument(hosts)],
+    ['sinks.json', async () => jsonDocument((await client.list<ApiSink>('sinks')).items)],
     ['alerts.json', async () => jsonDocument((await alerts()).items)],
     [
       'status.txt',
       async () => {
         const firing = (await alerts()).items.filter(({ state }) => state === 'firing');
-        return statusText({ hosts, workloads: hosts.flatMap(({ workloads }) => workloads), alerts: firing }, context);
+        return statusText(
+          { hosts, workloads: hosts.flatMap(({ workloads }) => workloads), alerts: firing, sinks: await readSinks(client) },
+          context,
+        );
       },
     ],
     ...hosts.slice(0, host === undefined ? 0 : 1).map((one) => ['host.txt', () => hostText(one, [], context)] as const),

@@ -1,11 +1,12 @@
 /** The fleet in one picture, worst first. Pure. */
-import type { ApiAlert, ApiHost, ApiWorkload } from '@relight/shared/api';
+import type { ApiAlert, ApiHost, ApiSink, ApiWorkload } from '@relight/shared/api';
 import type { HostState, Phase } from '@relight/shared/phase';
 import { formatDurationMs } from '@relight/shared/units';
 import { refusalText, troubleRank, troubles, troubleText } from './condition-view.ts';
 import { deliveryCells, deliveryHeaders, saysDelivery } from './delivery-view.ts';
 import { paintHostState, paintPhase, paintSeverity, type Colors } from './paint.ts';
 import { sanitize } from './sanitize.ts';
+import { failingSinkLines } from './sink-view.ts';
 import { table } from './table.ts';
 import { engineText } from './engine-text.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
@@ -15,6 +16,8 @@ export interface Picture {
   readonly workloads: readonly ApiWorkload[];
   /** Firing ones. */
   readonly alerts: readonly ApiAlert[];
+  /** Where notifications go; undefined: nobody has said. */
+  readonly sinks?: readonly ApiSink[] | undefined;
 }
 
 const hostOrder: readonly HostState[] = ['dead', 'suspect', 'disconnected', 'rebooting', 'unknown', 'expected', 'stopped', 'connected'];
@@ -47,13 +50,15 @@ export function sortPicture(picture: Picture): Picture {
       (a, b) => phaseOrder.indexOf(a.phase) - phaseOrder.indexOf(b.phase) || byName.compare(`${a.host}/${a.name}`, `${b.host}/${b.name}`),
     ),
     alerts: picture.alerts,
+    sinks: picture.sinks,
   };
 }
 
 export function statusText(picture: Picture, context: ViewContext): string {
-  const { hosts, workloads, alerts } = sortPicture(picture);
+  const { hosts, workloads, alerts, sinks = [] } = sortPicture(picture);
   const { color } = context;
-  const lines = [summary(picture, color)];
+  // Before the alerts: nobody who is not looking at this has been told of them.
+  const lines = [summary(picture, color), ...failingSinkLines(sinks, context)];
   for (const alert of alerts) {
     lines.push(`${paintSeverity(color, alert.severity)(alert.severity)}  ${alert.rule}  ${sanitize(alert.summary)}`);
   }
@@ -79,6 +84,8 @@ function summary(picture: Picture, color: Colors): string {
   const troubled = picture.hosts.filter((host) => troubles(host).length > 0).length;
   if (troubled > 0) parts.push(color.yellow(`${counted(troubled, 'host')} with conditions`));
   if (picture.alerts.length > 0) parts.push(color.red(`${counted(picture.alerts.length, 'alert')} firing`));
+  const deaf = picture.sinks?.filter(({ state }) => state === 'failing').length ?? 0;
+  if (deaf > 0) parts.push(color.red(`${counted(deaf, 'alert sink')} failing`));
   return parts.join(' · ');
 }
 
