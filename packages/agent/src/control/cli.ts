@@ -10,7 +10,7 @@ import type { ControlAction } from './action.ts';
 import { exitCodeOf } from './exit-code.ts';
 import type { RayFlags } from './import-command.ts';
 import { usualConfig, type Io } from './io.ts';
-import type { JoinFlags } from './join-command.ts';
+import { addJoin } from './join-options.ts';
 import { logLevels } from './log-level.ts';
 import type { RunOptions } from './run-command.ts';
 import { addSetup } from './setup/options.ts';
@@ -96,34 +96,6 @@ const addRun: Add = (program, io, run) => {
     )
     .addHelpText('after', examples(['relight-agent run --config /etc/relight/agent.yaml']))
     .action((options: RunOptions) => run(async () => (await import('./run-command.ts')).runCommand(options, io)));
-};
-
-const addJoin: Add = (program, io, run) => {
-  program
-    .command('join')
-    .summary('become a host of a collector')
-    .description(
-      'Exchanges a join token for a token of this host alone, and remembers the collector. Every agent with this state directory whose ' +
-        'configuration names no collector reports to it.',
-    )
-    .argument('<url>', 'address of the collector', notEmpty)
-    .argument('<join-token>', 'from relight-collector init, or token create --kind join', notEmpty)
-    .addOption(
-      new Option('--fingerprint <sha256>', 'the certificate that the collector must show; without it authorities are asked').argParser(
-        notEmpty,
-      ),
-    )
-    .addOption(new Option('--ca-file <file>', 'PEM file with the certificate authority of the collector').argParser(notEmpty))
-    .addOption(new Option('-c, --config <file>', "the agent's configuration, for its name and state directory").argParser(notEmpty))
-    .addOption(
-      new Option('--host <name>', 'name of this host (default: what the configuration says, else the hostname)').argParser(notEmpty),
-    )
-    .addOption(stateDirOption('what the configuration says, else /var/lib/relight'))
-    .option('--allow-plaintext', 'also without TLS, on a network that you trust')
-    .addHelpText('after', examples(['relight-agent join https://collector.example:7460 rlj_… --fingerprint 3f5a…']))
-    .action((url: string, token: string, flags: JoinFlags) =>
-      run(async () => (await import('./join-command.ts')).joinCommand(url, token, flags, io)),
-    );
 };
 
 const addCheck: Add = (program, io, run) => {

@@ -126,7 +126,7 @@ function checkFlags({ collector, joinToken, container, rayYaml, workloads, finge
   };
   if (typeof collector === 'string' && joinToken === undefined) {
     wrong(
-      '--collector needs --join-token',
+      '--collector needs --join-token or --token-file',
       'Make one on the collector: relight-collector token create --kind join. Or --no-collector, and join later.',
     );
   }

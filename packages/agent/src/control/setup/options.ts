@@ -1,6 +1,7 @@
 /** The command line of `setup`. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { usualConfig, type Io } from '../io.ts';
+import type { JoinTokenFlags } from '../join-token.ts';
 import type { SetupFlags } from './answers.ts';
 
 const text = (value: string): string => {
@@ -9,6 +10,13 @@ const text = (value: string): string => {
 };
 const several = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text(value)];
 const option = (flags: string, what: string): Option => new Option(flags, what).argParser(text);
+
+/** Whatever says the token, from here on it is one. */
+async function withJoinToken(flags: SetupFlags & JoinTokenFlags): Promise<SetupFlags> {
+  if (flags.joinToken === undefined && flags.tokenFile === undefined) return flags;
+  const { readJoinToken } = await import('../join-token.ts');
+  return { ...flags, joinToken: await readJoinToken(flags.joinToken, flags) };
+}
 
 export function addSetup(program: Command, io: Io, run: (handler: () => Promise<number>) => void): void {
   program
@@ -27,7 +35,8 @@ export function addSetup(program: Command, io: Io, run: (handler: () => Promise<
     .addOption(new Option('--no-workloads', 'keep nothing yet'))
     .addOption(option('--collector <url>', 'join this collector'))
     .addOption(new Option('--no-collector', 'work alone'))
-    .addOption(option('--join-token <token>', 'from relight-collector init, or token create --kind join'))
+    .addOption(option('--join-token <token>', 'from relight-collector init, or token create --kind join; -: the first line of stdin'))
+    .addOption(option('--token-file <file>', 'file that holds the join token, instead of naming it here'))
     .addOption(option('--fingerprint <sha256>', 'the certificate that the collector must show; without it authorities are asked'))
     .addOption(option('--ca-file <file>', 'PEM file with the certificate authority of the collector'))
     .addOption(new Option('--allow-plaintext', 'join also without TLS, on a network that you trust'))
@@ -47,8 +56,11 @@ export function addSetup(program: Command, io: Io, run: (handler: () => Promise<
 Examples:
   $ relight-agent setup
   $ relight-agent setup --yes --dry-run
+  $ relight-agent setup --yes --collector https://collector.example:7460 --token-file /run/relight-join --fingerprint 3f5a…
   $ relight-agent setup --container trainer --collector https://collector.example:7460 --join-token rlj_… --fingerprint 3f5a… --label pool=v5e
 `,
     )
-    .action((flags: SetupFlags) => run(async () => (await import('../setup-command.ts')).setupCommand(flags, io)));
+    .action((flags: SetupFlags & JoinTokenFlags) =>
+      run(async () => (await import('../setup-command.ts')).setupCommand(await withJoinToken(flags), io)),
+    );
 }
