@@ -110,25 +110,29 @@ test('by hand: the dry run says it, the reload does it: a new container for one 
   expect(await lab.fleet.workload(host, 'b')).toMatchObject({ restarts: { process: 0, container: 0 }, generation: 2 });
 });
 
-test('an image that cannot be pulled, and the file as it was again: nothing is pulled any more', async () => {
+test('an image that cannot be pulled, and the file as it was again: what runs goes on throughout', async () => {
+  const before = await incarnation('b');
   const [a, b, last] = [workload('a', { run: 'exec sleep 999999' }), { environment: { BUCKET: 'b' } }, await lastEvent()];
   const touch = (): void => utimesSync(agent.configFile, new Date(), new Date());
   const writing = setInterval(touch, 100);
   agent.configure([a, workload('b', { ...b, away: '127.0.0.1:9/absent:1' })]);
   try {
-    const warning = 'the image 127.0.0.1:9/absent:1 is not on this host: the container that runs is stopped before it is pulled';
-    expect((await lab.agentCommand(agent, 'reload', '--dry-run')).stdout).toContain(`workload b: ${warning}`);
-    expect((await lab.agentCommand(agent, 'plan', '--config', agent.configFile)).stdout).toContain(`      ! ${warning}`);
+    const word = 'the image 127.0.0.1:9/absent:1 is not on this host: a container that runs goes on under the configuration before';
+    expect((await lab.agentCommand(agent, 'reload', '--dry-run')).stdout).toContain(`workload b: ${word}`);
+    expect((await lab.agentCommand(agent, 'plan', '--config', agent.configFile)).stdout).toContain(`      ! ${word}`);
   } finally {
     clearInterval(writing);
   }
-  await told(last, '127.0.0.1:9/absent:1 could not be pulled');
+  await told(last, 'what runs goes on: the image 127.0.0.1:9/absent:1 could not be pulled');
+  expect(await incarnation('b')).toEqual(before);
   const failed = await lastEvent();
   agent.configure([a, workload('b', b)]);
-  const messages = (await told(failed, 'ready after')).map(({ message }) => message);
-  const read = messages.findIndex((message) => message.includes('workload b: makes a new container'));
-  expect(read).toBeGreaterThanOrEqual(0);
-  expect(messages.slice(read + 1).filter((message) => message.startsWith('pulling:'))).toEqual([]);
+  await told(failed, 'workload b: goes on as it is; the configuration that waited for its image is withdrawn');
+  await told(failed, 'image-missing b is over');
+  expect(await incarnation('b')).toEqual(before);
+  const kinds = (await eventsAfter(last)).map(({ kind }) => kind);
+  for (const kind of ['restart.scheduled', 'container.created', 'process.started', 'workload.phase-changed'])
+    expect(kinds).not.toContain(kind);
 });
 
 test('SIGHUP before the agent has read its configuration ends nothing', async () => {

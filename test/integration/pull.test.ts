@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
 import { pull as pullStage } from '../../packages/agent/src/stages/pull.ts';
-import type { StageContext } from '../../packages/agent/src/stages/stage.ts';
 import { systemClock } from '../../packages/shared/src/clock.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { workloadFixture } from '../support/specs.ts';
@@ -91,7 +90,7 @@ describe('pull', () => {
     const spec = workloadFixture({}, { image: `${image}:1`, pullPolicy: 'missing' });
     const told: string[] = [];
     const context = { engine, clock: systemClock, spec, signal: new AbortController().signal, progress: (line: string) => told.push(line) };
-    const pulling = pullStage(context as unknown as StageContext);
+    const pulling = pullStage(context);
     await vi.waitFor(() => expect(told).toContain(`pull ${image}:1`));
     const docker = dockerApi(inject('engineSocket'));
     await docker.tag(inject('engineImage'), image, '1');

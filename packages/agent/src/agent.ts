@@ -140,7 +140,7 @@ class Agent {
       this.#systemd.progress();
     };
     this.#engine = new EngineWiring({ context, engine, events, host, workloads, loops, onLooked });
-    this.#config = this.#reloading(engine);
+    this.#config = this.#reloading();
     const config = this.#config;
     this.#reporting = new Reporting({ context, events, host, engine: this.#engine, workloads, loops, config, calls: () => engine.calls });
     this.#systemd = new Systemd({ env: process.env, clock, onError: (message) => logger.warn(message) });
@@ -179,19 +179,17 @@ class Agent {
     return this.#config.reload('signal');
   }
 
-  #reloading(engine: AdoptingEngine): ConfigReload {
+  #reloading(): ConfigReload {
     const context = this.#context;
     const { clock, logger, stateDirGiven, loadSpec } = context;
     return new ConfigReload({
       clock,
       current: () => context.spec,
+      inForce: () => this.#workloads.held.inForce(),
       stateDirGiven,
       load: loadSpec,
       identity: fileIdentity,
-      absentImages: async (images) => {
-        const here = await Promise.all(images.map((image) => engine.hasImage(image, { timeoutMs: 5_000 }).catch(() => true)));
-        return new Set(images.filter((_, index) => here[index] === false));
-      },
+      absentImages: (images) => this.#workloads.held.absent(images),
       apply: async (spec) => {
         context.configure(spec);
         await this.#workloads.configure();
@@ -240,6 +238,7 @@ class Agent {
     this.#host.gate.stop();
     this.#engine.stop();
     this.#host.dispose();
+    this.#workloads.held.stop();
     for (const loop of this.#loops.values()) loop.stop();
     await this.#reporting?.control.close();
     await this.#reporting?.stopUplink(reason);

@@ -1,6 +1,6 @@
 import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { waitFor } from '../../../test/support/wait.ts';
 import { workloadFixture } from '../../../test/support/specs.ts';
 import { ConfigReload } from './config-reload.ts';
@@ -18,6 +18,7 @@ function world(started: AgentSpec, start = true) {
   const file = { spec: started as AgentSpec | Error, identity: 'first' as string | null, reads: 0, reading: Promise.resolve() };
   const told: string[] = [];
   let current = started;
+  let waiting: ReadonlyMap<string, WorkloadSpec> = new Map();
   let conditions: readonly ReportedCondition[] = [];
   let busy: string | null = null;
   let over = 0;
@@ -25,6 +26,7 @@ function world(started: AgentSpec, start = true) {
   const reload = new ConfigReload({
     clock,
     current: () => current,
+    inForce: () => waiting,
     stateDirGiven: false,
     load: async () => {
       file.reads += 1;
@@ -36,6 +38,7 @@ function world(started: AgentSpec, start = true) {
     absentImages: (images) => Promise.resolve(new Set(images.filter((image) => image.startsWith('absent')))),
     apply: (spec) => {
       current = spec;
+      waiting = new Map();
       return applied;
     },
     startOver: () => {
@@ -55,6 +58,9 @@ function world(started: AgentSpec, start = true) {
     told,
     reload,
     current: () => current,
+    waits: (inForce: ReadonlyMap<string, WorkloadSpec>) => {
+      waiting = inForce;
+    },
     conditions: () => conditions,
     occupied: (what: string | null) => {
       busy = what;
@@ -129,16 +135,58 @@ test('a dry run says what would be done and does nothing', async () => {
   expect([current().workloads, conditions(), told, reload.status().refused]).toEqual([[one], [], [], null]);
 });
 
-test('a dry run says of the image of a new container that it is not here: what runs would be stopped before the pull', async () => {
+test('a dry run says of the image of a new container that it is not here: what runs goes on until it is', async () => {
   const { file, reload } = world(withWorkloads(one, two));
   const of = (image: string): WorkloadSpec => workloadFixture({ name: 'one' }, { image });
   file.spec = withWorkloads(of('absent:2'), two);
   expect((await reload.reload('command', true)).lines).toEqual([
     'workload one: makes a new container (container.image)',
-    expect.stringMatching(/^workload one: the image absent:2 is not on this host: .* Before: docker pull absent:2$/),
+    'workload one: the image absent:2 is not on this host: a container that runs goes on under the configuration before, until it is pulled',
   ]);
   file.spec = withWorkloads(of('here:2'), two);
   expect((await reload.reload('command', true)).lines).toEqual(['workload one: makes a new container (container.image)']);
+});
+
+describe('while a configuration waits for its image', () => {
+  const of = (image: string, more: Partial<WorkloadSpec> = {}): WorkloadSpec => workloadFixture({ name: 'one', ...more }, { image });
+  const still = 'workload one: the image absent:2 is not on this host';
+
+  function waitingWorld(): ReturnType<typeof world> {
+    const w = world(withWorkloads(of('absent:2'), two));
+    w.waits(new Map([['one', one]]));
+    return w;
+  }
+
+  test('the same file again: nothing is different, and it still waits', async () => {
+    const { reload, told } = waitingWorld();
+    for (const dryRun of [true, false])
+      expect(await reload.reload('command', dryRun)).toEqual({
+        result: 'unchanged',
+        lines: ['nothing is different', expect.stringContaining(still) as string],
+      });
+    expect(told).toEqual([]);
+  });
+
+  test('the file as it was before restarts nothing, and is said to', async () => {
+    const { file, reload, told, current } = waitingWorld();
+    file.spec = withWorkloads(one, two);
+    const line = 'workload one: goes on as it is; the configuration that waited for its image is withdrawn';
+    expect(await reload.reload('command', true)).toEqual({ result: 'would-apply', lines: [line] });
+    expect(await reload.reload('file')).toMatchObject({ result: 'applied', lines: [line] });
+    expect(told).toEqual([expect.stringContaining(line)]);
+    expect(current().workloads[0]).toEqual(one);
+  });
+
+  test('a third configuration is compared with what runs, not with what waits', async () => {
+    const { file, reload } = waitingWorld();
+    file.spec = withWorkloads(of('image:1', { readyWindowMs: 1 }), two);
+    expect((await reload.reload('command', true)).lines).toEqual(['workload one: restarts nothing (ready_window)']);
+    file.spec = withWorkloads(of('absent:3'), two);
+    expect((await reload.reload('command', true)).lines).toEqual([
+      'workload one: makes a new container (container.image)',
+      expect.stringContaining('the image absent:3 is not on this host'),
+    ]);
+  });
 });
 
 test('another group that may ask the agent is for its next life', async () => {

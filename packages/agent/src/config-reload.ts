@@ -7,9 +7,9 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError } from '@relight/shared/errors';
 import * as z from 'zod';
 import type { Emit } from './agent-context.ts';
-import { downWithout } from './config/absent-image.ts';
 import { agentChangeLines, compareAgents, isNoChange, takenUp, workloadChangeText, type AgentChange } from './config/agent-change.ts';
-import type { AgentSpec } from './config/spec.ts';
+import { heldBackText } from './config/image-wait.ts';
+import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
 import type { ReloadOutcome } from './control/reload.ts';
 import type { ConfigStatus } from './control/status.ts';
 import type { ReportedCondition } from './host/conditions.ts';
@@ -24,6 +24,8 @@ export type ReloadCause = 'file' | 'signal' | 'command';
 export interface ConfigReloadOptions {
   readonly clock: Clock;
   readonly current: () => AgentSpec;
+  /** Workloads whose present configuration waits for its image, and the one that they go on with meanwhile. */
+  readonly inForce: () => ReadonlyMap<string, WorkloadSpec>;
   /** --state-dir was given. */
   readonly stateDirGiven: boolean;
   /** Fails with config-invalid or config-unreadable. */
@@ -110,18 +112,18 @@ export class ConfigReload {
 
   async #reload(cause: ReloadCause, dryRun: boolean): Promise<ReloadOutcome> {
     if (this.#stopped) return stops;
-    const { load, identity, current, stateDirGiven } = this.#options;
+    const { load, identity, current, inForce, stateDirGiven } = this.#options;
     // Before it is read: what is written meanwhile is read again.
     const seen = await identity(this.#file);
     try {
       const spec = await load(this.#file);
       // It may have asked a slow directory service meanwhile: nothing is begun that nobody would stop.
       if (this.#stopped) return stops;
-      const change = compareAgents(current(), spec, stateDirGiven);
+      const change = compareAgents(current(), spec, stateDirGiven, inForce());
       if (change.refusal !== null)
         return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun);
-      if (dryRun && isNoChange(change)) return unchanged;
-      if (dryRun) return { result: 'would-apply', lines: [...agentChangeLines(change), ...(await this.#downWithout(spec, change))] };
+      if (dryRun && isNoChange(change)) return this.#unchanged();
+      if (dryRun) return { result: 'would-apply', lines: [...agentChangeLines(change), ...(await this.#wouldWait(spec, change))] };
       return await this.#take(spec, change, cause);
     } catch (thrown) {
       const { message, advice, data } = toRelightError(thrown);
@@ -131,14 +133,25 @@ export class ConfigReload {
     }
   }
 
-  /** What is stopped before what is to replace it is here: whoever asks first can still bring it. */
-  async #downWithout({ workloads }: AgentSpec, change: AgentChange): Promise<readonly string[]> {
+  /** What is not taken up at once, and until when: whoever asks first can still bring it. */
+  async #wouldWait({ workloads }: AgentSpec, change: AgentChange): Promise<readonly string[]> {
     const anew = new Set(change.workloads.filter(({ restarts }) => restarts === 'container').map(({ name }) => name));
     const replaced = workloads.filter(({ name }) => anew.has(name));
     const absent = await this.#options.absentImages(replaced.map(({ container }) => container.image));
-    return replaced
-      .filter(({ container }) => absent.has(container.image))
-      .map(({ name, container }) => `workload ${name}: ${downWithout(container)}`);
+    return replaced.filter(({ container }) => absent.has(container.image)).map(heldBackLine);
+  }
+
+  /** Those that wait now. */
+  #waiting(): readonly string[] {
+    const waiting = this.#options.inForce();
+    return this.#options
+      .current()
+      .workloads.filter(({ name }) => waiting.has(name))
+      .map(heldBackLine);
+  }
+
+  #unchanged(): ReloadOutcome {
+    return { result: 'unchanged', lines: [nothing, ...this.#waiting()] };
   }
 
   async #take(spec: AgentSpec, change: AgentChange, cause: ReloadCause): Promise<ReloadOutcome> {
@@ -150,7 +163,7 @@ export class ConfigReload {
     this.#startsOverFor([]);
     if (isNoChange(change)) {
       if (cause !== 'file') log(`the configuration was read again (${causes[cause]}): ${nothing}`);
-      return unchanged;
+      return this.#unchanged();
     }
     const lines = [...agentChangeLines(change)];
     const fields = [...change.fields, ...change.startOver];
@@ -162,7 +175,7 @@ export class ConfigReload {
     await apply(takenUp(current(), spec));
     // At the next look: whoever asked for this has the answer by then.
     this.#startsOverFor(change.startOver);
-    return { result: 'applied', lines };
+    return { result: 'applied', lines: [...lines, ...this.#waiting()] };
   }
 
   #startsOverFor(fields: readonly string[]): void {
@@ -203,5 +216,5 @@ export class ConfigReload {
 
 const nothing = 'nothing is different';
 const stops: ReloadOutcome = { result: 'refused', lines: ['the agent stops'] };
-const unchanged: ReloadOutcome = { result: 'unchanged', lines: [nothing] };
+const heldBackLine = ({ name, container }: WorkloadSpec): string => `workload ${name}: ${heldBackText(container)}`;
 const causes: Readonly<Record<ReloadCause, string>> = { file: 'its file changed', signal: 'SIGHUP', command: 'by hand' };

@@ -46,7 +46,7 @@ export class EngineWiring {
       clock,
       logger,
       ownerId: identity.agentId,
-      names: () => context.spec.workloads.map((workload) => workload.container.name),
+      names: () => [...options.loops.values()].map(({ spec }) => spec.container.name),
       // After a reboot the containers fell with the machine, not by themselves.
       afterBoot: host.rebooted,
       onObserved: (look) => this.#observed(look),
@@ -152,7 +152,7 @@ export class EngineWiring {
   }
 
   #heard(event: EngineEvent): void {
-    const { events, host, loops } = this.#options;
+    const { events, host, loops, workloads } = this.#options;
     // While the engine is asked what happened, the host is.
     if (event.type === 'container') host.gate.glance();
     const loop = loops.get(event.attributes[managedLabels.workload] ?? '');
@@ -164,6 +164,7 @@ export class EngineWiring {
     if (order !== null) events.incidents.incidents.observe(order);
     if (event.type === 'image') {
       for (const each of loops.values()) each.send({ type: 'image-changed' });
+      workloads.held.imageChanged();
     } else if (event.action === 'oom') {
       host.watch.oomSeen(event.id, () => loop?.send({ type: 'oom', process: null, constraint: 'container' }));
     }

@@ -3,7 +3,7 @@ import type { HostFacts } from '@relight/shared/status';
 import type { AgentContext } from './agent-context.ts';
 import type { AgentSpec } from './config/spec.ts';
 import type { ActionOutcome, ControlAction } from './control/action.ts';
-import { carryOut } from './control/carry-out.ts';
+import { carryOut, imagesToAskFor } from './control/carry-out.ts';
 import { ControlSockets } from './control/sockets.ts';
 import type { AgentStatus } from './control/status.ts';
 import type { ConfigReload } from './config-reload.ts';
@@ -58,7 +58,7 @@ export class Reporting {
           return workloads.withoutSecrets({ events: events.recent.list(), log: context.ownLog.recent.list() });
         },
         reload: ({ dryRun }) => options.config.reload('command', dryRun),
-        act: (action) => Promise.resolve(this.#carryOut(action, by)),
+        act: (action) => this.#carryOut(action, by),
       }),
       clock,
       groupId: (name) => findGroupId(name, clock),
@@ -155,17 +155,20 @@ export class Reporting {
             message: `host ${host.name} refuses remote actions (host.remote_actions)`,
           });
         }
-        return Promise.resolve(this.#carryOut(action, 'by an operator'));
+        return this.#carryOut(action, 'by an operator');
       },
     });
   }
 
-  #carryOut(action: Omit<ControlAction, 'type'>, by: string): ActionOutcome {
-    const { context, host, loops, engine } = this.#options;
+  async #carryOut(action: Omit<ControlAction, 'type'>, by: string): Promise<ActionOutcome> {
+    const { context, host, loops, engine, workloads } = this.#options;
     // Whoever resumes the host wants to see it tried now: its commands, too.
     if (action.action === 'resume' && action.workload === undefined) host.gate.retrySetup();
+    const absent = engine.state === 'up' ? await workloads.held.absent(imagesToAskFor(action, loops)) : new Set<string>();
     const engineAway = engine.state === 'up' ? null : engine.reason;
-    return carryOut(action, loops, { by, now: context.steadyNow(), engineAway });
+    const outcome = carryOut(action, loops, { by, now: context.steadyNow(), engineAway, absent });
+    if (outcome.ok && action.action !== 'pause') workloads.held.tryNow(action.workload);
+    return outcome;
   }
 
   #facts(): HostFacts {

@@ -96,6 +96,15 @@ export class WorkloadLoop {
     return this.#options.spec;
   }
 
+  get agent(): AgentSpec {
+    return this.#options.agent;
+  }
+
+  /** What the last life of the agent worked with; null: nothing is remembered. */
+  get saved(): WorkloadSpec | null {
+    return this.#savedSpec;
+  }
+
   /** What is supervised is known at last: a container was adopted. Before anything is compared with it. */
   setContainer(container: ContainerSpec): void {
     this.#options = { ...this.#options, spec: withAutomaticChecks({ ...this.#options.spec, container }) };

@@ -9,8 +9,10 @@ import type { AgentContext, Emit } from './agent-context.ts';
 import { MountProbes } from './checks/mount.ts';
 import { Prober } from './checks/prober.ts';
 import { SecretValues } from './config/secret-values.ts';
+import { readEnvFiles } from './config/secrets.ts';
 import { withAutomaticChecks } from './config/automatic-checks.ts';
 import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
+import { HeldConfigurations } from './held-configurations.ts';
 import { Adopter } from './engine/adopter.ts';
 import type { AdoptingEngine } from './engine/adopting-engine.ts';
 import { ContainerSecrets } from './engine/container-secrets.ts';
@@ -40,7 +42,7 @@ export interface WorkloadWiringOptions {
   /** Of the outbox that `emit` appends to. */
   readonly history: OutboxHistory;
   readonly secrets: Secrets;
-  readonly host: Pick<HostLevel, 'accelerators' | 'gate' | 'rebooted' | 'facts' | 'introduce'>;
+  readonly host: Pick<HostLevel, 'accelerators' | 'gate' | 'rebooted' | 'facts' | 'introduce' | 'conditions'>;
   readonly incidents: HostIncidents;
   /** Filled here. */
   readonly loops: Map<string, WorkloadLoop>;
@@ -58,6 +60,7 @@ interface Shared {
 
 export class WorkloadWiring {
   readonly shipper: FollowingShipper;
+  readonly held: HeldConfigurations;
   readonly #options: WorkloadWiringOptions;
   readonly #adopter: Adopter;
   readonly #adopting = new Set<string>();
@@ -79,6 +82,20 @@ export class WorkloadWiring {
     this.#options = options;
     const { context, engine, emit, secrets, host, loops } = options;
     const { clock, logger, stateDir, spec, identity } = context;
+    this.held = new HeldConfigurations({
+      engine,
+      clock,
+      now: context.steadyNow,
+      random: context.random,
+      agent: () => context.spec,
+      text: (workload, text) => this.#secretsOf(workload).text(text),
+      hide: (has, wanted) => this.#hide(has, wanted),
+      emit,
+      report: (list) => host.conditions.set('images', list),
+      reported: () => host.conditions.of('images'),
+      observe: options.observe,
+      onChange: options.onChange,
+    });
     this.#adopter = new Adopter({
       engine,
       stateDir,
@@ -97,7 +114,7 @@ export class WorkloadWiring {
         (key) =>
         (bytes, ...torn) =>
           this.#secretsOf(key.workload).bytes(bytes, ...torn),
-      rateLimit: (key) => this.#given(key.workload)?.logs.rateLimit ?? null,
+      rateLimit: (key) => this.#inForce(key.workload)?.logs.rateLimit ?? null,
     });
     this.#apiLogs =
       spec.collector === null
@@ -121,7 +138,7 @@ export class WorkloadWiring {
             emit,
             logger,
             directory: join(stateDir, 'logs'),
-            patternsOf: (workload) => this.#given(workload)?.logs.files ?? [],
+            patternsOf: (workload) => this.#inForce(workload)?.logs.files ?? [],
           });
     const runRoot = runRootOf(stateDir);
     const runs = new ContainerRuns({ engine, clock, runRoot, logs: this.shipper });
@@ -137,7 +154,13 @@ export class WorkloadWiring {
 
   /** Before the first line is read. A file that is missing is the create stage's to complain about. */
   async start(): Promise<void> {
-    await Promise.allSettled([...this.#options.secrets.values()].map((secrets) => secrets.load()));
+    const { loops, secrets } = this.#options;
+    const load = (): Promise<unknown> => Promise.allSettled([...secrets.values()].map((values) => values.load()));
+    await load();
+    await this.held.begin([...loops.values()]);
+    // Of what goes on under the configuration before.
+    this.#hidePatterns();
+    await load();
     this.#earlierLogs.follow();
   }
 
@@ -151,12 +174,13 @@ export class WorkloadWiring {
     const wanted = new Set(workloads.map(({ name }) => name));
     for (const [name, loop] of loops) if (!wanted.has(name)) this.#letGo(name, loop);
     await this.#configureSecrets(context.spec);
-    for (const given of workloads) {
+    const offers = workloads.flatMap((given) => {
       const loop = loops.get(given.name);
       const known = this.#known(given);
-      if (loop !== undefined) loop.reconfigure(context.spec, known.container === given.container ? known : withAutomaticChecks(known));
-      else await this.#begin(known);
-    }
+      return loop === undefined ? [] : [{ loop, wanted: known.container === given.container ? known : withAutomaticChecks(known) }];
+    });
+    await this.held.offer(offers);
+    for (const given of workloads) if (!loops.has(given.name)) await this.#begin(this.#known(given));
     // In the order of the file, for whoever looks.
     const inOrder = workloads.flatMap(({ name }) => (loops.has(name) ? [[name, loops.get(name)] as const] : []));
     loops.clear();
@@ -167,6 +191,7 @@ export class WorkloadWiring {
 
   #letGo(name: string, loop: WorkloadLoop): void {
     this.#options.loops.delete(name);
+    this.held.drop(name);
     loop.stop();
     this.#leaving.set(name, loop.ended());
   }
@@ -176,6 +201,7 @@ export class WorkloadWiring {
     await this.#leaving.get(workload.name);
     this.#leaving.delete(workload.name);
     const loop = this.#loop(workload, false);
+    await this.held.begin([loop]);
     this.#options.loops.set(workload.name, loop);
     this.#options.host.introduce(loop);
     if (this.#fleetSize !== null) loop.send({ type: 'fleet', size: this.#fleetSize });
@@ -192,15 +218,30 @@ export class WorkloadWiring {
   async #configureSecrets({ vars, workloads }: AgentSpec): Promise<void> {
     const { secrets } = this.#options;
     const host = secrets.get(hostLogs) ?? new SecretValues([]);
-    host.configure([], [...new Set(workloads.flatMap(({ logs }) => logs.redact))]);
+    this.#hidePatterns();
     for (const workload of workloads) {
-      const { name, container, logs } = workload;
-      const known = secrets.get(name);
-      if (known === undefined) secrets.set(name, secretsOf(workload, vars, host));
-      known?.configure(container.envFile, logs.redact);
-      known?.learn(configuredSecrets(container, vars));
+      const { name } = workload;
+      if (!secrets.has(name)) secrets.set(name, secretsOf(workload, vars, host));
+      this.#hide(this.#options.loops.get(name)?.spec ?? workload, workload);
     }
-    await Promise.allSettled(workloads.map(async ({ name }) => secrets.get(name)?.load()));
+    await Promise.allSettled(
+      workloads.map(async ({ name, container }) => secrets.get(name)?.learn(Object.values(await readEnvFiles(container.envFile)))),
+    );
+  }
+
+  /** The host's own commands may print what is any workload's, under the configuration before, too. */
+  #hidePatterns(): void {
+    const { context, loops, secrets } = this.#options;
+    const specs = [...context.spec.workloads, ...[...loops.values()].map(({ spec }) => spec)];
+    secrets.get(hostLogs)?.configure([], [...new Set(specs.flatMap(({ logs }) => logs.redact))]);
+  }
+
+  /** What is in force of a workload is what its next container is made from; what is wanted is hidden as well, from the first word of it. */
+  #hide(has: WorkloadSpec, wanted: WorkloadSpec): void {
+    const { context, secrets } = this.#options;
+    const known = secrets.get(wanted.name);
+    known?.configure(has.container.envFile, [...new Set([...has.logs.redact, ...wanted.logs.redact])]);
+    for (const { container } of [has, wanted]) known?.learn(configuredSecrets(container, context.spec.vars));
   }
 
   /** The logs of what the engine has shown. `own`: those that carry our owner id; `all`: there are no others. */
@@ -257,6 +298,7 @@ export class WorkloadWiring {
     const { loops, incidents } = this.#options;
     return [...loops].map(([name, loop]) => ({
       ...loop.status(this.#measured.get(name) ?? null),
+      waitingConfiguration: this.held.status(name),
       lastIncidentId: incidents.incidents.lastOf(name),
     }));
   }
@@ -272,8 +314,9 @@ export class WorkloadWiring {
     return secrets.get(workload) ?? secrets.get(hostLogs) ?? new SecretValues([]);
   }
 
-  #given(workload: string): WorkloadSpec | undefined {
-    return this.#options.context.spec.workloads.find(({ name }) => name === workload);
+  /** What holds of it: what the file says may wait for an image. */
+  #inForce(workload: string): WorkloadSpec | undefined {
+    return this.#options.loops.get(workload)?.spec ?? this.#options.context.spec.workloads.find(({ name }) => name === workload);
   }
 
   /** With what is remembered of a container that it has taken over. */
@@ -295,8 +338,8 @@ export class WorkloadWiring {
       runs,
       mountProbes: mounts,
       prober: (onResult) =>
-        new Prober({ engine, clock, mounts, gpus: accelerators, shell: () => this.#given(workload.name)?.shell ?? null, onResult }),
-      resolveVars: (signal) => resolveVars(context.spec.vars, { clock, signal }),
+        new Prober({ engine, clock, mounts, gpus: accelerators, shell: () => this.#inForce(workload.name)?.shell ?? null, onResult }),
+      resolveVars: (signal) => resolveVars((this.#options.loops.get(workload.name)?.agent ?? context.spec).vars, { clock, signal }),
       secrets: this.#secretsOf(workload.name),
       gate,
       accelerators,
@@ -315,7 +358,10 @@ export class WorkloadWiring {
       },
       whyNotAdopted: () => this.#adopter.why(workload),
       observe,
-      onChange,
+      onChange: () => {
+        onChange();
+        this.held.changed(workload.name);
+      },
     });
   }
 

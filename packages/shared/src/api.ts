@@ -3,7 +3,16 @@ import type { AgentMetrics, OutboxFill } from './agent-metrics.ts';
 import type { EventKind, Severity } from './event.ts';
 import type { OutputStream } from './log-stream.ts';
 import type { HostState, Level, Phase } from './phase.ts';
-import type { Accelerator, HostCondition, HostFacts, HostGateStatus, HostMetrics, SpareStatus, WorkloadMetrics } from './status.ts';
+import type {
+  Accelerator,
+  HostCondition,
+  HostFacts,
+  HostGateStatus,
+  HostMetrics,
+  SpareStatus,
+  WaitingConfiguration,
+  WorkloadMetrics,
+} from './status.ts';
 
 /** 2026-01-01T00:00:00.000Z */
 export type IsoTime = string;
@@ -91,7 +100,19 @@ export interface ApiWorkload {
   readonly watched?: boolean | undefined;
   /** Of the prepared spare; null where none is kept. */
   readonly spare?: { readonly state: SpareStatus['state']; readonly since: IsoTime; readonly reason: string } | null | undefined;
+  /** Another configuration that waits until its image is on the host; null where none does. */
+  readonly waitingConfiguration?: ApiWaitingConfiguration | null | undefined;
 }
+
+export type ApiWaitingConfiguration = Omit<WaitingConfiguration, 'since' | 'nextAttemptAt'> & {
+  readonly since: IsoTime;
+  readonly nextAttemptAt: IsoTime | null;
+};
+
+export const apiWaitingConfiguration = (waiting: WaitingConfiguration | null | undefined): ApiWaitingConfiguration | null =>
+  waiting === undefined || waiting === null
+    ? null
+    : { ...waiting, since: isoTime(waiting.since), nextAttemptAt: isoTimeOrNull(waiting.nextAttemptAt) };
 
 export interface ApiEvent {
   readonly id: string;

@@ -24,6 +24,22 @@ export const spareStatusSchema = z.object({
 });
 export type SpareStatus = z.infer<typeof spareStatusSchema>;
 
+/** Another configuration that is held back, because the image that it wants is not on the host. Wire form: times in epoch milliseconds. */
+export const waitingConfigurationSchema = z.object({
+  /** The image that it waits for. */
+  image: z.string(),
+  since: z.number(),
+  /** What the pull said last; null: nothing is pulled at the moment. */
+  progress: z.string().nullable(),
+  /** Why it is not here yet, for a person. */
+  reason: z.string(),
+  /** What a person does about it; '' when there is nothing to do. */
+  advice: z.string(),
+  /** When it is asked for again; null: it is being asked for, or something else is awaited. */
+  nextAttemptAt: z.number().nullable(),
+});
+export type WaitingConfiguration = z.infer<typeof waitingConfigurationSchema>;
+
 export const workloadStatusSchema = z.object({
   name: z.string(),
   phase: z.enum(phases),
@@ -50,6 +66,8 @@ export const workloadStatusSchema = z.object({
   lastIncidentId: z.string().nullable(),
   /** Of the prepared spare; null where none is kept. */
   spare: spareStatusSchema.nullable().optional(),
+  /** Null: what runs is what the configuration says, or is being made so. */
+  waitingConfiguration: waitingConfigurationSchema.nullable().optional(),
   metrics: workloadMetricsSchema.nullable(),
 });
 export type WorkloadStatus = z.infer<typeof workloadStatusSchema>;

@@ -25,13 +25,21 @@ export interface AgentChange {
   readonly refusal: string | null;
 }
 
-/** @param stateDirGiven the state directory comes from the command line: what the file says of it is nobody's */
-export function compareAgents(before: AgentSpec, after: AgentSpec, stateDirGiven: boolean): AgentChange {
+/**
+ * @param stateDirGiven the state directory comes from the command line: what the file says of it is nobody's
+ * @param inForce of workloads that wait for the image of what `before` says of them (image-wait.ts): what they have meanwhile
+ */
+export function compareAgents(
+  before: AgentSpec,
+  after: AgentSpec,
+  stateDirGiven: boolean,
+  inForce: ReadonlyMap<string, WorkloadSpec> = new Map(),
+): AgentChange {
   const earlier = new Map(before.workloads.map((workload) => [workload.name, workload]));
   const names = new Set(after.workloads.map(({ name }) => name));
   return {
     workloads: [
-      ...after.workloads.flatMap((workload) => changeOf(earlier.get(workload.name), workload)),
+      ...after.workloads.flatMap((workload) => changeOf(earlier.get(workload.name), workload, inForce.get(workload.name))),
       ...before.workloads.filter(({ name }) => !names.has(name)).map(({ name }) => comingOrGoing(name, 'removed')),
     ],
     fields: isDeepStrictEqual(before.vars, after.vars) ? [] : ['vars'],
@@ -69,10 +77,11 @@ export const isNoChange = ({ workloads, fields, startOver }: AgentChange): boole
 
 const comingOrGoing = (name: string, kind: 'added' | 'removed'): WorkloadChange => ({ name, kind, restarts: 'none', changes: [] });
 
-function changeOf(before: WorkloadSpec | undefined, after: WorkloadSpec): readonly WorkloadChange[] {
-  if (before === undefined) return [comingOrGoing(after.name, 'added')];
-  const changes = compareWorkload(before, after);
-  return changes.length === 0 ? [] : [{ name: after.name, kind: 'changed', restarts: strongest(changes), changes }];
+function changeOf(before: WorkloadSpec | undefined, after: WorkloadSpec, inForce = before): readonly WorkloadChange[] {
+  if (before === undefined || inForce === undefined) return [comingOrGoing(after.name, 'added')];
+  if (compareWorkload(before, after).length === 0) return [];
+  const changes = compareWorkload(inForce, after);
+  return [{ name: after.name, kind: 'changed', restarts: strongest(changes), changes }];
 }
 
 export const strongest = (changes: readonly Change[]): Impact =>
@@ -109,5 +118,6 @@ export function agentChangeLines({ workloads, fields, startOver }: AgentChange):
 export function workloadChangeText({ name, kind, restarts, changes }: WorkloadChange): string {
   if (kind === 'added') return `workload ${name} is added`;
   if (kind === 'removed') return `workload ${name} is removed: its container goes on, unsupervised (host.orphans)`;
+  if (changes.length === 0) return `workload ${name}: goes on as it is; the configuration that waited for its image is withdrawn`;
   return `workload ${name}: ${costs[restarts]} (${changes.map(({ field }) => field).join(', ')})`;
 }

@@ -130,6 +130,21 @@ export function compareWorkload(before: WorkloadSpec, after: WorkloadSpec): read
   );
 }
 
+/** It has every field that this version knows to have a value always: one that was stored by another version may not. */
+export function isWhole(spec: WorkloadSpec): boolean {
+  const steps = spec.setup.filter((item) => item.kind === 'step');
+  return (
+    has(workloadTable, spec) &&
+    has(containerTable, spec.container) &&
+    spec.mounts.every((mount) => has(mountTable, mount)) &&
+    steps.every((step) => has(stepTable, step)) &&
+    (spec.process === null || has(processTable, spec.process))
+  );
+}
+
+const has = (table: Readonly<Record<string, Row>>, values: object): boolean =>
+  Object.entries(table).every(([key, [, , presence]]) => presence === 'optional' || (values as Record<string, unknown>)[key] !== undefined);
+
 /** Field → digest, kept as a label of the container: changes can be told without a state directory, and secrets cannot be read. */
 export function specFingerprint(spec: WorkloadSpec): Readonly<Record<string, string>> {
   return digests(spec, (text) => createHash('sha256').update(text).digest('hex').slice(0, 8));

@@ -4,7 +4,7 @@ import type { WorkloadSpec } from '../config/spec.ts';
 import type { SupervisorEvent } from '../supervisor/event.ts';
 import type { WorkloadState } from '../supervisor/state.ts';
 import type { ControlAction } from './action.ts';
-import { carryOut } from './carry-out.ts';
+import { carryOut, imagesToAskFor } from './carry-out.ts';
 
 const yaml = `
 version: 1
@@ -74,6 +74,51 @@ describe('a restart by hand', () => {
       message: 'making a new container of trainer, which is adopted: what was written in the old one outside of volumes is lost',
     });
     expect(loop.events).toHaveLength(1);
+  });
+
+  describe('that makes a new container of an image that is not on this host', () => {
+    const running = (spec: WorkloadSpec, is = true): Loop => {
+      const loop = new Loop(spec, { id: 'c' });
+      return Object.assign(loop, { state: { ...loop.state, container: { ...loop.state.container, running: is } } });
+    };
+    const restart = (loops: Readonly<Record<string, Loop>>, action: Partial<ControlAction>, absent: readonly string[]) =>
+      carryOut({ action: 'restart', ...action }, new Map(Object.entries(loops)), {
+        by: 'by hand',
+        now: 0,
+        engineAway: null,
+        absent: new Set(absent),
+      });
+
+    it.each([
+      [worker, { level: 'container' as const }, 'ray:1 of worker'],
+      [web, {}, 'nginx:1 of web'],
+    ])('is refused while one runs: %#', (spec, level, what) => {
+      const loop = running(spec);
+      expect(restart({ [spec.name]: loop }, { workload: spec.name, ...level }, [spec.container.image])).toEqual({
+        ok: false,
+        message: expect.stringMatching(new RegExp(`^nothing is restarted: the image ${what} is not on this host, .*docker pull`)) as string,
+      });
+      expect(loop.events).toEqual([]);
+    });
+
+    it('is carried out where the process alone is restarted, none runs, or the image is here', () => {
+      for (const [loop, level, absent] of [
+        [running(worker), 'process', ['ray:1']],
+        [running(worker, false), 'container', ['ray:1']],
+        [running(worker), 'container', []],
+      ] as const) {
+        expect(restart({ worker: loop }, { level }, absent)).toMatchObject({ ok: true });
+        expect(loop.events).toHaveLength(1);
+      }
+    });
+
+    it('asks for the images of those alone that would be stopped', () => {
+      const loops = new Map(Object.entries({ worker: running(worker), web: running(web, false) }));
+      expect(imagesToAskFor({ action: 'restart', level: 'container' }, loops)).toEqual(['ray:1']);
+      expect(imagesToAskFor({ action: 'restart', workload: 'web', level: 'container' }, loops)).toEqual([]);
+      expect(imagesToAskFor({ action: 'restart' }, loops)).toEqual([]);
+      expect(imagesToAskFor({ action: 'pause' }, loops)).toEqual([]);
+    });
   });
 
   it('restarts the process of what was adopted once the container is one of its own making', () => {

@@ -3,7 +3,7 @@ import { suggest } from '@relight/shared/suggest';
 import { formatDurationMs } from '@relight/shared/units';
 import type { SupervisorEvent } from '../supervisor/event.ts';
 import type { ActionOutcome, ControlAction } from './action.ts';
-import { describeRestart, refuseRestart, type Restartable } from './restart-answer.ts';
+import { describeRestart, imagesOfRestart, refuseRestart, refuseWithoutImage, type Restartable } from './restart-answer.ts';
 
 interface Target extends Restartable {
   send(event: SupervisorEvent): void;
@@ -15,14 +15,25 @@ export interface Circumstances {
   readonly now: number;
   /** Why the engine does not answer; null: it does. */
   readonly engineAway: string | null;
+  /** Images that are certainly not on this host, of those that `imagesToAskFor` names. */
+  readonly absent?: ReadonlySet<string>;
 }
 
+type Order = Omit<ControlAction, 'type'>;
+
+const targetsOf = <T>(action: Order, loops: ReadonlyMap<string, T>): ReadonlyMap<string, T> =>
+  new Map([...loops].filter(([name]) => action.workload === undefined || action.workload === name));
+
+/** What has to be asked of the engine before an action is carried out. */
+export const imagesToAskFor = (action: Order, loops: ReadonlyMap<string, Restartable>): readonly string[] =>
+  action.action === 'restart' ? imagesOfRestart(targetsOf(action, loops), action.level ?? 'process') : [];
+
 export function carryOut(
-  action: Omit<ControlAction, 'type'>,
+  action: Order,
   loops: ReadonlyMap<string, Target>,
-  { by, now, engineAway }: Circumstances,
+  { by, now, engineAway, absent = new Set() }: Circumstances,
 ): ActionOutcome {
-  const targets = new Map([...loops].filter(([name]) => action.workload === undefined || action.workload === name));
+  const targets = targetsOf(action, loops);
   if (targets.size === 0) {
     const near = suggest(action.workload ?? '', loops.keys());
     const hint = near === undefined ? `the workloads are: ${[...loops.keys()].join(', ')}` : `did you mean "${near}"?`;
@@ -30,7 +41,7 @@ export function carryOut(
   }
   const reason = action.reason === undefined ? by : `${action.reason} (${by})`;
   const level = action.level ?? 'process';
-  const refusal = action.action === 'restart' ? refuseRestart(targets, level) : null;
+  const refusal = action.action === 'restart' ? (refuseRestart(targets, level) ?? refuseWithoutImage(targets, level, absent)) : null;
   if (refusal !== null) return refusal;
   // Before it is ordered: afterwards nothing would be as it was found.
   const message =
@@ -42,7 +53,7 @@ export function carryOut(
   return { ok: true, message };
 }
 
-function toEvent(action: Omit<ControlAction, 'type'>, reason: string, now: number): SupervisorEvent {
+function toEvent(action: Order, reason: string, now: number): SupervisorEvent {
   switch (action.action) {
     case 'pause':
       return { type: 'pause', reason, until: action.forMs === undefined ? null : now + action.forMs };
@@ -53,7 +64,7 @@ function toEvent(action: Omit<ControlAction, 'type'>, reason: string, now: numbe
   }
 }
 
-function describe({ action, forMs }: Omit<ControlAction, 'type'>): string {
+function describe({ action, forMs }: Order): string {
   if (action === 'resume') return 'resumed';
   return forMs === undefined ? 'paused' : `paused for ${formatDurationMs(forMs)}:`;
 }

@@ -169,16 +169,16 @@ describe('plan', () => {
       return io;
     };
 
-    it('says that the container is stopped before the pull, and what to do before', async () => {
+    it('says that the container goes on until the image is pulled', async () => {
       expect((await planned({ image: 'trainer:2' }, false)).out[0]).toMatch(
-        /makes a new container\n(.*\n)* {6}! the image trainer:2 is not on this host: the container that runs is stopped before it is pulled, .* docker pull trainer:2\n$/,
+        /makes a new container\n(.*\n)* {6}! the image trainer:2 is not on this host: a container that runs goes on under the configuration before, until it is pulled\n$/,
       );
       expect((await planned({ image: 'trainer:2' }, true)).out[0]).not.toContain('not on this host');
     });
 
-    it('says that it would be held where the policy is never', async () => {
+    it('says that somebody has to bring it where the policy is never', async () => {
       expect((await planned({ image: 'trainer:2', pull_policy: 'never' }, false)).out[0]).toContain(
-        '      ! the image trainer:2 is not on this host, and pull_policy is never: the container that runs is stopped all the same, and the workload held.',
+        '      ! the image trainer:2 is not on this host: a container that runs goes on under the configuration before, until somebody brings it (pull_policy is never): docker load or docker pull trainer:2\n',
       );
     });
 

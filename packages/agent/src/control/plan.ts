@@ -3,7 +3,7 @@ import { formatDurationMs } from '@relight/shared/units';
 import { quoteShellWords } from '../config/shell-words.ts';
 import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
 import type { AgentSpec, CheckSpec, Command, GateSpec, MountSpec, SetupItem, SetupStep, WorkloadSpec } from '../config/spec.ts';
-import { downWithout } from '../config/absent-image.ts';
+import { heldBackText } from '../config/image-wait.ts';
 import { templateNames } from '../config/interpolate.ts';
 import { mountCommand } from '../stages/mount-program.ts';
 import { plannedRestart, rungs, type PlannedRestart } from './plan-restart.ts';
@@ -108,7 +108,7 @@ export function planOf(
         spare: workload.spare === null ? null : plannedSpare(workload),
         escalation: rungs(workload),
         change,
-        warnings: absent.has(workload.container.image) && change.restarts === 'container' ? [downWithout(workload.container)] : [],
+        warnings: absent.has(workload.container.image) && change.restarts === 'container' ? [heldBackText(workload.container)] : [],
       })),
   };
 }

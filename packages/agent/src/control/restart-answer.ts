@@ -30,6 +30,32 @@ export function refuseRestart(targets: ReadonlyMap<string, Restartable>, level: 
   };
 }
 
+/** What the new containers of a restart are made from, where one runs that would be stopped first. Pure. */
+export const imagesOfRestart = (targets: ReadonlyMap<string, Restartable>, level: RestartLevel): readonly string[] =>
+  [...targets.values()].flatMap((target) => (replacesRunning(target, level) ? [target.spec.container.image] : []));
+
+const replacesRunning = (target: Restartable, level: RestartLevel): boolean =>
+  needsContainer(target, level) && target.state.container?.running === true && target.spec.container.image !== '';
+
+/** Refused whole: what runs would be stopped before its image is pulled, and stay away where that cannot be. Null: not refused. */
+export function refuseWithoutImage(
+  targets: ReadonlyMap<string, Restartable>,
+  level: RestartLevel,
+  absent: ReadonlySet<string>,
+): ActionOutcome | null {
+  const without = [...targets].filter(([, target]) => replacesRunning(target, level) && absent.has(target.spec.container.image));
+  if (without.length === 0) return null;
+  const what = without.map(([name, { spec }]) => `${spec.container.image} of ${name}`);
+  const images = [...new Set(without.map(([, { spec }]) => spec.container.image))];
+  const others = targets.size > without.length ? '; the others can be restarted by name' : '';
+  return {
+    ok: false,
+    message:
+      `nothing is restarted: the image ${what.join(', ')} is not on this host, and what runs would be stopped before it is there. ` +
+      `Bring it first (docker load, or docker pull ${images.join(' ')})${others}`,
+  };
+}
+
 /** @param engine null: it answers; else why it does not */
 export function describeRestart(targets: ReadonlyMap<string, Restartable>, level: RestartLevel, engine: string | null): string {
   const [paused, others] = parted([...targets], ([, { state }]) => state.pause !== null);

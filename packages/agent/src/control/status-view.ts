@@ -2,6 +2,7 @@
 import { acceleratorText } from '@relight/shared/accelerator-text';
 import { gateText } from '@relight/shared/gate-text';
 import { sharedMachineIdAdvice } from '@relight/shared/machine';
+import { waitingText } from '@relight/shared/waiting-text';
 import type { WorkloadStatus } from '@relight/shared/status';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import { deliveryRows } from './delivery-view.ts';
@@ -28,6 +29,7 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
       ? ['No workloads are configured.']
       : aligned([headers, ...status.workloads.map((workload) => workloadRow(workload, now))])),
     ...status.workloads.flatMap((workload) => spareLine(workload, now)),
+    ...status.workloads.flatMap((workload) => waitingLines(workload, now)),
   ].map(printable);
 }
 
@@ -108,6 +110,13 @@ function workloadRow(workload: WorkloadStatus, now: number): string[] {
 function spareLine({ name, spare }: WorkloadStatus, now: number): string[] {
   if (spare === undefined || spare === null) return [];
   return [`${name}: spare ${spare.state} for ${since(spare.since, now)}: ${spare.reason}`];
+}
+
+function waitingLines({ name, waitingConfiguration: waiting }: WorkloadStatus, now: number): string[] {
+  if (waiting === undefined || waiting === null) return [];
+  const { image, since: at, advice } = waiting;
+  const line = `${name}: its new configuration waits for the image ${image} for ${since(at, now)}, what runs goes on: ${waitingText(waiting, now)}`;
+  return advice === '' ? [line] : [line, `  ${advice}`];
 }
 
 /** Clocks may differ by a little between stamping and reading. */

@@ -1,5 +1,5 @@
 /** What the local socket answers: everything a person on the host may want to know, times in epoch milliseconds. */
-import { isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
+import { apiWaitingConfiguration, isoTime, isoTimeOrNull, type ApiWorkload } from '@relight/shared/api';
 import { agentMetricsSchema } from '@relight/shared/agent-metrics';
 import { segmentKeySchema } from '@relight/shared/log-stream';
 import { acceleratorSchema, hostConditionSchema, hostGateSchema, hostMetricsSchema, workloadStatusSchema } from '@relight/shared/status';
@@ -109,6 +109,7 @@ export function statusDocument(status: AgentStatus): Record<string, unknown> {
       nextAttemptAt: isoTimeOrNull(workload.nextAttemptAt),
       readyAt: isoTimeOrNull(workload.readyAt),
       spare: workload.spare === undefined || workload.spare === null ? null : { ...workload.spare, since: isoTime(workload.spare.since) },
+      waitingConfiguration: apiWaitingConfiguration(workload.waitingConfiguration),
     })),
   };
 }

@@ -21,6 +21,7 @@ it('every condition of the host watch has its row in docs/operations.md', () => 
     'watch.ts',
     'cloud/notice.ts',
     '../config-reload.ts',
+    '../held-configurations.ts',
     ...kernel.map((file) => `kernel-log/${file}`),
   ];
   const names = new Set(files.flatMap(namesIn));

@@ -32,6 +32,9 @@ const engineCodes: ReadonlySet<ErrorCode> = new Set([
 ]);
 const pullCodes: ReadonlySet<ErrorCode> = new Set(['image-pull-failed', 'image-unauthorized', 'image-not-found', 'disk-full']);
 
+/** The image cannot be had, or not now; anything else says nothing about it. */
+export const isPullFailure = (code: ErrorCode): boolean => pullCodes.has(code);
+
 /** The failure of an operation of the engine, with a beginning for a person; everything else as it is. */
 export function inPlainWords(kind: OpKind, image: string, thrown: unknown): unknown {
   if (!(thrown instanceof RelightError)) return thrown;

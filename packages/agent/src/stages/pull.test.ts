@@ -5,14 +5,13 @@ import { FakeEngine } from '../../../../test/support/fake-engine.ts';
 import { workloadFixture } from '../../../../test/support/specs.ts';
 import type { ContainerSpec } from '../config/spec.ts';
 import { pull } from './pull.ts';
-import type { StageContext } from './stage.ts';
 
 type Policy = ContainerSpec['pullPolicy'];
 const image = 'registry.example/ray:1';
 
 function start(engine: FakeEngine, clock: ManualClock, pullPolicy: Policy): ReturnType<typeof pull> {
   const spec = workloadFixture({}, { image, pullPolicy });
-  return pull({ engine, clock, spec, signal: new AbortController().signal, progress: () => {} } as unknown as StageContext);
+  return pull({ engine, clock, spec, signal: new AbortController().signal, progress: () => {} });
 }
 
 function pulling(pullPolicy: Policy, registry: 'ok' | ErrorCode, local: boolean): ReturnType<typeof pull> {

@@ -1,5 +1,6 @@
 import { delay } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
+import type { Engine } from '../engine/engine.ts';
 import type { OpValue } from '../supervisor/op.ts';
 import type { StageContext } from './stage.ts';
 
@@ -7,11 +8,15 @@ import type { StageContext } from './stage.ts';
 const lookMs = 1_000;
 const callMs = 10_000;
 
+export interface PullContext extends Pick<StageContext, 'clock' | 'spec' | 'signal' | 'progress'> {
+  readonly engine: Pick<Engine, 'hasImage' | 'pull'>;
+}
+
 /**
  * Asks a registry for nothing that is on this host: its name may be nobody's business there. With `pull_policy: always` a registry that
  * cannot be reached is no reason to stand still: the image of this host will do.
  */
-export async function pull(context: StageContext): Promise<Extract<OpValue, { kind: 'pull' }>> {
+export async function pull(context: PullContext): Promise<Extract<OpValue, { kind: 'pull' }>> {
   const { engine, spec, signal } = context;
   const { image, pullPolicy } = spec.container;
   const isHere = (): Promise<boolean> => engine.hasImage(image, { signal });
@@ -40,7 +45,7 @@ export async function pull(context: StageContext): Promise<Extract<OpValue, { ki
 }
 
 /** Until `over`. An engine that does not answer says nothing; the pull itself tells of that. */
-async function watch({ engine, clock, spec }: StageContext, over: AbortSignal, onHere: () => void): Promise<void> {
+async function watch({ engine, clock, spec }: PullContext, over: AbortSignal, onHere: () => void): Promise<void> {
   try {
     for (;;) {
       await delay(clock, lookMs, over);

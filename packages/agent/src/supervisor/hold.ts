@@ -14,7 +14,7 @@ export function lookAfterMs(capMs: number, looks: number): number {
 
 export function hold(work: Work, failure: Failure, level: ActiveLevel): void {
   const known = work.state.held;
-  const same = known?.failure.code === failure.code && shape(known.failure.message) === shape(failure.message);
+  const same = known !== null && isSameTrouble(known.failure, failure);
   const looks = same ? known.looks + 1 : 0;
   const retryAt = work.now + lookAfterMs(work.spec.restart.container.maxMs, looks);
   work.set({ held: { failure, retryAt, looks }, backOff: null, attempt: null });
@@ -32,4 +32,7 @@ export function hold(work: Work, failure: Failure, level: ActiveLevel): void {
 }
 
 /** The same trouble, told again with other times, pids and ports. */
+export const isSameTrouble = (one: Pick<Failure, 'code' | 'message'>, other: Pick<Failure, 'code' | 'message'>): boolean =>
+  one.code === other.code && shape(one.message) === shape(other.message);
+
 const shape = (message: string): string => message.replaceAll(/[0-9a-f]{8,}|\d+/g, '#');

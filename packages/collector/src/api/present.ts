@@ -1,6 +1,14 @@
 /** Records of the store as resources of the API. */
 import { outboxFill, waitingMs } from '@relight/shared/agent-metrics';
-import { isoTime, isoTimeOrNull, type ApiAlert, type ApiEvent, type ApiHost, type ApiWorkload } from '@relight/shared/api';
+import {
+  apiWaitingConfiguration,
+  isoTime,
+  isoTimeOrNull,
+  type ApiAlert,
+  type ApiEvent,
+  type ApiHost,
+  type ApiWorkload,
+} from '@relight/shared/api';
 import { isWatched } from '@relight/shared/phase';
 import type { WorkloadStatus } from '@relight/shared/status';
 import type { AlertRecord, HostRecord, StoredEvent } from '../store/store.ts';
@@ -29,6 +37,7 @@ export function presentWorkload({ name: host, state }: Pick<HostRecord, 'name' |
     watched: isWatched(state),
     recoveries: status.recoveries,
     spare: status.spare === undefined || status.spare === null ? null : { ...status.spare, since: isoTime(status.spare.since) },
+    waitingConfiguration: apiWaitingConfiguration(status.waitingConfiguration),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   hostMetricsSchema,
   restartCountsSchema,
   spareStatusSchema,
+  waitingConfigurationSchema,
   workloadMetricsSchema,
 } from '@relight/shared/status';
 import * as z from 'zod';
@@ -43,6 +44,7 @@ export const workloadSchema = z
     watched: z.boolean().optional(),
     recoveries: z.object({ attempted: z.number().int(), succeeded: z.number().int() }).optional(),
     spare: spareStatusSchema.extend({ since: time }).nullable().optional(),
+    waitingConfiguration: waitingConfigurationSchema.extend({ since: time, nextAttemptAt: time.nullable() }).nullable().optional(),
   })
   .meta({ id: 'Workload' }) satisfies z.ZodType<ApiWorkload>;
 

@@ -4,6 +4,7 @@ import type { ApiEvent, ApiHost, ApiWorkload } from '@relight/shared/api';
 import { skewDirection, skewMsMin } from '@relight/shared/clock-skew';
 import { gateText } from '@relight/shared/gate-text';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
+import { waitingText } from '@relight/shared/waiting-text';
 import { conditionLines } from './condition-view.ts';
 import { deliveryPairs } from './delivery-view.ts';
 import { eventLine } from './event-view.ts';
@@ -63,10 +64,21 @@ function workloadLines(workload: ApiWorkload, { color, now }: ViewContext): stri
       ['generation', String(workload.generation)],
       ['container', workload.containerId?.slice(0, 12) ?? 'none'],
       ['image', sanitize(workload.image)],
+      ...waitingPairs(workload, now),
       ['last incident', workload.lastIncidentId ?? ''],
       ['restarts', `${restarts.process} process, ${restarts.container} container, ${restarts.host} host`],
       ['uses', usage.length === 0 ? '-' : usage.join(', ')],
     ]),
+  ];
+}
+
+function waitingPairs({ waitingConfiguration: waiting }: ApiWorkload, now: number): [string, string][] {
+  if (waiting === undefined || waiting === null) return [];
+  const { image, since, advice, nextAttemptAt } = waiting;
+  const text = waitingText({ ...waiting, nextAttemptAt: nextAttemptAt === null ? null : Date.parse(nextAttemptAt) }, now);
+  return [
+    ['waits', sanitize(`its new configuration, for the image ${image} for ${elapsed(since, now)}; what runs goes on: ${text}`)],
+    ['', sanitize(advice)],
   ];
 }
 

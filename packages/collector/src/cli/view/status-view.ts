@@ -142,9 +142,15 @@ export function workloadTable(workloads: readonly ApiWorkload[], { color, column
       { text: stageText(workload, now) },
       { text: attemptText(workload, now) },
       { text: restartsText(workload) },
-      { text: sanitize(workload.reason) },
+      { text: sanitize(workloadReason(workload)) },
     ]),
   });
+}
+
+/** That it is ready is no news where another configuration of it cannot be taken up. */
+function workloadReason({ reason, waitingConfiguration: waiting }: ApiWorkload): string {
+  if (waiting === undefined || waiting === null) return reason;
+  return `${reason}; its new configuration waits for the image ${waiting.image}`;
 }
 
 export function stageText(workload: ApiWorkload, now: number): string {

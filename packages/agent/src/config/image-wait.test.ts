@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { workloadFixture } from '../../../../test/support/specs.ts';
+import { imageToWaitFor, type Standing } from './image-wait.ts';
+import type { ContainerSpec, WorkloadSpec } from './spec.ts';
+
+const runs: Standing = { hasRun: true, given: null, imageMissing: false };
+const has = workloadFixture();
+const wanting = (container: Partial<ContainerSpec>, more: Partial<WorkloadSpec> = {}): WorkloadSpec =>
+  workloadFixture(more, { image: 'image:2', ...container });
+
+it.each<readonly [string, WorkloadSpec, WorkloadSpec, Standing, string | undefined]>([
+  ['another image', has, wanting({}), runs, 'image:2'],
+  ['another image, never pulled', has, wanting({ pullPolicy: 'never' }), runs, 'image:2'],
+  ['the same image in another container', has, workloadFixture({}, { privileged: true }), runs, 'image:1'],
+  ['another step with it', has, wanting({}, { setup: [] }), runs, 'image:2'],
+  ['nothing', has, has, runs, undefined],
+  ['what restarts nothing', has, workloadFixture({ readyWindowMs: 1 }), runs, undefined],
+  ['another process', has, workloadFixture({ process: null }), runs, undefined],
+  ['a workload that never had a container', has, wanting({}), { ...runs, hasRun: false }, undefined],
+  ['a workload that is held', has, wanting({}), { ...runs, given: 'held' }, undefined],
+  ['a workload whose time is over', has, wanting({}), { ...runs, given: 'finished' }, undefined],
+  ['a workload whose own image is missing', has, wanting({}), { ...runs, imageMissing: true }, undefined],
+  ['what was adopted', workloadFixture({}, { adopt: 'old', adoptedId: 'x' }), wanting({}), runs, undefined],
+  ['what is to be adopted', has, wanting({ adopt: 'old' }), runs, undefined],
+])('%s', (_, before, after, standing, image) => {
+  expect(imageToWaitFor(before, after, standing)).toBe(image);
+});
+
+it('goes on with nothing that another version has stored without all of its fields', () => {
+  const { spare, ...old } = has;
+  const { ulimits, ...container } = has.container;
+  const mounts = has.mounts.map(({ check, ...mount }) => mount as WorkloadSpec['mounts'][number]);
+  for (const partial of [old as WorkloadSpec, { ...has, container: container as ContainerSpec }, { ...has, mounts }])
+    expect(imageToWaitFor(partial, wanting({}), runs)).toBeUndefined();
+});
+
+it('waits for no image but the wanted one, and never for what makes no new container', () => {
+  const image = fc.constantFrom('image:1', 'image:2', 'image:3');
+  const spec = fc
+    .record({ image, privileged: fc.boolean(), readyWindowMs: fc.constantFrom(1, 2), process: fc.boolean() })
+    .map(({ image, privileged, readyWindowMs, process }) =>
+      workloadFixture({ readyWindowMs, ...(process ? {} : { process: null }) }, { image, privileged }),
+    );
+  const standing = fc.record({
+    hasRun: fc.boolean(),
+    given: fc.constantFrom('held' as const, 'finished' as const, null),
+    imageMissing: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(spec, spec, standing, (before, after, how) => {
+      const other = before.container.image !== after.container.image || before.container.privileged !== after.container.privileged;
+      const toLose = how.hasRun && how.given === null && !how.imageMissing;
+      expect(imageToWaitFor(before, after, how)).toBe(other && toLose ? after.container.image : undefined);
+    }),
+  );
+});
