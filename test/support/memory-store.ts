@@ -149,6 +149,12 @@ export class MemoryStore implements Store {
     this.evidence.set(`${host}/${incident}/${item.name}`, Buffer.from(body, 'base64'));
     return true;
   }
+  closeIncidents(): Promise<never> {
+    throw new Error('not part of this fake');
+  }
+  pruneOpenIncidents(): Promise<never> {
+    throw new Error('not part of this fake');
+  }
   incidents(filter: IncidentFilter): readonly StoredIncident[] {
     const rows = [...this.incidentRows.values()]
       .toSorted((a, b) => b.incident.openedAt - a.incident.openedAt)

@@ -156,7 +156,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   registerJoin(app, { store, clock, refusals, fleet });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
-  const retention = startRetention({ store, clock, limits: config.retention, logger });
+  const retention = startRetention({ store, bus, clock, limits: config.retention, logger });
   return {
     async listen() {
       try {

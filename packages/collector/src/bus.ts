@@ -2,7 +2,7 @@
  * What has just become true, for everyone in this process who shows or judges it: live API streams, alert rules. Published
  * only after the durable commit. A listener must return at once and never throw; slow readers buffer and drop for themselves.
  */
-import type { AlertRecord, HostRecord, StoredEvent, StoredIncident, StoredLogPiece } from './store/store.ts';
+import type { AlertRecord, HostRecord, IncidentPlace, StoredEvent, StoredIncident, StoredLogPiece } from './store/store.ts';
 
 export interface BusTopics {
   readonly events: readonly StoredEvent[];
@@ -11,8 +11,10 @@ export interface BusTopics {
   readonly host: HostRecord;
   readonly hostDeleted: string;
   readonly alert: AlertRecord;
-  /** A new revision. */
+  /** A new revision, or closed here because nobody else can. */
   readonly incident: StoredIncident;
+  /** Open ones that retention has taken away. */
+  readonly incidentsRemoved: readonly IncidentPlace[];
 }
 
 type Listeners = { readonly [K in keyof BusTopics]: Set<(payload: BusTopics[K]) => void> };
@@ -25,6 +27,7 @@ export class Bus {
     hostDeleted: new Set(),
     alert: new Set(),
     incident: new Set(),
+    incidentsRemoved: new Set(),
   };
 
   publish<K extends keyof BusTopics>(topic: K, payload: BusTopics[K]): void {

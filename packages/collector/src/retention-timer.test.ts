@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { describe, expect, it } from 'vitest';
+import { Bus } from './bus.ts';
 import { startRetention } from './retention-timer.ts';
 
 const limits = { logsMs: 1_000_000, logsBytesMax: 500, eventsMs: 2_000_000 };
@@ -17,27 +18,34 @@ function begin() {
       if (store.failing) throw new Error('no disk');
       return 1;
     },
+    async pruneOpenIncidents(before: number) {
+      return clock.now() - before === limits.eventsMs ? [{ host: 'h', id: 'i', workload: null }] : [];
+    },
     async prune({ eventsBefore }: { eventsBefore: number }) {
       asked.push(`all, events before ${clock.now() - eventsBefore}`);
       if (store.eventsFail) throw new Error('no room to delete');
       return { events: 1, pieces: 1 };
     },
   };
+  const removed: unknown[] = [];
+  const bus = new Bus();
+  bus.subscribe('incidentsRemoved', (gone) => void removed.push(...gone));
   const logger = { info: () => {}, error: (_: object, message: string) => void errors.push(message) };
-  const retention = startRetention({ store, clock, limits, logger });
+  const retention = startRetention({ store, bus, clock, limits, logger });
   const minutes = async (count: number): Promise<void> => {
     for (let minute = 0; minute < count; minute += 1) {
       clock.advance(60_000);
       await turn();
     }
   };
-  return { asked, clock, errors, minutes, retention, store };
+  return { asked, clock, errors, minutes, removed, retention, store };
 }
 
 describe('retention', () => {
   it('looks at logs every minute and at everything after five minutes and then once an hour', async () => {
-    const { asked, minutes } = begin();
+    const { asked, minutes, removed } = begin();
     await minutes(125);
+    expect(removed).toEqual(Array.from({ length: 3 }, () => ({ host: 'h', id: 'i', workload: null })));
     const logs = 'logs before 1000000, at most 500';
     const all = 'all, events before 2000000';
     expect(asked).toEqual(Array.from({ length: 125 }, (_, minute) => (minute % 60 === 4 ? [logs, all] : [logs])).flat());

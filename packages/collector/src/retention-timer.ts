@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
+import type { Bus } from './bus.ts';
 import type { RetentionConfig } from './config.ts';
 import type { Store } from './store/store.ts';
 
@@ -13,13 +14,14 @@ const wholeEveryMs = 3_600_000;
 const wholeFirstMs = 300_000;
 
 export interface RetentionDeps {
-  readonly store: Pick<Store, 'prune' | 'pruneLogs'>;
+  readonly store: Pick<Store, 'prune' | 'pruneLogs' | 'pruneOpenIncidents'>;
+  readonly bus: Pick<Bus, 'publish'>;
   readonly clock: Clock;
   readonly limits: RetentionConfig;
   readonly logger: { info(data: object, message: string): void; error(data: object, message: string): void };
 }
 
-export function startRetention({ store, clock, limits, logger }: RetentionDeps): { close(): Promise<void> } {
+export function startRetention({ store, bus, clock, limits, logger }: RetentionDeps): { close(): Promise<void> } {
   let work: Promise<void> = Promise.resolve();
   let timer: Timer;
   let closed = false;
@@ -33,7 +35,11 @@ export function startRetention({ store, clock, limits, logger }: RetentionDeps):
       const pieces = await store.pruneLogs(logs);
       if (pieces > 0) logger.info({ pieces }, 'retention removed logs that were too old or too much');
       if (!whole) return;
-      const removed = await store.prune({ ...logs, eventsBefore: now - limits.eventsMs });
+      const eventsBefore = now - limits.eventsMs;
+      // By themselves, for whoever counts what is open.
+      const open = await store.pruneOpenIncidents(eventsBefore);
+      if (open.length > 0) bus.publish('incidentsRemoved', open);
+      const removed = await store.prune({ ...logs, eventsBefore });
       wholeAt = clock.monotonic() + wholeEveryMs;
       if (removed.events + removed.pieces > 0) logger.info(removed, 'retention removed what was too old or too much');
     } catch (error) {

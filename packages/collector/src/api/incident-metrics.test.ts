@@ -146,6 +146,24 @@ test('what comes while the stored ones are read, a slice at a time, is counted o
   expect(told(metrics)).toEqual(stored());
 });
 
+test.each(['retention', 'a host that is forgotten'])('open ones that %s takes away are open no more', async (what) => {
+  const metrics = await started();
+  const left = incident(9 * day, null, { workload: 'left' });
+  await comes('a', left);
+  clock.advance(30 * day);
+  await comes('a', ...some());
+  await comes('b', incident(hour, null));
+  expect(told(metrics)).toEqual(stored());
+  const before = stored().open;
+  if (what === 'retention') bus.publish('incidentsRemoved', await store.pruneOpenIncidents(clock.now() - 20 * day));
+  else for (const closed of await store.closeIncidents('a', clock.now())) bus.publish('incident', closed);
+  expect(told(metrics)).toEqual(stored());
+  expect([before, stored().open]).toEqual([3, what === 'retention' ? 2 : 1]);
+  // Late words of an agent that is back after all.
+  await comes('a', { ...left, revision: 2 });
+  expect(told(metrics).open).toBe(stored().open);
+});
+
 test('a store that cannot be read leaves both gauges without a sample, and ends nothing', async () => {
   const fails = (): never => {
     throw new Error('disk I/O error');

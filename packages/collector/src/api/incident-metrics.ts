@@ -44,6 +44,9 @@ export class IncidentMetrics {
   constructor(deps: IncidentMetricsDeps) {
     this.#deps = deps;
     deps.bus.subscribe('incident', (stored) => this.#take(stored));
+    deps.bus.subscribe('incidentsRemoved', (removed) => {
+      for (const gone of removed) this.#window.remove(gone);
+    });
     // A store that cannot be read, or is closed meanwhile: what comes is counted all the same, and the two gauges have no sample.
     this.loaded = this.#load().catch(() => undefined);
   }

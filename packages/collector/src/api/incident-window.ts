@@ -1,5 +1,5 @@
 /** Which incidents are open, and what became of those that ended within a day: kept as they come, because nobody can read them all at every look. Pure. */
-import type { IncidentOutcome } from '../store/store.ts';
+import type { IncidentOutcome, IncidentPlace } from '../store/store.ts';
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
@@ -42,6 +42,11 @@ export class IncidentWindow {
     }
   }
 
+  /** An open one that is not stored any more. */
+  remove(gone: IncidentPlace): void {
+    this.#keep(gone, this.#othersOf(gone));
+  }
+
   /** Code of the cause of each that is open. */
   *openCodes(): Generator<string> {
     for (const here of this.#open.values()) for (const { code } of here) yield code;
@@ -58,11 +63,11 @@ export class IncidentWindow {
     return total === 0 ? 1 : alone / total;
   }
 
-  #othersOf(outcome: Open): readonly Open[] {
+  #othersOf(outcome: IncidentPlace): readonly Open[] {
     return (this.#open.get(placeOf(outcome)) ?? []).filter(({ id }) => id !== outcome.id);
   }
 
-  #keep(at: Open, here: readonly Open[]): void {
+  #keep(at: IncidentPlace, here: readonly Open[]): void {
     const place = placeOf(at);
     if (here.length === 0) {
       this.#open.delete(place);

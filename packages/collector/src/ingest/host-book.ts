@@ -6,7 +6,8 @@ import type { Clock } from '@relight/shared/clock';
 import { toRelightError, type RelightError } from '@relight/shared/errors';
 import type { Bus } from '../bus.ts';
 import type { HostLiveness } from '../liveness/liveness.ts';
-import type { HostRecord, Store } from '../store/store.ts';
+import type { CollectorEvent, HostRecord, Store } from '../store/store.ts';
+import { incidentEnded } from './host-record.ts';
 import type { Contender } from '../liveness/shared-identity.ts';
 import type { Session } from './session.ts';
 
@@ -34,10 +35,11 @@ interface Persistence {
 const metricsPersistMs = 30_000;
 
 export interface HostBookDeps {
-  readonly store: Pick<Store, 'putHost' | 'deleteHost'>;
+  readonly store: Pick<Store, 'putHost' | 'deleteHost' | 'closeIncidents'>;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly warn: (message: string, error: RelightError) => void;
+  readonly tell: (event: CollectorEvent) => void;
 }
 
 export class HostBook {
@@ -102,12 +104,18 @@ export class HostBook {
     this.#deps.bus.publish('host', entry.record);
   }
 
+  /** With it its open incidents end, which nobody could close any more. False: there was none. */
   async remove(name: string): Promise<boolean> {
     const agentId = this.#entries.get(name)?.record.agentId ?? null;
     if (agentId !== null && this.#hostOf.get(agentId) === name) this.#hostOf.delete(agentId);
     const known = this.#entries.delete(name);
-    const stored = await this.#deps.store.deleteHost(name);
-    if (known) this.#deps.bus.publish('hostDeleted', name);
+    const { store, bus, clock, tell } = this.#deps;
+    const [closed, stored] = await Promise.all([store.closeIncidents(name, clock.now()), store.deleteHost(name)]);
+    for (const incident of closed) {
+      bus.publish('incident', incident);
+      tell(incidentEnded(incident));
+    }
+    if (known) bus.publish('hostDeleted', name);
     return known || stored;
   }
 

@@ -5,7 +5,7 @@ import { agentRefusedName, type Accelerator, type HostCondition, type WorkloadSt
 import { agentRefused, type RefusedHello } from '../liveness/agent-refused.ts';
 import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
 import type { sharedIdentityName } from '../liveness/shared-identity.ts';
-import type { CollectorEvent, HostGaps, HostRecord } from '../store/store.ts';
+import type { CollectorEvent, HostGaps, HostRecord, StoredIncident } from '../store/store.ts';
 
 export function blankRecord(
   name: string,
@@ -86,6 +86,14 @@ export function ownNews(
   if (is === undefined)
     return { kind: 'host.notice', severity: 'info', message: `${condition} is over; it was: ${was?.reason ?? ''}`, data };
   return { kind: 'host.notice', severity: is.severity, message: `${condition}: ${is.reason}`, data: { ...data, advice: is.advice } };
+}
+
+/** As its agent would have told it. */
+export function incidentEnded({ host, receivedAt: at, incident }: StoredIncident): CollectorEvent {
+  const { id, workload, generation, cause, code, level } = incident;
+  const message = `incident ${id} is over, for its host is known no more: ${cause}`.slice(0, 4096);
+  const data = { incident: id, cause, code, level, timeToRecoverMs: null };
+  return { at, host, workload, generation, kind: 'incident.closed', severity: 'info', message, data };
 }
 
 const reasonMax = 100;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { ApiIncident } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
@@ -141,4 +141,28 @@ it('evidence that is no zstd, or unpacks to more than it may, harms nobody', asy
   await client.next('ack');
   const { evidence: shown } = await api<ApiIncident>(`incidents/${exampleIncident().id}`);
   expect(shown.map(({ text }) => text)).toEqual([null, null]);
+});
+
+it('that is open ends with its host: nobody else could close it', async () => {
+  const client = await connected();
+  client.send({ type: 'incident', incident: exampleIncident({ closedAt: null, timeToRecoverMs: null }) });
+  await client.next('ack');
+  await expect.poll(async () => (await ask('/metrics')).text).toContain('relight_incidents_open{code="process-oom"} 1');
+  client.socket.close(1000);
+  const forget = (): Promise<number> =>
+    fetch(`${url}/api/v1/hosts/h1`, { method: 'DELETE', headers: { authorization: `Bearer ${operatorToken}` } }).then(
+      ({ status }) => status,
+    );
+  await vi.waitFor(async () => expect(await forget()).toBeLessThan(300), { timeout: 60_000, interval: 20 });
+  expect((await ask('/metrics')).text).not.toContain('relight_incidents_open{');
+  expect(await api<{ items: ApiIncident[] }>('incidents?host=h1')).toMatchObject({
+    items: [{ id: exampleIncident().id, closedAt: expect.any(String) as string, timeToRecoverMs: null }],
+  });
+  await vi.waitFor(
+    async () => expect((await ask('/api/v1/events?host=h1&kind=incident.closed')).text).toContain('its host is known no more'),
+    {
+      timeout: 60_000,
+      interval: 20,
+    },
+  );
 });

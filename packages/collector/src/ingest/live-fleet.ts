@@ -32,7 +32,10 @@ import { contendWith, displace, fenceKey, judgeAmong, twinAmong, unlessRenamed, 
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
-  readonly store: Pick<SqliteStore, 'hosts' | 'putHost' | 'deleteHost' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'retireBefore'>;
+  readonly store: Pick<
+    SqliteStore,
+    'hosts' | 'putHost' | 'deleteHost' | 'closeIncidents' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'retireBefore'
+  >;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly config: LivenessConfig;
@@ -73,7 +76,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   constructor(deps: FleetDeps) {
     const { store, bus, clock, warn } = deps;
     this.#deps = deps;
-    this.#book = new HostBook(deps);
+    this.#book = new HostBook({ ...deps, tell: (event) => this.#ownEvents.push(event) });
     this.#actions = new Actions(clock);
     this.#forgetting = new ForgetByRule(clock, deps.forget ?? []);
     this.#refused = new RefusedAgents(this.#book, clock, (entry, news) => this.#emit(entry, news, news.data));

@@ -4,7 +4,7 @@ import type { Incident } from '@relight/shared/incident';
 import type { IncidentEvidence } from '@relight/shared/protocol';
 import type { Database } from 'better-sqlite3';
 import { Statements, Where } from './statements.ts';
-import type { IncidentFilter, IncidentOutcome, StoredIncident } from './store.ts';
+import type { IncidentFilter, IncidentOutcome, IncidentPlace, StoredIncident } from './store.ts';
 
 interface Row {
   readonly host: string;
@@ -74,6 +74,10 @@ export function incidentWrites(db: Database) {
   const stillOpen = db.prepare<[string, string | null, string, number], { id: string; record: string }>(
     'SELECT id, record FROM incidents WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? AND opened_at <= ?',
   );
+  const openOf = db.prepare<[string], { record: string }>('SELECT record FROM incidents WHERE host = ? AND closed_at IS NULL');
+  const removeOpen = db.prepare<[number, number], IncidentPlace>(
+    'DELETE FROM incidents WHERE closed_at IS NULL AND opened_at < ? AND received_at < ? RETURNING host, id, workload',
+  );
   const putEvidence = db.prepare(
     'INSERT INTO incident_evidence (host, incident, name, body) VALUES (?, ?, ?, ?) ON CONFLICT (host, incident, name) DO NOTHING',
   );
@@ -94,6 +98,16 @@ export function incidentWrites(db: Database) {
       }
       return true;
     },
+    /** A host that is forgotten cannot close them. A later revision of one, from an agent that comes back, opens it again. */
+    closeIncidents(host: string, at: number): StoredIncident[] {
+      return openOf.all(host).map(({ record }) => {
+        const before = JSON.parse(record) as Incident;
+        const incident = { ...before, closedAt: Math.max(at, before.openedAt), timeToRecoverMs: null };
+        store(host, incident, at);
+        return { host, receivedAt: at, incident };
+      });
+    },
+    pruneOpenIncidents: (before: number): IncidentPlace[] => removeOpen.all(before, before),
     commitIncidentEvidence({ incident, item }: Pick<IncidentEvidence, 'incident' | 'item'>, host: string, body: Uint8Array): boolean {
       return putEvidence.run(host, incident, item.name, body).changes > 0;
     },

@@ -123,6 +123,8 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     },
     commitGap: (...args) => writer.call('commitGap', args),
     commitIncident: (...args) => writer.call('commitIncident', args),
+    closeIncidents: (...args) => writer.call('closeIncidents', args),
+    pruneOpenIncidents: (before) => writer.call('pruneOpenIncidents', [before]),
     commitIncidentEvidence: (host, { incident, item, body }) =>
       writer.call('commitIncidentEvidence', [{ incident, item }, host, Buffer.from(body, 'base64')]),
     putAlerts: (...args) => writer.call('putAlerts', args),

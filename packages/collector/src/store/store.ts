@@ -139,13 +139,16 @@ export interface StoredIncident {
   readonly incident: Incident;
 }
 
-/** What metrics count of an incident. */
-export interface IncidentOutcome {
+export interface IncidentPlace {
   readonly host: string;
   readonly id: string;
-  readonly receivedAt: number;
   /** Null: of the host itself. */
   readonly workload: string | null;
+}
+
+/** What metrics count of an incident. */
+export interface IncidentOutcome extends IncidentPlace {
+  readonly receivedAt: number;
   readonly code: string;
   readonly openedAt: number;
   readonly closedAt: number | null;
@@ -281,6 +284,10 @@ export interface Store extends LogReads {
   // incidents
   /** False: this revision, or a later one, is known already. */
   commitIncident(host: string, incident: Incident, receivedAt: number): Promise<boolean>;
+  /** Those of this host that are open end now, and are not recovered from. Resolves with them. */
+  closeIncidents(host: string, at: number): Promise<readonly StoredIncident[]>;
+  /** Removes those that are open, were opened before then, and of which nothing was heard since. Resolves with them. */
+  pruneOpenIncidents(before: number): Promise<readonly IncidentPlace[]>;
   /** False: this piece is known already. Its body stays as it came. */
   commitIncidentEvidence(host: string, evidence: IncidentEvidence): Promise<boolean>;
   incidents(filter: IncidentFilter): readonly StoredIncident[];
