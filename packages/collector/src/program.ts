@@ -4,6 +4,7 @@ import { version } from '@relight/shared/version';
 import { Command, CommanderError } from 'commander';
 import { addBackup } from './commands/backup.ts';
 import { addCertificate } from './commands/certificate.ts';
+import { addCheck } from './commands/check.ts';
 import { addInit } from './commands/init.ts';
 import { addServe } from './commands/serve.ts';
 import { addSupportBundle } from './commands/support-bundle.ts';
@@ -52,6 +53,7 @@ export function collectorProgram(exitWith: (code: ExitCode) => void): Command {
     .exitOverride();
   addInit(program);
   addServe(program, version);
+  addCheck(program, exitWith);
   addToken(program, exitWith);
   addCertificate(program);
   addBackup(program);

@@ -11,7 +11,7 @@ import { readMachineId } from '../host/machine-id.ts';
 import { decodePreflight, preflightHeader } from '@relight/shared/preflight';
 import type { ContainerFacts, Engine, EngineInfo } from '../engine/engine.ts';
 import { checkCommand } from './check-command.ts';
-import type { Finding } from './preflight/finding.ts';
+import type { Finding } from '@relight/shared/finding';
 import { recordedIo, temporaryDirectory, writeTo } from './recorded-io.ts';
 
 let directory: string;

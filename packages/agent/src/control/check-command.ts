@@ -15,7 +15,7 @@ import { suspiciousCommands, suspiciousHostCommands } from './preflight/commands
 import { checkDependencies } from './preflight/dependencies.ts';
 import { checkEngine } from './preflight/engine.ts';
 import { checkCredentials, checkHostPaths, checkHostPrograms, checkStateDir } from './preflight/files.ts';
-import { ok, type Finding } from './preflight/finding.ts';
+import { findingsText, hasError, ok, type Finding } from '@relight/shared/finding';
 import { checkGate } from './preflight/gate.ts';
 import { checkMachine, thisHost, type PreflightHost } from './preflight/machine.ts';
 import { checkBuckets } from './preflight/mounts.ts';
@@ -49,11 +49,8 @@ export async function checkSpec(
     ok(`the configuration ${options.config} is valid`),
     ...(await preflight(spec, io, openEngine(spec.engine.socket), host)),
   ];
-  const errors = findings.filter(({ level }) => level === 'error').length;
-  const warnings = findings.filter(({ level }) => level === 'warning').length;
-  if (options.json === true) io.write(`${JSON.stringify({ ok: errors === 0, findings }, null, 2)}\n`);
-  else io.write(`${[...findings.flatMap(lines), '', `${count(errors, 'error')}, ${count(warnings, 'warning')}`].join('\n')}\n`);
-  return errors === 0 ? 0 : 1;
+  io.write(findingsText(findings, options.json === true));
+  return hasError(findings) ? 1 : 0;
 }
 
 async function preflight(spec: AgentSpec, io: Io, engine: Engine, host: PreflightHost): Promise<readonly Finding[]> {
@@ -89,9 +86,3 @@ function whoItWouldBe({ host }: AgentSpec, stateDir: string): Preflight | null {
     return null;
   }
 }
-
-const lines = ({ level, what, fix }: Finding): readonly string[] => [
-  `${level.padEnd(8)}${what}`,
-  ...(fix === '' ? [] : [`        → ${fix}`]),
-];
-const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;

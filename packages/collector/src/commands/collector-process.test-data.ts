@@ -22,7 +22,7 @@ type Env = Readonly<Record<string, string>>;
 
 export class CollectorBench implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'relight-collector-bench-'));
-  readonly dataDir = join(this.dir, 'data');
+  dataDir = join(this.dir, 'data');
   readonly configFile = join(this.dir, 'collector.yaml');
   /** Beside what a person has; a home without anything of this machine's. */
   readonly env: Record<string, string> = { HOME: this.dir, PATH: process.env['PATH'] ?? '' };

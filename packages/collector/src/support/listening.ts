@@ -18,7 +18,7 @@ type Listen = CollectorConfig['listen'];
 
 /** Never rejects. `scheme`: of the configuration; null: nobody knows. */
 export async function lookAtPort(listen: Listen, scheme: 'http' | 'https' | null, clock: Clock): Promise<Gathered> {
-  const answers = await Promise.all((scheme === null ? (['https', 'http'] as const) : [scheme]).map((each) => ask(listen, each, clock)));
+  const answers = await Promise.all((scheme === null ? (['https', 'http'] as const) : [scheme]).map((each) => healthOf(listen, each, clock)));
   const facts = {
     listen: `${listen.host}:${listen.port}`,
     heldBy: listen.port === 0 ? null : await holderOf(listen.port, clock),
@@ -31,7 +31,7 @@ export async function lookAtPort(listen: Listen, scheme: 'http' | 'https' | null
 }
 
 /** Thousands of processes are looked at, one after the other. */
-async function holderOf(port: number, clock: Clock): Promise<string> {
+export async function holderOf(port: number, clock: Clock): Promise<string> {
   const looked = holderOfPort(port, 'tcp').then(
     (holder) => holder ?? 'nobody that this account can see',
     (error: unknown) => errorMessage(error),
@@ -46,12 +46,22 @@ async function holderOf(port: number, clock: Clock): Promise<string> {
 /** On all addresses: also on this one. */
 const reachable = ({ host }: Listen): string => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);
 
-function ask(listen: Listen, scheme: 'http' | 'https', clock: Clock): Promise<unknown> {
+/** What `/healthz` answers there; never rejects. */
+export interface Health {
+  readonly url: string;
+  readonly tookMs: number;
+  readonly status?: number;
+  readonly body?: string;
+  readonly fingerprint?: string;
+  readonly error?: string;
+}
+
+export function healthOf(listen: Listen, scheme: 'http' | 'https', clock: Clock): Promise<Health> {
   const host = reachable(listen);
   const url = `${scheme}://${host.includes(':') ? `[${host}]` : host}:${listen.port}/healthz`;
   return new Promise((resolve) => {
     const began = clock.monotonic();
-    const end = (found: object): void => {
+    const end = (found: Pick<Health, 'status' | 'body' | 'fingerprint' | 'error'>): void => {
       timer.cancel();
       resolve({ url, tookMs: Math.round(clock.monotonic() - began), ...found });
       request.destroy();
@@ -67,7 +77,7 @@ function ask(listen: Listen, scheme: 'http' | 'https', clock: Clock): Promise<un
       response.setEncoding('utf8');
       response.on('data', (text: string) => (body = `${body}${text}`.slice(0, bodyCharsMax)));
       response.on('end', () =>
-        end({ status: response.statusCode, body, ...(certificate === undefined ? {} : { fingerprint: fingerprintOf(certificate) }) }),
+        end({ status: response.statusCode ?? 0, body, ...(certificate === undefined ? {} : { fingerprint: fingerprintOf(certificate) }) }),
       );
       response.on('error', (error) => end({ error: errorMessage(error) }));
     });

@@ -10,7 +10,7 @@ import type { GpuLook } from '../../host/accelerators/gpu-look.ts';
 import { Smi } from '../../host/accelerators/smi.ts';
 import { listTpus, type TpuDevice } from '../../host/accelerators/tpu-devices.ts';
 import { usesGpus, usesTpus } from '../../host/accelerators/wants.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 
 const callMs = 10_000;
 /** Any of them is what the engine calls for `gpus`. */

@@ -6,7 +6,7 @@ import { isUpdater, ownerFromLabels, ownerFromName, ownerFromProcesses, type Con
 import { managedLabels } from '../../engine/create-options.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { hostCommands } from '../../host/commands.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 
 const callMs = 10_000;
 

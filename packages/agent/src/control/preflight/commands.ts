@@ -1,7 +1,7 @@
 /** Commands that do what they say and not what was meant. Pure. */
 import type { AgentSpec, Command, WorkloadSpec } from '../../config/spec.ts';
 import { splitShellWords } from '../../config/shell-words.ts';
-import { warning, type Finding } from './finding.ts';
+import { warning, type Finding } from '@relight/shared/finding';
 
 export function suspiciousCommands(workload: WorkloadSpec): readonly Finding[] {
   const { name, container, process } = workload;

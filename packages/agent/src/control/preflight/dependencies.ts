@@ -6,7 +6,7 @@ import { connects } from '../../checks/tcp.ts';
 import { interpolate } from '../../config/interpolate.ts';
 import type { AgentSpec, DependencySpec } from '../../config/spec.ts';
 import { resolveVars } from '../../stages/prepare.ts';
-import { ok, warning, type Finding } from './finding.ts';
+import { ok, warning, type Finding } from '@relight/shared/finding';
 
 type Values = Readonly<Record<string, string>>;
 

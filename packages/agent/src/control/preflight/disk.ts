@@ -1,7 +1,7 @@
 /** Room on a file system: bytes and inodes. */
 import { statfs } from 'node:fs/promises';
 import { formatBytes } from '@relight/shared/units';
-import { ok, warning, type Finding } from './finding.ts';
+import { ok, warning, type Finding } from '@relight/shared/finding';
 
 /** Below this an image pull or a day of logs fills the disk. */
 const freeShareMin = 0.05;

@@ -7,7 +7,7 @@ import { managedLabels } from '../../engine/create-options.ts';
 import type { ContainerFacts, Engine, EngineInfo } from '../../engine/engine.ts';
 import { checkAdoption, checkUpdaters, ownerOf } from './adoption.ts';
 import { checkRoom } from './disk.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 import { checkRegistry } from './registry.ts';
 
 const callMs = 10_000;

@@ -8,7 +8,7 @@ import { readEnvFiles } from '../../config/secrets.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from '../../config/spec.ts';
 import { hostPrograms } from './commands.ts';
 import { checkRoom } from './disk.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 
 const lookMs = 3_000;
 

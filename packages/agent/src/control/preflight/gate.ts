@@ -10,7 +10,7 @@ import {
   seeScheduledShutdown,
   type ReadingsOptions,
 } from '../../host/gate/readings.ts';
-import { ok, warning, type Finding } from './finding.ts';
+import { ok, warning, type Finding } from '@relight/shared/finding';
 
 const tcpTimeoutMs = 5_000;
 

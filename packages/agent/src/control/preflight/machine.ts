@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentSpec } from '../../config/spec.ts';
-import { error, warning, type Finding } from './finding.ts';
+import { error, warning, type Finding } from '@relight/shared/finding';
 
 export interface PreflightHost {
   /** '/' is the machine's own; a test has another one. */

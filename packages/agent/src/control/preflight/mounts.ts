@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { templateNames } from '../../config/interpolate.ts';
 import type { ContainerSpec, MountSpec, WorkloadSpec } from '../../config/spec.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 
 type Gcsfuse = Extract<MountSpec, { type: 'gcsfuse' }>;
 

@@ -12,7 +12,7 @@ import { closeCodes } from '@relight/shared/protocol';
 import type { CollectorSpec, PortSpec, WorkloadSpec } from '../../config/spec.ts';
 import { trustOptions } from '../../uplink/access.ts';
 import { openWebSocket, type SocketListener } from '../../uplink/socket.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 import { holderOfPort } from '@relight/shared/port-holder';
 
 const collectorMs = 5_000;

@@ -2,7 +2,7 @@
 import { connects } from '../../checks/tcp.ts';
 import type { WorkloadSpec } from '../../config/spec.ts';
 import { registryLogin, registryOf } from '../../engine/registry-auth.ts';
-import { error, ok, warning, type Finding } from './finding.ts';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
 
 const knockMs = 3_000;
 /** Registries of clouds: hardly anything there is open to everybody. */

@@ -1,0 +1,139 @@
+/** `relight-collector check` as a person has it: before the service is restarted with a configuration. */
+import { once } from 'node:events';
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
+import type { Finding } from '@relight/shared/finding';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { selfSigned } from '../access/self-signed.ts';
+import { ownTlsFiles, writeTls } from '../access/tls-files.ts';
+import { CollectorBench, type Ended } from './collector-process.test-data.ts';
+
+const dayMs = 86_400_000;
+let bench: CollectorBench;
+beforeEach(() => {
+  bench = new CollectorBench();
+});
+afterEach(() => bench[Symbol.asyncDispose]());
+
+const check = (...more: readonly string[]): Promise<Ended> => bench.collector(['check', '-c', bench.configFile, ...more]);
+async function found(): Promise<{ readonly code: number | null; readonly of: (level: Finding['level']) => readonly string[] }> {
+  const { code, out } = await check('--json');
+  const { findings } = JSON.parse(out) as { findings: readonly Finding[] };
+  return {
+    code,
+    of: (level) => findings.filter((one) => one.level === level).map(({ what, fix }) => `${what}${fix === '' ? '' : ` → ${fix}`}`),
+  };
+}
+
+async function certify(from: number, until: number): Promise<{ certFile: string; keyFile: string }> {
+  const files = ownTlsFiles(bench.dataDir);
+  const now = Date.now();
+  writeTls(files, await selfSigned({ names: ['127.0.0.1'], keyPem: null, notBefore: now + from, notAfter: now + until }));
+  return files;
+}
+
+test('what can be used is said line by line; what is not valid names file, line and column, and is exit code 2', async () => {
+  bench.configure('');
+  expect(await check()).toEqual({
+    code: 0,
+    err: '',
+    out: expect.stringMatching(
+      /^ok {6}the configuration .*collector\.yaml is valid\nok {6}data_dir .* will be made, .* free\nok {6}no certificate: plain HTTP.*\nok .*\nok {6}no sinks.*\n\n0 errors, 0 warnings\n$/,
+    ) as string,
+  });
+  writeFileSync(bench.configFile, `version: 1\nalerts:\n  sinks:\n    - {type: webhook, ulr: "http://u:Sup3rSecret@x/"}\n`);
+  const wrong = await check();
+  expect(wrong).toMatchObject({ code: 2, out: '' });
+  expect(wrong.err).toContain(`${bench.configFile}:4:23: alerts.sinks.0.ulr: unknown key; did you mean "url"?`);
+  expect(wrong.err).not.toContain('Sup3rSecret');
+  expect(await bench.collector(['check', '-c', '/nowhere.yaml'])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('cannot be read') as string,
+  });
+});
+
+test('its own port is no error while the service runs; another one’s is, with its name', async () => {
+  bench.configure('');
+  const service = await bench.serve();
+  const port = Number(new URL(service.url).port);
+  bench.configure(`listen: 127.0.0.1:${port}\n`);
+  const own = await found();
+  expect([own.code, own.of('error')]).toEqual([0, []]);
+  expect(own.of('ok').find((line) => line.includes('is held by the collector that runs'))).toMatch(/\(\w+ \(pid \d+\)\)/);
+  await service.stop();
+
+  const other = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const taken = (other.address() as AddressInfo).port;
+  bench.configure(`listen: 127.0.0.1:${taken}\n`);
+  const refused = await found();
+  other.close();
+  expect(refused.code).toBe(1);
+  expect(refused.of('error')).toEqual([
+    expect.stringMatching(new RegExp(`^127\\.0\\.0\\.1:${taken} is taken by .*pid ${process.pid}.* → Stop it`)),
+  ]);
+  bench.configure('listen: 192.0.2.1:7460\n');
+  expect((await found()).of('error')).toEqual([expect.stringContaining('cannot listen on 192.0.2.1:7460: EADDRNOTAVAIL')]);
+});
+
+test('a certificate is valid, runs out, is over, or does not belong to its key', async () => {
+  bench.configure('');
+  const files = await certify(-dayMs, 90 * dayMs);
+  expect((await found()).of('ok').join('\n')).toContain(`the certificate ${files.certFile}, with its key, is valid until`);
+  await certify(-dayMs, 20 * dayMs);
+  expect((await found()).of('warning')).toEqual([expect.stringMatching(/is valid until .* → relight-collector certificate renew$/)]);
+  await certify(-2 * dayMs, -dayMs);
+  const over = await found();
+  expect([over.code, over.of('error')]).toEqual([1, [expect.stringContaining(`${files.certFile} expired at`)]]);
+  const key = readFileSync(files.keyFile);
+  await certify(-dayMs, 90 * dayMs);
+  writeFileSync(files.keyFile, key);
+  expect((await found()).of('error')).toEqual([expect.stringContaining('does not belong to the certificate')]);
+});
+
+test('sinks are reached and not posted to; one that cannot be is a warning without its secrets', async () => {
+  let asked = '';
+  const receiver = createServer((socket) => socket.on('data', (piece: Buffer) => (asked += piece.toString())).on('error', () => undefined));
+  receiver.listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  const { port } = receiver.address() as AddressInfo;
+  bench.configure(`alerts:
+  sinks:
+    - {type: webhook, url: "http://127.0.0.1:${port}/hook"}
+    - {type: webhook, url: "http://robot:Sup3rSecret@127.0.0.1:9/services/T0000000000000000000000?key=Sup3rSecret"}
+    - {type: alertmanager, url: "https://nowhere.invalid"}
+`);
+  const { code, of } = await found();
+  receiver.close();
+  expect(code).toBe(0);
+  expect(of('ok').join('\n')).toContain(`sink 1 (http://127.0.0.1:${port}/hook) can be reached`);
+  expect(of('warning')).toEqual([
+    expect.stringContaining('sink 2 (http://127.0.0.1:9/services/…) cannot be reached: '),
+    expect.stringContaining('sink 3 (https://nowhere.invalid) cannot be reached: cannot resolve nowhere.invalid'),
+  ]);
+  expect(of('warning').join()).not.toMatch(/Sup3rSecret|T000/);
+  expect(asked).toBe('');
+});
+
+test('a data directory that is no directory', async () => {
+  bench.configure('');
+  writeFileSync(bench.dataDir, '');
+  const blocked = await found();
+  expect([blocked.code, blocked.of('error')]).toEqual([1, [expect.stringContaining('is not a directory')]]);
+});
+
+test.runIf(process.getuid?.() === 0)('root is told what the account of the service may not', async () => {
+  bench.dataDir = `${bench.dir}/owned`;
+  mkdirSync(bench.dataDir);
+  chownSync(bench.dataDir, 65_534, 65_534);
+  for (const above of [bench.dir, dirname(bench.dir)]) chmodSync(above, 0o755);
+  bench.configure('');
+  chmodSync(bench.configFile, 0o600);
+  expect((await found()).of('error')).toEqual([
+    expect.stringMatching(/the account of the service cannot read .*collector\.yaml: permission denied/),
+  ]);
+  chmodSync(bench.dataDir, 0o500);
+  chmodSync(bench.configFile, 0o644);
+  expect((await found()).of('error')).toEqual([expect.stringMatching(/data_dir .* cannot be written: permission denied/)]);
+});

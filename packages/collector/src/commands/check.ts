@@ -1,0 +1,57 @@
+/** `relight-collector check`: everything the configuration needs of this machine, before the service is restarted with it. */
+import { systemClock } from '@relight/shared/clock';
+import { findingsText, hasError, ok, type Finding } from '@relight/shared/finding';
+import type { Command } from 'commander';
+import type { CollectorConfig } from '../config.ts';
+import { checkCertificate, checkConfigFile, checkDataDir } from '../preflight/files.ts';
+import { checkPort } from '../preflight/port.ts';
+import { checkSinks } from '../preflight/sinks.ts';
+import { configBeside, fileBeside, type ConfigFlags } from './load-config.ts';
+import { becomeOwnerOf } from './tokens-beside.ts';
+
+interface CheckFlags extends ConfigFlags {
+  readonly json?: true;
+}
+
+export function addCheck(program: Command, exitWith: (code: 1) => void): void {
+  program
+    .command('check')
+    .summary('preflight: what is wrong with the configuration or missing on this machine, and how to fix it')
+    .description(
+      'Reads the configuration, and looks at what it needs: data directory, certificate and key, port, and whether the sinks of alerts can be ' +
+        'reached (nothing is posted: relight test-alert does that). Run it as root: files are looked at as the account of the service. A ' +
+        'service that runs goes on as it is, and has the file from its next start on.',
+    )
+    .option('-c, --config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
+    .option('--data-dir <dir>', 'where the store lives')
+    .option('--json', 'one JSON document {ok, findings}')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 nothing is wrong, 1 a finding is an error, 2 the configuration is not valid or cannot be read.\n',
+    )
+    .action(async (flags: CheckFlags) => {
+      const config = configBeside(flags);
+      const findings = await preflight(config, fileBeside(flags));
+      process.stdout.write(findingsText(findings, flags.json === true));
+      if (hasError(findings)) exitWith(1);
+    });
+}
+
+async function preflight(config: CollectorConfig, file: string | undefined): Promise<readonly Finding[]> {
+  const { dataDir, alerts, listen } = config;
+  const said = ok(file === undefined ? 'no configuration file: the defaults hold' : `the configuration ${file} is valid`);
+  // As root, who sees whose the port is; from then on as the account of the service, which must be able to read what root wrote.
+  const port = await checkPort(config, systemClock);
+  becomeOwnerOf(dataDir);
+  const data = checkDataDir(dataDir);
+  // What lies in a directory that cannot be used says nothing of its own.
+  const looksAtCertificate = config.tls !== null || !hasError(data);
+  return [
+    said,
+    ...(file === undefined ? [] : checkConfigFile(file)),
+    ...data,
+    ...(looksAtCertificate ? checkCertificate(config, listen, systemClock.now()) : []),
+    ...port,
+    ...(await checkSinks(alerts.sinks, systemClock)),
+  ];
+}

@@ -1,0 +1,60 @@
+/** Whether the service can have its port: it is free, or the service that runs with this data directory has it. */
+import type { Clock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { error, ok, warning, type Finding } from '@relight/shared/finding';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { tlsFilesOf } from '../access/tls-files.ts';
+import type { CollectorConfig } from '../config.ts';
+import { lockDataDir } from '../store/database.ts';
+import { healthOf, holderOf } from '../support/listening.ts';
+
+export async function checkPort(config: CollectorConfig, clock: Clock): Promise<readonly Finding[]> {
+  const { listen, dataDir } = config;
+  const { host, port } = listen;
+  const shown = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  if (port === 0) return [ok('any free port is taken')];
+  const fault = await tryPort(listen);
+  if (fault === null) return port < 1024 ? [ok(`${shown} is free`), lowPort(port)] : [ok(`${shown} is free`)];
+  if (fault === 'EACCES') return [lowPort(port)];
+  if (fault !== 'EADDRINUSE')
+    return [error(`cannot listen on ${shown}: ${fault}`, 'Correct listen: it is an address of this machine, or 0.0.0.0.')];
+  const holder = await holderOf(port, clock);
+  if (isServed(dataDir) && (await answersAsCollector(config, clock)))
+    return [ok(`${shown} is held by the collector that runs (${holder})`)];
+  return [error(`${shown} is taken by ${holder}`, 'Stop it, or set another listen.')];
+}
+
+const lowPort = (port: number): Finding =>
+  warning(
+    `port ${port} is below 1024: for root, or a service that has CAP_NET_BIND_SERVICE`,
+    'systemctl edit relight-collector, as the installation page says, or take another port.',
+  );
+
+/** Null: it is free. Else the code of what is wrong. */
+function tryPort({ host, port }: CollectorConfig['listen']): Promise<string | null> {
+  const { promise, resolve } = Promise.withResolvers<string | null>();
+  const server = createServer();
+  server.once('error', ({ code, message }: NodeJS.ErrnoException) => resolve(code ?? message));
+  server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)));
+  return promise;
+}
+
+/** Whether a service uses this data directory now. */
+function isServed(dataDir: string): boolean {
+  if (!existsSync(join(dataDir, 'service.lock'))) return false;
+  try {
+    lockDataDir(dataDir, 0).release();
+    return false;
+  } catch (thrown) {
+    return thrown instanceof RelightError && thrown.code === 'already-running';
+  }
+}
+
+/** By what it served at its start: a certificate that was made since is not shown yet. */
+async function answersAsCollector({ listen, dataDir, tls }: CollectorConfig, clock: Clock): Promise<boolean> {
+  const schemes = tlsFilesOf({ dataDir, tls }) === null ? (['http'] as const) : (['https', 'http'] as const);
+  const answers = await Promise.all(schemes.map((scheme) => healthOf(listen, scheme, clock)));
+  return answers.some(({ status, body }) => status === 200 && body === '{"status":"ok"}');
+}
