@@ -15,11 +15,12 @@ let agent: LabAgent;
 let host = '';
 let hosts = 0;
 
-const workload = (image: string, policy = 'missing'): Record<string, unknown> => ({
+const workload = (image: string, policy = 'missing', more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> => ({
   name: 'w',
   container: { name: `${ours}-${host}`, image, pull_policy: policy, init: true, command: ['sleep', 'infinity'] },
   process: { run: 'exec sleep infinity', stop_timeout: '1s' },
   restart: { container: { initial: '200ms', max: '2s' } },
+  ...more,
 });
 
 const absent = (): string => `${registry.address}/team/absent:2`;
@@ -149,17 +150,36 @@ test('a registry that is silent: what runs goes on, also when its container dies
   await told('the configuration that waited for its image is withdrawn');
   await waitsNoMore();
   expect(await incarnation()).toEqual(settled);
+
+  const replay = await lab.agentCommand(agent, 'replay', '--workload', 'w', '--since', '1h', '--json');
+  expect(replay.code).toBe(0);
+  const { replays } = JSON.parse(replay.stdout) as { replays: readonly { exact: boolean; inputs: number }[] };
+  expect(replays.map(({ exact }) => exact)).toEqual(replays.map(() => true));
+  expect(replays.reduce((sum, { inputs }) => sum + inputs, 0)).toBeGreaterThan(10);
 });
 
 test('pull_policy never: no registry is asked; a restart by hand is refused while the image of what runs is gone; then the new one is taken', async () => {
   const before = await incarnation();
+  agent.configure([workload(first, 'never')]);
+  await told('workload w: restarts nothing (container.pull_policy)');
   agent.configure([workload(absent(), 'never')]);
   await told('and pull_policy is never');
+  const restarted = await lab.agentCommand(agent, 'restart', 'w');
+  expect(restarted).toMatchObject({ code: 0, stdout: expect.stringContaining(`the new one is not here: w (${absent()})`) as unknown });
+  await lab.fleet.waitForEvent({ host, workload: 'w' }, ({ kind }) => kind === 'restart.scheduled', 'the restart', 30_000);
+  const again = await waitFor(
+    async () => {
+      const now = await incarnation();
+      return (now.what as { process: unknown }).process === (before.what as { process: unknown }).process ? null : now;
+    },
+    { what: 'another process', timeoutMs: 30_000 },
+  );
+  expect(again.containerId).toBe(before.containerId);
   expect((await events()).some(({ message }) => message.includes('could not be pulled'))).toBe(false);
   await docker.removeImage(first);
   const refused = await lab.agentCommand(agent, 'restart', 'w', '--level', 'container');
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(`the image ${first} of w is not on this host`) as unknown });
-  expect(await incarnation()).toEqual(before);
+  expect(await incarnation()).toEqual(again);
 
   // Now it cannot be made again as it was.
   await docker.remove(before.containerId);
@@ -168,4 +188,36 @@ test('pull_policy never: no registry is asked; a restart by hand is refused whil
   expect(held.reason).toContain(absent());
   await tag(absent());
   await replaced(absent());
+});
+
+test('a prepared spare stays what it is until the image is here, also over a restart of the agent', async () => {
+  const spared = (image: string): Record<string, unknown> => workload(image, 'missing', { spare: 'prepared' });
+  const spareIs = (state: string): Promise<unknown> =>
+    waitFor(async () => (await lab.fleet.workload(host, 'w'))?.spare?.state === state, {
+      what: `a spare that is ${state}`,
+      timeoutMs: 60_000,
+    });
+  const spare = async (): Promise<string | undefined> => (await lab.engine.inspect(`${ours}-${host}-relight-spare`))?.id;
+  agent.configure([spared(first)]);
+  await spareIs('ready');
+  const [before, kept] = [await incarnation(), await spare()];
+  agent.configure([spared(absent())]);
+  await told('what runs goes on: the image');
+  await agent.service.kill();
+  await agent.service.start();
+  await waitFor(async () => (await events()).filter(({ message }) => message.includes('what runs goes on: the image')).length === 2, {
+    what: 'the next life to try as well',
+    timeoutMs: 30_000,
+  });
+  await spareIs('ready');
+  expect([await incarnation(), await spare()]).toEqual([before, kept]);
+
+  await docker.kill(before.containerId);
+  await waitFor(async () => (await lab.fleet.workload(host, 'w'))?.containerId === kept, {
+    what: 'the spare to take over',
+    timeoutMs: 30_000,
+  });
+  await lab.fleet.waitForPhase(host, 'w', 'ready');
+  await tag(absent());
+  expect((await replaced(absent())).containerId).not.toBe(kept);
 });

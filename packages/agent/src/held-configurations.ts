@@ -100,6 +100,13 @@ export class HeldConfigurations {
     return new Map([...this.#held].map(([name, { loop }]) => [name, loop.spec]));
   }
 
+  /** Which image each waits for. Without a workload: all of them. */
+  waiting(workload?: string): readonly { readonly workload: string; readonly image: string }[] {
+    return [...this.#held]
+      .filter(([name]) => workload === undefined || workload === name)
+      .map(([name, { wanted }]) => ({ workload: name, image: wanted.container.image }));
+  }
+
   status(workload: string): WaitingConfiguration | null {
     return this.#held.get(workload)?.lane.status() ?? null;
   }

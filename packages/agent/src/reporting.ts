@@ -167,8 +167,14 @@ export class Reporting {
     const absent = engine.state === 'up' ? await workloads.held.absent(imagesToAskFor(action, loops)) : new Set<string>();
     const engineAway = engine.state === 'up' ? null : engine.reason;
     const outcome = carryOut(action, loops, { by, now: context.steadyNow(), engineAway, absent });
-    if (outcome.ok && action.action !== 'pause') workloads.held.tryNow(action.workload);
-    return outcome;
+    if (!outcome.ok || action.action === 'pause') return outcome;
+    workloads.held.tryNow(action.workload);
+    const waiting = workloads.held.waiting(action.workload).map(({ workload, image }) => `${workload} (${image})`);
+    if (waiting.length === 0) return outcome;
+    return {
+      ...outcome,
+      message: `${outcome.message}; under the configuration before, as long as the image of the new one is not here: ${waiting.join(', ')}`,
+    };
   }
 
   #facts(): HostFacts {

@@ -4,7 +4,7 @@ import { workloadFixture } from '../../../../test/support/specs.ts';
 import { imageToWaitFor, type Standing } from './image-wait.ts';
 import type { ContainerSpec, WorkloadSpec } from './spec.ts';
 
-const runs: Standing = { hasRun: true, given: null, imageMissing: false };
+const runs: Standing = { hasRun: true, given: null };
 const has = workloadFixture();
 const wanting = (container: Partial<ContainerSpec>, more: Partial<WorkloadSpec> = {}): WorkloadSpec =>
   workloadFixture(more, { image: 'image:2', ...container });
@@ -20,7 +20,6 @@ it.each<readonly [string, WorkloadSpec, WorkloadSpec, Standing, string | undefin
   ['a workload that never had a container', has, wanting({}), { ...runs, hasRun: false }, undefined],
   ['a workload that is held', has, wanting({}), { ...runs, given: 'held' }, undefined],
   ['a workload whose time is over', has, wanting({}), { ...runs, given: 'finished' }, undefined],
-  ['a workload whose own image is missing', has, wanting({}), { ...runs, imageMissing: true }, undefined],
   ['what was adopted', workloadFixture({}, { adopt: 'old', adoptedId: 'x' }), wanting({}), runs, undefined],
   ['what is to be adopted', has, wanting({ adopt: 'old' }), runs, undefined],
 ])('%s', (_, before, after, standing, image) => {
@@ -45,12 +44,11 @@ it('waits for no image but the wanted one, and never for what makes no new conta
   const standing = fc.record({
     hasRun: fc.boolean(),
     given: fc.constantFrom('held' as const, 'finished' as const, null),
-    imageMissing: fc.boolean(),
   });
   fc.assert(
     fc.property(spec, spec, standing, (before, after, how) => {
       const other = before.container.image !== after.container.image || before.container.privileged !== after.container.privileged;
-      const toLose = how.hasRun && how.given === null && !how.imageMissing;
+      const toLose = how.hasRun && how.given === null;
       expect(imageToWaitFor(before, after, how)).toBe(other && toLose ? after.container.image : undefined);
     }),
   );

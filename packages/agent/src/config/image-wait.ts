@@ -12,13 +12,11 @@ export interface Standing {
   readonly hasRun: boolean;
   /** Trying again without a change is useless, or it is over: nothing is lost by another configuration. */
   readonly given: 'held' | 'finished' | null;
-  /** The image that it has is found missing itself, so that it cannot be made anew either. */
-  readonly imageMissing: boolean;
 }
 
 /** Undefined: the image that is wanted has nothing to do with it, and need not be asked for. */
-export function imageToWaitFor(has: WorkloadSpec, wanted: WorkloadSpec, { hasRun, given, imageMissing }: Standing): string | undefined {
-  if (!hasRun || given !== null || imageMissing) return undefined;
+export function imageToWaitFor(has: WorkloadSpec, wanted: WorkloadSpec, { hasRun, given }: Standing): string | undefined {
+  if (!hasRun || given !== null) return undefined;
   // What is adopted is as it was found.
   if (has.container.adopt !== undefined || wanted.container.adopt !== undefined) return undefined;
   // Of another version of Relight: nothing can be made from it.

@@ -10,10 +10,9 @@ import type { Failure } from './op.ts';
 import { decideRestart, noRestarts, type RestartHistory } from './restart-policy.ts';
 import type { WorkloadState } from './state.ts';
 
-export const standingOf = ({ generation, held, finished, needsPull }: WorkloadState): Standing => ({
+export const standingOf = ({ generation, held, finished }: WorkloadState): Standing => ({
   hasRun: generation > 0,
   given: held === null ? (finished === null ? null : 'finished') : 'held',
-  imageMissing: needsPull,
 });
 
 /** Why nothing is pulled, and nothing taken up, at present; null: nothing is in the way. */
