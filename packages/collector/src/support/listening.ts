@@ -18,7 +18,9 @@ type Listen = CollectorConfig['listen'];
 
 /** Never rejects. `scheme`: of the configuration; null: nobody knows. */
 export async function lookAtPort(listen: Listen, scheme: 'http' | 'https' | null, clock: Clock): Promise<Gathered> {
-  const answers = await Promise.all((scheme === null ? (['https', 'http'] as const) : [scheme]).map((each) => healthOf(listen, each, clock)));
+  const answers = await Promise.all(
+    (scheme === null ? (['https', 'http'] as const) : [scheme]).map((each) => healthOf(listen, each, clock)),
+  );
   const facts = {
     listen: `${listen.host}:${listen.port}`,
     heldBy: listen.port === 0 ? null : await holderOf(listen.port, clock),
