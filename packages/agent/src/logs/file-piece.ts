@@ -96,6 +96,20 @@ export function pieceOf(fd: number, path: string): Piece {
   }
 }
 
+/** Of descriptors that are open already: all of them, or all are closed when one throws. */
+export function piecesOf(fds: readonly number[], path: string): Piece[] {
+  const pieces: Piece[] = [];
+  for (const [index, fd] of fds.entries()) {
+    try {
+      pieces.push(pieceOf(fd, path));
+    } catch (error) {
+      for (const open of [...pieces.map((piece) => piece.fd), ...fds.slice(index + 1)]) fs.closeSync(open);
+      throw error;
+    }
+  }
+  return pieces;
+}
+
 export function inodeOf(path: string): number | null {
   return fs.lstatSync(path, { throwIfNoEntry: false })?.ino ?? null;
 }

@@ -6,7 +6,7 @@
 import * as fs from 'node:fs';
 import { compressedFiles, compressedFrom, Unpacking } from './compressed-logs.ts';
 import { carriageReturn, newline } from './cut-line.ts';
-import { head, headBytesMax, headCrc, inodeOf, openAll, openPiece, orClose, pieceOf, rotated, type Piece } from './file-piece.ts';
+import { head, headBytesMax, headCrc, inodeOf, openAll, openPiece, orClose, pieceOf, piecesOf, rotated, type Piece } from './file-piece.ts';
 import type { SegmentFile } from './log-shipper.ts';
 
 /** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
@@ -277,7 +277,7 @@ export class FollowedFile {
   /** Throws why they could not be. The next look goes on without them; until then what is there is not known, also when all have ended. */
   #unpacked({ older, base, newer }: Awaited): void {
     try {
-      const pieces = older.take().map((fd) => pieceOf(fd, this.#path));
+      const pieces = piecesOf(older.take(), this.#path);
       this.#begin([...pieces, ...newer], base);
       this.#awaited = null;
     } catch (error) {

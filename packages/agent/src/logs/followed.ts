@@ -1,4 +1,6 @@
 /** One of the log files that the shipper follows, and what is known of its troubles. */
+import { errorMessage } from '@relight/shared/errors';
+import type { Logger } from 'pino';
 import type { SegmentTail } from './segment-tail.ts';
 
 /** Without a collector the files are all there is. */
@@ -24,6 +26,15 @@ export interface Followed {
  */
 export const mayGrow = ({ tail, trouble, unread }: Followed): boolean =>
   !tail.finished || trouble !== null || unread?.gone === false || tail.file.pending;
+
+/** Each is said once. */
+export function noteTrouble(followed: Followed, error: unknown, logger: Pick<Logger, 'warn'>): void {
+  const trouble = errorMessage(error);
+  if (followed.trouble === trouble) return;
+  followed.trouble = trouble;
+  const { id, source } = followed.tail;
+  logger.warn({ segment: id, path: source.path, error: trouble }, 'a log file cannot be read');
+}
 
 /** After a look. One that finds no file where there was one that could not be read has not read it either. */
 export function noteLook(followed: Followed, monotonic: number): void {

@@ -12,12 +12,12 @@ import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
 import { DiskBudget } from './budget.ts';
 import { Delivered, type LogGaps } from './delivered.ts';
-import { type Followed, isOldRun, mayGrow, noteLook, restIsLost } from './followed.ts';
+import { type Followed, isOldRun, mayGrow, noteLook, noteTrouble, restIsLost } from './followed.ts';
 import { punchHole, type PunchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
 import type { LogBacklog, LogShipper, SegmentFile } from './log-shipper.ts';
 import { Looks, type LookedAt } from './looks.ts';
-import { loadPositions, savePositions, type Position } from './positions.ts';
+import { loadPositions, owedFiles, savePositions, type Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { Retention } from './retention.ts';
 import { SegmentTail, type Patience, type Redact } from './segment-tail.ts';
@@ -43,8 +43,7 @@ const patient: Patience = { lineMs: 2_000, firstLineMs: 100, drawingMs: 5_000 };
 const watched: Patience = { lineMs: 10, firstLineMs: 10, drawingMs: 1_000 };
 const leaving: Patience = { lineMs: 0, firstLineMs: 0, drawingMs: 0 };
 /** Between two looks at a file that is being written: the resolution of the times of its lines. */
-const stepMs = 100;
-const watchedStepMs = 10;
+const [stepMs, watchedStepMs] = [100, 10];
 /** Where files stand is only a hint for the next start, except when they have come or gone. */
 const positionsMs = 10_000;
 const unfollowedMax = 1_000;
@@ -87,11 +86,15 @@ export class FollowingShipper implements LogShipper, LogLane {
       kept: this.#retention,
       save: () => savePositions(this.#positionsPath, this.#currentPositions(), true),
     });
-    this.#looks = new Looks(options.clock, (grown) => {
+    this.#looks = new Looks(options.clock, (grown, id) => {
       if (!grown) return;
       this.#positionsChanged = true;
-      this.#scheduleDue();
+      this.#scheduleDue(id === null ? this.#followed.values() : [this.#followed.get(id) ?? []].flat());
     });
+    for (const file of delivering ? owedFiles(positions) : []) {
+      this.follow(file);
+      this.finish(file.key);
+    }
   }
 
   follow(file: SegmentFile): void {
@@ -118,8 +121,9 @@ export class FollowingShipper implements LogShipper, LogLane {
     const followed = this.#followed.get(segmentId(key));
     if (followed === undefined) return;
     followed.tail.finish();
-    if (followed.unread !== null) followed.unread = { ...followed.unread, since: this.#options.clock.monotonic() };
-    this.#looks.lookAll((id) => id === followed.tail.id);
+    const since = this.#options.clock.monotonic();
+    followed.unread = followed.unread === null || followed.tail.isLetGo ? null : { ...followed.unread, since };
+    this.#looks.lookAt(followed.tail.id);
     this.#forgetIfDone(followed);
     this.#notify();
   }
@@ -137,7 +141,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   #goOn({ tail }: Followed, file: SegmentFile): void {
     if (!tail.finished) return;
     tail.goOn(file);
-    this.#looks.lookAll((id) => id === tail.id);
+    this.#looks.lookAt(tail.id);
   }
 
   segments(): SegmentKey[] {
@@ -148,7 +152,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const offsets = new Map(committed.map(({ segment, offset }) => [segmentId(segment), offset]));
     this.#active = true;
     this.#flushing = false;
-    for (const { tail } of this.#followed.values()) tail.rewind(offsets.get(tail.id) ?? tail.committed);
+    for (const followed of this.#followed.values()) this.#told(followed, offsets.get(followed.tail.id) ?? followed.tail.committed, true);
     for (const { segment, offset } of committed) this.#delivered.committed(segment, offset, true);
     this.#delivered.begun();
     this.#positionsChanged = true;
@@ -189,8 +193,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#delivered.committed(segment, offset, rewind);
     const followed = this.#followed.get(segmentId(segment));
     if (followed === undefined) return;
-    if (rewind) followed.tail.rewind(offset);
-    else followed.tail.acknowledge(offset);
+    this.#told(followed, offset, rewind);
     this.#positionsChanged = true;
     this.#forgetIfDone(followed);
   }
@@ -247,6 +250,16 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#listeners.clear();
   }
 
+  /** Only looks find out that a file can be read again. */
+  #told(followed: Followed, offset: number, rewind: boolean): void {
+    try {
+      if (rewind) followed.tail.rewind(offset);
+      else followed.tail.acknowledge(offset);
+    } catch (error) {
+      noteTrouble(followed, error, this.#options.logger);
+    }
+  }
+
   #patience(tail: SegmentTail): Patience {
     if (this.#flushing) return leaving;
     return this.#isWatched(tail) ? watched : patient;
@@ -265,14 +278,7 @@ export class FollowingShipper implements LogShipper, LogLane {
       followed.trouble = null;
       return result;
     } catch (error) {
-      const trouble = errorMessage(error);
-      if (followed.trouble !== trouble) {
-        followed.trouble = trouble;
-        this.#options.logger.warn(
-          { segment: followed.tail.id, path: followed.tail.source.path, error: trouble },
-          'a log file cannot be read',
-        );
-      }
+      noteTrouble(followed, error, this.#options.logger);
       return null;
     }
   }
@@ -298,12 +304,11 @@ export class FollowingShipper implements LogShipper, LogLane {
     };
   }
 
-  #scheduleDue(): void {
+  #scheduleDue(some: Iterable<Followed> = this.#followed.values()): void {
     if (!this.#active) return;
     let at = Infinity;
-    for (const { tail } of this.#followed.values()) at = Math.min(at, tail.dueAt(this.#patience(tail)) ?? Infinity);
-    if (at === Infinity) return;
-    if (this.#due !== null && this.#due.at <= at) return;
+    for (const { tail } of some) at = Math.min(at, tail.dueAt(this.#patience(tail)) ?? Infinity);
+    if (at === Infinity || (this.#due !== null && this.#due.at <= at)) return;
     this.#due?.timer.cancel();
     const { clock } = this.#options;
     const timer = clock.after(Math.max(0, at - clock.monotonic()), () => {
@@ -389,6 +394,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     );
     followed.unread = null;
     tail.loseRest();
+    this.#positionsChanged = true;
     this.#notify();
     return true;
   }

@@ -35,12 +35,12 @@ const slackMs = 2;
 
 export class Looks {
   readonly #clock: Clock;
-  /** After looks at whatever was due; true: something has grown. */
-  readonly #looked: (grown: boolean) => void;
+  /** After looks at whatever was due, or at `id` alone; true: something has grown. */
+  readonly #looked: (grown: boolean, id: string | null) => void;
   readonly #states = new Map<string, State>();
   #step: { readonly timer: Timer; readonly at: number } | null = null;
 
-  constructor(clock: Clock, looked: (grown: boolean) => void) {
+  constructor(clock: Clock, looked: (grown: boolean, id: string | null) => void) {
     this.#clock = clock;
     this.#looked = looked;
   }
@@ -49,16 +49,23 @@ export class Looks {
   add(id: string, file: LookedAt): void {
     const state: State = { file, watcher: null, grewAt: null, lookedAt: -Infinity, refused: false };
     this.#states.set(id, state);
-    this.#looked(this.#look(state));
-    this.#stepLater();
+    this.lookAt(id);
+  }
+
+  /** Costs the same however many there are. */
+  lookAt(id: string): void {
+    const state = this.#states.get(id);
+    if (state === undefined) return;
+    this.#looked(this.#look(state), id);
+    this.#stepLater([state]);
   }
 
   /** Looks at those that `wanted` says, whatever they did of late. */
   lookAll(wanted: (id: string) => boolean): void {
     let grown = false;
     for (const [id, state] of this.#states) if (wanted(id)) grown = this.#look(state) || grown;
-    this.#looked(grown);
-    this.#stepLater();
+    this.#looked(grown, null);
+    this.#stepLater(this.#states.values());
   }
 
   remove(id: string): void {
@@ -110,13 +117,14 @@ export class Looks {
     if (state.watcher === null) return;
     unwatch(state);
     state.grewAt = this.#clock.monotonic();
-    this.#stepLater();
+    this.#stepLater([state]);
   }
 
-  #stepLater(): void {
+  /** For the others it is known. */
+  #stepLater(states: Iterable<State>): void {
     const now = this.#clock.monotonic();
     let at = Infinity;
-    for (const { file, grewAt, lookedAt } of this.#states.values()) {
+    for (const { file, grewAt, lookedAt } of states) {
       if (grewAt !== null && file.mayGrow()) at = Math.min(at, lookedAt + file.stepMs());
     }
     if (at === Infinity || (this.#step !== null && this.#step.at <= at)) return;
@@ -132,8 +140,8 @@ export class Looks {
       const { file, grewAt, lookedAt } = state;
       if (grewAt !== null && file.mayGrow() && lookedAt + file.stepMs() <= due) grown = this.#look(state) || grown;
     }
-    this.#looked(grown);
-    this.#stepLater();
+    this.#looked(grown, null);
+    this.#stepLater(this.#states.values());
   }
 }
 

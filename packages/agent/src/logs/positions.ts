@@ -2,8 +2,10 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
+import { parseSegmentId } from '@relight/shared/log-stream';
 import * as z from 'zod';
 import { replaceFile, replaceFileDurably } from '../host/atomic-file.ts';
+import type { SegmentFile } from './log-shipper.ts';
 
 const positionSchema = z.object({
   committed: z.number().int().nonnegative(),
@@ -11,6 +13,13 @@ const positionSchema = z.object({
   givenUp: z.number().int().nonnegative(),
   /** Bytes before this offset have no place on the disk any more. Absent: nobody has written it down. */
   freed: z.number().int().nonnegative().default(0),
+  /** Bytes before this offset could not be read, which was decided when nobody wrote them any more. */
+  lostTo: z.number().int().nonnegative().default(0),
+  /** The file of a segment that was let go of, while the collector has not heard of what is missing. It is not read again. */
+  owed: z
+    .object({ path: z.string(), format: z.enum(['raw', 'json-file']), rotates: z.boolean() })
+    .nullable()
+    .default(null),
   pieces: z.array(
     z.object({
       inode: z.number(),
@@ -23,6 +32,13 @@ const positionSchema = z.object({
 export type Position = z.infer<typeof positionSchema>;
 
 const fileSchema = z.object({ version: z.literal(1), segments: z.record(z.string(), positionSchema) });
+
+/** Those of whom a gap is still to be told, although perhaps nobody will ever follow them again. */
+export function owedFiles(positions: Readonly<Record<string, Position>>): SegmentFile[] {
+  return Object.entries(positions).flatMap(([id, { owed, committed, givenUp, lostTo }]) =>
+    owed === null || committed >= Math.max(givenUp, lostTo) ? [] : [{ key: parseSegmentId(id), ...owed }],
+  );
+}
 
 /** `note` says why the file was not used. */
 export function loadPositions(path: string): { positions: Record<string, Position>; note: string | null } {

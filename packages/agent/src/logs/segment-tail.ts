@@ -13,6 +13,7 @@ import type { Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { RawCutter } from './raw-cutter.ts';
 import { TimeMarks } from './time-marks.ts';
+import { leadingZeros, zeroBytesMin } from './zeros.ts';
 
 export type { Redact } from './frame-queue.ts';
 
@@ -23,10 +24,6 @@ const chunksMax = 16;
 const refusedChunksMax = 256;
 /** In one window of the rate limit so much is counted line by line; what is more, and was written in one go, only by its bytes. */
 const countedBytesMax = 16 * 1024 * 1024;
-/** A run of NUL bytes of at least a file-system block is space that was freed (or never reached the disk), not output. */
-const zeroBytesMin = 4_096;
-const zeroBlock = Buffer.alloc(zeroBytesMin);
-
 /** Longer after the last write than looks ever are apart while something is written. */
 const lateLookMs = 250;
 /** The kernel dates files by the last tick of its clock (CONFIG_HZ is 100 at least). */
@@ -73,9 +70,11 @@ export class SegmentTail {
   /** What was read last was space that was freed, and it goes on. */
   #inHole = false;
   #savedIncarnations = 0;
-  #savedGivenUp = 0;
+  #savedMissing = 0;
   /** Up to here it could not be read. */
-  #lostTo = 0;
+  #lostTo: number;
+  /** Let go of: not to be read again, also when the agent is started again before the collector has heard of it. */
+  #letGo: boolean;
 
   /** `unpackInto`: see FollowedFile. */
   constructor(
@@ -92,6 +91,8 @@ export class SegmentTail {
     this.committed = position?.committed ?? 0;
     this.givenUp = position?.givenUp ?? 0;
     this.freed = position?.freed ?? 0;
+    this.#lostTo = position?.lostTo ?? 0;
+    this.#letGo = (position?.owed ?? null) !== null;
     this.#queue = new FrameQueue(source.key, rateLimit, redact);
     this.#cutter = this.#newCutter(this.committed);
     this.#restart(this.committed);
@@ -114,14 +115,16 @@ export class SegmentTail {
   }
 
   position(): Position {
-    return { committed: this.committed, givenUp: this.givenUp, freed: this.freed, pieces: this.file.saved() };
+    const { committed, givenUp, freed, file, source } = this;
+    const owed = this.#letGo ? { path: source.path, format: source.format, rotates: file.rotates } : null;
+    return { committed, givenUp, freed, lostTo: this.#lostTo, owed, pieces: file.saved() };
   }
 
   /** Since the last call: something that a restart of the agent should know. */
   piecesChanged(): boolean {
-    const { incarnations } = this.file;
-    const changed = incarnations !== this.#savedIncarnations || this.givenUp !== this.#savedGivenUp;
-    [this.#savedIncarnations, this.#savedGivenUp] = [incarnations, this.givenUp];
+    const [incarnations, missing] = [this.file.incarnations, this.givenUp + this.#lostTo];
+    const changed = incarnations !== this.#savedIncarnations || missing !== this.#savedMissing;
+    [this.#savedIncarnations, this.#savedMissing] = [incarnations, missing];
     return changed;
   }
 
@@ -147,14 +150,15 @@ export class SegmentTail {
 
   /** Everything has arrived, and nothing will follow. */
   get done(): boolean {
-    return this.finished && !this.file.pending && this.committed >= this.file.end;
+    return this.finished && !this.file.pending && this.committed >= this.#end;
   }
 
   /** Everything from `offset` on is cut anew, and due at once. */
   rewind(offset: number): void {
     this.committed = offset;
-    this.file.settle(offset);
     this.#restart(offset);
+    // It may fail, and is made up for by the next look; what was cut before is forgotten in any case.
+    this.file.settle(offset);
     if (this.file.end > offset) this.waitingSince = -Infinity;
   }
 
@@ -163,14 +167,14 @@ export class SegmentTail {
     this.committed = offset;
     // More than it was sent: it has the segment from an earlier time.
     const more = offset > this.#queue.framed;
-    this.file.settle(more ? offset : 0);
     if (more) this.#restart(offset);
     this.#marks.forget(offset);
+    this.file.settle(more ? offset : 0);
     this.file.release(offset);
   }
 
   isDue(monotonic: number, patience: Patience): boolean {
-    const { end } = this.file;
+    const end = this.#end;
     if (this.#drawingSince !== null && monotonic - this.#drawingSince >= patience.drawingMs) return true;
     if (this.#queue.empty && end <= this.#exhausted) return false;
     if (this.finished && end > this.#queue.framed) return true;
@@ -206,11 +210,18 @@ export class SegmentTail {
   finish(): void {
     this.finished = true;
     this.#exhausted = -1;
+    if (this.#letGo) this.file.letGo(Math.max(this.givenUp, this.#lostTo));
+  }
+
+  /** Only what is missing is still to be told. */
+  get isLetGo(): boolean {
+    return this.#letGo && this.finished;
   }
 
   /** Somebody writes again. */
   goOn({ foreign }: SegmentFile): void {
     this.finished = false;
+    this.#letGo = false;
     this.file.takeUp(foreign);
   }
 
@@ -223,6 +234,7 @@ export class SegmentTail {
   /** Of one that is finished: what was not sent is given up, and the file is let go of. */
   letGo(): void {
     const { end } = this.file;
+    this.#letGo = true;
     this.file.letGo();
     this.giveUp(end);
     this.#exhausted = -1;
@@ -232,6 +244,7 @@ export class SegmentTail {
   /** Of one that is finished: what lies behind what was sent could not be read, and nobody knows how much it is. */
   loseRest(): void {
     this.#lostTo = Math.max(this.file.end, this.#queue.cut) + 1;
+    this.#letGo = true;
     this.file.letGo(this.#lostTo);
     this.#exhausted = -1;
     this.waitingSince = -Infinity;
@@ -252,6 +265,11 @@ export class SegmentTail {
     const written = Math.ceil(this.file.mtimeMs) + kernelTickMs;
     // Not before the look that did not find it, whatever somebody has made of the file's time.
     return now - written < lateLookMs ? now : Math.min(now, Math.max(written, lookedAt));
+  }
+
+  /** Also of what is gone, and was not told of. */
+  get #end(): number {
+    return Math.max(this.file.end, this.givenUp, this.#lostTo);
   }
 
   #linesDueAt({ lineMs, firstLineMs }: Patience): number {
@@ -378,11 +396,4 @@ export class SegmentTail {
     const newline = this.file.read(offset - 1, chunkBytes).indexOf(10);
     return newline < 0 ? offset : offset + newline;
   }
-}
-
-function leadingZeros(chunk: Buffer): number {
-  let zeros = 0;
-  while (chunk.length - zeros >= zeroBytesMin && chunk.subarray(zeros, zeros + zeroBytesMin).equals(zeroBlock)) zeros += zeroBytesMin;
-  while (zeros < chunk.length && chunk[zeros] === 0) zeros += 1;
-  return zeros;
 }
