@@ -81,6 +81,55 @@ describe('one failure and its recovery', () => {
     expect(told.documents.size).toBe(1);
   });
 
+  describe('what goes wrong later has another cause', () => {
+    const checkFailed = {
+      kind: 'restart.scheduled',
+      message: 'process restart at once: not ready within 5 m: exec: exited with 1',
+      data: { countsAsFailure: true, level: 'process', code: 'ready-timeout', failure: 'not ready within 5 m: exec: exited with 1' },
+    } as const;
+    const noImage = {
+      kind: 'workload.held',
+      message: 'the image x is not there. Load it.',
+      data: { code: 'image-not-found', advice: 'Load it.' },
+    } as const;
+
+    test('the advice is about the last one while it is open, the cause stays the first', () => {
+      const told = new Told();
+      const first = told.tell(checkFailed).changed[0];
+      told.tell({ kind: 'restart.escalated' }, 60_000);
+      const [open] = told.tell(noImage, 61_000).changed;
+      expect(open).toMatchObject({ code: 'ready-timeout', cause: first?.cause, advice: 'Load it.', revision: 3 });
+      told.tell({ kind: 'workload.resumed' }, 90_000);
+      const [again] = told.tell({ ...checkFailed, data: { ...checkFailed.data, code: 'disk-full', advice: 'Make room.' } }, 91_000).changed;
+      expect(again).toMatchObject({ code: 'ready-timeout', advice: 'Make room.' });
+      expect(told.tell({ kind: 'workload.ready' }, 120_000).closed).toMatchObject([{ code: 'ready-timeout', advice: first?.advice }]);
+    });
+
+    test('held at once after a container that ended: what no attempt mends is the advice', () => {
+      const told = new Told();
+      told.tell(died);
+      expect(told.tell(noImage, 300).changed).toMatchObject([{ code: 'container-exited', advice: 'Load it.' }]);
+    });
+
+    test('what follows from the first, and the same again, change nothing', () => {
+      const told = new Told();
+      const lost = {
+        kind: 'mount.lost',
+        message: 'mount data (/data): not connected',
+        data: { mount: 'data', code: 'mount-lost' },
+      } as const;
+      const advice = told.tell(lost).changed[0]?.advice;
+      expect(advice).not.toBe('');
+      told.tell({ kind: 'process.exited', data: { exitCode: 1, code: 'process-exited' } }, 1_000);
+      expect(told.tell({ ...scheduled, data: { ...scheduled.data, code: 'process-exited' } }, 1_100).changed).toMatchObject([{ advice }]);
+      told.tell(lost, 60_000);
+      told.tell({ kind: 'process.exited', data: { exitCode: 1, code: 'process-exited' } }, 61_000);
+      expect(told.tell({ ...scheduled, data: { ...scheduled.data, code: 'mount-lost' } }, 61_100).changed).toMatchObject([
+        { code: 'mount-lost', advice },
+      ]);
+    });
+  });
+
   test('a person who helped is remembered', () => {
     const told = new Told();
     told.tell({ kind: 'workload.held', message: 'no such image. Correct it.', data: { code: 'image-not-found', advice: 'Correct it.' } });

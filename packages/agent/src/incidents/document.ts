@@ -1,6 +1,7 @@
 /** Pure: the document of one incident, out of its timeline. */
 import type { Incident, TimelineEntry } from '@relight/shared/incident';
 import { causeOf } from './cause.ts';
+import { latestVerdict } from './latest.ts';
 import { append, isFailure, isMissing, numberOf, textOf } from './timeline.ts';
 
 export function blank(id: string, workload: string | null, entry: TimelineEntry, timeline: readonly TimelineEntry[]): Incident {
@@ -53,10 +54,12 @@ export function judge(incident: Incident): Incident {
     ({ kind, data }) => (kind === 'container.died' || kind === 'process.exited') && numberOf(data, 'exitCode') !== null,
   );
   const verdict = causeOf(timeline, openedAt, workload);
+  const latest = closedAt === null ? latestVerdict(timeline, openedAt, workload) : null;
   const failedAt = Math.min(openedAt, failureTime(timeline, openedAt));
   return {
     ...incident,
     ...verdict,
+    ...(latest === null || latest.code === verdict.code ? {} : { advice: latest.advice }),
     exitCode: exit === undefined ? null : numberOf(exit.data, 'exitCode'),
     signal: exit === undefined ? null : textOf(exit.data, 'signal'),
     oomKilled: verdict.code === 'process-oom' || verdict.code === 'container-oom',
