@@ -417,8 +417,14 @@ describe('taken away', () => {
     const said = await machine.shell(`dpkg -P ${agent} 2>&1`);
     expect(said).toContain('docker ps --filter label=relight.agent');
     expect(said).toContain('/var/lib/relight could not be removed whole');
-    expect((await machine.shell('find /var/lib/relight -type f')).trim()).toBe('/var/lib/relight/disk/mine');
-    await machine.shell('umount /var/lib/relight/disk && rm -r /var/lib/relight');
+    // The files of what runs on stay where its container has them.
+    const directory = /^ {2}(\/var\/lib\/relight\/runs\/counter\/\d+)$/m.exec(said)?.[1];
+    expect(directory).toBeDefined();
+    expect((await machine.shell(`find /var/lib/relight -type f ! -path '${directory}/*'`)).trim()).toBe('/var/lib/relight/disk/mine');
+    const size = `stat -c %b ${directory}/*.process.log | sort -n | tail -n 1`;
+    const written = Number(await machine.shell(size));
+    await eventually(async () => expect(Number(await machine.shell(size))).toBeGreaterThan(written));
+    await machine.shell('umount /var/lib/relight/disk && rm -r /var/lib/relight/disk');
     expect(await life()).toBe(before);
     const left = await machine.shell(
       "find / -xdev -path /proc -prune -o -path /packages -prune -o -path /var/log -prune -o -name '*relight-agent*' -print",
@@ -426,7 +432,21 @@ describe('taken away', () => {
     expect(left).toBe('');
     expect((await machine.shell('ls /etc/relight')).trim().split('\n')).toEqual(['collector.yaml', 'notes']);
     await machine.shell(`dpkg -P ${collector}`);
-    expect((await machine.shell('ls -d /etc/relight/* /var/lib/relight* 2>/dev/null || true')).trim()).toBe('/etc/relight/notes');
+    expect((await machine.shell('ls -d /etc/relight/* /var/lib/relight* 2>/dev/null || true')).trim().split('\n')).toEqual([
+      '/etc/relight/notes',
+      '/var/lib/relight',
+    ]);
     expect(await machine.shell("docker inspect -f '{{.State.Running}}' " + workload)).toBe('true\n');
+  });
+
+  test('installed again after that, it takes over what runs; purged with nothing running, nothing is left', async () => {
+    const before = await life();
+    await machine.write('/etc/relight/agent.yaml', configuration);
+    await machine.shell(`dpkg -i /packages/later/${agent}_*.deb`);
+    await backAfter('0');
+    expect(await life()).toBe(before);
+    await machine.shell(`systemctl stop ${agent} && docker ps -aq --filter label=relight.agent | xargs docker rm -f`);
+    await machine.shell(`dpkg -P ${agent}`);
+    expect((await machine.tries('ls -d /var/lib/relight')).exitCode).not.toBe(0);
   });
 });
