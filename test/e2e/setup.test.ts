@@ -272,8 +272,15 @@ describe('at a terminal', () => {
     const host = new Host('asked');
     const person = new Person(host);
     await person.answers(/1\. Which[^]*\]: /, 'none\r');
-    await person.answers(/2\. Which[^]*\]: /, `${made.join}\r`);
+    const last = made.fingerprint.at(-1) ?? '';
+    const mistyped = `${made.fingerprint.slice(0, -1)}${last === '0' ? '1' : '0'}`;
+    await person.answers(/2\. Which[^]*\]: /, `${made.join.replace(made.fingerprint, mistyped)}\r`);
     await person.answers(/3\. What[^]*: $/, 'asked-1 pool=v5e\r');
+    // Nobody begins anew for a wrong digit: what was seen, what was given, and the question again.
+    await person.answers(
+      new RegExp(`fingerprint ${made.fingerprint}, not the pinned ${mistyped}[^]*A typo[^]*once more[^]*\\]: $`),
+      `${made.join}\r`,
+    );
     const { code, screen } = await person.leaves();
     expect(screen).toContain(`asked-1 has joined ${made.url}`);
     expect(screen).toContain(`${host.config} is written`);

@@ -423,7 +423,7 @@ describe('taken away', () => {
     expect((await machine.shell(`find /var/lib/relight -type f ! -path '${directory}/*'`)).trim()).toBe('/var/lib/relight/disk/mine');
     const size = `stat -c %b ${directory}/*.process.log | sort -n | tail -n 1`;
     const written = Number(await machine.shell(size));
-    await eventually(async () => expect(Number(await machine.shell(size))).toBeGreaterThan(written));
+    await waitFor(async () => Number(await machine.shell(size)) > written, { what: 'the process to write on' });
     await machine.shell('umount /var/lib/relight/disk && rm -r /var/lib/relight/disk');
     expect(await life()).toBe(before);
     const left = await machine.shell(

@@ -12,7 +12,8 @@ import { checkSpec } from './check-command.ts';
 import { hostAnswers } from './host-answers.ts';
 import { chosenStateDir, type ExitCode, type Io, usualConfig } from './io.ts';
 import { join } from './join-command.ts';
-import { answersOf, Interrupted, type Answers, type Asker, type SetupFlags } from './setup/answers.ts';
+import { RelightError } from '@relight/shared/errors';
+import { answersOf, askJoinAgain, Interrupted, type Answers, type Asker, type JoinAnswer, type SetupFlags } from './setup/answers.ts';
 import { choicesOf, type Choices } from './setup/choices.ts';
 import { oneLine, type SetupFacts } from './setup/facts.ts';
 import { nextSteps, startCommand, type Situation } from './setup/next.ts';
@@ -69,18 +70,20 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
   const facts = await look(flags, io, around, stateDir ?? defaults.stateDir);
   const choices = choicesOf(facts);
   tell(facts, choices, io);
-  const answers = await answersOf(facts, choices, flags, asker);
-  const text = setupYaml({
-    file,
-    facts,
-    ...answers,
-    collector: answers.join?.url ?? facts.joined,
-    stateDir: stateDir === undefined || stateDir === defaults.stateDir ? null : stateDir,
-    socket: flags.socket === undefined || flags.socket === defaults.engineSocket ? null : flags.socket,
-  });
+  const first = await answersOf(facts, choices, flags, asker);
+  const textOf = (given: Answers): string =>
+    setupYaml({
+      file,
+      facts,
+      ...given,
+      collector: given.join?.url ?? facts.joined,
+      stateDir: stateDir === undefined || stateDir === defaults.stateDir ? null : stateDir,
+      socket: flags.socket === undefined || flags.socket === defaults.engineSocket ? null : flags.socket,
+    });
+  const text = textOf(first);
   // Nobody gets a file that the agent would refuse.
   const spec = parseConfig(text, file, { ...hostDefaults(), hostname: facts.hostname });
-  for (const choice of answers.chosen) if (choice.kind !== 'adopt') for (const line of choice.imported.notes) io.note(line);
+  for (const choice of first.chosen) if (choice.kind !== 'adopt') for (const line of choice.imported.notes) io.note(line);
   if (flags.dryRun === true) {
     io.write(text);
     io.note(`Nothing was written${existsSync(file) ? `; ${file} is there, and would be replaced with --force only` : ''}.`);
@@ -92,16 +95,33 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
     io.note('relight-agent: nothing was written: the agent that runs would take it up at once. Correct what is called an error first.');
     return 1;
   }
-  if (answers.join !== null) {
-    const { url, token, ...trust } = answers.join;
-    io.write(`${await join(url, token, trust, { host: answers.host.name, stateDir: stateDir ?? defaults.stateDir })}\n`);
-  }
+  const asks = typeof flags.collector === 'string' ? null : asker;
+  const answers = { ...first, join: await joinAs(first, stateDir ?? defaults.stateDir, io, asks) };
   const before = flags.force === true ? readOld(file) : null;
-  const backup = flags.force === true ? writeOver(file, text) : null;
-  if (flags.force !== true) writeNew(file, text);
+  const backup = flags.force === true ? writeOver(file, textOf(answers)) : null;
+  if (flags.force !== true) writeNew(file, textOf(answers));
   io.write(`${file} is written${backup === null ? '' : `; ${keptAs(backup, before ?? '')}`}\n\n`);
   const checked = isLive ? 0 : await checkSpec(spec, { config: file }, io, around.openEngine);
   return finish(file, flags, io, around, asker, facts, answers, checked);
+}
+
+/** So often a person may correct a line that the collector, or the check of who that is, has refused. */
+const joinTriesMax = 4;
+
+/** What was joined in the end; null: nothing. `asker` null: nobody was asked, so the first failure is the last. */
+async function joinAs({ join: given, host }: Answers, stateDir: string, io: Io, asker: Asker | null): Promise<JoinAnswer | null> {
+  let answer = given;
+  for (let tries = 1; answer !== null; tries += 1) {
+    const { url, token, ...trust } = answer;
+    try {
+      io.write(`${await join(url, token, trust, { host: host.name, stateDir })}\n`);
+      return answer;
+    } catch (thrown) {
+      if (asker === null || tries === joinTriesMax || !(thrown instanceof RelightError)) throw thrown;
+      answer = await askJoinAgain(asker, thrown);
+    }
+  }
+  return null;
 }
 
 /** Whether an agent runs that takes the file up by itself. Fails with usage where something would be lost, or restarted unasked. */
@@ -175,6 +195,9 @@ async function finish(
     service: await around.service.state(),
     chosen: answers.chosen,
     running: new Set(facts.containers.filter(({ running, isOurs }) => running && !isOurs).map(({ name }) => name)),
+    ours: facts.containers.flatMap(({ name, running, madeFor }) =>
+      running && madeFor !== null ? [{ name: oneLine(name), workload: oneLine(madeFor) }] : [],
+    ),
     hasCollector: answers.join !== null || facts.joined !== null,
     joinedNow: answers.join !== null,
     checkFailed: checked !== 0,

@@ -115,6 +115,12 @@ function choiceQuestion({ all, proposed }: Choices): string {
 const joinQuestion = `2. Which collector shall this host report to?
    The line that "relight-collector init" has printed (relight-agent join URL TOKEN …), or none [none]: `;
 
+/** Once more, after what was answered did not do: what was wrong with it, and what a person can do. */
+export function askJoinAgain(asker: Asker, { message, advice }: RelightError): Promise<JoinAnswer | null> {
+  const question = `\n   ${oneLine(message)}\n   ${oneLine(advice)}\n   The line once more, corrected, or none [none]: `;
+  return asked(asker, question, parseJoin);
+}
+
 function hostQuestion({ hostname }: SetupFacts): string {
   const preset = isPlainHostname(hostname) ? ` [${hostname}]` : '';
   return `3. What is this host called, and by which labels is it found (tpu-v5e-0 pool=v5e zone=us-west4-a)?\n   A name, and labels if any${preset}: `;
@@ -174,6 +180,7 @@ const unseen = (name: string): FoundContainer => ({
   running: false,
   usesAccelerators: false,
   isOurs: false,
+  madeFor: null,
   refusal: null,
   keeper: null,
   isUpdater: false,

@@ -51,11 +51,12 @@ export const rayChoice = (file: string, imported: ImportedText): Choice => ({
 
 /** A running container, or one that was named. */
 export function choiceOf(container: FoundContainer): Choice | Unusable {
-  const { name, refusal, imported, keeper } = container;
+  const { name, refusal, imported, keeper, madeFor } = container;
   if (container.isOurs) {
+    const whose = madeFor === null ? '' : `, for the workload ${oneLine(madeFor)}`;
     return {
-      problem: `${oneLine(name)}: Relight has made it already`,
-      advice: 'Its workload is in the configuration that it was made by.',
+      problem: `${oneLine(name)}: Relight has made it already${whose}`,
+      advice: 'With that workload in the configuration it is taken over as it runs; without it it goes on, and nobody restarts it.',
     };
   }
   if (!isName(name)) {

@@ -26,6 +26,8 @@ export interface FoundContainer {
   readonly usesAccelerators: boolean;
   /** It has Relight's labels. */
   readonly isOurs: boolean;
+  /** The workload that Relight has made it for; null: it has not. */
+  readonly madeFor: string | null;
   /** Why it cannot be taken over as it runs. */
   readonly refusal: AdoptionRefusal | null;
   /** Who may replace it by himself: the unit that runs it, the autoscaler of Ray. */

@@ -10,6 +10,8 @@ export interface Situation {
   readonly chosen: readonly Choice[];
   /** Containers that run and that Relight has not made, by name. */
   readonly running: ReadonlySet<string>;
+  /** Containers that run and that Relight has made: name, and workload. */
+  readonly ours: readonly { readonly name: string; readonly workload: string }[];
   readonly hasCollector: boolean;
   readonly joinedNow: boolean;
   readonly checkFailed: boolean;
@@ -24,7 +26,7 @@ export function startCommand({ isServiceFile, service, joinedNow }: Situation): 
 
 /** One line each: what, and the command. */
 export function nextSteps(situation: Situation, started: boolean): readonly string[] {
-  const { file, service, isServiceFile, chosen, running, hasCollector, checkFailed } = situation;
+  const { file, service, isServiceFile, chosen, running, ours, hasCollector, checkFailed } = situation;
   const inTheWay = [
     ...new Set(
       chosen.flatMap((choice) =>
@@ -36,11 +38,16 @@ export function nextSteps(situation: Situation, started: boolean): readonly stri
       ),
     ),
   ];
+  const unwatched = ours.filter(({ name }) => !chosen.some((choice) => choice.kind === 'ray' && choice.containerName === name));
   const start = startCommand(situation);
   const reads = service === 'running' && isServiceFile;
   return [
     ...(checkFailed ? [`correct what check calls an error, and look again: relight-agent check --config ${file}`] : []),
     ...(chosen.length === 0 ? [`add a workload to ${file}: relight-agent import --help, relight-agent setup --force`] : []),
+    ...unwatched.map(
+      ({ name, workload }) =>
+        `put the workload ${workload} back into ${file} as it was, and its container ${name} is taken over as it runs; without a copy of that file, have it written down (relight-agent import container ${name}; not its process, mounts and setup), and removed: docker rm -f ${name}`,
+    ),
     ...(chosen.length > 0 ? [`see what would be done: relight-agent plan --config ${file}`] : []),
     ...inTheWay.map((name) => `remove the container that runs, so that Relight can make it: docker rm -f ${name}`),
     ...(started || (reads && start === null)

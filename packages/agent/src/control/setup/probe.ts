@@ -81,6 +81,7 @@ async function seen(raw: Record<string, unknown>, engine: Engine, processes: rea
     running: document.State?.Running === true,
     usesAccelerators: usesAccelerators(raw),
     isOurs: labels[managedLabels.agent] !== undefined,
+    madeFor: labels[managedLabels.agent] === undefined ? null : (labels[managedLabels.workload] ?? null),
     refusal,
     keeper: (byLabel ?? ownerFromProcesses(name, processes) ?? ownerFromName(name))?.who ?? null,
     isUpdater: isUpdater(image, labels),
