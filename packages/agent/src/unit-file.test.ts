@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { startAllowedMs } from './control/await-config.ts';
 
 /** `KEY=value` by section, of a key given twice all values; comments left out. A key that systemd finds in a wrong section does not count. */
 function settings(file: string): Record<string, Record<string, string>> {
@@ -35,6 +36,7 @@ test.each(['agent/systemd/relight-agent.service', 'collector/systemd/relight-col
 
 test('the agent: a hang ends it for good, and nothing but itself; it waits for its configuration, and for no engine', () => {
   const { Unit, Service } = settings(join(packages, 'agent/systemd/relight-agent.service'));
+  expect(Number(Service?.['TimeoutStartSec'])).toBe(startAllowedMs / 1_000);
   expect(Service).toMatchObject({ Type: 'notify', NotifyAccess: 'all', WatchdogSignal: 'SIGKILL', KillMode: 'process', RestartSec: '5' });
   expect(Service).toMatchObject({ Environment: 'MALLOC_ARENA_MAX=1' });
   expect(Service).toMatchObject({ ExecReload: '/bin/kill -HUP $MAINPID' });

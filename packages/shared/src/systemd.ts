@@ -51,7 +51,19 @@ export class Systemd {
   ready(status: string): void {
     this.#status = status;
     this.#fedAt = this.#clock.monotonic();
-    this.#say({ READY: '1', STATUS: oneLine(status) });
+    // The period of the unit again, where `starting` had asked for another one.
+    const period: Record<string, string> = this.#watchdogMs === null ? {} : { WATCHDOG_USEC: String(this.#watchdogMs * 1_000) };
+    this.#say({ READY: '1', STATUS: oneLine(status), ...period });
+  }
+
+  /**
+   * It was ready while it waited for something, and begins only now. So long it may take until it is ready again, as when it had begun at
+   * once (`TimeoutStartSec`). Resolves when systemd has it.
+   */
+  async starting(allowedMs: number): Promise<void> {
+    if (this.#watchdogMs === null) return;
+    this.#fedAt = null;
+    await this.#notify(['WATCHDOG=1', `WATCHDOG_USEC=${Math.max(allowedMs, this.#watchdogMs) * 1_000}`]);
   }
 
   /** What it is doing, for `systemctl status`; told within a second. */

@@ -12,6 +12,9 @@ import { fileIdentity } from '../config/file-identity.ts';
 /** Between two looks; it must look the same at two of them, so that one half written is not read. */
 const lookMs = 1_000;
 
+/** From the configuration to the first look: `TimeoutStartSec` of the unit, which counts for a host that has its configuration at the start. */
+export const startAllowedMs = 120_000;
+
 export interface AwaitConfig {
   readonly clock: Clock;
   /** As systemd has given it; it is left as it is. */
@@ -38,6 +41,7 @@ export async function awaitConfig(file: string, { clock, env, logger }: AwaitCon
   } finally {
     clearInterval(alive);
   }
+  await systemd.starting(startAllowedMs);
   logger.info({ config: file }, 'the configuration is there');
 }
 
