@@ -143,10 +143,44 @@ describe('DockerClient', () => {
       );
     });
 
-    it('is awaited no longer than it can begin: its container is gone', async () => {
+    it('is killed when it begins, also when the engine has had failures of its own meanwhile', async () => {
+      await using command = await sleeper();
+      let says: 'has not begun' | 'fails' | 'runs' = 'has not begun';
+      const asked = (): number => requests.filter((request) => request.endsWith('/e1/json')).length;
+      const clock = new ManualClock();
       answer = ({ url }, response) => {
         if (url?.endsWith('/exec') === true) response.end('{"Id":"e1"}');
-        else if (url?.endsWith('/json') === true) response.writeHead(404).end('{"message":"No such exec instance"}');
+        else if (url?.endsWith('/start') === true) clock.advance(200);
+        else if (says === 'fails') response.writeHead(500).end('{"message":"context deadline exceeded"}');
+        else {
+          const running = says === 'runs';
+          response.end(JSON.stringify({ Running: running, ExitCode: null, Pid: running ? command.pid : 0, ContainerID: command.cgroup }));
+        }
+      };
+      const engine = new DockerEngine({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+      await expect(engine.exec('c1', { argv: ['true'] }, { timeoutMs: 200 })).rejects.toMatchObject({ code: 'engine-timeout' });
+      says = 'fails';
+      const before = asked();
+      const look = (until: () => boolean, what: string): Promise<unknown> =>
+        waitFor(
+          () => {
+            clock.advance(5_000);
+            return until();
+          },
+          { what },
+        );
+      await look(() => asked() > before, 'another look');
+      says = 'runs';
+      await look(() => !command.isAlive(), 'the command to be killed');
+    });
+
+    it.each([
+      ['is gone', 404, '{"message":"No such exec instance"}'],
+      ['has stopped', 200, '{"Running":false,"ExitCode":null,"Pid":0,"ContainerID":"c1","State":{"Running":false}}'],
+    ])('is awaited no longer than it can begin: its container %s', async (_, status, body) => {
+      answer = ({ url }, response) => {
+        if (url?.endsWith('/exec') === true) response.end('{"Id":"e1"}');
+        else if (url?.endsWith('/json') === true) response.writeHead(status).end(body);
         else if (url?.endsWith('/start') === true) clock.advance(200);
         else response.end();
       };
@@ -154,18 +188,20 @@ describe('DockerClient', () => {
       const engine = new DockerEngine({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
       await expect(engine.exec('c1', { argv: ['true'] }, { timeoutMs: 200 })).rejects.toBeInstanceOf(RelightError);
       const looks = (): number => requests.filter((request) => request.endsWith('/e1/json')).length;
+      /** What was asked meanwhile is answered: the clock that goes on then is nobody's deadline. */
+      const round = async (): Promise<void> => {
+        clock.advance(5_000);
+        for (let call = 0; call < 5; call += 1) await engine.ping();
+      };
       await waitFor(
-        () => {
-          clock.advance(5_000);
+        async () => {
+          await round();
           return looks() === 2;
         },
         { what: 'another look' },
       );
       // The next one would come within the time that this takes.
-      for (let round = 0; round < 10; round += 1) {
-        clock.advance(5_000);
-        await engine.ping();
-      }
+      for (let rounds = 0; rounds < 10; rounds += 1) await round();
       expect(looks()).toBe(2);
     });
   });

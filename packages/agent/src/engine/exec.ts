@@ -36,6 +36,7 @@ export async function runToEnd(
   try {
     return await client.call('exec', options, async (connection) => {
       const execId = await createExec(connection, id, exec, true);
+      connection.signal.throwIfAborted();
       // Before the answer: a command whose start was cut off may run all the same.
       started = execId;
       const body = { Detach: false, Tty: false };
@@ -47,17 +48,17 @@ export async function runToEnd(
     if (started === undefined) throw error;
     if (options.signal?.aborted === true) {
       // The canceller waits for this, and its reason matters more than an engine that cannot be asked now.
-      if ((await killExec(client, started).catch(() => null)) === null) late.add(started);
+      if ((await killExec(client, started).catch(() => null)) === null) late.add(started, id);
       throw error;
     }
     if (!(error instanceof RelightError) || error.code !== 'engine-timeout') throw error;
     const killed = await killExec(client, started).catch((thrown: unknown) => {
-      late.add(started as string);
+      late.add(started as string, id);
       throw thrown;
     });
     // The command does not run: the engine hangs over its beginning.
     if (killed === null) {
-      late.add(started);
+      late.add(started, id);
       throw error;
     }
     throw new RelightError('stage-timeout', `${exec.argv.join(' ').slice(0, 100)} did not end within ${timeoutMs} ms`, {
