@@ -60,6 +60,32 @@ export function waitingMs({ oldestEventMs = 0, oldestLogMs = 0 }: Pick<AgentMetr
   return Math.max(oldestEventMs, oldestLogMs);
 }
 
+/** How what has waited on a host while nothing could be sent is worked off. */
+export interface CatchingUp {
+  /** Of logs, as they are sent; null: not known yet, it has only just begun. */
+  readonly bytesPerSecond: number | null;
+  /** Until nothing old waits any more, if it goes on like this; null: not known yet. */
+  readonly leftMs: number | null;
+}
+
+/** What waits no longer than this is on its way: lines wait for their block. */
+export const lagMsUsual = 10_000;
+
+/**
+ * What two samples of one connection tell; `before` null: this is the first one, and whatever waits has begun to go. Null: nothing old
+ * waits, or it becomes no less.
+ */
+export function catchingUp(before: AgentMetrics | null, sample: AgentMetrics): CatchingUp | null {
+  const waits = waitingMs(sample);
+  if (waits <= lagMsUsual) return null;
+  if (before === null) return { bytesPerSecond: null, leftMs: null };
+  const passedMs = sample.at - before.at;
+  const gainedMs = waitingMs(before) - waits;
+  if (passedMs <= 0 || gainedMs <= 0) return null;
+  const sent = (sample.sentBytes ?? 0) - (before.sentBytes ?? 0);
+  return { bytesPerSecond: sent > 0 ? Math.round((1_000 * sent) / passedMs) : null, leftMs: Math.round((waits * passedMs) / gainedMs) };
+}
+
 /** Of the agent's room for what it has not delivered; null: it has not said. */
 export interface OutboxFill {
   readonly bytes: number;

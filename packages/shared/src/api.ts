@@ -1,5 +1,5 @@
 /** The resources of the collector's API (`/api/v1`), as JSON: camelCase, ISO-8601 UTC with milliseconds, null for absent. */
-import type { AgentMetrics, OutboxFill } from './agent-metrics.ts';
+import type { AgentMetrics, CatchingUp, OutboxFill } from './agent-metrics.ts';
 import type { EventKind, Severity } from './event.ts';
 import type { OutputStream } from './log-stream.ts';
 import type { HostState, Level, Phase } from './phase.ts';
@@ -58,6 +58,8 @@ export type ApiHostGate = Omit<HostGateStatus, 'since' | 'deadlineAt'> & { reado
 export interface ApiDelivery {
   /** How far behind the collector is: since what waits longest on the host, or since the host was last heard. Null: nobody knows. */
   readonly lagMs: number | null;
+  /** What has waited is being sent, and becomes less. Absent: it is not so, nothing old waits, or the collector is older than this field. */
+  readonly catchingUp?: CatchingUp | undefined;
   /** Of the agent's room for what it has not delivered, when it was last heard; null: it has not said. */
   readonly outbox: OutboxFill | null;
   /** Counted holes in the logs of this host that the collector has stored. */

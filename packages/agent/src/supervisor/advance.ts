@@ -266,6 +266,9 @@ function verify(work: Work): void {
   work.enter('verifying', `waiting for ${failing.map((check) => check.name).join(', ')}`, 'verify');
 }
 
+const readyReason = ({ ready }: WorkloadSpec): string =>
+  ready.length === 0 ? 'everything is in place; no readiness check is configured' : 'every readiness check has passed';
+
 function becomeReady(work: Work, verifyingSince: number): void {
   const { attempt, downSince } = work.state;
   const startedAt = attempt?.startedAt ?? verifyingSince;
@@ -283,7 +286,7 @@ function becomeReady(work: Work, verifyingSince: number): void {
     live: {},
     mountChecks: {},
   });
-  work.enter('ready', 'every readiness check has passed');
+  work.enter('ready', readyReason(work.spec));
   work.emit('workload.ready', 'info', `ready after ${formatDurationMs(timeToReadyMs)}`, {
     timeToReadyMs,
     downMs: downSince === null ? null : work.now - downSince,
@@ -308,5 +311,5 @@ function stayReady(work: Work): void {
   }
   dependenciesBack(work);
   if (work.state.healthySince === null) work.set({ healthySince: work.now });
-  work.enter('ready', 'every readiness check has passed');
+  work.enter('ready', readyReason(work.spec));
 }

@@ -37,6 +37,13 @@ describe('the way to ready', () => {
     ]);
   });
 
+  test('what is said of ready is what was asked: without a check nothing has passed', () => {
+    expect(ready().state.reason).toBe('every readiness check has passed');
+    const world = ready(workloadFixture({ ready: [] }));
+    expect(world.state.phase).toBe('ready');
+    expect(world.state.reason).toBe('everything is in place; no readiness check is configured');
+  });
+
   test('an image that is missing is pulled', () => {
     const world = new SimulatedWorld(workloadFixture());
     world.observe();

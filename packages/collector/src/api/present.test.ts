@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
+import { agentSample } from '../ingest/host-record.ts';
+import type { HostRecord } from '../store/store.ts';
 import { presentHost } from './present.ts';
 
 test('every time is ISO-8601, also the one of the metrics', () => {
@@ -28,6 +30,24 @@ test('how far behind a host is: as its agent says while it is connected, and sin
   expect(presentHost(hostRecord('a', { agent, lastSeenAt: 1_000, state: 'dead' }), 65_000).delivery?.lagMs).toBe(64_000);
   expect(presentHost(hostRecord('a', { agent: null }), 5_000).delivery).toMatchObject({ lagMs: null, outbox: null });
   expect(presentHost(hostRecord('a', { state: 'expected', lastSeenAt: null }), 5_000).delivery?.lagMs).toBeNull();
+});
+
+test('what has waited and becomes less is being caught up with, at a rate; what becomes more is not', () => {
+  const waiting = (at: number, oldestLogMs: number, sentBytes: number) => ({ ...agent, at, oldestLogMs, sentBytes });
+  const shown = (before: Parameters<typeof agentSample>[0], sent: ReturnType<typeof waiting>, state: HostRecord['state'] = 'connected') =>
+    presentHost(hostRecord('a', { agent: agentSample(before, sent, 1), lastSeenAt: 1, state }), 1);
+  const first = agentSample(null, waiting(0, 600_000, 0), 0);
+  // Just connected: it has begun to go.
+  expect(shown(null, waiting(0, 600_000, 0)).delivery?.catchingUp).toEqual({ bytesPerSecond: null, leftMs: null });
+  // A hundred seconds of what waits went in ten, fifty more would do for the rest.
+  expect(shown(first, waiting(10_000, 500_000, 10_000_000))).toMatchObject({
+    agent: { oldestLogMs: 500_000 },
+    delivery: { lagMs: 500_000, catchingUp: { bytesPerSecond: 1_000_000, leftMs: 50_000 } },
+  });
+  for (const sample of [waiting(10_000, 610_000, 0), waiting(10_000, 605_000, 5_000), waiting(10_000, 9_000, 1)])
+    expect(shown(first, sample).delivery).not.toHaveProperty('catchingUp');
+  expect(shown(first, waiting(10_000, 500_000, 1), 'suspect').delivery).not.toHaveProperty('catchingUp');
+  expect(shown(first, waiting(10_000, 500_000, 1)).agent).not.toHaveProperty('catchingUp');
 });
 
 test('holes in the logs of a host, with the last reason', () => {

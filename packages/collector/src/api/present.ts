@@ -72,7 +72,7 @@ function presentGate(gate: HostRecord['gate']): ApiHost['gate'] {
 
 function presentAgent(agent: HostRecord['agent']): ApiHost['agent'] {
   if (agent === undefined || agent === null) return null;
-  const { receivedAt: _, ...metrics } = agent;
+  const { receivedAt: _, catchingUp: __, ...metrics } = agent;
   return { ...metrics, at: isoTime(agent.at) };
 }
 
@@ -80,6 +80,7 @@ function presentDelivery(host: HostRecord, now: number): NonNullable<ApiHost['de
   const { agent, gaps } = host;
   return {
     lagMs: lagMs(host, now),
+    ...(host.state === 'connected' && agent?.catchingUp ? { catchingUp: agent.catchingUp } : {}),
     outbox: agent === undefined || agent === null ? null : outboxFill(agent),
     gaps: {
       count: gaps?.count ?? 0,

@@ -73,6 +73,7 @@ export const hostSchema = z
     delivery: z
       .object({
         lagMs: z.number().nullable(),
+        catchingUp: z.object({ bytesPerSecond: z.number().nullable(), leftMs: z.number().nullable() }).optional(),
         outbox: z.object({ bytes: z.number(), bytesMax: z.number(), share: z.number() }).nullable(),
         gaps: z.object({
           count: z.number(),

@@ -1,5 +1,5 @@
 /** Host records as plain data. Pure. */
-import type { AgentMetrics } from '@relight/shared/agent-metrics';
+import { catchingUp, type AgentMetrics } from '@relight/shared/agent-metrics';
 import type { Gap } from '@relight/shared/protocol';
 import { agentRefusedName, type Accelerator, type HostCondition, type WorkloadStatus } from '@relight/shared/status';
 import { agentRefused, type RefusedHello } from '../liveness/agent-refused.ts';
@@ -102,7 +102,8 @@ type AgentSample = NonNullable<HostRecord['agent']>;
 /** What an agent says of itself. The same sample comes with several heartbeats, and is as old as the first of them. */
 export function agentSample(before: HostRecord['agent'] = null, sent: AgentMetrics | undefined, now: number): AgentSample | null {
   if (sent === undefined || sent.at === before?.at) return before;
-  return { ...sent, receivedAt: now };
+  const working = catchingUp(before, sent);
+  return { ...sent, receivedAt: now, ...(working === null ? {} : { catchingUp: working }) };
 }
 
 /** One more hole. A hole that does not say how much is missing counts all the same. */

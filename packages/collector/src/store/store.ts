@@ -3,7 +3,7 @@
  * of a write resolves only after the durable commit. Reads use connections of their own and see every committed write.
  * Implementation: sqlite-store.ts (this side) and writer-worker.ts (the thread). All times are epoch milliseconds.
  */
-import type { AgentMetrics } from '@relight/shared/agent-metrics';
+import type { AgentMetrics, CatchingUp } from '@relight/shared/agent-metrics';
 import type { AgentEvent, EventKind, Severity } from '@relight/shared/event';
 import type { Block } from '@relight/shared/log-block';
 import type { Incident } from '@relight/shared/incident';
@@ -40,7 +40,7 @@ export interface HostRecord {
   /** Its gate at its last heartbeat. Null: its agent does not say. Absent in records older than this field. */
   readonly gate?: HostGateStatus | null;
   /** What its agent last measured of itself, and when that came; null: nothing since it was let in. Absent in records older than this field. */
-  readonly agent?: (AgentMetrics & { readonly receivedAt: number }) | null;
+  readonly agent?: (AgentMetrics & { readonly receivedAt: number; readonly catchingUp?: CatchingUp }) | null;
   /** Holes in its logs that were stored. Absent: none so far. */
   readonly gaps?: HostGaps;
   /** Who was refused beside its agent with its machine id (liveness/shared-identity.ts). Absent: nobody so far. */

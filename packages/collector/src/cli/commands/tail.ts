@@ -45,7 +45,7 @@ export const addTail: AddCommand = (program, cli) => {
     .option('--until <time>', 'end there, and do not follow', time)
     .option('--previous', 'of the container before the present one; does not follow')
     .option('--no-follow', 'print what is there and end')
-    .option('-t, --timestamps', 'with the time of each line')
+    .option('-t, --timestamps', 'with the time of each line; ~ behind it: when the agent caught up with it, not when it was written')
     .option('--raw', 'pass control characters in the lines on to the terminal')
     .option('--json', 'one JSON object a line')
     .addHelpText(

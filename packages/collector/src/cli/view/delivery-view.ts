@@ -1,4 +1,5 @@
 /** How what happens on a host comes here: how far behind, how full its outbox is, what is missing, and how wrong its clock is. Pure. */
+import { lagMsUsual } from '@relight/shared/agent-metrics';
 import type { ApiHost } from '@relight/shared/api';
 import { skewMsMin } from '@relight/shared/clock-skew';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
@@ -8,8 +9,6 @@ import type { Cell } from './table.ts';
 import { elapsed } from './view-context.ts';
 
 const skewMsWarning = 1_000;
-/** Longer than what is sent in blocks waits for its block. */
-const lagMsWarning = 10_000;
 const shareWarning = 0.5;
 
 export const deliveryHeaders = ['LAG', 'OUTBOX', 'GAPS', 'SKEW'] as const;
@@ -24,7 +23,8 @@ export function deliveryCells({ delivery, clockSkewMs, state }: ApiHost, color: 
   const skewed = state === 'connected' && clockSkewMs !== null && Math.abs(clockSkewMs) >= skewMsMin ? clockSkewMs : null;
   const cell = (text: string, bad: boolean): Cell => ({ text, ...(bad ? { paint: color.yellow } : {}) });
   return [
-    cell(lagMs === null ? '-' : formatDurationMs(lagMs), lagMs !== null && lagMs > lagMsWarning),
+    // What is being worked off is no fault.
+    cell(lagText(delivery), lagMs !== null && lagMs > lagMsUsual && delivery?.catchingUp === undefined),
     cell(share === undefined ? '-' : percent(share), share !== undefined && share >= shareWarning),
     cell(count === 0 ? '-' : `${count}${lines === 0 ? '' : ` (${lines} lines)`}`, count > 0),
     cell(skewed === null ? '-' : skewText(skewed), skewed !== null && Math.abs(skewed) > skewMsWarning),
@@ -34,14 +34,30 @@ export function deliveryCells({ delivery, clockSkewMs, state }: ApiHost, color: 
 /** For one host; what there is nothing to say of is ''. */
 export function deliveryPairs({ delivery, agent }: ApiHost, now: number): [string, string][] {
   if (delivery === undefined) return [];
-  const { lagMs, outbox, gaps } = delivery;
+  const { outbox, gaps } = delivery;
   const fill = outbox === null ? '' : `${formatBytes(outbox.bytes)} of ${formatBytes(outbox.bytesMax)} (${percent(outbox.share)})`;
   return [
-    ['lag', lagMs === null ? '' : formatDurationMs(lagMs)],
+    ['lag', lagPair(delivery)],
     ['outbox', fill],
     ['gaps', gapsText(gaps, now)],
     ['agent uses', agent === undefined || agent === null ? '' : agentText(agent)],
   ];
+}
+
+function lagText(delivery: ApiHost['delivery']): string {
+  const lagMs = delivery?.lagMs ?? null;
+  if (lagMs === null) return '-';
+  return `${formatDurationMs(lagMs)}${delivery?.catchingUp === undefined ? '' : ', catching up'}`;
+}
+
+function lagPair(delivery: NonNullable<ApiHost['delivery']>): string {
+  if (delivery.lagMs === null) return '';
+  const { bytesPerSecond = null, leftMs = null } = delivery.catchingUp ?? {};
+  const how = [
+    ...(bytesPerSecond === null ? [] : [`${formatBytes(bytesPerSecond)} of logs a second`]),
+    ...(leftMs === null ? [] : [`about ${formatDurationMs(leftMs)} left`]),
+  ].join(', ');
+  return `${lagText(delivery)}${how === '' ? '' : `: ${how}`}`;
 }
 
 function gapsText({ count, lines, bytes, lastAt, lastReason }: NonNullable<ApiHost['delivery']>['gaps'], now: number): string {

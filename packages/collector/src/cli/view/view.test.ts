@@ -229,6 +229,24 @@ test('status: how far behind each host is, how full its outbox, what is missing,
   ]);
 });
 
+test('status: what is caught up with is no warning, and says how long it will take', () => {
+  const delivery = {
+    lagMs: 730_000,
+    catchingUp: { bytesPerSecond: 2 ** 20, leftMs: 65_000 },
+    outbox: { bytes: 1, bytesMax: 100, share: 0.01 },
+    gaps: noGaps,
+  };
+  const yellow = { ...plain, color: { ...plain.color, yellow: (text: unknown) => `<${String(text)}>` } };
+  const row = (of: typeof delivery | Omit<typeof delivery, 'catchingUp'>): string | undefined =>
+    statusText({ hosts: [apiHost({ name: 'a', delivery: of })], workloads: [], alerts: [] }, yellow).split('\n')[3];
+  expect(row(delivery)).toMatch(/ {2}12 m 10 s, catching up {2}1 %/);
+  const { catchingUp: _, ...stuck } = delivery;
+  expect(row(stuck)).toMatch(/ {2}<12 m 10 s> {2}1 %/);
+  expect(hostText(apiHost({ delivery }), [], plain)).toMatch(
+    /^ {2}lag +12 m 10 s, catching up: 1\.0 MiB of logs a second, about 1 m 05 s left$/m,
+  );
+});
+
 test('status: a host that is away because its agent was turned away says so, whatever else is wrong with it', () => {
   const condition = { subject: '', severity: 'warning', since: '2026-01-31T12:00:05.000Z', advice: 'Upgrade.' } as const;
   const low = { ...condition, name: 'disk-low', severity: 'critical', reason: '1 % free' } as const;
