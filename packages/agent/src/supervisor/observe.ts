@@ -52,8 +52,10 @@ export function onObserved(work: Work, containers: readonly ContainerFacts[], af
   if (work.state.container === null) adoptFound(work, workers);
   const presentId = work.state.container?.id;
   const present = ours.find((facts) => facts.id === presentId);
-  const nameHolder = containers.find((facts) => facts.name === work.spec.container.name && facts.id !== presentId);
-  if (presentId !== undefined) compare(work, present, fellWith);
+  const disowned = present === undefined ? containers.find((facts) => facts.id === presentId && !isOurs(facts, work)) : undefined;
+  const nameHolder = disowned ?? containers.find((facts) => facts.name === work.spec.container.name && facts.id !== presentId);
+  if (disowned !== undefined) anotherOwners(work, disowned);
+  else if (presentId !== undefined) compare(work, present, fellWith);
   if (present !== undefined) noteName(work, present, nameHolder);
   const { held } = work.state;
   if (held?.failure.code === 'name-conflict' && heldByOther(held.failure, nameHolder)) work.set({ held: { ...held, retryAt: work.now } });
@@ -240,6 +242,24 @@ function died(work: Work, facts: ContainerFacts, fellWith: FellWith): void {
   const death = failure(code, message, { exitCode: facts.exitCode });
   doubtContainer(work, death);
   fail(work, death, 'container');
+}
+
+/**
+ * It is there, and by its label another agent's: this one has got another id since (the machine's id has changed, or the state directory
+ * came from another machine). Nobody has removed it, and it is not this agent's to touch.
+ */
+function anotherOwners(work: Work, facts: ContainerFacts): void {
+  work.cancelOp();
+  clearInside(work);
+  work.set({ container: null, setupEarlier: [], replace: false, again: false });
+  const conflict = failure(
+    'name-conflict',
+    `the name "${work.spec.container.name}" is held by ${describeHolder(facts, work.context.ownerId)}`,
+    { holderId: facts.id },
+  );
+  const advice =
+    'This agent made it under another id: the machine id of the host has changed, or the state directory came from another machine. It runs on, unwatched; remove it (docker rm -f), and a new one is made.';
+  fail(work, { ...conflict, advice }, 'container');
 }
 
 function gone(work: Work, fellWith: FellWith): void {

@@ -4,6 +4,7 @@ import { acceleratorFault, steps } from '../../../../test/support/anything-happe
 import { workloadFixture } from '../../../../test/support/specs.ts';
 import { failureOf, SimulatedWorld } from '../../../../test/support/simulated-world.ts';
 import type { WorkloadSpec } from '../config/spec.ts';
+import { blankFacts } from '../engine/blank-facts.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
 import { afterReboot, initialState, type WorkloadState } from './state.ts';
 import { transition, wakeAt } from './transition.ts';
@@ -439,6 +440,23 @@ describe('somebody else', () => {
     world.report();
     expect(world.state).toMatchObject({ phase: 'held', held: { failure: { data: { holderId: 'stranger-2' } } } });
     expect(world.pending).toBeNull();
+  });
+
+  test('it is there, but by its label of another agent, for this one has another id now: held, and nobody removed anything', () => {
+    const world = ready();
+    const { container, spec } = { container: world.state.container, spec: world.spec };
+    const labels = { 'relight.agent': 'this host before', 'relight.workload': spec.name, 'relight.generation': '1' };
+    const facts: ContainerFacts = { ...blankFacts, id: container?.id ?? '', name: spec.container.name, labels, status: 'running', pid: 51 };
+    world.send({ type: 'observed', containers: [facts], afterOutage: false });
+    expect(kinds(world)).not.toContain('container.removed');
+    expect(world.state).toMatchObject({ phase: 'held', container: null, held: { failure: { code: 'name-conflict' } } });
+    expect(world.state.reason).toMatch(/is held by another Relight agent \(this host before, .*under another id.*docker rm -f/);
+    expect(world.pending).toBeNull();
+    // A person does as told.
+    world.containers = [];
+    world.send({ type: 'observed', containers: [], afterOutage: false });
+    expect(world.settle()).toBe(true);
+    expect(world.state.phase).toBe('ready');
   });
 
   test('starts a container that was set aside: it is removed', () => {
