@@ -420,6 +420,22 @@ test('metrics in the text format', async () => {
   for (const line of samples) expect(line).toMatch(/^[a-z_]+(\{([a-z]+="([^"\\\n]|\\.)*",?)+\})? [\d.e+-]+$/);
 });
 
+test.each([
+  ['connected', 1],
+  ['suspect', 1],
+  ['disconnected', 1],
+  ['unknown', 1],
+  ['stopped', 0],
+  ['dead', 0],
+  ['rebooting', 0],
+] as const)('what was ready when its host was last heard is %s: %d', async (state, ready) => {
+  fleet.put(hostRecord('a', { state, workloads: [workloadStatus('w'), workloadStatus('v', { phase: 'back-off' })] }));
+  const { text } = await call('GET', '/metrics');
+  for (const line of [`relight_workload_ready{host="a",workload="w"} ${ready}`, 'relight_workload_ready{host="a",workload="v"} 0'])
+    expect(text.split('\n')).toContain(line);
+  expect(text).toContain('relight_workloads{phase="ready"} 1');
+});
+
 test('the page of a large fleet does not hold up who asks for something else meanwhile', async () => {
   fleet.put(...Array.from({ length: 300 }, (_, index) => hostRecord(`h${index}`, { workloads: [workloadStatus('w')] })));
   // Each look at the clock is 5 ms later: the page is a second of work.

@@ -2,7 +2,7 @@
 import { ruleNames } from '../alerts/condition.ts';
 import type { Fleet } from '../fleet.ts';
 import type { Store } from '../store/store.ts';
-import { hostStates, levels, phases } from '@relight/shared/phase';
+import { hostStates, isWatched, levels, phases, type HostState } from '@relight/shared/phase';
 import { acceleratorMetrics } from './accelerator-metrics.ts';
 import { agentMetrics } from './agent-metrics.ts';
 import { hostMetrics } from './host-metrics.ts';
@@ -16,6 +16,9 @@ function countBy(label: string, all: readonly string[], values: Iterable<string>
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts].map(([value, count]) => ({ labels: { [label]: value }, value: count }));
 }
+
+/** Whether what its agent said last still holds. Of one that this collector has not heard since its start, nobody knows better. */
+const isKnown = (state: HostState): boolean => isWatched(state) || state === 'unknown';
 
 /** The fleet as it is when the first family is asked for; each is made when it is asked for. */
 export function* fleetMetrics(fleet: Fleet, store: Store): Generator<MetricFamily> {
@@ -32,15 +35,15 @@ export function* fleetMetrics(fleet: Fleet, store: Store): Generator<MetricFamil
     ),
   };
   const workloads = hosts.flatMap((host) =>
-    host.workloads.map((status) => ({ status, labels: { host: host.name, workload: status.name } })),
+    host.workloads.map((status) => ({ status, state: host.state, labels: { host: host.name, workload: status.name } })),
   );
   const phasesNow = workloads.map(({ status }) => status.phase);
   yield { name: 'relight_workloads', help: 'Workloads by phase.', type: 'gauge', samples: countBy('phase', phases, phasesNow) };
   yield {
     name: 'relight_workload_ready',
-    help: '1 while every readiness check of the workload has passed.',
+    help: '1 while every readiness check of the workload has passed, and somebody makes them.',
     type: 'gauge',
-    samples: workloads.map(({ status, labels }) => ({ labels, value: status.phase === 'ready' ? 1 : 0 })),
+    samples: workloads.map(({ status, state, labels }) => ({ labels, value: status.phase === 'ready' && isKnown(state) ? 1 : 0 })),
   };
   yield {
     name: 'relight_workload_restarts_total',
