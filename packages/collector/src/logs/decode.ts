@@ -1,12 +1,13 @@
 /** Takes the wanted lines out of a piece, with what is to be shown around them, which may lie in the pieces beside it. */
 import type { ApiLogEntry } from '@relight/shared/api';
-import { openBlock, openPart, type OpenBlock } from '@relight/shared/log-block';
+import { openPart, type OpenBlock } from '@relight/shared/log-block';
 import { segmentId, type LogLine } from '@relight/shared/log-stream';
 import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import { criteriaOf, type Criterion } from './criteria.ts';
 import { damagedGap, lineEntry, storedGap, type PieceEntry } from './entry.ts';
 import type { Decoded } from './merge.ts';
+import { opened } from './open-blocks.ts';
 import { RecentPieces } from './recent.ts';
 import { recordLinesMax } from './records.ts';
 import { segmentOf, showsWindows, type LineSelection } from './selection.ts';
@@ -83,7 +84,7 @@ export class PieceDecoder {
     const last = Math.min(end, linesOf(piece));
     if (first >= last) return { entries: [] };
     if (piece.kind === 'gap') return { entries: this.#inTime(piece.gap.at) ? [storedGap(piece)] : [] };
-    const block = this.#openPart(piece, first, last) ?? opened(piece);
+    const block = this.#openPart(piece, first, last) ?? this.#opened(piece);
     if (block === null) return { entries: [damagedGap(piece)] };
     const own = { from: Math.max(first, block.firstLine), to: Math.min(last, block.endLine) };
     if (this.#windowed) return { entries: this.#windows(piece, block, own) };
@@ -92,6 +93,11 @@ export class PieceDecoder {
     if (own.to < last) return { entries, rest: { from: own.to, end: last, at: block.at(own.to) } };
     if (own.from > first) return { entries, rest: { from: first, end: own.from, at: block.at(own.from - 1) } };
     return { entries };
+  }
+
+  /** Of live pieces each is asked for by those behind it, too. */
+  #opened(piece: BlockPiece): OpenBlock | null {
+    return this.#windowed && this.#recent !== null ? this.#recent.opened(piece) : opened(piece);
   }
 
   /** Only of a piece that is wanted from that side on: the other part of it lies elsewhere. */
@@ -167,7 +173,7 @@ export class PieceDecoder {
     let next = piece;
     for (let pieces = 0; missing > 0 && pieces < reachPiecesMax; pieces += 1) {
       const beside = this.#neighbours[side](next);
-      const block = beside === null ? null : opened(beside);
+      const block = beside === null ? null : this.#opened(beside);
       if (beside === null || block === null) break;
       const from = side === 'before' ? Math.max(0, block.lines - missing) : 0;
       const lines = indices(Math.min(missing, block.lines), from).map((index) => ({ piece: beside, block, index }));
@@ -242,14 +248,6 @@ function lazyEntry(piece: BlockPiece, index: number, line: LogLine): PieceEntry 
       return lineEntry(piece, index, line);
     },
   };
-}
-
-function opened(piece: BlockPiece): OpenBlock | null {
-  try {
-    return openBlock(piece.block);
-  } catch {
-    return null;
-  }
 }
 
 const text = (block: OpenBlock, index: number): string => block.text.toString('utf8', block.start(index), block.end(index));

@@ -1,13 +1,15 @@
 /** The pieces that have come last, a few of each segment, for a reader of live lines who wants to see what stands around them. */
+import type { OpenBlock } from '@relight/shared/log-block';
 import { segmentId } from '@relight/shared/log-stream';
 import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import type { BlockPiece, Neighbours } from './decode.ts';
+import { OpenBlocks } from './open-blocks.ts';
 import { segmentOf } from './selection.ts';
 
 const segmentsMax = 1_000;
 const piecesMax = 32;
-/** Of packed blocks, of all segments: a thousand of them with 32 blocks each would be gigabytes for one reader. */
+/** Of packed blocks of all segments, and what is kept of them unpacked: a thousand of them with 32 blocks each would be gigabytes for one reader. */
 const bytesMax = 8 * 1024 ** 2;
 
 interface Recent {
@@ -19,6 +21,7 @@ export class RecentPieces implements Neighbours {
   readonly #last = new Map<string, Recent>();
   /** By segment, in the order of their offsets: those whose turn has not come. */
   readonly #waiting = new Map<string, readonly BlockPiece[]>();
+  readonly #open = new OpenBlocks();
   readonly #linesMax: number;
   #bytes = 0;
 
@@ -27,9 +30,14 @@ export class RecentPieces implements Neighbours {
     this.#linesMax = linesMax;
   }
 
-  /** Packed bytes that are kept. */
+  /** Bytes that are kept, packed and unpacked. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#open.bytes;
+  }
+
+  /** Null: damaged. Those behind it look into it once more: unpacked for each of them, small blocks cost tens of times what they hold. */
+  opened(piece: BlockPiece): OpenBlock | null {
+    return this.#open.open(piece, bytesMax - this.#bytes);
   }
 
   /** It is here; what is shown at the end of the one before may go on into it. */
@@ -53,6 +61,7 @@ export class RecentPieces implements Neighbours {
       if ((this.#bytes <= bytesMax && this.#last.size <= segmentsMax) || other === key) break;
       this.#forget(other);
     }
+    this.#open.shrink(bytesMax - this.#bytes);
   }
 
   #forget(key: string): void {

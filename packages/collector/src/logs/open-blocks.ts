@@ -1,0 +1,51 @@
+/** Blocks that one reader has unpacked, for as long as there is room: with what stands around a line, each is looked into many times. */
+import { openBlock, type OpenBlock } from '@relight/shared/log-block';
+import type { BlockPiece } from './decode.ts';
+
+/** Where each line stands, and when it was written. */
+const bytesPerLine = 32;
+
+export class OpenBlocks {
+  /** By the piece's id; what was asked for last stands last. */
+  readonly #open = new Map<number, { readonly block: OpenBlock; readonly bytes: number }>();
+  #bytes = 0;
+
+  /** Null: damaged. `bytesMax`: so much is kept at most; one that is larger is unpacked whenever it is asked for. */
+  open(piece: BlockPiece, bytesMax: number): OpenBlock | null {
+    const known = this.#open.get(piece.id);
+    this.#forget(piece.id);
+    const block = known?.block ?? opened(piece);
+    if (block === null) return null;
+    const bytes = block.text.length + bytesPerLine * block.lines;
+    if (bytes > bytesMax) return block;
+    this.#open.set(piece.id, { block, bytes });
+    this.#bytes += bytes;
+    this.shrink(bytesMax);
+    return block;
+  }
+
+  /** Unpacked bytes that are kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  shrink(bytesMax: number): void {
+    for (const id of this.#open.keys()) {
+      if (this.#bytes <= bytesMax) return;
+      this.#forget(id);
+    }
+  }
+
+  #forget(id: number): void {
+    this.#bytes -= this.#open.get(id)?.bytes ?? 0;
+    this.#open.delete(id);
+  }
+}
+
+export function opened(piece: BlockPiece): OpenBlock | null {
+  try {
+    return openBlock(piece.block);
+  } catch {
+    return null;
+  }
+}
