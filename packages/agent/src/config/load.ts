@@ -31,7 +31,10 @@ export async function readConfigText(file: string, ifMissing?: string): Promise<
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new RelightError('config-unreadable', `${file}: not a text file in UTF-8`, { cause });
+    throw new RelightError('config-unreadable', `${file}: not a text file in UTF-8`, {
+      cause,
+      advice: 'Save it as UTF-8, or name the file that is meant.',
+    });
   }
 }
 

@@ -109,4 +109,23 @@ describe('command line', () => {
     expect(done.stdout).toBe('0\n');
     expect(done.stderr).toBe('');
   });
+
+  test('what cannot be done says what to do next, and not only where help is', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'relight-cli-'));
+    writeFileSync(join(directory, 'latin.yaml'), Buffer.from([0x76, 0xe9, 0x0a]));
+    const state = ['--state-dir', directory];
+    for (const [args, next] of [
+      [['incidents', '20260131', ...state], 'List them: relight-agent incidents'],
+      [['replay', 'no/id', ...state], 'List them: relight-agent incidents'],
+      [['replay', '--workload', 'w', ...state], 'Choose another time with --since and --until'],
+      [['status', '--state-dir', '/proc'], 'Give another directory: --state-dir DIR'],
+      [['join', 'collector', 'rlj_a', ...state], 'as relight-collector init, or token create --kind join, has printed it'],
+      [['join', 'http://127.0.0.1:1', 'rlj_a', '--fingerprint', 'a'.repeat(64), ...state], 'Write https: in front'],
+      [['check', '--config', join(directory, 'latin.yaml')], 'Save it as UTF-8'],
+    ] as const) {
+      const { code, err } = await inProcess(args);
+      expect(code).not.toBe(0);
+      expect(err.split('\n').slice(1).join('\n')).toContain(next);
+    }
+  });
 });

@@ -52,14 +52,16 @@ function lineOf(incident: ApiIncident, now: number): string {
 
 function showOne(store: IncidentStore, host: string, id: string, { json, full, evidence }: IncidentsOptions, io: Io): void {
   const incident = store.load(id);
-  if (incident === null) throw new RelightError('not-found', `incident ${id} cannot be read`);
+  if (incident === null) throw new RelightError('not-found', `incident ${id} cannot be read`, { advice: listThem });
   const texts = new Map(incident.evidence.flatMap(({ name }) => textOf(store, id, name)));
   const resource = incidentResource(host, incident, texts);
   if (evidence !== undefined) {
     const lines = evidenceText(resource, evidence, printable);
     const names = incident.evidence.map(({ name }) => name).join(', ');
     if (lines === undefined)
-      throw new RelightError('not-found', `incident ${id} has no evidence "${evidence}"; it has: ${names || 'none'}`);
+      throw new RelightError('not-found', `incident ${id} has no evidence "${evidence}"; it has: ${names || 'none'}`, {
+        advice: 'Name one of these, or see all of it: --full.',
+      });
     io.write(`${lines.join('\n')}\n`);
     return;
   }
@@ -72,11 +74,15 @@ function textOf(store: IncidentStore, id: string, name: string): [string, string
   return text === null ? [] : [[name, text]];
 }
 
+const listThem = 'List them: relight-agent incidents. Those of another state directory: --state-dir DIR.';
+
 function theOne(store: IncidentStore, given: string): string {
   const found = store.ids().filter((id) => id.startsWith(given));
   const [only, another] = found.includes(given) ? [given] : found;
-  if (only === undefined) throw new RelightError('not-found', `there is no incident ${given} on this host`);
+  if (only === undefined) throw new RelightError('not-found', `there is no incident ${given} on this host`, { advice: listThem });
   if (another !== undefined)
-    throw new RelightError('conflict', `more than one incident begins with ${given}: ${found.slice(0, 6).join(', ')}`);
+    throw new RelightError('conflict', `more than one incident begins with ${given}: ${found.slice(0, 6).join(', ')}`, {
+      advice: 'Give more of it.',
+    });
   return only;
 }

@@ -34,7 +34,10 @@ export function chosenStateDir(flag: string | undefined, env: Io['env']): string
   if (given === undefined) return undefined;
   const path = resolve(given);
   const problem = stateDirProblem(path);
-  if (problem !== undefined) throw new RelightError('usage', `--state-dir: ${problem}`);
+  if (problem !== undefined)
+    throw new RelightError('usage', `--state-dir: ${problem}`, {
+      advice: 'Give another directory: --state-dir DIR, or RELIGHT_STATE_DIR.',
+    });
   return path;
 }
 

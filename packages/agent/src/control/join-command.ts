@@ -109,7 +109,9 @@ async function whoAmI(flags: JoinFlags, io: Io): Promise<Who> {
 
 function checkUrl(text: string, allowPlaintext: boolean): string {
   if (!isUrl(text, ['http:', 'https:', 'ws:', 'wss:'])) {
-    throw new RelightError('usage', `"${text}" is not the address of a collector such as https://collector.example:7460`);
+    throw new RelightError('usage', `"${text}" is not the address of a collector such as https://collector.example:7460`, {
+      advice: 'Use the line as relight-collector init, or token create --kind join, has printed it.',
+    });
   }
   const url = new URL(text.replace(/^ws/, 'http'));
   const local = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
@@ -127,7 +129,10 @@ function checkFingerprint(text: string, url: string): string {
     throw new RelightError('usage', '--fingerprint: a SHA-256 has 64 hex digits', {
       advice: 'Take it from relight-collector init or certificate show.',
     });
-  if (!url.startsWith('https:')) throw new RelightError('usage', '--fingerprint needs an https address');
+  if (!url.startsWith('https:'))
+    throw new RelightError('usage', '--fingerprint needs an https address', {
+      advice: 'Write https: in front, or leave the fingerprint out.',
+    });
   return pin;
 }
 

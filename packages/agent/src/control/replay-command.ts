@@ -35,7 +35,10 @@ export async function replayCommand(id: string | undefined, options: ReplayOptio
   const chosen = options.workload ?? incident?.workload ?? null;
   const workloads = chosen === null ? recordedWorkloads(stateDir) : [chosen];
   const told = workloads.flatMap((workload) => documentOf(workload, stateDir, span, id ?? null, config) ?? []);
-  if (told.length === 0) throw new RelightError('not-found', `nothing is recorded of that time${reach(stateDir, workloads)}`);
+  if (told.length === 0)
+    throw new RelightError('not-found', `nothing is recorded of that time${reach(stateDir, workloads)}`, {
+      advice: 'Choose another time with --since and --until, or leave them out.',
+    });
   io.write(options.json === true ? `${JSON.stringify({ replays: told }, null, 2)}\n` : told.map(textOf).join('\n'));
   return told.every(({ exact }) => exact) ? 0 : 1;
 }
@@ -51,7 +54,10 @@ function documentOf(workload: string, stateDir: string, span: Span, incident: st
   const document = replayDocument(workload, incident, replayed, steps, agentVersion);
   if (config === null) return document;
   const spec = config.workloads.find(({ name }) => name === workload);
-  if (spec === undefined) throw new RelightError('not-found', `${config.file} has no workload ${workload}`);
+  if (spec === undefined)
+    throw new RelightError('not-found', `${config.file} has no workload ${workload}`, {
+      advice: `It has: ${config.workloads.map(({ name }) => name).join(', ') || 'none'}. Name the one that is meant: --workload NAME.`,
+    });
   return { ...document, whatIf: whatIfDocument(basename(config.file), unbroken(steps, first), spec) };
 }
 
@@ -89,7 +95,8 @@ function recordedWorkloads(stateDir: string): readonly string[] {
 /** An incident begins when it happened, which may be before it was noticed, and ends when the workload was ready again. */
 function readIncident(stateDir: string, id: string): Span & { readonly workload: string | null } {
   const path = join(stateDir, 'incidents', id, 'incident.json');
-  if (!/^[\w-]+$/.test(id)) throw new RelightError('usage', `"${id}" is not the id of an incident`);
+  if (!/^[\w-]+$/.test(id))
+    throw new RelightError('usage', `"${id}" is not the id of an incident`, { advice: 'List them: relight-agent incidents.' });
   try {
     const known = JSON.parse(readFileSync(path, 'utf8')) as {
       readonly workload: string | null;

@@ -12,7 +12,7 @@ import { checkSpec } from './check-command.ts';
 import { hostAnswers } from './host-answers.ts';
 import { chosenStateDir, type ExitCode, type Io, usualConfig } from './io.ts';
 import { join } from './join-command.ts';
-import { RelightError } from '@relight/shared/errors';
+import { RelightError, type ErrorCode } from '@relight/shared/errors';
 import { answersOf, askJoinAgain, Interrupted, type Answers, type Asker, type JoinAnswer, type SetupFlags } from './setup/answers.ts';
 import { choicesOf, type Choices } from './setup/choices.ts';
 import { oneLine, type SetupFacts } from './setup/facts.ts';
@@ -107,6 +107,8 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
 
 /** So often a person may correct a line that the collector, or the check of who that is, has refused. */
 const joinTriesMax = 4;
+/** No other line mends what keeps this host from writing down what the collector gives. */
+const ofThisHost: ReadonlySet<ErrorCode> = new Set(['config-invalid', 'config-unreadable', 'disk-full', 'internal']);
 
 /** What was joined in the end; null: nothing. `asker` null: nobody was asked, so the first failure is the last. */
 async function joinAs({ join: given, host }: Answers, stateDir: string, io: Io, asker: Asker | null): Promise<JoinAnswer | null> {
@@ -117,7 +119,7 @@ async function joinAs({ join: given, host }: Answers, stateDir: string, io: Io, 
       io.write(`${await join(url, token, trust, { host: host.name, stateDir })}\n`);
       return answer;
     } catch (thrown) {
-      if (asker === null || tries === joinTriesMax || !(thrown instanceof RelightError)) throw thrown;
+      if (asker === null || tries === joinTriesMax || !(thrown instanceof RelightError) || ofThisHost.has(thrown.code)) throw thrown;
       answer = await askJoinAgain(asker, thrown);
     }
   }

@@ -29,7 +29,9 @@ export function shortSocketPath(path: string): Disposable & { readonly path: str
   const short = `/proc/self/fd/${directory}/${basename(path)}`;
   if (Buffer.byteLength(short) > pathBytesMax) {
     closeSync(directory);
-    throw new RelightError('config-invalid', `the name of the socket ${path} is too long`);
+    throw new RelightError('config-invalid', `the name of the socket ${path} is too long`, {
+      advice: 'Give a state directory with a shorter path.',
+    });
   }
   return { path: short, [Symbol.dispose]: () => closeSync(directory) };
 }
