@@ -94,6 +94,10 @@ describe('installed', () => {
     expect(await machine.shell('relight-collector token create --kind join --uses 2')).toMatch(/^rlj_/);
     expect(await machine.shell('find /var/lib/relight-collector ! -user relight-collector')).toBe('');
     expect(await relight('status')).toBeDefined();
+    expect(await machine.shell('stat -c "%U %a" /etc/relight/operator.yaml')).toBe('root 600\n');
+    expect(await machine.shell('relight status && relight-collector check')).toMatch(
+      /no hosts yet[^]*is held by the collector that runs[^]*\n0 errors/,
+    );
     // Not the account of the service, whose files they are.
     for (const action of ['collector.init', 'token.create'])
       expect((await relight(`audit --action ${action}`)).match(/ by root, admin/g)).toHaveLength(1);
@@ -430,7 +434,7 @@ describe('taken away', () => {
       "find / -xdev -path /proc -prune -o -path /packages -prune -o -path /var/log -prune -o -name '*relight-agent*' -print",
     );
     expect(left).toBe('');
-    expect((await machine.shell('ls /etc/relight')).trim().split('\n')).toEqual(['collector.yaml', 'notes']);
+    expect((await machine.shell('ls /etc/relight')).trim().split('\n')).toEqual(['collector.yaml', 'notes', 'operator.yaml']);
     await machine.shell(`dpkg -P ${collector}`);
     expect((await machine.shell('ls -d /etc/relight/* /var/lib/relight* 2>/dev/null || true')).trim().split('\n')).toEqual([
       '/etc/relight/notes',

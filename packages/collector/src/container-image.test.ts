@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { operatorFiles } from './cli/operator-file.ts';
 import { overridesFromEnvironment, readConfig } from './config.ts';
 import { collectorProgram } from './program.ts';
 
@@ -46,7 +47,9 @@ test('the image starts the service as the unit does', () => {
 });
 
 test('every variable is one that the program reads, and it listens where it is reached and asked', () => {
-  expect(Object.keys(environment)).toEqual(['RELIGHT_COLLECTOR_LISTEN']);
+  expect(Object.keys(environment)).toEqual(['RELIGHT_COLLECTOR_LISTEN', 'RELIGHT_OPERATOR_FILE']);
+  // In the volume: the rest is read only.
+  expect(operatorFiles(environment)).toEqual([`${config.dataDir}/operator.yaml`]);
   expect(config.listen).toEqual({ host: '0.0.0.0', port: Number(instruction('EXPOSE')) });
   const { port } = config.listen;
   expect(collector.ports).toEqual([`\${RELIGHT_COLLECTOR_PORT:-${port}}:${port}`]);

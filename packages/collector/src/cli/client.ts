@@ -176,7 +176,8 @@ function problemError(text: string, status: number): RelightError | undefined {
   const code: ErrorCode = Object.hasOwn(catalogue, problem.code) ? (problem.code as ErrorCode) : 'internal';
   const advice =
     code === 'unauthorized'
-      ? 'Set RELIGHT_TOKEN or --token-file to an operator token: relight-collector token create --kind operator.'
+      ? 'Set RELIGHT_TOKEN or --token-file to an operator token (relight-collector token create --kind operator), or write it into ~/.config/relight/operator.yaml. ' +
+        'On the machine of the collector root has one since init.'
       : problem.advice;
   return new RelightError(code, problem.detail ?? problem.title ?? `HTTP ${status}`, {
     ...(advice === undefined ? {} : { advice }),

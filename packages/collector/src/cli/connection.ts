@@ -1,7 +1,8 @@
-/** Where the collector is and how to be let in: flags first, then the environment. */
+/** Where the collector is and how to be let in: flags first, then the environment, then the operator file. */
 import { readFileSync } from 'node:fs';
 import { parseFingerprint, type Fingerprint } from '@relight/shared/certificate';
 import { RelightError, errorMessage } from '@relight/shared/errors';
+import { operatorFiles, readOperatorFile } from './operator-file.ts';
 
 export interface Connection {
   /** http or https, no trailing slash; may have a path in front of /api. */
@@ -22,19 +23,32 @@ export interface ConnectionFlags {
 
 const defaultUrl = 'http://127.0.0.1:7460';
 
-/** Fails with usage when something given cannot be used. */
-export function resolveConnection(flags: ConnectionFlags, env: Readonly<Record<string, string | undefined>>): Connection {
+/** Fails with usage when something given cannot be used. `files`: operator files, the first that is there counts. */
+export function resolveConnection(
+  flags: ConnectionFlags,
+  env: Readonly<Record<string, string | undefined>>,
+  files: readonly string[] = operatorFiles(env),
+): Connection {
   const given = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
   const tokenFile = flags.tokenFile ?? given('RELIGHT_TOKEN_FILE');
+  const token = flags.tokenFile === undefined ? given('RELIGHT_TOKEN')?.trim() : undefined;
   const caFile = flags.caFile ?? given('RELIGHT_CA_FILE');
   const pin = flags.fingerprint ?? given('RELIGHT_FINGERPRINT');
-  const token = flags.tokenFile === undefined ? given('RELIGHT_TOKEN')?.trim() : undefined;
-  const url = parseUrl(flags.url ?? given('RELIGHT_URL') ?? defaultUrl);
+  const asked = flags.url ?? given('RELIGHT_URL');
+  const askedUrl = asked === undefined ? undefined : parseUrl(asked);
+  const isComplete = askedUrl !== undefined && (token ?? tokenFile) !== undefined;
+  const found = isComplete ? null : readOperatorFile(files, parseUrl);
+  // What it holds is for the collector that it names, and must not go to another one.
+  const file = found === null || (askedUrl !== undefined && askedUrl !== found.url) ? null : found;
+  const url = askedUrl ?? file?.url ?? defaultUrl;
+  const trust = caFile === undefined && pin === undefined && file !== null ? file : { caFile, fingerprint: pin };
+  const secretFile = token === undefined ? (tokenFile ?? (file?.token === undefined ? file?.tokenFile : undefined)) : undefined;
+  const word = token ?? (tokenFile === undefined ? file?.token : undefined);
   return {
     url,
-    token: checkToken(token ?? (tokenFile === undefined ? null : readSecret(tokenFile, 'token'))),
-    ca: caFile === undefined ? null : readSecret(caFile, 'certificate'),
-    fingerprint: pin === undefined ? null : checkFingerprint(pin, url),
+    token: checkToken(word ?? (secretFile === undefined ? null : readSecret(secretFile, 'token'))),
+    ca: trust.caFile === undefined ? null : readSecret(trust.caFile, 'certificate'),
+    fingerprint: trust.fingerprint === undefined ? null : checkFingerprint(trust.fingerprint, url),
   };
 }
 

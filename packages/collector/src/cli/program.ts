@@ -20,6 +20,7 @@ import { addWait } from './commands/wait.ts';
 import { resolveConnection, type ConnectionFlags } from './connection.ts';
 import { exitCodeOf, type ExitCode } from './exit-code.ts';
 import type { Io } from './io.ts';
+import { machineOperatorFile } from './operator-file.ts';
 
 const commands: readonly AddCommand[] = [
   addStatus,
@@ -46,7 +47,12 @@ Environment:
   RELIGHT_TOKEN_FILE  file that holds it
   RELIGHT_CA_FILE     certificate authority of the collector
   RELIGHT_FINGERPRINT SHA-256 of its certificate, instead of an authority
+  RELIGHT_OPERATOR_FILE  instead of the files below
   NO_COLOR            never use colour
+
+Files, where flags and environment do not say (the first that is there; refused when others can read it):
+  ~/.config/relight/operator.yaml  url, token or token_file, fingerprint or ca_file
+  ${machineOperatorFile}       the same for root, made by relight-collector init
 
 Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage, 3 the collector cannot be reached.
 `;

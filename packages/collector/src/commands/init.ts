@@ -1,18 +1,22 @@
 /** `relight-collector init`: certificate, first operator token, and the line that joins an agent. */
 import { systemClock } from '@relight/shared/clock';
-import { fingerprintOf } from '@relight/shared/certificate';
+import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
 import { RelightError } from '@relight/shared/errors';
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { joinValidMs } from '../api/tokens.ts';
+import { machineOperatorFile } from '../cli/operator-file.ts';
 import type { CollectorConfig } from '../config.ts';
 import { lockDataDir } from '../store/database.ts';
 import type { TokenRecord } from '../store/store.ts';
-import { configBeside } from './load-config.ts';
+import { joinLine, keepUrl } from './join-line.ts';
+import { configBeside, fileBeside, usualConfig } from './load-config.ts';
+import { localUrl, operatorPlace, type OperatorPlace } from './operator-place.ts';
 import { parseCount, parseDuration } from './token.ts';
 import { becomeOwnerOf, withTokens } from './tokens-beside.ts';
 
@@ -23,6 +27,8 @@ interface InitFlags {
   readonly name: readonly string[];
   readonly uses: number;
   readonly validFor: number;
+  /** False: --no-operator-file */
+  readonly operatorFile?: string | false;
   /** False: --no-tls */
   readonly tls: boolean;
   readonly json?: true;
@@ -51,6 +57,11 @@ export function addInit(program: Command): void {
         .default(joinValidMs, `${joinValidMs / 3_600_000}h`),
     )
     .option('--no-tls', 'no certificate: a reverse proxy in front has one')
+    .option(
+      '--operator-file <file>',
+      `where relight finds the operator token on this machine (default, for the installed service: ${machineOperatorFile})`,
+    )
+    .option('--no-operator-file', 'write none')
     .option('--json', 'one JSON document')
     .action(async (flags: InitFlags) => {
       const config = configBeside(flags);
@@ -71,11 +82,24 @@ interface Made {
   readonly joinToken: string;
   /** The one line. */
   readonly join: string;
+  /** What relight reads on this machine; null: none was written. */
+  readonly operatorFile: string | null;
 }
 
 async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
-  const { dataDir } = config;
   const url = urlOf(flags, config);
+  const base = url.href.replace(/\/+$/, '');
+  // As root, before this becomes the account of the service: it is root's file.
+  const place = operatorPlace(operatorFileOf(flags));
+  try {
+    return await initIn(flags, config, url, base, place);
+  } finally {
+    place.close();
+  }
+}
+
+async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base: string, place: OperatorPlace): Promise<Made> {
+  const { dataDir } = config;
   const secure = url.protocol === 'https:';
   // Makes the directory where it is missing, and says clearly when that cannot be.
   becomeOwnerOf(dataDir);
@@ -95,12 +119,15 @@ async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
     const operator = writes.createToken('operator', null, now, { name: 'init', role: 'admin' });
     const join = writes.createToken('join', null, now, { name: 'init', expiresAt: now + flags.validFor, usesLeft: flags.uses });
     audit('collector.init', url.href, { operator: operator.id, join: join.id });
-    // Last: when it fails, there are no tokens either.
+    // Last: when one of them fails, there are no tokens either.
+    keepUrl(dataDir, base);
     certificate?.keep();
     return { operatorToken: operator.token, joinToken: join.token };
   });
+  const pin = certificate === null ? null : keyFingerprintOf(certificate.x509);
+  const left = place.write({ url: localUrl(config, base, certificate !== null), token: operatorToken, fingerprint: pin });
+  if (left.problem !== null) process.stderr.write(`relight-collector: ${left.problem}\n`);
   const fingerprint = certificate === null ? null : fingerprintOf(certificate.x509);
-  const base = url.href.replace(/\/+$/, '');
   return {
     url: base,
     fingerprint,
@@ -108,8 +135,18 @@ async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
     validUntil: certificate?.x509.validToDate.toISOString() ?? null,
     operatorToken,
     joinToken,
-    join: `relight-agent join ${base} ${joinToken}${fingerprint === null ? '' : ` --fingerprint ${fingerprint}`}`,
+    join: joinLine({ url: base, fingerprint }, joinToken),
+    operatorFile: left.file,
   };
+}
+
+/** Where relight looks, too. Of another collector than the installed one nobody reads the usual file. */
+function operatorFileOf({ operatorFile, ...flags }: InitFlags): string | null {
+  if (operatorFile === false) return null;
+  if (typeof operatorFile === 'string') return resolve(operatorFile);
+  const named = process.env['RELIGHT_OPERATOR_FILE'] ?? '';
+  if (named !== '') return resolve(named);
+  return fileBeside(flags) === usualConfig ? machineOperatorFile : null;
 }
 
 function urlOf({ url, tls }: InitFlags, { listen }: CollectorConfig): URL {
@@ -150,7 +187,10 @@ export function namesOfThisMachine(): readonly string[] {
   return [hostname(), 'localhost', '127.0.0.1', '::1', ...addresses.map(({ address }) => address)];
 }
 
-function text({ url, fingerprint, certificateFile, validUntil, operatorToken, join }: Made, { listen }: CollectorConfig): string {
+function text(
+  { url, fingerprint, certificateFile, validUntil, operatorToken, join, operatorFile }: Made,
+  { listen }: CollectorConfig,
+): string {
   return [
     ...(fingerprint === null ? [] : [`Certificate  ${certificateFile}, valid until ${validUntil}`, `SHA-256      ${fingerprint}`, '']),
     'If the collector runs already: systemctl restart relight-collector. Then',
@@ -158,8 +198,13 @@ function text({ url, fingerprint, certificateFile, validUntil, operatorToken, jo
     '',
     `  ${join}`,
     '',
-    'Ask as an operator (this token is shown only now):',
-    '',
+    ...(operatorFile === null
+      ? ['Ask as an operator (this token is shown only now):', '']
+      : [
+          `Ask as an operator, on this machine: relight status (${operatorFile} has the token).`,
+          `From another machine (the token is shown only now), or in ~/.config/relight/operator.yaml there:`,
+          '',
+        ]),
     `  export RELIGHT_URL=${url} RELIGHT_TOKEN=${operatorToken}${fingerprint === null ? '' : ` RELIGHT_FINGERPRINT=${fingerprint}`}`,
     '  relight status',
     '',

@@ -1,6 +1,6 @@
 /** `relight-collector token …`: works beside the running service, on a connection of its own. */
-import { isoTime } from '@relight/shared/api';
-import { RelightError } from '@relight/shared/errors';
+import { isoTime, type ApiToken } from '@relight/shared/api';
+import { RelightError, errorMessage } from '@relight/shared/errors';
 import { hostNameSchema } from '@relight/shared/join';
 import { suggest } from '@relight/shared/suggest';
 import { parseDurationMs } from '@relight/shared/units';
@@ -11,7 +11,8 @@ import { tokenRefusal } from '../access/token-refusal.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
 import { existingDataDir, type DataDirFlag } from './data-dir.ts';
-import { dataDirBeside } from './load-config.ts';
+import { howReached, joinLine } from './join-line.ts';
+import { configBeside, dataDirBeside } from './load-config.ts';
 import { withTokens } from './tokens-beside.ts';
 
 interface CreateFlags extends DataDirFlag {
@@ -22,13 +23,19 @@ interface CreateFlags extends DataDirFlag {
   readonly validFor?: number;
   readonly uses?: number;
   readonly agentTokens?: number;
+  readonly url?: string;
+  readonly json?: true;
 }
 
 export function addToken(program: Command, exitWith: (code: 1) => void): void {
   const token = program.command('token').description('who may report (agents), join (agents to be) and ask (operators)');
   token
     .command('create')
-    .description('print a new token, once; only its hash is stored')
+    .summary('print a new token, once; only its hash is stored')
+    .description(
+      'Prints a new token, once; only its hash is stored. The token alone is on stdout; what is to be said of it (of a join token: the whole line ' +
+        'that joins a host) is on stderr.',
+    )
     .requiredOption('--kind <kind>', 'agent, join or operator', oneOf(tokenKinds, 'agent or operator, or join'))
     .option('--host <name>', 'an agent or join token for this host alone', parseHostName)
     .option('--role <role>', 'what an operator may do: view, operate or admin (default: admin)', oneOf(roles, 'view, operate or admin'))
@@ -36,8 +43,10 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .option('--valid-for <duration>', 'like 24h or 90d (default: for ever; 24h for a join token)', parseDuration)
     .option('--uses <count>', 'how many agents may join with it (default: 1)', parseCount)
     .option('--agent-tokens <duration>', 'how long the tokens live that agents get for it; they renew them (default: 90d)', parseDuration)
+    .option('--url <url>', 'how hosts reach this collector, for the line that joins them (default: as init was told)', parseUrl)
+    .option('--json', 'one JSON document, with the line of a join token as join')
     .option('--data-dir <dir>', 'where the store lives')
-    .action((flags: CreateFlags) => void process.stdout.write(`${createToken(flags)}\n`));
+    .action((flags: CreateFlags) => print(flags, createToken(flags)));
   token
     .command('list')
     .description('all tokens by id; the tokens themselves are not stored')
@@ -64,17 +73,56 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     });
 }
 
-function createToken(flags: CreateFlags): string {
-  const { kind, host, role, name, validFor, uses, agentTokens } = flags;
+/** Stdout has the token and nothing else: scripts read it. */
+function print({ kind, role, url, json, dataDir }: CreateFlags, made: ApiToken & { readonly token: string }): void {
+  const way = kind === 'join' ? wayHere({ dataDir, url }) : null;
+  if (json === true) {
+    const join = way === null || 'problem' in way ? {} : { url: way.url, fingerprint: way.fingerprint, join: joinLine(way, made.token) };
+    process.stdout.write(`${JSON.stringify({ ...made, ...join })}\n`);
+  } else {
+    process.stdout.write(`${made.token}\n`);
+    if (way !== null && !('problem' in way)) {
+      const guess = way.isGuess ? ' Give --url where hosts reach it by another address.' : '';
+      process.stderr.write(`Join a host with it, as root on that host:${guess}\n  ${joinLine(way, made.token)}\n`);
+    }
+  }
+  if (way !== null && 'problem' in way)
+    process.stderr.write(`relight-collector: the line that joins a host cannot be said: ${way.problem}\n`);
+  if (kind === 'operator' && role === undefined) {
+    process.stderr.write(
+      `relight-collector: this token may do everything (role admin), for no --role was given: view only reads, operate restarts, pauses and ` +
+        `resumes as well.\nIf that is too much: relight-collector token revoke ${made.id}\n`,
+    );
+  }
+}
+
+/** Never fails: the token is made, and must be printed. */
+function wayHere({
+  dataDir,
+  url,
+}: {
+  readonly dataDir: string | undefined;
+  readonly url: string | undefined;
+}): ReturnType<typeof howReached> | { readonly problem: string } {
+  try {
+    return howReached(configBeside(dataDir === undefined ? {} : { dataDir }), url);
+  } catch (thrown) {
+    return { problem: errorMessage(thrown) };
+  }
+}
+
+function createToken(flags: CreateFlags): ApiToken & { readonly token: string } {
+  const { kind, host, role, name, validFor, uses, agentTokens, url } = flags;
   const only = (flag: string, given: unknown, right: boolean, whose: string): void => {
     if (given !== undefined && !right) throw new RelightError('usage', `${flag} belongs to ${whose} tokens only`);
   };
   only('--host', host, kind !== 'operator', kind === 'operator' ? 'agent' : 'join');
   only('--role', role, kind === 'operator', 'operator');
   only('--uses', uses, kind === 'join', 'join');
+  only('--url', url, kind === 'join', 'join');
   only('--agent-tokens', agentTokens, kind === 'join', 'join');
   const validMs = validFor ?? (kind === 'join' ? joinValidMs : undefined);
-  return withTokens(dataDirBeside(flags), ({ writes, now, audit }) => {
+  return withTokens(dataDirBeside(flags), ({ reads, writes, now, audit }) => {
     const made = writes.createToken(kind, host ?? null, now, {
       ...(name === undefined ? {} : { name }),
       ...(role === undefined ? {} : { role }),
@@ -92,7 +140,9 @@ function createToken(flags: CreateFlags): string {
       agentTokens,
       expiresAt,
     });
-    return made.token;
+    const record = reads.tokens().find(({ id }) => id === made.id);
+    if (record === undefined) throw new RelightError('internal', 'the token that was made is not there');
+    return { ...presentToken(record), token: made.token };
   });
 }
 
@@ -103,6 +153,11 @@ function oneOf<T extends string>(allowed: readonly T[], words: string): (value: 
     const near = suggest(value, allowed);
     throw new InvalidArgumentError(`It is ${words}.${near === undefined ? '' : ` Did you mean ${near}?`}`);
   };
+}
+
+function parseUrl(text: string): string {
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
+  throw new InvalidArgumentError('Expected an address such as https://collector.example:7460.');
 }
 
 function parseHostName(text: string): string {

@@ -1,0 +1,142 @@
+/** From `init` to `relight status` without anything exported by hand, and what `token create` says beside the token. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../../../../test/support/ports.ts';
+import { fakeApi, list } from '../cli/fake-api.test-data.ts';
+import { CollectorBench } from './collector-process.test-data.ts';
+
+let bench: CollectorBench;
+let file: string;
+beforeEach(() => {
+  bench = new CollectorBench();
+  file = join(bench.dir, '.config', 'relight', 'operator.yaml');
+  mkdirSync(join(file, '..'), { recursive: true });
+});
+afterEach(() => bench[Symbol.asyncDispose]());
+
+const init = (...more: readonly string[]) =>
+  bench.collector(['init', '--config', bench.configFile, '--url', 'https://collector.example:7460', '--operator-file', file, ...more]);
+const create = (...words: readonly string[]) => bench.collector(['token', 'create', '--data-dir', bench.dataDir, ...words]);
+
+test('init leaves a file for its owner alone, with which relight asks the service on the same machine, and no support bundle has its token', async () => {
+  const port = await freePort();
+  bench.configure(`listen: 0.0.0.0:${port}\n`);
+  const made = await init();
+  expect({ code: made.code, err: made.err }).toEqual({ code: 0, err: '' });
+  expect(made.out).toContain(`relight status (${file} has the token)`);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const token = /RELIGHT_TOKEN=(\S+)/.exec(made.out)?.[1] ?? 'none';
+  const written = readFileSync(file, 'utf8');
+  expect(written).toContain(`url: https://127.0.0.1:${port}\ntoken: ${token}\nfingerprint: `);
+
+  await bench.serve();
+  expect(await bench.relight(['status'])).toMatchObject({ code: 0, err: '', out: expect.stringContaining('no hosts yet') as string });
+  const output = join(bench.dir, 'b.tar.gz');
+  for (const bundle of [
+    () => bench.relight(['support-bundle', '-o', output]),
+    () => bench.collector(['support-bundle', '--config', bench.configFile, '-o', output]),
+  ]) {
+    const said = await bundle();
+    expect(said.code).toBe(0);
+    expect(said.out + said.err + execFileSync('tar', ['-xzOf', output], { encoding: 'utf8' })).not.toContain(token);
+    execFileSync('rm', [output]);
+  }
+
+  // The same for an hour's work elsewhere: nothing of the line is lost that init has printed.
+  const join1 = await create('--kind', 'join', '--uses', '3');
+  expect(join1).toMatchObject({ code: 0, out: expect.stringMatching(/^rlj_[\w-]+\n$/) as string });
+  const line = / {2}(relight-agent join .*)\n/.exec(made.out)?.[1] ?? 'none';
+  expect(join1.err).toContain(`  ${line.replace(/rlj_\S+/, join1.out.trim())}\n`);
+  expect(line).toMatch(/^relight-agent join https:\/\/collector\.example:7460 rlj_\S+ --fingerprint [0-9a-f:]{64,}$/i);
+});
+
+test('a script has the line as well; an operator token without a role says what it may', async () => {
+  bench.configure('');
+  mkdirSync(bench.dataDir);
+  const made = await create('--kind', 'join', '--url', 'https://other.example/', '--json');
+  const document = JSON.parse(made.out) as Record<string, string>;
+  expect(document).toMatchObject({ kind: 'join', usesLeft: 1, url: 'https://other.example', fingerprint: null });
+  expect(document['join']).toBe(`relight-agent join https://other.example ${document['token']}`);
+  const guessed = await create('--kind', 'join');
+  expect(guessed.err).toMatch(/Give --url where hosts reach it by another address\.\n {2}relight-agent join http:\/\/\S+:7460 rlj_/);
+
+  const admin = await create('--kind', 'operator');
+  expect(admin.out).toMatch(/^rlo_[\w-]+\n$/);
+  expect(admin.err).toMatch(/may do everything \(role admin\)[^]*token revoke \w+\n$/);
+  expect(await create('--kind', 'operator', '--role', 'view')).toMatchObject({ code: 0, err: '' });
+  expect(await create('--kind', 'agent', '--url', 'https://x')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('join tokens only') as string,
+  });
+});
+
+test('a file of another address is left as it is, one of the same is made anew, and none is made that was not asked for', async () => {
+  bench.configure('');
+  const other = 'url: https://elsewhere.example\ntoken: rlo_OfSomebody\n';
+  writeFileSync(file, other, { mode: 0o600 });
+  const kept = await init();
+  expect(kept).toMatchObject({ code: 0, err: expect.stringContaining('was left as it is') as string });
+  expect(readFileSync(file, 'utf8')).toBe(other);
+  // Refused: it is set up already. Nothing is left of the try.
+  rmSync(file);
+  expect((await init()).code).toBe(1);
+  expect(existsSync(file)).toBe(false);
+  bench.dataDir = join(bench.dir, 'again');
+  bench.configure('');
+  writeFileSync(file, 'url: https://collector.example:7460\ntoken: rlo_OfTheStoreBefore\n', { mode: 0o644 });
+  const again = await init('--json');
+  const { operatorToken } = JSON.parse(again.out) as { operatorToken: string };
+  expect([again.err, statSync(file).mode & 0o777]).toEqual(['', 0o600]);
+  expect(readFileSync(file, 'utf8')).toMatch(
+    new RegExp(`^# .*\\nurl: https://collector.example:7460\\ntoken: ${operatorToken}\\nfingerprint: \\S+\\n$`),
+  );
+  bench.dataDir = join(bench.dir, 'and again');
+  bench.configure('');
+  expect((await bench.collector(['init', '--config', bench.configFile, '--json'])).out).toContain('"operatorFile":null');
+  bench.dataDir = join(bench.dir, 'once more');
+  bench.configure('');
+  const named = join(bench.dir, 'named.yaml');
+  expect((await bench.collector(['init', '--config', bench.configFile], { RELIGHT_OPERATOR_FILE: named })).out).toContain(
+    `(${named} has the token)`,
+  );
+});
+
+test('the environment wins, and what the file holds goes to no other address than its own', async () => {
+  await using own = await fakeApi({ 'GET hosts': list([]), 'GET alerts': list([]) });
+  await using other = await fakeApi({ 'GET hosts': list([]), 'GET alerts': list([]) });
+  writeFileSync(file, `url: ${own.url}/\ntoken: rlo_OfTheFile\n`, { mode: 0o600 });
+  const authorization = async (api: typeof own, env: Record<string, string>): Promise<unknown> => {
+    const before = api.calls.length;
+    await bench.relight(['status'], env);
+    return api.calls[before]?.headers.authorization;
+  };
+  expect(await authorization(own, {})).toBe('Bearer rlo_OfTheFile');
+  expect(await authorization(own, { RELIGHT_URL: own.url })).toBe('Bearer rlo_OfTheFile');
+  expect(await authorization(own, { RELIGHT_TOKEN: 'rlo_OfTheEnvironment' })).toBe('Bearer rlo_OfTheEnvironment');
+  expect(await authorization(other, { RELIGHT_URL: other.url })).toBeUndefined();
+  const elsewhere = join(bench.dir, 'other.yaml');
+  writeFileSync(join(bench.dir, 'token'), 'rlo_InAFile\n', { mode: 0o600 });
+  writeFileSync(elsewhere, `url: ${other.url}\ntoken_file: ${join(bench.dir, 'token')}\n`, { mode: 0o600 });
+  expect(await authorization(other, { RELIGHT_OPERATOR_FILE: elsewhere })).toBe('Bearer rlo_InAFile');
+});
+
+test.each<[string, string, number, string]>([
+  ['open to others', 'url: http://127.0.0.1:1\ntoken: rlo_Sup3rSecret\n', 0o640, 'can be read by other users of this machine'],
+  [
+    'with a mistyped key',
+    'url: http://127.0.0.1:1\ntokn: rlo_Sup3rSecret\n',
+    0o600,
+    'operator.yaml:2:1: tokn: unknown key; did you mean "token"?',
+  ],
+  ['without an address', 'token: rlo_Sup3rSecret\n', 0o600, 'url: is missing'],
+  ['that is no YAML', 'token: [rlo_Sup3rSecret\n', 0o600, 'operator.yaml:'],
+])('a file %s is refused, and nothing of it is repeated', async (_, content, mode, message) => {
+  writeFileSync(file, content);
+  chmodSync(file, mode);
+  const { code, out, err } = await bench.relight(['status']);
+  expect({ code, out }).toEqual({ code: 2, out: '' });
+  expect(err).toContain(message);
+  expect(err).not.toContain('Sup3rSecret');
+});
