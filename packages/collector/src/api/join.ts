@@ -35,6 +35,7 @@ export function registerJoin(app: FastifyInstance, deps: JoinDeps): void {
       const { host, agentId } = agent;
       request.deed = { action: 'agent.join', target: host, detail: { agentId } };
       // Before a use of the token is spent. From its own address a host may join under its new name while its agent still has the old one.
+      // The very address, not the /64 around it: a copy often stands beside the first one. Where a host has several, the advice is the way.
       const twin = fleet.twinOf(agent);
       if (twin !== null && twin.address !== address)
         throw new RelightError(

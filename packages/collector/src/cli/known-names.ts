@@ -8,7 +8,7 @@ interface Named {
   readonly name?: string;
 }
 
-/** More names than that are not compared. */
+/** More names than that are not compared: a hint is not worth the megabytes of all workloads of a large fleet. */
 const namesMax = 2_000;
 
 /** What to tell somebody whose selection names nothing that is known; null: it names something, or nobody can say. */
