@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { workloadFixture } from '../../../../test/support/specs.ts';
+import { parseConfig } from './load.ts';
 import { imageToWaitFor, type Standing } from './image-wait.ts';
 import type { ContainerSpec, WorkloadSpec } from './spec.ts';
 
@@ -32,6 +33,30 @@ it('goes on with nothing that another version has stored without all of its fiel
   const mounts = has.mounts.map(({ check, ...mount }) => mount as WorkloadSpec['mounts'][number]);
   for (const partial of [old as WorkloadSpec, { ...has, container: container as ContainerSpec }, { ...has, mounts }])
     expect(imageToWaitFor(partial, wanting({}), runs)).toBeUndefined();
+});
+
+it('goes on with everything that this version has stored', () => {
+  const yaml = (image: string): string => `
+version: 1
+workloads:
+  - name: w
+    spare: prepared
+    depends_on: [{tcp: 'head:6379'}]
+    container: {image: '${image}', gpus: all, devices: [/dev/fuse], volumes: ['/tmp:/tmp'], env_file: [/e], ulimits: {core: 0}, logging: {driver: json-file}}
+    mounts: [{name: b, type: gcsfuse, bucket: b, target: /b}, {name: c, type: command, run: x, target: /c}]
+    setup: [{mount: b}, {run: one, verify: two, retry: {attempts: 2, delay: 1s}}, {run: three}]
+    process: {run: p, before: q, max_runtime: 1h}
+    ready: [{tcp: 'a:1'}]
+    live: [{exec: x}]
+`;
+  const specOf = (image: string): WorkloadSpec => {
+    const spec = parseConfig(yaml(image), '/a.yaml', { hostname: 'h' }).workloads[0];
+    if (spec === undefined) throw new Error('no workload');
+    return spec;
+  };
+  const stored = JSON.parse(JSON.stringify(specOf('a:1'))) as WorkloadSpec;
+  expect(imageToWaitFor(stored, specOf('a:2'), runs)).toBe('a:2');
+  expect(imageToWaitFor(stored, specOf('a:1'), runs)).toBeUndefined();
 });
 
 it('waits for no image but the wanted one, and never for what makes no new container', () => {
