@@ -7,6 +7,17 @@ import { runChild } from './child.ts';
 
 const run = (text: string) => runChild({ argv: ['sh', '-c', text], clock: systemClock, timeoutMs: 60_000, outputBytesMax: 1_000 });
 
+it('keeps the end of a long output where that is wanted, from a whole line on', async () => {
+  const ask = (lines: number) =>
+    runChild({ argv: ['seq', String(lines)], clock: systemClock, timeoutMs: 60_000, outputBytesMax: 1_000, outputKept: 'end' });
+  const { stdout } = await ask(200_000);
+  const lines = stdout.trimEnd().split('\n').map(Number);
+  expect(stdout.length).toBeGreaterThan(990);
+  expect(stdout.length).toBeLessThanOrEqual(1_000);
+  expect(lines).toEqual(Array.from({ length: lines.length }, (_, index) => 200_001 - lines.length + index));
+  expect((await ask(3)).stdout).toBe('1\n2\n3\n');
+});
+
 const isRunning = (pid: number): boolean => {
   try {
     return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

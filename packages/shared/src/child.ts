@@ -15,6 +15,8 @@ export interface ChildRequest {
   readonly env?: NodeJS.ProcessEnv;
   /** Per stream; what exceeds it is read and dropped. */
   readonly outputBytesMax?: number;
+  /** Which part of a longer output is kept. Default: its beginning. The end begins with a whole line. */
+  readonly outputKept?: 'beginning' | 'end';
   /** As soon as it runs; `pid` is its process group as well. */
   readonly onStart?: (pid: number) => void;
   /** Of both streams, as it comes, beyond `outputBytesMax` as well. */
@@ -41,7 +43,8 @@ const afterExitMs = 100;
 
 /** Never rejects. An abort of the signal kills the child and counts as its deadline. */
 export function runChild(request: ChildRequest): Promise<ChildResult> {
-  const { clock, outputBytesMax = 64 * 1024 } = request;
+  const { clock, outputBytesMax = 64 * 1024, outputKept = 'beginning' } = request;
+  const collect = outputKept === 'end' ? collectEnd : collectBeginning;
   return new Promise((resolve) => {
     const child = launch(request);
     if (typeof child === 'string') {
@@ -115,7 +118,11 @@ function killGroup(pid: number): void {
 }
 
 /** Without descriptors to spare there is no stream, and the error event follows. */
-function collect(stream: NodeJS.ReadableStream | null | undefined, bytesMax: number, onOutput?: (chunk: Buffer) => void): () => string {
+function collectBeginning(
+  stream: NodeJS.ReadableStream | null | undefined,
+  bytesMax: number,
+  onOutput?: (chunk: Buffer) => void,
+): () => string {
   const chunks: Buffer[] = [];
   let room = bytesMax;
   stream?.on('data', (chunk: Buffer) => {
@@ -126,4 +133,25 @@ function collect(stream: NodeJS.ReadableStream | null | undefined, bytesMax: num
     chunks.push(part);
   });
   return () => Buffer.concat(chunks).toString('utf8');
+}
+
+function collectEnd(stream: NodeJS.ReadableStream | null | undefined, bytesMax: number, onOutput?: (chunk: Buffer) => void): () => string {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let dropped = false;
+  stream?.on('data', (chunk: Buffer) => {
+    onOutput?.(chunk);
+    chunks.push(chunk);
+    bytes += chunk.length;
+    for (let oldest = chunks[0]; oldest !== undefined && bytes - oldest.length >= bytesMax; oldest = chunks[0]) {
+      chunks.shift();
+      bytes -= oldest.length;
+      dropped = true;
+    }
+  });
+  return () => {
+    const kept = Buffer.concat(chunks);
+    const end = kept.subarray(Math.max(0, kept.length - bytesMax));
+    return end.subarray(dropped || end.length < kept.length ? end.indexOf(10) + 1 : 0).toString('utf8');
+  };
 }

@@ -3,7 +3,19 @@
  * `withoutSecretForms`, which knows what secrets look like; who knows their values takes those out before.
  */
 import { execFile } from 'node:child_process';
-import { closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { errorMessage, RelightError } from './errors.ts';
@@ -15,6 +27,10 @@ export interface BundlePiece {
 }
 
 const tarTimeoutMs = 60_000;
+const workPrefix = '.relight-support-';
+/** Nothing that is still being made is as old. */
+const abandonedMs = 10 * tarTimeoutMs;
+const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `relight-support-tpu-0-20260131T120000Z.tar.gz` */
 export function bundleName(of: string, now: number): string {
@@ -24,14 +40,23 @@ export function bundleName(of: string, now: number): string {
 
 /**
  * Mode 0600; under its name it is there whole or not at all. It is made in the directory where it is to be: one that has room, where a full
- * disk is what the bundle is about. Fails with usage where a file stands already or none can be written, and with not-found without `tar`.
+ * disk is what the bundle is about. A signal that ends the process takes along what is half made; what a killed one has left behind there is
+ * removed by the next. Fails with usage where a file stands already or none can be written, and with not-found without `tar`.
  */
 export async function writeBundle(file: string, pieces: readonly BundlePiece[]): Promise<void> {
   const target = resolve(file);
   let work: string | undefined;
+  let interruption: NodeJS.Signals | undefined;
+  const interrupted = new AbortController();
+  const interrupt = (signal: NodeJS.Signals): void => {
+    interruption = signal;
+    interrupted.abort();
+  };
+  for (const signal of interruptions) process.on(signal, interrupt);
   try {
     refuseIfThere(target);
-    work = mkdtempSync(join(dirname(target), '.relight-support-'));
+    work = mkdtempSync(join(dirname(target), workPrefix));
+    removeAbandoned(work);
     const root = basename(file).replace(/\.tar\.gz$|\.tgz$/, '');
     for (const { name, text } of pieces) {
       const path = join(work, root, name);
@@ -41,12 +66,26 @@ export async function writeBundle(file: string, pieces: readonly BundlePiece[]):
     const made = join(work, 'bundle.tar.gz');
     writeFileSync(made, '', { mode: 0o600 });
     const owner = ['--owner=0', '--group=0', '--numeric-owner'];
-    await promisify(execFile)('tar', ['-czf', made, ...owner, '-C', work, root], { timeout: tarTimeoutMs });
+    await promisify(execFile)('tar', ['-czf', made, ...owner, '-C', work, root], { timeout: tarTimeoutMs, signal: interrupted.signal });
     place(made, target);
   } catch (thrown) {
     throw inPlainWords(target, thrown);
   } finally {
     if (work !== undefined) rmSync(work, { recursive: true, force: true });
+    for (const signal of interruptions) process.off(signal, interrupt);
+    if (interruption !== undefined) process.kill(process.pid, interruption);
+  }
+}
+
+/** What others have left beside `work`, as far as it is ours and long dead: in a directory like /tmp anybody may use such a name. */
+function removeAbandoned(work: string): void {
+  const { mtimeMs: now, uid } = lstatSync(work);
+  for (const name of readdirSync(dirname(work))) {
+    if (!/^\.relight-support-[A-Za-z0-9]{6}$/.test(name)) continue;
+    const path = join(dirname(work), name);
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory() === true && found.uid === uid && now - found.mtimeMs > abandonedMs)
+      rmSync(path, { recursive: true, force: true });
   }
 }
 

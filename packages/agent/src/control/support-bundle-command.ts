@@ -126,6 +126,6 @@ const journalLeftOut = {
 /** Of earlier lives of the agent, too: where it is a service of systemd. */
 async function journal({ clock }: Io): Promise<readonly BundlePiece[]> {
   const argv = ['journalctl', '--unit=relight-agent', `--lines=${journalLines}`, '--no-pager', '--output=short-iso-precise'] as const;
-  const { stdout, exitCode } = await runChild({ argv, clock, timeoutMs: callMs, outputBytesMax: 4 << 20 });
+  const { stdout, exitCode } = await runChild({ argv, clock, timeoutMs: callMs, outputBytesMax: 4 << 20, outputKept: 'end' });
   return exitCode === 0 && stdout !== '' ? [{ name: 'journal.txt', text: stdout }] : [];
 }

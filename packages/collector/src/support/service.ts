@@ -23,7 +23,7 @@ export async function lookAtService(clock: Clock, run: RunChild = runChild): Pro
   return { pieces: asked.flatMap(({ pieces }) => pieces), missing: asked.flatMap(({ missing }) => missing) };
 
   async function ask(name: string, argv: readonly [string, ...string[]]): Promise<Gathered> {
-    const result = await run({ argv, clock, timeoutMs: deadlineMs, outputBytesMax });
+    const result = await run({ argv, clock, timeoutMs: deadlineMs, outputBytesMax, outputKept: 'end' });
     const failure = failureOf(result, deadlineMs);
     return {
       pieces: result.stdout === '' ? [] : [{ name, text: result.stdout }],
