@@ -8,6 +8,7 @@ import type { ContainerFacts, Engine, EngineInfo } from '../../engine/engine.ts'
 import { checkAdoption, checkUpdaters, ownerOf } from './adoption.ts';
 import { checkRoom } from './disk.ts';
 import { error, ok, warning, type Finding } from '@relight/shared/finding';
+import { checkJournal } from './journal.ts';
 import { checkRegistry } from './registry.ts';
 
 const callMs = 10_000;
@@ -160,6 +161,7 @@ function checkRuntime({ name, container: { runtime } }: WorkloadSpec, { runtimes
 
 function checkLogging({ name, container: { logging } }: WorkloadSpec): readonly Finding[] {
   if (logging === null) return [];
+  if (logging.driver === 'journald') return checkJournal(name);
   if (logging.driver !== 'json-file') {
     return [
       warning(

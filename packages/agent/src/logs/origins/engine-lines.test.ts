@@ -75,6 +75,20 @@ describe('from journald', () => {
     expect(joined(entries)).toEqual([`${part}${part}end`, part, 'next']);
     expect(joined(entries, 'stderr')).toEqual(['err']);
   });
+
+  it.each([
+    ['each with a time of its own, as from Engine 20.10', later],
+    ['with one time', time],
+  ])('of a terminal, parts of a line are one line, %s; what a line says itself is not taken for a time', (_, second) => {
+    const part = 'x'.repeat(16_384);
+    const own = `${'y'.repeat(100)}${later.replace('01.', '05.')} ${'y'.repeat(16_384)}`;
+    const bytes = Buffer.from(
+      `${time} ${part}${second} ${part}${second} end\r\n${later} ${part}\r\n${later} ${own.slice(0, 16_384)}${later} ${own.slice(16_384)}\r\n`,
+    );
+    for (const size of [100, 16_384, 1_000_000]) {
+      expect(joined(read(true, bytes, size, 'journald'))).toEqual([`${part}${part}end\r`, `${part}\r`, `${own}\r`]);
+    }
+  });
 });
 
 describe('a line whose last part has lost its newline, as from Engine 20.10', () => {

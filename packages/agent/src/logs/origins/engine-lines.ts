@@ -86,6 +86,7 @@ export class EngineLines {
     }
     // Nobody else writes this very nanosecond in front of a text: it stands before each part of the line.
     const parts = split(bytes.subarray(prefix[0].length), Buffer.from(prefix[0]));
+    if (this.#newlinesAreWhole) return this.#message('stdout', prefix, Buffer.concat(parts.map(withoutTimesOfParts)));
     const last = parts.at(-1) as Buffer;
     const next = parts.length > 1 ? timePattern.exec(last.toString('latin1')) : null;
     if (next === null) return this.#message('stdout', prefix, Buffer.concat(parts));
@@ -125,6 +126,17 @@ export class EngineLines {
 function prefixOf(message: Buffer): RegExpExecArray | null {
   const found = timePattern.exec(message.toString('latin1', 0, timeBytesMax));
   return found?.index === 0 ? found : null;
+}
+
+/** Of journald with a terminal: each part has a time of its own ahead, and all but the last are as long as the engine cuts them. */
+function withoutTimesOfParts(line: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let rest = line; ;) {
+    const next = rest.length > partBytes ? prefixOf(rest.subarray(partBytes)) : null;
+    parts.push(next === null ? rest : rest.subarray(0, partBytes));
+    if (next === null) return Buffer.concat(parts);
+    rest = rest.subarray(partBytes + next[0].length);
+  }
 }
 
 function split(text: Buffer, separator: Buffer): Buffer[] {
