@@ -6,6 +6,7 @@ import { attack, sumOf, type Source } from './campaign.ts';
 import { startCollectorTarget, type CollectorTarget } from './collector-target.ts';
 import { frameInput } from './frame-fuzz.ts';
 import { FuzzAgents } from './fuzz-agents.ts';
+import { expectNoGrowth, type Measure } from './growth.ts';
 import { httpFuzz } from './http-fuzz.ts';
 import { askHttp, HttpLine } from './http-line.ts';
 import type { Held } from './memory-probe.ts';
@@ -25,7 +26,8 @@ export interface FuzzCollectorOptions {
 const hosts = Array.from({ length: 6 }, (_, index) => `fuzz-${index}`);
 /** Caches fill, code is compiled. */
 const warmUpShare = 0.25;
-const rounds = 4;
+/** At least four, and what is held is measured after each. */
+const roundInputs = 75_000;
 /** Of the heap, from the end of the warm-up on: what the audit log, alerts and windows of counting rightly hold more. */
 const heapGrowthMax = 24 * 1024 ** 2;
 const residentGrowthMax = 160 * 1024 ** 2;
@@ -57,19 +59,24 @@ export async function fuzzCollector({ directory, secure, random, inputs, say }: 
     done += sumOf(await attack({ sources, random, check }, honest * warmUpShare));
     const before = await settled(target);
     say(`warm after ${Math.round(honest * warmUpShare)}: ${shown(before)}`);
+    const rounds = Math.max(4, Math.round((honest * (1 - warmUpShare)) / roundInputs));
+    const measures: Measure[] = [{ inputs: done, bytes: before.heapBytes }];
     for (let round = 1; round <= rounds; round += 1) {
       const counts = await attack({ sources, random, check }, (honest * (1 - warmUpShare)) / rounds);
       done += sumOf(counts);
       await expectHealth(target);
       watchers.check();
+      const now = await settled(target);
+      measures.push({ inputs: done, bytes: now.heapBytes });
       say(
         `round ${round}: ${Object.entries(counts)
           .map(([name, count]) => `${count} ${name}`)
-          .join(', ')}; ${agents.check()}; ${shown(await settled(target))}`,
+          .join(', ')}; ${agents.check()}; ${shown(now)}`,
       );
     }
     const after = await settled(target);
     expectFlat(before, after);
+    say(expectNoGrowth(measures));
     const verified = await target.verify();
     if (verified.code !== 0) throw new Error(`verify:\n${verified.stdout}${verified.stderr}`);
     lies = true;

@@ -70,3 +70,26 @@ test('a reader of a whole fleet keeps no more than 8 MiB; the segments that wrot
   expect(recent.opensInto(last)).toBe(true);
   expect(recent.before(first)).toBeNull();
 });
+
+test('a small block keeps nothing of the large buffer in which it came', () => {
+  const recent = new RecentPieces(100);
+  const segment = new Segment('w');
+  const piece = segment.next(3);
+  const received = new Uint8Array(64 * 1024);
+  received.set(piece.block.body, 1_000);
+  const body = received.subarray(1_000, 1_000 + piece.block.body.byteLength);
+  recent.passed({ ...piece, block: { ...piece.block, body } }, false);
+  const kept = recent.before(segment.next(1))?.block.body;
+  expect(kept).toEqual(new Uint8Array(piece.block.body));
+  expect(kept?.buffer.byteLength).toBe(piece.block.body.byteLength);
+});
+
+test('what describes a block counts: thousands of tiny ones with long names do not pass the limit', () => {
+  const recent = new RecentPieces(100);
+  const segments = Array.from({ length: 1_000 }, (_, index) => new Segment(`${'x'.repeat(4_000)}${index}`));
+  for (const segment of segments) for (let block = 0; block < 4; block += 1) recent.passed(segment.next(1), false);
+  expect(recent.bytes).toBeLessThanOrEqual(8 * 1024 ** 2);
+  const [first, last] = [segments[0]?.next(1), segments.at(-1)?.next(1)] as [BlockPiece, BlockPiece];
+  expect(recent.before(first)).toBeNull();
+  expect(recent.before(last)?.block.header.lines).toBe(1);
+});

@@ -11,6 +11,8 @@ const segmentsMax = 1_000;
 const piecesMax = 32;
 /** Of packed blocks of all segments, and what is kept of them unpacked: a thousand of them with 32 blocks each would be gigabytes for one reader. */
 const bytesMax = 8 * 1024 ** 2;
+/** What a piece takes beside its text: its header as objects, and numbers. */
+const headBytes = 1_024;
 
 interface Recent {
   readonly pieces: readonly BlockPiece[];
@@ -30,7 +32,7 @@ export class RecentPieces implements Neighbours {
     this.#linesMax = linesMax;
   }
 
-  /** Bytes that are kept, packed and unpacked. */
+  /** Bytes that are kept: blocks packed and unpacked, and what describes them. */
   get bytes(): number {
     return this.#bytes + this.#open.bytes;
   }
@@ -54,7 +56,7 @@ export class RecentPieces implements Neighbours {
     else this.#waiting.delete(key);
     const before = this.#last.get(key)?.pieces ?? [];
     this.#forget(key);
-    const pieces = lastOf([...before, piece], this.#linesMax);
+    const pieces = lastOf([...before, alone(piece)], this.#linesMax);
     this.#last.set(key, { pieces, open });
     this.#bytes += bytesOf(pieces);
     for (const other of this.#last.keys()) {
@@ -86,7 +88,18 @@ export class RecentPieces implements Neighbours {
 
 const keyOf = (piece: StoredLogPiece): string => `${piece.host} ${segmentId(segmentOf(piece))}`;
 
-const bytesOf = (pieces: readonly BlockPiece[]): number => pieces.reduce((sum, { block }) => sum + block.body.byteLength, 0);
+const sizeOf = (piece: BlockPiece): number => piece.block.body.byteLength + headBytes + keyOf(piece).length;
+const bytesOf = (pieces: readonly BlockPiece[]): number => pieces.reduce((sum, piece) => sum + sizeOf(piece), 0);
+
+/**
+ * With nothing but its own bytes. As it came its body is a part of whatever the socket was read with at once: 64 KiB of other frames
+ * would stay for as long as a hundred bytes of it do.
+ */
+function alone(piece: BlockPiece): BlockPiece {
+  const { body } = piece.block;
+  if (body.byteLength === body.buffer.byteLength) return piece;
+  return { ...piece, block: { ...piece.block, body: new Uint8Array(body) } };
+}
 
 /** As many of the last ones as hold `linesMax` lines; the very last one always: whether it goes on is asked of it. */
 function lastOf(pieces: readonly BlockPiece[], linesMax: number): readonly BlockPiece[] {
@@ -94,7 +107,7 @@ function lastOf(pieces: readonly BlockPiece[], linesMax: number): readonly Block
   const tooOld = pieces.findLastIndex((piece, index) => {
     const full = index < pieces.length - 1 && (lines >= linesMax || bytes >= bytesMax);
     lines += linesOf(piece);
-    bytes += piece.block.body.byteLength;
+    bytes += sizeOf(piece);
     return full;
   });
   return pieces.slice(Math.max(tooOld + 1, pieces.length - piecesMax));
