@@ -180,3 +180,31 @@ it('an engine that does not answer says so itself', async () => {
   await pass(1_000);
   expect(seen.here).toBe(1);
 });
+
+it('an image that comes between the look and its answer is seen, though no registry may be asked', async () => {
+  const { lane, engine, seen, answered, told } = world('ok', 'never');
+  const has = engine.hasImage.bind(engine);
+  let answer: () => void = () => {};
+  engine.hasImage = () => new Promise((resolve) => (answer = () => resolve(false)));
+  lane.wake();
+  await answered();
+  engine.hasImage = has;
+  engine.images.add(image);
+  lane.glance();
+  answer();
+  await answered();
+  expect([told.length, seen.here]).toEqual([1, 1]);
+});
+
+it('what comes to stand in the way while the engine is asked counts', async () => {
+  const { lane, engine, seen, answered, woken } = world('image-pull-failed');
+  await woken();
+  engine.images.add(image);
+  lane.glance();
+  seen.halted = 'the machine goes away';
+  await answered();
+  expect(seen.here).toBe(0);
+  seen.halted = null;
+  await woken();
+  expect(seen.here).toBe(1);
+});
