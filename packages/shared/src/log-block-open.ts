@@ -64,11 +64,15 @@ export function openPart(block: Block, part: 'front' | 'back'): OpenBlock | null
 }
 
 function unpacked({ header, body }: Block): { readonly meta: BlockMeta; readonly text: Buffer } {
-  const { meta, text } = partsOf(zstdDecompressSync(body, { maxOutputLength: blockUnpackedBytesMax, chunkSize: chunkBytesOf(header) }));
+  const raw = zstdDecompressSync(body, { maxOutputLength: blockUnpackedBytesMax, chunkSize: chunkBytesOf(header) });
+  const { meta, text } = partsOf(ofItsSize(raw));
   if (!agree(header, meta)) throw new Error('the header is another one');
   if (text.length !== header.rawBytes) throw new Error(`${text.length} bytes of text instead of ${header.rawBytes}`);
   return { meta, text };
 }
+
+/** What was unpacked of a small block is a window on a chunk that is many times as large; who keeps the block would keep the chunk. */
+const ofItsSize = (raw: Buffer): Buffer => (raw.byteLength > raw.buffer.byteLength / 2 ? raw : Buffer.from(new Uint8Array(raw).buffer));
 
 function partsOf(raw: Buffer): { readonly meta: BlockMeta; readonly text: Buffer } {
   const metaLength = raw.readUInt32LE(0);

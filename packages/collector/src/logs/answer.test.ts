@@ -45,8 +45,14 @@ const ask = (limit: number) => ({
 test('a page that is full but for its last line goes out before the rest of the store has been searched', async () => {
   const store = oneLineEach();
   const answer = answerLogs(store, ask(3));
-  const first = await answer.next();
-  expect(first.value).toMatch(/wanted 400\n.*wanted 399\n$/);
+  // In one text, or in two where a slice of time has ended between them.
+  let first = '';
+  while (!first.includes('wanted 399')) {
+    const next = await answer.next();
+    if (next.done === true) break;
+    first += next.value;
+  }
+  expect(first).toMatch(/wanted 400\n.*wanted 399\n$/);
   expect(store.asked).toBeLessThan(count / 2);
   const rest: string[] = [];
   for await (const text of answer) rest.push(text);

@@ -93,3 +93,18 @@ test('what describes a block counts: thousands of tiny ones with long names do n
   expect(recent.before(first)).toBeNull();
   expect(recent.before(last)?.block.header.lines).toBe(1);
 });
+
+test('what is open of small blocks is of their size, and so much of it is counted as is held', () => {
+  const recent = new RecentPieces(1_000);
+  let most = 0;
+  for (let index = 0; index < 5_000; index += 1) {
+    const before = recent.bytes;
+    const open = recent.opened({ ...new Segment(`w${index}`).next(1), id: index });
+    most = Math.max(most, recent.bytes - before);
+    // And not the chunk of 64 KiB into which it was unpacked.
+    expect(open?.text.buffer.byteLength).toBeLessThan(1_024);
+  }
+  // Its objects are nearly all of it.
+  expect(most).toBeGreaterThan(2_500);
+  expect(recent.bytes).toBeLessThanOrEqual(8 * 1024 ** 2);
+});
