@@ -4,7 +4,6 @@
  * and only the budget of the disk is kept.
  */
 import * as fs from 'node:fs';
-import { join } from 'node:path';
 import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
@@ -17,7 +16,7 @@ import { punchHole, type PunchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
 import type { LogBacklog, LogShipper, SegmentFile } from './log-shipper.ts';
 import { Looks, type LookedAt } from './looks.ts';
-import { loadPositions, owedFiles, savePositions, type Position } from './positions.ts';
+import { PositionBook } from './position-book.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { Retention } from './retention.ts';
 import { SegmentTail, type Patience, type Redact } from './segment-tail.ts';
@@ -44,21 +43,15 @@ const watched: Patience = { lineMs: 10, firstLineMs: 10, drawingMs: 1_000 };
 const leaving: Patience = { lineMs: 0, firstLineMs: 0, drawingMs: 0 };
 /** Between two looks at a file that is being written: the resolution of the times of its lines. */
 const [stepMs, watchedStepMs] = [100, 10];
-/** Where files stand is only a hint for the next start, except when they have come or gone. */
-const positionsMs = 10_000;
-const unfollowedMax = 1_000;
 
 export class FollowingShipper implements LogShipper, LogLane {
   readonly #options: FollowingShipperOptions;
   readonly #followed = new Map<string, Followed>();
   readonly #listeners = new Set<() => void>();
-  readonly #positionsPath: string;
+  readonly #positions: PositionBook;
   readonly #space: Space;
   readonly #retention: Retention;
   readonly #looks: Looks;
-  #positions: Record<string, Position>;
-  #positionsChanged = false;
-  #positionsSavedAt = -Infinity;
   #active = false;
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
@@ -72,10 +65,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { delivering, directory, logger } = options;
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
     this.#options = options;
-    this.#positionsPath = join(directory, 'segments.json');
-    const { positions, note } = loadPositions(this.#positionsPath);
-    this.#positions = positions;
-    if (note !== null) logger.warn({ path: this.#positionsPath, reason: note }, 'log positions cannot be read; the collector is asked');
+    this.#positions = new PositionBook(options, () => [...this.#followed.values()].map(({ tail }) => tail));
     this.#retention = new Retention(delivering ? 1 : 0);
     const budget = new DiskBudget(directory, options.clock);
     this.#space = new Space({
@@ -84,14 +74,14 @@ export class FollowingShipper implements LogShipper, LogLane {
       logger,
       punchHole: options.punchHole ?? punchHole,
       kept: this.#retention,
-      save: () => savePositions(this.#positionsPath, this.#currentPositions(), true),
+      save: () => this.#positions.saveDurably(),
     });
     this.#looks = new Looks(options.clock, (grown, id) => {
       if (!grown) return;
-      this.#positionsChanged = true;
+      this.#positions.changed();
       this.#scheduleDue(id === null ? this.#followed.values() : [this.#followed.get(id) ?? []].flat());
     });
-    for (const file of delivering ? owedFiles(positions) : []) {
+    for (const file of delivering ? this.#positions.owed() : []) {
       this.follow(file);
       this.finish(file.key);
     }
@@ -106,7 +96,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     }
     const tail = new SegmentTail(
       file,
-      this.#positions[id],
+      this.#positions.of(id),
       this.#options.rateLimit(file.key),
       this.#options.redact?.(file.key) ?? ((bytes) => bytes),
       this.#options.delivering ? this.#options.directory : null,
@@ -133,7 +123,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const tail = this.#followed.get(segmentId(key))?.tail;
     if (tail?.finished !== true) return;
     tail.letGo();
-    this.#positionsChanged = true;
+    this.#positions.changed();
     this.#notify();
   }
 
@@ -155,7 +145,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     for (const followed of this.#followed.values()) this.#told(followed, offsets.get(followed.tail.id) ?? followed.tail.committed, true);
     for (const { segment, offset } of committed) this.#delivered.committed(segment, offset, true);
     this.#delivered.begun();
-    this.#positionsChanged = true;
+    this.#positions.changed();
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
     this.#notify();
   }
@@ -194,7 +184,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const followed = this.#followed.get(segmentId(segment));
     if (followed === undefined) return;
     this.#told(followed, offset, rewind);
-    this.#positionsChanged = true;
+    this.#positions.changed();
     this.#forgetIfDone(followed);
   }
 
@@ -243,7 +233,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   close(): void {
     this.suspend();
     this.#poll?.cancel();
-    this.#savePositions();
+    this.#positions.save();
     this.#looks.close();
     for (const { tail } of this.#followed.values()) tail.file.close();
     this.#followed.clear();
@@ -345,27 +335,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     } catch (error) {
       this.#options.logger.warn({ error: errorMessage(error) }, 'the log file of an old run could not be removed');
     }
-    const changed = [...this.#followed.values()].some(({ tail }) => tail.piecesChanged());
-    if (changed || this.#options.clock.monotonic() - this.#positionsSavedAt >= positionsMs) this.#savePositions();
-  }
-
-  #savePositions(): void {
-    if (!this.#positionsChanged) return;
-    this.#positionsChanged = false;
-    this.#positionsSavedAt = this.#options.clock.monotonic();
-    try {
-      savePositions(this.#positionsPath, this.#currentPositions());
-    } catch (error) {
-      this.#options.logger.warn({ path: this.#positionsPath, error: errorMessage(error) }, 'log positions could not be written');
-    }
-  }
-
-  #currentPositions(): Readonly<Record<string, Position>> {
-    for (const { tail } of this.#followed.values()) this.#positions[tail.id] = tail.position();
-    // What is not followed may be later, when the engine is back; but what never is must not pile up.
-    const surplus = Object.keys(this.#positions).filter((id) => !this.#followed.has(id));
-    for (const id of surplus.slice(0, Math.max(0, surplus.length - unfollowedMax))) delete this.#positions[id];
-    return this.#positions;
+    this.#positions.saveIfDue();
   }
 
   #forgetIfDone(followed: Followed): void {
@@ -373,12 +343,12 @@ export class FollowingShipper implements LogShipper, LogLane {
     if (this.#options.delivering ? !tail.done || this.#mayHoldMore(followed) : !isOldRun(followed, this.#followed.values())) return;
     this.#followed.delete(tail.id);
     // A container may be started again, and its files have been rotated since it was begun.
-    if (tail.file.rotates) this.#positions[tail.id] = tail.position();
-    else delete this.#positions[tail.id];
+    if (tail.file.rotates) this.#positions.keep(tail);
+    else this.#positions.drop(tail);
     this.#retention.add(tail, followed.order, this.#options.clock.monotonic());
     this.#looks.remove(tail.id);
     tail.file.close();
-    this.#positionsChanged = true;
+    this.#positions.changed();
     this.#pollLater();
   }
 
@@ -394,7 +364,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     );
     followed.unread = null;
     tail.loseRest();
-    this.#positionsChanged = true;
+    this.#positions.changed();
     this.#notify();
     return true;
   }
