@@ -115,6 +115,12 @@ describe('check', () => {
     expect(code).toBe(1);
   });
 
+  it.each(['local', 'syslog', 'fluentd'])('has nothing to say of %s: the engine keeps a copy, which is read', async (driver) => {
+    const { findings } = await check(config({}, { container: { ...container, logging: { driver } } }));
+    expect(findings.length).toBeGreaterThan(3);
+    expect(findings.filter(({ what }) => what.includes('output'))).toEqual([]);
+  });
+
   it('fails with config-invalid before it looks at anything', async () => {
     const engine = fakeEngine({ info: () => Promise.reject(new Error('touched')) });
     await expect(checkCommand({ config: config({ wrong: 1 }) }, recordedIo(), () => engine)).rejects.toMatchObject({
@@ -156,8 +162,14 @@ describe('check', () => {
     [
       'a log that cannot be read',
       {},
-      { container: { ...container, logging: { driver: 'syslog' } } },
-      "warning w: the container's own output goes to the log driver syslog, where Relight does not read it",
+      { container: { ...container, logging: { driver: 'syslog', options: { 'cache-disabled': true } } } },
+      "warning w: the container's own output goes to the log driver syslog alone (cache-disabled: true), where Relight cannot read it",
+    ],
+    [
+      'a log that nobody keeps',
+      {},
+      { container: { ...container, logging: { driver: 'none' } } },
+      "warning w: the container's own output goes nowhere (log driver none)",
     ],
     [
       'an unbounded log',

@@ -162,16 +162,24 @@ function checkRuntime({ name, container: { runtime } }: WorkloadSpec, { runtimes
 function checkLogging({ name, container: { logging } }: WorkloadSpec): readonly Finding[] {
   if (logging === null) return [];
   if (logging.driver === 'journald') return checkJournal(name);
-  if (logging.driver !== 'json-file') {
-    return [
-      warning(
-        `${name}: the container's own output goes to the log driver ${logging.driver}, where Relight does not read it`,
-        'Remove logging, or use json-file; the output of process and setup is kept in any case.',
-      ),
-    ];
-  }
+  if (logging.driver !== 'json-file') return checkCopy(name, logging);
   if (logging.options['max-size'] !== undefined) return [];
   return [warning(`${name}: the container's log grows without limit`, 'Add options: {max-size: 64m, max-file: "3"}, or remove logging.')];
+}
+
+/** What goes to another driver is read from the copy that the engine keeps of it (since Engine 20.10), where there is one. */
+function checkCopy(name: string, { driver, options }: NonNullable<WorkloadSpec['container']['logging']>): readonly Finding[] {
+  if (driver !== 'none' && options['cache-disabled'] !== 'true') return [];
+  const where =
+    driver === 'none'
+      ? 'goes nowhere (log driver none)'
+      : `goes to the log driver ${driver} alone (cache-disabled: true), where Relight cannot read it`;
+  return [
+    warning(
+      `${name}: the container's own output ${where}`,
+      'Remove logging, or use json-file or local; the output of process and setup is kept in any case.',
+    ),
+  ];
 }
 
 async function checkHolder(
