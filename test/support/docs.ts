@@ -24,6 +24,9 @@ export function yamlExamples(): readonly Example[] {
   });
 }
 
+/** An operator's file begins with where the collector is. */
+export const isOperatorExample = ({ text }: Example): boolean => text.startsWith('url:');
+
 /** An agent's file has workloads; whatever else a page shows as YAML is a collector's. */
 export const isAgentExample = ({ text }: Example): boolean => /^workloads:/m.test(text);
 

@@ -1,11 +1,11 @@
 /** docs/reference/collector-configuration.md and the collector's reader say the same: examples load, fields are complete, defaults are the real ones. */
 import { expect, it } from 'vitest';
 import { parse as parseYaml, stringify } from 'yaml';
-import { codeOf, isAgentExample, readPage, tableRows, yamlExamples } from '../../../test/support/docs.ts';
+import { codeOf, isAgentExample, isOperatorExample, readPage, tableRows, yamlExamples } from '../../../test/support/docs.ts';
 import { readConfig } from './config.ts';
 
 const rows = tableRows(readPage('docs/reference/collector-configuration.md'), 'collector field');
-const examples = yamlExamples().filter((example) => !isAgentExample(example));
+const examples = yamlExamples().filter((example) => !isAgentExample(example) && !isOperatorExample(example));
 const read = (document: unknown) => readConfig({ file: 'c.yaml', text: stringify(document) });
 
 /** `alerts.sinks[].url` → a whole document with `value` there. */
