@@ -21,6 +21,8 @@ export class FaultyDisk implements OutboxDisk {
   full = false;
   /** Refuses every change, removals too. */
   readOnly = false;
+  /** As ext4 is after errors: refuses every change, and fsync fails, too. */
+  aborted = false;
   /** No file can be read: EIO of the disk, or no file descriptors left. */
   unreadable = false;
   /** How often somebody tried to read a file. */
@@ -89,7 +91,11 @@ export class FaultyDisk implements OutboxDisk {
       this.files.set(name, opened);
       return opened;
     });
-    const sync = (): void => this.#step(`fsync ${name}`, () => void (file.synced = file.data.length));
+    const sync = (): void =>
+      this.#step(`fsync ${name}`, () => {
+        if (this.aborted) this.#check();
+        file.synced = file.data.length;
+      });
     return {
       append: (bytes) => this.#step(`append ${name}`, () => this.#append(file, bytes)),
       truncate: (size) =>
@@ -174,6 +180,6 @@ export class FaultyDisk implements OutboxDisk {
 
   #check(): void {
     if (this.dead) throw new Error('the process is gone');
-    if (this.readOnly) throw failure('EROFS', 'read-only file system');
+    if (this.readOnly || this.aborted) throw failure('EROFS', 'read-only file system');
   }
 }

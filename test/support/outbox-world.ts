@@ -23,6 +23,8 @@ export class OutboxWorld {
   readonly appended: string[] = [];
   /** What was readable, and so must arrive whatever happens. */
   readonly promised = new Set<string>();
+  /** A connection that takes at once whatever may leave, in the very call that says so; the answer comes later. */
+  online = false;
   readonly #byNumber = new Map<string, string>();
   readonly #committed = new Map<string, number>();
   readonly #limits: { bytesMax?: number; memoryBytesMax?: number };
@@ -36,7 +38,7 @@ export class OutboxWorld {
 
   #open(): FileOutbox {
     const newEpoch = (): string => `epoch-${++this.#epochs}`;
-    return FileOutbox.open({
+    const outbox = FileOutbox.open({
       directory: '',
       newEpoch,
       clock: this.clock,
@@ -45,6 +47,10 @@ export class OutboxWorld {
       fileBytesMax: 400,
       ...this.#limits,
     });
+    outbox.onAppend(() => {
+      while (this.online && this.outbox === outbox && !this.disk.dead && this.deliver(false));
+    });
+    return outbox;
   }
 
   append(severity?: Severity): void {
@@ -96,8 +102,12 @@ export class OutboxWorld {
   deliverAll(): void {
     this.disk.full = false;
     this.disk.readOnly = false;
-    this.settle();
-    while (this.deliver(true)) this.settle();
+    this.disk.aborted = false;
+    // What comes next may have waited for an fsync, or for the acknowledgement after which a new epoch begins.
+    for (let quiet = 0; quiet < 3;) {
+      this.settle();
+      quiet = this.deliver(true) ? 0 : quiet + 1;
+    }
   }
 
   get messages(): string[] {

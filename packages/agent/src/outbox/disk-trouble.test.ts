@@ -31,6 +31,31 @@ describe('a disk that fails', () => {
     expect(world.outbox.trouble).toBeNull();
   });
 
+  test('is not asked by each event whether it lets go of its numbering, and all arrive when it is sound again', () => {
+    const world = new World();
+    world.append();
+    world.settle();
+    world.disk.arm({ step: 0, kind: 'fail-on' });
+    for (let count = 0; count < 50; count += 1) world.append();
+    const asked = (): number => world.disk.steps.filter((step) => step === 'remove trusted').length;
+    expect(asked()).toBe(1);
+    for (let minute = 0; minute < 60; minute += 1) {
+      world.clock.advance(60_000);
+      world.append();
+    }
+    // 1, 2, 4 … 256 s, then every 5 min.
+    expect(asked()).toBeGreaterThanOrEqual(15);
+    expect(asked()).toBeLessThanOrEqual(22);
+    expect(world.outbox.read(0, 10).map(({ message }) => message)).toEqual(['event 0']);
+    // It lets itself be changed again, and is full: now they may leave from memory.
+    world.disk.arm(null);
+    world.disk.full = true;
+    world.clock.advance(300_000);
+    expect([...world.readable()].map(({ message }) => message)).toEqual(world.appended);
+    world.deliverAll();
+    expect(world.messages).toEqual(world.appended);
+  });
+
   test('when it is only full, it is asked every second, and takes events as soon as it can', () => {
     const world = new World();
     world.settle();
@@ -44,6 +69,53 @@ describe('a disk that fails', () => {
     world.deliverAll();
     expect(world.messages).toEqual(['event 0']);
   });
+});
+
+test('events that were handed out from memory while the disk was full do not lend their numbers to others', () => {
+  const world = new World();
+  world.append();
+  world.settle();
+  world.disk.full = true;
+  world.append();
+  world.deliver(false);
+  expect(world.messages).toEqual(['event 0', 'event 1']);
+  world.disk.full = false;
+  world.reopen();
+  world.append();
+  world.deliverAll();
+  expect(world.messages.at(-1)).toBe('event 2');
+  expect(world.outbox.epoch).not.toBe('epoch-1');
+});
+
+test('refuses every change, fsync too, and what may leave leaves at once: no event goes under two numbers, and the next life loses none', () => {
+  const world = new World();
+  world.append();
+  world.settle();
+  world.online = true;
+  world.disk.aborted = true;
+  world.append();
+  world.settle();
+  // It is acknowledged: a new epoch begins with what is stranded.
+  world.deliver(true);
+  world.settle();
+  expect(world.messages).toEqual(['event 0', 'event 1']);
+  expect(world.received.map(({ seq }) => seq)).toEqual([1, 1]);
+  world.disk.aborted = false;
+  world.reopen();
+  expect(world.outbox.epoch).toBe('epoch-1');
+  world.append();
+  world.deliverAll();
+  expect(world.messages).toEqual(world.appended);
+});
+
+test('refuses every change while a full file is left for the next: the event that was to go there is not lost', () => {
+  const world = new World();
+  for (let count = 0; count < 3; count += 1) world.append();
+  world.disk.aborted = true;
+  world.append();
+  world.append();
+  world.deliverAll();
+  expect(world.messages).toEqual(world.appended);
 });
 
 test('the collector has them, the disk is full, and the agent is killed again and again: none comes twice', () => {

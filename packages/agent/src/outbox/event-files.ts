@@ -35,6 +35,7 @@ export class EventFiles {
   #syncWanted = false;
   #cached: { readonly name: string; readonly events: readonly AgentEvent[] } | null = null;
   #closed = false;
+  #writing = false;
 
   /** Makes durable what the last file holds. Throws errno errors. */
   constructor(options: EventFilesOptions, { epoch, files, lastEvents }: Continued) {
@@ -58,6 +59,20 @@ export class EventFiles {
 
   /** One write(2); fsync follows. False: the disk is full and nothing of it is in the file. Throws errno errors. */
   write(event: AgentEvent): boolean {
+    this.#writing = true;
+    try {
+      return this.#write(event);
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /** In the middle of `write`: whoever is called back by it must not leave these files yet. */
+  get writing(): boolean {
+    return this.#writing;
+  }
+
+  #write(event: AgentEvent): boolean {
     const line = encodeLine(event);
     const active = this.#activeFor(event, line.length);
     if (active.handle.append(line) < line.length) {
@@ -89,10 +104,12 @@ export class EventFiles {
     }
   }
 
-  /** Frees at least `bytes` where that is possible; returns the number of events that went. Throws errno errors. */
-  shed(handedOut: number, bytes: number): Dropped {
+  /** Over `bytesMax`: down to 7/8 of it where that is possible, and tells what went; null: it is not. Throws errno errors. */
+  shed(handedOut: number, bytesMax: number): Dropped | null {
+    const excess = this.bytes - bytesMax;
+    if (excess <= 0) return null;
     this.#cached = null;
-    const { files, ...dropped } = shed(this.#options.disk, this.#sealed, this.epoch, handedOut, bytes);
+    const { files, ...dropped } = shed(this.#options.disk, this.#sealed, this.epoch, handedOut, excess + Math.ceil(bytesMax / 8));
     this.#sealed = [...files];
     return dropped;
   }

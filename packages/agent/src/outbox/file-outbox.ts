@@ -116,6 +116,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   append(event: NewAgentEvent): AgentEvent {
     const accepted = this.#accept(event);
     this.#keepBudget();
+    this.#leaveWhenDelivered();
     return accepted;
   }
 
@@ -189,6 +190,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
         ...this.#options,
         durable: (seq) => void (this.#files === files && this.#readable.advance(seq)),
         syncFailed: (error) => {
+          if (this.#files !== files) return; // they are left: what was not durable goes along, and must not leave under two numbers
           this.#say(error, 'fsync failed; numbers on this disk are not trusted any more');
           this.#distrust();
         },
@@ -270,12 +272,13 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** Lets events leave that are not durable: once the marker is gone, no later start continues this numbering. */
   #distrust(): void {
-    // Of this epoch nothing is on the disk that a later start could go on with.
-    if (this.#files === null) return this.#readable.advance(this.#lastSeq);
+    if (this.#files === null) return this.#readable.advance(this.#lastSeq); // a later start finds nothing of it to go on with
     try {
       this.#trust.remove();
+      this.#stranded = false;
       this.#readable.advance(this.#lastSeq);
     } catch (error) {
+      this.#retry.refused(error);
       if (!this.#troubled) this.#say(error, 'the disk refuses every change');
       this.#stranded = true;
       this.#leaveWhenDelivered();
@@ -283,13 +286,14 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   #leaveWhenDelivered(): void {
-    if (!this.#stranded || this.#closed || this.#acknowledged < this.#readable.upTo) return;
-    this.#renew('nothing can be written here any more');
+    if (!this.#stranded || this.#closed || this.#overdue !== null || this.#files?.writing === true) return;
+    if (this.#acknowledged >= this.#readable.upTo) this.#renew('nothing can be written here any more');
   }
 
   #keepInMemory(event: AgentEvent): void {
     this.#losses.add(this.#waiting.add(event, this.#handedOut));
-    this.#distrust();
+    // A disk that did not let go is asked again by `#retry` alone: a dying one stands still for seconds each time.
+    if (!this.#stranded && this.#overdue === null) this.#distrust();
     this.#troubled = true;
     this.#retry.later();
   }
@@ -304,10 +308,9 @@ export class FileOutbox implements Outbox, OutboxHistory {
       written = event.seq;
     }
     this.#waiting.remove(written);
-    if (this.#files === null || !this.#waiting.empty || this.#overdue !== null || this.#trust.owed) {
-      this.#retry.later();
-      return;
-    }
+    if (this.#stranded && this.#overdue === null && !this.#waiting.empty) this.#distrust();
+    this.#leaveWhenDelivered();
+    if (this.#files === null || !this.#waiting.empty || this.#overdue !== null || this.#trust.owed) return this.#retry.later();
     this.#retry.succeeded();
     if (this.#troubled) this.#options.logger.warn({ lost: this.#losses.untold }, 'event outbox: the disk takes events again');
     this.#troubled = false;
@@ -321,8 +324,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
       const earlier = (this.#earlier?.read() ?? []).map((event, index) => ({ ...event, seq: lastSeq + 1 + index }));
       this.#start(this.#epoch, [...this.#waiting.events, ...earlier], lastSeq);
     } catch (error) {
-      this.#retry.refused(error); // still no space, or nothing to be read: said once when it began
-      return;
+      return this.#retry.refused(error); // still no space, or nothing to be read: said once when it began
     }
     this.#reading.succeeded();
     this.#waiting.remove(lastSeq);
@@ -335,11 +337,9 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   #keepBudget(): void {
     const { bytesMax, logger } = this.#options;
-    const excess = (this.#files?.bytes ?? 0) - bytesMax;
-    if (excess <= 0) return;
     try {
-      const shed = this.#files?.shed(this.#handedOut, excess + Math.ceil(bytesMax / 8));
-      if (shed === undefined || shed.dropped === 0) return;
+      const shed = this.#files?.shed(this.#handedOut, bytesMax) ?? null;
+      if (shed === null || shed.dropped === 0) return;
       this.#losses.add(shed);
       logger.warn({ dropped: shed.dropped }, 'event outbox: full; the oldest events were dropped');
       this.#tellLost('outbox-full', 'the event queue of this host was full');
