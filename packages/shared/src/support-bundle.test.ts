@@ -1,8 +1,21 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { waitFor } from '../../../test/support/wait.ts';
 import { writeBundle } from './support-bundle.ts';
@@ -32,6 +45,33 @@ test('what a killed one has left behind is removed by the next; what is young, o
   ]);
   expect(existsSync(elsewhere)).toBe(true);
   rmSync(elsewhere, { recursive: true });
+});
+
+test('a directory that may be written to but not listed, and a leftover that cannot be removed, hold up no bundle', async () => {
+  const long = new Date(Date.now() - 3_600_000);
+  const [left, output] = [join(directory, '.relight-support-aaaaaa'), join(directory, 'bundle.tar.gz')];
+  mkdirSync(join(left, 'held'), { recursive: true });
+  writeFileSync(join(left, 'held', 'status.json'), '{}');
+  chmodSync(join(left, 'held'), 0o500);
+  utimesSync(left, long, long);
+  const code = `import { writeBundle } from ${JSON.stringify(join(import.meta.dirname, 'support-bundle.ts'))};
+    if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534); }
+    await writeBundle(${JSON.stringify(output)}, [{ name: 'a.txt', text: 'a' }]);`;
+  const write = async (): Promise<void> => {
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', code], { env, timeout: 60_000 });
+  };
+  // Root removes whatever there is: the process is nobody, and what is here is nobody's.
+  chmodSync(dirname(directory), statSync(dirname(directory)).mode | 0o011);
+  if (process.getuid?.() === 0) for (const path of [directory, left, join(left, 'held')]) chownSync(path, 65_534, 65_534);
+  await write();
+  expect(readdirSync(directory).toSorted()).toEqual(['.relight-support-aaaaaa', 'bundle.tar.gz']);
+  rmSync(output);
+  chmodSync(directory, 0o333);
+  await write();
+  chmodSync(directory, 0o700);
+  expect(existsSync(output)).toBe(true);
+  chmodSync(join(left, 'held'), 0o700);
 });
 
 test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(

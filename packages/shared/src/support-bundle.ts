@@ -77,15 +77,30 @@ export async function writeBundle(file: string, pieces: readonly BundlePiece[]):
   }
 }
 
-/** What others have left beside `work`, as far as it is ours and long dead: in a directory like /tmp anybody may use such a name. */
+/**
+ * What others have left beside `work`, as far as it is ours and long dead: in a directory like /tmp anybody may use such a name. What cannot
+ * be listed or removed stays, for a bundle does not need it gone.
+ */
 function removeAbandoned(work: string): void {
   const { mtimeMs: now, uid } = lstatSync(work);
-  for (const name of readdirSync(dirname(work))) {
+  for (const name of namesIn(dirname(work))) {
     if (!/^\.relight-support-[A-Za-z0-9]{6}$/.test(name)) continue;
     const path = join(dirname(work), name);
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    if (found?.isDirectory() === true && found.uid === uid && now - found.mtimeMs > abandonedMs)
-      rmSync(path, { recursive: true, force: true });
+    try {
+      const found = lstatSync(path);
+      if (found.isDirectory() && found.uid === uid && now - found.mtimeMs > abandonedMs) rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Gone by itself, or of a kind that takes more than we may: perhaps the next one can.
+    }
+  }
+}
+
+/** None where they may not be listed, although files may be made there. */
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
   }
 }
 
