@@ -162,6 +162,10 @@ test.each(['retention', 'a host that is forgotten'])('open ones that %s takes aw
   // Late words of an agent that is back after all.
   await comes('a', { ...left, revision: 2 });
   expect(told(metrics).open).toBe(stored().open);
+  await comes('a', { ...left, revision: 9 });
+  expect(told(metrics).open).toBe(stored().open);
+  await comes('a', { ...left, revision: 10, closedAt: clock.now(), timeToRecoverMs: 1 });
+  expect(told(metrics).open).toBe(stored().open);
 });
 
 test('a store that cannot be read leaves both gauges without a sample, and ends nothing', async () => {

@@ -102,7 +102,11 @@ export class IncidentMetrics {
     const key = keyOf(outcome);
     this.#heard?.add(key);
     this.#window.supersede(outcome);
-    if (incident.closedAt !== null && this.#counted.has(key)) return;
+    if (incident.closedAt !== null && this.#counted.has(key)) {
+      // It may have come once more as open: its host was forgotten, which closed it, and its agent is back.
+      this.#window.remove(outcome);
+      return;
+    }
     this.#window.put(outcome);
     if (incident.closedAt === null) return;
     this.#remember(key);
