@@ -227,7 +227,7 @@ export const collectorSchema = z.strictObject({
           wait: duration
             .default(30_000)
             .describe(
-              'how long webhooks are not told of `HostStopped`, `WorkloadHeld` and `HostCondition`, for other hosts that have the same; what is critical does not wait',
+              'how long webhooks are not told of `HostStopped`, `HostMissing`, `WorkloadHeld` and `HostCondition`, for other hosts that have the same; what is critical is told at once, and again at most this often',
             ),
           interval: duration.default(5 * 60_000).describe('how often they are told at most of what has changed in such a group since'),
         })

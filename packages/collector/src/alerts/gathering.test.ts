@@ -45,6 +45,8 @@ class World {
   readonly hosts = new Map<string, HostRecord>();
   readonly messages: Message[] = [];
   readonly sentAt: number[] = [];
+  /** Of the largest message. */
+  bytesMax = 0;
   /** What is stored of alerts. */
   readonly stored = new Map<string, AlertRecord>();
   /** What the receiver takes for so, by fingerprint: the severity that fires. */
@@ -76,11 +78,21 @@ class World {
   restart(): void {
     this.#state = restore([...this.stored.values()], [], [], config.repeatedRestarts);
   }
+  get storedFiring(): readonly string[] {
+    return [...this.stored.values()]
+      .filter(({ state }) => state === 'firing')
+      .map(({ id }) => id)
+      .toSorted();
+  }
   get firing(): readonly AlertRecord[] {
     return [...this.#state.firing.values()];
   }
   #receive(notice: Notice): void {
-    const message = JSON.parse(sink.formatGroup?.(notice) ?? '') as Message;
+    for (const body of sink.formatGroup?.(notice) ?? []) this.#take(body);
+  }
+  #take(body: string): void {
+    this.bytesMax = Math.max(this.bytesMax, Buffer.byteLength(body));
+    const message = JSON.parse(body) as Message;
     this.messages.push(message);
     this.sentAt.push(this.now);
     for (const { status, labels, fingerprint } of message.alerts) {
@@ -147,13 +159,34 @@ describe('a cause that is everywhere', () => {
     expect(world.known.size).toBe(0);
   });
 
-  test('more than a message holds are counted, not sent', () => {
-    const world = new World(700, [condition('agent-refused')]);
+  test.each([
+    ['by number', 'because', 2],
+    ['by size', 'because of '.repeat(80), 7],
+    // In bytes, not in characters.
+    ['by size of what is no ASCII', 'weil es so ist, wie es ist: \u{1f525}'.repeat(40), 9],
+  ])('more than a message holds are several of the same group, and each alert is in one of them: %s', (_, reason, parts) => {
+    const world = new World(700, [{ ...condition('agent-refused'), reason }]);
+    const take = (): Message[] => world.messages.splice(0);
+    const told = (messages: readonly Message[]): string[] => messages.flatMap(({ alerts }) => alerts.map((one) => one.fingerprint));
     world.pass(waitMs + second);
-    expect(world.messages).toHaveLength(1);
-    expect(world.messages[0]?.alerts).toHaveLength(500);
-    expect(world.messages[0]?.truncatedAlerts).toBe(200);
-    expect(world.messages[0]?.commonAnnotations['summary']).toContain('on 700 hosts');
+    const firing = take();
+    expect([firing.length, Math.max(...firing.map(({ alerts }) => alerts.length)) <= 500]).toEqual([parts, true]);
+    expect([told(firing).length, new Set(told(firing)).size]).toEqual([700, 700]);
+    expect(new Set(firing.map(({ groupKey, status, truncatedAlerts }) => `${groupKey} ${status} ${truncatedAlerts}`)).size).toBe(1);
+    for (const one of firing)
+      expect(one).toMatchObject({
+        status: 'firing',
+        truncatedAlerts: 0,
+        commonAnnotations: { summary: expect.stringContaining('on 700 hosts') as string },
+      });
+    // Ends of some: they are behind all that fires.
+    for (let i = 0; i < 50; i += 1) world.put(`h${String(i).padStart(3, '0')}`, { conditions: [] });
+    world.pass(intervalMs + second);
+    const some = take();
+    expect(new Set(some.map(({ status }) => status))).toEqual(new Set(['firing']));
+    expect(some.flatMap(({ alerts }) => alerts).filter(({ status }) => status === 'resolved')).toHaveLength(50);
+    expect([told(some).length, world.known.size]).toEqual([700, 650]);
+    expect(world.bytesMax).toBeLessThanOrEqual(250_000);
   });
 });
 
@@ -223,23 +256,62 @@ test('another cause is another message; a host that is dead is told by itself', 
   expect(world.messages).toHaveLength(2);
 });
 
+describe('one that is back as the very same before its end was told', () => {
+  function blinking(): World {
+    const world = new World(3);
+    for (const name of ['h000', 'h001']) world.put(name, { conditions: [condition('maintenance')] });
+    world.pass(waitMs + second);
+    world.put('h000', { conditions: [] });
+    world.pass(2 * second);
+    return world;
+  }
+  const known = (world: World): readonly (string | undefined)[] => [...world.known.values()];
+
+  test('fires in the store, too, and nobody is told anything', () => {
+    const world = blinking();
+    world.put('h000', { conditions: [condition('maintenance')] });
+    world.pass(10 * minute);
+    expect(world.storedFiring).toEqual(['HostCondition:h000:maintenance:' + epoch, 'HostCondition:h001:maintenance:' + epoch]);
+    expect(world.messages).toHaveLength(1);
+    world.restart();
+    world.pass(second);
+    expect([world.firing.length, world.messages.length, known(world)]).toEqual([2, 1, ['warning', 'warning']]);
+  });
+
+  test('while its host is dead: it fires as it was told, its later end is told, also by a collector that was restarted', () => {
+    const world = blinking();
+    world.put('h000', { conditions: [condition('maintenance')], state: 'dead', stateSince: world.now });
+    world.pass(10 * minute);
+    expect(world.storedFiring).toContain('HostCondition:h000:maintenance:' + epoch);
+    world.restart();
+    world.put('h000', { conditions: [], state: 'connected' });
+    world.pass(10 * minute);
+    expect(known(world)).toEqual(['warning']);
+    expect(world.storedFiring).toEqual(['HostCondition:h001:maintenance:' + epoch]);
+  });
+});
+
 test('whatever comes and goes, over restarts of the collector, its receiver knows in the end what is so, and is not flooded', () => {
   const severities = ['info', 'warning', 'error'] as const;
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ host: fc.nat(5), is: fc.constantFrom(...severities) }) },
+    // Gone, and back with the same `since` when it comes again.
+    { weight: 4, arbitrary: fc.record({ over: fc.nat(5) }) },
     { weight: 2, arbitrary: fc.record({ dead: fc.nat(5), is: fc.boolean() }) },
     { weight: 1, arbitrary: fc.constant('restart' as const) },
     { weight: 4, arbitrary: fc.integer({ min: 1, max: 400 }) },
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 40, size: 'max' }), (steps) => {
       const world = new World(6);
       for (const one of steps) {
         if (one === 'restart') world.restart();
         else if (typeof one === 'number') world.pass(one * second);
+        else if ('over' in one) world.put(`h00${one.over}`, { conditions: [] });
         else if ('host' in one) world.put(`h00${one.host}`, { conditions: [condition('agent-refused', one.is)] });
         else world.put(`h00${one.dead}`, { state: one.is ? 'dead' : 'connected', stateSince: world.now });
         world.step();
+        expect(world.storedFiring).toEqual(world.firing.map(({ id }) => id).toSorted());
       }
       world.all({ state: 'connected' });
       world.pass(intervalMs + waitMs + 2 * second);
@@ -256,6 +328,6 @@ test('whatever comes and goes, over restarts of the collector, its receiver know
       );
       for (const at of updates) expect(at - (world.sentAt[world.sentAt.indexOf(at) - 1] ?? 0)).toBeGreaterThanOrEqual(intervalMs);
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });

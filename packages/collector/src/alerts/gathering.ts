@@ -90,14 +90,16 @@ class Book {
       if (isTold) this.ended.set(key, over);
       return;
     }
-    if (!notify) return;
     const before = this.ended.get(key);
+    // The very one that had ended, for its host says since when: its end did not take place, also when it fires untold now.
+    const isSame = before?.id === alert.id;
+    if (!notify && !isSame) return;
     // It is there again before anybody was told of its end.
     const { told, toldAt, since } = before === undefined ? known : { ...gatheredOf(before), since: null };
-    this.firing.set(key, this.#put(alert, { told, toldAt, since: told === alert.severity ? null : (since ?? now) }));
+    this.firing.set(key, this.#put(alert, { told, toldAt, since: !notify || told === alert.severity ? null : (since ?? now) }));
     if (before === undefined) return;
     this.ended.delete(key);
-    this.#put(before, { told: null, toldAt, since: null });
+    if (!isSame) this.#put(before, { told: null, toldAt, since: null });
   }
 
   tell(group: readonly AlertRecord[], now: number): Notice {

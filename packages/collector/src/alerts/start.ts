@@ -16,9 +16,10 @@ import { isGathered, type Notice } from './gathering.ts';
 import { restartEventKinds, restartFact, type RestartFact } from './repeated-restarts.ts';
 import { restore } from './restore.ts';
 import { fallOf, keepFallMs, type Fall } from './slice-falls.ts';
-import { alertmanagerAddress, alertmanagerSink } from './sinks/alertmanager.ts';
+import { alertmanagerSink } from './sinks/alertmanager.ts';
 import { startDelivery, type DeliveryLogger } from './sinks/delivery.ts';
 import { formerSinkNames, sinkNames } from './sinks/sink-name.ts';
+import { sinkAddress } from './sinks/sink-address.ts';
 import { SinkBook, sinkReports } from './sinks/sink-book.ts';
 import type { SinkDesk } from './sinks/sink-desk.ts';
 import type { SendResult, Sink } from './sinks/sink.ts';
@@ -56,7 +57,7 @@ export interface Alerts {
 }
 
 export function startAlerts(deps: AlertsDeps): Alerts {
-  const addresses = deps.config.sinks.map(({ type, url }) => (type === 'alertmanager' ? alertmanagerAddress(url) : url));
+  const addresses = deps.config.sinks.map(sinkAddress);
   const names = sinkNames(addresses);
   const sinks = deps.config.sinks.map(({ type }, index) => {
     const make = type === 'alertmanager' ? alertmanagerSink : webhookSink;
@@ -65,6 +66,7 @@ export function startAlerts(deps: AlertsDeps): Alerts {
   const formerNames = formerSinkNames(addresses).map((from, index) => ({ from, to: names[index] ?? '' }));
   const book = new SinkBook(deps.clock);
   const onResult = (sink: string, result: SendResult): void => book.note(sink, result);
+  const onTestResult = (sink: string, result: SendResult): void => book.noteTest(sink, result, deps.store.pendingNotifications(1, sink)[0]);
   const delivery = startDelivery({ ...deps, sinks, formerNames, onResult });
   const stop = new AbortController();
   const keeper = new AlertKeeper(deps, sinks, () => delivery.wake());
@@ -75,7 +77,7 @@ export function startAlerts(deps: AlertsDeps): Alerts {
       sinks: () => sinkReports(deps.store, known, book),
       test: (chosen, about) =>
         testSinks(
-          { clock: deps.clock, stop: stop.signal, onResult },
+          { clock: deps.clock, stop: stop.signal, onResult: onTestResult },
           chosen.flatMap((at) => sinks[at] ?? []),
           about,
         ),
@@ -179,7 +181,7 @@ class AlertKeeper {
       });
     if (notice !== null)
       for (const sink of this.#sinks)
-        if (sink.formatGroup !== undefined) notifications.push({ sink: sink.name, body: sink.formatGroup(notice) });
+        if (sink.formatGroup !== undefined) for (const body of sink.formatGroup(notice)) notifications.push({ sink: sink.name, body });
     const alerts = changes.map(({ alert }) => alert);
     await store.putAlerts(alerts, notifications, now);
     for (const alert of alerts) bus.publish('alert', alert);

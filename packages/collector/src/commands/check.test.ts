@@ -110,7 +110,7 @@ test('sinks are reached and not posted to; one that cannot be is a warning witho
   expect(of('ok').join('\n')).toContain(`sink 1 (http://127.0.0.1:${port}/hook) can be reached`);
   expect(of('warning')).toEqual([
     expect.stringContaining('sink 2 (http://127.0.0.1:9/services/…) cannot be reached: '),
-    expect.stringContaining('sink 3 (https://nowhere.invalid) cannot be reached: cannot resolve nowhere.invalid'),
+    expect.stringContaining('sink 3 (https://nowhere.invalid/api/v2/alerts) cannot be reached: cannot resolve nowhere.invalid'),
   ]);
   expect(of('warning').join()).not.toMatch(/Sup3rSecret|T000/);
   expect(asked).toBe('');

@@ -4,6 +4,7 @@ import { connectReason } from '@relight/shared/connect-reason';
 import { ok, warning, type Finding } from '@relight/shared/finding';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { sinkAddress } from '../alerts/sinks/sink-address.ts';
 import { sinkNames } from '../alerts/sinks/sink-name.ts';
 import type { SinkConfig } from '../config.ts';
 
@@ -15,7 +16,7 @@ export async function checkSinks(sinks: readonly SinkConfig[], clock: Clock): Pr
   // Then the way is another one, which only the service itself knows.
   if (process.env['NODE_USE_ENV_PROXY'] === '1')
     return [ok('sinks are behind a proxy, and were not tried: relight test-alert posts to them')];
-  const names = sinkNames(sinks.map(({ url }) => url));
+  const names = sinkNames(sinks.map(sinkAddress));
   return Promise.all(
     sinks.map(async ({ url }, index) => {
       const problem = await reach(new URL(url), clock);

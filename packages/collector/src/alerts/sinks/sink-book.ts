@@ -4,7 +4,7 @@
  */
 import type { Clock } from '@relight/shared/clock';
 import type { SinkConfig } from '../../config.ts';
-import type { Store } from '../../store/store.ts';
+import type { NotificationRecord, Store } from '../../store/store.ts';
 import type { SendResult } from './sink.ts';
 
 interface Standing {
@@ -32,6 +32,15 @@ export class SinkBook {
         ? { failing: null, deliveredAt: now }
         : { failing: { since: failing?.since ?? now, reason: result.reason }, deliveredAt },
     );
+  }
+
+  /**
+   * Of a test alert, which goes past the queue: that it is taken says nothing of what is refused there.
+   *
+   * @param oldest what waits longest for this sink
+   */
+  noteTest(sink: string, result: SendResult, oldest: Pick<NotificationRecord, 'attempts'> | undefined): void {
+    if (result.outcome !== 'delivered' || oldest === undefined || oldest.attempts === 0) this.note(sink, result);
   }
 
   of(sink: string): Standing {

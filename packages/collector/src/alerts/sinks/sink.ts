@@ -20,8 +20,8 @@ export interface Sink {
   readonly name: string;
   /** The message, made when the alert changes, so that a late delivery says what was true then. */
   format(alert: AlertRecord, change: Change): string;
-  /** Absent: the other side groups by itself, and is told of each alert. */
-  formatGroup?(notice: Notice): string;
+  /** The messages that together tell of all of it, each alert in one of them. Absent: the other side groups by itself, and is told of each alert. */
+  formatGroup?(notice: Notice): readonly string[];
   /** What is said again while alerts fire, when nothing waits; so it is never older than what was delivered. */
   readonly repeat?: { readonly everyMs: number; bodies(firing: readonly AlertRecord[]): readonly string[] };
   /** Never rejects for what the network does. */

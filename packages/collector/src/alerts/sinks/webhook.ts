@@ -1,6 +1,7 @@
 /**
  * Alertmanager's webhook format, version 4, so that everything that understands Alertmanager understands Relight
- * (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config). One alert a message, or one group of alerts.
+ * (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config). One alert a message, or one group of alerts;
+ * a large group is several messages of one `groupKey`. Each says of the whole group whether it fires and what it is about, and has its part of the alerts.
  */
 import { isoTime } from '@relight/shared/api';
 import type { AlertRecord } from '../../store/store.ts';
@@ -11,25 +12,27 @@ import type { Sink } from './sink.ts';
 /** How Go writes "no time": Alertmanager's mark of an alert that has not ended. */
 const goZeroTime = '0001-01-01T00:00:00Z';
 
-/** A third of a megabyte: proxies often take no more than one. The message says how many are left out, as Alertmanager does (`max_alerts`). */
+/** Of one message. */
 const alertsMax = 500;
+/** Of one message: nginx takes 1 MiB (`client_max_body_size`), other proxies less. One alert that is larger has a message to itself. */
+const bytesMax = 250_000;
 /** More names help nobody; the count says how many. */
 const namedMax = 5;
 
 export function webhookSink(name: string, url: string, externalUrl: string): Sink {
-  const body = (notice: Notice): string => JSON.stringify(webhookBody(notice, name, externalUrl));
+  const bodies = (notice: Notice): string[] => webhookBodies(notice, name, externalUrl).map((body) => JSON.stringify(body));
   return {
     name,
-    format: (alert) => body({ labels: alert.labels, alerts: [alert] }),
-    formatGroup: body,
+    format: (alert) => bodies({ labels: alert.labels, alerts: [alert] }).join(''),
+    formatGroup: bodies,
     send: (text, signal) => post(url, text, signal),
   };
 }
 
 type Labels = Readonly<Record<string, string>>;
 
-function webhookBody({ labels: groupLabels, alerts }: Notice, receiver: string, externalUrl: string): object {
-  const listed = alerts.slice(0, alertsMax).map((alert) => ({
+function webhookBodies({ labels: groupLabels, alerts }: Notice, receiver: string, externalUrl: string): object[] {
+  const listed = alerts.map((alert) => ({
     status: alert.state,
     labels: labelsOf(alert),
     annotations: annotationsOf(alert),
@@ -40,18 +43,36 @@ function webhookBody({ labels: groupLabels, alerts }: Notice, receiver: string, 
     fingerprint: fingerprint(alert.labels),
   }));
   const [first, ...more] = alerts;
-  return {
+  const common = {
     version: '4',
     groupKey: `{}:${labelText(groupLabels)}`,
-    truncatedAlerts: alerts.length - listed.length,
+    truncatedAlerts: 0,
     status: alerts.some(({ state }) => state === 'firing') ? 'firing' : 'resolved',
     receiver,
     groupLabels,
-    commonLabels: common(alerts.map((alert) => labelsOf(alert))),
+    commonLabels: commonOf(alerts.map((alert) => labelsOf(alert))),
     commonAnnotations: first === undefined || more.length > 0 ? { summary: summaryOf(alerts) } : annotationsOf(first),
     externalURL: externalUrl,
-    alerts: listed,
   };
+  return partsOf(listed, Buffer.byteLength(JSON.stringify({ ...common, alerts: [] }))).map((part) => ({ ...common, alerts: part }));
+}
+
+/** In their order. @param ownBytes of a message beside its alerts */
+function partsOf<T>(listed: readonly T[], ownBytes: number): readonly (readonly T[])[] {
+  const parts: T[][] = [];
+  let bytes = Infinity;
+  for (const one of listed) {
+    const more = Buffer.byteLength(JSON.stringify(one)) + 1;
+    const last = parts.at(-1);
+    if (last === undefined || last.length >= alertsMax || bytes + more > bytesMax) {
+      parts.push([one]);
+      bytes = ownBytes + more;
+    } else {
+      last.push(one);
+      bytes += more;
+    }
+  }
+  return parts;
 }
 
 const labelsOf = ({ labels, severity }: AlertRecord): Labels => ({ ...labels, severity });
@@ -61,7 +82,7 @@ const annotationsOf = ({ summary, rule, state, startsAt }: AlertRecord): Labels 
   description: `${rule} ${state} since ${isoTime(startsAt)}: ${summary}`,
 });
 
-function common([first = {}, ...others]: readonly Labels[]): Labels {
+function commonOf([first = {}, ...others]: readonly Labels[]): Labels {
   return Object.fromEntries(Object.entries(first).filter(([name, value]) => others.every((labels) => labels[name] === value)));
 }
 
