@@ -137,6 +137,7 @@ export const catalogue = {
   'too-many-failures': entry('Too many refused requests from this address', 'Wait a minute, then come with a valid token.', {
     status: 429,
   }),
+  'too-many-requests': entry('That was asked for too often', 'Wait as long as it says, then ask again.', { status: 429 }),
   'not-found': entry('There is no such thing', 'Check the name.', { recoverable: false, status: 404 }),
   conflict: entry('That contradicts the present state', 'Look at the present state first.', { status: 409 }),
   'too-large': entry('The message is too large', 'Send less at once.', { recoverable: false, status: 413 }),

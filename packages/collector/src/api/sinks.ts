@@ -7,6 +7,7 @@ import type { SinkReport } from '../alerts/sinks/sink-book.ts';
 import { sinkTypes } from '../config.ts';
 import { after, limit, page } from './fields.ts';
 import { listOf } from './resources.ts';
+import { SinkTestLimit, testsMax } from './sink-test-limit.ts';
 import { route, type ApiDeps, type Route } from './route.ts';
 
 const time = z.string().meta({ format: 'date-time' }).nullable();
@@ -61,8 +62,9 @@ function chosen(sinks: readonly SinkReport[], wanted: string | undefined): numbe
 /** With its port, where one is written. */
 const hostOf = (name: string): string => URL.parse(name.replace(/ #\d+$/, ''))?.host ?? '';
 
-export function sinkRoutes({ sinks: desk }: Pick<ApiDeps, 'sinks'>): readonly Route[] {
+export function sinkRoutes({ sinks: desk, clock }: Pick<ApiDeps, 'sinks' | 'clock'>): readonly Route[] {
   if (desk === undefined) return [];
+  const testLimit = new SinkTestLimit(clock);
   return [
     route({
       method: 'GET',
@@ -78,7 +80,8 @@ export function sinkRoutes({ sinks: desk }: Pick<ApiDeps, 'sinks'>): readonly Ro
     route({
       method: 'POST',
       path: '/sinks/test',
-      summary: 'Posts a test alert, marked as one, to all sinks or to one; what each has answered.',
+      summary:
+        'Posts a test alert, marked as one, to all sinks or to one; what each has answered. Each is tested by one at a time, and at most 6 times a minute: then 429, with `Retry-After`.',
       body: z.strictObject({
         sink: z.string().min(1).max(2048).optional().meta({ description: 'Its position, name or host. Default: all.' }),
         severity: z.enum(severities).default('warning').meta({ description: 'For receivers that sort by it.' }),
@@ -86,10 +89,17 @@ export function sinkRoutes({ sinks: desk }: Pick<ApiDeps, 'sinks'>): readonly Ro
       answers: { status: 200, schema: listOf(sinkTestSchema) },
       // Not what was asked for: it may be the address itself, with its secret.
       deed: (_, { severity }) => ({ action: 'alert.test', target: null, detail: { severity } }),
-      async handle({ body: { sink, severity }, request }) {
+      async handle({ body: { sink, severity }, request, reply }) {
         const sinks = desk.sinks();
         const places = chosen(sinks, sink);
-        const answers = await desk.test(places, { severity, by: request.visitor?.token.name ?? null });
+        const waitS = testLimit.waitS(places);
+        if (waitS > 0) {
+          void reply.header('retry-after', String(waitS));
+          throw new RelightError('too-many-requests', `a sink is tested by one at a time, and at most ${testsMax} times a minute`, {
+            advice: `Nothing was posted. Ask again in ${waitS} s.`,
+          });
+        }
+        const answers = await testLimit.run(places, () => desk.test(places, { severity, by: request.visitor?.token.name ?? null }));
         const items = places.flatMap((at, index): ApiSinkTest[] => {
           const { name, type } = sinks[at] ?? {};
           const answer = answers[index];
