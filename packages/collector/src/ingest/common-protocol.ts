@@ -1,4 +1,5 @@
 /** In which version of the protocol a connection goes on, judged by its first message before all else is read. Pure. */
+import type { Stranger } from '../liveness/agent-refused.ts';
 import { closeCodes } from '@relight/shared/protocol';
 import {
   commonProtocol,
@@ -17,6 +18,8 @@ export interface HelloRefusal {
   readonly written: boolean;
   /** What could be understood of it. */
   readonly greeting: Pick<Greeting, 'host' | 'version'> | null;
+  /** It is not the one that its token was given to. */
+  readonly stranger?: Stranger;
 }
 
 export type ProtocolChoice =

@@ -149,7 +149,7 @@ export class AgentGateway {
     const { code, reason, written, greeting } = refusal;
     this.#deps.counters.refused(code);
     // Also one that the fleet has written down keeps a host's agent out, when the token says which host that is.
-    if (!written || code === 'unauthorized') this.#deps.fleet.helloRefused(visitor.token, refusal);
+    if (!written || code === 'unauthorized') this.#deps.fleet.helloRefused(visitor.token, { ...refusal, ...strangerIn(visitor, refusal) });
     if (written) return;
     const { host = null, version = null } = greeting ?? {};
     const whose = host === null ? '' : `${host}${version === null ? '' : ` (version ${version})`}: `;
@@ -202,6 +202,12 @@ export class AgentGateway {
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     this.#timer = clock.after(inspectMs, () => this.#inspect());
   }
+}
+
+/** A token for one host that is valid is refused for who comes with it alone. */
+function strangerIn({ token, address }: Visitor, { code, greeting }: HelloRefusal): Pick<HelloRefusal, 'stranger'> {
+  if (code !== 'unauthorized' || token.host === null) return {};
+  return { stranger: { host: greeting?.host ?? token.host, address, tokenId: token.id } };
 }
 
 function agentSocket(webSocket: WebSocket): AgentSocket {

@@ -155,6 +155,7 @@ it.each([
     const own = newToken('agent', 'h1');
     const db = openForWriting(dataDir);
     db.prepare("UPDATE tokens SET agent_id = 'agent-0001', machine_id = 'machine-1' WHERE host = 'h1'").run();
+    const { id } = db.prepare("SELECT id FROM tokens WHERE host = 'h1'").get() as { id: string };
     db.close();
     const before = await dial(own);
     await before.hello();
@@ -171,6 +172,15 @@ it.each([
         advice: expect.stringContaining('token create --kind join') as string,
       },
     ]);
+    // It may be a thief, while the host is down.
+    const as = 'host' in more ? more.host : 'h1';
+    expect(await conditions('h1')).toMatchObject([
+      {
+        reason: expect.stringContaining(`nothing is heard of this host, and 127.0.0.1 comes with its token as ${as}: `) as string,
+        advice: expect.stringContaining(`relight-collector token revoke ${id}, then let this host join anew`) as string,
+      },
+    ]);
+    expect(JSON.stringify(await conditions('h1'))).not.toMatch(/relight forget|looked after/);
     await (await dial(own)).hello();
     expect(await conditions('h1')).toEqual([]);
   },

@@ -193,7 +193,9 @@ export class Session {
   }
   /** As one that another machine may take itself for. */
   get asHolder(): Holder {
-    return { host: this.host, address: this.address, bootId: this.#hello?.bootId ?? '', since: this.#since, tokenId: this.token.id };
+    const { id: tokenId, host, agentId } = this.token;
+    const bootId = this.#hello?.bootId ?? '';
+    return { host: this.host, address: this.address, bootId, since: this.#since, tokenId, tokenIsOwn: host !== null || agentId !== null };
   }
 
   /** Messages received and not committed yet. */

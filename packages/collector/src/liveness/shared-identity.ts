@@ -28,6 +28,8 @@ export interface Holder extends Rival {
   /** Epoch milliseconds: since when. */
   readonly since: number;
   readonly tokenId: string;
+  /** The token is for one host or agent. Else others may use it, too. */
+  readonly tokenIsOwn: boolean;
 }
 
 /** An agent that is refused dials again after half a minute: one that has not for so long is mended or gone. */
@@ -47,14 +49,18 @@ export function contested(holder: Holder, contender: Contender | null, nowMono: 
 
 /** Whoever came first is connected, and that may be the copy, or somebody who has stolen what the host knows itself by. */
 function adviceOn(holder: Holder, contender: Contender): string {
-  const { tokenId, host, since } = holder;
+  const { tokenId, tokenIsOwn, host, since } = holder;
   const lift = contender.host === host ? '' : `, relight forget ${host}`;
+  const revoke = `relight-collector token revoke ${tokenId}`;
+  const sendAway = tokenIsOwn
+    ? `${revoke} sends it away`
+    : `${revoke} sends it away, and locks out every other agent that uses this token, which is for any host: first give each of those its own (relight-collector token create --kind join, and relight-agent join there)`;
   return [
     'Either may be the copy.',
     `Connected: ${host} at ${holder.address}, boot ${holder.bootId}, since ${isoTime(since)}, with the token ${tokenId}.`,
     `Refused: ${contender.host} at ${contender.address}, boot ${contender.bootId}, since ${isoTime(contender.since)}.`,
     'cat /proc/sys/kernel/random/boot_id says on a machine which of them it is.',
-    `Is it the connected one, or stolen: relight-collector token revoke ${tokenId} sends it away; then${lift === '' ? '' : ` stop its agent${lift},`} relight-agent join on the other one.`,
+    `Is it the connected one, or stolen: ${sendAway}; then${lift === '' ? '' : ` stop its agent${lift},`} relight-agent join on the other one.`,
     sharedMachineIdAdvice,
   ].join(' ');
 }
