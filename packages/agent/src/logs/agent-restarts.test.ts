@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
+import { openBelow } from '../../../../test/support/open-descriptors.ts';
 import { FollowingShipper } from './following-shipper.ts';
 
 const container: SegmentKey = { workload: 'worker', generation: 1, source: 'container', run: 'c' };
@@ -115,6 +116,66 @@ describe('a gap that was decided, and that the collector has not heard of when t
     connect();
     drain();
     expect(collector.texts(container)).toContain('after');
+  });
+});
+
+describe("a file of somebody else's that was let go of, by a descriptor whose number means another file in the next life", () => {
+  const file: SegmentKey = { workload: 'worker', generation: 1, source: 'file:ray.log', run: 'f' };
+  const follow = (name: string): void => {
+    shipper.follow({ key: file, path: path(name), format: 'raw', foreign: { open: () => fs.openSync(path('ray.log'), 'r') } });
+  };
+
+  beforeEach(() => {
+    fs.writeFileSync(path('ray.log'), 'one\ntwo\n');
+    follow('fd-7');
+    shipper.finish(file);
+    clock.advance(2_000);
+    shipper.giveUp(file);
+    clock.advance(1_000);
+    fs.writeFileSync(path('fd-7'), 'of another program\n'.repeat(10));
+    killAndStart();
+  });
+
+  test('is not taken for that; followed again it goes on behind the gap', () => {
+    expect(openBelow(directory)).toBe(0);
+    fs.appendFileSync(path('ray.log'), 'three\n');
+    follow('fd-9');
+    connect();
+    drain();
+    expect(collector.texts(file)).toEqual(['three']);
+    expect(collector.gaps).toEqual([expect.objectContaining({ from: 0, to: 8, bytes: 8, reason: 'outbox-full' })]);
+  });
+
+  test('and followed again it is still not ours: it counts for no budget, as long as its owner keeps it', () => {
+    follow('fd-9');
+    fs.appendFileSync(path('ray.log'), 'three\n');
+    clock.advance(2_000);
+    expect(shipper.backlog()).toMatchObject({ bytes: 0, waitingBytes: 6 });
+  });
+
+  test('its gap is told also when nobody follows it again', () => {
+    connect();
+    drain();
+    expect(collector.gaps).toEqual([expect.objectContaining({ from: 0, to: 8, bytes: 8, reason: 'outbox-full' })]);
+    expect(shipper.segments()).toEqual([]);
+  });
+
+  test('as an earlier version has written it down, its path says whose it is', () => {
+    shipper.close();
+    const index = path('index/segments.json');
+    const saved = JSON.parse(fs.readFileSync(index, 'utf8')) as { segments: Record<string, { owed: { path: string; foreign?: boolean } }> };
+    const { owed } = saved.segments[segmentId(file)] ?? {};
+    if (owed === undefined) throw new Error('nothing is owed');
+    delete owed.foreign;
+    const another = fs.openSync(path('fd-7'), 'r');
+    owed.path = `/proc/${process.pid}/fd/${another}`;
+    fs.writeFileSync(index, JSON.stringify(saved));
+    start();
+    fs.closeSync(another);
+    follow('fd-9');
+    fs.appendFileSync(path('ray.log'), 'three\n');
+    clock.advance(2_000);
+    expect(shipper.backlog()).toMatchObject({ bytes: 0, waitingBytes: 6 });
   });
 });
 

@@ -31,7 +31,7 @@ export interface Hole {
 }
 
 export class FollowedFile {
-  readonly #path: string;
+  #path: string;
   #foreign: SegmentFile['foreign'];
   readonly rotates: boolean;
   #saved: readonly SavedPiece[];
@@ -223,8 +223,9 @@ export class FollowedFile {
     this.#gone = end;
   }
 
-  /** Somebody writes again, also to what was let go of: it is opened by what opens it now. */
-  takeUp(foreign: SegmentFile['foreign']): void {
+  /** Somebody writes again, also to what was let go of: it is where it is now, and opened by what opens it now. */
+  takeUp({ path, foreign }: Pick<SegmentFile, 'path' | 'foreign'>): void {
+    this.#path = path;
     this.#foreign = foreign;
     this.#gone = null;
   }

@@ -285,7 +285,8 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { tail } = followed;
     const { delivering, logger } = this.#options;
     return {
-      path: tail.source.path,
+      // Followed again, it may be opened by another name.
+      path: () => tail.source.path,
       stepMs: () => (this.#isWatched(tail) ? watchedStepMs : stepMs),
       look: () => this.#look(followed),
       mayGrow: () => delivering && tail.file.opened && mayGrow(followed),

@@ -8,7 +8,7 @@ function questions(files: number): number {
   const looks = new Looks(new ManualClock(), () => undefined);
   for (let id = 0; id < files; id += 1) {
     looks.add(String(id), {
-      path: '/nowhere',
+      path: () => '/nowhere',
       stepMs: () => 100,
       look: () => {
         asked += 1;

@@ -8,7 +8,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 
 /** A file as it is looked at. */
 export interface LookedAt {
-  readonly path: string;
+  path(): string;
   /** Milliseconds between two looks while it is written to: the resolution of the times of its lines. */
   stepMs(): number;
   /** True: it has grown. */
@@ -99,7 +99,7 @@ export class Looks {
 
   #watch(state: State): boolean {
     try {
-      const watcher = fs.watch(state.file.path, { persistent: false }, () => this.#woken(state));
+      const watcher = fs.watch(state.file.path(), { persistent: false }, () => this.#woken(state));
       watcher.on('error', () => unwatch(state));
       state.watcher = watcher;
       return true;

@@ -17,7 +17,13 @@ const positionSchema = z.object({
   lostTo: z.number().int().nonnegative().default(0),
   /** The file of a segment that was let go of, while the collector has not heard of what is missing. It is not read again. */
   owed: z
-    .object({ path: z.string(), format: z.enum(['raw', 'json-file']), rotates: z.boolean() })
+    .object({
+      path: z.string(),
+      format: z.enum(['raw', 'json-file']),
+      rotates: z.boolean(),
+      /** It was opened by whoever held it, and its path leads to it no more. Absent: nobody has written it down. */
+      foreign: z.boolean().optional(),
+    })
     .nullable()
     .default(null),
   pieces: z.array(
@@ -36,8 +42,18 @@ const fileSchema = z.object({ version: z.literal(1), segments: z.record(z.string
 /** Those of whom a gap is still to be told, although perhaps nobody will ever follow them again. */
 export function owedFiles(positions: Readonly<Record<string, Position>>): SegmentFile[] {
   return Object.entries(positions).flatMap(([id, { owed, committed, givenUp, lostTo }]) =>
-    owed === null || committed >= Math.max(givenUp, lostTo) ? [] : [{ key: parseSegmentId(id), ...owed }],
+    owed === null || committed >= Math.max(givenUp, lostTo) ? [] : [owedFile(id, owed)],
   );
+}
+
+/** As it is written down. */
+export function asOwed({ path, format, foreign }: SegmentFile, rotates: boolean): Position['owed'] {
+  return { path, format, rotates, foreign: foreign !== undefined };
+}
+
+/** The path of a foreign one names a descriptor of an agent that is over: what stands there now, if anything, is another file. */
+function owedFile(id: string, { path, format, rotates, foreign = path.startsWith('/proc/') }: NonNullable<Position['owed']>): SegmentFile {
+  return { key: parseSegmentId(id), path, format, rotates, ...(foreign ? { foreign: { open: () => null } } : {}) };
 }
 
 /** `note` says why the file was not used. */

@@ -9,7 +9,7 @@ import { FrameQueue, type Missing, type Redact } from './frame-queue.ts';
 import { JsonFileCutter } from './json-file-cutter.ts';
 import type { LogFrame } from './log-lane.ts';
 import type { SegmentFile } from './log-shipper.ts';
-import type { Position } from './positions.ts';
+import { asOwed, type Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { RawCutter } from './raw-cutter.ts';
 import { TimeMarks } from './time-marks.ts';
@@ -42,7 +42,7 @@ export interface Patience {
 export class SegmentTail {
   readonly key: SegmentKey;
   readonly id: string;
-  readonly source: SegmentFile;
+  source: SegmentFile;
   readonly file: FollowedFile;
   readonly #marks = new TimeMarks();
   readonly #queue: FrameQueue;
@@ -116,7 +116,7 @@ export class SegmentTail {
 
   position(): Position {
     const { committed, givenUp, freed, file, source } = this;
-    const owed = this.#letGo ? { path: source.path, format: source.format, rotates: file.rotates } : null;
+    const owed = this.#letGo ? asOwed(source, file.rotates) : null;
     return { committed, givenUp, freed, lostTo: this.#lostTo, owed, pieces: file.saved() };
   }
 
@@ -219,10 +219,11 @@ export class SegmentTail {
   }
 
   /** Somebody writes again. */
-  goOn({ foreign }: SegmentFile): void {
+  goOn(source: SegmentFile): void {
+    this.source = source;
     this.finished = false;
     this.#letGo = false;
-    this.file.takeUp(foreign);
+    this.file.takeUp(source);
   }
 
   /** The bytes before `offset` are wanted no more. */
