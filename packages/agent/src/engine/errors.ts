@@ -80,6 +80,13 @@ export function refusal(kind: CallKind, status: number, message: string): Religh
   });
 }
 
+/**
+ * Docker 20.10 with `"bridge": "none"`: what was started a second time cannot be renamed before it is dead. Of any other refusal (a disk that
+ * is read-only, an I/O error) nobody knows whether it ends then.
+ */
+export const refusesToRenameWhileRunning = ({ code, message }: RelightError): boolean =>
+  code === 'engine-error' && /sandbox .* not found/i.test(message);
+
 /** A failed pull, as HTTP answer or inside the progress stream; `status` is 0 there. */
 export function pullFailure(message: string, status = 0): RelightError {
   const code = pullCode(message);

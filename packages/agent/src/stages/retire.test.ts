@@ -68,6 +68,14 @@ describe('an engine that does not rename what runs', () => {
     expect(await engine.inspect(id)).toMatchObject({ name: 'worker', status: 'exited' });
   });
 
+  it.each([{}, { adopt: 'worker' }])('any other refusal may be a disk of the engine: what runs goes on (%o)', async (container) => {
+    const { engine, id, retired } = await host(container);
+    const readOnly = new RelightError('engine-error', 'open /var/lib/docker/containers/1f/.tmp-hostname: read-only file system');
+    engine.fail('rename', readOnly, Infinity);
+    await expect(retired()).rejects.toBe(readOnly);
+    expect(await engine.inspect(id)).toMatchObject({ name: 'worker', status: 'running' });
+  });
+
   it('an engine that does not answer says nothing about the container: it goes on running', async () => {
     const { engine, id, retired } = await host();
     engine.fail('rename', 'engine-timeout', Infinity);

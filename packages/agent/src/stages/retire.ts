@@ -1,6 +1,7 @@
 /** Sets a container aside: the name is free within milliseconds, then its death is made certain. */
 import { RelightError } from '@relight/shared/errors';
 import { managedLabels } from '../engine/create-options.ts';
+import { refusesToRenameWhileRunning } from '../engine/errors.ts';
 import type { Op } from '../supervisor/op.ts';
 import type { StageContext } from './stage.ts';
 
@@ -31,7 +32,7 @@ async function end({ containerId, graceful }: RetireOp, { engine, spec, signal }
   await engine.stop(containerId, graceful ? (spec.container.stopGracePeriodMs ?? stopGraceMs) : 0, { signal });
 }
 
-/** Null: it has that name now. Else why the engine does not rename it. */
+/** Null: it has that name now. Else why the engine does not rename what runs; with any other trouble, what runs goes on. */
 async function setAside({ containerId, asName }: RetireOp, { engine, ownerId, signal }: StageContext): Promise<RelightError | null> {
   try {
     await engine.rename(containerId, asName, { signal });
@@ -40,7 +41,7 @@ async function setAside({ containerId, asName }: RetireOp, { engine, ownerId, si
     const earlier = await engine.inspect(asName, { signal });
     // Done before a crash.
     if (earlier?.id === containerId) return null;
-    if (thrown.code === 'engine-error') return thrown;
+    if (refusesToRenameWhileRunning(thrown)) return thrown;
     if (thrown.code !== 'name-conflict') throw thrown;
     // One of ours that was set aside before is in the way; anybody else's stays.
     if (earlier !== null && earlier.labels[managedLabels.agent] !== ownerId) throw thrown;
