@@ -90,7 +90,7 @@ function live(writes: number): readonly NewAgentEvent[] | 'killed' {
     for (let step = state.nextRun - 1; step < steps.length; step += 1) {
       const kinds = steps[step] ?? [];
       const readyAt = kinds.includes('workload.ready') ? 1_000 * step + kinds.length - 1 : null;
-      memory.keep({ ...state, nextRun: step + 2, readyAt }, spec, toTell(step));
+      memory.keep({ ...state, nextRun: step + 2, readyAt }, { spec }, toTell(step));
       // Not a failed disk: the process is gone.
       if (writesLeft < 0) throw new Killed();
       if (step % 2 === 1) clock.advance(300);

@@ -7,6 +7,7 @@ import type { AgentSpec, VarSpec, WorkloadSpec } from './config/spec.ts';
 import { HeldConfigurations, type HoldingLoop } from './held-configurations.ts';
 import type { ReportedCondition } from './host/condition-diff.ts';
 import { initialState, type WorkloadState } from './supervisor/state.ts';
+import type { SavedConfiguration } from './workload-store.ts';
 
 const bare = parseConfig('version: 1\nworkloads: []\n', '/etc/relight/agent.yaml', { hostname: 'h' });
 const of = (image: string, more: Partial<WorkloadSpec> = {}): WorkloadSpec => workloadFixture(more, { image });
@@ -15,12 +16,12 @@ const literal = (name: string, value: string): VarSpec => ({ name, value });
 class Loop implements HoldingLoop {
   agent: AgentSpec = bare;
   spec: WorkloadSpec;
-  saved: WorkloadSpec | null;
+  saved: SavedConfiguration | null;
   state: WorkloadState = { ...initialState(0), generation: 1, engine: { up: true, reason: '', since: 0 } };
 
   constructor(spec: WorkloadSpec, saved: WorkloadSpec | null = spec) {
     this.spec = spec;
-    this.saved = saved;
+    this.saved = saved === null ? null : { spec: saved };
   }
 
   reconfigure(agent: AgentSpec, spec: WorkloadSpec): void {
@@ -43,7 +44,8 @@ function world(images: readonly string[] = ['image:1'], known: readonly string[]
     random: () => 0.5,
     agent: () => file.agent,
     text: (_, text) => text,
-    hide: (has, wanted) => hidden.push(`${has.container.image} ${wanted.container.image}`),
+    hide: (has, wanted, vars) =>
+      hidden.push([has, wanted].map(({ container }) => container.image).join(' ') + vars.map(({ name }) => ` $${name}`).join('')),
     emit: ({ message }) => told.push(message),
     report: (list) => {
       conditions = list;
@@ -137,6 +139,36 @@ it('what is held meanwhile has nothing to lose any more; what only has to be pul
   expect(told.at(-1)).toContain('cannot go on under the configuration before');
 });
 
+it('what is over its time has nothing to lose either, and nobody says that it could not go on', async () => {
+  const { held, told, answered } = world();
+  const [loop, wanted] = [new Loop(of('image:1')), of('image:2')];
+  await held.offer([{ loop, wanted }]);
+  await answered();
+  loop.state = { ...loop.state, finished: { at: 0, reason: 'max_runtime' } };
+  held.changed('worker');
+  await answered();
+  expect(loop.spec).toBe(wanted);
+  expect(told.at(-1)).toBe(
+    'the new configuration is taken up: without the image image:2: its time under the configuration before is over (process.max_runtime)',
+  );
+});
+
+it.each(['offer', 'begin'] as const)(
+  'an agent that goes while the engine is asked pulls nothing more, and resolves nothing (%s)',
+  async (which) => {
+    const { held, engine, conditions, answered } = world(['image:1'], ['worker']);
+    const [before, wanted] = [of('image:1'), of('image:2')];
+    const loop = which === 'begin' ? new Loop(wanted, before) : new Loop(before);
+    const under = which === 'begin' ? held.begin([loop]) : held.offer([{ loop, wanted }]);
+    held.stop();
+    await under;
+    await answered();
+    expect(loop.spec).toBe(before);
+    expect(engine.calls).toEqual(['hasImage image:2']);
+    expect([held.status('worker'), conditions()]).toMatchObject([null, [{ subject: 'worker' }]]);
+  },
+);
+
 it('paused, nothing is pulled and nothing taken; resumed, it is tried at once', async () => {
   const { held, engine, answered } = world();
   const [loop, wanted] = [new Loop(of('image:1')), of('image:2')];
@@ -196,6 +228,23 @@ it('who waits keeps the variables that the file has no more, and hears of the ot
   engine.images.add('image:2');
   held.tryNow('worker');
   await answered();
+  held.imageChanged();
+  await answered();
+  expect(loop.agent.vars).toEqual([literal('HEAD', 'c')]);
+});
+
+it('in a new life of the agent it keeps those of the life before, which must not be shown either, until it is taken up', async () => {
+  const { held, file, engine, hidden, answered } = world();
+  const saved = of('image:1');
+  const loop = new Loop(of('image:2'));
+  loop.saved = { spec: saved, vars: [literal('HEAD', 'a'), literal('OLD', 'b')] };
+  file.agent = { ...bare, vars: [literal('HEAD', 'c')] };
+  loop.agent = file.agent;
+  await held.begin([loop]);
+  expect([loop.spec, loop.agent.vars]).toEqual([saved, [literal('HEAD', 'c'), literal('OLD', 'b')]]);
+  expect(hidden).toEqual(['image:1 image:2 $HEAD $OLD']);
+  await answered();
+  engine.images.add('image:2');
   held.imageChanged();
   await answered();
   expect(loop.agent.vars).toEqual([literal('HEAD', 'c')]);

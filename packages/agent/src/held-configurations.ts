@@ -8,14 +8,15 @@ import type { Clock } from '@relight/shared/clock';
 import type { Severity } from '@relight/shared/event';
 import type { WaitingConfiguration } from '@relight/shared/status';
 import type { Emit } from './agent-context.ts';
-import { imageToWaitFor } from './config/image-wait.ts';
+import { imageToWaitFor, type Standing } from './config/image-wait.ts';
 import { compareWorkload } from './config/impact.ts';
-import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
+import type { AgentSpec, VarSpec, WorkloadSpec } from './config/spec.ts';
 import type { Engine } from './engine/engine.ts';
 import type { ReportedCondition } from './host/condition-diff.ts';
 import { ImageLane } from './image-lane.ts';
 import { haltedBy, standingOf } from './supervisor/image-standing.ts';
 import type { WorkloadState } from './supervisor/state.ts';
+import type { SavedConfiguration } from './workload-store.ts';
 
 const callMs = 5_000;
 
@@ -25,7 +26,7 @@ export interface HoldingLoop {
   readonly agent: AgentSpec;
   readonly state: WorkloadState;
   /** What an earlier life of the agent worked with; null: nothing is remembered. */
-  readonly saved: WorkloadSpec | null;
+  readonly saved: SavedConfiguration | null;
   reconfigure(agent: AgentSpec, spec: WorkloadSpec): void;
 }
 
@@ -38,8 +39,8 @@ export interface HeldConfigurationsOptions {
   readonly agent: () => AgentSpec;
   /** For people: without what is secret of this workload. */
   readonly text: (workload: string, text: string) => string;
-  /** From now on `has` is in force, and `wanted` is to be: their secrets must not be shown. */
-  readonly hide: (has: WorkloadSpec, wanted: WorkloadSpec) => void;
+  /** From now on `has` is in force with `vars`, and `wanted` is to be: their secrets must not be shown. */
+  readonly hide: (has: WorkloadSpec, wanted: WorkloadSpec, vars: readonly VarSpec[]) => void;
   readonly emit: Emit;
   readonly report: (conditions: readonly ReportedCondition[]) => void;
   /** What was reported last, also by an earlier life of the agent. */
@@ -59,6 +60,7 @@ interface Held {
 export class HeldConfigurations {
   readonly #options: HeldConfigurationsOptions;
   readonly #held = new Map<string, Held>();
+  #stopped = false;
 
   constructor(options: HeldConfigurationsOptions) {
     this.#options = options;
@@ -66,12 +68,14 @@ export class HeldConfigurations {
 
   /** What these loops were given may have to wait: then they go on with what was saved. Before they are shown anything. Never rejects. */
   async begin(loops: readonly HoldingLoop[]): Promise<void> {
-    const changed = loops.flatMap((loop) => (loop.saved === null ? [] : [{ loop, has: loop.saved, wanted: loop.spec }]));
+    const changed = loops.flatMap((loop) =>
+      loop.saved === null ? [] : [{ loop, has: loop.saved.spec, vars: loop.saved.vars ?? [], wanted: loop.spec }],
+    );
     const here = await this.#imagesHere(changed.map(({ loop, has, wanted }) => imageToWaitFor(has, wanted, standingOf(loop.state))));
-    for (const { loop, has, wanted } of changed) {
+    for (const { loop, has, vars, wanted } of changed) {
       const image = imageToWaitFor(has, wanted, standingOf(loop.state));
       if (image === undefined || here.has(image)) continue;
-      loop.reconfigure(loop.agent, has);
+      loop.reconfigure(this.#agentWith(vars), has);
       this.#wait(loop, wanted);
     }
     this.#report();
@@ -138,7 +142,9 @@ export class HeldConfigurations {
     if (this.#held.delete(workload)) this.#report();
   }
 
+  /** For good: the agent goes. */
   stop(): void {
+    this.#stopped = true;
     for (const { lane } of this.#held.values()) lane.stop();
     this.#held.clear();
   }
@@ -146,14 +152,13 @@ export class HeldConfigurations {
   #judge(workload: string, held: Held): void {
     if (this.#held.get(workload) !== held) return;
     const { loop, wanted, lane } = held;
-    if (imageToWaitFor(loop.spec, wanted, standingOf(loop.state)) === undefined) this.#takeNow(loop, wanted, 'not-awaited');
+    const standing = standingOf(loop.state);
+    if (imageToWaitFor(loop.spec, wanted, standing) === undefined) this.#takeNow(loop, wanted, whyNotAwaited(wanted, standing));
     else lane.wake();
   }
 
-  #takeNow(loop: HoldingLoop, wanted: WorkloadSpec, why: 'here' | 'not-awaited'): void {
+  #takeNow(loop: HoldingLoop, wanted: WorkloadSpec, because: string): void {
     const { image } = wanted.container;
-    const because =
-      why === 'here' ? `the image ${image} is here` : `without the image ${image}: what it had cannot go on under the configuration before`;
     this.#tell(wanted.name, 'info', `the new configuration is taken up: ${because}`, { configuration: 'taken', image });
     this.#take(loop, wanted);
     this.#report();
@@ -164,16 +169,18 @@ export class HeldConfigurations {
   #take(loop: HoldingLoop, wanted: WorkloadSpec): void {
     this.#held.get(wanted.name)?.lane.stop();
     this.#held.delete(wanted.name);
-    this.#options.hide(wanted, wanted);
-    loop.reconfigure(this.#options.agent(), wanted);
+    const agent = this.#options.agent();
+    this.#options.hide(wanted, wanted, agent.vars);
+    loop.reconfigure(agent, wanted);
   }
 
   #wait(loop: HoldingLoop, wanted: WorkloadSpec): void {
     const { name } = wanted;
-    this.#options.hide(loop.spec, wanted);
-    const agent = this.#options.agent();
-    // It may use variables that the file has no more.
-    loop.reconfigure({ ...agent, vars: withFormer(agent.vars, loop.agent.vars) }, loop.spec);
+    const agent = this.#agentWith(loop.agent.vars);
+    this.#options.hide(loop.spec, wanted, agent.vars);
+    loop.reconfigure(agent, loop.spec);
+    // While the engine was asked: a lane would pull for the rest of the farewell.
+    if (this.#stopped) return;
     const known = this.#held.get(name);
     if (known?.loop === loop && isDeepStrictEqual(known.wanted, wanted)) {
       known.lane.wake();
@@ -197,6 +204,13 @@ export class HeldConfigurations {
     lane.wake();
   }
 
+  /** What goes on may use variables that the file has no more. */
+  #agentWith(former: readonly VarSpec[]): AgentSpec {
+    const agent = this.#options.agent();
+    const names = new Set(agent.vars.map(({ name }) => name));
+    return { ...agent, vars: [...agent.vars, ...former.filter(({ name }) => !names.has(name))] };
+  }
+
   #lane(loop: HoldingLoop, wanted: WorkloadSpec): ImageLane {
     const { engine, clock, now, random, text, onChange } = this.#options;
     return new ImageLane({
@@ -207,7 +221,7 @@ export class HeldConfigurations {
       wanted,
       halted: () => haltedBy(loop.state),
       text: (words) => text(wanted.name, words),
-      onHere: () => this.#takeNow(loop, wanted, 'here'),
+      onHere: () => this.#takeNow(loop, wanted, `the image ${wanted.container.image} is here`),
       onChange: () => {
         this.#report();
         onChange();
@@ -224,6 +238,8 @@ export class HeldConfigurations {
   }
 
   #report(): void {
+    // Nothing is resolved by going.
+    if (this.#stopped) return;
     const known = new Set(this.#options.reported().map(({ subject }) => subject));
     // A restart of the agent, or another file, resolves nothing.
     const missing = [...this.#held].filter(([name, { lane }]) => lane.isMissing || (lane.isUndecided && known.has(name)));
@@ -246,9 +262,11 @@ export class HeldConfigurations {
   }
 }
 
-const wordOf = ({ state }: HoldingLoop): string => JSON.stringify([standingOf(state), haltedBy(state) === null]);
-
-function withFormer(vars: AgentSpec['vars'], former: AgentSpec['vars']): AgentSpec['vars'] {
-  const names = new Set(vars.map(({ name }) => name));
-  return [...vars, ...former.filter(({ name }) => !names.has(name))];
+function whyNotAwaited({ container: { image } }: WorkloadSpec, { given }: Standing): string {
+  const without = `without the image ${image}`;
+  if (given === 'finished') return `${without}: its time under the configuration before is over (process.max_runtime)`;
+  if (given === 'held') return `${without}: what it had cannot go on under the configuration before`;
+  return `${without}: nothing that runs would be lost`;
 }
+
+const wordOf = ({ state }: HoldingLoop): string => JSON.stringify([standingOf(state), haltedBy(state) === null]);

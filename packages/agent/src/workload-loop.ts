@@ -27,6 +27,7 @@ import { bothChanges, configChange, type SpecChanged } from './workload-config-c
 import { EventQueue } from './event-queue.ts';
 import type { LoopOptions } from './loop-options.ts';
 import { WorkloadMemory } from './workload-memory.ts';
+import type { SavedConfiguration } from './workload-store.ts';
 import { WorkloadOperations } from './workload-operations.ts';
 import { WorkloadWatch } from './workload-watch.ts';
 
@@ -44,7 +45,7 @@ export class WorkloadLoop {
   readonly #stop = new AbortController();
   #state: WorkloadState;
   #tick: Timer | null = null;
-  #savedSpec: WorkloadSpec | null;
+  #saved: SavedConfiguration | null;
   #compared = false;
   /** The configuration changed while this operation was under way; what it has made may come from the one before. */
   #overtaken: { readonly opId: number; readonly change: SpecChanged } | null = null;
@@ -56,7 +57,7 @@ export class WorkloadLoop {
     this.#memory = new WorkloadMemory({ ...options, workload: options.spec.name });
     const saved = this.#memory.recall();
     const now = options.now();
-    this.#savedSpec = saved?.spec ?? null;
+    this.#saved = saved;
     const restored = saved === null ? null : restore(saved.state, now, options.spec.restart.container.maxMs);
     this.#state = restored === null ? initialState(now) : options.rebooted ? afterReboot(restored) : restored;
     this.#queue = new EventQueue(
@@ -101,8 +102,8 @@ export class WorkloadLoop {
   }
 
   /** What the last life of the agent worked with; null: nothing is remembered. */
-  get saved(): WorkloadSpec | null {
-    return this.#savedSpec;
+  get saved(): SavedConfiguration | null {
+    return this.#saved;
   }
 
   /** What is supervised is known at last: a container was adopted. Before anything is compared with it. */
@@ -177,7 +178,7 @@ export class WorkloadLoop {
     if (this.#compared) return;
     this.#compared = true;
     const { spec, ownerId } = this.#options;
-    const change = configChange(this.#savedSpec, spec, containers, ownerId);
+    const change = configChange(this.#saved?.spec ?? null, spec, containers, ownerId);
     if (change !== null) this.send(change);
   }
 
@@ -215,7 +216,7 @@ export class WorkloadLoop {
   }
 
   #step(event: SupervisorEvent): void {
-    const { spec, ownerId, clock, journal } = this.#options;
+    const { agent, spec, ownerId, clock, journal } = this.#options;
     const before = this.#state;
     // Before the state is written: a slow disk is not when it happened.
     const { at, now } = sameMoment(clock, this.#options.now);
@@ -226,7 +227,8 @@ export class WorkloadLoop {
     if (state.op === null) this.#operations.idle();
     const events = effects.flatMap((effect) => (effect.kind === 'emit' ? [this.#toTell(effect.event, at)] : []));
     // Until what runs was compared with it, another configuration is not what it was made from: the next life would see no change.
-    this.#memory.keep(state, this.#compared ? spec : (this.#savedSpec ?? spec), events);
+    const present = { spec, vars: agent.vars };
+    this.#memory.keep(state, this.#compared ? present : (this.#saved ?? present), events);
     for (const effect of effects) this.#carryOut(effect);
     if (state !== before) this.#options.onChange();
   }

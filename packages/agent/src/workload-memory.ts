@@ -5,10 +5,9 @@
 import type { Clock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { NewAgentEvent } from '@relight/shared/event';
-import type { WorkloadSpec } from './config/spec.ts';
 import { untold, type OutboxHistory } from './outbox/telling.ts';
 import { durable, type WorkloadState } from './supervisor/state.ts';
-import type { SavedWorkload, WorkloadStore } from './workload-store.ts';
+import type { SavedConfiguration, SavedWorkload, WorkloadStore } from './workload-store.ts';
 
 export interface WorkloadMemoryOptions {
   readonly workload: string;
@@ -44,13 +43,13 @@ export class WorkloadMemory {
   }
 
   /** A disk that takes no more must not stop recovery: labels, RELIGHT_RUN and the engine can tell all of it again. */
-  keep(state: WorkloadState, spec: WorkloadSpec, events: readonly NewAgentEvent[]): void {
+  keep(state: WorkloadState, { spec, vars }: SavedConfiguration, events: readonly NewAgentEvent[]): void {
     const { workload, store, history } = this.#options;
     const before = this.#unsaved;
     const telling = events.length === 0 ? {} : { telling: { after: history.position, events } };
     let trouble: unknown;
     try {
-      store.save(workload, { state: durable(state), spec, ...telling });
+      store.save(workload, { state: durable(state), spec, ...(vars === undefined ? {} : { vars }), ...telling });
       this.#unsaved = false;
     } catch (error) {
       this.#unsaved = true;

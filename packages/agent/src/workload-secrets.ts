@@ -7,7 +7,7 @@ import { namedSecrets } from './config/secret-names.ts';
 import type { ContainerSpec, VarSpec, WorkloadSpec } from './config/spec.ts';
 import { probableSecrets } from './engine/adoption.ts';
 import { readAdoption } from './engine/adoptions.ts';
-import { WorkloadStore } from './workload-store.ts';
+import { WorkloadStore, type SavedConfiguration } from './workload-store.ts';
 
 /** By workload. */
 export type Secrets = Map<string, SecretValues>;
@@ -37,7 +37,7 @@ export function workloadSecrets({ vars, workloads, stateDir, host, onTrouble }: 
     for (const name of removed) {
       attempt(() => {
         const saved = store.load(name);
-        if (saved !== null) secrets.set(name, secretsOfRemoved(saved.spec, stateDir, host));
+        if (saved !== null) secrets.set(name, secretsOfRemoved(saved, stateDir, host));
       });
     }
   });
@@ -57,8 +57,8 @@ export const configuredSecrets = (container: ContainerSpec, vars: readonly VarSp
   ...namedSecrets(Object.fromEntries(vars.flatMap((spec) => ('value' in spec ? [[spec.name, spec.value] as const] : [])))),
 ];
 
-function secretsOfRemoved(spec: WorkloadSpec, stateDir: string, host: SecretValues): SecretValues {
-  const secrets = secretsOf(spec, [], host);
+function secretsOfRemoved({ spec, vars = [] }: SavedConfiguration, stateDir: string, host: SecretValues): SecretValues {
+  const secrets = secretsOf(spec, vars, host);
   const { adopt } = spec.container;
   const adoption = adopt === undefined ? null : readAdoption(stateDir, spec.name, adopt);
   if (adoption !== null) secrets.learn(probableSecrets(adoption.document));

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { WorkloadSpec } from './config/spec.ts';
+import type { VarSpec, WorkloadSpec } from './config/spec.ts';
 import { parsedOrSetAside, readSwapped, swapFile, temporarySuffix } from './host/atomic-file.ts';
 import type { Telling } from './outbox/telling.ts';
 import type { DurableState } from './supervisor/state.ts';
@@ -13,9 +13,14 @@ import type { DurableState } from './supervisor/state.ts';
 export interface SavedWorkload {
   readonly state: DurableState;
   readonly spec: WorkloadSpec;
+  /** As `spec` uses them: the file may have them no more when it is next read. Absent: an earlier version wrote it. */
+  readonly vars?: readonly VarSpec[];
   /** Absent: it had nothing to tell, or an earlier version wrote it. */
   readonly telling?: Telling;
 }
+
+/** What a workload was worked with. */
+export type SavedConfiguration = Pick<SavedWorkload, 'spec' | 'vars'>;
 
 export class WorkloadStore {
   readonly #directory: string;
@@ -38,7 +43,7 @@ export class WorkloadStore {
     return text === null ? null : parsedOrSetAside(path, text, parseSaved);
   }
 
-  /** Throws what the disk throws. Does nothing when state and spec are as they were: then nothing keeps an event from being told again. */
+  /** Throws what the disk throws. Does nothing when all else is as it was: then nothing keeps an event from being told again. */
   save(name: string, { telling, ...saved }: SavedWorkload): void {
     const known = JSON.stringify(saved);
     if (this.#written.get(name) === known) return;

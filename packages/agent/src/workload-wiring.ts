@@ -11,7 +11,7 @@ import { Prober } from './checks/prober.ts';
 import { SecretValues } from './config/secret-values.ts';
 import { readEnvFiles } from './config/secrets.ts';
 import { withAutomaticChecks } from './config/automatic-checks.ts';
-import type { AgentSpec, WorkloadSpec } from './config/spec.ts';
+import type { AgentSpec, VarSpec, WorkloadSpec } from './config/spec.ts';
 import { HeldConfigurations } from './held-configurations.ts';
 import { Adopter } from './engine/adopter.ts';
 import type { AdoptingEngine } from './engine/adopting-engine.ts';
@@ -89,7 +89,7 @@ export class WorkloadWiring {
       random: context.random,
       agent: () => context.spec,
       text: (workload, text) => this.#secretsOf(workload).text(text),
-      hide: (has, wanted) => this.#hide(has, wanted),
+      hide: (has, wanted, vars) => this.#hide(has, wanted, vars),
       emit,
       report: (list) => host.conditions.set('images', list),
       reported: () => host.conditions.of('images'),
@@ -222,7 +222,7 @@ export class WorkloadWiring {
     for (const workload of workloads) {
       const { name } = workload;
       if (!secrets.has(name)) secrets.set(name, secretsOf(workload, vars, host));
-      this.#hide(this.#options.loops.get(name)?.spec ?? workload, workload);
+      this.#hide(this.#options.loops.get(name)?.spec ?? workload, workload, vars);
     }
     await Promise.allSettled(
       workloads.map(async ({ name, container }) => secrets.get(name)?.learn(Object.values(await readEnvFiles(container.envFile)))),
@@ -237,11 +237,10 @@ export class WorkloadWiring {
   }
 
   /** What is in force of a workload is what its next container is made from; what is wanted is hidden as well, from the first word of it. */
-  #hide(has: WorkloadSpec, wanted: WorkloadSpec): void {
-    const { context, secrets } = this.#options;
-    const known = secrets.get(wanted.name);
+  #hide(has: WorkloadSpec, wanted: WorkloadSpec, vars: readonly VarSpec[]): void {
+    const known = this.#options.secrets.get(wanted.name);
     known?.configure(has.container.envFile, [...new Set([...has.logs.redact, ...wanted.logs.redact])]);
-    for (const { container } of [has, wanted]) known?.learn(configuredSecrets(container, context.spec.vars));
+    for (const { container } of [has, wanted]) known?.learn(configuredSecrets(container, vars));
   }
 
   /** The logs of what the engine has shown. `own`: those that carry our owner id; `all`: there are no others. */
