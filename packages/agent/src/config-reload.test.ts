@@ -167,6 +167,13 @@ describe('while a configuration waits for its image', () => {
     expect(told).toEqual([]);
   });
 
+  test('its image is here and it is paused: nobody says that the image is not', async () => {
+    const { reload, waits } = world(withWorkloads(of('here:2'), two));
+    waits(new Map([['one', one]]));
+    const line = 'workload one: a container that runs goes on under the configuration before; relight-agent status says until when';
+    expect(await reload.reload('command')).toEqual({ result: 'unchanged', lines: ['nothing is different', line] });
+  });
+
   test('the file as it was before restarts nothing, and is said to', async () => {
     const { file, reload, told, current } = waitingWorld();
     file.spec = withWorkloads(one, two);

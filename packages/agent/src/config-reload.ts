@@ -122,7 +122,7 @@ export class ConfigReload {
       const change = compareAgents(current(), spec, stateDirGiven, inForce());
       if (change.refusal !== null)
         return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun);
-      if (dryRun && isNoChange(change)) return this.#unchanged();
+      if (dryRun && isNoChange(change)) return await this.#unchanged();
       if (dryRun) return { result: 'would-apply', lines: [...agentChangeLines(change), ...(await this.#wouldWait(spec, change))] };
       return await this.#take(spec, change, cause);
     } catch (thrown) {
@@ -142,16 +142,16 @@ export class ConfigReload {
   }
 
   /** Those that wait now. */
-  #waiting(): readonly string[] {
-    const waiting = this.#options.inForce();
-    return this.#options
-      .current()
-      .workloads.filter(({ name }) => waiting.has(name))
-      .map(heldBackLine);
+  async #waiting(): Promise<readonly string[]> {
+    const inForce = this.#options.inForce();
+    const waiting = this.#options.current().workloads.filter(({ name }) => inForce.has(name));
+    if (waiting.length === 0) return [];
+    const absent = await this.#options.absentImages(waiting.map(({ container }) => container.image));
+    return waiting.map((workload) => (absent.has(workload.container.image) ? heldBackLine(workload) : postponedLine(workload)));
   }
 
-  #unchanged(): ReloadOutcome {
-    return { result: 'unchanged', lines: [nothing, ...this.#waiting()] };
+  async #unchanged(): Promise<ReloadOutcome> {
+    return { result: 'unchanged', lines: [nothing, ...(await this.#waiting())] };
   }
 
   async #take(spec: AgentSpec, change: AgentChange, cause: ReloadCause): Promise<ReloadOutcome> {
@@ -163,7 +163,7 @@ export class ConfigReload {
     this.#startsOverFor([]);
     if (isNoChange(change)) {
       if (cause !== 'file') log(`the configuration was read again (${causes[cause]}): ${nothing}`);
-      return this.#unchanged();
+      return await this.#unchanged();
     }
     const lines = [...agentChangeLines(change)];
     const fields = [...change.fields, ...change.startOver];
@@ -175,7 +175,7 @@ export class ConfigReload {
     await apply(takenUp(current(), spec));
     // At the next look: whoever asked for this has the answer by then.
     this.#startsOverFor(change.startOver);
-    return { result: 'applied', lines: [...lines, ...this.#waiting()] };
+    return { result: 'applied', lines: [...lines, ...(await this.#waiting())] };
   }
 
   #startsOverFor(fields: readonly string[]): void {
@@ -217,4 +217,7 @@ export class ConfigReload {
 const nothing = 'nothing is different';
 const stops: ReloadOutcome = { result: 'refused', lines: ['the agent stops'] };
 const heldBackLine = ({ name, container }: WorkloadSpec): string => `workload ${name}: ${heldBackText(container)}`;
+/** Its image is here, or the engine does not say. */
+const postponedLine = ({ name }: WorkloadSpec): string =>
+  `workload ${name}: a container that runs goes on under the configuration before; relight-agent status says until when`;
 const causes: Readonly<Record<ReloadCause, string>> = { file: 'its file changed', signal: 'SIGHUP', command: 'by hand' };

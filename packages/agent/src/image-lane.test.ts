@@ -1,9 +1,12 @@
 import type { ErrorCode } from '@relight/shared/errors';
+import { PassThrough } from 'node:stream';
 import { ManualClock } from '@relight/shared/manual-clock';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { FakeEngine } from '../../../test/support/fake-engine.ts';
 import { restartPolicy, workloadFixture } from '../../../test/support/specs.ts';
 import type { ContainerSpec } from './config/spec.ts';
+import type { DockerClient } from './engine/docker-client.ts';
+import { pullImage } from './engine/pull.ts';
 import { ImageLane } from './image-lane.ts';
 
 const image = 'registry.example/ray:2';
@@ -157,6 +160,69 @@ it('a registry that says nothing for a minute is worth a word, and no longer whe
   expect([lane.isMissing, lane.status().progress]).toEqual([false, `pull ${image}: a1b2: Downloading`]);
   end();
   await pass(0);
+  expect(seen.here).toBe(1);
+});
+
+it('a layer that takes minutes is no silent registry, as long as something comes', async () => {
+  const { clock, woken, pass, lane, engine, seen } = world('ok');
+  const body = new PassThrough();
+  const client = { clock, call: () => Promise.resolve(), open: () => Promise.resolve(body) } as unknown as DockerClient;
+  engine.pull = (name, progress, options = {}) => pullImage(client, name, progress, options);
+  await woken();
+  const says = async (message: Readonly<Record<string, unknown>>): Promise<void> => {
+    const read = vi.spyOn(clock, 'after');
+    body.write(`${JSON.stringify(message)}\n`);
+    // Every message arms the timer of a stall anew.
+    await vi.waitFor(() => expect(read).toHaveBeenCalled(), { interval: 1 });
+    read.mockRestore();
+  };
+  for (let second = 0; second < 200; second += 5) {
+    await says({ id: 'a1b2', status: 'Downloading', progressDetail: { current: second } });
+    await pass(5_000);
+    expect([second, lane.isMissing]).toEqual([second, false]);
+  }
+  expect(lane.status().progress).toBe(`pull ${image}: a1b2: Downloading`);
+  await pass(60_000);
+  expect(lane.isMissing).toBe(true);
+  body.end();
+  await vi.waitFor(() => expect(seen.here).toBe(1));
+});
+
+it('paused during a pull, the pull goes on, and its image is here though nothing is taken up', async () => {
+  const { woken, pass, lane, engine, seen, answered, clock } = world('image-pull-failed');
+  await woken();
+  expect(lane.isMissing).toBe(true);
+  let end: () => void = () => {};
+  engine.pull = (name) =>
+    new Promise((resolve) => {
+      end = () => {
+        engine.images.add(name);
+        resolve();
+      };
+    });
+  await woken();
+  seen.halted = 'it is paused';
+  expect(lane.status().reason).toContain('; the pull under way goes on, but nothing is taken up now: it is paused');
+  end();
+  await answered();
+  const here = {
+    progress: null,
+    nextAttemptAt: null,
+    advice: '',
+    reason: `the image ${image} is here; the new configuration is not taken up now: it is paused`,
+  };
+  expect(lane.status()).toMatchObject(here);
+  expect([seen.here, lane.isMissing, lane.isUndecided, clock.pendingTimers]).toEqual([0, false, false, 0]);
+  engine.images.delete(image);
+  lane.glance();
+  await answered();
+  expect(lane.status().reason).toContain('is not on this host; nothing is pulled now');
+  engine.images.add(image);
+  lane.glance();
+  await pass(600_000);
+  expect(lane.status()).toMatchObject(here);
+  seen.halted = null;
+  await woken();
   expect(seen.here).toBe(1);
 });
 

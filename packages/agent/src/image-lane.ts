@@ -50,6 +50,8 @@ export class ImageLane {
   #told: Trouble | null = null;
   #progress: string | null = null;
   #silent = false;
+  /** It is here, and something stands in the way of taking it up. */
+  #arrived = false;
   #silence: Timer | null = null;
   #retry: Timer | null = null;
   #nextAttemptAt: number | null = null;
@@ -84,7 +86,7 @@ export class ImageLane {
 
   /** It is not known yet whether it can be had. */
   get isUndecided(): boolean {
-    return this.#trouble === null;
+    return this.#trouble === null && !this.#arrived;
   }
 
   /** It has been tried in vain, or the registry is silent: somebody has to look at it. */
@@ -96,16 +98,21 @@ export class ImageLane {
     const { wanted, halted } = this.#options;
     const { image } = wanted.container;
     const obstacle = halted();
-    const why = this.#trouble?.message ?? `the image ${image} is not on this host`;
+    const why = this.#arrived ? `the image ${image} is here` : (this.#trouble?.message ?? `the image ${image} is not on this host`);
     const silent = this.#silent ? `, and its registry has said nothing for ${formatDurationMs(silentMs)}` : '';
     return {
       image,
       since: this.#since,
       progress: this.#progress,
-      reason: obstacle === null ? `${why}${silent}` : `${why}; nothing is pulled now: ${obstacle}`,
+      reason: `${why}${silent}${obstacle === null ? '' : `; ${this.#postponed()}: ${obstacle}`}`,
       advice: this.#trouble?.advice ?? (this.#silent ? catalogue['image-pull-failed'].advice : ''),
       nextAttemptAt: this.#nextAttemptAt,
     };
+  }
+
+  #postponed(): string {
+    if (this.#arrived) return 'the new configuration is not taken up now';
+    return this.#progress === null ? 'nothing is pulled now' : 'the pull under way goes on, but nothing is taken up now';
   }
 
   async #look(): Promise<void> {
@@ -116,6 +123,7 @@ export class ImageLane {
       return;
     }
     this.#looking = true;
+    this.#arrived = false;
     this.#glanceAgain = false;
     const failure = await this.#bring();
     this.#looking = false;
@@ -126,17 +134,27 @@ export class ImageLane {
   }
 
   async #glance(): Promise<void> {
-    const { engine, wanted, halted } = this.#options;
+    const { engine, wanted } = this.#options;
     const { signal } = this.#stop;
-    if (signal.aborted || halted() !== null) return;
+    if (signal.aborted) return;
     const here = await engine.hasImage(wanted.container.image, { timeoutMs: callMs, signal }).catch(() => false);
     // One that began meanwhile has seen it, or will.
-    if (here && !signal.aborted && !this.#looking) this.#here();
+    if (signal.aborted || this.#looking) return;
+    if (here) this.#here();
+    else this.#arrived = false;
   }
 
   #here(): void {
-    if (this.#options.halted() === null) this.#options.onHere();
-    else this.#options.onChange();
+    const { halted, onHere, onChange } = this.#options;
+    if (halted() === null) {
+      onHere();
+      return;
+    }
+    this.#arrived = true;
+    this.#trouble = null;
+    this.#nextAttemptAt = null;
+    this.#retry?.cancel();
+    onChange();
   }
 
   /** Null: it is here. Never rejects. */

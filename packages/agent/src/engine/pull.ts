@@ -4,12 +4,15 @@ import type { DockerClient } from './docker-client.ts';
 import { pullFailure } from './errors.ts';
 import { registryLogin, type RegistryLogin } from './registry-auth.ts';
 import { jsonLines } from './json-lines.ts';
+import type { Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 
 /** A registry that sends nothing for so long will not send anything. */
 const stallMs = 5 * 60_000;
+/** A layer of many gigabytes says nothing new for its whole length: so often its line is said again, for whoever takes silence for a stall. */
+const aliveMs = 10_000;
 
-/** `timeoutMs` bounds the whole pull; without it only a stall of five minutes ends it. The host's own login is used. */
+/** `progress` gets what is new, and while anything comes at least a line every ten seconds. `timeoutMs` bounds the whole pull; without it only a stall of five minutes ends it. The host's own login is used. */
 export async function pullImage(
   client: DockerClient,
   image: string,
@@ -35,11 +38,11 @@ export async function pullImage(
     login = await registryLogin(image);
     const registry = login.kind === 'known' ? { registry: login.credentials } : {};
     const body = await client.open('pull', controller.signal, { method: 'POST', path: '/images/create', query, ...registry }, 2 * stallMs);
-    const seen = new Map<string, string>();
+    const report = reporter(client.clock, progress);
     for await (const message of jsonLines(body)) {
       stall.cancel();
       stall = arm();
-      report(message, seen, progress);
+      report(message);
     }
   } catch (error) {
     throw withLogin(client.streamFailure('pull', controller.signal, error), login);
@@ -57,14 +60,19 @@ function withLogin(error: RelightError, login: RegistryLogin | null): RelightErr
 }
 
 /** One line per layer and status, not one per megabyte. */
-function report(message: Readonly<Record<string, unknown>>, seen: Map<string, string>, progress: (line: string) => void): void {
-  const { error, status, id } = message;
-  if (typeof error === 'string') throw pullFailure(error);
-  if (typeof status !== 'string') return;
-  const layer = typeof id === 'string' ? id : '';
-  if (seen.get(layer) === status) return;
-  seen.set(layer, status);
-  progress(layer === '' ? status : `${layer}: ${status}`);
+function reporter(clock: Clock, progress: (line: string) => void): (message: Readonly<Record<string, unknown>>) => void {
+  const seen = new Map<string, string>();
+  let saidAt = clock.monotonic();
+  return ({ error, status, id }) => {
+    if (typeof error === 'string') throw pullFailure(error);
+    if (typeof status !== 'string') return;
+    const layer = typeof id === 'string' ? id : '';
+    const now = clock.monotonic();
+    if (seen.get(layer) === status && now - saidAt < aliveMs) return;
+    seen.set(layer, status);
+    saidAt = now;
+    progress(layer === '' ? status : `${layer}: ${status}`);
+  };
 }
 
 /** A name without tag means `latest`; without a tag in the query the engine would pull all of them. A digest wins over a tag. */
