@@ -43,7 +43,7 @@ it('what it was worked with is remembered with its variables, also by a life tha
   const [before, after] = [workloadFixture({}, { image: 'image:1' }), workloadFixture({}, { image: 'image:2' })];
   const former = { spec: before, vars: [{ name: 'HEAD', value: 'a' }] };
   const first = life(stateDir, before, former.vars);
-  first.observed({ containers: [], silent: [], afterOutage: false } as never, false, null);
+  first.observed({ containers: [], silent: [], afterOutage: false }, false, null);
   first.stop();
   for (const reason of ['once', 'and once more']) {
     const next = life(stateDir, after, []);
@@ -52,7 +52,7 @@ it('what it was worked with is remembered with its variables, also by a life tha
     next.stop();
   }
   const compared = life(stateDir, after, []);
-  compared.observed({ containers: [], silent: [], afterOutage: false } as never, false, null);
+  compared.observed({ containers: [], silent: [], afterOutage: false }, false, null);
   compared.stop();
   expect(life(stateDir, after, []).saved).toMatchObject({ spec: after, vars: [] });
 });
