@@ -14,7 +14,7 @@ import { machineOperatorFile } from '../cli/operator-file.ts';
 import type { CollectorConfig } from '../config.ts';
 import { lockDataDir } from '../store/database.ts';
 import type { TokenRecord } from '../store/store.ts';
-import { joinLine, keepUrl } from './join-line.ts';
+import { joinLine, keepUrl, ownCertificateNote } from './join-line.ts';
 import { configBeside, fileBeside, usualConfig } from './load-config.ts';
 import { localUrl, operatorPlace, type OperatorPlace } from './operator-place.ts';
 import { parseCount, parseDuration } from './token.ts';
@@ -84,6 +84,8 @@ interface Made {
   readonly join: string;
   /** What relight reads on this machine; null: none was written. */
   readonly operatorFile: string | null;
+  /** Of a certificate of one's own; null: there is nothing to say. */
+  readonly note: string | null;
 }
 
 async function init(flags: InitFlags, config: CollectorConfig): Promise<Made> {
@@ -124,10 +126,17 @@ async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base:
     certificate?.keep();
     return { operatorToken: operator.token, joinToken: join.token };
   });
-  const pin = certificate === null ? null : keyFingerprintOf(certificate.x509);
-  const left = place.write({ url: localUrl(config, base, certificate !== null), token: operatorToken, fingerprint: pin });
+  // What is one's own is renewed with another key, as a rule: a pin would refuse it then.
+  const pinned = config.tls === null ? certificate : null;
+  const left = place.write({
+    // Authorities vouch for names: for 127.0.0.1 hardly any does.
+    url: pinned === null && certificate !== null ? base : localUrl(config, base, certificate !== null),
+    token: operatorToken,
+    fingerprint: pinned === null ? null : keyFingerprintOf(pinned.x509),
+    caFile: pinned === null && certificate !== null && isSelfSigned(certificate.x509) ? certificate.file : null,
+  });
   if (left.problem !== null) process.stderr.write(`relight-collector: ${left.problem}\n`);
-  const fingerprint = certificate === null ? null : fingerprintOf(certificate.x509);
+  const fingerprint = pinned === null ? null : fingerprintOf(pinned.x509);
   return {
     url: base,
     fingerprint,
@@ -137,8 +146,12 @@ async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base:
     joinToken,
     join: joinLine({ url: base, fingerprint }, joinToken),
     operatorFile: left.file,
+    note: config.tls === null || certificate === null ? null : ownCertificateNote(config.tls, certificate.x509),
   };
 }
+
+/** Nobody else vouches for it: it is its own authority. */
+const isSelfSigned = (x509: X509Certificate): boolean => x509.issuer === x509.subject && x509.verify(x509.publicKey);
 
 /** Where relight looks, too. Of another collector than the installed one nobody reads the usual file. */
 function operatorFileOf({ operatorFile, ...flags }: InitFlags): string | null {
@@ -188,16 +201,25 @@ export function namesOfThisMachine(): readonly string[] {
 }
 
 function text(
-  { url, fingerprint, certificateFile, validUntil, operatorToken, join, operatorFile }: Made,
+  { url, fingerprint, certificateFile, validUntil, operatorToken, join, operatorFile, note }: Made,
   { listen }: CollectorConfig,
 ): string {
   return [
-    ...(fingerprint === null ? [] : [`Certificate  ${certificateFile}, valid until ${validUntil}`, `SHA-256      ${fingerprint}`, '']),
+    ...(certificateFile === null ? [] : [`Certificate  ${certificateFile}, valid until ${validUntil}`]),
+    ...(fingerprint === null ? [] : [`SHA-256      ${fingerprint}`]),
+    ...(certificateFile === null ? [] : ['']),
     'If the collector runs already: systemctl restart relight-collector. Then',
     'join a host (as root, on that host):',
     '',
     `  ${join}`,
     '',
+    ...(note === null
+      ? []
+      : [
+          note,
+          'The same holds for relight: RELIGHT_CA_FILE, or ca_file: in the operator file, for an authority that this machine does not trust.',
+          '',
+        ]),
     ...(operatorFile === null
       ? ['Ask as an operator (this token is shown only now):', '']
       : [
@@ -208,18 +230,21 @@ function text(
     `  export RELIGHT_URL=${url} RELIGHT_TOKEN=${operatorToken}${fingerprint === null ? '' : ` RELIGHT_FINGERPRINT=${fingerprint}`}`,
     '  relight status',
     '',
-    ...listenNote({ url, fingerprint }, listen),
+    ...listenNote({ url, certificateFile }, listen),
   ].join('\n');
 }
 
 /** What has to be changed, if anything, before the line works from another host. */
-function listenNote({ url, fingerprint }: Pick<Made, 'url' | 'fingerprint'>, { host, port }: CollectorConfig['listen']): readonly string[] {
+function listenNote(
+  { url, certificateFile }: Pick<Made, 'url' | 'certificateFile'>,
+  { host, port }: CollectorConfig['listen'],
+): readonly string[] {
   const { protocol, port: named } = new URL(url);
   const shown = (address: string, at: number): string => `${address.includes(':') ? `[${address}]` : address}:${at}`;
   const local = /^(?:127\.|::1$|localhost$)/.test(host);
   const listens = `Note: it listens on ${shown(host, port)}${local ? ' only' : ''}`;
   // HTTPS without a certificate of its own: a proxy in front has one, and a port of its own.
-  if (protocol === 'https:' && fingerprint === null) return local ? [`${listens}: the proxy has to be on this machine.`, ''] : [];
+  if (protocol === 'https:' && certificateFile === null) return local ? [`${listens}: the proxy has to be on this machine.`, ''] : [];
   const wanted = named === '' ? (protocol === 'https:' ? 443 : 80) : Number(named);
   if (!local && wanted === port) return [];
   const listen = shown(local ? '0.0.0.0' : host, wanted);

@@ -1,19 +1,22 @@
 /** The one line that joins a host, and what it is made of. */
-import { fingerprintOf } from '@relight/shared/certificate';
+import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
+import type { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { readTls, tlsFilesOf } from '../access/tls-files.ts';
-import type { CollectorConfig } from '../config.ts';
+import type { CollectorConfig, TlsConfig } from '../config.ts';
 
 export interface Reached {
   /** As hosts have it: http or https, no trailing slash. */
   readonly url: string;
   /** SHA-256 of the certificate; null: authorities vouch for it, or there is none. */
   readonly fingerprint: string | null;
+  /** What is to be said beside the line; null: nothing. */
+  readonly note: string | null;
 }
 
-export const joinLine = ({ url, fingerprint }: Reached, token: string): string =>
+export const joinLine = ({ url, fingerprint }: Omit<Reached, 'note'>, token: string): string =>
   `relight-agent join ${url} ${token}${fingerprint === null ? '' : ` --fingerprint ${fingerprint}`}`;
 
 /** Where init keeps how hosts reach this collector: no configuration says it. */
@@ -31,11 +34,24 @@ function keptUrl(dataDir: string): string | null {
   }
 }
 
+/**
+ * Of a certificate of one's own (tls:) the line names no fingerprint: a host keeps that of the key, and what renews such certificates makes a
+ * new key as a rule (certbot does). Every host that had joined with it would then stay away.
+ */
+export const ownCertificateNote = ({ certFile }: TlsConfig, x509: X509Certificate): string =>
+  `The certificate ${certFile} is your own: the line names no fingerprint, and hosts ask their authorities. For an authority of your own add ` +
+  `--ca-file FILE. --fingerprint ${keyFingerprintOf(x509)} would pin its key: once it is renewed with another key, hosts that joined so stay away.`;
+
 /** `isGuess`: nobody has said how hosts reach it. Fails with config-invalid when the certificate cannot be read. */
 export function howReached(config: CollectorConfig, asked: string | undefined): Reached & { readonly isGuess: boolean } {
   const files = tlsFilesOf(config);
   const known = asked?.replace(/\/+$/, '') ?? keptUrl(config.dataDir);
   const url = known ?? `${files === null ? 'http' : 'https'}://${hostname()}:${config.listen.port}`;
-  const fingerprint = files === null || !url.startsWith('https:') ? null : fingerprintOf(readTls(files).certificate);
-  return { url, fingerprint, isGuess: known === null };
+  const certificate = files === null || !url.startsWith('https:') ? null : readTls(files).certificate;
+  return {
+    url,
+    fingerprint: certificate === null || config.tls !== null ? null : fingerprintOf(certificate),
+    note: certificate === null || config.tls === null ? null : ownCertificateNote(config.tls, certificate),
+    isGuess: known === null,
+  };
 }

@@ -3,9 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { keyFingerprintOf } from '@relight/shared/certificate';
 import { freePort } from '../../../../test/support/ports.ts';
+import { authority } from '../access/authority.test-data.ts';
+import { selfSigned } from '../access/self-signed.ts';
+import { readTls, writeTls } from '../access/tls-files.ts';
 import { fakeApi, list } from '../cli/fake-api.test-data.ts';
 import { CollectorBench } from './collector-process.test-data.ts';
+import { howReached, joinLine } from './join-line.ts';
+import { loadConfig } from './load-config.ts';
 
 let bench: CollectorBench;
 let file: string;
@@ -50,6 +56,52 @@ test('init leaves a file for its owner alone, with which relight asks the servic
   const line = / {2}(relight-agent join .*)\n/.exec(made.out)?.[1] ?? 'none';
   expect(join1.err).toContain(`  ${line.replace(/rlj_\S+/, join1.out.trim())}\n`);
   expect(line).toMatch(/^relight-agent join https:\/\/collector\.example:7460 rlj_\S+ --fingerprint [0-9a-f:]{64,}$/i);
+});
+
+test("with a certificate of one's own nothing pins it: hosts and relight go on when it is renewed with another key", async () => {
+  const port = await freePort();
+  const url = `https://127.0.0.1:${port}`;
+  const files = { certFile: join(bench.dir, 'own', 'cert.pem'), keyFile: join(bench.dir, 'own', 'key.pem') };
+  const certify = async (): Promise<void> => {
+    const now = Date.now();
+    writeTls(files, await selfSigned({ names: ['127.0.0.1'], keyPem: null, notBefore: now - 1_000, notAfter: now + 3_600_000 }));
+  };
+  await certify();
+  const { certificate } = readTls(files);
+  bench.configure(`listen: 127.0.0.1:${port}\ntls: {cert_file: ${files.certFile}, key_file: ${files.keyFile}}\n`);
+  const made = await bench.collector(['init', '--config', bench.configFile, '--url', url, '--operator-file', file]);
+  expect({ code: made.code, err: made.err }).toEqual({ code: 0, err: '' });
+  expect(made.out).toMatch(new RegExp(`^ {2}relight-agent join ${url} rlj_\\S+$`, 'm'));
+  expect(made.out).toMatch(new RegExp(`^ {2}export RELIGHT_URL=${url} RELIGHT_TOKEN=\\S+$`, 'm'));
+  const note = `The certificate ${files.certFile} is your own: the line names no fingerprint`;
+  expect(made.out).toContain(note);
+  expect(made.out).toContain(`--fingerprint ${keyFingerprintOf(certificate)} would pin its key`);
+  // It is its own authority. By its name, which it vouches for.
+  expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`^# .*\\nurl: ${url}\\ntoken: \\S+\\nca_file: ${files.certFile}\\n$`));
+  // What token create says of the installed service is made of this.
+  const config = loadConfig({ config: bench.configFile });
+  const reached = howReached(config, undefined);
+  expect(reached).toMatchObject({ url, fingerprint: null, note: expect.stringContaining(note) as string });
+  expect(joinLine(reached, 'rlj_x')).toBe(`relight-agent join ${url} rlj_x`);
+
+  const ask = async (): Promise<void> => {
+    const service = await bench.serve();
+    expect(await bench.relight(['status'])).toMatchObject({ code: 0, err: '' });
+    await service.stop();
+  };
+  await ask();
+  await certify();
+  expect(keyFingerprintOf(readTls(files).certificate)).not.toBe(keyFingerprintOf(certificate));
+  await ask();
+});
+
+test('of a certificate that an authority has signed init cannot tell where that authority is', async () => {
+  const { certPem, keyPem } = await authority('our authority');
+  const files = { certFile: join(bench.dir, 'cert.pem'), keyFile: join(bench.dir, 'key.pem') };
+  writeTls(files, { certPem, keyPem });
+  bench.configure(`tls: {cert_file: ${files.certFile}, key_file: ${files.keyFile}}\n`);
+  expect((await init()).code).toBe(0);
+  expect(readFileSync(file, 'utf8')).toMatch(/^# .*\nurl: https:\/\/collector\.example:7460\ntoken: \S+\n$/);
 });
 
 test('a script has the line as well; an operator token without a role says what it may', async () => {

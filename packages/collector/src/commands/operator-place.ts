@@ -8,6 +8,8 @@ interface Content {
   readonly url: string;
   readonly token: string;
   readonly fingerprint: string | null;
+  /** Absolute. */
+  readonly caFile: string | null;
 }
 
 export interface OperatorPlace {
@@ -17,7 +19,8 @@ export interface OperatorPlace {
   close(): void;
 }
 
-const head = `# Made by relight-collector init, for relight on this machine. For its owner alone: the token may do everything.\n`;
+/** By this line a purge of the package knows it, too (debian/postrm). */
+export const operatorFileHead = `# Made by relight-collector init, for relight on this machine. For its owner alone: the token may do everything.\n`;
 
 /**
  * Opened at once: when the token is there, this process may have become another account, which cannot. One that is there is replaced only if it
@@ -36,14 +39,15 @@ export function operatorPlace(file: string | null): OperatorPlace {
   }
   let written = false;
   return {
-    write({ url, token, fingerprint }) {
+    write({ url, token, fingerprint, caFile }) {
       if (before.trim() !== '' && !before.split('\n').includes(stringify({ url }).trim())) {
         return { file: null, problem: `${file} is there already, of another address than ${url}, and was left as it is` };
       }
       try {
         fchmodSync(descriptor, 0o600);
         ftruncateSync(descriptor);
-        writeSync(descriptor, head + stringify({ url, token, ...(fingerprint === null ? {} : { fingerprint }) }), 0);
+        const trust = { ...(fingerprint === null ? {} : { fingerprint }), ...(caFile === null ? {} : { ca_file: caFile }) };
+        writeSync(descriptor, operatorFileHead + stringify({ url, token, ...trust }), 0);
         fsyncSync(descriptor);
         written = true;
         return { file, problem: null };

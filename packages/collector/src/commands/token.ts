@@ -83,7 +83,9 @@ function print({ kind, role, url, json, dataDir }: CreateFlags, made: ApiToken &
     process.stdout.write(`${made.token}\n`);
     if (way !== null && !('problem' in way)) {
       const guess = way.isGuess ? ' Give --url where hosts reach it by another address.' : '';
-      process.stderr.write(`Join a host with it, as root on that host:${guess}\n  ${joinLine(way, made.token)}\n`);
+      process.stderr.write(
+        `Join a host with it, as root on that host:${guess}\n  ${joinLine(way, made.token)}\n${way.note === null ? '' : `${way.note}\n`}`,
+      );
     }
   }
   if (way !== null && 'problem' in way)
