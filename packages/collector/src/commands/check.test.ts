@@ -1,8 +1,9 @@
 /** `relight-collector check` as a person has it: before the service is restarted with a configuration. */
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Finding } from '@relight/shared/finding';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { selfSigned } from '../access/self-signed.ts';
@@ -123,17 +124,65 @@ test('a data directory that is no directory', async () => {
   expect([blocked.code, blocked.of('error')]).toEqual([1, [expect.stringContaining('is not a directory')]]);
 });
 
-test.runIf(process.getuid?.() === 0)('root is told what the account of the service may not', async () => {
+const isRoot = process.getuid?.() === 0;
+
+/** Of nobody, as a service has an account. */
+function owned(): void {
   bench.dataDir = `${bench.dir}/owned`;
   mkdirSync(bench.dataDir);
   chownSync(bench.dataDir, 65_534, 65_534);
   for (const above of [bench.dir, dirname(bench.dir)]) chmodSync(above, 0o755);
+}
+
+test.runIf(isRoot)('root is told what the account of the service may not; a draft is for root alone', async () => {
+  owned();
   bench.configure('');
   chmodSync(bench.configFile, 0o600);
-  expect((await found()).of('error')).toEqual([
-    expect.stringMatching(/the account of the service cannot read .*collector\.yaml: permission denied/),
+  const draft = await found();
+  expect([draft.code, draft.of('error')]).toEqual([0, []]);
+  const asNobody = (usual: string): readonly Finding[] => {
+    const module = JSON.stringify(join(import.meta.dirname, '../preflight/files.ts'));
+    const program = `import { checkConfigFile } from ${module}; process.setgroups([]); process.setgid(65534); process.setuid(65534);
+      console.log(JSON.stringify(checkConfigFile(${JSON.stringify(bench.configFile)}, ${JSON.stringify(usual)})));`;
+    const said = execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    return JSON.parse(said) as Finding[];
+  };
+  expect(asNobody(bench.configFile)).toEqual([
+    {
+      level: 'error',
+      what: expect.stringMatching(/^the account of the service cannot read .*collector\.yaml: permission denied/) as string,
+      fix: expect.stringMatching(
+        /^chgrp relight-collector (\S+collector\.yaml) && chmod 640 \1; it has to be able to enter \S+, too/,
+      ) as string,
+    },
   ]);
+  expect(asNobody('/etc/relight/collector.yaml')).toEqual([]);
   chmodSync(bench.dataDir, 0o500);
-  chmodSync(bench.configFile, 0o644);
   expect((await found()).of('error')).toEqual([expect.stringMatching(/data_dir .* cannot be written: permission denied/)]);
+});
+
+/** Its own view of /etc/group is what a command needs to have groups that this machine does not. */
+const hasNamespaces = isRoot && spawnSync('unshare', ['--mount', 'true']).status === 0;
+test.runIf(hasNamespaces)('a key that the account of the service reads through one of its groups is read', async () => {
+  owned();
+  const { certFile, keyFile } = { certFile: join(bench.dir, 'own', 'cert.pem'), keyFile: join(bench.dir, 'own', 'key.pem') };
+  const now = Date.now();
+  const files = await selfSigned({ names: ['127.0.0.1'], keyPem: null, notBefore: now - dayMs, notAfter: now + 90 * dayMs });
+  writeTls({ certFile, keyFile }, files);
+  chmodSync(dirname(keyFile), 0o755);
+  chownSync(keyFile, 0, 4_242);
+  chmodSync(keyFile, 0o640);
+  bench.configure(`tls: {cert_file: ${certFile}, key_file: ${keyFile}}\n`);
+  const nobody = execFileSync('getent', ['passwd', '65534'], { encoding: 'utf8' }).split(':')[0] ?? '';
+  const group = join(bench.dir, 'group');
+  const checked = (members: string): string => {
+    writeFileSync(group, `${readFileSync('/etc/group', 'utf8')}relight-test:x:4242:${members}\n`);
+    const words = [process.execPath, join(import.meta.dirname, '../main.ts'), 'check', '-c', bench.configFile];
+    return spawnSync('unshare', ['--mount', 'sh', '-c', 'mount --bind "$0" /etc/group && exec "$@"', group, ...words], {
+      encoding: 'utf8',
+      env: bench.env,
+    }).stdout;
+  };
+  expect(checked('')).toMatch(/key\.pem cannot be read: EACCES/);
+  expect(checked(nobody)).toMatch(/^ok {6}the certificate .*cert\.pem, with its key, is valid until/m);
 });

@@ -6,7 +6,7 @@ import type { CollectorConfig } from '../config.ts';
 import { checkCertificate, checkConfigFile, checkDataDir } from '../preflight/files.ts';
 import { checkPort } from '../preflight/port.ts';
 import { checkSinks } from '../preflight/sinks.ts';
-import { configBeside, fileBeside, type ConfigFlags } from './load-config.ts';
+import { configBeside, fileBeside, usualConfig, type ConfigFlags } from './load-config.ts';
 import { becomeOwnerOf } from './tokens-beside.ts';
 
 interface CheckFlags extends ConfigFlags {
@@ -48,7 +48,7 @@ async function preflight(config: CollectorConfig, file: string | undefined): Pro
   const looksAtCertificate = config.tls !== null || !hasError(data);
   return [
     said,
-    ...(file === undefined ? [] : checkConfigFile(file)),
+    ...(file === undefined ? [] : checkConfigFile(file, usualConfig)),
     ...data,
     ...(looksAtCertificate ? checkCertificate(config, listen, systemClock.now()) : []),
     ...port,

@@ -49,9 +49,20 @@ export function becomeOwnerOf(dataDir: string): void {
   person ??= process.env['SUDO_USER'] ?? userName();
   const owner = statSync(dataDir, { throwIfNoEntry: false });
   if (process.geteuid?.() !== 0 || owner === undefined || owner.uid === 0) return;
-  process.setgroups?.([owner.gid]);
+  takeGroups(owner);
   process.setgid?.(owner.gid);
   process.setuid?.(owner.uid);
+}
+
+/** All that the account has, as the service: a key may be there for it through one of them (`ssl-cert`). */
+function takeGroups({ uid, gid }: { readonly uid: number; readonly gid: number }): void {
+  try {
+    process.initgroups?.(uid, gid);
+  } catch (thrown) {
+    // No account has this number here, as with a volume of a container's.
+    if ((thrown as NodeJS.ErrnoException).code !== 'ERR_UNKNOWN_CREDENTIAL') throw thrown;
+    process.setgroups?.([gid]);
+  }
 }
 
 function auditor(db: Database, at: number): TokensBeside['audit'] {

@@ -12,14 +12,22 @@ import { databasePath } from '../store/database.ts';
 const freeShareMin = 0.05;
 const freeBytesMin = 1024 ** 3;
 const dayMs = 86_400_000;
+/** As the package makes it; the unit runs as it. */
+const serviceAccount = 'relight-collector';
 /** From then on the service itself says so every day. */
 const expiryWarningMs = 30 * dayMs;
 
-export function checkConfigFile(file: string): readonly Finding[] {
+/** `usual`: what the service is started with. A draft elsewhere is its writer's alone, and should be: it may hold secrets of sinks. */
+export function checkConfigFile(file: string, usual: string): readonly Finding[] {
+  if (resolve(file) !== usual) return [];
   const problem = refused(file, constants.R_OK);
-  return problem === null
-    ? []
-    : [error(`the account of the service cannot read ${file}: ${problem}`, `chmod 644 ${file}, and its directory open.`)];
+  if (problem === null) return [];
+  return [
+    error(
+      `the account of the service cannot read ${file}: ${problem}`,
+      `chgrp ${serviceAccount} ${file} && chmod 640 ${file}; it has to be able to enter ${dirname(file)}, too (chmod 755).`,
+    ),
+  ];
 }
 
 export function checkDataDir(dataDir: string): readonly Finding[] {
