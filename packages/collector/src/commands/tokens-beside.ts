@@ -54,10 +54,13 @@ export function becomeOwnerOf(dataDir: string): void {
   process.setuid?.(owner.uid);
 }
 
+/** Node has it; its types do not. */
+type WithGroups = NodeJS.Process & { initgroups?(user: number, extraGroup: number): void };
+
 /** All that the account has, as the service: a key may be there for it through one of them (`ssl-cert`). */
 function takeGroups({ uid, gid }: { readonly uid: number; readonly gid: number }): void {
   try {
-    process.initgroups?.(uid, gid);
+    (process as WithGroups).initgroups?.(uid, gid);
   } catch (thrown) {
     // No account has this number here, as with a volume of a container's.
     if ((thrown as NodeJS.ErrnoException).code !== 'ERR_UNKNOWN_CREDENTIAL') throw thrown;
