@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { operatorFiles } from './cli/operator-file.ts';
+import { imageOperatorFile, operatorFiles } from './cli/operator-file.ts';
 import { overridesFromEnvironment, readConfig } from './config.ts';
 import { collectorProgram } from './program.ts';
 
@@ -50,6 +50,7 @@ test('every variable is one that the program reads, and it listens where it is r
   expect(Object.keys(environment)).toEqual(['RELIGHT_COLLECTOR_LISTEN', 'RELIGHT_OPERATOR_FILE']);
   // In the volume: the rest is read only.
   expect(operatorFiles(environment)).toEqual([`${config.dataDir}/operator.yaml`]);
+  expect(operatorFiles(environment)).toEqual([imageOperatorFile]);
   expect(config.listen).toEqual({ host: '0.0.0.0', port: Number(instruction('EXPOSE')) });
   const { port } = config.listen;
   expect(collector.ports).toEqual([`\${RELIGHT_COLLECTOR_PORT:-${port}}:${port}`]);

@@ -100,11 +100,26 @@ export class ApiClient {
 
   /** Resolves with a successful response, whose body is still unread. */
   async #open(method: string, path: string, options: CallOptions): Promise<IncomingMessage> {
-    const response = await this.#send(method, path, options);
+    const response = await this.#send(method, path, options).catch((thrown: unknown) => {
+      throw this.#withoutFile(thrown);
+    });
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return response;
     const text = await this.#text(response);
-    throw problemError(text, status) ?? this.#notRelight(response);
+    throw this.#withoutFile(problemError(text, status) ?? this.#notRelight(response));
+  }
+
+  /** What is wrong is then likely what the operator file would have said. */
+  #withoutFile(thrown: unknown): unknown {
+    const { missingFile = null } = this.#connection;
+    if (missingFile === null || !(thrown instanceof RelightError) || !['unauthorized', 'collector-unreachable'].includes(thrown.code))
+      return thrown;
+    const { code, message, advice, data, cause } = thrown;
+    return new RelightError(code, message, {
+      advice: `There is nothing in ${missingFile} (RELIGHT_OPERATOR_FILE): relight-collector init writes it. ${advice}`,
+      data,
+      cause,
+    });
   }
 
   #send(method: string, path: string, { query = {}, body, headers = {}, signal = this.#signal }: CallOptions): Promise<IncomingMessage> {

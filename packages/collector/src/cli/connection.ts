@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { parseFingerprint, type Fingerprint } from '@relight/shared/certificate';
 import { RelightError, errorMessage } from '@relight/shared/errors';
-import { operatorFiles, readOperatorFile } from './operator-file.ts';
+import { namedOperatorFile, operatorFiles, readOperatorFile } from './operator-file.ts';
 
 export interface Connection {
   /** http or https, no trailing slash; may have a path in front of /api. */
@@ -12,6 +12,8 @@ export interface Connection {
   readonly ca: string | null;
   /** Null: authorities are asked. */
   readonly fingerprint: Fingerprint | null;
+  /** An operator file that should be there and is not; null or absent: there is none such. */
+  readonly missingFile?: string | null;
 }
 
 export interface ConnectionFlags {
@@ -37,7 +39,7 @@ export function resolveConnection(
   const asked = flags.url ?? given('RELIGHT_URL');
   const askedUrl = asked === undefined ? undefined : parseUrl(asked);
   const isComplete = askedUrl !== undefined && (token ?? tokenFile) !== undefined;
-  const found = isComplete ? null : readOperatorFile(files, parseUrl);
+  const found = isComplete ? null : readOperatorFile(files, namedOperatorFile(env), parseUrl);
   // What it holds is for the collector that it names, and must not go to another one.
   const file = found === null || (askedUrl !== undefined && askedUrl !== found.url) ? null : found;
   const url = askedUrl ?? file?.url ?? defaultUrl;
@@ -49,6 +51,8 @@ export function resolveConnection(
     token: checkToken(word ?? (secretFile === undefined ? null : readSecret(secretFile, 'token'))),
     ca: trust.caFile === undefined ? null : readSecret(trust.caFile, 'certificate'),
     fingerprint: trust.fingerprint === undefined ? null : checkFingerprint(trust.fingerprint, url),
+    // The only one that may be named and not be there, or hold nothing.
+    missingFile: !isComplete && found === null ? namedOperatorFile(env) : null,
   };
 }
 

@@ -1,6 +1,6 @@
 /** From `init` to `relight status` without anything exported by hand, and what `token create` says beside the token. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { keyFingerprintOf } from '@relight/shared/certificate';
@@ -8,10 +8,12 @@ import { freePort } from '../../../../test/support/ports.ts';
 import { authority } from '../access/authority.test-data.ts';
 import { selfSigned } from '../access/self-signed.ts';
 import { readTls, writeTls } from '../access/tls-files.ts';
-import { fakeApi, list } from '../cli/fake-api.test-data.ts';
+import { fakeApi, list, problem, type Answer } from '../cli/fake-api.test-data.ts';
+import { imageOperatorFile } from '../cli/operator-file.ts';
 import { CollectorBench } from './collector-process.test-data.ts';
 import { howReached, joinLine } from './join-line.ts';
 import { loadConfig } from './load-config.ts';
+import { operatorPlace } from './operator-place.ts';
 
 let bench: CollectorBench;
 let file: string;
@@ -191,4 +193,70 @@ test.each<[string, string, number, string]>([
   expect({ code, out }).toEqual({ code: 2, out: '' });
   expect(err).toContain(message);
   expect(err).not.toContain('Sup3rSecret');
+});
+
+test('a named file that cannot be read is an error, and nobody is asked; the one of the image may be missing until init, and that is said', async () => {
+  await using api = await fakeApi({ 'GET hosts': list([]), 'GET alerts': list([]) });
+  const secret = { RELIGHT_TOKEN: 'rlo_OfTheEnvironment' };
+  const named = join(bench.dir, 'nowhere.yaml');
+  expect(await bench.relight(['status'], { ...secret, RELIGHT_OPERATOR_FILE: named })).toMatchObject({
+    code: 2,
+    err: expect.stringContaining(`${named} (RELIGHT_OPERATOR_FILE) cannot be read: ENOENT`) as string,
+  });
+  // Nothing of it is needed.
+  expect((await bench.relight(['status'], { ...secret, RELIGHT_URL: api.url, RELIGHT_OPERATOR_FILE: named })).code).toBe(0);
+
+  const image = { RELIGHT_OPERATOR_FILE: imageOperatorFile };
+  const missing = `There is nothing in ${imageOperatorFile} (RELIGHT_OPERATOR_FILE): relight-collector init writes it.`;
+  const refused = await bench.relight(['status'], { ...image, RELIGHT_URL: 'http://127.0.0.1:1' });
+  expect(refused).toMatchObject({ code: 3, err: expect.stringContaining(missing) as string });
+  const strict: Answer = (_, response) => problem(response, 401, 'unauthorized', 'no token');
+  await using closed = await fakeApi({ 'GET hosts': strict, 'GET alerts': strict });
+  const denied = await bench.relight(['status'], { ...image, RELIGHT_URL: closed.url });
+  expect(denied.err).toContain(`${missing} Set RELIGHT_TOKEN`);
+});
+
+test.runIf(process.getuid?.() === 0)(
+  'what another user says of where tokens go is not followed, not even in the home that sudo has kept',
+  async () => {
+    await using api = await fakeApi({ 'GET hosts': list([]), 'GET alerts': list([]) });
+    writeFileSync(file, `url: ${api.url}\n`, { mode: 0o600 });
+    chownSync(file, 65_534, 65_534);
+    const { code, err } = await bench.relight(['status'], { RELIGHT_TOKEN: 'rlo_OfTheEnvironment' });
+    expect([code, err]).toEqual([
+      2,
+      expect.stringMatching(/operator\.yaml belongs to another user .*\(uid 65534, and this is 0\)[^]*sudo -H/),
+    ]);
+    expect(api.calls).toEqual([]);
+  },
+);
+
+test('what it names is looked for beside it', async () => {
+  await using api = await fakeApi({ 'GET hosts': list([]), 'GET alerts': list([]) });
+  writeFileSync(join(file, '..', 'token'), 'rlo_Beside\n', { mode: 0o600 });
+  writeFileSync(file, `url: ${api.url}\ntoken_file: token\n`, { mode: 0o600 });
+  expect(await bench.relight(['status'])).toMatchObject({ code: 0, err: '' });
+  expect(api.calls[0]?.headers.authorization).toBe('Bearer rlo_Beside');
+  writeFileSync(file, 'url: https://127.0.0.1:1\ntoken: rlo_x\nca_file: ../ca.pem\n', { mode: 0o600 });
+  expect((await bench.relight(['status'])).err).toContain(join(file, '../../ca.pem'));
+});
+
+test('a purge of the package takes away the file that init has made, and nobody else’s', () => {
+  const script = readFileSync(join(import.meta.dirname, '../../debian/postrm'), 'utf8')
+    // It is for dpkg alone.
+    .replaceAll('deb-systemd-helper', 'no-such-helper')
+    .replaceAll('/etc/relight', join(file, '..'))
+    .replaceAll('/var/lib/relight-collector', join(bench.dir, 'store'));
+  const purge = (): void => void execFileSync('sh', ['-c', script, 'postrm', 'purge'], { env: { PATH: '/usr/bin:/bin', HOME: bench.dir } });
+  writeFileSync(file, 'url: https://elsewhere.example\ntoken: rlo_OfSomebody\n');
+  purge();
+  expect(existsSync(file)).toBe(true);
+  rmSync(file);
+  const place = operatorPlace(file);
+  place.write({ url: 'https://127.0.0.1:7460', token: 'rlo_OfInit', fingerprint: null, caFile: null });
+  place.close();
+  purge();
+  // With its directory, in which nothing else is.
+  expect(existsSync(join(file, '..'))).toBe(false);
+  purge();
 });
