@@ -69,7 +69,9 @@ export async function answersOf(facts: SetupFacts, choices: Choices, flags: Setu
     const missing = [
       ...(chosen === undefined ? ['which containers to keep (--container NAME, --ray-yaml FILE or --no-workloads)'] : []),
       ...(join === undefined
-        ? ['where the collector is (--collector URL --join-token TOKEN --fingerprint SHA256, or --no-collector)']
+        ? [
+            'where the collector is (--collector URL and --join-token TOKEN or --token-file FILE, with --fingerprint SHA256 where the line has one, or --no-collector)',
+          ]
         : []),
       ...(host === undefined && !isPlainHostname(facts.hostname) ? ['what this host is called (--host NAME)'] : []),
     ];
@@ -132,12 +134,12 @@ function checkFlags({ collector, joinToken, container, rayYaml, workloads, finge
   };
   if (typeof collector === 'string' && joinToken === undefined) {
     wrong(
-      '--collector needs --join-token or --token-file',
+      '--collector needs --join-token (-: from stdin) or --token-file',
       'Make one on the collector: relight-collector token create --kind join. Or --no-collector, and join later.',
     );
   }
   if (typeof collector !== 'string' && (joinToken ?? fingerprint ?? caFile) !== undefined) {
-    wrong('--join-token, --fingerprint and --ca-file belong to --collector', 'Add --collector URL.');
+    wrong('--join-token, --token-file, --fingerprint and --ca-file belong to --collector', 'Add --collector URL.');
   }
   if (workloads === false && (container !== undefined || rayYaml !== undefined)) {
     wrong('--no-workloads does not go with --container and --ray-yaml', 'Leave one of them out.');

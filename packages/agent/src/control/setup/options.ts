@@ -25,7 +25,7 @@ export function addSetup(program: Command, io: Io, run: (handler: () => Promise<
     .description(
       'Finds the engine, GPUs and TPUs, running containers and Ray cluster files; asks which containers to keep, which collector to report ' +
         'to and what this host is called, as far as flags do not say; then joins, writes the configuration, checks it and offers to start. ' +
-        'A host that has a configuration keeps it as it is; with --collector and --join-token it joins.',
+        'A host that has a configuration keeps it as it is; with --collector and --join-token or --token-file it joins.',
     )
     .addOption(option('-c, --config <file>', 'where the configuration goes').env('RELIGHT_CONFIG').default(usualConfig))
     .addOption(new Option('--container <name>', 'keep this container, taken over as it runs; may be repeated').argParser(several))

@@ -169,8 +169,8 @@ describe('without a terminal', () => {
   it.each<[Partial<SetupFlags>, string, string]>([
     [{ container: ['b'] }, 'not-found', 'no container named "b"'],
     [{ container: ['../b'] }, 'usage', 'no name of a container'],
-    [{ collector: 'https://c' }, 'usage', '--collector needs --join-token'],
-    [{ joinToken: 'rlj_a' }, 'usage', 'belong to --collector'],
+    [{ collector: 'https://c' }, 'usage', '--collector needs --join-token (-: from stdin) or --token-file'],
+    [{ joinToken: 'rlj_a' }, 'usage', '--join-token, --token-file, --fingerprint and --ca-file belong to --collector'],
     [{ workloads: false, container: ['a'] }, 'usage', '--no-workloads does not go with'],
     [{ label: ['x'] }, 'usage', 'x: --host takes a name, --label key=value'],
     [{ rayYaml: '/none.yaml' }, 'config-unreadable', 'no such file'],
