@@ -173,7 +173,7 @@ test.runIf(hasNamespaces)('a key that the account of the service reads through o
   chownSync(keyFile, 0, 4_242);
   chmodSync(keyFile, 0o640);
   bench.configure(`tls: {cert_file: ${certFile}, key_file: ${keyFile}}\n`);
-  const nobody = execFileSync('getent', ['passwd', '65534'], { encoding: 'utf8' }).split(':')[0] ?? '';
+  const nobody = /^([^:]+):[^:]*:65534:/m.exec(readFileSync('/etc/passwd', 'utf8'))?.[1] ?? 'nobody';
   const group = join(bench.dir, 'group');
   const checked = (members: string): string => {
     writeFileSync(group, `${readFileSync('/etc/group', 'utf8')}relight-test:x:4242:${members}\n`);

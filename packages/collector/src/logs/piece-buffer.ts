@@ -4,6 +4,7 @@ import type { Clock } from '@relight/shared/clock';
 import { segmentId } from '@relight/shared/log-stream';
 import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
+import { alone } from './alone.ts';
 import { gapEntry, pieceBytes } from './entry.ts';
 
 export const bufferPiecesMax = 1_024;
@@ -41,7 +42,8 @@ export class PieceBuffer {
 
   add(piece: StoredLogPiece): void {
     if (piece.id <= this.seen || !this.#wanted(piece)) return;
-    this.#pieces.push({ piece, arrivedAt: this.#clock.monotonic() });
+    // A reader that is slow, or waits for the rest of a record, holds a thousand of them and more, of which only their own bytes are counted.
+    this.#pieces.push({ piece: piece.kind === 'block' ? alone(piece) : piece, arrivedAt: this.#clock.monotonic() });
     this.#bytes += pieceBytes(piece);
     while (this.#pieces.length > bufferPiecesMax || this.#bytes > bufferBytesMax) this.#dropOldest();
     this.wake();

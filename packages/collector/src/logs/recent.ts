@@ -3,6 +3,7 @@ import type { OpenBlock } from '@relight/shared/log-block';
 import { segmentId } from '@relight/shared/log-stream';
 import { linesOf } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
+import { alone } from './alone.ts';
 import type { BlockPiece, Neighbours } from './decode.ts';
 import { OpenBlocks } from './open-blocks.ts';
 import { segmentOf } from './selection.ts';
@@ -90,16 +91,6 @@ const keyOf = (piece: StoredLogPiece): string => `${piece.host} ${segmentId(segm
 
 const sizeOf = (piece: BlockPiece): number => piece.block.body.byteLength + headBytes + keyOf(piece).length;
 const bytesOf = (pieces: readonly BlockPiece[]): number => pieces.reduce((sum, piece) => sum + sizeOf(piece), 0);
-
-/**
- * With nothing but its own bytes. As it came its body is a part of whatever the socket was read with at once: 64 KiB of other frames
- * would stay for as long as a hundred bytes of it do.
- */
-function alone(piece: BlockPiece): BlockPiece {
-  const { body } = piece.block;
-  if (body.byteLength === body.buffer.byteLength) return piece;
-  return { ...piece, block: { ...piece.block, body: new Uint8Array(body) } };
-}
 
 /** As many of the last ones as hold `linesMax` lines; the very last one always: whether it goes on is asked of it. */
 function lastOf(pieces: readonly BlockPiece[], linesMax: number): readonly BlockPiece[] {
