@@ -39,7 +39,7 @@ export function resolveConnection(
   const asked = flags.url ?? given('RELIGHT_URL');
   const askedUrl = asked === undefined ? undefined : parseUrl(asked);
   const isComplete = askedUrl !== undefined && (token ?? tokenFile) !== undefined;
-  const found = isComplete ? null : readOperatorFile(files, namedOperatorFile(env), parseUrl);
+  const found = isComplete ? null : readOperatorFile(files, parseUrl, namedOperatorFile(env));
   // What it holds is for the collector that it names, and must not go to another one.
   const file = found === null || (askedUrl !== undefined && askedUrl !== found.url) ? null : found;
   const url = askedUrl ?? file?.url ?? defaultUrl;

@@ -41,7 +41,11 @@ export function operatorFiles(env: Env): readonly string[] {
  * Null: none is there, or none is this person's to read. Fails with usage for one that others can read or have made, and for a `named` one that
  * cannot be read; with config-invalid for one that says something else, without repeating it.
  */
-export function readOperatorFile(files: readonly string[], named: string | null, parseUrl: (text: string) => string): OperatorFile | null {
+export function readOperatorFile(
+  files: readonly string[],
+  parseUrl: (text: string) => string,
+  named: string | null = null,
+): OperatorFile | null {
   for (const file of files) {
     const text = readOwn(file, file === named);
     if (text !== null && text.trim() !== '') return parse(text, file, parseUrl);

@@ -162,7 +162,7 @@ test.runIf(isRoot)('root is told what the account of the service may not; a draf
 });
 
 /** Its own view of /etc/group is what a command needs to have groups that this machine does not. */
-const hasNamespaces = isRoot && spawnSync('unshare', ['--mount', 'true']).status === 0;
+const hasNamespaces = isRoot && spawnSync('sh', ['-c', 'exec unshare "$@"', 'sh', '--mount', 'true']).status === 0;
 test.runIf(hasNamespaces)('a key that the account of the service reads through one of its groups is read', async () => {
   owned();
   const { certFile, keyFile } = { certFile: join(bench.dir, 'own', 'cert.pem'), keyFile: join(bench.dir, 'own', 'key.pem') };
@@ -178,10 +178,14 @@ test.runIf(hasNamespaces)('a key that the account of the service reads through o
   const checked = (members: string): string => {
     writeFileSync(group, `${readFileSync('/etc/group', 'utf8')}relight-test:x:4242:${members}\n`);
     const words = [process.execPath, join(import.meta.dirname, '../main.ts'), 'check', '-c', bench.configFile];
-    return spawnSync('unshare', ['--mount', 'sh', '-c', 'mount --bind "$0" /etc/group && exec "$@"', group, ...words], {
-      encoding: 'utf8',
-      env: bench.env,
-    }).stdout;
+    return spawnSync(
+      'sh',
+      ['-c', 'exec unshare "$@"', 'sh', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/group && exec "$@"', group, ...words],
+      {
+        encoding: 'utf8',
+        env: bench.env,
+      },
+    ).stdout;
   };
   expect(checked('')).toMatch(/key\.pem cannot be read: EACCES/);
   expect(checked(nobody)).toMatch(/^ok {6}the certificate .*cert\.pem, with its key, is valid until/m);
