@@ -418,13 +418,16 @@ describe('taken away', () => {
     await machine.write('/etc/relight/agent.token', 'rla_1\n', '600');
     // What is mounted there is somebody else's: said, and no reason to fail.
     await machine.shell('mkdir /var/lib/relight/disk && mount -t tmpfs none /var/lib/relight/disk && touch /var/lib/relight/disk/mine');
+    // Nor what a link leads to, nor what is no directory of a workload, while others are kept.
+    await machine.shell('mkdir -p /srv/mine && touch /srv/mine/file && cd /var/lib/relight/runs && ln -s /srv/mine link && touch file');
     const said = await machine.shell(`dpkg -P ${agent} 2>&1`);
     expect(said).toContain('docker ps --filter label=relight.agent');
     expect(said).toContain('/var/lib/relight could not be removed whole');
     // The files of what runs on stay where its container has them.
     const directory = /^ {2}(\/var\/lib\/relight\/runs\/counter\/\d+)$/m.exec(said)?.[1];
     expect(directory).toBeDefined();
-    expect((await machine.shell(`find /var/lib/relight -type f ! -path '${directory}/*'`)).trim()).toBe('/var/lib/relight/disk/mine');
+    expect((await machine.shell(`find /var/lib/relight ! -type d ! -path '${directory}/*'`)).trim()).toBe('/var/lib/relight/disk/mine');
+    expect(await machine.shell('ls /srv/mine')).toBe('file\n');
     const size = `stat -c %b ${directory}/*.process.log | sort -n | tail -n 1`;
     const written = Number(await machine.shell(size));
     await waitFor(async () => Number(await machine.shell(size)) > written, { what: 'the process to write on' });

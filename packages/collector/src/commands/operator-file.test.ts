@@ -13,7 +13,6 @@ import { imageOperatorFile } from '../cli/operator-file.ts';
 import { CollectorBench } from './collector-process.test-data.ts';
 import { howReached, joinLine } from './join-line.ts';
 import { loadConfig } from './load-config.ts';
-import { operatorPlace } from './operator-place.ts';
 
 let bench: CollectorBench;
 let file: string;
@@ -239,24 +238,4 @@ test('what it names is looked for beside it', async () => {
   expect(api.calls[0]?.headers.authorization).toBe('Bearer rlo_Beside');
   writeFileSync(file, 'url: https://127.0.0.1:1\ntoken: rlo_x\nca_file: ../ca.pem\n', { mode: 0o600 });
   expect((await bench.relight(['status'])).err).toContain(join(file, '../../ca.pem'));
-});
-
-test('a purge of the package takes away the file that init has made, and nobody else’s', () => {
-  const script = readFileSync(join(import.meta.dirname, '../../debian/postrm'), 'utf8')
-    // It is for dpkg alone.
-    .replaceAll('deb-systemd-helper', 'no-such-helper')
-    .replaceAll('/etc/relight', join(file, '..'))
-    .replaceAll('/var/lib/relight-collector', join(bench.dir, 'store'));
-  const purge = (): void => void execFileSync('sh', ['-c', script, 'postrm', 'purge'], { env: { PATH: '/usr/bin:/bin', HOME: bench.dir } });
-  writeFileSync(file, 'url: https://elsewhere.example\ntoken: rlo_OfSomebody\n');
-  purge();
-  expect(existsSync(file)).toBe(true);
-  rmSync(file);
-  const place = operatorPlace(file);
-  place.write({ url: 'https://127.0.0.1:7460', token: 'rlo_OfInit', fingerprint: null, caFile: null });
-  place.close();
-  purge();
-  // With its directory, in which nothing else is.
-  expect(existsSync(join(file, '..'))).toBe(false);
-  purge();
 });
