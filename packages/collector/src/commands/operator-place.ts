@@ -1,6 +1,6 @@
 /** Where init leaves the operator token for `relight` on the same machine. */
 import { errorMessage } from '@relight/shared/errors';
-import { closeSync, constants, fchmodSync, fsyncSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { stringify } from 'yaml';
 import type { CollectorConfig } from '../config.ts';
 
@@ -44,7 +44,8 @@ export function operatorPlace(file: string | null): OperatorPlace {
         return { file: null, problem: `${file} is there already, of another address than ${url}, and was left as it is` };
       }
       try {
-        fchmodSync(descriptor, 0o600);
+        // As another account it is not ours to change, and need not be: made here, it is so.
+        if ((fstatSync(descriptor).mode & 0o777) !== 0o600) fchmodSync(descriptor, 0o600);
         ftruncateSync(descriptor);
         const trust = { ...(fingerprint === null ? {} : { fingerprint }), ...(caFile === null ? {} : { ca_file: caFile }) };
         writeSync(descriptor, operatorFileHead + stringify({ url, token, ...trust }), 0);
