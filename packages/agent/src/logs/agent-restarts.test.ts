@@ -56,18 +56,23 @@ function drain(): void {
   }
 }
 
+/** The container's file cannot be opened until it is declared lost, and is gone then. */
+function neverRead(name: string): void {
+  // ELOOP, whoever asks.
+  fs.symlinkSync(path(name), path(name));
+  shipper.follow({ key: container, path: path(name), format: 'json-file' });
+  shipper.finish(container);
+  clock.advance(10 * 60_000);
+  clock.advance(3_000);
+  fs.rmSync(path(name));
+}
+
 describe('a gap that was decided, and that the collector has not heard of when the agent is killed', () => {
   test.each([
     ['is followed again', true],
     ['is never followed again', false],
   ])('is told by the next one: its container %s', (_, followed) => {
-    // ELOOP, whoever asks.
-    fs.symlinkSync(path('late'), path('late'));
-    shipper.follow({ key: container, path: path('late'), format: 'json-file' });
-    shipper.finish(container);
-    clock.advance(10 * 60_000);
-    clock.advance(3_000);
-    fs.rmSync(path('late'));
+    neverRead('late');
     killAndStart();
     if (followed) {
       shipper.follow({ key: container, path: path('late'), format: 'json-file' });
@@ -102,12 +107,7 @@ describe('a gap that was decided, and that the collector has not heard of when t
   });
 
   test('ends what was before, not what comes after: a container that is started again is followed', () => {
-    fs.symlinkSync(path('late'), path('late'));
-    shipper.follow({ key: container, path: path('late'), format: 'json-file' });
-    shipper.finish(container);
-    clock.advance(10 * 60_000);
-    clock.advance(3_000);
-    fs.rmSync(path('late'));
+    neverRead('late');
     killAndStart();
     connect();
     drain();
