@@ -470,6 +470,7 @@ describe('loading', () => {
   it('says what is wrong with a file that it cannot read', async () => {
     await expect(loadConfig(join(directory, 'none'), env)).rejects.toThrow(`${directory}/none: there is no such file`);
     await expect(loadConfig(directory, env)).rejects.toThrow(`${directory}: is a directory, not a file`);
+    await expect(loadConfig('/dev/zero', env)).rejects.toThrow('/dev/zero: it is longer than 4.0 MiB, so it is not what is meant');
     writeFileSync(join(directory, 'binary'), Buffer.from([0xff, 0xfe, 0x00]));
     await expect(loadConfig(join(directory, 'binary'), env)).rejects.toMatchObject({ code: 'config-unreadable' });
   });

@@ -1,6 +1,6 @@
 /** YAML → AgentSpec. All problems of a file are reported at once, each with its place, as one `config-invalid`. */
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { configBytesMax, readBounded, textOf } from '@relight/shared/bounded-read';
 import { RelightError } from '@relight/shared/errors';
 import { agent, type GroupIds } from './agent.ts';
 import { parseLocated } from './located.ts';
@@ -24,12 +24,12 @@ export const ifNotSetUp = 'Check the path. On a host that is not set up yet: rel
 
 /** Fails with config-unreadable; `ifMissing` is its advice when there is no such file. */
 export async function readConfigText(file: string, ifMissing?: string): Promise<string> {
-  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+  const bytes = await readBounded(file, configBytesMax).catch((cause: NodeJS.ErrnoException) => {
     const advice = cause.code === 'ENOENT' && ifMissing !== undefined ? { advice: ifMissing } : {};
     throw new RelightError('config-unreadable', `${file}: ${unreadable(cause)}`, { cause, ...advice });
   });
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return textOf(bytes);
   } catch (cause) {
     throw new RelightError('config-unreadable', `${file}: not a text file in UTF-8`, {
       cause,

@@ -52,6 +52,7 @@ describe('env files', () => {
         code: 'config-unreadable',
         message: `env_file ${directory}/c cannot be read: ENOENT`,
       });
+      await expect(readEnvFiles(['/dev/zero'])).rejects.toThrow('env_file /dev/zero cannot be read: it is longer than 4.0 MiB');
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -1,18 +1,18 @@
 /** Secrets: read from files at the moment of use, and kept out of every text that leaves. */
-import { readFile } from 'node:fs/promises';
+import { configBytesMax, readBounded } from '@relight/shared/bounded-read';
 import { RelightError } from '@relight/shared/errors';
 
 /** Later files win over earlier ones. Fails with config-unreadable or config-invalid; messages never hold a value. */
 export async function readEnvFiles(files: readonly string[]): Promise<Readonly<Record<string, string>>> {
   const values: Record<string, string> = {};
   for (const file of files) {
-    const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const bytes = await readBounded(file, configBytesMax).catch((cause: NodeJS.ErrnoException) => {
       throw new RelightError('config-unreadable', `env_file ${file} cannot be read: ${cause.code ?? cause.message}`, {
         cause,
         advice: 'Create the file, readable for the agent, or correct env_file.',
       });
     });
-    Object.assign(values, parseEnvFile(text, file));
+    Object.assign(values, parseEnvFile(bytes.toString('utf8'), file));
   }
   return values;
 }

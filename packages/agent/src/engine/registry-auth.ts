@@ -2,9 +2,9 @@
  * Who this host is to a registry: what `docker login` and credential helpers left in Docker's own client configuration. The engine
  * itself knows nobody; whoever asks it to pull has to say so with the call.
  */
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { configBytesMax, readBounded } from '@relight/shared/bounded-read';
 import { systemClock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { runChild } from '@relight/shared/child';
@@ -43,7 +43,7 @@ interface ClientConfig {
 /** Root's `~/.docker/config.json`, as for `docker pull` in root's shell; DOCKER_CONFIG names another directory. Never fails. */
 export async function registryLogin(image: string, env: NodeJS.ProcessEnv = process.env): Promise<RegistryLogin> {
   const configFile = join(env['DOCKER_CONFIG'] ?? join(env['HOME'] ?? homedir(), '.docker'), 'config.json');
-  const text = await readFile(configFile, 'utf8').catch(() => null);
+  const text = await readBounded(configFile, configBytesMax).then(String, () => null);
   if (text === null) return { kind: 'none', configFile };
   let config: ClientConfig;
   try {

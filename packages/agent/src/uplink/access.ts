@@ -1,25 +1,28 @@
 /** How a connection to the collector is made and secured, for the WebSocket and for plain requests alike. */
-import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { certificateBytesMax, readBoundedSync, tokenBytesMax } from '@relight/shared/bounded-read';
 import { certificateAdvice, pinnedConnection } from '@relight/shared/certificate';
 import { connectReason } from '@relight/shared/connect-reason';
 import { catalogue, RelightError, type ErrorCode } from '@relight/shared/errors';
 import type { CollectorSpec } from '../config/spec.ts';
 import { joinedToken } from './joined.ts';
 
+/** Nobody waits in the service: workloads would. */
+const atOnce = { patienceMs: 0 };
+
 export type Trust = Pick<CollectorSpec, 'url' | 'caFile' | 'fingerprint'>;
 
 /** Read at every attempt, so that they can be renewed without a restart. Throws when they cannot be read. */
 export function readToken(spec: CollectorSpec): string | null {
-  return spec.tokenFile === null ? joinedToken(spec) : readFileSync(spec.tokenFile, 'utf8').trim();
+  return spec.tokenFile === null ? joinedToken(spec) : String(readBoundedSync(spec.tokenFile, tokenBytesMax, atOnce)).trim();
 }
 
 /** Options of a request or WebSocket. Throws when `caFile` cannot be read. */
 export function trustOptions({ url, caFile, fingerprint }: Trust) {
   // A pin on a plain connection would be an empty promise: it is refused where it is configured.
   if (fingerprint !== null && /^(?:https|wss):/.test(url)) return { createConnection: pinnedConnection(fingerprint) as never };
-  return caFile === null ? {} : { ca: readFileSync(caFile) };
+  return caFile === null ? {} : { ca: readBoundedSync(caFile, certificateBytesMax, atOnce) };
 }
 
 const answerMs = 15_000;

@@ -25,6 +25,12 @@ it.each(['certFile', 'keyFile'] as const)('with %s alone it is HTTPS, which cann
   expect(() => readTls(own)).toThrow(one === 'certFile' ? /key\.pem cannot be read/ : /cert\.pem cannot be read/);
 });
 
+it('what has no end is no certificate, and is read no further', () => {
+  expect(() => readTls({ certFile: '/dev/zero', keyFile: '/dev/zero' })).toThrow(
+    'tls.cert_file: /dev/zero cannot be read: it is longer than 4.0 MiB',
+  );
+});
+
 it('a link to a certificate that is not there is not taken for none', () => {
   const own = ownTlsFiles(dataDir);
   mkdirSync(dirname(own.certFile));

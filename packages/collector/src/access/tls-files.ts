@@ -1,7 +1,8 @@
 /** Certificate and key of the collector on disk. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { certificateBytesMax, readBoundedSync } from '@relight/shared/bounded-read';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import type { TlsConfig } from '../config.ts';
 
@@ -70,7 +71,7 @@ export function writeTls(
 
 function read(file: string, field: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return String(readBoundedSync(file, certificateBytesMax, { patienceMs: 0 }));
   } catch (cause) {
     throw new RelightError('config-invalid', `${field}: ${file} cannot be read: ${errorMessage(cause)}`, {
       cause,

@@ -1,5 +1,5 @@
 /** Where the collector is and how to be let in: flags first, then the environment, then the operator file. */
-import { readFileSync } from 'node:fs';
+import { certificateBytesMax, readBoundedSync, textOf, tokenBytesMax } from '@relight/shared/bounded-read';
 import { parseFingerprint, type Fingerprint } from '@relight/shared/certificate';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import { namedOperatorFile, operatorFiles, readOperatorFile } from './operator-file.ts';
@@ -48,8 +48,8 @@ export function resolveConnection(
   const word = token ?? (tokenFile === undefined ? file?.token : undefined);
   return {
     url,
-    token: checkToken(word ?? (secretFile === undefined ? null : readSecret(secretFile, 'token'))),
-    ca: trust.caFile === undefined ? null : readSecret(trust.caFile, 'certificate'),
+    token: checkToken(word ?? (secretFile === undefined ? null : readSecret(secretFile, 'token', tokenBytesMax))),
+    ca: trust.caFile === undefined ? null : readSecret(trust.caFile, 'certificate', certificateBytesMax),
     fingerprint: trust.fingerprint === undefined ? null : checkFingerprint(trust.fingerprint, url),
     // The only one that may be named and not be there, or hold nothing.
     missingFile: !isComplete && found === null ? namedOperatorFile(env) : null,
@@ -87,9 +87,9 @@ function checkFingerprint(text: string, url: string): Fingerprint {
   });
 }
 
-function readSecret(file: string, what: string): string {
+function readSecret(file: string, what: string, bytesMax: number): string {
   try {
-    return readFileSync(file, 'utf8').trim();
+    return textOf(readBoundedSync(file, bytesMax)).trim();
   } catch (thrown) {
     throw new RelightError('usage', `the ${what} file cannot be read: ${errorMessage(thrown)}`, {
       cause: thrown,

@@ -1,7 +1,8 @@
 /** The operator file: where the collector is, and what opens it, so that nobody has to export it by hand. */
+import { configBytesMax, readDescriptorSync, textOf } from '@relight/shared/bounded-read';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import { suggest } from '@relight/shared/suggest';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseYaml } from '../yaml-document.ts';
 
@@ -56,7 +57,7 @@ export function readOperatorFile(
 function readOwn(file: string, isNamed: boolean): string | null {
   let descriptor: number;
   try {
-    descriptor = openSync(file, 'r');
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (thrown) {
     const code = (thrown as NodeJS.ErrnoException).code ?? '';
     if (isNamed && file === imageOperatorFile && code === 'ENOENT') return null;
@@ -84,7 +85,7 @@ function readOwn(file: string, isNamed: boolean): string | null {
         advice: `chmod 600 ${file}. If somebody may have read it: relight-collector token revoke ID, and make another one.`,
       });
     }
-    return readFileSync(descriptor, 'utf8');
+    return textOf(readDescriptorSync(descriptor, configBytesMax));
   } catch (thrown) {
     throw thrown instanceof RelightError ? thrown : unreadable(file, thrown);
   } finally {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { configBeside, dataDirBeside } from './load-config.ts';
+import { configBeside, dataDirBeside, loadConfig } from './load-config.ts';
 
 let directory: string;
 let usual: string;
@@ -39,4 +39,15 @@ it('where nothing is installed, the defaults hold; what cannot be read is named,
   writeFileSync(usual, 'version: 1\ndata_dir: [');
   expect(() => dataDirBeside({}, usual)).toThrow(`${usual}:2:12: Flow sequence in block collection must be`);
   expect(dataDirBeside({ dataDir: '/srv/mine' }, usual)).toBe('/srv/mine');
+});
+
+it.each([
+  ['/dev/zero', 'it is longer than 4.0 MiB, so it is not what is meant'],
+  ['/etc', 'EISDIR'],
+  [process.execPath, 'it is longer than 4.0 MiB'],
+  ['/bin/true', 'not valid for encoding utf-8'],
+])('%s is no configuration, and that is said', (config, message) => {
+  expect(() => loadConfig({ config })).toThrow(
+    `${config} cannot be read: ${message.startsWith('not') ? 'The encoded data was ' : ''}${message}`,
+  );
 });

@@ -1,6 +1,7 @@
 /** The configuration that the service reads, for itself and for the commands beside it. */
+import { configBytesMax, readBoundedSync, textOf } from '@relight/shared/bounded-read';
 import { RelightError, errorMessage } from '@relight/shared/errors';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { overridesFromEnvironment, readConfig, type CollectorConfig } from '../config.ts';
 
@@ -45,7 +46,7 @@ export function dataDirBeside(flags: Pick<ConfigFlags, 'dataDir'>, usual = usual
 
 function readSource(file: string): { file: string; text: string } {
   try {
-    return { file, text: readFileSync(file, 'utf8') };
+    return { file, text: textOf(readBoundedSync(file, configBytesMax)) };
   } catch (cause) {
     throw new RelightError('config-unreadable', `${file} cannot be read: ${errorMessage(cause)}`, { cause });
   }

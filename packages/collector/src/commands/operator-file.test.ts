@@ -1,6 +1,6 @@
 /** From `init` to `relight status` without anything exported by hand, and what `token create` says beside the token. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { keyFingerprintOf } from '@relight/shared/certificate';
@@ -213,6 +213,23 @@ test('a named file that cannot be read is an error, and nobody is asked; the one
   await using closed = await fakeApi({ 'GET hosts': strict, 'GET alerts': strict });
   const denied = await bench.relight(['status'], { ...image, RELIGHT_URL: closed.url });
   expect(denied.err).toContain(`${missing} Set RELIGHT_TOKEN`);
+});
+
+test('what is read for a token, an authority or all of that has an end, or is refused', async () => {
+  const endless = join(bench.dir, 'sparse');
+  writeFileSync(endless, '', { mode: 0o600 });
+  truncateSync(endless, 10 * 1024 ** 3);
+  for (const [env, message] of [
+    [{ RELIGHT_TOKEN_FILE: '/dev/zero' }, 'the token file cannot be read: it is longer than 16.0 KiB'],
+    [{ RELIGHT_TOKEN_FILE: bench.dir }, 'the token file cannot be read: EISDIR'],
+    [{ RELIGHT_CA_FILE: '/dev/zero' }, 'the certificate file cannot be read: it is longer than 4.0 MiB'],
+    [{ RELIGHT_CA_FILE: process.execPath }, 'the certificate file cannot be read: it is longer than 4.0 MiB'],
+    [{ RELIGHT_CA_FILE: '/bin/true' }, 'the certificate file cannot be read: The encoded data was not valid'],
+    [{ RELIGHT_OPERATOR_FILE: endless }, `${endless} cannot be read: it is longer than 4.0 MiB`],
+  ] satisfies readonly [Record<string, string>, string][]) {
+    const { code, out, err } = await bench.relight(['status'], { RELIGHT_URL: 'https://127.0.0.1:1', ...env });
+    expect({ code, out, err }).toEqual({ code: 2, out: '', err: expect.stringContaining(message) as string });
+  }
 });
 
 test.runIf(process.getuid?.() === 0)(

@@ -1,7 +1,8 @@
 /** What the certificate says of itself, as the account of the service sees it; of the key only whether it can be read and belongs to it. */
+import { certificateBytesMax, readBoundedSync } from '@relight/shared/bounded-read';
 import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
 import { X509Certificate } from 'node:crypto';
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { readTls, tlsFilesOf } from '../access/tls-files.ts';
 import { jsonPiece, told, type PartRecord, type PartRequest } from './part.ts';
 
@@ -17,7 +18,7 @@ export function certificatePiece({ dataDir, tls }: Pick<PartRequest, 'dataDir' |
       keyFile,
       keyFileAccess: told(() => accessOf(keyFile)),
       usable: told(() => (readTls(files), 'yes, key and certificate belong together')),
-      certificate: told(() => certificateFacts(readFileSync(certFile, 'utf8'), now)),
+      certificate: told(() => certificateFacts(String(readBoundedSync(certFile, certificateBytesMax)), now)),
     };
   });
 }

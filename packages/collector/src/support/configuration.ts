@@ -1,7 +1,7 @@
 /** The configuration as a stranger may see it, what the service would say of it, and what of it must stand nowhere else either. */
+import { configBytesMax, readBoundedSync } from '@relight/shared/bounded-read';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 import type { BundlePiece } from '@relight/shared/support-bundle';
-import { readFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';
 import { sinkName } from '../alerts/sinks/sink-name.ts';
 import { configBeside, fileBeside, usualConfig, type ConfigFlags } from '../commands/load-config.ts';
@@ -28,7 +28,7 @@ export function lookAtConfiguration(flags: ConfigFlags, usual = usualConfig): Co
     const text = 'value' in checked ? 'no configuration file: the defaults hold\n' : `NOT VALID\n${checked.problem}\n`;
     return { config, secrets: [], pieces: [{ name: 'config-check.txt', text }], missing: [] };
   }
-  const source = attempt(() => readFileSync(path, 'utf8'));
+  const source = attempt(() => String(readBoundedSync(path, configBytesMax)));
   const text = 'value' in source ? source.value : null;
   const verdict = 'value' in checked ? `${path} is valid\n` : `${path} is NOT VALID\n${checked.problem}\n`;
   const shown = shownConfig(text, 'problem' in source ? source.problem : '');

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { access, constants, readFile, stat } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
+import { certificateBytesMax, readBounded, tokenBytesMax } from '@relight/shared/bounded-read';
 import { errorMessage } from '@relight/shared/errors';
 import { readEnvFiles } from '../../config/secrets.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from '../../config/spec.ts';
@@ -46,11 +47,11 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 async function notEmpty(file: string): Promise<void> {
-  if ((await readFile(file, 'utf8')).trim() === '') throw new Error('it is empty');
+  if (String(await readBounded(file, tokenBytesMax)).trim() === '') throw new Error('it is empty');
 }
 
 async function certificate(file: string): Promise<void> {
-  const { validTo } = new X509Certificate(await readFile(file));
+  const { validTo } = new X509Certificate(await readBounded(file, certificateBytesMax));
   if (Date.parse(validTo) < Date.now()) throw new Error(`the certificate ran out at ${validTo}`);
 }
 

@@ -1,8 +1,9 @@
 /** Where the configuration goes: looked at before anybody is asked, written whole or not at all, never over what is there. */
 import { accessSync, constants, linkSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { configBytesMax, readBoundedSync } from '@relight/shared/bounded-read';
 import { errorMessage, RelightError } from '@relight/shared/errors';
-import { readIfThere, replaceFileDurably, syncDirectory, temporarySuffix } from '../../host/atomic-file.ts';
+import { replaceFileDurably, syncDirectory, temporarySuffix } from '../../host/atomic-file.ts';
 
 /** Fails with usage where this user could not write the file. Makes nothing. */
 export function mustBeWritable(file: string): void {
@@ -47,7 +48,7 @@ function putNew(path: string, content: string | Uint8Array): void {
 /** Null: there is none. Fails with usage where this user cannot read it. */
 export function readOld(file: string): string | null {
   try {
-    return readIfThere(file)?.toString('utf8') ?? null;
+    return namedIfThere(file)?.toString('utf8') ?? null;
   } catch (thrown) {
     throw unwritable(file, thrown);
   }
@@ -59,7 +60,7 @@ export function readOld(file: string): string | null {
  */
 export function writeOver(file: string, text: string): string | null {
   try {
-    const before = readIfThere(file);
+    const before = namedIfThere(file);
     if (before === null) {
       writeNew(file, text);
       return null;
@@ -70,6 +71,15 @@ export function writeOver(file: string, text: string): string | null {
     return backup;
   } catch (thrown) {
     throw unwritable(file, thrown);
+  }
+}
+
+function namedIfThere(file: string): Buffer | null {
+  try {
+    return readBoundedSync(file, configBytesMax);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw thrown;
   }
 }
 

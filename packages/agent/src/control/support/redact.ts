@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { configBytesMax, readBoundedSync, tokenBytesMax } from '@relight/shared/bounded-read';
 import { parse, stringify } from 'yaml';
 import { SecretValues } from '../../config/secret-values.ts';
 import { parseEnvFile } from '../../config/secrets.ts';
@@ -65,8 +66,8 @@ function valuesInFiles(spec: AgentSpec | null): readonly string[] {
   const files = spec.workloads.flatMap(({ container }) => container.envFile);
   const tokenFile = spec.collector?.tokenFile ?? null;
   return [
-    ...files.flatMap((file) => valuesOr(() => Object.values(parseEnvFile(readFileSync(file, 'utf8'), file)))),
-    ...(tokenFile === null ? [] : valuesOr(() => [readFileSync(tokenFile, 'utf8').trim()])),
+    ...files.flatMap((file) => valuesOr(() => Object.values(parseEnvFile(String(readBoundedSync(file, configBytesMax)), file)))),
+    ...(tokenFile === null ? [] : valuesOr(() => [String(readBoundedSync(tokenFile, tokenBytesMax)).trim()])),
   ];
 }
 
