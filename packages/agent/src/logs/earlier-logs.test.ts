@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { segmentId } from '@relight/shared/log-stream';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ContainerFacts } from '../engine/engine.ts';
-import { createRunFiles, runRootOf, segmentOfBase } from '../stages/run-files.ts';
+import { createRunFiles, runDirectoryOf, runRootOf, segmentOfBase } from '../stages/run-files.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { formatRunId } from '../supervisor/run-id.ts';
 import { EarlierLogs } from './earlier-logs.ts';
@@ -59,4 +59,14 @@ it('finishes nothing while it cannot be told what still runs, and asks again', a
   answers = true;
   await logs.observed([container]);
   expect(calls.finish.toSorted()).toEqual(ids.toSorted());
+});
+
+it('follows the newest of a multitude that a container has made, and says so', () => {
+  const { logs, calls, ids } = world(() => Promise.resolve([]));
+  const directory = runDirectoryOf(runRootOf(stateDir), 'w', 1);
+  for (let n = 0; n < 2_500; n += 1) writeFileSync(join(directory, `1.process-${n}.log`), '');
+  logs.follow();
+  expect(calls.follow).toHaveLength(2_000);
+  expect(calls.follow).toContain(ids[1]);
+  expect(calls.warn).toBe(1);
 });

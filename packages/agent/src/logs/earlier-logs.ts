@@ -9,6 +9,12 @@ import { findRunFiles, segmentsOnDisk } from '../stages/run-files.ts';
 import type { Runs } from '../stages/runs.ts';
 import type { LogShipper, SegmentFile } from './log-shipper.ts';
 
+/**
+ * Of one workload. Each is held by a descriptor, and a program in the container may make files that are called as if runs had written
+ * them: a hundred thousand of those, and the agent would end at its start, again and again.
+ */
+const followedMax = 2_000;
+
 interface EarlierLogsOptions {
   readonly runRoot: string;
   readonly shipper: Pick<LogShipper, 'follow' | 'finish'>;
@@ -26,7 +32,14 @@ export class EarlierLogs {
 
   /** Before the first run of this agent: all that is on the disk is an earlier one's. */
   follow(): void {
-    this.#files = segmentsOnDisk(this.#options.runRoot);
+    const { logger, runRoot } = this.#options;
+    const byWorkload = Map.groupBy(segmentsOnDisk(runRoot), ({ key }) => key.workload);
+    this.#files = [...byWorkload].flatMap(([workload, files]) => {
+      if (files.length <= followedMax) return files;
+      const left = files.length - followedMax;
+      logger.warn({ workload, left }, 'too many log files of earlier runs: the oldest are left to the next start of the agent');
+      return files.toSorted(byAge).slice(-followedMax);
+    });
     for (const file of this.#files) this.#options.shipper.follow(file);
   }
 
@@ -47,3 +60,6 @@ export class EarlierLogs {
     }
   }
 }
+
+const byAge = ({ key: a }: SegmentFile, { key: b }: SegmentFile): number =>
+  a.generation - b.generation || Number.parseInt(a.run, 10) - Number.parseInt(b.run, 10);

@@ -79,3 +79,28 @@ it('removes what stood beside a delivered log, and directories with nothing left
   makeRunDirectory(root, 'work.er', 3);
   expect(existsSync(runDirectoryOf(root, 'work.er', 2))).toBe(true);
 });
+
+it('looks for no free name without end, however a container has counted up', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  createRunFiles(root, run(7, 'process'));
+  // One more than this is the same number.
+  writeFileSync(join(directory, `7.process~${2 ** 53}.log`), '');
+  expect(createRunFiles(root, run(7, 'process')).base).toBe('7.process~2');
+  for (let start = 3; start < 200; start += 1) mkdirSync(join(directory, `7.process~${start}.status`));
+  expect(() => createRunFiles(root, run(7, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
+});
+
+it('a directory that a container calls like a file of ours is in the way of no later run', () => {
+  mkdirSync(join(makeRunDirectory(root, 'work.er', 1), '1.process.status'));
+  expect(createRunFiles(root, run(2, 'process')).base).toBe('2.process');
+  expect(() => makeRunDirectory(root, 'work.er', 2)).not.toThrow();
+});
+
+it('a directory that a container has filled with names is given up with it', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  for (let n = 0; n < 20_001; n += 1) writeFileSync(join(directory, `1.process-${n}.log`), '');
+  expect(() => createRunFiles(root, run(2, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
+  expect(segmentsOnDisk(root)).toHaveLength(20_000);
+  makeRunDirectory(root, 'work.er', 2);
+  expect(createRunFiles(root, run(3, 'process', '', 2)).base).toBe('3.process');
+});

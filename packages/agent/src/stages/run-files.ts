@@ -3,22 +3,24 @@
  * `<n>.<kind>[-<name>][~k].log` and `.status`, k counting the starts of one run from the second on (retries of a step).
  *
  * The container's root may write into the directory, so every name in it is hostile: files are made with O_EXCL, opened
- * with O_NOFOLLOW and O_NONBLOCK (a pipe must not block the agent), and must be regular.
+ * with O_NOFOLLOW and O_NONBLOCK (a pipe must not block the agent), and must be regular. So is their number: names are read up to a
+ * bound, and counts in them have few digits (behind 2^53 one more is the same number, and a free name is looked for without end).
  */
 import {
   chmodSync,
   closeSync,
   constants,
+  type Dir,
   existsSync,
   fchmodSync,
   fstatSync,
   mkdirSync,
+  opendirSync,
   openSync,
-  readdirSync,
   readlinkSync,
   readSync,
   rmdirSync,
-  rmSync,
+  unlinkSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
@@ -33,6 +35,11 @@ export const runRootOf = (stateDir: string): string => join(stateDir, 'runs');
 
 export const runDirectoryOf = (runRoot: string, workload: string, generation: number): string =>
   join(runRoot, workload, String(generation));
+
+/** Of one directory, read on the agent's own time. An honest one has some hundred; in long outages the logs wait here. */
+const namesMax = 20_000;
+/** Names in a row that somebody in the container was faster with. */
+const takenMax = 100;
 
 /** Of one start of a run. */
 export interface RunFiles {
@@ -55,13 +62,18 @@ export function makeRunDirectory(runRoot: string, workload: string, generation: 
   return directory;
 }
 
-/** Makes the files of the next start of a run, empty, appendable by every user of the container. */
+/**
+ * Makes the files of the next start of a run, empty, appendable by every user of the container. Fails with run-directory-lost where
+ * the container has filled it with names: it is made anew, with a directory of its own.
+ */
 export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
   const { workload, generation } = partsOf(run);
   const directory = runDirectoryOf(runRoot, workload, generation);
   if (!existsSync(directory)) makeRunDirectory(runRoot, workload, generation);
   prune(directory);
-  for (let start = lastStart(directory, run) + 1; ; start += 1) {
+  if (list(directory).length >= namesMax) throw new RelightError('run-directory-lost', `${directory} holds ${namesMax} files or more`);
+  const first = lastStart(directory, run) + 1;
+  for (let start = first; start < first + takenMax; start += 1) {
     const files = filesOf(runRoot, run, start);
     try {
       createEmpty(files.log);
@@ -72,6 +84,7 @@ export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
   }
+  throw new RelightError('run-directory-lost', `in ${directory} every name for the files of a run is taken`);
 }
 
 /** The files of the last start of a run; null when there are none (never started, or the state directory was lost). */
@@ -88,7 +101,7 @@ export function segmentsOnDisk(runRoot: string): SegmentFile[] {
     for (const generation of list(join(runRoot, workload)).filter((name) => /^\d+$/.test(name))) {
       const directory = join(runRoot, workload, generation);
       for (const name of list(directory)) {
-        const match = /^(\d+)\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d+)?)\.log$/.exec(name);
+        const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d{1,9})?)\.log$/.exec(name);
         if (match === null) continue;
         const [, n = '', source = '', rest = ''] = match;
         const key = { workload, generation: Number(generation), source, run: n + rest };
@@ -157,7 +170,13 @@ function prune(directory: string): void {
   const names = list(directory);
   const logs = new Set(names.filter((name) => name.endsWith('.log')).map(withoutEnding));
   const stale = names.filter((name) => /^\d+\..*\.(?:status|session)$/.test(name) && !logs.has(withoutEnding(name)));
-  for (const name of stale) rmSync(join(directory, name), { force: true });
+  for (const name of stale) {
+    try {
+      unlinkSync(join(directory, name));
+    } catch {
+      // A directory that the container has called so, or a disk that takes nothing: what stays is in nobody's way.
+    }
+  }
 }
 
 /** An earlier generation's directory goes when nothing is left in it, neither a log nor something of the container's own. */
@@ -197,7 +216,7 @@ function lastStart(directory: string, run: RunRef): number {
   const first = `${partsOf(run).n}.${run.kind}${nameSuffix(run)}`;
   const starts = list(directory).map((name) => {
     if (!name.startsWith(first)) return 0;
-    const match = /^(?:~(\d+))?\.log$/.exec(name.slice(first.length));
+    const match = /^(?:~(\d{1,9}))?\.log$/.exec(name.slice(first.length));
     return match === null ? 0 : Number(match[1] ?? 1);
   });
   return Math.max(0, ...starts);
@@ -218,12 +237,21 @@ function createEmpty(path: string): void {
   closeSync(fd);
 }
 
-function list(directory: string): string[] {
+/** At most `namesMax`. */
+function list(path: string): string[] {
+  let directory: Dir;
   try {
-    return readdirSync(directory);
+    directory = opendirSync(path, { bufferSize: 256 });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];
     throw error;
+  }
+  try {
+    const names: string[] = [];
+    for (let entry = directory.readSync(); entry !== null && names.length < namesMax; entry = directory.readSync()) names.push(entry.name);
+    return names;
+  } finally {
+    directory.closeSync();
   }
 }

@@ -17,9 +17,9 @@ export function formatRunId(parts: RunIdParts): string {
   return [parts.owner, parts.workload, parts.generation, parts.n, parts.kind, encodeURIComponent(parts.name)].join('/');
 }
 
-/** Undefined for anything that Relight did not write. */
+/** Undefined for anything that Relight did not write: a container's processes may say what they like, numbers without an end too. */
 export function parseRunId(text: string): RunIdParts | undefined {
-  const match = /^([^/]+)\/([^/]+)\/(\d+)\/(\d+)\/(process|mount|setup)\/([^/]*)$/.exec(text);
+  const match = /^([^/]+)\/([^/]+)\/(\d{1,9})\/(\d{1,9})\/(process|mount|setup)\/([^/]*)$/.exec(text);
   if (match === null) return undefined;
   const [, owner = '', workload = '', generation, n, kind, name = ''] = match;
   try {
