@@ -2,8 +2,7 @@
 import type { HostFacts } from '@relight/shared/status';
 import type { AgentContext } from './agent-context.ts';
 import type { AgentSpec } from './config/spec.ts';
-import type { ActionOutcome, ControlAction } from './control/action.ts';
-import { carryOut, imagesToAskFor } from './control/carry-out.ts';
+import { Orders } from './control/orders.ts';
 import { ControlSockets } from './control/sockets.ts';
 import type { AgentStatus } from './control/status.ts';
 import type { ConfigReload } from './config-reload.ts';
@@ -40,10 +39,12 @@ export class Reporting {
   readonly uplink: Uplink | null;
   readonly #renewal: TokenRenewal | null;
   readonly #meter: AgentMeter;
+  readonly #orders: Orders;
   readonly #options: ReportingOptions;
 
   constructor(options: ReportingOptions) {
     this.#options = options;
+    this.#orders = this.#ordering();
     const { clock, spec, stateDir, logger } = options.context;
     this.uplink = spec.collector === null ? null : this.#dialer(spec.collector);
     this.#renewal = this.#renewing(spec.collector);
@@ -58,7 +59,7 @@ export class Reporting {
           return workloads.withoutSecrets({ events: events.recent.list(), log: context.ownLog.recent.list() });
         },
         reload: ({ dryRun }) => options.config.reload('command', dryRun),
-        act: (action) => this.#carryOut(action, by),
+        act: (action) => this.#orders.give(action, by),
       }),
       clock,
       groupId: (name) => findGroupId(name, clock),
@@ -155,26 +156,22 @@ export class Reporting {
             message: `host ${host.name} refuses remote actions (host.remote_actions)`,
           });
         }
-        return this.#carryOut(action, 'by an operator');
+        return this.#orders.give(action, 'by an operator');
       },
     });
   }
 
-  async #carryOut(action: Omit<ControlAction, 'type'>, by: string): Promise<ActionOutcome> {
+  #ordering(): Orders {
     const { context, host, loops, engine, workloads } = this.#options;
-    // Whoever resumes the host wants to see it tried now: its commands, too.
-    if (action.action === 'resume' && action.workload === undefined) host.gate.retrySetup();
-    const absent = engine.state === 'up' ? await workloads.held.absent(imagesToAskFor(action, loops)) : new Set<string>();
-    const engineAway = engine.state === 'up' ? null : engine.reason;
-    const outcome = carryOut(action, loops, { by, now: context.steadyNow(), engineAway, absent });
-    if (!outcome.ok || action.action === 'pause') return outcome;
-    workloads.held.tryNow(action.workload);
-    const waiting = workloads.held.waiting(action.workload).map(({ workload, image }) => `${workload} (${image})`);
-    if (waiting.length === 0) return outcome;
-    return {
-      ...outcome,
-      message: `${outcome.message}; under the configuration before, as long as the image of the new one is not here: ${waiting.join(', ')}`,
-    };
+    return new Orders({
+      loops,
+      engineAway: () => (engine.state === 'up' ? null : engine.reason),
+      absent: (images) => workloads.held.absent(images),
+      now: () => context.steadyNow(),
+      retrySetup: () => host.gate.retrySetup(),
+      tryNow: (workload) => workloads.held.tryNow(workload),
+      waiting: (workload) => workloads.held.waiting(workload),
+    });
   }
 
   #facts(): HostFacts {

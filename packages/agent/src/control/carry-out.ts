@@ -5,7 +5,7 @@ import type { SupervisorEvent } from '../supervisor/event.ts';
 import type { ActionOutcome, ControlAction } from './action.ts';
 import { describeRestart, imagesOfRestart, refuseRestart, refuseWithoutImage, type Restartable } from './restart-answer.ts';
 
-interface Target extends Restartable {
+export interface Target extends Restartable {
   send(event: SupervisorEvent): void;
 }
 
