@@ -15,6 +15,7 @@ import type {
   CollectorEvent,
   EventFilter,
   HostRecord,
+  IncidentCommit,
   IncidentFilter,
   LogCommit,
   LogFilter,
@@ -139,11 +140,11 @@ export class MemoryStore implements Store {
     return (page.newestFirst === true ? rows.toReversed() : rows).slice(0, page.limit);
   }
 
-  async commitIncident(host: string, incident: Incident, receivedAt: number): Promise<boolean> {
+  async commitIncident(host: string, incident: Incident, receivedAt: number): Promise<IncidentCommit | null> {
     const key = `${host}/${incident.id}`;
-    if ((this.incidentRows.get(key)?.incident.revision ?? 0) >= incident.revision) return false;
+    if ((this.incidentRows.get(key)?.incident.revision ?? 0) >= incident.revision) return null;
     this.incidentRows.set(key, { host, receivedAt, incident });
-    return true;
+    return { superseded: [] };
   }
   async commitIncidentEvidence(host: string, { incident, item, body }: IncidentEvidence): Promise<boolean> {
     this.evidence.set(`${host}/${incident}/${item.name}`, Buffer.from(body, 'base64'));

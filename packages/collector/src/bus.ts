@@ -11,7 +11,7 @@ export interface BusTopics {
   readonly host: HostRecord;
   readonly hostDeleted: string;
   readonly alert: AlertRecord;
-  /** A new revision, or closed here because nobody else can. */
+  /** A new revision, or closed here because nobody else can: those before the one that they give way to. */
   readonly incident: StoredIncident;
   /** Open ones that retention has taken away. */
   readonly incidentsRemoved: readonly IncidentPlace[];

@@ -52,7 +52,9 @@ function incident(from: number, to: number | null, more: Partial<Incident> = {})
 async function comes(host: string, ...all: readonly Incident[]): Promise<void> {
   for (const one of all) {
     const receivedAt = clock.now();
-    if (await store.commitIncident(host, one, receivedAt)) bus.publish('incident', { host, receivedAt, incident: one });
+    const commit = await store.commitIncident(host, one, receivedAt);
+    if (commit === null) continue;
+    for (const closed of [...commit.superseded, { host, receivedAt, incident: one }]) bus.publish('incident', closed);
   }
 }
 
@@ -110,7 +112,7 @@ test('as it comes: closed, revised once more, superseded; and as a day goes by',
   const closed = { ...open, revision: 2, closedAt: clock.now(), timeToRecoverMs: 5 };
   await comes('b', closed, { ...closed, revision: 3 });
   expect(told(metrics)).toEqual(stored());
-  expect(samplesOf(metrics, 'relight_incidents_closed_total')).toMatchObject([{ value: 13 }]);
+  expect(samplesOf(metrics, 'relight_incidents_closed_total')).toMatchObject([{ value: 15 }]);
   for (let hours = 0; hours < 26; hours += 1) {
     // To the minute.
     clock.advance(hour + 2 * minute);

@@ -101,7 +101,6 @@ export class IncidentMetrics {
     const outcome = outcomeOf(stored);
     const key = keyOf(outcome);
     this.#heard?.add(key);
-    this.#window.supersede(outcome);
     if (incident.closedAt !== null && this.#counted.has(key)) {
       // It may have come once more as open: its host was forgotten, which closed it, and its agent is back.
       this.#window.remove(outcome);

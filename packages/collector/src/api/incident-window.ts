@@ -28,20 +28,6 @@ export class IncidentWindow {
     if (outcome.closedAt !== null) this.#end(outcome, outcome.closedAt, outcome.alone);
   }
 
-  /** What it takes the place of was never closed by its agent, and is from now on in the store: see commitIncident. */
-  supersede(by: IncidentOutcome): void {
-    const others = this.#othersOf(by);
-    const gone = others.filter(({ openedAt }) => openedAt <= by.openedAt);
-    for (const one of gone) this.#end({ ...one, receivedAt: by.receivedAt }, by.openedAt, false);
-    if (gone.length > 0) {
-      const here = this.#open.get(placeOf(by)) ?? [];
-      this.#keep(
-        by,
-        here.filter((one) => !gone.includes(one)),
-      );
-    }
-  }
-
   /** An open one that is not stored any more. */
   remove(gone: IncidentPlace): void {
     this.#keep(gone, this.#othersOf(gone));

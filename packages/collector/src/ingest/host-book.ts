@@ -6,7 +6,7 @@ import type { Clock } from '@relight/shared/clock';
 import { toRelightError, type RelightError } from '@relight/shared/errors';
 import type { Bus } from '../bus.ts';
 import type { HostLiveness } from '../liveness/liveness.ts';
-import type { CollectorEvent, HostRecord, Store } from '../store/store.ts';
+import type { CollectorEvent, HostRecord, Store, StoredIncident } from '../store/store.ts';
 import { incidentEnded } from './host-record.ts';
 import type { Contender } from '../liveness/shared-identity.ts';
 import type { Session } from './session.ts';
@@ -109,14 +109,19 @@ export class HostBook {
     const agentId = this.#entries.get(name)?.record.agentId ?? null;
     if (agentId !== null && this.#hostOf.get(agentId) === name) this.#hostOf.delete(agentId);
     const known = this.#entries.delete(name);
-    const { store, bus, clock, tell } = this.#deps;
+    const { store, bus, clock } = this.#deps;
     const [closed, stored] = await Promise.all([store.closeIncidents(name, clock.now()), store.deleteHost(name)]);
-    for (const incident of closed) {
-      bus.publish('incident', incident);
-      tell(incidentEnded(incident));
-    }
+    this.endIncidents(closed, 'its host is known no more');
     if (known) bus.publish('hostDeleted', name);
     return known || stored;
+  }
+
+  /** Closed in the store, for their agent will not: everybody who watches learns it here. */
+  endIncidents(closed: readonly StoredIncident[], because: string): void {
+    for (const incident of closed) {
+      this.#deps.bus.publish('incident', incident);
+      this.#deps.tell(incidentEnded(incident, because));
+    }
   }
 
   /** Called regularly: writes what is due, and what could not be written before. */

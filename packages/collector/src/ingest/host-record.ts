@@ -89,9 +89,9 @@ export function ownNews(
 }
 
 /** As its agent would have told it. */
-export function incidentEnded({ host, receivedAt: at, incident }: StoredIncident): CollectorEvent {
+export function incidentEnded({ host, receivedAt: at, incident }: StoredIncident, because: string): CollectorEvent {
   const { id, workload, generation, cause, code, level } = incident;
-  const message = `incident ${id} is over, for its host is known no more: ${cause}`.slice(0, 4096);
+  const message = `incident ${id} is over, for ${because}: ${cause}`.slice(0, 4096);
   const data = { incident: id, cause, code, level, timeToRecoverMs: null };
   return { at, host, workload, generation, kind: 'incident.closed', severity: 'info', message, data };
 }

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import type { ApiIncident } from '@relight/shared/api';
+import type { ApiEvent, ApiIncident } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
-import { exampleIncident } from '../../../../test/support/incidents.ts';
+import { exampleIncident, incidentStart } from '../../../../test/support/incidents.ts';
 import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
 import { readConfig } from '../config.ts';
 import { openForWriting } from '../store/database.ts';
@@ -108,6 +108,33 @@ it('pages; an abbreviation that fits two hosts asks for more', async () => {
   expect(await ask('/api/v1/incidents/20260131')).toMatchObject({ status: 409, text: expect.stringContaining('(h2)') as string });
   expect(await ask('/api/v1/incidents/20260131?host=h2')).toMatchObject({ status: 200 });
   expect(await ask('/api/v1/incidents?level=planet')).toMatchObject({ status: 400 });
+});
+
+it('one that its agent has forgotten is closed for everybody who watches, too', async () => {
+  const client = await connected();
+  const open = { closedAt: null, timeToRecoverMs: null, revision: 1 };
+  const [left, next] = [
+    exampleIncident(open),
+    exampleIncident({ ...open, id: '20260131-120100-x7k2m9', openedAt: incidentStart + 60_000 }),
+  ];
+  const stream = await fetch(`${url}/api/v1/stream`, { headers: { authorization: `Bearer ${operatorToken}` } });
+  const seen = (async (): Promise<string> => {
+    let text = '';
+    for await (const piece of stream.body ?? []) {
+      text += Buffer.from(piece as Uint8Array).toString();
+      const line = text.split('\n').find((one) => one.includes('incident.closed'));
+      if (line !== undefined) return line;
+    }
+    return '';
+  })();
+  for (const incident of [left, next]) {
+    client.send({ type: 'incident', incident });
+    await client.next('ack');
+  }
+  expect(await seen).toContain(`incident ${left.id} is over, for its agent has begun ${next.id} without knowing of it: ${left.cause}`);
+  expect(await ask('/metrics')).toMatchObject({ text: expect.stringMatching(/^relight_incidents_closed_total\{.*\} 1$/m) as string });
+  const { items } = await api<{ items: ApiEvent[] }>('events?kind=incident.closed');
+  expect(items).toMatchObject([{ host: 'h1', data: { incident: left.id, timeToRecoverMs: null } }]);
 });
 
 it('a store that fails is tried again, and events do not wait behind it', async () => {

@@ -18,7 +18,7 @@ import { contested, sharedIdentityName } from '../liveness/shared-identity.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
-import type { CollectorEvent, HostRecord, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
+import type { CollectorEvent, HostRecord, IncidentCommit, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Actions } from './actions.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import { ForgetByRule } from './forget-by-rule.ts';
@@ -241,7 +241,8 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#deps.bus.publish('events', events);
   }
 
-  incidentStored(host: string, incident: Incident): void {
+  incidentStored(host: string, incident: Incident, { superseded }: IncidentCommit): void {
+    this.#book.endIncidents(superseded, `its agent has begun ${incident.id} without knowing of it`);
     this.#deps.bus.publish('incident', { host, receivedAt: this.#deps.clock.now(), incident });
   }
 

@@ -24,7 +24,7 @@ import {
   type IncidentEvidence,
 } from '@relight/shared/protocol';
 import type { ProtocolRange } from '@relight/shared/protocol-version';
-import type { LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
+import type { IncidentCommit, LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import type { Holder } from '../liveness/shared-identity.ts';
 import { chooseProtocol, type HelloRefusal } from './common-protocol.ts';
 import { lifeOf } from './identity.ts';
@@ -58,8 +58,8 @@ export interface SessionOwner {
   actionResult(session: Session, result: Extract<AgentMessage, { type: 'action-result' }>): void;
   eventsStored(events: readonly StoredEvent[]): void;
   pieceStored(piece: StoredLogPiece): void;
-  /** A revision that was new. */
-  incidentStored(host: string, incident: Incident): void;
+  /** A revision that was new, and what it has closed. */
+  incidentStored(host: string, incident: Incident, commit: IncidentCommit): void;
 }
 
 export interface SessionEnd {
@@ -118,7 +118,7 @@ export class Session {
   readonly #deps: SessionDeps;
   readonly #events: Lane<Events, { readonly seq: number; readonly stored: readonly StoredEvent[] }>;
   readonly #pieces: Lane<Piece, LogCommit>;
-  readonly #incidents: Lane<IncidentPiece, boolean>;
+  readonly #incidents: Lane<IncidentPiece, IncidentCommit | null>;
   #state: 'awaiting-hello' | 'open' | 'closed' = 'awaiting-hello';
   #hello: Hello | null = null;
   /** What both sides speak, once the hello has said it. */
@@ -175,8 +175,8 @@ export class Session {
       commit: (piece) =>
         piece.type === 'incident'
           ? store.commitIncident(this.host, piece.incident, clock.now())
-          : store.commitIncidentEvidence(this.host, piece),
-      committed: (piece, stored) => this.#incidentCommitted(piece, stored),
+          : store.commitIncidentEvidence(this.host, piece).then(() => null),
+      committed: (piece, commit) => this.#incidentCommitted(piece, commit),
     });
   }
 
@@ -365,10 +365,10 @@ export class Session {
     this.#relieve();
   }
 
-  #incidentCommitted(piece: IncidentPiece, stored: boolean): void {
-    const known = piece.type === 'incident';
-    if (known && stored) this.#deps.owner.incidentStored(this.host, piece.incident);
-    const incident = known
+  #incidentCommitted(piece: IncidentPiece, commit: IncidentCommit | null): void {
+    const isDocument = piece.type === 'incident';
+    if (isDocument && commit !== null) this.#deps.owner.incidentStored(this.host, piece.incident, commit);
+    const incident = isDocument
       ? { id: piece.incident.id, revision: piece.incident.revision }
       : { id: piece.incident, evidence: piece.item.name };
     this.send({ type: 'ack', segments: [], incident });

@@ -31,16 +31,16 @@ const ids = (filter: Partial<IncidentFilter> = {}): string[] =>
 
 describe('documents', () => {
   it('keeps the highest revision, whatever comes in which order', async () => {
-    expect(await store.commitIncident('h', exampleIncident({ revision: 2, closedAt: null }), 5)).toBe(true);
-    expect(await store.commitIncident('h', exampleIncident({ revision: 4 }), 6)).toBe(true);
-    expect(await store.commitIncident('h', exampleIncident({ revision: 3, cause: 'older' }), 7)).toBe(false);
-    expect(await store.commitIncident('h', exampleIncident({ revision: 4, cause: 'again' }), 8)).toBe(false);
+    expect(await store.commitIncident('h', exampleIncident({ revision: 2, closedAt: null }), 5)).toEqual({ superseded: [] });
+    expect(await store.commitIncident('h', exampleIncident({ revision: 4 }), 6)).toEqual({ superseded: [] });
+    expect(await store.commitIncident('h', exampleIncident({ revision: 3, cause: 'older' }), 7)).toBeNull();
+    expect(await store.commitIncident('h', exampleIncident({ revision: 4, cause: 'again' }), 8)).toBeNull();
     expect(store.incidents({ limit: 9 })).toEqual([{ host: 'h', receivedAt: 6, incident: exampleIncident({ revision: 4 }) }]);
   });
 
   it.each([0.5, 1e21, -1e308])('keeps one with the time %d, as it came', async (at) => {
     const odd = exampleIncident({ openedAt: at, closedAt: at });
-    expect(await store.commitIncident('h', odd, 5)).toBe(true);
+    expect(await store.commitIncident('h', odd, 5)).not.toBeNull();
     expect(store.incidents({ limit: 9 }).map(({ incident }) => incident)).toEqual([odd]);
   });
 
@@ -49,7 +49,8 @@ describe('documents', () => {
     await store.commitIncident('h', exampleIncident({ id: idOf(0), ...open }), 1);
     await store.commitIncident('h', exampleIncident({ id: idOf(1), ...open, workload: 'other' }), 1);
     await store.commitIncident('g', exampleIncident({ id: idOf(2), ...open }), 1);
-    await store.commitIncident('h', exampleIncident({ id: idOf(3), ...open, openedAt: incidentStart + 60_000 }), 2);
+    const later = exampleIncident({ id: idOf(3), ...open, openedAt: incidentStart + 60_000 });
+    expect(await store.commitIncident('h', later, 2)).toEqual({ superseded: store.incidentsById(idOf(0), 1) });
     expect(ids({ open: true }).toSorted()).toEqual([idOf(1), idOf(2), idOf(3)]);
     expect(ids({ open: false })).toEqual([idOf(0)]);
     expect(store.incidentsById(idOf(0), 1)[0]?.incident).toMatchObject({ closedAt: incidentStart + 60_000, timeToRecoverMs: null });

@@ -4,7 +4,7 @@ import type { Incident } from '@relight/shared/incident';
 import type { IncidentEvidence } from '@relight/shared/protocol';
 import type { Database } from 'better-sqlite3';
 import { Statements, Where } from './statements.ts';
-import type { IncidentFilter, IncidentOutcome, IncidentPlace, StoredIncident } from './store.ts';
+import type { IncidentCommit, IncidentFilter, IncidentOutcome, IncidentPlace, StoredIncident } from './store.ts';
 
 interface Row {
   readonly host: string;
@@ -71,8 +71,8 @@ export function incidentWrites(db: Database) {
      ON CONFLICT (host, id) DO UPDATE SET revision = excluded.revision, opened_at = excluded.opened_at, closed_at = excluded.closed_at,
        received_at = excluded.received_at, workload = excluded.workload, code = excluded.code, level = excluded.level, severity = excluded.severity, record = excluded.record`,
   );
-  const stillOpen = db.prepare<[string, string | null, string, number], { id: string; record: string }>(
-    'SELECT id, record FROM incidents WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? AND opened_at <= ?',
+  const stillOpen = db.prepare<[string, string | null, string, number], { record: string }>(
+    'SELECT record FROM incidents WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? AND opened_at <= ?',
   );
   const openOf = db.prepare<[string], { record: string }>('SELECT record FROM incidents WHERE host = ? AND closed_at IS NULL');
   const removeOpen = db.prepare<[number, number], IncidentPlace>(
@@ -87,16 +87,18 @@ export function incidentWrites(db: Database) {
     put.run(host, id, revision, opened, closed, receivedAt, workload, code, level, worst(incident), JSON.stringify(incident));
   };
   return {
-    /** False: this revision, or a later one, is known already. */
-    commitIncident(host: string, incident: Incident, receivedAt: number): boolean {
-      if ((known.get(host, incident.id)?.revision ?? 0) >= incident.revision) return false;
+    /** As in store.ts. */
+    commitIncident(host: string, incident: Incident, receivedAt: number): IncidentCommit | null {
+      if ((known.get(host, incident.id)?.revision ?? 0) >= incident.revision) return null;
       store(host, incident, receivedAt);
       // An agent that lost its state directory cannot close what it does not know any more; only one is ever open.
-      for (const row of stillOpen.all(host, incident.workload, incident.id, incident.openedAt)) {
-        const before = JSON.parse(row.record) as Incident;
-        store(host, { ...before, closedAt: incident.openedAt, timeToRecoverMs: null }, receivedAt);
-      }
-      return true;
+      const superseded = stillOpen.all(host, incident.workload, incident.id, incident.openedAt).map(({ record }) => {
+        const before = JSON.parse(record) as Incident;
+        const closed = { ...before, closedAt: incident.openedAt, timeToRecoverMs: null };
+        store(host, closed, receivedAt);
+        return { host, receivedAt, incident: closed };
+      });
+      return { superseded };
     },
     /** A host that is forgotten cannot close them. A later revision of one, from an agent that comes back, opens it again. */
     closeIncidents(host: string, at: number): StoredIncident[] {

@@ -157,6 +157,11 @@ export interface IncidentOutcome extends IncidentPlace {
 }
 
 /** Newest first. `since` and `until`: open at some moment between. */
+export interface IncidentCommit {
+  /** Of the same workload: what it takes the place of, was left open by an agent that has lost its memory, and is closed by this. */
+  readonly superseded: readonly StoredIncident[];
+}
+
 export interface IncidentFilter {
   readonly host?: string;
   readonly workload?: string;
@@ -282,8 +287,8 @@ export interface Store extends LogReads {
   commitGap(agentId: string, host: string, gap: Gap, receivedAt: number): Promise<LogCommit>;
 
   // incidents
-  /** False: this revision, or a later one, is known already. */
-  commitIncident(host: string, incident: Incident, receivedAt: number): Promise<boolean>;
+  /** Null: this revision, or a later one, is known already. */
+  commitIncident(host: string, incident: Incident, receivedAt: number): Promise<IncidentCommit | null>;
   /** Those of this host that are open end now, and are not recovered from. Resolves with them. */
   closeIncidents(host: string, at: number): Promise<readonly StoredIncident[]>;
   /** Removes those that are open, were opened before then, and of which nothing was heard since. Resolves with them. */
