@@ -79,7 +79,7 @@ function header(incident: ApiIncident, { bold, bad, good, clean, now }: Incident
     `Relight  ${doings(incident)}`,
     ...(closedAt === null ? [`now      ${clean(stateOf(incident))}`] : []),
     ...(stages === '' ? [] : [`stages   ${stages}`]),
-    `you      ${clean(adviceOf(incident))}`,
+    `you      ${clean(latestAdvice(incident) || 'nothing to do')}`,
   ];
 }
 
@@ -96,13 +96,28 @@ function stateOf(incident: ApiIncident): string {
     : message;
 }
 
-/** What began as one thing may wait for another now: a registry that could not be reached, and then an image that is not in it. */
-function adviceOf(incident: ApiIncident): string {
+/** What began as one thing may wait for another now: a registry that could not be reached, and then an image that is not in it. '': none. */
+function latestAdvice(incident: ApiIncident): string {
   const last = latest(incident);
   const isHeld = incident.closedAt === null && (last?.kind === 'workload.held' || last?.data['to'] === 'held');
   const held = isHeld ? incident.timeline.findLast(({ kind }) => kind === 'workload.held')?.data['advice'] : undefined;
-  const advice = typeof held === 'string' && held !== '' ? held : incident.advice;
-  return advice === '' ? 'nothing to do' : advice;
+  return typeof held === 'string' && held !== '' ? held : incident.advice;
+}
+
+/** For a list, in which there is room for the first cause alone: of how many it is one, before it, where a long one is cut. */
+export function causeText(incident: ApiIncident): string {
+  const codes = incident.timeline.flatMap(({ kind, data }) => {
+    const { code } = data;
+    return (kind === 'restart.scheduled' || kind === 'workload.held') && typeof code === 'string' ? [code] : [];
+  });
+  const causes = new Set(codes).size;
+  return causes > 1 ? `first of ${causes}: ${incident.cause}` : incident.cause;
+}
+
+/** For a list, below one that is open: what is left to do, as it is now. Null: nothing, or it is over. */
+export function adviceLine(incident: ApiIncident): string | null {
+  const advice = incident.closedAt === null ? latestAdvice(incident) : '';
+  return advice === '' ? null : `  → ${advice}`;
 }
 
 function doings({ attempts, escalations, byHand, closedAt, workload }: ApiIncident): string {

@@ -29,7 +29,8 @@ async function incidents(stateDir: string, ...args: readonly string[]): Promise<
 test('what failed here, newest first, with nobody running', async () => {
   const stateDir = stateDirWithTwo();
   const lines = (await incidents(stateDir)).out.trim().split('\n');
-  expect(lines).toHaveLength(2);
+  expect(lines).toHaveLength(3);
+  expect(lines[1]).toBe('  → Raise the memory limit.');
   expect(lines[0]).toMatch(/^20260131-130000-aaaaaa {2}ray {2}open .* the mount data died$/);
   expect(await incidents(mkdtempSync(join(tmpdir(), 'relight-none-')))).toMatchObject({ code: 0, out: 'no incidents\n' });
   const { items } = JSON.parse((await incidents(stateDir, '--json')).out) as { items: { host: string; id: string }[] };

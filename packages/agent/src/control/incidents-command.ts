@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import type { ApiIncident } from '@relight/shared/api';
 import { RelightError } from '@relight/shared/errors';
 import { incidentResource } from '@relight/shared/incident-resource';
-import { evidenceText, incidentLines, lastedText } from '@relight/shared/incident-view';
+import { adviceLine, causeText, evidenceText, incidentLines, lastedText } from '@relight/shared/incident-view';
 import { formatDurationMs } from '@relight/shared/units';
 import { IncidentStore } from '../incidents/store.ts';
 import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
@@ -38,16 +38,18 @@ function listAll(store: IncidentStore, host: string, { json }: IncidentsOptions,
       return incident === null ? [] : [incidentResource(host, incident)];
     });
   if (json === true) io.write(`${JSON.stringify({ items, next: null }, null, 2)}\n`);
-  else io.write(items.length === 0 ? 'no incidents\n' : items.map((item) => `${lineOf(item, io.clock.now())}\n`).join(''));
+  else io.write(items.length === 0 ? 'no incidents\n' : items.flatMap((item) => linesOf(item, io.clock.now())).join(''));
 }
 
-/** `20260131-120000-x7k2m9  ray-worker  open      3 m 10 s ago  the mount data died` */
-function lineOf(incident: ApiIncident, now: number): string {
-  const { id, workload, openedAt, cause } = incident;
+/** `20260131-120000-x7k2m9  ray-worker  open      3 m 10 s ago  the mount data died`, and what is left to do. */
+function linesOf(incident: ApiIncident, now: number): readonly string[] {
+  const { id, workload, openedAt } = incident;
   const over = lastedText(incident);
   const lasted = over === null ? 'open' : `over after ${over}`;
   const ago = `${formatDurationMs(Math.max(0, now - Date.parse(openedAt)))} ago`;
-  return [id, workload ?? 'the host', lasted.padEnd(20), ago, printable(cause)].join('  ');
+  const line = [id, workload ?? 'the host', lasted.padEnd(20), ago, printable(causeText(incident))].join('  ');
+  const advice = adviceLine(incident);
+  return [line, ...(advice === null ? [] : [printable(advice)])].map((text) => `${text}\n`);
 }
 
 function showOne(store: IncidentStore, host: string, id: string, { json, full, evidence }: IncidentsOptions, io: Io): void {

@@ -114,15 +114,40 @@ describe('one incident, for somebody who knows nothing else', () => {
   });
 });
 
-test('the list: one line each, the cause last', () => {
+test('the list: one line each, the cause last; below an open one what is left to do', () => {
   const open = example({ id: '20260131-130000-aaaaaa', closedAt: null, timeToRecoverMs: null, workload: null });
   expect(incidentsText([open, example()], context).split('\n')).toEqual([
     'ID                      SUBJECT    OPENED        LASTED  LEVEL      CAUSE',
     `20260131-130000-aaaaaa  tpu-0      3 m 00 s ago  open    container  ${exampleIncident().cause}`,
+    '  → Raise the memory limit.',
     `20260131-120000-x7k2m9  tpu-0/ray  3 m 00 s ago  1.7 s   container  ${exampleIncident().cause}`,
     '',
   ]);
   expect(incidentsText([], context)).toBe('no incidents\n');
+});
+
+test('of one that began as one thing and is another now the list says of how many it tells the first, and the latest advice, in 80 columns', () => {
+  const entry = (kind: string, code: string, more: object = {}) =>
+    ({ at: incidentStart, kind, severity: 'warning', message: code, data: { code, ...more } }) as const;
+  const timeline = [
+    entry('restart.scheduled', 'container-exited'),
+    entry('restart.scheduled', 'image-pull-failed'),
+    entry('restart.scheduled', 'image-pull-failed'),
+    entry('workload.held', 'image-not-found', {
+      advice: 'Correct the image name, or build or load the image on this host, wherever it is.',
+    }),
+  ];
+  const open = example({ closedAt: null, timeToRecoverMs: null, timeline });
+  const lines = incidentsText([open, example({ timeline })], { ...context, columns: 80 }).split('\n');
+  expect(lines.map((line) => line.slice(-24))).toEqual([
+    'LASTED  LEVEL      CAUSE',
+    ' container  first of 3:…',
+    'n this host, wherever i…',
+    ' container  first of 3:…',
+    '',
+  ]);
+  expect(lines[2]).toMatch(/^ {2}→ Correct the image name/);
+  expect(lines.every(({ length }) => length <= 80)).toBe(true);
 });
 
 test('an end that nobody saw: it lasted until its last entry at least', () => {
