@@ -258,6 +258,8 @@ export interface ApiSinkTest {
   /** Why not; null: it was taken. */
   readonly reason: string | null;
   readonly tookMs: number;
+  /** Nothing was posted to it: it is being tested, or was too often. Null, or absent (an older collector): it was posted to. */
+  readonly retryAfterS?: number | null;
 }
 
 export interface ApiList<T> {

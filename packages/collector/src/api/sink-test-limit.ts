@@ -17,18 +17,14 @@ export class SinkTestLimit {
     this.#clock = clock;
   }
 
-  /** Seconds until all of these may be tested. 0: now. */
-  waitS(places: readonly number[]): number {
-    return Math.max(0, ...places.map((place) => this.#waitS(place)));
-  }
-
-  #waitS(place: number): number {
+  /** Seconds until this one may be tested. 0: now. */
+  waitS(place: number): number {
     const since = this.#recent(place).at(-testsMax);
     const window = since === undefined ? 0 : Math.max(1, Math.ceil((since + windowMs - this.#clock.monotonic()) / 1_000));
     return Math.max(window, this.#running.has(place) ? answerS : 0);
   }
 
-  /** Only when nothing is to be waited for. */
+  /** Only those for which nothing is to be waited. */
   async run<T>(places: readonly number[], test: () => Promise<T>): Promise<T> {
     for (const place of places) {
       this.#running.add(place);

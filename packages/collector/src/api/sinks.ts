@@ -32,6 +32,11 @@ const sinkTestSchema = z
     delivered: z.boolean(),
     reason: z.string().nullable().meta({ description: 'why it was not taken' }),
     tookMs: z.number(),
+    retryAfterS: z
+      .number()
+      .int()
+      .nullable()
+      .meta({ description: 'nothing was posted to it, for it is being tested or was too often: ask again in so many seconds' }),
   })
   .meta({ id: 'SinkTest' }) satisfies z.ZodType<ApiSinkTest>;
 
@@ -62,6 +67,8 @@ function chosen(sinks: readonly SinkReport[], wanted: string | undefined): numbe
 /** With its port, where one is written. */
 const hostOf = (name: string): string => URL.parse(name.replace(/ #\d+$/, ''))?.host ?? '';
 
+const limited = `a sink is tested by one at a time, and at most ${testsMax} times a minute`;
+
 export function sinkRoutes({ sinks: desk, clock }: Pick<ApiDeps, 'sinks' | 'clock'>): readonly Route[] {
   if (desk === undefined) return [];
   const testLimit = new SinkTestLimit(clock);
@@ -81,7 +88,7 @@ export function sinkRoutes({ sinks: desk, clock }: Pick<ApiDeps, 'sinks' | 'cloc
       method: 'POST',
       path: '/sinks/test',
       summary:
-        'Posts a test alert, marked as one, to all sinks or to one; what each has answered. Each is tested by one at a time, and at most 6 times a minute: then 429, with `Retry-After`.',
+        'Posts a test alert, marked as one, to all sinks or to one; what each has answered. Each is tested by one at a time, and at most 6 times a minute: others are tested all the same; where there is no other, 429 with `Retry-After`.',
       body: z.strictObject({
         sink: z.string().min(1).max(2048).optional().meta({ description: 'Its position, name or host. Default: all.' }),
         severity: z.enum(severities).default('warning').meta({ description: 'For receivers that sort by it.' }),
@@ -92,18 +99,23 @@ export function sinkRoutes({ sinks: desk, clock }: Pick<ApiDeps, 'sinks' | 'cloc
       async handle({ body: { sink, severity }, request, reply }) {
         const sinks = desk.sinks();
         const places = chosen(sinks, sink);
-        const waitS = testLimit.waitS(places);
-        if (waitS > 0) {
+        const waits = new Map(places.map((at) => [at, testLimit.waitS(at)]));
+        const free = places.filter((at) => waits.get(at) === 0);
+        if (free.length === 0) {
+          const waitS = Math.min(...waits.values());
           void reply.header('retry-after', String(waitS));
-          throw new RelightError('too-many-requests', `a sink is tested by one at a time, and at most ${testsMax} times a minute`, {
-            advice: `Nothing was posted. Ask again in ${waitS} s.`,
-          });
+          throw new RelightError('too-many-requests', limited, { advice: `Nothing was posted. Ask again in ${waitS} s.` });
         }
-        const answers = await testLimit.run(places, () => desk.test(places, { severity, by: request.visitor?.token.name ?? null }));
-        const items = places.flatMap((at, index): ApiSinkTest[] => {
+        const answers = await testLimit.run(free, () => desk.test(free, { severity, by: request.visitor?.token.name ?? null }));
+        const items = places.flatMap((at): ApiSinkTest[] => {
           const { name, type } = sinks[at] ?? {};
-          const answer = answers[index];
-          return name === undefined || type === undefined || answer === undefined ? [] : [{ position: at + 1, name, type, ...answer }];
+          if (name === undefined || type === undefined) return [];
+          const answer = answers[free.indexOf(at)];
+          const sink = { position: at + 1, name, type };
+          if (answer !== undefined) return [{ ...sink, ...answer, retryAfterS: null }];
+          const retryAfterS = waits.get(at) ?? 0;
+          const reason = `nothing was posted: ${limited}; ask again in ${retryAfterS} s`;
+          return [{ ...sink, delivered: false, reason, tookMs: 0, retryAfterS }];
         });
         const told = items.map(({ name, delivered, reason }) => `${name}: ${delivered ? 'delivered' : reason}`);
         request.deed = {

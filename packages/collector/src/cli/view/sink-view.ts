@@ -37,9 +37,10 @@ export function sinksText(sinks: readonly ApiSink[], { color, columns, now }: Vi
   return `${lines.join('\n')}\n`;
 }
 
-export const sinkTestLine = ({ position, name, delivered, reason, tookMs }: ApiSinkTest, color: Colors): string => {
+export const sinkTestLine = ({ position, name, delivered, reason, tookMs, retryAfterS }: ApiSinkTest, color: Colors): string => {
   const answer = delivered ? color.green('delivered') : `${color.red('not delivered')}: ${sanitize(reason ?? '')}`;
-  return `sink ${position} (${sanitize(name)}): ${answer}, after ${formatDurationMs(tookMs)}\n`;
+  const took = (retryAfterS ?? null) === null ? `, after ${formatDurationMs(tookMs)}` : '';
+  return `sink ${position} (${sanitize(name)}): ${answer}${took}\n`;
 };
 
 function paintState(color: Colors, state: ApiSink['state']): (text: string) => string {
