@@ -42,8 +42,22 @@ export const ownCertificateNote = ({ certFile }: TlsConfig, x509: X509Certificat
   `The certificate ${certFile} is your own: the line names no fingerprint, and hosts ask their authorities. For an authority of your own add ` +
   `--ca-file FILE. --fingerprint ${keyFingerprintOf(x509)} would pin its key: once it is renewed with another key, hosts that joined so stay away.`;
 
-/** `isGuess`: nobody has said how hosts reach it. Fails with config-invalid when the certificate cannot be read. */
-export function howReached(config: CollectorConfig, asked: string | undefined): Reached & { readonly isGuess: boolean } {
+/** For a script: all that the line is made of, and what a person is told beside it. */
+export const joinDocument = ({ url, isGuess, fingerprint, note }: FoundWay, token: string) => ({
+  url,
+  urlIsGuess: isGuess,
+  fingerprint,
+  join: joinLine({ url, fingerprint }, token),
+  note,
+});
+
+export interface FoundWay extends Reached {
+  /** Nobody has said how hosts reach it. */
+  readonly isGuess: boolean;
+}
+
+/** Fails with config-invalid when the certificate cannot be read. */
+export function howReached(config: CollectorConfig, asked: string | undefined): FoundWay {
   const files = tlsFilesOf(config);
   const known = asked?.replace(/\/+$/, '') ?? keptUrl(config.dataDir);
   const url = known ?? `${files === null ? 'http' : 'https'}://${hostname()}:${config.listen.port}`;

@@ -11,7 +11,7 @@ import { readTls, writeTls } from '../access/tls-files.ts';
 import { fakeApi, list, problem, type Answer } from '../cli/fake-api.test-data.ts';
 import { imageOperatorFile } from '../cli/operator-file.ts';
 import { CollectorBench } from './collector-process.test-data.ts';
-import { howReached, joinLine } from './join-line.ts';
+import { howReached, joinDocument } from './join-line.ts';
 import { loadConfig } from './load-config.ts';
 
 let bench: CollectorBench;
@@ -83,7 +83,13 @@ test("with a certificate of one's own nothing pins it: hosts and relight go on w
   const config = loadConfig({ config: bench.configFile });
   const reached = howReached(config, undefined);
   expect(reached).toMatchObject({ url, fingerprint: null, note: expect.stringContaining(note) as string });
-  expect(joinLine(reached, 'rlj_x')).toBe(`relight-agent join ${url} rlj_x`);
+  expect(joinDocument(reached, 'rlj_x')).toEqual({
+    url,
+    urlIsGuess: false,
+    fingerprint: null,
+    join: `relight-agent join ${url} rlj_x`,
+    note: reached.note,
+  });
 
   const ask = async (): Promise<void> => {
     const service = await bench.serve();
@@ -110,7 +116,14 @@ test('a script has the line as well; an operator token without a role says what 
   mkdirSync(bench.dataDir);
   const made = await create('--kind', 'join', '--url', 'https://other.example/', '--json');
   const document = JSON.parse(made.out) as Record<string, string>;
-  expect(document).toMatchObject({ kind: 'join', usesLeft: 1, url: 'https://other.example', fingerprint: null });
+  expect(document).toMatchObject({
+    kind: 'join',
+    usesLeft: 1,
+    url: 'https://other.example',
+    urlIsGuess: false,
+    fingerprint: null,
+    note: null,
+  });
   expect(document['join']).toBe(`relight-agent join https://other.example ${document['token']}`);
   const guessed = await create('--kind', 'join');
   expect(guessed.err).toMatch(/Give --url where hosts reach it by another address\.\n {2}relight-agent join http:\/\/\S+:7460 rlj_/);

@@ -11,7 +11,7 @@ import { tokenRefusal } from '../access/token-refusal.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
 import { existingDataDir, type DataDirFlag } from './data-dir.ts';
-import { howReached, joinLine } from './join-line.ts';
+import { howReached, joinDocument, joinLine, type FoundWay } from './join-line.ts';
 import { configBeside, dataDirBeside } from './load-config.ts';
 import { withTokens } from './tokens-beside.ts';
 
@@ -44,7 +44,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .option('--uses <count>', 'how many agents may join with it (default: 1)', parseCount)
     .option('--agent-tokens <duration>', 'how long the tokens live that agents get for it; they renew them (default: 90d)', parseDuration)
     .option('--url <url>', 'how hosts reach this collector, for the line that joins them (default: as init was told)', parseUrl)
-    .option('--json', 'one JSON document, with the line of a join token as join')
+    .option('--json', 'one JSON document; of a join token with the line as join, and what is to be said beside it as note')
     .option('--data-dir <dir>', 'where the store lives')
     .action((flags: CreateFlags) => print(flags, createToken(flags)));
   token
@@ -77,7 +77,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
 function print({ kind, role, url, json, dataDir }: CreateFlags, made: ApiToken & { readonly token: string }): void {
   const way = kind === 'join' ? wayHere({ dataDir, url }) : null;
   if (json === true) {
-    const join = way === null || 'problem' in way ? {} : { url: way.url, fingerprint: way.fingerprint, join: joinLine(way, made.token) };
+    const join = way === null || 'problem' in way ? {} : joinDocument(way, made.token);
     process.stdout.write(`${JSON.stringify({ ...made, ...join })}\n`);
   } else {
     process.stdout.write(`${made.token}\n`);
@@ -105,7 +105,7 @@ function wayHere({
 }: {
   readonly dataDir: string | undefined;
   readonly url: string | undefined;
-}): ReturnType<typeof howReached> | { readonly problem: string } {
+}): FoundWay | { readonly problem: string } {
   try {
     return howReached(configBeside(dataDir === undefined ? {} : { dataDir }), url);
   } catch (thrown) {
