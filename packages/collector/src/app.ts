@@ -18,6 +18,7 @@ import { registerApi } from './api/register.ts';
 import { Bus } from './bus.ts';
 import type { CollectorConfig } from './config.ts';
 import type { AdmissionLimits } from './ingest/admission.ts';
+import type { AllowanceLimits } from './ingest/allowances.ts';
 import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
@@ -41,6 +42,7 @@ export interface CollectorOptions {
   /** [0, 1), for jitter. */
   readonly random?: () => number;
   readonly admission?: AdmissionLimits;
+  readonly allowance?: AllowanceLimits;
   /** Of the agents' protocol; absent: what this version speaks. */
   readonly protocols?: ProtocolRange;
   /** Nothing can be stored any more, and nothing but a new process mends that. */
@@ -62,7 +64,7 @@ export interface Collector {
 
 /** @throws RelightError of openStore. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
-  const { config, clock, logger, version, random = Math.random, admission, protocols, onFatal } = options;
+  const { config, clock, logger, version, random = Math.random, admission, allowance, protocols, onFatal } = options;
   const log = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
   const health = new StoreHealth({ clock, warn: log, info: (message) => logger.info(message) });
   // A store in trouble fails everything that is written, over and over: health says it once.
@@ -112,6 +114,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     refusals,
     revocations,
     ...(admission === undefined ? {} : { admission }),
+    ...(allowance === undefined ? {} : { allowance }),
     ...(protocols === undefined ? {} : { protocols }),
   });
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });

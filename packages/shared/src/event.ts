@@ -51,6 +51,25 @@ export type EventKind = (typeof eventKinds)[number];
 export const severities = ['info', 'warning', 'error', 'critical'] as const;
 export type Severity = (typeof severities)[number];
 
+/** What somebody else has written, for a person: so many characters of it are kept. */
+export const wordsSchema = (charactersMax = 4096) => z.string().overwrite((text) => text.slice(0, charactersMax));
+/** Names of workloads: in a configuration they have 63 characters at most, names of containers may be longer. */
+export const workloadLengthMax = 512;
+
+/**
+ * Levels of objects and lists in each other. Every one costs stack wherever it is written or copied again: beyond 1,800 the answer of the
+ * collector's writing thread cannot be read, which is the answer to everybody whose write was in the same commit.
+ */
+const levelsMax = 32;
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === 'object' && value !== null && (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)));
+
+/** Small facts for programs. What is nested too deeply for that is left out, which it says itself. */
+export const factsSchema = z
+  .record(z.string(), z.unknown())
+  .overwrite((facts) => (isDeeper(facts, levelsMax) ? { leftOut: `more than ${levelsMax} levels` } : facts))
+  .default({});
+
 /** An event as the agent writes it into its outbox and sends it. Times are epoch milliseconds on the wire. */
 export const agentEventSchema = z.object({
   /** 1, 2, 3 … within one epoch. */
@@ -58,12 +77,12 @@ export const agentEventSchema = z.object({
   at: z.number().int(),
   kind: z.enum(eventKinds),
   severity: z.enum(severities),
-  workload: z.string().optional(),
+  workload: z.string().max(workloadLengthMax).optional(),
   generation: z.number().int().nonnegative().optional(),
   /** One line, for a person. */
   message: z.string().max(4096),
-  /** Small facts for programs: code, exitCode, signal, delayMs, attempt, stage, durationMs … */
-  data: z.record(z.string(), z.unknown()).default({}),
+  /** code, exitCode, signal, delayMs, attempt, stage, durationMs … */
+  data: factsSchema,
 });
 export type AgentEvent = z.infer<typeof agentEventSchema>;
 /** An event before the outbox has given it a sequence number. */

@@ -4,7 +4,7 @@
  * host when it happened (the evidence) is large, never changes, and travels piece by piece.
  */
 import * as z from 'zod';
-import { severities } from './event.ts';
+import { factsSchema, severities, wordsSchema, workloadLengthMax } from './event.ts';
 import { levels } from './phase.ts';
 
 /** Raw bytes of one piece of evidence. Compressed and in base64 it stays below 256 KiB even where nothing compresses. */
@@ -22,7 +22,7 @@ export const timelineEntrySchema = z.object({
   message: z.string().max(4096),
   generation: z.number().int().nonnegative().optional(),
   /** The event's facts, as far as they are small. */
-  data: z.record(z.string(), z.unknown()).default({}),
+  data: factsSchema,
 });
 export type TimelineEntry = z.infer<typeof timelineEntrySchema>;
 
@@ -47,7 +47,7 @@ export const incidentSchema = z.object({
   /** 1, 2, 3 …: the highest is the truth. */
   revision: z.number().int().positive(),
   /** Null: the host itself (a reboot, a dead engine). */
-  workload: z.string().nullable(),
+  workload: z.string().max(workloadLengthMax).nullable(),
   generation: z.number().int().nonnegative().nullable(),
   /** When it was noticed. */
   openedAt: z.number(),
@@ -61,7 +61,7 @@ export const incidentSchema = z.object({
   /** What a person should do. */
   advice: z.string().max(4096),
   exitCode: z.number().int().nullable(),
-  signal: z.string().nullable(),
+  signal: wordsSchema(64).nullable(),
   oomKilled: z.boolean(),
   /** When the failure happened, as well as it is known. */
   failedAt: z.number(),
@@ -74,7 +74,7 @@ export const incidentSchema = z.object({
   /** A person acted while it was open (restart, resume). */
   byHand: z.boolean(),
   /** Of the attempt that succeeded. */
-  stages: z.array(z.object({ stage: z.string(), ms: z.number() })).max(60),
+  stages: z.array(z.object({ stage: wordsSchema(1024), ms: z.number() })).max(60),
   timeline: z.array(timelineEntrySchema).max(timelineMax + 10),
   /** Entries left out of the middle of the timeline. */
   omitted: z.number().int().nonnegative(),

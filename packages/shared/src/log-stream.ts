@@ -1,13 +1,21 @@
 import * as z from 'zod';
+import { workloadLengthMax } from './event.ts';
 
 /** In the place of the workload: what belongs to the host itself. No workload can be called so. */
 export const hostLogs = '@host';
 
 /** JSON can carry half of a character; `segmentId` cannot. */
-const wellFormed = z.string().refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
+const wellFormed = (lengthMax: number) =>
+  z
+    .string()
+    .max(lengthMax)
+    .refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
 
 /** Where a line comes from. `file:<name>` is a file inside the container. */
-export const logSourceSchema = z.string().regex(/^(?:container|process|setup|mount|agent|file:.+)$/);
+export const logSourceSchema = z
+  .string()
+  .max(1024)
+  .regex(/^(?:container|process|setup|mount|agent|file:.+)$/);
 
 /**
  * One append-only sequence of bytes on the agent's side: one file, written by one run. Its byte offsets are the
@@ -15,11 +23,11 @@ export const logSourceSchema = z.string().regex(/^(?:container|process|setup|mou
  * reader sees.
  */
 export const segmentKeySchema = z.object({
-  workload: wellFormed,
+  workload: wellFormed(workloadLengthMax),
   generation: z.number().int().nonnegative(),
   source: logSourceSchema.refine((text) => text.isWellFormed(), 'must be well-formed Unicode'),
   /** Which start of the process or step, or which incarnation of the container's log file. Unique within the three above. */
-  run: wellFormed,
+  run: wellFormed(256),
 });
 export type SegmentKey = z.infer<typeof segmentKeySchema>;
 

@@ -19,7 +19,7 @@
  */
 import * as z from 'zod';
 import { agentMetricsSchema } from './agent-metrics.ts';
-import { agentEventSchema } from './event.ts';
+import { agentEventSchema, wordsSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';
 import { hostNameSchema, idSchema } from './join.ts';
 import { segmentKeySchema } from './log-stream.ts';
@@ -70,6 +70,8 @@ export const closeCodes = {
   versionsApart: 4426,
 } as const;
 
+const epochSchema = z.string().min(1).max(128);
+
 export const helloSchema = z.object({
   type: z.literal('hello'),
   /** The newest version that the agent speaks, and the oldest; see protocol-version.ts. */
@@ -79,7 +81,7 @@ export const helloSchema = z.object({
   /** Hash of the machine id: tells clones apart. */
   machineId: idSchema,
   /** One life of the outbox; a new outbox has a new epoch, or its events would be taken for duplicates. */
-  epoch: z.string().min(1).max(128),
+  epoch: epochSchema,
   bootId: z.string().max(128),
   host: hostNameSchema,
   labels: hostLabelsSchema(' (host.labels of the agent)'),
@@ -120,7 +122,7 @@ export type SentHeartbeat = z.input<typeof heartbeatSchema>;
 
 export const eventsSchema = z.object({
   type: z.literal('events'),
-  epoch: z.string(),
+  epoch: epochSchema,
   events: z.array(agentEventSchema).min(1).max(eventsPerMessageMax),
 });
 
@@ -132,7 +134,7 @@ export const gapSchema = z.object({
   to: z.number().int().positive(),
   lines: z.number().int().optional(),
   bytes: z.number().int().optional(),
-  reason: z.string(),
+  reason: wordsSchema(1000),
   at: z.number(),
 });
 export type Gap = z.infer<typeof gapSchema>;
@@ -153,8 +155,8 @@ export const actionResultSchema = z.object({
   type: z.literal('action-result'),
   id: z.string(),
   ok: z.boolean(),
-  code: z.string().optional(),
-  message: z.string(),
+  code: wordsSchema(64).optional(),
+  message: wordsSchema(),
 });
 
 export const goodbyeSchema = z.object({ type: z.literal('goodbye'), reason: z.enum(['stopped', 'rebooting']) });

@@ -1,6 +1,6 @@
 /** What an agent says about itself, and what the API passes on: workload status, host facts, metrics. */
 import * as z from 'zod';
-import { severities } from './event.ts';
+import { severities, wordsSchema, workloadLengthMax } from './event.ts';
 import { phases } from './phase.ts';
 
 export const restartCountsSchema = z.object({ process: z.number().int(), container: z.number().int(), host: z.number().int() });
@@ -20,42 +20,42 @@ export const spareStatusSchema = z.object({
   /** `ready`: it could take over now. */
   state: z.enum(['waiting', 'preparing', 'ready', 'back-off']),
   since: z.number(),
-  reason: z.string(),
+  reason: wordsSchema(),
 });
 export type SpareStatus = z.infer<typeof spareStatusSchema>;
 
 /** Another configuration that is held back, because the image that it wants is not on the host. Wire form: times in epoch milliseconds. */
 export const waitingConfigurationSchema = z.object({
   /** The image that it waits for. */
-  image: z.string(),
+  image: wordsSchema(),
   since: z.number(),
   /** What the pull said last; null: nothing is pulled at the moment. */
-  progress: z.string().nullable(),
+  progress: wordsSchema().nullable(),
   /** Why it is not here yet, for a person. */
-  reason: z.string(),
+  reason: wordsSchema(),
   /** What a person does about it; '' when there is nothing to do. */
-  advice: z.string(),
+  advice: wordsSchema(),
   /** When it is asked for again; null: it is being asked for, or something else is awaited. */
   nextAttemptAt: z.number().nullable(),
 });
 export type WaitingConfiguration = z.infer<typeof waitingConfigurationSchema>;
 
 export const workloadStatusSchema = z.object({
-  name: z.string(),
+  name: wordsSchema(workloadLengthMax),
   phase: z.enum(phases),
   phaseSince: z.number(),
   /** Why it is in this phase, for a person. */
-  reason: z.string(),
+  reason: wordsSchema(),
   /** The stage under way (`setup 2/5: ssh keys`), or null. */
-  stage: z.string().nullable(),
+  stage: wordsSchema().nullable(),
   stageSince: z.number().nullable(),
   attempt: z.number().int(),
   nextAttemptAt: z.number().nullable(),
   /** The dependency that it waits for (`10.0.0.1:6379`), so that one dead head is one trouble for the whole fleet. */
-  waitingFor: z.string().nullable().optional(),
+  waitingFor: wordsSchema().nullable().optional(),
   generation: z.number().int(),
-  containerId: z.string().nullable(),
-  image: z.string(),
+  containerId: wordsSchema(128).nullable(),
+  image: wordsSchema(),
   readyAt: z.number().nullable(),
   /** Counted failures by level; restarts by hand are none. */
   restarts: restartCountsSchema,
@@ -63,7 +63,7 @@ export const workloadStatusSchema = z.object({
   foreignRestarts: z.number().int().optional(),
   /** Ways to ready that were begun, and those that came to ready: their quotient is the success rate. */
   recoveries: z.object({ attempted: z.number().int(), succeeded: z.number().int() }).optional(),
-  lastIncidentId: z.string().nullable(),
+  lastIncidentId: wordsSchema(64).nullable(),
   /** Of the prepared spare; null where none is kept. */
   spare: spareStatusSchema.nullable().optional(),
   /** Null: what runs is what the configuration says, or is being made so. */
@@ -73,7 +73,7 @@ export const workloadStatusSchema = z.object({
 export type WorkloadStatus = z.infer<typeof workloadStatusSchema>;
 
 export const diskMetricsSchema = z.object({
-  path: z.string(),
+  path: wordsSchema(),
   totalBytes: z.number(),
   freeBytes: z.number(),
   inodesFree: z.number().optional(),

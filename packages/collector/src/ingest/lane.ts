@@ -1,6 +1,6 @@
 /**
- * Commits in order, at most `window` at a time. Where the store fails (a full disk), everything from the first failure on
- * is kept and tried again in the same order: nothing behind it overtakes, nothing is answered meanwhile.
+ * Commits in order, at most `window` at a time. Where the store fails (a full disk) or takes no more for now, everything from the first
+ * failure on is kept and tried again in the same order: nothing behind it overtakes, nothing is answered meanwhile.
  */
 import type { Clock, Timer } from '@relight/shared/clock';
 import { toRelightError, type RelightError } from '@relight/shared/errors';
@@ -13,7 +13,7 @@ export interface LaneOptions<Item, Result> {
   readonly committed: (item: Item, result: Result) => void;
   /** The result only says that something before it is missing: while a failure is being retried it means nothing. */
   readonly outOfOrder?: (result: Result) => boolean;
-  /** A failure of the store (`retried`), or of the item itself, which is dropped. */
+  /** A failure of the store, or too much at once (`retried`), or of the item itself, which is dropped. */
   readonly failed: (error: RelightError, retried: boolean) => void;
 }
 
@@ -79,7 +79,7 @@ export class Lane<Item, Result> {
   }
 
   #fail(item: Item, error: RelightError): void {
-    const retried = error.code === 'store-failed';
+    const retried = error.code === 'store-failed' || error.code === 'overloaded';
     if (retried) {
       this.#failing = true;
       this.#running.set(item, 'again');

@@ -377,6 +377,8 @@ export class Session {
 
   /** The store could not take it now (the lane tries again, the agent waits for its ack), or never will. */
   #storeFailed(error: RelightError, retried: boolean): void {
+    // Who sends too much was told of where it is counted.
+    if (error.code === 'overloaded') return;
     this.#deps.warn(retried ? 'the store failed, trying again' : 'a message of an agent cannot be stored', error);
     if (!retried) this.close(closeCodes.protocolError, error.message);
   }

@@ -1,3 +1,4 @@
+import { toRelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { packBlock, splitFilter } from '@relight/shared/log-block';
 import SqliteDatabase from 'better-sqlite3';
@@ -42,6 +43,18 @@ afterEach(async () => {
 });
 
 describe('events', () => {
+  it('answers everybody, whatever stood in the same commit', async () => {
+    const nested = (levels: number): object => JSON.parse(`{"x":${'['.repeat(levels)}${']'.repeat(levels)}}`) as object;
+    for (let levels = 1_000; levels <= 4_000; levels += 250) {
+      const deep = store.commitEvents('a', 'h', `e${levels}`, [event(1, { data: nested(levels) })], 5);
+      const beside = store.commitEvents('b', 'h', `e${levels}`, [event(1)], 5);
+      // Told that it failed, an agent sends it again.
+      const said = await Promise.all([deep, beside].map((answer) => answer.then(() => 'stored', toRelightError)));
+      expect(['stored', expect.objectContaining({ code: 'store-failed' })]).toContainEqual(said[1]);
+      expect(await store.commitEvents('b', 'h', `e${levels}`, [event(1)], 6)).toMatchObject({ seq: 1 });
+    }
+  });
+
   it('stores each sequence once, whatever is sent again', async () => {
     expect(await store.commitEvents('a', 'h', 'e1', [event(1), event(2)], 5)).toMatchObject({ seq: 2, stored: [{ id: 1 }, { id: 2 }] });
     expect(await store.commitEvents('a', 'h', 'e1', [event(2), event(3)], 6)).toMatchObject({ seq: 3, stored: [{ message: 'event 3' }] });

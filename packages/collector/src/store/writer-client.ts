@@ -38,6 +38,10 @@ export class WriterClient {
       if (report !== 'ready' && 'outcomes' in report) this.#settle(report.outcomes);
       else if (report !== 'ready') events.onLogDamage(report.damage);
     });
+    // Whose answers were in it nobody knows. All of them hear that it failed, and try again: what is committed is known then.
+    worker.on('messageerror', (cause) =>
+      this.#rejectAll(new RelightError('store-failed', `an answer of the writing thread cannot be read: ${cause.message}`, { cause })),
+    );
     worker.on('error', (cause) => this.#die(new RelightError('store-failed', `the writing thread failed: ${cause.message}`, { cause })));
     this.#ended = new Promise((resolve) => {
       worker.once('exit', () => {
@@ -116,6 +120,10 @@ export class WriterClient {
       this.#dead = error;
       if (!this.#closing) this.#events.onDeath(error);
     }
+    this.#rejectAll(error);
+  }
+
+  #rejectAll(error: RelightError): void {
     for (const waiter of this.#waiters.values()) waiter.reject(error);
     this.#waiters.clear();
   }

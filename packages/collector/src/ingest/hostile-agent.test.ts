@@ -1,0 +1,119 @@
+/** An agent of a host that somebody else has taken over: what it can do to others, through the same door as every agent. */
+import { systemClock } from '@relight/shared/clock';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
+import { readConfig } from '../config.ts';
+import { openForReading, openForWriting } from '../store/database.ts';
+import { eventReads } from '../store/events-store.ts';
+import { openLogReader } from '../store/logs/reader.ts';
+import { tokenWrites } from '../store/token-store.ts';
+import { AgentClient } from './agent-client.ts';
+
+let dataDir: string;
+let collector: Collector;
+let warnings: string[];
+const clients: AgentClient[] = [];
+
+async function start(more: Partial<CollectorOptions> = {}): Promise<(host: string) => Promise<AgentClient>> {
+  const config = readConfig(null, [{ listen: '127.0.0.1:0', dataDir }]);
+  const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push((JSON.parse(line) as { msg: string }).msg) });
+  collector = await createCollector({ config, clock: systemClock, logger, version: 'test', ...more });
+  const { url } = await collector.listen();
+  return async (host) => {
+    const db = openForWriting(dataDir);
+    const { token } = tokenWrites(db).createToken('agent', host, 1);
+    db.close();
+    const client = new AgentClient(url, token);
+    clients.push(client);
+    await client.hello({ host, agentId: `agent-of-${host}`, machineId: `machine-of-${host}` });
+    return client;
+  };
+}
+function storedEvents(host: string) {
+  const db = openForReading(dataDir);
+  try {
+    return eventReads(db).events({ limit: 1_000, host, kinds: ['check.failed'] });
+  } finally {
+    db.close();
+  }
+}
+const failed = (seq: number, more: object = {}) => ({
+  seq,
+  at: 1_000,
+  kind: 'check.failed',
+  severity: 'info',
+  message: `m${seq}`,
+  ...more,
+});
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'relight-hostile-'));
+  warnings = [];
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.socket.terminate();
+  await collector.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+it('facts that are nested too deeply are left out, and keep nobody waiting', async () => {
+  const dial = await start();
+  const [hostile, honest] = [await dial('hostile'), await dial('honest')];
+  for (const [index, levels] of [33, 1_000, 1_800, 2_400, 3_000].entries()) {
+    const data = `{"x":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+    const event = JSON.stringify(failed(index + 1)).replace('}', `,"data":${data}}`);
+    hostile.socket.send(`{"type":"events","epoch":"epoch-1","events":[${event}]}`);
+    honest.sendEvents(index + 1, index + 1);
+    expect(await hostile.next('ack')).toMatchObject({ events: { seq: index + 1 } });
+    expect(await honest.next('ack')).toMatchObject({ events: { seq: index + 1 } });
+  }
+  expect(storedEvents('hostile').map(({ data }) => data)).toEqual(Array.from({ length: 5 }, () => ({ leftOut: 'more than 32 levels' })));
+});
+
+it('names are as long as names are, and words for people are cut', async () => {
+  const dial = await start();
+  const long = 'x'.repeat(5_000);
+  const segment = { workload: 'w', generation: 1, source: 'process', run: '1' };
+  const gap = { type: 'gap', segment, from: 0, to: 1, reason: 'r', at: 1 };
+  const event = { type: 'events', epoch: 'e', events: [failed(1)] };
+  for (const message of [
+    { ...event, events: [failed(1, { workload: long })] },
+    { ...event, epoch: long },
+    { ...gap, segment: { ...segment, workload: long } },
+    { ...gap, segment: { ...segment, run: long } },
+    { ...gap, segment: { ...segment, source: `file:${long}` } },
+  ]) {
+    const hostile = await dial('hostile');
+    hostile.send(message);
+    expect(await hostile.end()).toMatchObject({ code: 4400 });
+  }
+  const hostile = await dial('hostile');
+  hostile.send({ ...gap, reason: long });
+  await hostile.next('ack');
+  const logs = openLogReader(dataDir);
+  const [piece] = logs.logPieces({}, { limit: 1 });
+  logs.close();
+  expect(piece).toMatchObject({ kind: 'gap', gap: { reason: 'x'.repeat(1_000) } });
+  expect(hostile.closed).toBeNull();
+});
+
+describe('more events than a host may send', () => {
+  it('wait for their turn, lose nothing, and are told of once; others are taken at once', async () => {
+    const dial = await start({ allowance: { burstBytes: 2_000, bytesPerSecond: 20_000 } });
+    const [hostile, honest] = [await dial('hostile'), await dial('honest')];
+    hostile.send({ type: 'events', epoch: 'epoch-1', events: [failed(1, { message: 'x'.repeat(4_000) })] });
+    await hostile.next('ack');
+    hostile.send({ type: 'events', epoch: 'epoch-1', events: [failed(2)] });
+    hostile.send({ type: 'events', epoch: 'epoch-1', events: [failed(3)] });
+    honest.sendEvents(1, 1);
+    await honest.next('ack');
+    expect(await hostile.next('ack')).toMatchObject({ events: { seq: 2 } });
+    expect(await hostile.next('ack')).toMatchObject({ events: { seq: 3 } });
+    expect(storedEvents('hostile').map(({ message }) => message.slice(0, 2))).toEqual(['xx', 'm2', 'm3']);
+    expect(warnings).toEqual([expect.stringContaining('hostile sends more events')]);
+  });
+});
