@@ -2,6 +2,8 @@
  * How serious a line calls itself. Read off the forms that logging libraries write, near the beginning of the line; null when it
  * does not say, or says it in a way that could mean something else. A false level hides lines, so doubt is null.
  */
+import { levelBehindNames } from './level-behind-names.ts';
+
 export const logLevels = ['debug', 'info', 'warning', 'error', 'critical'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -61,10 +63,7 @@ const decoration = String.raw`[\d\s.,:;|/+TZ(){}\[\]<>*=-]*`;
 const atFront = new RegExp(String.raw`^${decoration}(${capitals})(?=[\s:,|\])>-]|$)`);
 const bracketed = new RegExp(String.raw`^${decoration}[\[<(](?:[\w.-]+:)?(${alternatives}|${capitalised})[\])>]`);
 const withColon = new RegExp(String.raw`^${decoration}(${alternatives}|${capitalised}): `);
-/** `2026-01-31 12:00:00,123 some.logger ERROR text`, `… - some.logger - ERROR - text`, `[…] [main] ERROR`. */
-const behindNames = new RegExp(
-  String.raw`^\[?\d{4}[-/]\d\d[-/]\d\d${decoration}(?:[\w./$@\[\]:-]+[\s|-]+){1,3}\[?(${capitals})(?=[\s:,|\]-]|$)`,
-);
+const behindNames = levelBehindNames(capitals);
 const nccl = /^\S+:\d+:\d+ \[\d+\] (?:\d+(?:\.\d+)? )?NCCL (INFO|WARN|ERROR)\b/;
 const python = /^Traceback \(most recent call last\):/;
 const crash = /^(?:panic: |fatal error: |\*\*\* SIG|Fatal Python error: )/;
@@ -92,7 +91,7 @@ export function detectLevel(line: string): LogLevel | null {
   const priority = syslog.exec(head)?.[1];
   if (priority !== undefined && Number(priority) < 192) return syslogLevel(Number(priority) & 7);
   const said =
-    atFront.exec(head) ?? bracketed.exec(head) ?? withColon.exec(head) ?? behindNames.exec(head) ?? nccl.exec(head) ?? logfmt.exec(head);
+    atFront.exec(head) ?? bracketed.exec(head) ?? withColon.exec(head) ?? behindNames(head) ?? nccl.exec(head) ?? logfmt.exec(head);
   if (said !== null) return wordOf(said);
   if (python.test(head) || uncaught.test(head)) return 'error';
   return crash.test(head) ? 'critical' : null;

@@ -78,6 +78,15 @@ test('bounded: no record has more lines than the limit', () => {
   expect(recordStarts(lines)).toEqual([0, recordLinesMax, 2 * recordLinesMax, 3 * recordLinesMax]);
 });
 
+test('a long line costs no more than its length', () => {
+  const before = process.cpuUsage();
+  for (const bracket of ['(', '()', ')(', 'a.b(']) {
+    const lines = ['panic: x', ...Array.from({ length: 4 }, () => bracket.repeat(60_000 / bracket.length))];
+    expect(recordStarts(lines)[0]).toBe(0);
+  }
+  expect(process.cpuUsage(before).user).toBeLessThan(2_000_000);
+});
+
 test('whatever the lines: starts ascend from the first line, and what begins a line plainly begins a record', () => {
   const line = fc.oneof(
     fc.constantFrom(

@@ -19,7 +19,8 @@ const javaError = /^(?:Exception in thread "|(?:[\w$]+\.)+[\w$]*(?:Exception|Err
 const javaFrame = /^\s+at [\w$.<>/]+\(/;
 const javaCause = /^(?:Caused by: |Suppressed: )/;
 const goPanic = /^(?:panic: |fatal error: )/;
-const goRest = /^(?:\[signal |goroutine \d+ \[|created by |exit status \d|\.\.\.additional frames elided|[\w./*()\-{}[\]·…,%~]+\(.*\)$)/;
+const goRest = /^(?:\[signal |goroutine \d+ \[|created by |exit status \d|\.\.\.additional frames elided)/;
+const goCall = /^[\w./*()\-{}[\]·…,%~]+\(/;
 const rustPanic = /^thread '[^']*' (?:\(\d+\) )?panicked at /;
 const rustRest = /^(?:stack backtrace:|note: )/;
 
@@ -67,8 +68,7 @@ function continued(state: State, lines: readonly string[], index: number, begin:
     case 'java':
       return javaCause.test(text) ? 'java' : null;
     case 'go':
-      if (text === '') return goRest.test(next) ? 'go' : null;
-      return goRest.test(text) ? 'go' : null;
+      return isGo(text === '' ? next : text) ? 'go' : null;
     case 'rust-message':
       return 'rust';
     case 'rust':
@@ -77,6 +77,9 @@ function continued(state: State, lines: readonly string[], index: number, begin:
       return null;
   }
 }
+
+/** Its end is looked at by itself: a line of 64 KiB of brackets took seconds in one expression. */
+const isGo = (text: string): boolean => goRest.test(text) || (text.endsWith(')') && goCall.test(text));
 
 /** `logger.exception(…)` writes its message first, then what went wrong. */
 const opensUnder = (text: string, next: string): boolean => traceback.test(text) || (javaError.test(text) && javaFrame.test(next));

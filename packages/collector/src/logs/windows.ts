@@ -44,12 +44,19 @@ export function windowsOf(lines: readonly string[], own: Range, inTime: (index: 
     if (last !== undefined && from <= last.to) windows[windows.length - 1] = { from: last.from, to: Math.max(last.to, to), wanted: [] };
     else windows.push({ from, to, wanted: [] });
   }
-  return windows.map((window) => withWanted(window, found));
+  // Both are in order: where each window matches of many, a look at all for each of them would take minutes.
+  let passed = 0;
+  return windows.map((window) => {
+    while ((found[passed]?.to ?? Infinity) <= window.from) passed += 1;
+    return withWanted(window, found, passed);
+  });
 }
 
-/** What else in a window is wanted, whoever has found it, and whole. */
-function withWanted({ from, to }: Window, found: readonly Range[]): Window {
-  const wanted = found.filter((unit) => unit.from < to && unit.to > from);
+/** What else in a window is wanted, whoever has found it, and whole. `first`: no unit before it is in the window. */
+function withWanted({ from, to }: Window, found: readonly Range[], first: number): Window {
+  let end = first;
+  while ((found[end]?.from ?? Infinity) < to) end += 1;
+  const wanted = found.slice(first, end);
   return { from: Math.min(from, wanted[0]?.from ?? from), to: Math.max(to, wanted.at(-1)?.to ?? to), wanted };
 }
 
