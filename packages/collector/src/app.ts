@@ -18,7 +18,7 @@ import { registerApi } from './api/register.ts';
 import { Bus } from './bus.ts';
 import type { CollectorConfig } from './config.ts';
 import type { AdmissionLimits } from './ingest/admission.ts';
-import type { AllowanceLimits } from './ingest/allowances.ts';
+import { Allowances, type AllowanceLimits } from './ingest/allowances.ts';
 import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
@@ -102,6 +102,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, refusals, warn });
   const { heartbeatMs } = config.liveness;
   const counters = new IngestCounters();
+  const allowances = new Allowances({ clock, warn, ...(allowance === undefined ? {} : { limits: allowance }) });
   const gateway = new AgentGateway({
     store: counters.watch(store, clock),
     fleet,
@@ -114,7 +115,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     refusals,
     revocations,
     ...(admission === undefined ? {} : { admission }),
-    ...(allowance === undefined ? {} : { allowance }),
+    allowances,
     ...(protocols === undefined ? {} : { protocols }),
   });
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
@@ -158,7 +159,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   registerJoin(app, { store, clock, refusals, fleet });
   gateway.attach(app.server);
-  const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random });
+  const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random, allowances });
   const retention = startRetention({ store, bus, clock, limits: config.retention, logger });
   return {
     async listen() {

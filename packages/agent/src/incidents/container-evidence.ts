@@ -70,16 +70,14 @@ function residentBytes(procRoot: string, pid: number): number | null {
 
 /** Parents before their children. */
 function tree(stats: readonly ProcStat[]): readonly { readonly stat: ProcStat; readonly depth: number }[] {
+  // A container that forks without end has tens of thousands.
+  const children = Map.groupBy(stats, ({ ppid }) => ppid);
   const pids = new Set(stats.map(({ pid }) => pid));
   const lines: { stat: ProcStat; depth: number }[] = [];
   const walk = (parents: readonly ProcStat[], depth: number): void => {
     for (const stat of parents) {
       lines.push({ stat, depth });
-      if (depth < 20)
-        walk(
-          stats.filter(({ ppid }) => ppid === stat.pid),
-          depth + 1,
-        );
+      if (depth < 20) walk(children.get(stat.pid) ?? [], depth + 1);
     }
   };
   walk(

@@ -39,6 +39,8 @@ export interface Observed {
   readonly restarts: readonly RestartFact[];
   /** In the order of their revisions. */
   readonly falls: readonly Fall[];
+  /** Hosts that have raised more than any honest one. What names come to their heads raises nothing new; what ends is told as ever. */
+  readonly spent?: ReadonlySet<string>;
   readonly now: number;
 }
 
@@ -59,16 +61,17 @@ export function evaluate(
   const counted = countRestarts(state.tracks, observed.restarts, state.firing, config.repeatedRestarts);
   const tracks = settleTracks(counted, hosts, state.firing, config.repeatedRestarts, now);
   const falls = settleFalls(takeFalls(state.falls, observed.falls), hosts, now);
+  const isHeard = (condition: Condition): boolean => observed.spent?.has(condition.host) !== true || state.firing.has(alertKey(condition));
   const conditions = [
     ...fleetDisconnected(hosts, state.firing, now),
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),
     ...hostStopped(hosts.values(), config.hostStopped.afterMs, now),
     ...hostMissing(hosts.values(), now),
-    ...hostCondition(hosts.values()),
+    ...hostCondition(hosts.values()).filter(isHeard),
     ...engineDown(hosts.values(), state.firing, config.engineDown.afterMs, now),
     ...dependencyDown(hosts.values(), state.firing, config.dependencyDown.afterMs, now),
     ...sliceDown(hosts, { falls, tracks }, state.firing, config.sliceDown.afterMs, now),
-    ...workloadHeld(hosts.values(), state.firing, now),
+    ...workloadHeld(hosts.values(), state.firing, now).filter(isHeard),
     ...repeatedRestarts(tracks.values()),
   ];
   const reconciled = reconcile(conditions, state.firing, { tracks, hosts, now });

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '@relight/shared/manual-clock';
-import { FakeFleet, hostRecord } from '../../../../test/support/fleet-records.ts';
+import { FakeFleet, hostRecord, workloadStatus } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
 import { waitFor } from '../../../../test/support/wait.ts';
 import { Bus } from '../bus.ts';
 import { readConfig } from '../config.ts';
 import type { AlertRecord, CollectorEvent } from '../store/store.ts';
+import { Allowances } from '../ingest/allowances.ts';
 import { startAlerts } from './start.ts';
 
 const minute = 60_000;
@@ -17,6 +18,8 @@ class Bench {
   readonly fleet = new FakeFleet();
   readonly clock = new ManualClock();
   readonly logged: string[] = [];
+  /** Of two alerts at once, and another one in a minute. */
+  readonly allowances = new Allowances({ clock: this.clock, warn: () => undefined, limits: { burstBytes: 4_000, bytesPerSecond: 34 } });
 
   constructor() {
     this.fleet.put(hostRecord('a', { stateSince: this.clock.now() - 10 * minute }));
@@ -30,6 +33,7 @@ class Bench {
       bus,
       fleet,
       clock,
+      allowances: this.allowances,
       logger: { warn: note, error: note },
       config: {
         ...readConfig(null).alerts,
@@ -243,4 +247,28 @@ test('what waits under the address of a sink, as earlier versions named it, wait
   expect(bench.told).toEqual(['http://127.0.0.1:9/hook firing', 'http://127.0.0.1:9/… firing']);
   expect(bench.store.eventRows).toMatchObject([{ kind: 'alert.undelivered', data: { sink: 'http://127.0.0.1:9/gone' } }]);
   expect(JSON.stringify([bench.store.notifications, bench.store.eventRows, bench.logged])).not.toContain('p4ss');
+});
+
+test('a host that raises ever other alerts is heard no more than an honest one; what ends is told, and others are heard', async () => {
+  const bench = new Bench();
+  const alerts = bench.start();
+  const hold = (host: string, name: string): void =>
+    bench.fleet.put(hostRecord(host, { workloads: [workloadStatus(name, { phase: 'held' })] }));
+  const of = (host: string): AlertRecord[] => bench.alerts().filter((alert) => alert.host === host);
+  let round = 0;
+  await waitFor(
+    () => {
+      round += 1;
+      hold('a', `w${round}`);
+      if (round > 20) hold('b', 'w');
+      bench.clock.advance(1_000);
+      return round > 40 && of('b').length > 0;
+    },
+    { what: 'forty rounds, and the alert of the other host' },
+  );
+  await alerts.close();
+  expect(of('a').length).toBeGreaterThan(1);
+  expect(of('a').length).toBeLessThan(6);
+  expect(of('a').map(({ state }) => state)).toEqual(of('a').map(() => 'resolved'));
+  expect(of('b')).toMatchObject([{ state: 'firing', workload: 'w' }]);
 });

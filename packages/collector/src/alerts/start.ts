@@ -7,6 +7,7 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import type { MetricFamily } from '../api/metrics-text.ts';
 import type { Bus } from '../bus.ts';
+import type { Allowances } from '../ingest/allowances.ts';
 import type { Fleet } from '../fleet.ts';
 import type { AlertRecord, Store, StoredEvent } from '../store/store.ts';
 import { alertKey } from './condition.ts';
@@ -35,6 +36,8 @@ export interface AlertsDeps {
   readonly clock: Clock;
   readonly logger: DeliveryLogger;
   readonly config: AlertsConfig;
+  /** What a host may raise is stored, and told to people. Absent: any number. */
+  readonly allowances?: Pick<Allowances, 'charge' | 'spent'>;
   /** [0, 1), for the jitter of retries. */
   readonly random?: () => number;
   /** Where people find this collector; Alertmanager's `externalURL`. */
@@ -43,6 +46,8 @@ export interface AlertsDeps {
 
 /** Host states change by the second; nothing here needs to be faster. Restarts are judged at once. */
 const evaluateEveryMs = 1_000;
+/** Of a record and its two events, about. */
+const alertBytes = 2_000;
 const pageSize = 1_000;
 const alertsMax = 1_000_000;
 /** Each with its story, at a start. */
@@ -138,14 +143,19 @@ class AlertKeeper {
 
   /** An alert moves on only with the store: what could not be stored is found changed again a second later. */
   async #evaluate(): Promise<void> {
-    const { fleet, clock, config, logger } = this.#deps;
+    const { fleet, clock, config, logger, allowances } = this.#deps;
     const restarts = this.#facts;
     const falls = this.#falls;
     this.#facts = [];
     this.#falls = [];
     const before = this.#state;
     const hosts = new Map(fleet.hosts().map((host) => [host.name, host]));
-    const { state, changes, notices } = evaluate(before, { hosts, restarts, falls, now: clock.now() }, config);
+    const { state, changes, notices } = evaluate(
+      before,
+      { hosts, restarts, falls, now: clock.now(), spent: allowances?.spent() ?? new Set() },
+      config,
+    );
+    for (const { alert, transition } of changes) if (transition === 'firing') allowances?.charge(alert.host, alertBytes);
     const firing = new Map(state.firing);
     const ended = new Map(state.ended);
     await Promise.all(

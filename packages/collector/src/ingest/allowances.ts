@@ -1,5 +1,5 @@
 /**
- * How much one host may have stored that only its age removes: events, incidents, gaps. Of these an honest host has some kilobytes a
+ * How much one host may have stored that only its age removes: events, incidents, gaps, alerts. Of these an honest host has some kilobytes a
  * minute, and as many as its agent has kept when it comes back; a host that somebody else has taken over could fill the disk of the
  * whole fleet's collector in minutes. What is over it is not refused, it waits: nothing is acknowledged meanwhile. Log text has a
  * budget of its own (`retention.logs_bytes`). Pure but for the clock.
@@ -39,27 +39,40 @@ export class Allowances {
 
   /** Throws `overloaded` while the host has nothing left: the same is to be tried again. One message may go beyond what is left. */
   take(host: string, bytes: number): void {
+    if (this.#left(host) > 0) return this.charge(host, bytes);
     const now = this.#deps.clock.monotonic();
-    const { burstBytes, bytesPerSecond } = this.#limits;
-    const known = this.#hosts.get(host) ?? { left: burstBytes, at: now, toldAt: -Infinity };
-    const left = Math.min(burstBytes, known.left + ((now - known.at) / 1_000) * bytesPerSecond);
-    if (left > 0) {
-      this.#hosts.set(host, { ...known, left: left - bytes, at: now });
-      return;
-    }
+    const known = this.#hosts.get(host);
+    const { bytesPerSecond } = this.#limits;
     const message = `${host} sends more events than any honest host has: it is taken no faster than ${bytesPerSecond} bytes a second`;
     const error = new RelightError('overloaded', message);
-    if (now - known.toldAt >= tellMs) this.#deps.warn(message, error);
-    this.#hosts.set(host, { left, at: now, toldAt: now - known.toldAt >= tellMs ? now : known.toldAt });
+    if (known !== undefined && now - known.toldAt >= tellMs) {
+      known.toldAt = now;
+      this.#deps.warn(message, error);
+    }
     throw error;
+  }
+
+  /** For what is stored because of something that the host has said. */
+  charge(host: string, bytes: number): void {
+    const toldAt = this.#hosts.get(host)?.toldAt ?? -Infinity;
+    this.#hosts.set(host, { left: this.#left(host) - bytes, at: this.#deps.clock.monotonic(), toldAt });
+  }
+
+  /** Hosts that have nothing left. */
+  spent(): ReadonlySet<string> {
+    return new Set([...this.#hosts.keys()].filter((host) => this.#left(host) <= 0));
+  }
+
+  #left(host: string): number {
+    const { burstBytes, bytesPerSecond } = this.#limits;
+    const known = this.#hosts.get(host);
+    if (known === undefined) return burstBytes;
+    return Math.min(burstBytes, known.left + ((this.#deps.clock.monotonic() - known.at) / 1_000) * bytesPerSecond);
   }
 
   /** Called now and then: hosts that have their whole allowance again are not remembered. */
   forget(): void {
-    const { burstBytes, bytesPerSecond } = this.#limits;
-    const now = this.#deps.clock.monotonic();
-    for (const [host, { left, at }] of this.#hosts)
-      if (left + ((now - at) / 1_000) * bytesPerSecond >= burstBytes) this.#hosts.delete(host);
+    for (const host of this.#hosts.keys()) if (this.#left(host) >= this.#limits.burstBytes) this.#hosts.delete(host);
   }
 }
 

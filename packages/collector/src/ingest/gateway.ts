@@ -16,7 +16,7 @@ import type { Doorkeeper, Refused, Visitor } from '../access/doorkeeper.ts';
 import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Revocations } from '../access/revocations.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
-import { Allowances, metered, type AllowanceLimits } from './allowances.ts';
+import { metered, type Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
@@ -32,7 +32,7 @@ export interface GatewayDeps {
   readonly warn: (message: string, error: RelightError) => void;
   readonly counters: IngestCounters;
   readonly admission?: AdmissionLimits;
-  readonly allowance?: AllowanceLimits;
+  readonly allowances: Allowances;
   readonly doorkeeper: Doorkeeper;
   readonly refusals: RefusalBook;
   readonly revocations: Revocations;
@@ -50,7 +50,6 @@ const inspectMs = 1_000;
 export class AgentGateway {
   readonly #deps: GatewayDeps;
   readonly #admission: Admission;
-  readonly #allowances: Allowances;
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: frameBytesMax,
@@ -64,8 +63,6 @@ export class AgentGateway {
   constructor(deps: GatewayDeps) {
     this.#deps = deps;
     this.#admission = new Admission(deps.admission ?? defaultAdmission, deps.clock);
-    const { clock, warn, allowance: limits } = deps;
-    this.#allowances = new Allowances({ clock, warn, ...(limits === undefined ? {} : { limits }) });
     this.#timer = deps.clock.after(inspectMs, () => this.#inspect());
   }
 
@@ -177,10 +174,10 @@ export class AgentGateway {
   }
 
   #open(webSocket: WebSocket, { token, address }: Visitor, handshakeDone: () => void): void {
-    const { store, fleet, clock, heartbeatMs, warn, counters, revocations, protocols = ownProtocols } = this.#deps;
+    const { store, fleet, clock, heartbeatMs, warn, counters, revocations, allowances, protocols = ownProtocols } = this.#deps;
     counters.opened();
     const socket = agentSocket(webSocket);
-    const common = { store: metered(store, this.#allowances), clock, heartbeatMs, warn, protocols };
+    const common = { store: metered(store, allowances), clock, heartbeatMs, warn, protocols };
     const refused = (refusal: HelloRefusal): void => this.#helloRefused({ token, address }, refusal);
     const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, refused, ...common });
     this.#sessions.set(webSocket, session);
@@ -203,9 +200,9 @@ export class AgentGateway {
   }
 
   #inspect(): void {
-    const { clock, fleet } = this.#deps;
+    const { clock, fleet, allowances } = this.#deps;
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
-    this.#allowances.forget();
+    allowances.forget();
     this.#timer = clock.after(inspectMs, () => this.#inspect());
   }
 }

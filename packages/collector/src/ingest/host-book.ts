@@ -32,6 +32,8 @@ interface Persistence {
   writtenAt: number;
 }
 
+/** Of one host, on their way to disk at once. */
+const writingMax = 16;
 const metricsPersistMs = 30_000;
 
 export interface HostBookDeps {
@@ -134,11 +136,12 @@ export class HostBook {
 
   /**
    * The store writes in the order it is asked. A change of state never waits for a write under way: a collector killed meanwhile
-   * would believe the state before, and of a host that is called stopped nobody would ever learn that it died.
+   * would believe the state before, and of a host that is called stopped nobody would ever learn that it died. What is more than a
+   * host's states change waits for the next flush: an agent that says another one with each frame would fill the memory of a slow disk.
    */
   #write(name: string, atOnce = false): void {
     const entry = this.#entries.get(name);
-    if (entry === undefined || (entry.persistence.writing > 0 && !atOnce)) return;
+    if (entry === undefined || (entry.persistence.writing > 0 && !atOnce) || entry.persistence.writing >= writingMax) return;
     const { persistence } = entry;
     Object.assign(persistence, { dirty: false, urgent: false, writtenAt: this.#deps.clock.monotonic() });
     persistence.writing += 1;

@@ -484,3 +484,29 @@ describe('a copy of a machine', () => {
       expect(condition?.advice).toContain(part);
   });
 });
+
+it('an agent that says something else with each frame has a few records on their way to a slow disk, and the last one gets there', async () => {
+  const { session } = connect('h1');
+  let writes = 0;
+  let under: (() => void)[] = [];
+  store.putHost = async (record) => {
+    writes += 1;
+    await new Promise<void>((resolve) => under.push(resolve));
+    store.records.set(record.name, record);
+  };
+  const gate = (state: 'open' | 'waiting') => ({ state, since: 0, reason: '', deadlineAt: null, conditions: [] });
+  for (let n = 0; n < 501; n += 1) {
+    const beat = { type: 'heartbeat', at: clock.now(), workloads: [], engine: 'up', gate: gate(n % 2 === 0 ? 'open' : 'waiting') };
+    session.receive(Buffer.from(JSON.stringify(beat)), false);
+  }
+  expect(writes).toBeGreaterThan(0);
+  expect(writes).toBeLessThan(20);
+  for (let round = 0; round < 5; round += 1) {
+    for (const done of under) done();
+    under = [];
+    await settle();
+    pass(1_000);
+  }
+  expect(under).toEqual([]);
+  expect(store.records.get('h1')?.gate?.state).toBe('open');
+});
