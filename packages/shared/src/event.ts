@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { openEnum } from './open-enum.ts';
 
 /** Every kind of event there is. Both sides and the operator's filters use this one list. */
 export const eventKinds = [
@@ -50,6 +51,8 @@ export type EventKind = (typeof eventKinds)[number];
 
 export const severities = ['info', 'warning', 'error', 'critical'] as const;
 export type Severity = (typeof severities)[number];
+/** On the wire. */
+export const severitySchema = openEnum(severities, 'warning');
 
 /** What somebody else has written, for a person: so many characters of it are kept. */
 export const wordsSchema = (charactersMax = 4096) => z.string().overwrite((text) => text.slice(0, charactersMax));
@@ -75,8 +78,9 @@ export const agentEventSchema = z.object({
   /** 1, 2, 3 … within one epoch. */
   seq: z.number().int().positive(),
   at: z.number().int(),
-  kind: z.enum(eventKinds),
-  severity: z.enum(severities),
+  /** One that this version does not know yet says what it says as a notice, by its message. */
+  kind: openEnum(eventKinds, 'host.notice'),
+  severity: severitySchema,
   workload: z.string().max(workloadLengthMax).optional(),
   generation: z.number().int().nonnegative().optional(),
   /** One line, for a person. */

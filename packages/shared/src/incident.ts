@@ -4,7 +4,8 @@
  * host when it happened (the evidence) is large, never changes, and travels piece by piece.
  */
 import * as z from 'zod';
-import { factsSchema, severities, wordsSchema, workloadLengthMax } from './event.ts';
+import { factsSchema, severitySchema, wordsSchema, workloadLengthMax } from './event.ts';
+import { openEnum } from './open-enum.ts';
 import { levels } from './phase.ts';
 
 /** Raw bytes of one piece of evidence. Compressed and in base64 it stays below 256 KiB even where nothing compresses. */
@@ -18,7 +19,7 @@ export const timelineEntrySchema = z.object({
   at: z.number(),
   /** Of the event; `observed`: what a person or another program did, as the engine tells, which is no event of its own. */
   kind: z.string().max(64),
-  severity: z.enum(severities),
+  severity: severitySchema,
   message: z.string().max(4096),
   generation: z.number().int().nonnegative().optional(),
   /** The event's facts, as far as they are small. */
@@ -57,7 +58,7 @@ export const incidentSchema = z.object({
   cause: z.string().max(4096),
   /** Of the catalogue in errors.ts. */
   code: z.string().max(64),
-  level: z.enum(levels),
+  level: openEnum(levels, 'host'),
   /** What a person should do. */
   advice: z.string().max(4096),
   exitCode: z.number().int().nullable(),

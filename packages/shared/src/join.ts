@@ -18,7 +18,7 @@ export const hostNameSchema = z
 /** Ids of agents and machines stand beside them. */
 export const idSchema = z.string().regex(/^[\u0021-\u007e]{1,128}$/, 'must be up to 128 printable characters of ASCII without blanks');
 
-export const joinRequestSchema = z.strictObject({
+export const joinRequestSchema = z.object({
   agentId: idSchema.min(8),
   /** Hash of the machine id, as in hello. */
   machineId: idSchema,

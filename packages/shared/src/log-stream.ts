@@ -11,7 +11,7 @@ const wellFormed = (lengthMax: number) =>
     .max(lengthMax)
     .refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
 
-/** Where a line comes from. `file:<name>` is a file inside the container. */
+/** Where a line comes from, as this version knows it. `file:<name>` is a file inside the container. */
 export const logSourceSchema = z
   .string()
   .max(1024)
@@ -25,7 +25,12 @@ export const logSourceSchema = z
 export const segmentKeySchema = z.object({
   workload: wellFormed(workloadLengthMax),
   generation: z.number().int().nonnegative(),
-  source: logSourceSchema.refine((text) => text.isWellFormed(), 'must be well-formed Unicode'),
+  /** Also one of a later version, which is stored and shown under its own name. */
+  source: z
+    .string()
+    .max(1024)
+    .regex(/^(?:[a-z][a-z-]{0,31}|[a-z]{1,31}:.+)$/)
+    .refine((text) => text.isWellFormed(), 'must be well-formed Unicode'),
   /** Which start of the process or step, or which incarnation of the container's log file. Unique within the three above. */
   run: wellFormed(256),
 });

@@ -7,7 +7,8 @@
  *          ◀── ack, action, watch, clock, machine-id-shared, drain ──
  *          ── goodbye, close(1000) ──▶
  *
- * - Messages are validated on receipt, unknown fields are ignored, unknown message types are ignored.
+ * - Messages are validated on receipt; unknown fields and unknown types of message are ignored, unknown words of most lists are taken for
+ *   known ones (open-enum.ts). test/releases holds every change to what older versions understand.
  * - Events are numbered 1, 2, 3 … within an epoch. An `events` message holds consecutive ones. The collector commits, then
  *   acknowledges the highest committed sequence; what it has already is acknowledged and dropped.
  * - A log block or gap must begin exactly at the committed offset of its segment. If it begins below and ends at or below:
@@ -23,6 +24,7 @@ import { agentEventSchema, wordsSchema } from './event.ts';
 import { evidenceItemSchema, incidentSchema } from './incident.ts';
 import { hostNameSchema, idSchema } from './join.ts';
 import { segmentKeySchema } from './log-stream.ts';
+import { openEnum } from './open-enum.ts';
 import {
   acceleratorSchema,
   acceleratorsMax,
@@ -159,7 +161,7 @@ export const actionResultSchema = z.object({
   message: wordsSchema(),
 });
 
-export const goodbyeSchema = z.object({ type: z.literal('goodbye'), reason: z.enum(['stopped', 'rebooting']) });
+export const goodbyeSchema = z.object({ type: z.literal('goodbye'), reason: openEnum(['stopped', 'rebooting'], 'stopped') });
 
 export const agentMessageSchema = z.discriminatedUnion('type', [
   helloSchema,

@@ -1,6 +1,7 @@
 /** What an agent says about itself, and what the API passes on: workload status, host facts, metrics. */
 import * as z from 'zod';
-import { severities, wordsSchema, workloadLengthMax } from './event.ts';
+import { severitySchema, wordsSchema, workloadLengthMax } from './event.ts';
+import { openEnum } from './open-enum.ts';
 import { phases } from './phase.ts';
 
 export const restartCountsSchema = z.object({ process: z.number().int(), container: z.number().int(), host: z.number().int() });
@@ -18,7 +19,7 @@ export type WorkloadMetrics = z.infer<typeof workloadMetricsSchema>;
 /** Wire form: times are epoch milliseconds. The API turns them into ISO-8601. */
 export const spareStatusSchema = z.object({
   /** `ready`: it could take over now. */
-  state: z.enum(['waiting', 'preparing', 'ready', 'back-off']),
+  state: openEnum(['waiting', 'preparing', 'ready', 'back-off'], 'waiting'),
   since: z.number(),
   reason: wordsSchema(),
 });
@@ -42,7 +43,7 @@ export type WaitingConfiguration = z.infer<typeof waitingConfigurationSchema>;
 
 export const workloadStatusSchema = z.object({
   name: wordsSchema(workloadLengthMax),
-  phase: z.enum(phases),
+  phase: openEnum(phases, 'unknown'),
   phaseSince: z.number(),
   /** Why it is in this phase, for a person. */
   reason: wordsSchema(),
@@ -107,7 +108,7 @@ export const hostConditionSchema = z.object({
   name: z.string().max(64),
   /** What it is about: a path, a device, a container; '' for the host as a whole. */
   subject: z.string().max(512),
-  severity: z.enum(severities),
+  severity: severitySchema,
   since: z.number(),
   /** One line, for a person. */
   reason: z.string().max(2048),
@@ -132,14 +133,14 @@ export const hostConditionsMax = 100;
 
 /** One GPU or TPU of a host and how it is. */
 export const acceleratorSchema = z.object({
-  kind: z.enum(['gpu', 'tpu']),
+  kind: openEnum(['gpu', 'tpu'], 'gpu'),
   /** As the driver numbers them. */
   index: z.number().int(),
   /** The GPU's uuid, the TPU's device (`/dev/accel0`). */
   id: z.string().max(128),
   model: z.string().max(256),
   /** `degraded`: it works, and somebody should look at it. */
-  health: z.enum(['ok', 'degraded', 'failed']),
+  health: openEnum(['ok', 'degraded', 'failed'], 'degraded'),
   /** Why it is not ok, for a person; '' when it is. */
   reason: z.string().max(2048),
   /** What a person does about it; '' when there is nothing to do. */
@@ -153,7 +154,7 @@ export const acceleratorsMax = 128;
 
 /** Whether anything may be recovered on a host now, and what it waits for. Wire form: times in epoch milliseconds, by the agent's clock. */
 export const hostGateSchema = z.object({
-  state: z.enum(['open', 'waiting']),
+  state: openEnum(['open', 'waiting'], 'waiting'),
   since: z.number(),
   /** For a person. */
   reason: z.string().max(4096),

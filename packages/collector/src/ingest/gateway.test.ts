@@ -26,6 +26,25 @@ const block = (from: number, text: string) =>
     { offset: from, at: 1_000, approx: false, stream: 'stdout', bytes: Buffer.from(text), truncated: false },
   ]);
 
+/** As a heartbeat has it. */
+const workload = {
+  name: 'w',
+  phase: 'ready',
+  phaseSince: 1,
+  reason: 'r',
+  stage: null,
+  stageSince: null,
+  attempt: 0,
+  nextAttemptAt: null,
+  generation: 1,
+  containerId: null,
+  image: 'i',
+  readyAt: 1,
+  lastIncidentId: null,
+  metrics: null,
+  restarts: { process: 0, container: 0, host: 0 },
+};
+
 let dataDir: string;
 let collector: Collector;
 let url: string;
@@ -287,6 +306,37 @@ describe('the protocol', () => {
     });
     again.sendEvents(1, 1);
     expect(await again.next('ack')).toMatchObject({ events: { seq: 1 } });
+  });
+
+  it('takes what a later version says in words that it does not know, and the connection goes on', async () => {
+    const client = dial();
+    await client.hello();
+    const event = { seq: 1, at: 1_000, kind: 'container.hibernated', severity: 'dire', workload: 'w', generation: 1, message: 'it sleeps' };
+    client.send({ type: 'events', epoch: 'epoch-1', events: [event] });
+    expect(await client.next('ack')).toMatchObject({ events: { seq: 1 } });
+    expect(storedEvents()).toContainEqual(
+      expect.objectContaining({ kind: 'host.notice', severity: 'warning', workload: 'w', message: 'it sleeps' }),
+    );
+    const later = { ...segment, source: 'journal' };
+    client.sendBlock(
+      packBlock(later, 0, 4, [{ offset: 0, at: 1_000, approx: false, stream: 'stdout', bytes: Buffer.from('one'), truncated: false }]),
+    );
+    expect(await client.next('ack')).toMatchObject({ segments: [{ segment: later, offset: 4 }] });
+    const accelerator = { kind: 'npu', index: 0, id: 'n0', model: 'N', health: 'tired', reason: 'r', action: '' };
+    const gate = { state: 'ajar', since: 1, reason: 'r', deadlineAt: null, conditions: [] };
+    const spare = { state: 'polished', since: 1, reason: 'r' };
+    const workloads = [{ ...workload, phase: 'hibernating', reason: 'it sleeps', spare }];
+    client.send({ type: 'heartbeat', at: Date.now(), workloads, engine: 'up', accelerators: [accelerator], gate });
+    await until(() =>
+      expect(storedHost('h1')).toMatchObject({
+        workloads: [{ phase: 'unknown', reason: 'it sleeps', spare: { state: 'waiting' } }],
+        accelerators: [{ kind: 'gpu', health: 'degraded' }],
+        gate: { state: 'waiting' },
+      }),
+    );
+    client.send({ type: 'goodbye', reason: 'moved' });
+    client.socket.close(1000);
+    await until(() => expect(storedHost('h1')).toMatchObject({ state: 'stopped' }));
   });
 
   it('counts for Prometheus what it took in', async () => {
@@ -634,23 +684,6 @@ describe('a store in trouble', () => {
 });
 
 describe('operators reach agents', () => {
-  const workload = {
-    name: 'w',
-    phase: 'ready',
-    phaseSince: 1,
-    reason: 'r',
-    stage: null,
-    stageSince: null,
-    attempt: 0,
-    nextAttemptAt: null,
-    generation: 1,
-    containerId: null,
-    image: 'i',
-    readyAt: 1,
-    lastIncidentId: null,
-    metrics: null,
-    restarts: { process: 0, container: 0, host: 0 },
-  };
   const withWorkload = async (client: AgentClient, more: object = {}): Promise<void> => {
     await client.hello(more);
     client.send({ type: 'heartbeat', at: Date.now() + 600_000, workloads: [workload], engine: 'up' });
