@@ -1,6 +1,6 @@
-/** What makes a directory a Debian package: control, conffiles, maintainer scripts, checksums. */
+/** What makes a directory a Debian package: control, maintainer scripts, checksums. */
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../run.ts';
 import type { Product } from './products.ts';
@@ -8,14 +8,13 @@ import { type TreeOptions, write } from './tree.ts';
 
 const maintainer = 'Relight <relight@example.invalid>';
 
-/** `tree` is laid out already; DEBIAN/ and /etc are added. */
+/** `tree` is laid out already; DEBIAN/, /etc and the first configuration are added. */
 export async function addControl(tree: string, { product, version, architecture }: TreeOptions): Promise<void> {
-  const etc = join(tree, 'etc/relight');
-  await mkdir(etc, { recursive: true });
+  await mkdir(join(tree, 'etc/relight'), { recursive: true });
   const sources = join(root, 'packages', product.source);
   if (product.configuration !== null) {
-    await cp(join(sources, 'examples', product.configuration), join(etc, product.configuration));
-    await write(join(tree, 'DEBIAN/conffiles'), `/etc/relight/${product.configuration}\n`);
+    const first = join(tree, 'usr/share', product.name, product.configuration);
+    await write(first, await readFile(join(sources, 'examples', product.configuration), 'utf8'));
   }
   const files = (await readdir(tree, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && !entry.parentPath.startsWith(join(tree, 'DEBIAN')))

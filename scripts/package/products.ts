@@ -11,7 +11,7 @@ export interface Product {
   readonly description: readonly string[];
   readonly depends: readonly string[];
   readonly recommends: readonly string[];
-  /** Comes to /etc/relight, and is kept by dpkg when a person has changed it; other examples are only documentation. */
+  /** Comes to /etc/relight with the first installation (postinst), and is a person's from then on; other examples are only documentation. */
   readonly configuration: string | null;
   /** npm packages that stay beside the bundle, with their native binaries. */
   readonly native: readonly string[];

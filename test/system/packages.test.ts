@@ -278,7 +278,8 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
     await newLines(theirs);
     await machine.shell(`dpkg -i /packages/later/${collector}_*.deb`);
     expect(await versions()).toEqual([laterVersion, laterVersion]);
-    // A person's own line in a conffile stays.
+    // A person's own line stays, and no new comment of ours is ever a question.
+    expect(await machine.shell(`dpkg-query -W -f '\${Conffiles}' ${agent} ${collector}`)).toBe('');
     expect(await machine.unit(collector, 'StatusText')).toMatch(/^listening on https:\/\/0\.0\.0\.0:7460/);
     await connectedAs(laterVersion);
     await newLines(theirs);
@@ -286,9 +287,14 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
   });
 
   test('the collector first: the older agent works with the newer collector', async () => {
+    // As if the later unit were another one: the older package's file is older, too.
+    await machine.shell(`echo Environment=LATER=1 | sed -i '/^ExecStart=/r /dev/stdin' /usr/lib/systemd/system/${agent}.service`);
+    await machine.shell(`systemctl daemon-reload && systemctl restart ${agent}`);
+    expect(await machine.unit(agent, 'Environment')).toContain('LATER=1');
     const pid = await agentPid();
     await machine.shell(`dpkg -i /packages/${agent}_*.deb`);
     await backAfter(pid);
+    expect(await machine.unit(agent, 'Environment')).not.toContain('LATER=1');
     expect(await versions()).toEqual([ownVersion, laterVersion]);
     await connectedAs(ownVersion);
     await newLines(await theFleet());
