@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const pnpmVersion = '12.21.0';
 const nodeMajor = 24;
-const tasks = ['demo', 'test', 'check', 'build', 'package', 'bench', 'format', 'docs'];
+const tasks = ['demo', 'test', 'check', 'build', 'package', 'bench', 'format', 'docs', 'record'];
 const takesArguments = ['demo', 'test', 'package', 'bench'];
 
 function fail(message) {

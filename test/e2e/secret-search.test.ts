@@ -183,9 +183,10 @@ describe('nothing of what was planted', () => {
   });
 
   test('is in what the agent has sent', () => {
-    expect(tap.sent.length).toBeGreaterThan(10);
-    expect(Buffer.concat(tap.sent).includes('restart.scheduled')).toBe(true);
-    expect(found(Buffer.concat(tap.sent))).toEqual([]);
+    const sent = tap.heard.filter(({ from }) => from === 'agent').map(({ payload }) => payload);
+    expect(sent.length).toBeGreaterThan(10);
+    expect(Buffer.concat(sent).includes('restart.scheduled')).toBe(true);
+    expect(found(Buffer.concat(sent))).toEqual([]);
   });
 
   test.each([

@@ -1,23 +1,29 @@
-/** Somebody who listens between an agent and a plain collector: passes everything on and keeps what the agent has sent, unmasked. */
+/** Somebody who listens between an agent and a plain collector: passes everything on and keeps what both have said, unmasked. */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { readFrames } from './fuzz/web-socket-bytes.ts';
+import { opcodes, readFrames } from './fuzz/web-socket-bytes.ts';
+
+interface Heard {
+  readonly from: 'agent' | 'collector';
+  readonly isText: boolean;
+  readonly payload: Buffer;
+}
 
 export interface WireTap extends AsyncDisposable {
   /** Instead of the collector's. */
   readonly url: string;
-  /** Payloads of the agent's messages, in order; without the requests that open connections, which carry its token. */
-  readonly sent: readonly Buffer[];
+  /** Their messages, in order; without the requests that open connections, which carry the agent's token, and without pings. */
+  readonly heard: readonly Heard[];
 }
 
 export async function startWireTap(collectorUrl: string): Promise<WireTap> {
   const { hostname, port } = new URL(collectorUrl);
-  const sent: Buffer[] = [];
+  const heard: Heard[] = [];
   const open = new Set<Socket>();
   const server = createServer((agent) => {
     const collector = connect(Number(port), hostname);
-    for (const [one, other] of [
-      [agent, collector],
-      [collector, agent],
+    for (const [from, one, other] of [
+      ['agent', agent, collector],
+      ['collector', collector, agent],
     ] as const) {
       open.add(one);
       one.once('close', () => {
@@ -26,29 +32,34 @@ export async function startWireTap(collectorUrl: string): Promise<WireTap> {
       });
       one.on('error', () => one.destroy());
       one.pipe(other);
+      listen(one, (isText, payload) => void heard.push({ from, isText, payload }));
     }
-    let rest: Buffer = Buffer.alloc(0);
-    let isOpened = false;
-    agent.on('data', (chunk: Buffer) => {
-      rest = Buffer.concat([rest, chunk]);
-      if (!isOpened) {
-        const end = rest.indexOf('\r\n\r\n');
-        if (end < 0) return;
-        isOpened = true;
-        rest = rest.subarray(end + 4);
-      }
-      const { frames, rest: behind } = readFrames(rest);
-      rest = behind;
-      sent.push(...frames.map(({ payload }) => payload));
-    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    sent,
+    heard,
     [Symbol.asyncDispose]: async () => {
       for (const socket of open) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+function listen(socket: Socket, onMessage: (isText: boolean, payload: Buffer) => void): void {
+  let rest: Buffer = Buffer.alloc(0);
+  let isOpened = false;
+  socket.on('data', (chunk: Buffer) => {
+    rest = Buffer.concat([rest, chunk]);
+    if (!isOpened) {
+      const end = rest.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      isOpened = true;
+      rest = rest.subarray(end + 4);
+    }
+    const { frames, rest: behind } = readFrames(rest);
+    rest = behind;
+    for (const { opcode, payload } of frames)
+      if (opcode === opcodes.text || opcode === opcodes.binary) onMessage(opcode === opcodes.text, payload);
+  });
 }
