@@ -1,5 +1,5 @@
 /**
- * How much one host may have stored that only its age removes: events, incidents, gaps, alerts. Of these an honest host has some kilobytes a
+ * How much one host may have stored that only its age removes: events, incidents, gaps, alerts, and how far each segment of its logs has come. Of these an honest host has some kilobytes a
  * minute, and as many as its agent has kept when it comes back; a host that somebody else has taken over could fill the disk of the
  * whole fleet's collector in minutes. What is over it is not refused, it waits: nothing is acknowledged meanwhile. Log text has a
  * budget of its own (`retention.logs_bytes`). Pure but for the clock.
@@ -19,6 +19,8 @@ export const defaultAllowance: AllowanceLimits = { burstBytes: 128 * 1024 * 1024
 const tellMs = 10 * 60_000;
 /** Of a row beside what it says. */
 const rowBytes = 200;
+/** Of a segment that begins: how far it is committed is copied into each new log file, and outlives the segment's lines. */
+const segmentBytes = 4 * 1024;
 
 export interface AllowancesDeps {
   readonly clock: Clock;
@@ -43,7 +45,7 @@ export class Allowances {
     const now = this.#deps.clock.monotonic();
     const known = this.#hosts.get(host);
     const { bytesPerSecond } = this.#limits;
-    const message = `${host} sends more events than any honest host has: it is taken no faster than ${bytesPerSecond} bytes a second`;
+    const message = `${host} sends more events, or more logs that begin, than any honest host: it is taken no faster than ${bytesPerSecond} bytes a second`;
     const error = new RelightError('overloaded', message);
     if (known !== undefined && now - known.toldAt >= tellMs) {
       known.toldAt = now;
@@ -81,6 +83,7 @@ type Store = SessionDeps['store'];
 /** The store as sessions see it. What is allowed is handed on in the same turn, so that nothing overtakes anything. */
 export function metered(store: Store, allowances: Allowances): Store {
   const within = <T>(host: string, bytes: number, commit: () => Promise<T>): Promise<T> => {
+    if (bytes === 0) return commit();
     try {
       allowances.take(host, bytes);
     } catch (error) {
@@ -91,7 +94,8 @@ export function metered(store: Store, allowances: Allowances): Store {
   return {
     lastEventSeq: (...args) => store.lastEventSeq(...args),
     committedOffset: (...args) => store.committedOffset(...args),
-    commitBlock: (...args) => store.commitBlock(...args),
+    commitBlock: (agentId, host, block, receivedAt) =>
+      within(host, block.header.from === 0 ? segmentBytes : 0, () => store.commitBlock(agentId, host, block, receivedAt)),
     commitEvents: (agentId, host, epoch, events, receivedAt) =>
       within(host, JSON.stringify(events).length + rowBytes * events.length, () =>
         store.commitEvents(agentId, host, epoch, events, receivedAt),

@@ -1,5 +1,6 @@
 /** An agent of a host that somebody else has taken over: what it can do to others, through the same door as every agent. */
 import { systemClock } from '@relight/shared/clock';
+import { packBlock } from '@relight/shared/log-block';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,7 +104,7 @@ it('names are as long as names are, and words for people are cut', async () => {
 
 describe('more events than a host may send', () => {
   it('wait for their turn, lose nothing, and are told of once; others are taken at once', async () => {
-    const dial = await start({ allowance: { burstBytes: 2_000, bytesPerSecond: 20_000 } });
+    const dial = await start({ allowance: { burstBytes: 2_000, bytesPerSecond: 1_000 } });
     const [hostile, honest] = [await dial('hostile'), await dial('honest')];
     hostile.send({ type: 'events', epoch: 'epoch-1', events: [failed(1, { message: 'x'.repeat(4_000) })] });
     await hostile.next('ack');
@@ -115,5 +116,25 @@ describe('more events than a host may send', () => {
     expect(await hostile.next('ack')).toMatchObject({ events: { seq: 3 } });
     expect(storedEvents('hostile').map(({ message }) => message.slice(0, 2))).toEqual(['xx', 'm2', 'm3']);
     expect(warnings).toEqual([expect.stringContaining('hostile sends more events')]);
+  });
+
+  it('and so do further segments of logs; those that have begun go on', async () => {
+    const dial = await start({ allowance: { burstBytes: 5_000, bytesPerSecond: 1_000 } });
+    const hostile = await dial('hostile');
+    const line = (run: string, offset: number) =>
+      packBlock({ workload: 'w', generation: 1, source: 'process', run }, offset, offset + 2, [
+        { offset, at: 1_000, approx: false, stream: 'stdout', bytes: Buffer.from('x'), truncated: false },
+      ]);
+    const acked = async () => (await hostile.next('ack')).segments.map(({ segment, offset }) => `${segment.run} ${offset}`);
+    hostile.sendBlock(line('1', 0));
+    expect(await acked()).toEqual(['1 2']);
+    hostile.sendBlock(line('2', 0));
+    expect(await acked()).toEqual(['2 2']);
+    hostile.sendBlock(line('1', 2));
+    expect(await acked()).toEqual(['1 4']);
+    expect(warnings).toEqual([]);
+    hostile.sendBlock(line('3', 0));
+    expect(await acked()).toEqual(['3 2']);
+    expect(warnings).toEqual([expect.stringContaining('hostile sends more')]);
   });
 });
