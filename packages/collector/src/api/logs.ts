@@ -49,7 +49,10 @@ const selectionFields = {
   level: z.enum(logLevels).optional().meta({ description: 'Only lines that say of themselves that they are at least so serious.' }),
   linesBefore: context('before'),
   linesAfter: context('after'),
-  multiline: flag.meta({ description: 'Tracebacks and other lines that belong together are one entry.' }),
+  multiline: flag.meta({
+    description:
+      'Tracebacks and other lines that belong together are one entry, up to 512 lines and 256 KiB: a longer record comes as several.',
+  }),
   tail: z.coerce.number().int().min(0).max(tailMax).optional().meta({ description: 'Only the last so many entries.' }),
   after: logCursor.optional(),
 };

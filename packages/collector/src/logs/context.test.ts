@@ -227,3 +227,25 @@ test('words and expressions are found in the bytes as in the lines', async () =>
     { numRuns: 500 },
   );
 });
+
+test.each(['forwards', 'backwards'] as const)(
+  'whole records, %s, of a log that came line by line: the store is asked for what stands beside them once for many, not for each 64 times',
+  async (way) => {
+    const lines = Array.from({ length: 300 }, (_, index) => (index % 3 === 0 ? `record ${index}` : `  more ${index}`));
+    const log = await new Log().write(
+      'h',
+      lines.map((line) => [line]),
+    );
+    let asked = 0;
+    const ask = log.store.logPieces.bind(log.store);
+    log.store.logPieces = (...given) => {
+      asked += 1;
+      return ask(...given);
+    };
+    const entries = await log[way]({ multiline: true });
+    expect(entries).toHaveLength(100);
+    expect(entries.every((entry) => 'lines' in entry && entry.lines === 3)).toBe(true);
+    // A page of 64 and its neighbours by 32.
+    expect(asked).toBeLessThan(40);
+  },
+);

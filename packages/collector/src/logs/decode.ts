@@ -7,9 +7,9 @@ import type { StoredLogPiece } from '../store/store.ts';
 import { criteriaOf, type Criterion } from './criteria.ts';
 import { damagedGap, lineEntry, storedGap, type PieceEntry } from './entry.ts';
 import type { Decoded } from './merge.ts';
-import { opened } from './open-blocks.ts';
+import { opened, OpenBlocks } from './open-blocks.ts';
 import { RecentPieces } from './recent.ts';
-import { recordLinesMax } from './records.ts';
+import { recordBytesMax, recordLinesMax } from './records.ts';
 import { segmentOf, showsWindows, type LineSelection } from './selection.ts';
 import { windowsOf, type Range, type Window } from './windows.ts';
 
@@ -30,6 +30,8 @@ interface PlacedLine {
 
 /** How far to look into a neighbour for the rest of a record. A longer one comes in pieces. */
 const reachMax = recordLinesMax;
+/** Unpacked, for each who asks. */
+const keptBytesMax = 4 * 1024 * 1024;
 /** While somebody watches, blocks have few lines. */
 const reachPiecesMax = 32;
 /**
@@ -46,6 +48,8 @@ export class PieceDecoder {
   readonly #neighbours: Neighbours;
   readonly #recent: RecentPieces | null;
   readonly #windowed: boolean;
+  /** Of stored pieces: each is looked into for its own lines, and from the pieces beside it. */
+  readonly #kept = new OpenBlocks();
   readonly #part: 'front' | 'back' | null;
   #partsLeft = partsMax;
   /** Offsets that were shown of each segment, [from, to): a line that stands in two windows comes once. */
@@ -95,9 +99,10 @@ export class PieceDecoder {
     return { entries };
   }
 
-  /** Of live pieces each is asked for by those behind it, too. */
+  /** Where lines are shown together each is asked for by those beside it, too. */
   #opened(piece: BlockPiece): OpenBlock | null {
-    return this.#windowed && this.#recent !== null ? this.#recent.opened(piece) : opened(piece);
+    if (!this.#windowed) return opened(piece);
+    return this.#recent === null ? this.#kept.open(piece, keptBytesMax) : this.#recent.opened(piece);
   }
 
   /** Only of a piece that is wanted from that side on: the other part of it lies elsewhere. */
@@ -146,9 +151,9 @@ export class PieceDecoder {
     const { linesBefore = 0, linesAfter = 0, multiline = false } = this.#selection;
     const reach = multiline ? reachMax : 0;
     const placed = [
-      ...this.#beside(piece, 'before', linesBefore + reach + (this.#recent === null ? 0 : linesAfter)),
+      ...this.#beside(piece, 'before', linesBefore + (this.#recent === null ? 0 : linesAfter), reach),
       ...Array.from({ length: own.to }, (_, index) => ({ piece, block, index })),
-      ...(own.to < block.lines ? [] : this.#beside(piece, 'after', linesAfter + reach)),
+      ...(own.to < block.lines ? [] : this.#beside(piece, 'after', linesAfter, reach)),
     ];
     const ahead = placed.findIndex((line) => line.piece === piece);
     const found = windowsOf(
@@ -166,12 +171,17 @@ export class PieceDecoder {
     return entries;
   }
 
-  /** So many lines in front of a piece (behind it), as far as they are there. A damaged block has none; it will tell of itself. */
-  #beside(piece: BlockPiece, side: 'before' | 'after', count: number): PlacedLine[] {
+  /**
+   * So many lines in front of a piece (behind it), as far as they are there; `reach` more of them only as far as a record may have bytes.
+   * A damaged block has none; it will tell of itself.
+   */
+  #beside(piece: BlockPiece, side: 'before' | 'after', around: number, reach: number): PlacedLine[] {
     const found: PlacedLine[][] = [];
-    let missing = count;
+    let missing = around + reach;
+    let bytes = 0;
     let next = piece;
     for (let pieces = 0; missing > 0 && pieces < reachPiecesMax; pieces += 1) {
+      if (bytes > recordBytesMax && missing <= reach) break;
       const beside = this.#neighbours[side](next);
       const block = beside === null ? null : this.#opened(beside);
       if (beside === null || block === null) break;
@@ -179,6 +189,7 @@ export class PieceDecoder {
       const lines = indices(Math.min(missing, block.lines), from).map((index) => ({ piece: beside, block, index }));
       found.push(lines);
       missing -= lines.length;
+      bytes += block.header.rawBytes;
       next = beside;
     }
     return side === 'before' ? found.toReversed().flat() : found.flat();

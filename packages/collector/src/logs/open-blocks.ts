@@ -7,20 +7,24 @@ const bytesPerLine = 48;
 /** Of each, its objects: measured with blocks of one line. Of small ones they are nearly all that is held. */
 const blockCosts = 2_560;
 
+/** What was merged has the id of its last part, and begins elsewhere. */
+export const pieceKey = ({ id, block }: BlockPiece): string => `${id} ${block.header.from}`;
+
 export class OpenBlocks {
-  /** By the piece's id; what was asked for last stands last. */
-  readonly #open = new Map<number, { readonly block: OpenBlock; readonly bytes: number }>();
+  /** What was asked for last stands last. */
+  readonly #open = new Map<string, { readonly block: OpenBlock; readonly bytes: number }>();
   #bytes = 0;
 
   /** Null: damaged. `bytesMax`: so much is kept at most; one that is larger is unpacked whenever it is asked for. */
   open(piece: BlockPiece, bytesMax: number): OpenBlock | null {
-    const known = this.#open.get(piece.id);
-    this.#forget(piece.id);
+    const key = pieceKey(piece);
+    const known = this.#open.get(key);
+    this.#forget(key);
     const block = known?.block ?? opened(piece);
     if (block === null) return null;
     const bytes = block.text.buffer.byteLength + bytesPerLine * block.lines + blockCosts;
     if (bytes > bytesMax) return block;
-    this.#open.set(piece.id, { block, bytes });
+    this.#open.set(key, { block, bytes });
     this.#bytes += bytes;
     this.shrink(bytesMax);
     return block;
@@ -32,15 +36,15 @@ export class OpenBlocks {
   }
 
   shrink(bytesMax: number): void {
-    for (const id of this.#open.keys()) {
+    for (const key of this.#open.keys()) {
       if (this.#bytes <= bytesMax) return;
-      this.#forget(id);
+      this.#forget(key);
     }
   }
 
-  #forget(id: number): void {
-    this.#bytes -= this.#open.get(id)?.bytes ?? 0;
-    this.#open.delete(id);
+  #forget(key: string): void {
+    this.#bytes -= this.#open.get(key)?.bytes ?? 0;
+    this.#open.delete(key);
   }
 }
 

@@ -76,7 +76,7 @@ export async function* readLogs(
   { from, upTo, limit = Infinity }: ReadRange,
   signal?: AbortSignal,
 ): AsyncGenerator<EntryBatch> {
-  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo), 'front');
+  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo, 'after'), 'front');
   const filter = storeFilter(question, decoder.tokens);
   const wanted = pieceTest(question);
   const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), 1, from);
@@ -189,7 +189,7 @@ function backwards(
   { upTo, from = { done: upTo + 1, partly: [] } }: Pick<BackwardRange, 'upTo' | 'from'>,
   signal: AbortSignal | undefined,
 ): Backwards {
-  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo), 'back');
+  const decoder = new PieceDecoder(question, storedNeighbours(store, upTo, 'before'), 'back');
   const filter = storeFilter(question, decoder.tokens);
   const wanted = pieceTest(question);
   const merger = new PieceMerger((piece, first, end) => decoder.decode(piece, first, end), -1, from);
