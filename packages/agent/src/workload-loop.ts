@@ -17,6 +17,7 @@ import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { type Held, HeldInputs } from './held-inputs.ts';
 import { inputFiles } from './input-files.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
+import { mayBeginSomething } from './supervisor/may-begin.ts';
 import type { Op, OpResult } from './supervisor/op.ts';
 import { afterReboot, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
@@ -156,7 +157,7 @@ export class WorkloadLoop {
 
   send(event: SupervisorEvent): void {
     if (this.#stop.signal.aborted) return;
-    if (mayBeginSomething(event)) this.#options.gate.glance();
+    if (mayBeginSomething(event, this.#state)) this.#options.gate.glance();
     this.#queue.add(withoutSecrets(event, (value) => this.#options.secrets.data(value)));
   }
 
@@ -309,11 +310,4 @@ function sameMoment(clock: Clock, steady: () => number): { readonly at: number; 
     const now = steady();
     if (tries === 3 || clock.now() - at <= 1) return { at, now };
   }
-}
-
-/** Checks that pass change nothing, and they are most of what happens. What the gate itself says must not ask it again. */
-function mayBeginSomething(event: SupervisorEvent): boolean {
-  if (event.type === 'check') return !event.ok;
-  if (event.type === 'mount-check') return event.condition !== 'ok';
-  return event.type !== 'gate' && event.type !== 'pause' && event.type !== 'resume';
 }

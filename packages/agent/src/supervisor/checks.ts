@@ -31,14 +31,14 @@ export function countUnanswered(work: Work): void {
 
 function onReadyCheck(work: Work, name: string, ok: boolean, message: string): void {
   if (work.state.verifyingSince === null) return;
-  work.set({ ready: { ...work.state.ready, [name]: next(work.state.ready[name], ok, message) } });
+  work.set({ ready: noted(work.state.ready, name, next(work.state.ready[name], ok, message)) });
 }
 
 /** Neither counts nor clears what has been counted: the one who could tell is away. */
 function onUnknown(work: Work, name: string, message: string): void {
   if (work.state.readyAt === null || work.spec.live.every((check) => check.name !== name)) return;
   const before = work.state.live[name];
-  work.set({ live: { ...work.state.live, [name]: { ok: before?.ok ?? true, failures: before?.failures ?? 0, message } } });
+  work.set({ live: noted(work.state.live, name, { ok: before?.ok ?? true, failures: before?.failures ?? 0, message }) });
 }
 
 function onLiveCheck(work: Work, { name, ok, message, reportOnly, certain, code = 'live-failed' }: Omit<CheckReport, 'list'>): void {
@@ -47,7 +47,7 @@ function onLiveCheck(work: Work, { name, ok, message, reportOnly, certain, code 
   const before = work.state.live[name];
   // What is only told is not counted either: when it becomes a failure, it begins with the first.
   const now = reportOnly === true ? { ok, failures: 0, message } : next(before, ok, message);
-  work.set({ live: { ...work.state.live, [name]: now } });
+  work.set({ live: noted(work.state.live, name, now) });
   if (ok) {
     if (before?.ok === false) work.emit('check.recovered', 'info', `live check ${name}: ${message}`, { check: name });
     return;
@@ -71,7 +71,7 @@ export function onMountCheck(work: Work, mount: string, condition: MountConditio
   if (spec === undefined || work.state.mounts[mount] === undefined || work.state.op?.op.kind === 'mount') return;
   const before = work.state.mountChecks[mount];
   const now = next(before, condition === 'ok', message);
-  work.set({ mountChecks: { ...work.state.mountChecks, [mount]: now } });
+  work.set({ mountChecks: noted(work.state.mountChecks, mount, now) });
   if (condition === 'ok') {
     if (before?.ok === false) work.emit('check.recovered', 'info', `mount ${mount} answers again`, { mount });
     return;
@@ -93,4 +93,10 @@ export function onMountCheck(work: Work, mount: string, condition: MountConditio
 
 function next(before: CheckState | undefined, ok: boolean, message: string): CheckState {
   return { ok, failures: ok ? 0 : (before?.failures ?? 0) + 1, message };
+}
+
+/** The same object when the check says what it said: one that passes all day changes nothing. */
+function noted(all: Readonly<Record<string, CheckState>>, name: string, now: CheckState): Readonly<Record<string, CheckState>> {
+  const { ok, failures, message } = all[name] ?? {};
+  return ok === now.ok && failures === now.failures && message === now.message ? all : { ...all, [name]: now };
 }

@@ -26,8 +26,10 @@ export class Work {
     return specFor(this.context.spec, this.state);
   }
 
+  /** The state stays the same object when nothing of it is another: whoever is told of changes need not compare. */
   set(patch: Partial<WorkloadState>): void {
-    this.state = { ...this.state, ...patch };
+    const { state } = this;
+    if (Object.entries(patch).some(([field, value]) => state[field as keyof WorkloadState] !== value)) this.state = { ...state, ...patch };
   }
 
   effect(effect: Effect): void {
