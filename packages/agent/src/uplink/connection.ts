@@ -311,11 +311,13 @@ export class Connection {
   #watchLife(): void {
     const { clock } = this.#options;
     this.#ping = clock.after(pingMs, () => {
-      if (clock.monotonic() - this.#heardAt >= deadMs) {
+      const silentMs = clock.monotonic() - this.#heardAt;
+      if (silentMs >= deadMs) {
         this.#drop(`nothing heard for ${deadMs / 1_000} s`);
         return;
       }
-      this.#socket.ping();
+      // The collector asks as well: what it has just said is as good as an answer.
+      if (silentMs >= pingMs) this.#socket.ping();
       this.#watchLife();
     });
   }

@@ -414,6 +414,20 @@ describe('life', () => {
     expect(world.uplink.state().lastError).toContain('45 s');
   });
 
+  test('a collector that speaks by itself is not asked whether it lives; one that does not is', () => {
+    const world = new World();
+    const socket = world.connect();
+    for (let index = 0; index < 9; index += 1) {
+      world.clock.advance(10_000);
+      socket.listener.alive();
+    }
+    expect(socket.pings).toBe(0);
+    world.clock.advance(15_000);
+    expect(socket.pings).toBe(1);
+    world.clock.advance(15_000);
+    expect(socket.pings).toBe(2);
+  });
+
   test('a collector that accepts and says nothing is left after 10 s', () => {
     const world = new World();
     const socket = world.dial();
