@@ -2,6 +2,7 @@
  * What is open on a token is closed when the token is valid no more, whoever revoked it: here, or a command beside the service, which is
  * looked for every second.
  */
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { TokenRecord } from '../store/store.ts';
@@ -23,7 +24,7 @@ export class Revocations {
   constructor({ store, clock }: { readonly store: Pick<SqliteStore, 'revokedTokenIds' | 'revocationMark'>; readonly clock: Clock }) {
     this.#store = store;
     this.#clock = clock;
-    this.#timer = clock.after(lookMs, () => this.#look());
+    this.#timer = onBeat(clock, lookMs, () => this.#look());
   }
 
   /** Until disposed. `end` is called at most once. */
@@ -59,6 +60,6 @@ export class Revocations {
       const expired = [...all].some(({ token }) => token.expiresAt !== null && now >= token.expiresAt);
       if (expired) this.revoked(id, 'the token has expired');
     }
-    this.#timer = this.#clock.after(lookMs, () => this.#look());
+    this.#timer = onBeat(this.#clock, lookMs, () => this.#look());
   }
 }

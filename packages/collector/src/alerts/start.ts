@@ -2,6 +2,7 @@
  * Rules at work: watches the fleet and the committed events, and stores every change of an alert together with its
  * notifications in one transaction. One evaluation at a time; what happens meanwhile waits for the next one.
  */
+import { onBeat } from '@relight/shared/beat';
 import { isoTime } from '@relight/shared/api';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
@@ -137,7 +138,7 @@ class AlertKeeper {
     this.#work = this.#evaluate().then(() => {
       this.#work = null;
       if (this.#facts.length > 0) return this.#wake();
-      if (!this.#closed) this.#timer = this.#deps.clock.after(evaluateEveryMs, () => this.#wake());
+      if (!this.#closed) this.#timer = onBeat(this.#deps.clock, evaluateEveryMs, () => this.#wake());
     });
   }
 

@@ -1,4 +1,5 @@
 /** Agents' WebSockets on the collector's HTTP server: who may in is decided on the upgrade request, before any frame. */
+import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
 import { closeReason } from '@relight/shared/close-reason';
 import { RelightError, toRelightError } from '@relight/shared/errors';
@@ -63,7 +64,7 @@ export class AgentGateway {
   constructor(deps: GatewayDeps) {
     this.#deps = deps;
     this.#admission = new Admission(deps.admission ?? defaultAdmission, deps.clock);
-    this.#timer = deps.clock.after(inspectMs, () => this.#inspect());
+    this.#timer = onBeat(deps.clock, inspectMs, () => this.#inspect());
   }
 
   metrics(): readonly MetricFamily[] {
@@ -203,7 +204,7 @@ export class AgentGateway {
     const { clock, fleet, allowances } = this.#deps;
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     allowances.forget();
-    this.#timer = clock.after(inspectMs, () => this.#inspect());
+    this.#timer = onBeat(clock, inspectMs, () => this.#inspect());
   }
 }
 

@@ -28,9 +28,37 @@ export function boundWal(db: Database, busyTimeoutMs = 10_000): void {
   }
 }
 
-/** In the maintenance thread. True: something was copied. */
-export function checkpointBeside(db: Database): boolean {
-  if (walBytes(db.name) < walBytesLow) return false;
-  db.pragma('wal_checkpoint(PASSIVE)');
-  return true;
+/**
+ * One of them, in the maintenance thread. The file of a log does not shrink when all of it is copied, so its time tells whether there is
+ * anything new: a store that is left alone costs one look at it, and no checkpoint.
+ */
+export class BesideCommits {
+  readonly #db: Pick<Database, 'name' | 'pragma'>;
+  #seen = '';
+  /** All that stood there at the last checkpoint is copied; false: a reader stood in the way. */
+  #whole = true;
+
+  constructor(db: Pick<Database, 'name' | 'pragma'>) {
+    this.#db = db;
+  }
+
+  /** Copies what there is. True: something was written since the last call. */
+  copy(): boolean {
+    const { size, mtimeMs } = statSync(`${this.#db.name}-wal`, { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 };
+    const seen = `${size} ${mtimeMs}`;
+    const written = seen !== this.#seen;
+    this.#seen = seen;
+    if (size >= walBytesLow && (written || !this.#whole)) {
+      const [{ busy, log, checkpointed }] = this.#db.pragma('wal_checkpoint(PASSIVE)') as [CheckpointAnswer];
+      this.#whole = busy === 0 && log === checkpointed;
+    }
+    return written;
+  }
+}
+
+/** `log`, `checkpointed`: pages. */
+interface CheckpointAnswer {
+  readonly busy: 0 | 1;
+  readonly log: number;
+  readonly checkpointed: number;
 }

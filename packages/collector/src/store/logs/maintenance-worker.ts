@@ -11,7 +11,7 @@ import { isMainThread, parentPort, workerData, type MessagePort } from 'node:wor
 import { errorMessage } from '@relight/shared/errors';
 import { openForWriting } from '../database.ts';
 import { checkLogFile } from './check.ts';
-import { checkpointBeside } from './checkpoints.ts';
+import { BesideCommits } from './checkpoints.ts';
 import { listLogFiles, logDirectory, type LogFileName } from './file-names.ts';
 import { openLogFile, openLogFileForReading } from './log-file.ts';
 import type { LogDamage } from './log-writer.ts';
@@ -26,7 +26,10 @@ export interface MaintenanceData {
 export type MaintenanceRequest = 'seal' | 'close';
 export type MaintenanceReport = { readonly damage: LogDamage } | { readonly failed: string } | 'sealed';
 
+/** While somebody writes; a flood that begins in between is bounded by the writing thread. */
 const checkpointEveryMs = 100;
+/** While nobody does. */
+const restMs = 1_000;
 const sealEveryMs = 30_000;
 /** What could not be sealed is tried again when whatever was in the way may be gone. */
 const sealAgainMs = 600_000;
@@ -37,7 +40,8 @@ class Maintenance {
   readonly #port: MessagePort;
   readonly #directory: string;
   readonly #main: Database;
-  #newest: Database | null = null;
+  readonly #mainLog: BesideCommits;
+  #newest: { readonly db: Database; readonly log: BesideCommits } | null = null;
   #closing = false;
   readonly #sealAgainAt = new Map<string, number>();
   readonly #checkedAt = new Map<string, number>();
@@ -48,6 +52,7 @@ class Maintenance {
     this.#directory = logDirectory(dataDir);
     this.#main = openForWriting(dataDir);
     this.#main.pragma('wal_autocheckpoint = 0');
+    this.#mainLog = new BesideCommits(this.#main);
   }
 
   async run(): Promise<void> {
@@ -61,7 +66,7 @@ class Maintenance {
       wake();
     });
     while (!this.#closing) {
-      this.#checkpoint();
+      const written = this.#checkpoint();
       const now = performance.now();
       if (sealNow || now >= sealAt) {
         const asked = sealNow;
@@ -74,9 +79,9 @@ class Maintenance {
         this.#checkOne();
         checkAt = performance.now() + checkEveryMs;
       }
-      await Promise.race([sleep(checkpointEveryMs), new Promise<void>((resolve) => (wake = resolve))]);
+      await Promise.race([sleep(written ? checkpointEveryMs : restMs), new Promise<void>((resolve) => (wake = resolve))]);
     }
-    this.#newest?.close();
+    this.#newest?.db.close();
     this.#main.close();
     this.#port.close();
   }
@@ -85,19 +90,21 @@ class Maintenance {
     this.#port.postMessage(report, []);
   }
 
-  #checkpoint(): void {
+  /** True: something was written since the last time. */
+  #checkpoint(): boolean {
     try {
-      checkpointBeside(this.#main);
+      const written = this.#mainLog.copy();
       const newest = this.#files().at(-1);
-      if (newest?.path !== this.#newest?.name) {
-        this.#newest?.close();
-        this.#newest = newest === undefined || newest.sealed ? null : openLogFile(newest.path);
+      if (newest?.path !== this.#newest?.db.name) {
+        this.#newest?.db.close();
+        this.#newest = newest === undefined || newest.sealed ? null : withLog(openLogFile(newest.path));
       }
-      if (this.#newest !== null) checkpointBeside(this.#newest);
+      return this.#newest?.log.copy() === true || written;
     } catch {
       // The writer meets the same trouble, and answers for it.
-      this.#newest?.close();
+      this.#newest?.db.close();
       this.#newest = null;
+      return false;
     }
   }
 
@@ -176,6 +183,8 @@ class Maintenance {
     this.#tell({ damage: { file: path, message } });
   }
 }
+
+const withLog = (db: Database): { readonly db: Database; readonly log: BesideCommits } => ({ db, log: new BesideCommits(db) });
 
 /** Linux knows a priority for every thread; elsewhere this one is like all others. */
 function giveWay(): void {
