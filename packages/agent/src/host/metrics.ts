@@ -13,7 +13,7 @@ import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { parseMemoryStalled } from './resources.ts';
 import { type CpuTicks, mountOf, parseCpuTicks, parseLoad1, parseMemory, parseNetworkBytes } from './proc.ts';
-import { parseMountinfo } from '../stages/proc.ts';
+import { parseMountinfo, type MountEntry } from '../stages/proc.ts';
 
 export const metricsIntervalMs = 10_000;
 /** Shares and rates over less than this say more about the moment of sampling than about the host. */
@@ -47,6 +47,8 @@ export class MetricsSampler {
   readonly #statfs: (path: string) => Promise<StatsFs>;
   readonly #outstanding = new Set<string>();
   #last: Counters;
+  /** Hosts have hundreds of mounts, and the same ones for days. */
+  #mounts: { readonly text: string; readonly list: readonly MountEntry[] } = { text: '', list: [] };
   #timer: Timer | null = null;
 
   constructor(options: MetricsOptions) {
@@ -121,10 +123,11 @@ export class MetricsSampler {
 
   async #sampleDisks(): Promise<Disk[]> {
     if (this.#disks.length === 0) return [];
-    const mounts = parseMountinfo(this.#read('self/mountinfo'));
+    const text = this.#read('self/mountinfo');
+    if (text !== this.#mounts.text) this.#mounts = { text, list: parseMountinfo(text) };
     const seen = new Set<string>();
     const asked = this.#disks.flatMap((path) => {
-      const mount = mountOf(mounts, path);
+      const mount = mountOf(this.#mounts.list, path);
       if (mount === undefined || !localTypes.has(mount.fsType) || seen.has(mount.mountPoint)) return [];
       seen.add(mount.mountPoint);
       return [this.#sampleDisk(path)];
