@@ -5,7 +5,8 @@
  *   npm run bench -- agent [LINES_PER_SECOND [SECONDS [MILLION_LINES]]]
  *
  * - floor: resident memory of a bare Node with the agent's V8 flags, and with one dependency of the agent each.
- * - idle, and at LINES_PER_SECOND, line by line: CPU and memory.
+ * - start-up: what the first 30 s cost, once. Idle: three minutes or SECONDS after that, whichever is more. Then LINES_PER_SECOND, line
+ *   by line. CPU and memory.
  * - MILLION_LINES that are there at once: from the first byte to the durable commit of the last line, agent and collector
  *   sharing the cores with the `cat` that writes them; beside it, the bare `cat` of the same bytes to a file.
  */
@@ -22,13 +23,15 @@ import { startPrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { logShapes } from '../support/log-shapes.ts';
-import { cpuMs, memoryOf } from '../support/process-cost.ts';
+import { coreShare, cpuMs, idleMsMin, memoryOf, startUpMs } from '../support/process-cost.ts';
 import { waitFor } from '../support/wait.ts';
 
 const execute = promisify(execFile);
 const agentPackage = join(import.meta.dirname, '../../packages/agent');
 const seed = 20_261_122;
 const settleMs = 10_000;
+/** Shares of a core. */
+const goals = { idle: '0.3 %', writing: '2 % at 1000 lines/s' };
 
 export async function run([rate = '1000', time = '60', millions = '2']: readonly string[]): Promise<void> {
   const [perSecond, seconds, lines] = [Number(rate), Number(time), Number(millions) * 1e6];
@@ -44,8 +47,11 @@ export async function run([rate = '1000', time = '60', millions = '2']: readonly
     mkdirSync(feed);
     await execute('mkfifo', [join(feed, 'lines')]);
     const workloads = [workload('steady', image, feed, 'exec cat /feed/lines')];
+    const began = performance.now();
     const agent = await lab.addAgent({ host: 'bench', workloads });
     await lab.fleet.waitForPhase('bench', 'steady', 'ready');
+    await sleep(startUpMs - (performance.now() - began));
+    tell('agent, start-up: its first 30 s', coreShare(cpuMs(agent.service.pid), performance.now() - began));
     await steady(lab, agent, feed, perSecond, seconds);
     if (lines > 0) await flood(lab, image, feed, lines);
   } finally {
@@ -106,11 +112,13 @@ async function importing(statement: string): Promise<ReturnType<typeof memoryOf>
 
 async function steady(lab: Lab, agent: LabAgent, feed: string, perSecond: number, seconds: number): Promise<void> {
   const measured = { agent: agent.service.pid, collector: lab.collector.pid };
+  const idleMs = Math.max(idleMsMin, seconds * 1_000);
   const idle = await shares(measured, async () => {
-    await sleep(seconds * 1_000);
-    return seconds;
+    await sleep(idleMs);
+    return idleMs / 1_000;
   });
-  for (const [name, text] of Object.entries(idle)) console.log(`  ${`${name}, idle`.padEnd(38)} ${text}`);
+  tell('agent, idle', `${idle.agent} (goal ${goals.idle})`);
+  tell('collector, idle', idle.collector);
   const fd = openSync(join(feed, 'lines'), 'r+');
   let written = 0;
   const writing = async (milliseconds: number): Promise<void> => {
@@ -134,11 +142,14 @@ async function steady(lab: Lab, agent: LabAgent, feed: string, perSecond: number
       return (performance.now() - start) / 1_000;
     });
     const real = Math.round((written - began) / seconds);
-    for (const [name, text] of Object.entries(busy)) console.log(`  ${`${name}, ${real} lines/s`.padEnd(38)} ${text}`);
+    tell(`agent, ${real} lines/s`, `${busy.agent} (goal ${goals.writing})`);
+    tell(`collector, ${real} lines/s`, busy.collector);
   } finally {
     closeSync(fd);
   }
 }
+
+const tell = (what: string, cost: string): void => console.log(`  ${what.padEnd(38)} ${cost}`);
 
 /** CPU over what `work` takes, which it says in seconds, and memory at its end. */
 async function shares<Name extends string>(
@@ -150,12 +161,9 @@ async function shares<Name extends string>(
   const seconds = await work();
   return Object.fromEntries(
     entries.map(([name, pid], index) => {
-      const share = (cpuMs(pid) - (before[index] ?? 0)) / (seconds * 10);
+      const share = coreShare(cpuMs(pid) - (before[index] ?? 0), seconds * 1_000);
       const { privateBytes, residentBytes } = memoryOf(pid);
-      return [
-        name,
-        `${share.toFixed(2).padStart(6)} % of a core   ${formatBytes(residentBytes)} resident, ${formatBytes(privateBytes)} private`,
-      ];
+      return [name, `${share}   ${formatBytes(residentBytes)} resident, ${formatBytes(privateBytes)} private`];
     }),
   ) as Record<Name, string>;
 }

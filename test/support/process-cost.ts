@@ -10,6 +10,14 @@ export function cpuMs(pid: number | undefined): number {
   return (Number(fields[11]) + Number(fields[12])) * tickMs;
 }
 
+/** What a program pays once (reading, compiling, the first looks at everything, the first collections of garbage) is paid by then. */
+export const startUpMs = 30_000;
+/** Of an idle service: its garbage is collected as a whole every two or three minutes, which belongs to it. */
+export const idleMsMin = 180_000;
+
+/** Share of one core: `spentMs` of CPU in `ms`. */
+export const coreShare = (spentMs: number, ms: number): string => `${((100 * spentMs) / ms).toFixed(2).padStart(6)} % of a core`;
+
 interface Memory {
   readonly residentBytes: number;
   /** Without the pages of files, which other processes share. */
