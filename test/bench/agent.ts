@@ -30,8 +30,6 @@ const execute = promisify(execFile);
 const agentPackage = join(import.meta.dirname, '../../packages/agent');
 const seed = 20_261_122;
 const settleMs = 10_000;
-/** Shares of a core. */
-const goals = { idle: '0.3 %', writing: '2 % at 1000 lines/s' };
 
 export async function run([rate = '1000', time = '60', millions = '2']: readonly string[]): Promise<void> {
   const [perSecond, seconds, lines] = [Number(rate), Number(time), Number(millions) * 1e6];
@@ -117,7 +115,7 @@ async function steady(lab: Lab, agent: LabAgent, feed: string, perSecond: number
     await sleep(idleMs);
     return idleMs / 1_000;
   });
-  tell('agent, idle', `${idle.agent} (goal ${goals.idle})`);
+  tell('agent, idle (goal 0.3 %)', idle.agent);
   tell('collector, idle', idle.collector);
   const fd = openSync(join(feed, 'lines'), 'r+');
   let written = 0;
@@ -142,7 +140,7 @@ async function steady(lab: Lab, agent: LabAgent, feed: string, perSecond: number
       return (performance.now() - start) / 1_000;
     });
     const real = Math.round((written - began) / seconds);
-    tell(`agent, ${real} lines/s`, `${busy.agent} (goal ${goals.writing})`);
+    tell(`agent, ${real} lines/s (goal at 1000: 2 %)`, busy.agent);
     tell(`collector, ${real} lines/s`, busy.collector);
   } finally {
     closeSync(fd);

@@ -13,9 +13,15 @@ class World {
   /** What gives no answer until its deadline: ids for an inspect, `list` for a list. */
   readonly stuck = new Set<string>();
   readonly asked: string[] = [];
+  /** That were listed. */
+  readonly names: string[] = [];
+  /** Without our label. */
+  readonly strangers = new Set<string>();
+  /** What else is so of a container. */
+  readonly facts = new Map<string, Partial<ContainerFacts>>();
   /** Calls to an earlier engine process are never answered. */
   engineProcess = 1;
-  /** The last list of a look has been answered. */
+  /** A list has been answered. */
   onListed: () => void = () => {};
   /** Calls never end, not even at their deadline. */
   hangs = false;
@@ -45,8 +51,9 @@ class World {
   }
 
   #engine(): Engine {
-    const call = async <T>(what: string, { timeoutMs = 10_000, signal }: CallOptions, answer: () => T): Promise<T> => {
+    const call = async <T>(what: string, { timeoutMs = 10_000, signal }: CallOptions, answer: () => T, name?: string): Promise<T> => {
       this.asked.push(what);
+      if (name !== undefined) this.names.push(name);
       const { engineProcess } = this;
       if (this.hangs) await new Promise(() => {});
       for (const until = this.clock.monotonic() + timeoutMs; this.stuck.has(what) || engineProcess !== this.engineProcess;) {
@@ -57,15 +64,24 @@ class World {
     };
     const partial: Pick<Engine, 'list' | 'inspect' | 'events'> = {
       list: ({ name }, options = {}) =>
-        call('list', options, () => {
-          if (name === undefined) return this.containers;
-          this.onListed();
-          return this.containers.filter((id) => name === `name of ${id}`);
-        }),
-      inspect: (id, options = {}) => call(id, options, () => (this.containers.includes(id) ? facts(id) : null)),
+        call(
+          'list',
+          options,
+          () => {
+            this.onListed();
+            return name === undefined ? this.containers.filter((id) => !this.strangers.has(id)) : this.#holders(name);
+          },
+          name,
+        ),
+      inspect: (id, options = {}) =>
+        call(id, options, () => (this.containers.includes(id) ? { ...facts(id), ...this.facts.get(id) } : null)),
       events: opened,
     };
     return partial as Engine;
+  }
+
+  #holders(name: string): string[] {
+    return this.containers.filter((id) => name === (this.facts.get(id)?.name ?? `name of ${id}`));
   }
 
   async pass(ms: number): Promise<void> {
@@ -92,6 +108,32 @@ async function* opened(signal: AbortSignal, onOpen: () => void): AsyncGenerator<
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   yield* [];
 }
+
+test('a name is listed only while no container that runs is known to have it', async () => {
+  const world = await new World().started();
+  expect(world.names).toEqual(['name of two']);
+  await world.pass(30_000);
+  expect(world.names).toHaveLength(1);
+  expect(world.seen.at(-1)).toEqual({ containers: ['one', 'two'], silent: [] });
+  world.facts.set('two', { status: 'exited' });
+  await world.pass(30_000);
+  expect(world.names.length).toBeGreaterThanOrEqual(3);
+  world.observer.stop();
+});
+
+test.each([
+  ['removed', (world: World) => void (world.containers = ['one', 'stranger'])],
+  ['renamed', (world: World) => void (world.facts.set('two', { name: 'another' }), (world.containers = ['one', 'two', 'stranger']))],
+])('who has the name of a container that was %s is seen with the same look', async (_, happens) => {
+  const world = await new World().started();
+  world.strangers.add('stranger');
+  world.facts.set('stranger', { name: 'name of two', labels: {} });
+  happens(world);
+  const looks = world.seen.length;
+  await world.pass(11_000);
+  expect(world.seen.slice(looks)).toEqual([{ containers: world.containers, silent: [] }]);
+  world.observer.stop();
+});
 
 const twoIsSilent = { containers: ['one'], silent: ['two (name of two)'] };
 

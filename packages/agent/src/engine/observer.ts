@@ -14,7 +14,7 @@ import { delay, type Clock, type Timer } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Logger } from 'pino';
 import { isRetiredName } from '../supervisor/retired-name.ts';
-import type { ContainerFacts, Engine, EngineEvent } from './engine.ts';
+import type { CallOptions, ContainerFacts, Engine, EngineEvent } from './engine.ts';
 import { SilentContainers, type SilentContainer } from './silent-containers.ts';
 
 const relistMs = 10_000;
@@ -61,6 +61,8 @@ export class EngineObserver {
   #up: boolean | null = null;
   #retries = 0;
   #known: ReadonlySet<string> = new Set();
+  /** Names of those that ran at the last look. */
+  #heldNames: ReadonlySet<string> = new Set();
   readonly #silent: SilentContainers;
   #relist: Timer | null = null;
   #lastLook: { readonly endedAt: number; readonly tookMs: number } | null = null;
@@ -152,33 +154,42 @@ export class EngineObserver {
     const { clock, ownerId } = this.#options;
     const names = this.#options.names();
     const askedAt = clock.monotonic();
+    // A name that a container has is nobody else's, so it is listed only when that one has lost it. One that does not run any more may be set
+    // aside at any moment: its name is asked for with the rest.
+    const free = names.filter((name) => !this.#heldNames.has(name));
     // What was there at the last look is inspected while the lists are made: a death costs one round trip, not two.
-    const [lists, known] = await Promise.all([this.#lists(names), this.#inspectAll([...this.#known])]);
-    const listed = new Set([...lists.values()].flat());
+    const [ours, named, known] = await Promise.all([this.#ours(), this.#named(free), this.#inspectAll([...this.#known])]);
+    const held = new Set(known.map(({ facts }) => (facts === null || facts === 'no answer' ? null : facts.name)));
+    const lost = names.filter((name) => this.#heldNames.has(name) && !held.has(name));
+    const lists = new Map([...named, ...(lost.length === 0 ? [] : await this.#named(lost))]);
+    const listed = new Set([...ours, ...[...lists.values()].flat()]);
     const fresh = [...listed].filter((id) => !this.#known.has(id) && !this.#silent.has(id));
     const answers = [...known, ...(await this.#inspectAll(fresh))];
     const unanswered = answers.filter(({ facts }) => facts === 'no answer');
-    if (unanswered.length > 0) await this.#lists(names);
+    if (unanswered.length > 0) await this.#ours();
     for (const { id } of unanswered) this.#silent.add(id, askedAt);
     this.#silent.keep(listed);
     const facts = answers.flatMap((answer) => (answer.facts === null || answer.facts === 'no answer' ? [] : [answer.facts]));
     this.#known = new Set(facts.map((container) => container.id));
+    this.#heldNames = new Set(facts.filter(({ status }) => status === 'running').map(({ name }) => name));
     return {
       containers: facts.filter((container) => container.labels['relight.agent'] === ownerId || names.includes(container.name)),
       silent: this.#silent.list((id) => names.find((name) => lists.get(name)?.includes(id)) ?? null),
     };
   }
 
-  /** Ids by the configured name; under '' those that are ours by label. */
-  async #lists(names: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
-    const { engine, ownerId } = this.#options;
-    const call = { timeoutMs: callMs, signal: this.#stop.signal };
-    return new Map<string, readonly string[]>(
-      await Promise.all([
-        engine.list({ labels: { 'relight.agent': ownerId } }, call).then((ids) => ['', ids] as const),
-        ...names.map((name) => engine.list({ name }, call).then((ids) => [name, ids] as const)),
-      ]),
-    );
+  /** Ids of those that are ours by label. */
+  #ours(): Promise<readonly string[]> {
+    return this.#options.engine.list({ labels: { 'relight.agent': this.#options.ownerId } }, this.#call());
+  }
+
+  /** Ids by name. */
+  #named(names: readonly string[]): Promise<(readonly [name: string, ids: readonly string[]])[]> {
+    return Promise.all(names.map(async (name) => [name, await this.#options.engine.list({ name }, this.#call())] as const));
+  }
+
+  #call(): CallOptions {
+    return { timeoutMs: callMs, signal: this.#stop.signal };
   }
 
   #inspectAll(ids: readonly string[]): Promise<readonly { readonly id: string; readonly facts: ContainerFacts | 'no answer' | null }[]> {
@@ -188,7 +199,7 @@ export class EngineObserver {
   /** Null: there is no such container. */
   async #inspect(id: string): Promise<ContainerFacts | 'no answer' | null> {
     try {
-      return await this.#options.engine.inspect(id, { timeoutMs: callMs, signal: this.#stop.signal });
+      return await this.#options.engine.inspect(id, this.#call());
     } catch (thrown) {
       if (thrown instanceof RelightError && thrown.code === 'engine-timeout') return 'no answer';
       throw thrown;
