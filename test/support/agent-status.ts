@@ -43,6 +43,7 @@ export const exampleStatus = (): AgentStatus => ({
   },
   gaps: null,
   agent: null,
+  catchingUp: null,
   conditions: [],
   gate: null,
   accelerators: [],

@@ -207,6 +207,7 @@ export class Reporting {
       collector: collector === null || this.uplink === null ? null : { url: collector.url, ...this.uplink.state() },
       gaps: this.uplink === null ? null : { since: startedAt, ...workloads.shipper.gaps() },
       agent: this.#meter.last,
+      catchingUp: this.uplink?.state().connected === true ? this.#meter.catchingUp : null,
       ...this.#health(),
     };
   }

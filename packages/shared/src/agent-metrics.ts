@@ -4,6 +4,7 @@
  * durations, so that a wrong clock of the host spoils none of them.
  */
 import * as z from 'zod';
+import { formatBytes, formatDurationMs } from './units.ts';
 
 const amount = z.number().nonnegative().optional();
 
@@ -66,6 +67,15 @@ export interface CatchingUp {
   readonly bytesPerSecond: number | null;
   /** Until nothing old waits any more, if it goes on like this; null: not known yet. */
   readonly leftMs: number | null;
+}
+
+/** `, catching up: 4.0 MiB of logs a second, about 40.0 s left`, as far as it is known. */
+export function catchingUpText({ bytesPerSecond, leftMs }: CatchingUp): string {
+  const how = [
+    ...(bytesPerSecond === null ? [] : [`${formatBytes(bytesPerSecond)} of logs a second`]),
+    ...(leftMs === null ? [] : [`about ${formatDurationMs(leftMs)} left`]),
+  ].join(', ');
+  return `, catching up${how === '' ? '' : `: ${how}`}`;
 }
 
 /** What waits no longer than this is on its way: lines wait for their block. */

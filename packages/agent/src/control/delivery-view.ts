@@ -1,5 +1,5 @@
 /** How what happens on this host gets to the collector, for people: what waits, what is missing, and by which clock it is dated. Pure. */
-import { outboxFill, waitingMs } from '@relight/shared/agent-metrics';
+import { catchingUpText, outboxFill, waitingMs } from '@relight/shared/agent-metrics';
 import { skewAdvice, skewDirection, skewMsMax, skewMsMin } from '@relight/shared/clock-skew';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import type { AgentStatus } from './status.ts';
@@ -14,14 +14,18 @@ const gapAdvice: Readonly<Record<string, string>> = {
 };
 
 /** Nothing of an agent that works alone, and nothing that is not known. A row without a name goes on with the one before. */
-export function deliveryRows({ agent, gaps, collector }: Pick<AgentStatus, 'agent' | 'gaps' | 'collector'>, now: number): string[][] {
-  return [...outboxRows(agent), ...gapRows(gaps, now), ...clockRows(collector?.clock ?? null)];
+export function deliveryRows(
+  { agent, catchingUp, gaps, collector }: Pick<AgentStatus, 'agent' | 'catchingUp' | 'gaps' | 'collector'>,
+  now: number,
+): string[][] {
+  return [...outboxRows(agent, catchingUp), ...gapRows(gaps, now), ...clockRows(collector?.clock ?? null)];
 }
 
-function outboxRows(agent: AgentStatus['agent']): string[][] {
+function outboxRows(agent: AgentStatus['agent'], catchingUp: AgentStatus['catchingUp']): string[][] {
   const fill = agent === null ? null : outboxFill(agent);
   if (agent === null || fill === null) return [];
-  const waits = waitingMs(agent) === 0 ? 'nothing waits' : `the oldest waits for ${formatDurationMs(waitingMs(agent))}`;
+  const how = catchingUp === null ? '' : catchingUpText(catchingUp);
+  const waits = waitingMs(agent) === 0 ? 'nothing waits' : `the oldest waits for ${formatDurationMs(waitingMs(agent))}${how}`;
   const dropped = agent.eventsDropped ?? 0;
   const room = `${formatBytes(fill.bytes)} of ${formatBytes(fill.bytesMax)} (${Math.round(fill.share * 100)} %)`;
   return [['outbox', `${room}; ${waits}${dropped === 0 ? '' : `; ${dropped} events were given up for want of room`}`]];

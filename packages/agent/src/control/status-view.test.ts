@@ -37,6 +37,10 @@ describe('status for people', () => {
       'outbox     1.0 MiB of 8.0 MiB (25 %); the oldest waits for 1 m 05 s; 12 events were given up for want of room',
     );
     expect(row({ at: now, cpuMs: 1 })).toBeUndefined();
+    const catchingUp = { bytesPerSecond: 4 * 2 ** 20, leftMs: 40_000 };
+    expect(statusLines({ ...exampleStatus(), agent: { ...room, oldestLogMs: 65_000 }, catchingUp }, now)).toContain(
+      'outbox     1.0 MiB of 8.0 MiB (25 %); the oldest waits for 1 m 05 s, catching up: 4.0 MiB of logs a second, about 40.0 s left',
+    );
   });
 
   test('what is missing in the logs, why last, and what to do about it while it is news', () => {

@@ -66,6 +66,8 @@ export const agentStatusSchema = z.object({
   metrics: hostMetricsSchema.nullable(),
   /** What the agent last measured of itself. Null: nothing yet, or it is older than this field. */
   agent: agentMetricsSchema.nullable().default(null),
+  /** How what has waited is worked off. Null: nothing old waits, it becomes no less, nobody takes it, or the agent is older than this field. */
+  catchingUp: z.object({ bytesPerSecond: z.number().nullable(), leftMs: z.number().nullable() }).nullable().default(null),
   /** What is wrong with the host, the worst first. */
   conditions: z.array(hostConditionSchema).default([]),
   /** GPUs and TPUs. */

@@ -65,6 +65,29 @@ test('an agent without a collector, before its first look, has nothing that wait
   );
 });
 
+test('what waits and becomes less is caught up with, as far as samples of one connection tell', () => {
+  const clock = new ManualClock();
+  const state = { connects: 1, oldestAt: clock.now() - 60_000, sentBytes: 0 };
+  const meter = meterOf(clock, {
+    uplink: () => ({ connects: state.connects, failures: 0, waiting: 0 }),
+    events: () => ({ bytes: 0, bytesMax: 1_000, oldestAt: null, dropped: 0 }),
+    logs: () => ({ bytes: 7, bytesMax: 70, waitingBytes: 9, oldestAt: state.oldestAt, sentLines: 0, sentBytes: state.sentBytes }),
+  });
+  const sample = (oldestMs: number, sentBytes: number) => {
+    clock.advance(10_000);
+    Object.assign(state, { oldestAt: clock.now() - oldestMs, sentBytes });
+    meter.measure();
+    return meter.catchingUp;
+  };
+  meter.measure();
+  expect(meter.catchingUp).toEqual({ bytesPerSecond: null, leftMs: null });
+  expect(sample(40_000, 50_000)).toEqual({ bytesPerSecond: 5_000, leftMs: 20_000 });
+  expect(sample(50_000, 50_000)).toBeNull();
+  state.connects = 2;
+  expect(sample(60_000, 50_000)).toEqual({ bytesPerSecond: null, leftMs: null });
+  expect(sample(300, 90_000)).toBeNull();
+});
+
 test('a clock that was set back makes nothing that a collector would refuse', () => {
   const clock = new ManualClock();
   const meter = meterOf(clock, { config: () => ({ ok: true, readAt: clock.now() + 3_600_000 }) });

@@ -1,5 +1,5 @@
 /** What the agent measures of itself. Whoever samples the host's metrics asks for it as well: nothing is counted in between. */
-import type { AgentMetrics } from '@relight/shared/agent-metrics';
+import { catchingUp, type AgentMetrics, type CatchingUp } from '@relight/shared/agent-metrics';
 import type { Clock } from '@relight/shared/clock';
 import type { LogBacklog } from '../logs/log-shipper.ts';
 import type { EventBacklog } from '../outbox/outbox.ts';
@@ -39,6 +39,7 @@ export class AgentMeter {
   readonly #numbers: () => ProcessNumbers;
   readonly #lag: LoopLag;
   #last: AgentMetrics | null = null;
+  #catchingUp: CatchingUp | null = null;
 
   constructor(clock: Clock, sources: MeterSources, numbers: () => ProcessNumbers = processNumbers) {
     this.#clock = clock;
@@ -50,6 +51,11 @@ export class AgentMeter {
   /** As it was last measured; null: not yet. */
   get last(): AgentMetrics | null {
     return this.#last;
+  }
+
+  /** What the last two samples of this connection tell; null: nothing old waits, or it becomes no less. */
+  get catchingUp(): CatchingUp | null {
+    return this.#catchingUp;
   }
 
   start(): void {
@@ -84,7 +90,10 @@ export class AgentMeter {
     };
     // Neither a clock that was set back nor a rounding error makes anything less than nothing, which nobody would take.
     const sound = Object.entries(amounts).map(([key, value]) => [key, value === undefined ? undefined : Math.max(0, Math.round(value))]);
+    const before = this.#last;
     this.#last = { at: now, configOk: ok, ...present(Object.fromEntries(sound) as Record<string, number | undefined>) };
+    // As the collector does it, which has a sample of this connection before this one, or none.
+    this.#catchingUp = catchingUp(before?.connects === this.#last.connects ? before : null, this.#last);
   }
 
   /** Of an agent that has nobody to deliver to, nothing waits. */

@@ -1,5 +1,5 @@
 /** How what happens on a host comes here: how far behind, how full its outbox is, what is missing, and how wrong its clock is. Pure. */
-import { lagMsUsual } from '@relight/shared/agent-metrics';
+import { catchingUpText, lagMsUsual } from '@relight/shared/agent-metrics';
 import type { ApiHost } from '@relight/shared/api';
 import { skewMsMin } from '@relight/shared/clock-skew';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
@@ -52,12 +52,7 @@ function lagText(delivery: ApiHost['delivery']): string {
 
 function lagPair(delivery: NonNullable<ApiHost['delivery']>): string {
   if (delivery.lagMs === null) return '';
-  const { bytesPerSecond = null, leftMs = null } = delivery.catchingUp ?? {};
-  const how = [
-    ...(bytesPerSecond === null ? [] : [`${formatBytes(bytesPerSecond)} of logs a second`]),
-    ...(leftMs === null ? [] : [`about ${formatDurationMs(leftMs)} left`]),
-  ].join(', ');
-  return `${lagText(delivery)}${how === '' ? '' : `: ${how}`}`;
+  return `${formatDurationMs(delivery.lagMs)}${delivery.catchingUp === undefined ? '' : catchingUpText(delivery.catchingUp)}`;
 }
 
 function gapsText({ count, lines, bytes, lastAt, lastReason }: NonNullable<ApiHost['delivery']>['gaps'], now: number): string {
