@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
@@ -402,6 +402,15 @@ describe('check', () => {
       `error env_file ${directory}/none.env: there is no such file`,
     ]);
     expect(JSON.stringify(findings)).not.toContain('hf_secret');
+  });
+
+  it('says that what others can write runs as root', async () => {
+    const file = config({}, { container });
+    chmodSync(file, 0o666);
+    const said = `warning ${file}: others than its owner may write it, and its commands run as root`;
+    expect(wrong((await check(file)).findings)).toContain(said);
+    chmodSync(file, 0o644);
+    expect(wrong((await check(file)).findings)).not.toContain(said);
   });
 
   it('looks for the programs of variables in PATH', async () => {

@@ -14,7 +14,7 @@ import { checkAccelerators } from './preflight/accelerators.ts';
 import { suspiciousCommands, suspiciousHostCommands } from './preflight/commands.ts';
 import { checkDependencies } from './preflight/dependencies.ts';
 import { checkEngine } from './preflight/engine.ts';
-import { checkCredentials, checkHostPaths, checkHostPrograms, checkStateDir } from './preflight/files.ts';
+import { checkConfigFile, checkCredentials, checkHostPaths, checkHostPrograms, checkStateDir } from './preflight/files.ts';
 import { findingsText, hasError, ok, type Finding } from '@relight/shared/finding';
 import { checkGate } from './preflight/gate.ts';
 import { checkMachine, thisHost, type PreflightHost } from './preflight/machine.ts';
@@ -33,7 +33,8 @@ export async function checkCommand(
   openEngine: (socketPath: string) => Engine = (socketPath) => new DockerEngine({ socketPath }),
   host: PreflightHost = thisHost,
 ): Promise<ExitCode> {
-  return checkSpec(await loadConfig(options.config, hostDefaults()), options, io, openEngine, host);
+  const spec = await loadConfig(options.config, hostDefaults());
+  return checkSpec(spec, options, io, openEngine, host, await checkConfigFile(options.config));
 }
 
 /** As checkCommand, of a configuration that may not be written yet. */
@@ -43,10 +44,12 @@ export async function checkSpec(
   io: Io,
   openEngine: (socketPath: string) => Engine,
   host: PreflightHost = thisHost,
+  ofTheFile: readonly Finding[] = [],
 ): Promise<ExitCode> {
   const spec = withJoined(configured, chosenStateDir(undefined, io.env) ?? configured.stateDir);
   const findings = [
     ok(`the configuration ${options.config} is valid`),
+    ...ofTheFile,
     ...(await preflight(spec, io, openEngine(spec.engine.socket), host)),
   ];
   io.write(findingsText(findings, options.json === true));
