@@ -187,6 +187,44 @@ it('paused, nothing is pulled and nothing taken; resumed, it is tried at once', 
   expect(loop.spec).toBe(wanted);
 });
 
+it('a gate that comes and goes asks no registry each time: after a pull that failed its time is waited for, unless a person wants it now', async () => {
+  const { held, engine, clock, answered } = world();
+  const [loop, wanted] = [new Loop(of('image:1')), of('image:2')];
+  await held.offer([{ loop, wanted }]);
+  await answered();
+  const pulls = (): number => engine.calls.filter((call) => call === 'pull image:2').length;
+  const flap = async (): Promise<void> => {
+    for (const open of [false, true]) {
+      loop.state = { ...loop.state, gate: { open, reason: open ? '' : 'a package manager works' } };
+      held.changed('worker');
+      await answered();
+    }
+  };
+  expect(pulls()).toBe(1);
+  for (let times = 0; times < 50; times += 1) await flap();
+  expect(pulls()).toBe(1);
+  const { nextAttemptAt = null } = held.status('worker') ?? {};
+  expect(nextAttemptAt).toBeGreaterThan(clock.monotonic());
+  clock.advance((nextAttemptAt ?? 0) - clock.monotonic());
+  await answered();
+  expect(pulls()).toBe(2);
+  held.tryNow('worker');
+  await answered();
+  expect(pulls()).toBe(3);
+  // Its time came while the gate was closed: it is tried when it opens, once.
+  loop.state = { ...loop.state, gate: { open: false, reason: 'a package manager works' } };
+  held.changed('worker');
+  clock.advance(24 * 3_600_000);
+  await answered();
+  expect(pulls()).toBe(3);
+  for (let times = 0; times < 50; times += 1) await flap();
+  expect(pulls()).toBe(4);
+  engine.images.add('image:2');
+  held.imageChanged();
+  await answered();
+  expect(loop.spec).toBe(wanted);
+});
+
 it('an agent that starts meanwhile goes on with what was saved, and resolves no alert', async () => {
   const { held, conditions, answered, engine } = world(['image:1'], ['worker']);
   const saved = of('image:1');

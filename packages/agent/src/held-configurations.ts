@@ -154,7 +154,7 @@ export class HeldConfigurations {
     const { loop, wanted, lane } = held;
     const standing = standingOf(loop.state);
     if (imageToWaitFor(loop.spec, wanted, standing) === undefined) this.#takeNow(loop, wanted, whyNotAwaited(wanted, standing));
-    else lane.wake();
+    else lane.resume();
   }
 
   #takeNow(loop: HoldingLoop, wanted: WorkloadSpec, because: string): void {

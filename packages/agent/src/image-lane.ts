@@ -63,13 +63,23 @@ export class ImageLane {
     this.#since = options.now();
   }
 
-  /** Begins, or tries now: what stood in the way is gone, or somebody wants to see it tried. A pull under way goes on. */
+  /** Begins, or tries now: somebody wants to see it. A pull under way goes on. */
   wake(): void {
     if (this.#looking) return;
     this.#retry?.cancel();
     this.#retry = null;
     this.#nextAttemptAt = null;
     void this.#look();
+  }
+
+  /**
+   * What stood in the way is perhaps gone, by itself. A gate or a mount that comes and goes must not ask a registry each time: after a
+   * pull that failed its time is waited for.
+   */
+  resume(): void {
+    const waits = this.#retry !== null && this.#trouble !== null && isPullFailure(this.#trouble.code);
+    if (waits) this.#options.onChange();
+    else this.wake();
   }
 
   /** An image has come, perhaps this one. No registry is asked for that. */
