@@ -6,14 +6,25 @@ interface StoredFile {
   synced: number;
 }
 
-/** `die`: the process is killed instead of it. `fail-once`: EIO, that once. `fail-on`: EIO, and whatever comes after it as well. */
+/**
+ * `die`: the process is killed instead of it. `fail-once`: EIO, that once. `fail-on`: EIO, and whatever comes after it as well.
+ * `no-fsync`: from there on every fsync fails, and nothing else does.
+ */
 export interface DiskFault {
   /** Counted from 0 since `arm`. */
   readonly step: number;
-  readonly kind: 'die' | 'fail-once' | 'fail-on';
+  readonly kind: 'die' | 'fail-once' | 'fail-on' | 'no-fsync';
+  /** The process is killed instead of this one, whatever went wrong before. */
+  readonly dieAt?: number;
 }
 
 const failure = (code: string, text: string): Error => Object.assign(new Error(`${code}: ${text}`), { code });
+
+function hits({ kind, step, dieAt }: DiskFault, now: number, what: string): boolean {
+  if (now === dieAt) return true;
+  if (kind === 'no-fsync') return now >= step && what.startsWith('fsync');
+  return now === step || (kind === 'fail-on' && now > step);
+}
 
 /** A disk in memory that fills up, fails, is written to by a process that is killed in the middle, and loses power. */
 export class FaultyDisk implements OutboxDisk {
@@ -127,10 +138,10 @@ export class FaultyDisk implements OutboxDisk {
     });
     this.#step(`fsync ${name}.new`, () => undefined);
     this.#step(`rename ${name}.new`, () => void this.files.set(name, file));
-    this.syncDirectory();
+    this.#step('fsync directory', () => void (this.#names = new Map(this.files)));
   }
 
-  overwrite(name: string, bytes: Uint8Array, durable: boolean): void {
+  overwrite(name: string, bytes: Uint8Array): void {
     this.#step(`overwrite ${name}`, () => {
       this.#check();
       const old = this.files.get(name);
@@ -139,7 +150,6 @@ export class FaultyDisk implements OutboxDisk {
       // Within one sector: after a power loss it is the old one or the new one. Which of the two depends on nothing that was promised.
       this.files.set(name, { data, synced: data.length });
     });
-    if (durable) this.#step(`fsync ${name}`, () => undefined);
   }
 
   remove(name: string): void {
@@ -149,16 +159,12 @@ export class FaultyDisk implements OutboxDisk {
     });
   }
 
-  syncDirectory(): void {
-    this.#step('fsync directory', () => void (this.#names = new Map(this.files)));
-  }
-
   #step<T>(what: string, effect: () => T): T {
     if (this.dead) throw new Error('the process is gone');
     const step = this.steps.push(what) - 1;
     const fault = this.#fault;
-    if (fault !== null && (step === fault.step || (fault.kind === 'fail-on' && step > fault.step))) {
-      this.dead = fault.kind === 'die';
+    if (fault !== null && hits(fault, step, what)) {
+      this.dead = fault.kind === 'die' || step === fault.dieAt;
       throw this.dead ? new Error('the process is gone') : failure('EIO', `i/o error, ${what}`);
     }
     return effect();

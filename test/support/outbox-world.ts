@@ -27,6 +27,8 @@ export class OutboxWorld {
   online = false;
   readonly #byNumber = new Map<string, string>();
   readonly #committed = new Map<string, number>();
+  /** As far as the connection goes. */
+  #sent: { readonly outbox: FileOutbox | null; readonly epoch: string; readonly seq: number } = { outbox: null, epoch: '', seq: 0 };
   readonly #limits: { bytesMax?: number; memoryBytesMax?: number };
   #epochs = 0;
   outbox: FileOutbox;
@@ -82,21 +84,33 @@ export class OutboxWorld {
     }
   }
 
-  /** One message: the collector commits it; the acknowledgement may get lost. */
+  /** One message: the collector commits what it has not; the acknowledgement may get lost. */
   deliver(acknowledged: boolean): boolean {
-    const { epoch } = this.outbox;
+    const { epoch, seq } = this.outbox.sending;
     const committed = this.#committed.get(epoch) ?? 0;
-    const run = this.outbox.read(committed, 2);
+    // Of the epoch of its hello the agent is told how far the collector is; of others it knows what it has heard itself.
+    const known = epoch === this.outbox.epoch ? Math.max(seq, committed) : seq;
+    const sent = this.#sent.outbox === this.outbox && this.#sent.epoch === epoch ? this.#sent.seq : known;
+    const run = this.outbox.read(sent, 2);
     for (const [index, item] of run.entries()) {
       assert.equal(item.seq, (run[0]?.seq ?? 0) + index, 'a run is consecutive');
       const number = `${epoch}/${item.seq}`;
       assert.equal(this.#byNumber.get(number) ?? item.message, item.message, `${number} has two meanings`);
       this.#byNumber.set(number, item.message);
-      this.received.push(item);
+      if (item.seq > committed) this.received.push(item);
     }
-    this.#committed.set(epoch, run.at(-1)?.seq ?? committed);
-    if (acknowledged) this.outbox.acknowledge(run.at(-1)?.seq ?? committed);
+    const last = run.at(-1)?.seq ?? sent;
+    this.#sent = { outbox: this.outbox, epoch, seq: last };
+    this.#committed.set(epoch, Math.max(committed, last));
+    if (acknowledged) this.outbox.acknowledge({ epoch, seq: Math.max(committed, last) });
     return run.length > 0;
+  }
+
+  /** The collector has events of the newest epoch that this outbox has never given, and says so. */
+  setBack(seq: number): void {
+    const { epoch } = this.outbox;
+    this.#committed.set(epoch, seq);
+    this.outbox.acknowledge({ epoch, seq });
   }
 
   deliverAll(): void {

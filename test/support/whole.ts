@@ -3,11 +3,10 @@
  * behind anywhere on the machine, and no event lost on its way to the collector.
  */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ApiEvent } from '@relight/shared/api';
-import Database from 'better-sqlite3';
 import { expect } from 'vitest';
 import type { Bystander, WorkloadDocument } from './bystander.ts';
+import { committedEpochs, isCommitted } from './committed-events.ts';
 import type { EventFeed } from './event-feed.ts';
 import { describeProcess, listProcesses, parentPid } from './processes.ts';
 import { eventually, waitFor } from './wait.ts';
@@ -107,6 +106,7 @@ async function containersOf({ lab, control }: Bystander): Promise<number> {
 export const deliveryMs = 90_000;
 
 interface Emitted {
+  readonly epoch: string;
   readonly seq: number;
   readonly kind: string;
   readonly msg: string;
@@ -120,7 +120,7 @@ export async function expectEveryEvent(worker: Bystander, feed: EventFeed): Prom
   const emitted = emittedBy(worker);
   const last = emitted.at(-1);
   if (last === undefined) throw new Error(`${worker.workload}: the agent's log tells of no event`);
-  await waitFor(() => committedSeqs(worker).some((seq) => seq >= last.seq), {
+  await waitFor(() => isCommitted(committedEpochs(worker.lab.directory, worker.agent), last), {
     timeoutMs: deliveryMs,
     what: `event ${last.seq} of ${worker.workload} to be committed`,
   });
@@ -150,18 +150,4 @@ function emittedBy({ agent }: Bystander): readonly Emitted[] {
   return lines
     .filter((line) => line.startsWith('{') && line.endsWith('}') && line.includes('"seq":'))
     .map((line) => JSON.parse(line) as Emitted);
-}
-
-/** The highest number that the collector has committed, of every life of the agent's outbox. */
-function committedSeqs({ lab, agent }: Bystander): readonly number[] {
-  const { agentId } = JSON.parse(readFileSync(join(agent.stateDir, 'identity.json'), 'utf8')) as { readonly agentId: string };
-  const database = new Database(join(lab.directory, 'collector/relight.db'), { readonly: true });
-  try {
-    return database
-      .prepare<[string], { seq: number }>('SELECT seq FROM epochs WHERE agent_id = ?')
-      .all(agentId)
-      .map(({ seq }) => seq);
-  } finally {
-    database.close();
-  }
 }

@@ -98,11 +98,22 @@ function live(writes: number): readonly NewAgentEvent[] | 'killed' {
     events.incidents.incidents.stop();
     // Also what is not durable yet.
     history.close();
-    return history.read(0, 1_000);
+    return inAll(history);
   } catch (thrown) {
     if (thrown instanceof Killed) return 'killed';
     throw thrown;
   }
+}
+
+function inAll(outbox: FileOutbox): readonly NewAgentEvent[] {
+  const all: NewAgentEvent[] = [];
+  while (outbox.pending > 0) {
+    const { epoch, seq } = outbox.sending;
+    const run = outbox.read(seq, 1_000);
+    all.push(...run);
+    outbox.acknowledge({ epoch, seq: run.at(-1)?.seq ?? Infinity });
+  }
+  return all;
 }
 
 const documents = () =>

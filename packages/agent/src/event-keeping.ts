@@ -58,7 +58,7 @@ export class EventKeeping {
   conditions(): readonly ReportedCondition[] {
     const { trouble } = this.outbox;
     if (trouble === null) return [];
-    const reason = `the queue of events cannot be read or written: ${trouble.reason}; new events wait in memory, and it is tried again at the latest after five minutes`;
+    const reason = `the queue of events cannot be read or written: ${trouble.reason}; new ones are sent all the same, and it is tried again at the latest after five minutes`;
     const advice =
       `Look at the disk of ${this.#directory} (dmesg). If it is lost for good: stop the agent, move the directory away, start it. ` +
       'Workloads go on as they are.';
@@ -66,12 +66,13 @@ export class EventKeeping {
   }
 
   #store(events: readonly NewAgentEvent[]): void {
-    const stored = events.map((event) => this.outbox.append(event));
-    for (const event of stored) this.recent.add(event);
+    const stored = events.map((event) => ({ ...this.outbox.append(event), epoch: this.outbox.epoch }));
+    for (const { epoch: _, ...event } of stored) this.recent.add(event);
     this.incidents.incidents.written();
     for (const [index, { kind, severity, workload, data, message }] of events.entries()) {
       const level = severity === 'info' ? 'info' : severity === 'warning' ? 'warn' : 'error';
-      this.#context.logger[level]({ kind, workload, seq: stored[index]?.seq, data }, message);
+      const { epoch, seq } = stored[index] ?? {};
+      this.#context.logger[level]({ kind, workload, epoch, seq, data }, message);
     }
   }
 }

@@ -9,8 +9,9 @@
  *
  * - Messages are validated on receipt; unknown fields and unknown types of message are ignored, unknown words of most lists are taken for
  *   known ones (open-enum.ts). test/releases holds every change to what older versions understand.
- * - Events are numbered 1, 2, 3 … within an epoch. An `events` message holds consecutive ones. The collector commits, then
- *   acknowledges the highest committed sequence; what it has already is acknowledged and dropped.
+ * - Events are numbered 1, 2, 3 … within an epoch. An `events` message holds consecutive ones of one epoch, which may be another one than
+ *   that of hello: what an earlier life has left. The collector commits, then acknowledges the highest committed sequence of that
+ *   epoch; what it has already is acknowledged and dropped.
  * - A log block or gap must begin exactly at the committed offset of its segment. If it begins below and ends at or below:
  *   it is a duplicate, acknowledged and dropped. In every other case the collector answers `ack` with the committed offset
  *   and `rewind: true`, and the agent goes on from there.
@@ -82,7 +83,7 @@ export const helloSchema = z.object({
   agentId: idSchema.min(8),
   /** Hash of the machine id: tells clones apart. */
   machineId: idSchema,
-  /** One life of the outbox; a new outbox has a new epoch, or its events would be taken for duplicates. */
+  /** Of this life of the agent: another one has another epoch, or its events would be taken for duplicates. */
   epoch: epochSchema,
   bootId: z.string().max(128),
   host: hostNameSchema,
@@ -187,7 +188,7 @@ export const welcomeSchema = z.object({
   heartbeatMs: z.number().int().positive(),
   /** How many hosts this collector knows: agents ask what they share the more slowly, the more they are. */
   fleetSize: z.number().int().positive().optional(),
-  /** Highest committed sequence of the agent's present epoch; 0 when none. */
+  /** Highest committed sequence of the epoch of hello; 0 when none. */
   lastEventSeq: z.number().int().nonnegative(),
   /** One per segment named in hello, those apart that the collector does not know how to name. */
   segments: z.array(committedSchema),

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiEvent } from '@relight/shared/api';
+import { type CommittedEpoch, committedEpochs, isCommitted, placeAmong } from '../committed-events.ts';
 import { EventFeed, type FeedMark } from '../event-feed.ts';
 import { waitFor } from '../wait.ts';
 import { type FaultName, faults, runningNode } from './faults.ts';
@@ -116,30 +117,36 @@ const collectorKinds: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The agent numbers its events; what its own log says of number n stands at place n in the collector, from the first to the
- * last. An agent that is killed may not have logged its last ones: those, too, must be stored, for the numbers go on behind them.
+ * The agent numbers its events; what its own log says of one stands at its place in the collector, from the first to the last. An agent
+ * that is killed may not have logged its last ones: those, too, must be stored, for the numbers go on behind them.
  */
 async function expectEveryEvent({ bystander }: RayWorker, events: WorkerEvents): Promise<number> {
   const logged = readFileSync(bystander.agent.service.logFile, 'utf8').split('\n').flatMap(loggedEvent);
-  const first = logged[0]?.seq ?? 0;
-  const count = (logged.at(-1)?.seq ?? 0) - first + 1;
+  const [first, last] = [logged[0], logged.at(-1)];
+  if (first === undefined || last === undefined) return 0;
+  const committed = () => committedEpochs(bystander.lab.directory, bystander.agent);
+  const timing = { timeoutMs: 20_000, everyMs: 200 };
+  await waitFor(() => isCommitted(committed(), last), { ...timing, what: `event ${last.seq} to be committed` });
+  const epochs = committed();
+  const place = (event: CommittedEpoch): number => placeAmong(epochs, event) - placeAmong(epochs, first);
+  const count = place(last) + 1;
   const stored = await waitFor(
     () => {
       const kinds = events.since(0).flatMap(({ kind }) => (collectorKinds.has(kind) ? [] : [kind]));
       return kinds.length >= count && kinds;
     },
-    { timeoutMs: 20_000, everyMs: 200, what: `all ${count} events to be stored` },
+    { ...timing, what: `all ${count} events to be stored` },
   );
-  const wrong = logged.find(({ seq, kind }) => stored[seq - first] !== kind);
-  if (wrong !== undefined) throw new Error(`event ${wrong.seq} is ${wrong.kind}; the collector has ${stored[wrong.seq - first]} there`);
+  const wrong = logged.find((event) => stored[place(event)] !== event.kind);
+  if (wrong !== undefined) throw new Error(`event ${wrong.seq} is ${wrong.kind}; the collector has ${stored[place(wrong)]} there`);
   return count;
 }
 
 /** None for another line, and for one that was cut off by a SIGKILL. */
-function loggedEvent(line: string): readonly { readonly seq: number; readonly kind: string }[] {
+function loggedEvent(line: string): readonly (CommittedEpoch & { readonly kind: string })[] {
   try {
-    const { seq, kind } = JSON.parse(line) as { readonly seq?: number; readonly kind?: string };
-    return seq === undefined || kind === undefined ? [] : [{ seq, kind }];
+    const { epoch, seq, kind } = JSON.parse(line) as { readonly epoch?: string; readonly seq?: number; readonly kind?: string };
+    return epoch === undefined || seq === undefined || kind === undefined ? [] : [{ epoch, seq, kind }];
   } catch {
     return [];
   }

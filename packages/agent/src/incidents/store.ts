@@ -15,7 +15,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readSwapped, swapFile } from '../host/atomic-file.ts';
-import type { OutboxPosition } from '../outbox/telling.ts';
+import type { OutboxPosition } from '../outbox/outbox.ts';
 import { emptyBook, type Book } from './book.ts';
 
 export interface IncidentStoreOptions {

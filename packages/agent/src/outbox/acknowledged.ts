@@ -1,23 +1,26 @@
-/** How far the collector has come, as a file. It costs nothing but a second sending when it is old; the collector drops those by number. */
+/**
+ * How far the collector has come, as a file: it has this event, and all that stand before it. It costs nothing but a second sending when
+ * it is old, or not there: the collector drops those by number.
+ */
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { OutboxDisk } from './disk.ts';
 import { decodeLine, encodeText } from './lines.ts';
+import type { OutboxPosition } from './outbox.ts';
 
-export const acknowledgedName = 'acknowledged';
+const acknowledgedName = 'acknowledged';
 
 /** Always of one length, within one sector: it is written in place, which a full disk takes, and never in part. */
 const jsonLength = 96;
 
-export function encodeAcknowledged(epoch: string, seq: number): Buffer {
-  return encodeText(JSON.stringify({ epoch, seq }).padEnd(jsonLength));
-}
+const encodeAcknowledged = ({ epoch, seq }: OutboxPosition): Buffer => encodeText(JSON.stringify({ epoch, seq }).padEnd(jsonLength));
 
-/** 0: nothing is known of this epoch. Throws errno errors. */
-export function readAcknowledged(disk: OutboxDisk, names: readonly string[], epoch: string): number {
-  if (!names.includes(acknowledgedName)) return 0;
+/** Null: nothing is known. Throws errno errors. */
+export function readAcknowledged(disk: OutboxDisk): OutboxPosition | null {
+  if (!disk.list().includes(acknowledgedName)) return null;
   const bytes = disk.read(acknowledgedName);
-  const value = decodeLine(bytes.subarray(0, Math.max(0, bytes.length - 1))) as { epoch?: string; seq?: number } | undefined;
-  return value?.epoch === epoch && Number.isSafeInteger(value.seq) ? (value.seq ?? 0) : 0;
+  const value = decodeLine(bytes.subarray(0, Math.max(0, bytes.length - 1))) as Partial<OutboxPosition> | null | undefined;
+  const { epoch, seq = 0 } = value ?? {};
+  return typeof epoch === 'string' && Number.isSafeInteger(seq) ? { epoch, seq } : null;
 }
 
 const persistMs = 1_000;
@@ -25,11 +28,11 @@ const persistMs = 1_000;
 export class AcknowledgedFile {
   readonly #disk: OutboxDisk;
   readonly #clock: Clock;
-  readonly #current: () => { readonly epoch: string; readonly seq: number } | null;
+  readonly #current: () => OutboxPosition | null;
   #timer: Timer | null = null;
 
-  /** `current`: null when what the file tells is of another epoch, whose events still stand on the disk. */
-  constructor(disk: OutboxDisk, clock: Clock, current: () => { readonly epoch: string; readonly seq: number } | null) {
+  /** `current`: null when it is not known what stands before it. */
+  constructor(disk: OutboxDisk, clock: Clock, current: () => OutboxPosition | null) {
     this.#disk = disk;
     this.#clock = clock;
     this.#current = current;
@@ -39,13 +42,13 @@ export class AcknowledgedFile {
     this.#timer ??= this.#clock.after(persistMs, () => this.write());
   }
 
-  write(durable = false): void {
+  write(): void {
     this.#timer?.cancel();
     this.#timer = null;
     const current = this.#current();
     if (current === null) return;
     try {
-      this.#disk.overwrite(acknowledgedName, encodeAcknowledged(current.epoch, current.seq), durable);
+      this.#disk.overwrite(acknowledgedName, encodeAcknowledged(current));
     } catch {
       // The next one tries again.
     }

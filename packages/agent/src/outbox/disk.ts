@@ -1,7 +1,7 @@
 /** The few file operations that the outbox needs, as a port: tests put a disk beneath it that fills up and loses power. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { replaceFileDurably, syncDirectory, temporarySuffix } from '../host/atomic-file.ts';
+import { replaceFileDurably, temporarySuffix } from '../host/atomic-file.ts';
 
 export interface AppendFile {
   /** One write(2). Returns the number of bytes taken, which is less than asked on a full disk; throws an errno error. */
@@ -22,11 +22,9 @@ export interface OutboxDisk {
   /** Content and name are durable on return. When it throws, the file holds the old content or the new one, whole. */
   replace(name: string, bytes: Uint8Array): void;
   /** In place, which a full disk takes as well once the file is there. For content of one length within one sector. */
-  overwrite(name: string, bytes: Uint8Array, durable: boolean): void;
+  overwrite(name: string, bytes: Uint8Array): void;
   /** Removing what is not there succeeds. */
   remove(name: string): void;
-  /** Makes creations and removals of files durable. */
-  syncDirectory(): void;
 }
 
 /** The directory is made with the first look into it, and not again: one that is deleted under the agent is somebody else's business. */
@@ -45,9 +43,8 @@ export function directoryDisk(directory: string): OutboxDisk {
     read: (name) => fs.readFileSync(path(name)),
     open: (name) => openAppendFile(path(name)),
     replace: (name, bytes) => replaceFileDurably(path(name), bytes),
-    overwrite: (name, bytes, durable) => overwriteFile(path(name), bytes, durable),
+    overwrite: (name, bytes) => overwriteFile(path(name), bytes),
     remove: (name) => fs.rmSync(path(name), { force: true }),
-    syncDirectory: () => syncDirectory(directory),
   };
 }
 
@@ -63,12 +60,11 @@ function openAppendFile(path: string): AppendFile {
   };
 }
 
-function overwriteFile(path: string, bytes: Uint8Array, durable: boolean): void {
+function overwriteFile(path: string, bytes: Uint8Array): void {
   const { O_CREAT, O_WRONLY, O_NOFOLLOW } = fs.constants;
   const fd = fs.openSync(path, O_CREAT | O_WRONLY | O_NOFOLLOW, 0o600);
   try {
     fs.writeSync(fd, bytes, 0, bytes.length, 0);
-    if (durable) fs.fsyncSync(fd);
   } finally {
     fs.closeSync(fd);
   }

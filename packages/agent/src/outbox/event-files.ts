@@ -1,17 +1,29 @@
-/** The files of one epoch: one is written on, the sealed ones before it are only read and removed. Knows nothing of trust, memory or gaps. */
+/**
+ * The files of all epochs: one, of the newest, is written on; those before it are only read and removed. Knows nothing of memory,
+ * gaps or what is sent.
+ */
 import type { Clock, Timer } from '@relight/shared/clock';
 import type { AgentEvent } from '@relight/shared/event';
 import type { AppendFile, OutboxDisk } from './disk.ts';
-import { encodeLine } from './lines.ts';
-import { nextFileName, readEvents, type Continued, type EventFile } from './recovery.ts';
+import { inspect, isEventFile, isOfEarlierVersion, nextFileName, readEvents, type EventFile } from './found-files.ts';
+import { encodeFile, encodeLine } from './lines.ts';
+import type { OutboxPosition } from './outbox.ts';
 import { shed, type Dropped } from './shed.ts';
 
 interface Active {
   readonly name: string;
+  readonly epoch: string;
   readonly handle: AppendFile;
   readonly firstSeq: number;
   bytes: number;
   readonly events: AgentEvent[];
+}
+
+/** What stands on the disk of one epoch. */
+export interface Numbers {
+  readonly epoch: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
 }
 
 export interface EventFilesOptions {
@@ -20,61 +32,94 @@ export interface EventFilesOptions {
   readonly fileBytesMax: number;
   /** Between two fsyncs under load. */
   readonly syncMs: number;
-  /** Everything up to `seq` is durable. */
-  readonly durable: (seq: number) => void;
-  readonly syncFailed: (error: unknown) => void;
+  /** Everything up to this one is durable. */
+  readonly durable: (position: OutboxPosition) => void;
+  readonly syncFailed: (epoch: string, error: unknown) => void;
 }
+
+/**
+ * So many files that earlier lives have left stay, although all in them is acknowledged: a life that was killed between a state and
+ * its events is found out there (telling.ts), also when the next ones were killed before they had looked.
+ */
+const keptMax = 8;
 
 export class EventFiles {
   readonly #options: EventFilesOptions;
-  readonly epoch: string;
-  #sealed: EventFile[];
-  #active: Active | null;
+  /** By name, which is the order in which they were written. */
+  #sealed: EventFile[] = [];
+  #active: Active | null = null;
+  /** Of earlier lives, not looked into yet; null: nor even listed. */
+  #unread: string[] | null = null;
+  #kept: ReadonlySet<string> = new Set();
+  /** Of earlier lives the newest. */
+  #newestFound = '';
+  /** Of the file that comes next. One that could not be finished is written over: no event stands in two files. */
+  #nextName: string | null = null;
   #syncing: AppendFile | null = null;
   #syncPause: Timer | null = null;
   #syncWanted = false;
   #cached: { readonly name: string; readonly events: readonly AgentEvent[] } | null = null;
   #closed = false;
-  #writing = false;
 
-  /** Makes durable what the last file holds. Throws errno errors. */
-  constructor(options: EventFilesOptions, { epoch, files, lastEvents }: Continued) {
+  constructor(options: EventFilesOptions) {
     this.#options = options;
-    this.epoch = epoch;
-    this.#sealed = files.slice(0, -1);
-    const last = files.at(-1) as EventFile;
-    const handle = options.disk.open(last.name);
-    try {
-      handle.syncNow();
-    } catch (error) {
-      handle.close();
-      throw error;
-    }
-    this.#active = { name: last.name, handle, firstSeq: last.firstSeq, bytes: last.bytes, events: [...lastEvents] };
   }
 
   get bytes(): number {
     return this.#sealed.reduce((sum, file) => sum + file.bytes, this.#active?.bytes ?? 0);
   }
 
-  /** One write(2); fsync follows. False: the disk is full and nothing of it is in the file. Throws errno errors. */
-  write(event: AgentEvent): boolean {
-    this.#writing = true;
-    try {
-      return this.#write(event);
-    } finally {
-      this.#writing = false;
+  /** There is a file to be written on. */
+  get open(): boolean {
+    return this.#active !== null;
+  }
+
+  /** All that earlier lives have left is known. */
+  get complete(): boolean {
+    return this.#unread?.length === 0;
+  }
+
+  /** In the order of their lives. */
+  epochs(): readonly Numbers[] {
+    const numbers = new Map<string, Numbers>();
+    for (const { epoch, firstSeq, lastSeq } of this.#active === null ? this.#sealed : [...this.#sealed, asSealed(this.#active)])
+      numbers.set(epoch, { epoch, firstSeq: numbers.get(epoch)?.firstSeq ?? firstSeq, lastSeq });
+    return [...numbers.values()];
+  }
+
+  /**
+   * Looks into what earlier lives have left, oldest first, as far as that has not been done. Tells how many events are damaged. Throws
+   * errno errors; the next time it goes on there.
+   */
+  look(damaged: (events: number) => void): void {
+    const { disk } = this.#options;
+    const unread = this.#list();
+    for (let name = unread[0]; name !== undefined; name = unread[0]) {
+      const { file, lost, holdsAll } = inspect(disk, name);
+      unread.shift();
+      if (holdsAll) attempt(() => this.#drop(({ name: earlier }) => earlier < name && isOfEarlierVersion(earlier)));
+      if (name === this.#newestFound) this.#makeDurable(name);
+      if (file !== null) this.#insert(file);
+      damaged(lost);
     }
   }
 
-  /** In the middle of `write`: whoever is called back by it must not leave these files yet. */
-  get writing(): boolean {
-    return this.#writing;
+  /** The first file of an epoch, with all that is in it so far. It is durable on return. Throws errno errors. */
+  begin(epoch: string, firstSeq: number, events: readonly AgentEvent[]): void {
+    this.#list();
+    this.#active = this.#create(epoch, firstSeq, events);
   }
 
-  #write(event: AgentEvent): boolean {
+  /** What comes is of another epoch. */
+  leave(): void {
+    this.#seal();
+  }
+
+  /** One write(2); fsync follows. False: the disk is full, or nothing is open, and nothing of it is in a file. Throws errno errors. */
+  write(event: AgentEvent): boolean {
     const line = encodeLine(event);
     const active = this.#activeFor(event, line.length);
+    if (active === null) return false;
     if (active.handle.append(line) < line.length) {
       this.#undo(active);
       return false;
@@ -85,31 +130,52 @@ export class EventFiles {
     return true;
   }
 
-  *after(seq: number): Generator<AgentEvent> {
-    const { disk } = this.#options;
-    for (const { lastSeq, name } of this.#sealed) {
-      if (lastSeq <= seq) continue;
-      if (this.#cached?.name !== name) this.#cached = { name, events: readEvents(disk, name) };
-      for (const event of this.#cached.events) if (event.seq > seq) yield event;
+  /** Of one epoch. Throws errno errors. */
+  *after({ epoch, seq }: OutboxPosition): Generator<AgentEvent> {
+    for (const file of this.#sealed) {
+      if (file.epoch !== epoch || file.lastSeq <= seq) continue;
+      for (const event of this.#eventsOf(file)) if (event.seq > seq) yield event;
     }
-    const events = this.#active?.events ?? [];
+    if (this.#active?.epoch !== epoch) return;
+    const { events } = this.#active;
     for (let index = firstAfter(events, seq); index < events.length; index += 1) yield events[index] as AgentEvent;
   }
 
-  /** Removes files that hold nothing above `seq`. Throws errno errors. */
-  remove(seq: number): void {
-    for (let file = this.#sealed[0]; file !== undefined && file.lastSeq <= seq; file = this.#sealed[0]) {
-      this.#sealed.shift();
-      this.#options.disk.remove(file.name);
-    }
+  /** What earlier lives have appended behind it. Null: not all of it is here. Throws errno errors. */
+  since({ epoch, seq }: OutboxPosition): readonly AgentEvent[] | null {
+    if (!this.complete) return null;
+    const found = this.#sealed.filter(({ name }) => name <= this.#newestFound);
+    const start = found.findIndex((file) => file.epoch === epoch);
+    const files = start < 0 ? [] : found.slice(start);
+    const whole = files.every((file, index) => {
+      const sameEpoch = file.epoch === (files[index - 1]?.epoch ?? epoch);
+      return index === 0 ? file.firstSeq <= seq + 1 : sameEpoch || file.firstSeq === 1;
+    });
+    if (files.length === 0 || !whole) return null;
+    return files.flatMap((file) => this.#eventsOf(file).filter((event) => file.epoch !== epoch || event.seq > seq));
+  }
+
+  /** Removes files that hold nothing but what is acknowledged, told by epoch. Throws errno errors. */
+  remove(acknowledged: (epoch: string) => number): void {
+    this.#drop(({ epoch, lastSeq, name }) => lastSeq <= acknowledged(epoch) && !this.#kept.has(name));
+  }
+
+  /** Removes all of an epoch. Throws errno errors. */
+  forget(epoch: string): void {
+    this.#drop((file) => file.epoch === epoch);
+  }
+
+  /** Nothing stays that is acknowledged. */
+  release(): void {
+    this.#kept = new Set();
   }
 
   /** Over `bytesMax`: down to 7/8 of it where that is possible, and tells what went; null: it is not. Throws errno errors. */
-  shed(handedOut: number, bytesMax: number): Dropped | null {
+  shed(underWay: OutboxPosition, bytesMax: number): Dropped | null {
     const excess = this.bytes - bytesMax;
     if (excess <= 0) return null;
     this.#cached = null;
-    const { files, ...dropped } = shed(this.#options.disk, this.#sealed, this.epoch, handedOut, excess + Math.ceil(bytesMax / 8));
+    const { files, ...dropped } = shed(this.#options.disk, this.#sealed, underWay, excess + Math.ceil(bytesMax / 8));
     this.#sealed = [...files];
     return dropped;
   }
@@ -120,18 +186,60 @@ export class EventFiles {
     this.#seal();
   }
 
-  #activeFor(event: AgentEvent, bytes: number): Active {
-    const full = this.#active !== null && this.#active.events.length > 0 && this.#active.bytes + bytes > this.#options.fileBytesMax;
-    if (full) this.#seal();
-    return (this.#active ??= this.#create(event.seq));
+  #list(): string[] {
+    if (this.#unread !== null) return this.#unread;
+    const names = this.#options.disk.list().filter(isEventFile);
+    this.#kept = new Set(names.slice(-keptMax));
+    this.#newestFound = names.at(-1) ?? '';
+    return (this.#unread = names);
   }
 
-  #create(firstSeq: number): Active {
+  /** Else the collector might have what a power loss takes from here, and it would be told once more under another number (telling.ts). */
+  #makeDurable(name: string): void {
+    attempt(() => {
+      const handle = this.#options.disk.open(name);
+      try {
+        handle.syncNow();
+      } finally {
+        handle.close();
+      }
+    });
+  }
+
+  #eventsOf({ name }: EventFile): readonly AgentEvent[] {
+    if (this.#cached?.name !== name) this.#cached = { name, events: readEvents(this.#options.disk, name) };
+    return this.#cached.events;
+  }
+
+  /** What was found is older than what this life has written. */
+  #insert(file: EventFile): void {
+    const own = this.#sealed.findIndex(({ name }) => name > file.name);
+    this.#sealed.splice(own < 0 ? this.#sealed.length : own, 0, file);
+  }
+
+  /** One that the disk does not let go of is forgotten all the same: a later life finds it, and that it is acknowledged. */
+  #drop(which: (file: EventFile) => boolean): void {
+    const gone = this.#sealed.filter(which);
+    if (gone.length === 0) return;
+    this.#sealed = this.#sealed.filter((file) => !gone.includes(file));
+    for (const { name } of gone) this.#options.disk.remove(name);
+  }
+
+  #activeFor(event: AgentEvent, bytes: number): Active | null {
+    const active = this.#active;
+    if (active === null || active.events.length === 0 || active.bytes + bytes <= this.#options.fileBytesMax) return active;
+    this.#seal();
+    return (this.#active = this.#create(active.epoch, event.seq, []));
+  }
+
+  #create(epoch: string, firstSeq: number, events: readonly AgentEvent[]): Active {
     const { disk } = this.#options;
-    const name = nextFileName([...disk.list(), ...this.#sealed.map((file) => file.name)]);
-    const header = encodeLine({ epoch: this.epoch, firstSeq });
-    disk.replace(name, header);
-    return { name, handle: disk.open(name), firstSeq, bytes: header.length, events: [] };
+    const name = (this.#nextName ??= nextFileName([...disk.list(), ...this.#sealed.map((file) => file.name)]));
+    const bytes = encodeFile({ epoch, firstSeq }, events);
+    disk.replace(name, bytes);
+    const handle = disk.open(name);
+    this.#nextName = null;
+    return { name, epoch, handle, firstSeq, bytes: bytes.length, events: [...events] };
   }
 
   #undo(active: Active): void {
@@ -147,13 +255,15 @@ export class EventFiles {
     const active = this.#active;
     if (active === null) return;
     this.#active = null;
-    const lastSeq = active.events.at(-1)?.seq ?? active.firstSeq - 1;
-    this.#sealed.push({ name: active.name, firstSeq: active.firstSeq, lastSeq, bytes: active.bytes });
+    const file = asSealed(active);
+    this.#sealed.push(file);
+    // A disk that takes no more may give no more either: what was in memory just now is sent all the same.
+    this.#cached = { name: file.name, events: active.events };
     try {
       active.handle.syncNow();
-      this.#options.durable(lastSeq);
+      this.#options.durable({ epoch: file.epoch, seq: file.lastSeq });
     } catch (error) {
-      this.#options.syncFailed(error);
+      this.#options.syncFailed(file.epoch, error);
     }
     if (this.#syncing !== active.handle) active.handle.close();
   }
@@ -166,15 +276,15 @@ export class EventFiles {
       return;
     }
     const { clock, durable, syncFailed, syncMs } = this.#options;
-    const { handle } = active;
-    const upTo = active.events.at(-1)?.seq ?? 0;
+    const { epoch, handle } = active;
+    const seq = active.events.at(-1)?.seq ?? 0;
     this.#syncing = handle;
     handle.sync((error) => {
       this.#syncing = null;
       if (this.#active?.handle !== handle) handle.close();
       if (this.#closed) return;
-      if (error === null) durable(upTo);
-      else syncFailed(error);
+      if (error === null) durable({ epoch, seq });
+      else syncFailed(epoch, error);
       this.#syncPause = clock.after(syncMs, () => {
         this.#syncPause = null;
         if (!this.#syncWanted) return;
@@ -183,6 +293,19 @@ export class EventFiles {
       });
     });
   }
+}
+
+/** What a disk may refuse that goes on all the same. */
+function attempt(act: () => void): void {
+  try {
+    act();
+  } catch {
+    // The next life tries it again.
+  }
+}
+
+function asSealed({ name, epoch, firstSeq, bytes, events }: Active): EventFile {
+  return { name, epoch, firstSeq, lastSeq: events.at(-1)?.seq ?? firstSeq - 1, bytes };
 }
 
 /** Index of the first event with a number above `seq`: numbers ascend, with holes. */

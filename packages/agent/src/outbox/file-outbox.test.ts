@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,14 +32,13 @@ function play(world: World, action: typeof step extends fc.Arbitrary<infer T> ? 
 }
 
 describe('model', () => {
-  test('killed at any moment, also in the middle of a write: every event once and in order, in one epoch', () => {
+  test('killed at any moment, also in the middle of a write: every event once and in order', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const world = new World();
         for (const action of steps) play(world, action);
         world.deliverAll();
         expect(world.messages).toEqual(world.appended);
-        expect(world.outbox.epoch).toBe('epoch-1');
       }),
       { numRuns: 300 },
     );
@@ -153,7 +153,7 @@ test.each(['full', 'unreadable'] as const)(
   (fault) => {
     const world = new World();
     world.disk.files.clear();
-    if (fault === 'unreadable') world.disk.replace('0000000001.ndjson', Buffer.from('what cannot be read'));
+    if (fault === 'unreadable') world.disk.replace('0000000001.events', Buffer.from('what cannot be read'));
     world.disk[fault] = true;
     world.reopen();
     for (let count = 0; count < 3; count += 1) world.append();
@@ -168,7 +168,7 @@ test.each(['full', 'unreadable'] as const)(
   },
 );
 
-test('a damaged line in the middle costs that event, is counted, and begins a new epoch', () => {
+test('a damaged line in the middle costs that event, and is counted, once', () => {
   const world = new World();
   for (let index = 0; index < 5; index += 1) world.append();
   world.settle();
@@ -177,17 +177,30 @@ test('a damaged line in the middle costs that event, is counted, and begins a ne
   const at = file?.data.indexOf('event 2') ?? 0;
   file?.data.write('EVENT', at);
   world.reopen();
+  world.reopen();
   world.deliverAll();
   expect(world.messages).toEqual(['event 0', 'event 1', 'event 3', 'event 4']);
   expect(world.lost).toBe(1);
-  expect(world.outbox.epoch).toBe('epoch-2');
+});
+
+test('what is damaged after it was found holds nothing up', () => {
+  const world = new World();
+  for (let index = 0; index < 2; index += 1) world.append();
+  world.settle();
+  world.reopen();
+  world.append();
+  const file = world.disk.files.get('0000000001.events');
+  file?.data.write('EVENT', file.data.indexOf('event 1'));
+  world.deliverAll();
+  expect(world.messages).toEqual(['event 0', 'event 2']);
+  expect(world.outbox.pending).toBe(0);
 });
 
 test('a collector that knows more of this epoch than we do leads to a new epoch, and nothing is taken for a duplicate', () => {
   const world = new World();
   world.append();
   world.settle();
-  world.outbox.acknowledge(7);
+  world.setBack(7);
   expect(world.outbox.epoch).toBe('epoch-2');
   world.deliverAll();
   expect(world.messages).toEqual(['event 0']);
@@ -219,14 +232,14 @@ describe('on a real directory', () => {
     const clock = new ManualClock();
     const errors: unknown[] = [];
     const telling = { ...logger, error: (...said: readonly unknown[]) => void errors.push(said) };
-    const open = (): FileOutbox => FileOutbox.open({ directory: path, newEpoch: () => 'first', clock, logger: telling });
+    const open = (): FileOutbox => FileOutbox.open({ directory: path, newEpoch: randomUUID, clock, logger: telling });
     const before = open();
     before.append(event('event 0'));
     expect(before.read(0, 10)).toHaveLength(1);
     expect(errors).toEqual([
       [
         { error: expect.stringMatching(/EEXIST|ENOTDIR/) as string, directory: path, advice: expect.stringContaining(path) as string },
-        'event outbox: events cannot be read; new ones are kept in memory, and sent, meanwhile',
+        'event outbox: events cannot be read; new ones are kept, and sent, meanwhile',
       ],
     ]);
     rmSync(path);
@@ -237,47 +250,81 @@ describe('on a real directory', () => {
     after.close();
   });
 
+  test('is passed over by an earlier version, which would take its newest file for all that there is', () => {
+    const path = directory();
+    const outbox = FileOutbox.open({ directory: path, newEpoch: randomUUID, clock: new ManualClock(), logger });
+    outbox.append(event('event 0'));
+    outbox.close();
+    expect(readdirSync(path).filter((name) => /^\d{10}\.ndjson$/.test(name))).toEqual([]);
+  });
+
   test('survives close and open, and removes what is acknowledged', () => {
     const path = directory();
     const clock = new ManualClock();
-    const open = (): FileOutbox => FileOutbox.open({ directory: path, newEpoch: () => 'first', clock, logger, fileBytesMax: 1_000 });
+    let lives = 0;
+    const newEpoch = (): string => `life ${(lives += 1)}`;
+    const open = (): FileOutbox => FileOutbox.open({ directory: path, newEpoch, clock, logger, fileBytesMax: 1_000 });
     const before = open();
-    for (let index = 0; index < 50; index += 1) before.append(event(`event ${index}`));
+    for (let index = 0; index < 100; index += 1) before.append(event(`event ${index}`));
     before.close();
     const files = readdirSync(path).length;
     const after = open();
-    expect(after.lastSeq).toBe(50);
+    expect(after.pending).toBe(100);
+    expect(after.sending).toEqual({ epoch: 'life 1', seq: 0 });
     expect(after.read(0, 1_000)[0]?.message).toBe('event 0');
-    after.acknowledge(49);
+    after.acknowledge({ epoch: 'life 1', seq: 99 });
     expect(readdirSync(path).length).toBeLessThan(files);
     after.close();
     const again = open();
-    expect(again.read(0, 10).map((item) => item.message)).toEqual(['event 49']);
+    expect(again.sending).toEqual({ epoch: 'life 1', seq: 99 });
+    expect(again.read(0, 10).map((item) => item.message)).toEqual(['event 99']);
+    again.acknowledge({ epoch: 'life 1', seq: 100 });
+    expect([again.sending, again.pending]).toEqual([{ epoch: 'life 3', seq: 0 }, 0]);
     again.close();
   });
 });
 
 test('what earlier lives have left behind a position: all of it, or nothing that could be taken for all', () => {
   const world = new World();
-  const texts = (after: number, epoch = world.outbox.epoch) => world.outbox.since({ epoch, seq: after })?.map(({ message }) => message);
-  for (let count = 0; count < 10; count += 1) world.append();
+  const texts = (epoch: string, seq: number) => world.outbox.since({ epoch, seq })?.map(({ message }) => message);
+  for (let count = 0; count < 40; count += 1) world.append();
   // Of this life, nobody needs to be told.
-  expect(texts(8)).toBeUndefined();
+  expect(texts('epoch-1', 38)).toBeUndefined();
   world.settle();
   world.reopen();
   world.append();
-  expect(world.outbox.position).toEqual({ epoch: world.outbox.epoch, seq: 11 });
-  expect(texts(8)).toEqual(['event 8', 'event 9']);
-  expect(texts(10)).toEqual([]);
+  expect(world.outbox.position).toEqual({ epoch: 'epoch-2', seq: 1 });
+  expect(texts('epoch-1', 38)).toEqual(['event 38', 'event 39']);
+  expect(texts('epoch-1', 40)).toEqual([]);
   // After a power loss a state may be newer than the outbox.
-  expect(texts(12)).toEqual([]);
-  expect(texts(8, 'another')).toBeUndefined();
-  world.outbox.acknowledge(9);
-  expect(texts(9)).toEqual(['event 9']);
-  expect(texts(1)).toBeUndefined();
-  world.disk.remove('trusted');
+  expect(texts('epoch-1', 42)).toEqual([]);
+  expect(texts('another', 8)).toBeUndefined();
+  // The newest files stay, although all in them is acknowledged; also for a life after one that was killed before it had looked.
+  world.outbox.acknowledge({ epoch: 'epoch-1', seq: 40 });
+  world.settle();
+  expect(texts('epoch-1', 38)).toEqual(['event 38', 'event 39']);
+  expect(texts('epoch-1', 1)).toBeUndefined();
   world.reopen();
-  expect(texts(8)).toBeUndefined();
+  expect(texts('epoch-1', 38)).toEqual(['event 38', 'event 39', 'event 40']);
+  expect(texts('epoch-2', 0)).toEqual(['event 40']);
+  // What the collector has and no file tells nobody who reads the files can know of.
+  world.disk.full = true;
+  world.append();
+  while (world.deliver(true)) world.settle();
+  world.disk.full = false;
+  world.reopen();
+  expect(texts('epoch-2', 0)).toBeUndefined();
+});
+
+test('what a killed life has written and the next one has sent is known to the one after that, also when the power was lost meanwhile', () => {
+  const world = new World();
+  world.append();
+  world.reopen();
+  while (world.deliver(true));
+  expect(world.messages).toEqual(['event 0']);
+  world.disk.losePower(0, false);
+  world.reopen();
+  expect(world.outbox.since({ epoch: 'epoch-1', seq: 0 })).toMatchObject([{ message: 'event 0' }]);
 });
 
 test('a disk that cannot be read holds events up and ends nobody; in order they come when it can', () => {
@@ -296,7 +343,7 @@ test('a disk that cannot be read holds events up and ends nobody; in order they 
   expect(world.messages).toEqual(world.appended);
 });
 
-describe('a new epoch has to begin, and what it takes along cannot be read', () => {
+describe('what stands on the disk cannot be read', () => {
   /** Several files, of which only the last one is in memory. */
   const filled = (): World => {
     const world = new World();
@@ -305,45 +352,24 @@ describe('a new epoch has to begin, and what it takes along cannot be read', () 
     return world;
   };
 
-  test('under an agent that runs: it ends nobody, nothing leaves under numbers that mean something else, and all come when it can', () => {
+  test('and has to be numbered anew: it ends nobody, nothing leaves under numbers that mean something else, and all come when it can', () => {
     const world = filled();
-    const { epoch } = world.outbox;
     world.disk.unreadable = true;
-    world.outbox.acknowledge(100);
-    // Of these the collector would take the first eighty for events that it has.
+    world.setBack(100);
     for (let index = 0; index < 100; index += 1) world.append();
     world.settle();
-    expect(world.outbox.read(0, 10)).toEqual([]);
-    expect(world.outbox.epoch).toBe(epoch);
+    while (world.deliver(true)) world.settle();
+    expect(world.messages).toEqual(world.appended.slice(20));
     world.disk.unreadable = false;
-    world.settle();
-    expect(world.outbox.epoch).not.toBe(epoch);
+    world.clock.advance(300_000);
     world.deliverAll();
-    expect(world.messages).toEqual(world.appended);
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
   });
 
-  test('killed before it can be read: the next life takes none of those numbers for its own', () => {
-    const world = filled();
-    const { epoch } = world.outbox;
-    world.disk.unreadable = true;
-    world.outbox.acknowledge(100);
-    world.append();
-    world.settle();
-    world.disk.unreadable = false;
-    world.reopen();
-    expect(world.outbox.epoch).not.toBe(epoch);
-    world.deliverAll();
-    expect(world.messages).toEqual(world.appended);
-  });
-
-  test.each([
-    ['the old numbering can be gone on with', false],
-    ['it cannot', true],
-  ])('when the agent starts: what happens now is sent, what was left behind comes when it can (%s)', (_, distrusted) => {
+  test('when the agent starts: what happens now is kept and sent, what was left behind comes when it can', () => {
     const world = filled();
     world.deliver(true);
     world.settle();
-    if (distrusted) world.disk.remove('trusted');
     world.disk.unreadable = true;
     world.reopen();
     world.append();
@@ -375,7 +401,7 @@ test('its backlog: what it takes of its room, since when the oldest waits, and w
   const { bytes, ...more } = world.outbox.backlog();
   expect(bytes).toBeGreaterThan(100);
   expect(more).toEqual({ bytesMax: 4_000, oldestAt: 17, dropped: 0 });
-  world.outbox.acknowledge(1);
+  world.outbox.acknowledge({ ...world.outbox.sending, seq: 1 });
   expect(world.outbox.backlog()).toMatchObject({ oldestAt: 18 });
   for (let index = 0; index < 100; index += 1) world.append();
   const full = world.outbox.backlog();

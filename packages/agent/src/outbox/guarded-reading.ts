@@ -12,6 +12,11 @@ export class GuardedReading {
     this.#logger = logger;
   }
 
+  /** The last one failed. */
+  get failing(): boolean {
+    return this.#told;
+  }
+
   /** Null: it failed. */
   attempt<T>(read: () => T): T | null {
     try {

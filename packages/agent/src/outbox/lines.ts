@@ -9,7 +9,7 @@ export interface FileHeader {
   readonly epoch: string;
   /** The first sequence number that this file may hold: tells the next one when the file holds no event yet. */
   readonly firstSeq: number;
-  /** The file holds all that its epoch had when it was written: what stands of that epoch in earlier files is in it, or acknowledged. */
+  /** Of earlier versions: the file holds all that stands in the files before it. */
   readonly begins?: boolean;
 }
 
@@ -25,6 +25,9 @@ export interface ParsedFile {
 }
 
 export const encodeLine = (value: unknown): Buffer => encodeText(JSON.stringify(value));
+
+export const encodeFile = (header: FileHeader, events: readonly AgentEvent[]): Buffer =>
+  Buffer.concat([encodeLine(header), ...events.map(encodeLine)]);
 
 export function encodeText(text: string): Buffer {
   const json = Buffer.from(text);

@@ -1,6 +1,5 @@
 /** Events that had to go, counted until a gap event tells the collector of them. */
 import type { NewAgentEvent } from '@relight/shared/event';
-import { gapEvent } from './recovery.ts';
 import type { Dropped } from './shed.ts';
 
 export class Losses {
@@ -31,6 +30,8 @@ export class Losses {
   take(reason: string, why: string, at: number): NewAgentEvent | null {
     const events = this.#untold;
     this.#untold = 0;
-    return events === 0 ? null : gapEvent({ events, reason, message: `${events} events were dropped: ${why}`, at });
+    if (events === 0) return null;
+    const message = `${events} events of this host are lost: ${why}`;
+    return { at, kind: 'log.gap', severity: 'warning', message, data: { reason, events } };
   }
 }

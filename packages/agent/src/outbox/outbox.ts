@@ -4,18 +4,35 @@
  */
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 
+/** The number of an event, for good: none is ever given twice within an epoch, and no event gets a second one. 0: before the first. */
+export interface OutboxPosition {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
 export interface Outbox {
-  /** One life of this outbox. A new one begins whenever earlier sequence numbers cannot be trusted. */
+  /** In which events are numbered now. Every life of the agent begins one. */
   readonly epoch: string;
   /** Highest sequence in this epoch, 0 when there is none. */
   readonly lastSeq: number;
-  /** Highest sequence of this epoch that is safe elsewhere, 0 when there is none. */
-  readonly acknowledged: number;
+  /**
+   * The epoch that is to be sent now, and how far it is safe elsewhere. It stays until all of it is: what is under way is always of this
+   * one alone.
+   */
+  readonly sending: OutboxPosition;
+  /** How many events are not known to be safe elsewhere, durable or not. */
+  readonly pending: number;
   append(event: NewAgentEvent): AgentEvent;
-  /** Durable events with seq > `afterSeq`: the next consecutive ones, at most `count`. Numbers skip what a full outbox had to drop. */
+  /**
+   * Durable events of `sending.epoch` with seq > `afterSeq`: the next consecutive ones, at most `count`. Numbers skip what a full outbox
+   * had to drop.
+   */
   read(afterSeq: number, count: number): readonly AgentEvent[];
-  /** Everything up to and including `seq` is safe elsewhere. A `seq` beyond lastSeq shows that numbers were lost: a new epoch begins. */
-  acknowledge(seq: number): void;
+  /**
+   * Everything in that epoch up to and including `seq` is safe elsewhere. Beyond lastSeq of `epoch` it shows that this process was set
+   * back to an earlier moment: a new epoch begins.
+   */
+  acknowledge(position: OutboxPosition): void;
   /** Calls back, until disposed, when appended events have become durable and can be read. */
   onAppend(listener: () => void): { dispose(): void };
   close(): void;

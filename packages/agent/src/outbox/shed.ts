@@ -1,8 +1,9 @@
 /** Makes room in a full outbox. What goes first is what is worth least: old `info` events that nobody has been sent yet. */
 import type { AgentEvent } from '@relight/shared/event';
 import type { OutboxDisk } from './disk.ts';
-import { encodeLine } from './lines.ts';
-import { readEvents, type EventFile } from './recovery.ts';
+import { readEvents, type EventFile } from './found-files.ts';
+import { encodeFile } from './lines.ts';
+import type { OutboxPosition } from './outbox.ts';
 
 /** How many events are lost when this one is: a gap event speaks for those that it counts. */
 function weight(event: AgentEvent): number {
@@ -27,23 +28,27 @@ export interface Shed extends Dropped {
   readonly files: readonly EventFile[];
 }
 
+type Keep = (event: AgentEvent, epoch: string) => boolean;
+
 /**
- * Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `handedOut` may be under way and go
- * last. Ends where the disk refuses: what went before that is lost and counted. Throws errno errors when nothing went.
+ * Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `underWay`, of its
+ * epoch, may be under way and go last. Ends where the disk refuses: what went before that is lost and counted. Throws errno errors when
+ * nothing went.
  */
-export function shed(disk: OutboxDisk, files: readonly EventFile[], epoch: string, handedOut: number, bytes: number): Shed {
-  const passes: ((event: AgentEvent) => boolean)[] = [
+export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: OutboxPosition, bytes: number): Shed {
+  const handedOut: Keep = ({ seq }, epoch) => epoch === underWay.epoch && seq <= underWay.seq;
+  const passes: Keep[] = [
     // An earlier gap goes with the info events: the new one counts what it counted, so that there is one and not a hundred.
-    (event) => (event.severity !== 'info' && event.kind !== 'log.gap') || event.seq <= handedOut,
-    (event) => event.seq <= handedOut,
+    (event, epoch) => (event.severity !== 'info' && event.kind !== 'log.gap') || handedOut(event, epoch),
+    handedOut,
     () => false,
   ];
   let remaining = [...files];
   let [dropped, anew, freed] = [0, 0, 0];
   let refusal: unknown = null;
-  const rewritten = (file: EventFile, keep: (event: AgentEvent) => boolean): Rewritten => {
+  const rewritten = (file: EventFile, keep: Keep): Rewritten => {
     try {
-      return refusal === null && freed < bytes ? rewrite(disk, file, epoch, keep) : untouched(file);
+      return refusal === null && freed < bytes ? rewrite(disk, file, keep) : untouched(file);
     } catch (error) {
       refusal = error;
       return untouched(file);
@@ -69,16 +74,17 @@ type Rewritten = Dropped & { readonly file: EventFile | null };
 
 const untouched = (file: EventFile): Rewritten => ({ file, dropped: 0, anew: 0 });
 
-function rewrite(disk: OutboxDisk, file: EventFile, epoch: string, keep: (event: AgentEvent) => boolean): Rewritten {
+function rewrite(disk: OutboxDisk, file: EventFile, keep: Keep): Rewritten {
+  const { epoch, firstSeq } = file;
   const events = readEvents(disk, file.name);
-  const kept = events.filter(keep);
+  const kept = events.filter((event) => keep(event, epoch));
   if (kept.length === events.length) return untouched(file);
   const last = kept.at(-1);
   if (last === undefined) {
     disk.remove(file.name);
     return { file: null, ...droppedOf(events) };
   }
-  const bytes = Buffer.concat([encodeLine({ epoch, firstSeq: file.firstSeq }), ...kept.map(encodeLine)]);
+  const bytes = encodeFile({ epoch, firstSeq }, kept);
   disk.replace(file.name, bytes);
-  return { file: { ...file, lastSeq: last.seq, bytes: bytes.length }, ...droppedOf(events.filter((event) => !keep(event))) };
+  return { file: { ...file, lastSeq: last.seq, bytes: bytes.length }, ...droppedOf(events.filter((event) => !keep(event, epoch))) };
 }

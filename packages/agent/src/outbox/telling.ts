@@ -7,20 +7,15 @@
  * behind that position came later, apart from what follows from the events themselves.
  */
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
-
-/** The last number of one life of the outbox. */
-export interface OutboxPosition {
-  readonly epoch: string;
-  readonly seq: number;
-}
+import type { OutboxPosition } from './outbox.ts';
 
 /** What earlier lives of the agent have left in the outbox. */
 export interface OutboxHistory {
   /** Now; what is appended next comes behind it. */
   readonly position: OutboxPosition;
   /**
-   * What an earlier life has appended behind `position`, in order. Null: not known any more. It is of another epoch, or the collector
-   * has acknowledged some of it and it is gone.
+   * What earlier lives have appended behind `position`, in order. Null: not known any more, for the collector has acknowledged some of
+   * it and it is gone; or the epoch is none that has ever been on the disk.
    */
   since(position: OutboxPosition): readonly AgentEvent[] | null;
 }

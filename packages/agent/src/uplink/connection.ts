@@ -170,25 +170,32 @@ export class Connection {
   pump(): void {
     if (!this.live || this.#leaving) return;
     const { outbox } = this.#options;
-    if (outbox.epoch !== this.#session.epoch) {
-      this.#ending = { kind: 'told', ms: 0 };
-      this.#leave(closeCodes.goodbye, 'a new epoch has begun');
-      return;
-    }
     this.#pumpEvents();
     this.#pumpIncident();
     if (this.#pumpLog() || this.#goodbye === null) return;
-    const { sentSeq, eventMessages, logFrames, incidents } = this.#session;
-    if (sentSeq >= outbox.lastSeq && eventMessages.length === 0 && logFrames.length === 0 && incidents !== 'sent') this.#farewell();
+    const { sending, sentSeq, eventMessages, logFrames, incidents } = this.#session;
+    if (
+      sending === outbox.epoch &&
+      sentSeq >= outbox.lastSeq &&
+      eventMessages.length === 0 &&
+      logFrames.length === 0 &&
+      incidents !== 'sent'
+    )
+      this.#farewell();
   }
 
   #pumpEvents(): void {
-    while (maySendEvents(this.#session)) {
-      const events = bounded(this.#options.outbox.read(this.#session.sentSeq, eventsPerMessageMax));
+    const { outbox } = this.#options;
+    for (;;) {
+      const { epoch, seq: acknowledged } = outbox.sending;
+      if (epoch !== this.#session.sending) this.#apply({ kind: 'epoch', epoch, acknowledged });
+      if (!maySendEvents(this.#session)) return;
+      const events = bounded(outbox.read(this.#session.sentSeq, eventsPerMessageMax));
       const last = events.at(-1);
-      if (last === undefined) return;
-      this.#send({ type: 'events', epoch: this.#session.epoch, events });
-      this.#apply({ kind: 'events-sent', lastSeq: last.seq });
+      if (last !== undefined) {
+        this.#send({ type: 'events', epoch, events });
+        this.#apply({ kind: 'events-sent', lastSeq: last.seq });
+      } else if (outbox.sending.epoch === epoch) return;
     }
   }
 
@@ -263,7 +270,7 @@ export class Connection {
         onWelcome(effect.sessionId);
         break;
       case 'acknowledge':
-        if (outbox.epoch === this.#session.epoch) outbox.acknowledge(effect.seq);
+        outbox.acknowledge(effect);
         break;
       case 'log-committed':
         logs.committed(effect.segment, effect.offset, effect.rewind);

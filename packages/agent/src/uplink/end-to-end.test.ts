@@ -1,5 +1,6 @@
 /** Outbox, files, shipper and uplink against a small collector on a real socket, which breaks the connection again and again. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -142,7 +143,7 @@ afterEach(async () => {
 
 function startAgent(shipperClock: Clock = systemClock): Agent {
   const rateLimit: FollowingShipperOptions['rateLimit'] = () => null;
-  const outbox = FileOutbox.open({ directory: join(directory, 'outbox'), newEpoch: () => 'epoch-1', clock: systemClock, logger });
+  const outbox = FileOutbox.open({ directory: join(directory, 'outbox'), newEpoch: randomUUID, clock: systemClock, logger });
   const shipper = new FollowingShipper({ directory: join(directory, 'logs'), clock: shipperClock, logger, delivering: true, rateLimit });
   shipper.follow({ key: run, path: join(directory, 'run'), format: 'raw' });
   shipper.follow({ key: container, path: join(directory, 'c.log'), format: 'json-file' });

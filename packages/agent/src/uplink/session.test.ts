@@ -69,6 +69,14 @@ test('an acknowledgement of another epoch has no effect', () => {
   expect(effects).toEqual([]);
 });
 
+test('of an epoch that the welcome has not told of, the collector may have more than was sent; the next number comes behind that', () => {
+  const other: SessionInput = { kind: 'epoch', epoch: 'left', acknowledged: 3 };
+  const ack = (seq: number): SessionInput => ({ kind: 'message', message: { type: 'ack', events: { epoch: 'left', seq }, segments: [] } });
+  const { session, effects } = play(live(7), [other, { kind: 'events-sent', lastSeq: 5 }, ack(9)]);
+  expect(session).toMatchObject({ epoch: 'e', sending: 'left', sentSeq: 9, eventMessages: [] });
+  expect(effects).toEqual([{ kind: 'acknowledge', epoch: 'left', seq: 9 }]);
+});
+
 test('of several answers that rewind to the same place only the first acts, until the segment has gone beyond', () => {
   const [segment] = segments as [SegmentKey];
   const rewind: SessionInput = { kind: 'message', message: { type: 'ack', segments: [{ segment, offset: 5, rewind: true }] } };

@@ -10,10 +10,13 @@ import type { Committed } from '../logs/log-lane.ts';
 
 export interface Session {
   readonly phase: 'greeting' | 'live';
-  /** Of the outbox when hello was sent. */
+  /** Of the outbox when hello was sent; of this one the welcome tells how far the collector is. */
   readonly epoch: string;
+  /** Of which events are sent now. */
+  readonly sending: string;
   /** What hello has said that this side speaks. */
   readonly protocols: ProtocolRange;
+  /** In `sending`. */
   readonly sentSeq: number;
   /** Last sequence of every unacknowledged events message. */
   readonly eventMessages: readonly number[];
@@ -28,13 +31,15 @@ export interface Session {
 
 export type SessionInput =
   | { readonly kind: 'message'; readonly message: CollectorMessage }
+  /** Everything of the epoch before is acknowledged; of this one, as far as `acknowledged`. */
+  | { readonly kind: 'epoch'; readonly epoch: string; readonly acknowledged: number }
   | { readonly kind: 'events-sent'; readonly lastSeq: number }
   | { readonly kind: 'incident-sent' }
   | { readonly kind: 'log-sent'; readonly segment: SegmentKey; readonly to: number };
 
 export type SessionEffect =
   | { readonly kind: 'welcomed'; readonly heartbeatMs: number; readonly sessionId: string; readonly committed: readonly Committed[] }
-  | { readonly kind: 'acknowledge'; readonly seq: number }
+  | { readonly kind: 'acknowledge'; readonly epoch: string; readonly seq: number }
   | { readonly kind: 'log-committed'; readonly segment: SegmentKey; readonly offset: number; readonly rewind: boolean }
   | { readonly kind: 'incident-committed'; readonly ack: IncidentAck }
   | { readonly kind: 'watch'; readonly watch: Welcome['watch'] }
@@ -54,6 +59,7 @@ export interface SessionStep {
 export const greet = (epoch: string, protocols: ProtocolRange = ownProtocols): Session => ({
   phase: 'greeting',
   epoch,
+  sending: epoch,
   protocols,
   sentSeq: 0,
   eventMessages: [],
@@ -69,6 +75,8 @@ export const maySendIncident = (session: Session): boolean => session.phase === 
 
 export function step(session: Session, input: SessionInput): SessionStep {
   switch (input.kind) {
+    case 'epoch':
+      return { session: { ...session, sending: input.epoch, sentSeq: input.acknowledged, eventMessages: [] }, effects: [] };
     case 'events-sent': {
       const eventMessages = [...session.eventMessages, input.lastSeq];
       return { session: { ...session, sentSeq: input.lastSeq, eventMessages }, effects: [] };
@@ -127,7 +135,7 @@ function onWelcome(session: Session, welcome: Welcome): SessionStep {
       fleetSize: fleetSize ?? null,
     },
     effects: [
-      { kind: 'acknowledge', seq: lastEventSeq },
+      { kind: 'acknowledge', epoch: session.epoch, seq: lastEventSeq },
       { kind: 'welcomed', heartbeatMs, sessionId, committed: segments },
       { kind: 'watch', watch },
       ...(fleetSize === undefined ? [] : [{ kind: 'fleet-size' as const, size: fleetSize }]),
@@ -138,11 +146,14 @@ function onWelcome(session: Session, welcome: Welcome): SessionStep {
 function onAck(session: Session, ack: Extract<CollectorMessage, { type: 'ack' }>): SessionStep {
   const effects: SessionEffect[] = [];
   let next = session;
-  if (ack.events !== undefined && ack.events.epoch === session.epoch) {
-    const { seq } = ack.events;
-    if (seq > session.sentSeq) return { session, effects: [{ kind: 'protocol-error', reason: `event ${seq} was never sent` }] };
-    next = { ...next, eventMessages: next.eventMessages.filter((last) => last > seq) };
-    effects.push({ kind: 'acknowledge', seq });
+  if (ack.events !== undefined && ack.events.epoch === session.sending) {
+    const { epoch, seq } = ack.events;
+    // Of another epoch the welcome has told nothing: the collector may have had more of it before.
+    if (seq > session.sentSeq && epoch === session.epoch)
+      return { session, effects: [{ kind: 'protocol-error', reason: `event ${seq} was never sent` }] };
+    const eventMessages = next.eventMessages.filter((last) => last > seq);
+    next = { ...next, sentSeq: Math.max(next.sentSeq, seq), eventMessages };
+    effects.push({ kind: 'acknowledge', epoch, seq });
   }
   if (ack.fleetSize !== undefined && ack.fleetSize !== next.fleetSize) {
     next = { ...next, fleetSize: ack.fleetSize };

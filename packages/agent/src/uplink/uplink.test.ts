@@ -17,7 +17,7 @@ import {
 import { selfPortrait } from '../../../../test/support/self-portrait.ts';
 import type { IncidentLane, IncidentMessage } from '../incidents/delivery.ts';
 import type { Committed, LogFrame, LogLane } from '../logs/log-lane.ts';
-import type { Outbox } from '../outbox/outbox.ts';
+import type { Outbox, OutboxPosition } from '../outbox/outbox.ts';
 import { collectorUrl, parseRetryAfterMs, type Closing, type Socket, type SocketListener } from './socket.ts';
 import { Uplink, type UplinkOptions } from './uplink.ts';
 
@@ -25,12 +25,20 @@ class MemoryOutbox implements Outbox {
   epoch = 'epoch-1';
   readonly events: AgentEvent[] = [];
   acknowledged = 0;
+  /** Of an earlier life. */
+  left: { readonly epoch: string; readonly from: number; readonly to: number } | null = null;
   /** What comes later is not durable yet. */
   durable = Infinity;
   readonly #listeners = new Set<() => void>();
 
   get lastSeq(): number {
     return this.events.length;
+  }
+  get sending(): OutboxPosition {
+    return this.left === null ? { epoch: this.epoch, seq: this.acknowledged } : { epoch: this.left.epoch, seq: this.left.from - 1 };
+  }
+  get pending(): number {
+    return this.events.length - this.acknowledged;
   }
   append(event: NewAgentEvent): AgentEvent {
     const numbered = { ...event, seq: this.events.length + 1 };
@@ -39,10 +47,18 @@ class MemoryOutbox implements Outbox {
     return numbered;
   }
   read(afterSeq: number, count: number): readonly AgentEvent[] {
+    if (this.left !== null) {
+      const { from, to } = this.left;
+      const event = { at: 0, kind: 'host.notice', severity: 'info', message: '', data: {} } as const;
+      const events = Array.from({ length: to - from + 1 }, (_, index) => ({ ...event, seq: from + index }));
+      return events.filter(({ seq }) => seq > afterSeq).slice(0, count);
+    }
     return this.events.filter(({ seq }) => seq > Math.max(afterSeq, this.acknowledged) && seq <= this.durable).slice(0, count);
   }
-  acknowledge(seq: number): void {
-    if (seq > this.lastSeq) this.epoch = 'epoch-2';
+  acknowledge({ epoch = this.epoch, seq }: Partial<OutboxPosition> & Pick<OutboxPosition, 'seq'>): void {
+    if (epoch === this.left?.epoch) {
+      if (seq >= this.left.to) this.left = null;
+    } else if (seq > this.lastSeq) this.epoch = 'epoch-2';
     else this.acknowledged = Math.max(this.acknowledged, seq);
   }
   onAppend(listener: () => void): { dispose(): void } {
@@ -388,15 +404,35 @@ describe('greeting and lanes', () => {
     expect(beats).toBeLessThanOrEqual(51);
   });
 
-  test('a new epoch of the outbox ends the session and is greeted anew', () => {
+  test('what an earlier life has left goes first, in its epoch, and then, in the same session, the epoch of this one', () => {
+    const world = new World();
+    const sentEvents = (socket: FakeSocket) =>
+      socket.sent.flatMap((sent) => (sent.type === 'events' ? [[sent.epoch, ...sent.events.map(({ seq }) => seq)]] : []));
+    world.outbox.left = { epoch: 'epoch-0', from: 4, to: 6 };
+    world.append(1);
+    const socket = world.dial();
+    expect(socket.sent[0]).toMatchObject({ type: 'hello', epoch: 'epoch-1', lastEventSeq: 1 });
+    world.welcome(0);
+    expect(sentEvents(socket)).toEqual([['epoch-0', 4, 5, 6]]);
+    // It has had more of that than this life knows, which is no offence.
+    socket.say({ type: 'ack', events: { epoch: 'epoch-0', seq: 9 }, segments: [] });
+    expect(sentEvents(socket)).toEqual([
+      ['epoch-0', 4, 5, 6],
+      ['epoch-1', 1],
+    ]);
+    socket.say({ type: 'ack', events: { epoch: 'epoch-1', seq: 1 }, segments: [] });
+    expect(world.outbox.acknowledged).toBe(1);
+    expect(socket.closedWith).toBeNull();
+  });
+
+  test('an outbox that begins a new epoch, for the collector has numbers that it has never given, goes on in the same session', () => {
     const world = new World();
     world.append(1);
     const socket = world.connect(5);
-    expect(socket.closedWith).toBe(closeCodes.goodbye);
-    socket.end({ code: 1000, reason: '' });
-    world.clock.advance(1_000);
-    world.socket.listener.opened();
-    expect(world.socket.sent[0]).toMatchObject({ type: 'hello', epoch: 'epoch-2' });
+    expect(socket.closedWith).toBeNull();
+    expect(socket.sent.at(-1)).toMatchObject({ type: 'events', epoch: 'epoch-2', events: [{ seq: 1 }] });
+    socket.say({ type: 'ack', events: { epoch: 'epoch-2', seq: 1 }, segments: [] });
+    expect(world.outbox.acknowledged).toBe(1);
   });
 });
 
@@ -447,9 +483,9 @@ describe('life', () => {
     expect(lag()).toBe(2);
     world.outbox.durable = 2;
     expect(lag()).toBe(2);
-    world.outbox.acknowledge(1);
+    world.outbox.acknowledge({ seq: 1 });
     expect(lag()).toBe(1);
-    world.outbox.acknowledge(2);
+    world.outbox.acknowledge({ seq: 2 });
     expect(lag()).toBe(0);
   });
 

@@ -83,13 +83,12 @@ export class Uplink {
 
   state(): UplinkState {
     const { logs, outbox } = this.#options;
-    const oldest = outbox.read(0, 1)[0];
     return {
       connected: this.#connection?.live ?? false,
       since: this.#since,
       lastError: this.#connection?.trouble ?? this.#lastError,
       // What waits for a slow disk cannot be read yet, and is missing at the collector all the same.
-      lagEvents: Math.max(0, outbox.lastSeq - (oldest === undefined ? outbox.acknowledged : oldest.seq - 1)),
+      lagEvents: outbox.pending,
       lagBytes: logs.lagBytes(),
       clock: this.#clockWord.said(),
       machineIdSharedWith: this.#twinNow(),

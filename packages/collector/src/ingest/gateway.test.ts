@@ -289,6 +289,23 @@ describe('the protocol', () => {
     expect(await dial().hello({ epoch: 'epoch-2' })).toMatchObject({ lastEventSeq: 0 });
   });
 
+  it('takes what an earlier life has left in its own epoch, beside that of the hello, and each of it once', async () => {
+    const first = dial();
+    await first.hello();
+    first.sendEvents(1, 3);
+    await first.next('ack');
+    first.socket.terminate();
+    const second = dial();
+    expect(await second.hello({ epoch: 'epoch-2' })).toMatchObject({ lastEventSeq: 0 });
+    second.sendEvents(2, 4);
+    expect(await second.next('ack')).toMatchObject({ events: { epoch: 'epoch-1', seq: 4 } });
+    second.sendEvents(1, 1, 'epoch-2');
+    expect(await second.next('ack')).toMatchObject({ events: { epoch: 'epoch-2', seq: 1 } });
+    second.sendEvents(3, 3);
+    expect(await second.next('ack')).toMatchObject({ events: { epoch: 'epoch-1', seq: 4 } });
+    expect(notices().map(({ message }) => message)).toEqual([1, 2, 3, 4, 1].map((n) => `notice ${n}`));
+  });
+
   it('answers a hello of which one segment is none for all the others', async () => {
     const first = dial();
     await first.hello({ segments: [segment] });

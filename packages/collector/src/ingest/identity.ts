@@ -9,8 +9,8 @@
  *   whoever may speak for one host could take the id of any other, and that one would be forgotten and locked out. And only when the
  *   old name is silent: a host has one name at a time, so both at once are two machines with one copied id. Refused, whoever came later,
  *   and also when the first is away for a while afterwards: or each reboot of the honest one would make the copy its successor.
- * - The same id, machine and name, but another boot or outbox: the host was rebooted or set up anew, it wins. Comes the former one back
- *   while its successor lives, they are two machines: a boot that is over never returns. Refused.
+ * - The same id, machine and name, but another boot or epoch: the host was rebooted, or its agent started again, it wins. Comes the
+ *   former one back while its successor lives, they are two machines: a life that is over never returns. Refused.
  * - Another id under a known name: the host was set up anew, it wins and the old id is locked out, or both would fight.
  */
 import { sameMachine, sharedMachineIdAdvice } from '@relight/shared/machine';
@@ -43,7 +43,7 @@ export const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }>
   advice: joinAnew,
 });
 
-/** One boot of one outbox: of all that is the same in copies of a machine, these two are not, or not for long. */
+/** One life of an agent: of all that is the same in copies of a machine, boot and epoch are not. */
 export const lifeOf = ({ bootId, epoch }: Pick<Hello, 'bootId' | 'epoch'>): string => `${bootId} ${epoch}`;
 
 export interface ClaimFacts {
