@@ -132,6 +132,27 @@ describe('a run', () => {
     expect(world.shipper.backlog()).toMatchObject({ waitingBytes: 10, oldestAt: null });
   });
 
+  test('what asking for a frame costs does not grow with the number of quiet files', () => {
+    const costMs = (files: number): number => {
+      const world = new World();
+      for (let n = 0; n < files; n += 1) {
+        fs.writeFileSync(path(`quiet-${n}`), 'one\n');
+        world.shipper.follow({ key: { ...run, run: String(n) }, path: path(`quiet-${n}`), format: 'raw' });
+      }
+      world.connect();
+      world.send();
+      const before = process.threadCpuUsage();
+      let frames = 0;
+      for (let asked = 0; asked < 1_000; asked += 1) if (world.shipper.nextFrame() !== null) frames += 1;
+      const { user, system } = process.threadCpuUsage(before);
+      expect(frames).toBe(0);
+      world.shipper.close();
+      return (user + system) / 1_000;
+    };
+    // To ask each of them takes half a second and more.
+    expect(costMs(3_000)).toBeLessThan(5 * costMs(3) + 100);
+  });
+
   describe('one that cannot be opened when it is over', () => {
     /** ELOOP, whoever asks: root may open what others may not. */
     const locked = (name: string): void => fs.symlinkSync(path(name), path(name));

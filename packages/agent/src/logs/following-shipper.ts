@@ -56,7 +56,11 @@ export class FollowingShipper implements LogShipper, LogLane {
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
   readonly #delivered = new Delivered();
-  #turn = 0;
+  /**
+   * Those that may have something to send, in turns. The others have nothing until a look, the collector or the end of their run says
+   * so: with thousands of quiet files, asking all of them for every frame would be most of the work.
+   */
+  readonly #stirring = new Set<Followed>();
   #order = 0;
   #poll: Timer | null = null;
   #due: { readonly timer: Timer; readonly at: number } | null = null;
@@ -79,7 +83,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#looks = new Looks(options.clock, (grown, id) => {
       if (!grown) return;
       this.#positions.changed();
-      this.#scheduleDue(id === null ? this.#followed.values() : [this.#followed.get(id) ?? []].flat());
+      this.#scheduleDue(id === null ? this.#stirring : [this.#followed.get(id) ?? []].flat());
     });
     for (const file of delivering ? this.#positions.owed() : []) {
       this.follow(file);
@@ -111,6 +115,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const followed = this.#followed.get(segmentId(key));
     if (followed === undefined) return;
     followed.tail.finish();
+    this.#stirring.add(followed);
     const since = this.#options.clock.monotonic();
     followed.unread = followed.unread === null || followed.tail.isLetGo ? null : { ...followed.unread, since };
     this.#looks.lookAt(followed.tail.id);
@@ -120,17 +125,20 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   /** Of a segment that is finished: what is not sent becomes a counted gap, and nothing keeps the file on the disk. */
   giveUp(key: SegmentKey): void {
-    const tail = this.#followed.get(segmentId(key))?.tail;
-    if (tail?.finished !== true) return;
-    tail.letGo();
+    const followed = this.#followed.get(segmentId(key));
+    if (followed?.tail.finished !== true) return;
+    followed.tail.letGo();
+    this.#stirring.add(followed);
     this.#positions.changed();
     this.#notify();
   }
 
   /** It had ended, and not everything of it is sent. */
-  #goOn({ tail }: Followed, file: SegmentFile): void {
+  #goOn(followed: Followed, file: SegmentFile): void {
+    const { tail } = followed;
     if (!tail.finished) return;
     tail.goOn(file);
+    this.#stirring.add(followed);
     this.#looks.lookAt(tail.id);
   }
 
@@ -159,19 +167,22 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   nextFrame(): LogFrame | null {
     if (!this.#active) return null;
-    const all = [...this.#followed.values()];
     const { clock } = this.#options;
-    for (let step = 0; step < all.length; step += 1) {
-      const index = (this.#turn + step) % all.length;
-      const followed = all[index] as Followed;
-      const patience = this.#patience(followed.tail);
-      if (!followed.tail.isDue(clock.monotonic(), patience)) continue;
-      const frame = this.#attempt(followed, () => followed.tail.frame(clock.now(), clock.monotonic(), patience));
-      if (frame === null) {
-        if (followed.trouble !== null) followed.tail.postpone(clock.monotonic() + pollMs);
+    for (const followed of this.#stirring) {
+      const { tail } = followed;
+      const patience = this.#patience(tail);
+      if (!tail.isDue(clock.monotonic(), patience)) {
+        if (tail.dueAt(patience) === null) this.#stirring.delete(followed);
         continue;
       }
-      this.#turn = index + 1;
+      const frame = this.#attempt(followed, () => tail.frame(clock.now(), clock.monotonic(), patience));
+      if (frame === null) {
+        if (followed.trouble !== null) tail.postpone(clock.monotonic() + pollMs);
+        continue;
+      }
+      // The others come first now.
+      this.#stirring.delete(followed);
+      this.#stirring.add(followed);
       this.#delivered.handedOver(frame);
       return frame;
     }
@@ -237,11 +248,13 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#looks.close();
     for (const { tail } of this.#followed.values()) tail.file.close();
     this.#followed.clear();
+    this.#stirring.clear();
     this.#listeners.clear();
   }
 
   /** Only looks find out that a file can be read again. */
   #told(followed: Followed, offset: number, rewind: boolean): void {
+    this.#stirring.add(followed);
     try {
       if (rewind) followed.tail.rewind(offset);
       else followed.tail.acknowledge(offset);
@@ -278,6 +291,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { tail } = followed;
     const grown = this.#attempt(followed, () => tail.refresh(clock.now(), clock.monotonic()));
     noteLook(followed, clock.monotonic());
+    if (grown === true) this.#stirring.add(followed);
     return grown === true;
   }
 
@@ -295,7 +309,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     };
   }
 
-  #scheduleDue(some: Iterable<Followed> = this.#followed.values()): void {
+  #scheduleDue(some: Iterable<Followed> = this.#stirring): void {
     if (!this.#active) return;
     let at = Infinity;
     for (const { tail } of some) at = Math.min(at, tail.dueAt(this.#patience(tail)) ?? Infinity);
@@ -331,6 +345,8 @@ export class FollowingShipper implements LogShipper, LogLane {
       [...this.#followed.values()].map(({ tail }) => tail),
       this.#options.clock.monotonic(),
     );
+    // What was given up is told at once.
+    for (const followed of this.#followed.values()) if (followed.tail.waitingSince !== null) this.#stirring.add(followed);
     try {
       this.#retention.sweep(this.#options.clock.monotonic());
     } catch (error) {
@@ -343,6 +359,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { tail } = followed;
     if (this.#options.delivering ? !tail.done || this.#mayHoldMore(followed) : !isOldRun(followed, this.#followed.values())) return;
     this.#followed.delete(tail.id);
+    this.#stirring.delete(followed);
     // A container may be started again, and its files have been rotated since it was begun.
     if (tail.file.rotates) this.#positions.keep(tail);
     else this.#positions.drop(tail);
@@ -365,6 +382,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     );
     followed.unread = null;
     tail.loseRest();
+    this.#stirring.add(followed);
     this.#positions.changed();
     this.#notify();
     return true;

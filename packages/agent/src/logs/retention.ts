@@ -25,11 +25,11 @@ export class Retention {
     if (tail.source.format !== 'raw' || tail.source.path.startsWith('/proc/')) return;
     const { generation, source, workload } = tail.key;
     const id = `${workload}/${source}`;
-    const kept = [...(this.#kept.get(id) ?? []), { path: tail.source.path, generation, order, since: monotonic }];
-    this.#kept.set(
-      id,
-      kept.toSorted((a, b) => a.generation - b.generation || a.order - b.order),
-    );
+    const kept = this.#kept.get(id) ?? [];
+    this.#kept.set(id, kept);
+    // Nearly always the newest: thousands of runs come here one after the other when a collector is back.
+    const older = kept.findLastIndex((other) => other.generation < generation || (other.generation === generation && other.order < order));
+    kept.splice(older + 1, 0, { path: tail.source.path, generation, order, since: monotonic });
   }
 
   /** Removes all of them, because there is no room. Throws errno errors. */

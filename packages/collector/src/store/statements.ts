@@ -38,6 +38,13 @@ export class Where {
     return this.add(`${column} IN (SELECT value FROM json_each(?))`, values === undefined ? undefined : JSON.stringify(values));
   }
 
+  /** Adds a row of `table` for which `condition` and all conditions of `of` hold. For each row that is looked at, it is looked for anew. */
+  exists(table: string, condition: string, of: Where): this {
+    this.#conditions.push(`EXISTS (SELECT 1 FROM ${table} WHERE ${[condition, ...of.#conditions].join(' AND ')})`);
+    this.parameters.push(...of.parameters);
+    return this;
+  }
+
   get sql(): string {
     return this.#conditions.length === 0 ? '' : `WHERE ${this.#conditions.join(' AND ')}`;
   }

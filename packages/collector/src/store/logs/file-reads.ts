@@ -62,14 +62,13 @@ export function fileReads(db: Database, meta: LogFileMeta) {
   };
 
   /** Null: all of them. */
-  const streamsOf = ({ hosts, workload, source, generation }: LogFilter): number[] | null => {
+  const wantedStreams = ({ hosts, workload, source, generation }: LogFilter): Where | null => {
     if (hosts === undefined && workload === undefined && source === undefined && generation === undefined) return null;
     const where = new Where().oneOf('host', hosts).add('workload = ?', workload).add('source = ?', source);
-    where.add('generation = ?', generation);
-    return statements.all<{ id: number }>(`SELECT id FROM streams ${where.sql} ORDER BY id`, where.parameters).map(({ id }) => id);
+    return where.add('generation = ?', generation);
   };
 
-  const rowsOf = (filter: LogFilter, page: LogPage, streamIds: number[] | null): BlockRow[] => {
+  const rowsOf = (filter: LogFilter, page: LogPage): BlockRow[] => {
     const order = page.newestFirst === true ? 'DESC' : 'ASC';
     // A reader that saw this file before it was sealed has seen the parts before its place, and those alone.
     const beforeColumn = page.sealed === true ? 'id' : 'first_id';
@@ -82,8 +81,12 @@ export function fileReads(db: Database, meta: LogFileMeta) {
         .add('first_at <= ?', filter.until);
       return statements.all<BlockRow>(`SELECT * FROM blocks ${where.sql} ORDER BY id ${order} LIMIT ?`, [...where.parameters, page.limit]);
     };
-    if (streamIds === null) return rows((where) => where);
-    if (streamIds.length > streamsApartMax) return rows((where) => where.oneOf('+stream', streamIds));
+    const wanted = wantedStreams(filter);
+    if (wanted === null) return rows((where) => where);
+    const firstIds = `SELECT id FROM streams ${wanted.sql} ORDER BY id LIMIT ${streamsApartMax + 1}`;
+    const streamIds = statements.all<{ id: number }>(firstIds, wanted.parameters).map(({ id }) => id);
+    // By the row: a list of all streams would be made for every page, and a process that ends all the time has thousands of them.
+    if (streamIds.length > streamsApartMax) return rows((where) => where.exists('streams', 'streams.id = +blocks.stream', wanted));
     const apart = streamIds.flatMap((stream) => rows((where) => where.add('stream = ?', stream)));
     const sign = page.newestFirst === true ? -1 : 1;
     return apart.toSorted((a, b) => sign * (a.id - b.id)).slice(0, page.limit);
@@ -97,7 +100,7 @@ export function fileReads(db: Database, meta: LogFileMeta) {
     const { words = [] } = filter;
     const probes = words.map(probeOf);
     const limit = words.length === 0 ? page.limit : Math.max(filterSlice, page.limit);
-    const slice = rowsOf(filter, { ...page, limit }, streamsOf(filter));
+    const slice = rowsOf(filter, { ...page, limit });
     const rows: BlockRow[] = [];
     for (const row of slice) {
       if (row.gap !== null || mayHold(row.id, probes)) rows.push(row);
