@@ -8,7 +8,6 @@
  * (Removing the stale file first, as pid files do, lets two contenders each remove the other's fresh lock.)
  */
 import { errorMessage, RelightError } from '@relight/shared/errors';
-import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { readBootId } from '../host/boot-id.ts';
@@ -28,13 +27,16 @@ interface Holder {
 }
 
 const releasedTarget = 'released';
+/** How many locks this process has asked for. */
+let asked = 0;
 
 /** Makes the state directory (mode 0700) if it is missing. Fails with already-running, naming the pid of the other agent. */
 export function acquireStateLock(stateDir: string, procRoot = '/proc'): StateLock {
   makeStateDir(stateDir);
   const self = ownIdentity(procRoot);
-  // The last part tells our lock from a later one of this process that got the same number in a directory made anew.
-  const target = `${self.pid}.${self.startTicks}.${self.bootId}.${randomUUID()}`;
+  // The last part tells our lock from a later one of this process that got the same number in a directory made anew. All of it has less than
+  // 60 bytes: ext4 keeps that in the inode, where a longer one needs a block, which a full disk does not have.
+  const target = `${self.pid}.${self.startTicks}.${self.bootId}.${(asked++).toString(36)}`;
   for (;;) {
     const current = newest(stateDir);
     const holder = current === 0 ? null : readHolder(stateDir, current);
