@@ -666,7 +666,7 @@ describe('a store in trouble', () => {
     full = false;
     await client.next('ack');
     await client.next('ack');
-    expect((await readyz()).status).toBe(200);
+    await vi.waitFor(async () => expect((await readyz()).status).toBe(200), { timeout: 60_000, interval: 20 });
     expect(lines.map(({ msg }) => msg)).toEqual([
       'nothing can be stored; agents keep what they have, and it is tried again every second',
       expect.stringMatching(/^the store takes writes again, after \d+ s$/) as string,

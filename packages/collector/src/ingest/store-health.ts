@@ -2,7 +2,7 @@
  * Whether the store takes what is written to it. A full disk fails every write of every session, once a second: one line
  * when it begins and one when it is over tell a person more than ten thousand do, and `/readyz` says it as long as it lasts.
  */
-import type { Clock } from '@relight/shared/clock';
+import type { Clock, Timer } from '@relight/shared/clock';
 import { isoTime } from '@relight/shared/api';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { Store } from '../store/store.ts';
@@ -17,6 +17,11 @@ type WrittenStore = Pick<
  * have gone), and nobody knows of trouble: a collector kept out of service by an old verdict would never write again.
  */
 const staleMs = 30_000;
+/**
+ * A disk without room still takes a small write now and then, into space that was kept, and refuses the next one. What was refused is
+ * tried again every second: without a failure for this long, it has been taken.
+ */
+const calmMs = 3_000;
 
 export interface StoreHealthOptions {
   readonly clock: Clock;
@@ -26,8 +31,10 @@ export interface StoreHealthOptions {
 
 export class StoreHealth {
   readonly #options: StoreHealthOptions;
-  /** The first failure since the last write that succeeded. */
+  /** The first failure since the store was well. `since`: by the wall clock; `last`: monotonic. */
   #trouble: { readonly error: RelightError; readonly since: number; readonly last: number } | null = null;
+  /** Says that it is over, unless something fails before. */
+  #over: Timer | null = null;
 
   constructor(options: StoreHealthOptions) {
     this.#options = options;
@@ -71,19 +78,24 @@ export class StoreHealth {
   }
 
   #failed(error: RelightError): void {
-    const monotonic = this.#options.clock.monotonic();
+    this.#over?.cancel();
+    this.#over = null;
+    const last = this.#options.clock.monotonic();
     if (this.#trouble !== null) {
-      this.#trouble = { ...this.#trouble, last: monotonic };
+      this.#trouble = { ...this.#trouble, last };
       return;
     }
-    this.#trouble = { error, since: this.#options.clock.now(), last: monotonic };
+    this.#trouble = { error, since: this.#options.clock.now(), last };
     this.#options.warn('nothing can be stored; agents keep what they have, and it is tried again every second', error);
   }
 
   #succeeded(): void {
-    if (this.#trouble === null) return;
+    if (this.#trouble === null || this.#over !== null) return;
     const seconds = Math.round((this.#options.clock.now() - this.#trouble.since) / 1_000);
-    this.#trouble = null;
-    this.#options.info(`the store takes writes again, after ${seconds} s`);
+    this.#over = this.#options.clock.after(calmMs, () => {
+      this.#trouble = null;
+      this.#over = null;
+      this.#options.info(`the store takes writes again, after ${seconds} s`);
+    });
   }
 }

@@ -34,7 +34,7 @@ const lockWaitMs = 1_000;
 /**
  * Creates the directory where it is missing and takes the lock that only one service may hold. The lock is SQLite's own
  * (fcntl) on a file beside the database: the kernel drops it however the process ends.
- * @throws RelightError `config-unreadable` (not usable) or `already-running`.
+ * @throws RelightError `config-unreadable` (not usable), `store-failed` (its disk is full) or `already-running`.
  */
 export function lockDataDir(dataDir: string, waitMs = lockWaitMs): { release(): void } {
   try {
@@ -68,10 +68,9 @@ function makeDirectory(path: string): void {
 }
 
 function unusable(dataDir: string, cause: unknown): RelightError {
-  return new RelightError('config-unreadable', `the data directory ${dataDir} cannot be used: ${errorMessage(cause)}`, {
-    cause,
-    advice: ['SQLITE_FULL', 'ENOSPC'].includes(String((cause as { code?: unknown }).code))
-      ? 'Make room on its disk.'
-      : 'Give a directory that this user may write to: --data-dir.',
-  });
+  const isFull = ['SQLITE_FULL', 'ENOSPC'].includes(String((cause as { code?: unknown }).code));
+  const message = `the data directory ${dataDir} cannot be used: ${errorMessage(cause)}`;
+  return isFull
+    ? new RelightError('store-failed', message, { cause, advice: 'Make room on its disk.' })
+    : new RelightError('config-unreadable', message, { cause, advice: 'Give a directory that this user may write to: --data-dir.' });
 }

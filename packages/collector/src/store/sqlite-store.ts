@@ -63,7 +63,7 @@ export type TokenGrant = { readonly expiresAt: number } | { readonly refused: st
  * @throws RelightError `config-unreadable`, `already-running` or `store-failed`.
  */
 export async function openStore(options: StoreOptions): Promise<SqliteStore> {
-  const lock = lockDataDir(options.dataDir);
+  const lock = lockOf(options.dataDir);
   try {
     const db = openForWriting(options.dataDir);
     let migrated = (): void => undefined;
@@ -86,6 +86,15 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
   } catch (error) {
     lock.release();
     throw explainFullDisk(error, options.dataDir);
+  }
+}
+
+/** On a full disk even the lock may be what there is no room for. */
+function lockOf(dataDir: string): { release(): void } {
+  try {
+    return lockDataDir(dataDir);
+  } catch (error) {
+    throw explainFullDisk(error, dataDir);
   }
 }
 
