@@ -71,7 +71,7 @@ export interface LabAgent {
   configure(workloads: AgentOptions['workloads']): void;
 }
 
-interface ProgramResult {
+export interface ProgramResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;

@@ -59,21 +59,24 @@ export class LedgerReader {
     }
   }
 
+  /** Beside each other: the collector finds the next page of one while another one is judged. */
   async #read(): Promise<void> {
-    for (const [source, place] of this.#places) {
-      for (let full = true; full;) {
-        const page = await this.#fleet.logs({ ...this.#filter, source, limit: pageEntries, after: place.after });
-        const next = page.at(-1)?.next;
-        full = next !== undefined;
-        const fresh = page.filter((entry) => !place.taken.delete(keyOf(entry)));
-        if (!full && place.taken.size > 0)
-          this.judge.wrong.push(`${source}: ${[...place.taken][0]} and ${place.taken.size - 1} more are there no more`);
-        this.judge.take(fresh);
-        this.lines += fresh.filter((entry) => 'line' in entry).length;
-        // What a full page has left out of those is on the next one.
-        if (!full) place.taken = new Set(page.map(keyOf));
-        place.after = next ?? place.after;
-      }
+    await Promise.all(Array.from(this.#places, ([source, place]) => this.#readSource(source, place)));
+  }
+
+  async #readSource(source: string, place: Place): Promise<void> {
+    for (let full = true; full;) {
+      const page = await this.#fleet.logs({ ...this.#filter, source, limit: pageEntries, after: place.after });
+      const next = page.at(-1)?.next;
+      full = next !== undefined;
+      const fresh = page.filter((entry) => !place.taken.delete(keyOf(entry)));
+      if (!full && place.taken.size > 0)
+        this.judge.wrong.push(`${source}: ${[...place.taken][0]} and ${place.taken.size - 1} more are there no more`);
+      this.judge.take(fresh);
+      this.lines += fresh.filter((entry) => 'line' in entry).length;
+      // What a full page has left out of those is on the next one.
+      if (!full) place.taken = new Set(page.map(keyOf));
+      place.after = next ?? place.after;
     }
   }
 }

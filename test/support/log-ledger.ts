@@ -2,9 +2,9 @@
  * What `log-writer` has issued, and the judgement over what has become of it. A life is one process of the writer; its lines are numbered
  * from 1, and their text follows from life and number. What write(2) has taken must arrive: once, unchanged, in order.
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ApiLogEntry, ApiLogGap } from '@relight/shared/api';
+import type { ApiLogEntry, ApiLogGap, ApiLogLine } from '@relight/shared/api';
 import { waitFor } from './wait.ts';
 
 const alphabet = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .';
@@ -25,6 +25,8 @@ function payloadOf(life: number, n: number): string {
   for (let index = 0; index < length; index += 1) text += alphabet[next() & 63];
   return text;
 }
+
+const textOf = (source: string, life: string, n: number): string => `${source} ${life} ${n} ${payloadOf(Number.parseInt(life, 16), n)}`;
 
 export interface Life {
   readonly source: string;
@@ -61,6 +63,20 @@ export class Ledger {
   /** Every writer ends its row of lines; resolves when the last one has. */
   async stop(): Promise<void> {
     writeFileSync(join(this.directory, 'stop'), '');
+    await this.#quiet();
+  }
+
+  /** Every writer ends the lines it is at, and waits for `resume`; resolves when the last one does. */
+  async pause(): Promise<void> {
+    writeFileSync(join(this.directory, 'pause'), '');
+    await this.#quiet();
+  }
+
+  resume(): void {
+    rmSync(join(this.directory, 'pause'), { force: true });
+  }
+
+  async #quiet(): Promise<void> {
     let before = '';
     await waitFor(
       () => {
@@ -75,18 +91,45 @@ export class Ledger {
 }
 
 interface Arrived {
-  /** The last line that has arrived in order. */
+  /** The last line that has arrived in order, or that a gap has told of. */
   lines: number;
-  /** A beginning of the line after it, without its end: its writer was killed in the middle. */
-  torn: boolean;
+  /** Bytes of the line after it, without its end: its writer was killed in the middle, or the rest is in a gap. */
+  torn: number;
 }
 
-/** Takes what readers get, entry by entry, over any number of pages. */
+/** Gaps in a stream, until a line behind them says what is missing. */
+interface OpenGaps {
+  readonly gaps: ApiLogGap[];
+  /** The end of a line that began in them. */
+  rest: string | null;
+}
+
+/** Lines [from, to) of a life, but for the first bytes of the first. */
+interface Missing {
+  readonly source: string;
+  readonly life: string;
+  readonly from: number;
+  readonly to: number;
+  readonly torn: number;
+}
+
+/** Takes what readers get, entry by entry, over any number of pages. A line may be missing only where a gap has told of it. */
 export class LedgerJudge {
   readonly gaps: ApiLogGap[] = [];
+  /** Lines that are not there, and gaps have told of. */
+  missed = 0;
   /** What is not as it was issued; each is one defect. */
   readonly wrong: string[] = [];
   readonly #arrived = new Map<string, Arrived>();
+  readonly #open = new Map<string, OpenGaps>();
+
+  /** For a comparison: how far every life has come, and what is missing of it. */
+  get account(): Readonly<Record<string, unknown>> {
+    const gaps = this.gaps
+      .map(({ gap, ...of }) => `${of.source} ${of.generation} ${of.run} ${gap.from}-${gap.to} ${gap.reason}`)
+      .toSorted();
+    return { lives: Object.fromEntries([...this.#arrived].toSorted(([a], [b]) => (a < b ? -1 : 1))), missed: this.missed, gaps };
+  }
 
   /** The last line of this life that has arrived. */
   arrived(life: string): number {
@@ -95,8 +138,13 @@ export class LedgerJudge {
 
   take(entries: readonly ApiLogEntry[]): void {
     for (const entry of entries) {
-      if ('gap' in entry) this.gaps.push(entry);
-      else this.#line(entry.source, entry.line, entry.truncated === true);
+      const stream = `${entry.source}, generation ${entry.generation}, run ${entry.run}`;
+      if ('gap' in entry) {
+        this.gaps.push(entry);
+        const open = this.#open.get(stream) ?? { gaps: [], rest: null };
+        open.gaps.push(entry);
+        this.#open.set(stream, open);
+      } else this.#line(stream, entry);
     }
   }
 
@@ -118,17 +166,42 @@ export class LedgerJudge {
     );
   }
 
-  #line(source: string, line: string, truncated: boolean): void {
+  #line(stream: string, { source, line, truncated }: ApiLogLine): void {
     const [, named = '', life = '', digits = ''] = /^(\S+) ([0-9a-f]{8}) (\d+) /.exec(line) ?? [];
-    const of = this.#arrived.get(life) ?? { lines: 0, torn: false };
+    const isNamed = life !== '' && named === source;
+    const open = this.#open.get(stream);
+    if (open !== undefined && !isNamed && open.rest === null) {
+      open.rest = line;
+      return;
+    }
     const n = Number(digits);
-    const expected = `${source} ${life} ${n} ${payloadOf(Number.parseInt(life, 16), n)}`;
-    if (life === '' || named !== source) this.#tornOrWrong(source, line);
-    else if (of.torn) this.#say(`${source} ${life}: line ${n} after a torn one`);
+    const of = this.#arrived.get(life) ?? { lines: 0, torn: 0 };
+    if (open !== undefined && isNamed && n > of.lines) {
+      this.#open.delete(stream);
+      this.#missing(stream, { source, life, from: of.lines + 1, to: n, torn: of.torn }, open);
+      [of.lines, of.torn] = [n - 1, 0];
+    }
+    const expected = textOf(source, life, n);
+    if (!isNamed) this.#tornOrWrong(source, line);
+    else if (of.torn > 0) this.#say(`${source} ${life}: line ${n} after a torn one`);
     else if (n !== of.lines + 1) this.#say(`${source} ${life}: line ${n} after line ${of.lines}`);
-    else if (line === expected && !truncated) this.#arrived.set(life, { lines: n, torn: false });
-    else if (expected.startsWith(line)) this.#arrived.set(life, { lines: of.lines, torn: true });
+    else if (line === expected && truncated !== true) this.#arrived.set(life, { lines: n, torn: 0 });
+    else if (expected.startsWith(line)) this.#arrived.set(life, { lines: of.lines, torn: line.length });
     else this.#say(`${source} ${life}: line ${n} has come changed: "${excerpt(line)}" instead of "${excerpt(expected)}"`);
+  }
+
+  /** A gap in what a run or a container wrote to a file must say how many bytes those are; of a container's output it counts those of the engine's file. */
+  #missing(stream: string, { source, life, from, to, torn }: Missing, { gaps, rest }: OpenGaps): void {
+    let bytes = 0;
+    for (let n = from; n < to; n += 1) bytes += textOf(source, life, n).length + 1;
+    this.missed += to - from;
+    const reasons = gaps.map(({ gap }) => gap.reason).join(', ');
+    if (rest !== null && (to === from || !textOf(source, life, to - 1).endsWith(rest)))
+      this.#say(`${stream}: "${excerpt(rest)}" behind a gap (${reasons}) is not the end of line ${to - 1}`);
+    const told = gaps.reduce((sum, { gap }) => sum + (gap.bytes ?? Number.NaN), 0);
+    if (source === 'container' || Number.isNaN(told)) return;
+    const gone = bytes - torn - (rest === null ? 0 : rest.length + 1);
+    if (told !== gone) this.#say(`${stream}: ${gone} bytes are missing before line ${to}, and gaps (${reasons}) tell of ${told}`);
   }
 
   /** A killed writer may have got a few bytes of a line out: too few to say whose it is. */

@@ -1,7 +1,8 @@
 /*
  * Writes lines that can be checked: `log-writer SOURCE LINES_PER_SECOND LEDGER_DIR [COUNT]` prints `SOURCE LIFE N PAYLOAD`, where the payload
  * follows from LIFE and N alone. LEDGER_DIR/SOURCE.LIFE holds two 64-bit counters that outlive any kill: what was begun, and what write(2)
- * has taken. A disk that is full is tried again until it takes the rest. Ends after COUNT lines, or sleeps once LEDGER_DIR/stop exists.
+ * has taken. A disk that is full is tried again until it takes the rest; of what was missed meanwhile, one second is made up for. Ends after
+ * COUNT lines, or sleeps once LEDGER_DIR/stop exists; writes nothing for as long as LEDGER_DIR/pause does.
  * Built statically, so that it runs in any image.
  */
 #include <errno.h>
@@ -49,7 +50,14 @@ static void put(const char *bytes, size_t length) {
   }
 }
 
+static double now(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
 static void nap(double seconds) {
+  if (seconds <= 0) return;
   struct timespec pause = {(time_t)seconds, (long)((seconds - (time_t)seconds) * 1e9)};
   nanosleep(&pause, NULL);
 }
@@ -61,9 +69,10 @@ int main(int argc, char **argv) {
   uint32_t count = argc > 4 ? (uint32_t)atol(argv[4]) : UINT32_MAX;
   uint32_t life;
   if (getrandom(&life, sizeof life, 0) != sizeof life) return 3;
-  char name[512], stop[512];
+  char name[512], stop[512], held[512];
   snprintf(name, sizeof name, "%s/%s.%08x", argv[3], source, life);
   snprintf(stop, sizeof stop, "%s/stop", argv[3]);
+  snprintf(held, sizeof held, "%s/pause", argv[3]);
   int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0644);
   if (fd < 0 || ftruncate(fd, 16) != 0) return 4;
   volatile uint64_t *ledger = mmap(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -72,7 +81,13 @@ int main(int argc, char **argv) {
   static char batch[8 * 40000];
   uint32_t n = 0;
   struct stat unused;
+  double due = now();
   while (n < count && stat(stop, &unused) != 0) {
+    if (stat(held, &unused) == 0) {
+      nap(0.05);
+      due = now();
+      continue;
+    }
     size_t length = 0;
     uint32_t lines = 1 + (life ^ n * 0x9e3779b1u) % 8;
     if (lines > count - n) lines = count - n;
@@ -85,7 +100,9 @@ int main(int argc, char **argv) {
     ledger[0] = n;
     put(batch, length);
     ledger[1] = n;
-    nap(lines / per_second);
+    due += lines / per_second;
+    if (due < now() - 1) due = now() - 1;
+    nap(due - now());
   }
   while (n < count || stat(stop, &unused) != 0) {
     if (n >= count) return 0;
