@@ -77,6 +77,8 @@ async function main(args: readonly string[]): Promise<number> {
   // A whole run needs all of it: better said now than after the unit tests. Part of a run asks for the rest when it needs it.
   const isWhole = args.length === 0;
   await (isWhole ? ensurePrograms([...enginePrograms, ...testImagePrograms], ownEngine) : ensurePrograms(['busybox']));
+  // What an earlier run has left takes bridges, room and memory that this one needs.
+  await removeAbandoned();
   await buildAll();
   const directory = ownedDirectory('relight-report-');
   try {
@@ -89,11 +91,16 @@ async function main(args: readonly string[]): Promise<number> {
     return code;
   } finally {
     await rm(directory, { recursive: true, force: true });
-    // Of a run that was stopped.
-    await removeAbandonedEngines();
-    removeAbandonedLabs();
-    for (const prefix of ['relight-report-', 'relight-unit-', 'relight-packages-', 'relight-machine-']) removeAbandonedDirectories(prefix);
+    // Of this one, where it was stopped.
+    await removeAbandoned();
   }
+}
+
+/** Only of processes that are gone. Engines first: their containers hold what lies in the directories. */
+async function removeAbandoned(): Promise<void> {
+  await removeAbandonedEngines();
+  removeAbandonedLabs();
+  for (const prefix of ['relight-report-', 'relight-unit-', 'relight-packages-', 'relight-machine-']) removeAbandonedDirectories(prefix);
 }
 
 try {

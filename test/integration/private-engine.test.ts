@@ -1,11 +1,13 @@
 /** The tests' own engine: what the tests of faults rely on. */
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DockerEngine } from '../../packages/agent/src/engine/docker-engine.ts';
 import { createBody, fuseHostConfig } from '../support/create-body.ts';
-import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
+import { removeAbandonedEngines, startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { listProcesses } from '../support/processes.ts';
 import { startBench } from '../support/stage-bench.ts';
@@ -19,6 +21,25 @@ const withContainer = async (daemon: PrivateEngine) => {
   await engine.start(id);
   return { engine, id, facts: await engine.inspect(id) };
 };
+
+/** Starts an engine with a network and a container of its own, says what that is, and waits to be killed. */
+const killedTests = `
+import { readFileSync } from 'node:fs';
+const at = ${JSON.stringify(new URL('../support/', import.meta.url).href)};
+const { dockerApi } = await import(at + 'docker-api.ts');
+const { startPrivateEngine } = await import(at + 'engine.ts');
+const { buildTestImage } = await import(at + 'image.ts');
+const engine = await startPrivateEngine();
+const docker = dockerApi(engine.socket);
+const network = await docker.createNetwork('of-its-own');
+const container = await docker.run('killed', await buildTestImage(engine), ['sleep', '1000'], { HostConfig: { NetworkMode: 'of-its-own' } });
+const bridges = [readFileSync(engine.directory + '/bridge', 'utf8'), 'br-' + network.slice(0, 12)];
+process.stdout.write(JSON.stringify({ directory: engine.directory, bridges, container }));
+setInterval(() => undefined, 1000);
+`;
+
+const controlGroupsOf = (id: string): readonly string[] =>
+  ['', ...readdirSync('/sys/fs/cgroup')].map((hierarchy) => join('/sys/fs/cgroup', hierarchy, 'docker', id)).filter(existsSync);
 
 describe('a private engine', () => {
   it('keeps containers through a restart with live-restore, and only then', async () => {
@@ -58,6 +79,29 @@ describe('a private engine', () => {
     ).toEqual([]);
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(directory);
     expect(networkInterfaces()[bridge]).toBeUndefined();
+  });
+
+  it('whose tests were killed is gone after the next start, with its networks and control groups; one that lives stays', async () => {
+    await using living = await startPrivateEngine();
+    const { id: livingId } = await withContainer(living);
+    const tests = spawn(process.execPath, ['--input-type=module', '-e', killedTests], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [text] = (await once(tests.stdout.setEncoding('utf8'), 'data')) as [string];
+    const left = JSON.parse(text) as { readonly directory: string; readonly bridges: readonly string[]; readonly container: string };
+    tests.kill('SIGKILL');
+    await once(tests, 'exit');
+    expect(left.bridges.filter((bridge) => !existsSync(`/sys/class/net/${bridge}`))).toEqual([]);
+    expect(controlGroupsOf(left.container)).not.toEqual([]);
+    const lonely = `relight${1_000 + process.pid}`;
+    execFileSync('busybox', ['ip', 'link', 'add', 'name', lonely, 'type', 'bridge']);
+    // Its owner was killed before it had written down in its directory that it has one.
+    writeFileSync(`/sys/class/net/${lonely}/ifalias`, `relight ${tests.pid} 17`);
+    await removeAbandonedEngines();
+    expect([lonely, ...left.bridges].filter((bridge) => existsSync(`/sys/class/net/${bridge}`))).toEqual([]);
+    expect(existsSync(left.directory)).toBe(false);
+    expect(controlGroupsOf(left.container)).toEqual([]);
+    expect(listProcesses().filter(({ cgroup }) => cgroup.includes(left.container))).toEqual([]);
+    expect(living.pid).toBeDefined();
+    expect(controlGroupsOf(livingId)).not.toEqual([]);
   });
 
   it('without a bridge refuses to rename what was started again; a container is set aside there all the same', async () => {

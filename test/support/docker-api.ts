@@ -25,6 +25,8 @@ export interface DockerApi {
   logs(container: string, tail: number): Promise<string>;
   /** The engine's own document. Null: there is no such container. */
   inspect(container: string): Promise<Record<string, unknown> | null>;
+  /** A bridge network; returns its id. */
+  createNetwork(name: string): Promise<string>;
   tag(image: string, repository: string, tag: string): Promise<void>;
   /** `docker rmi -f` */
   removeImage(image: string): Promise<void>;
@@ -71,6 +73,7 @@ export function dockerApi(socketPath: string): DockerApi {
       });
       return answer === null ? null : (JSON.parse(answer) as Record<string, unknown>);
     },
+    createNetwork: async (name) => (JSON.parse(await call('POST', '/networks/create', { Name: name })) as { Id: string }).Id,
     tag: async (image, repository, tag) => void (await call('POST', `/images/${image}/tag?repo=${repository}&tag=${tag}`)),
     removeImage: async (image) => void (await call('DELETE', `/images/${image}?force=1`)),
   };

@@ -1,8 +1,8 @@
 /** Takes away everything that a private engine leaves on the machine, also when it was killed. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deleteBridge } from './engine-network.ts';
+import { deleteBridge, deleteNetworkBridges } from './engine-network.ts';
 import { unmountBelow } from './mounts.ts';
 import { listProcesses, signalProcess } from './processes.ts';
 import { waitFor } from './wait.ts';
@@ -26,6 +26,9 @@ export async function cleanDirectory(directory: string): Promise<void> {
   unmountBelow(directory);
   const bridge = readIfThere(join(directory, 'bridge'));
   if (bridge !== undefined) await deleteBridge(bridge);
+  const networks = readIfThere(join(directory, 'data/network/files/local-kv.db'), 'latin1');
+  if (networks !== undefined) await deleteNetworkBridges(networks);
+  for (const id of containers) removeControlGroups(id);
   await rm(directory, { recursive: true, force: true, maxRetries: 5 });
 }
 
@@ -36,6 +39,22 @@ function thaw(cgroup: string): void {
   if (path !== undefined && readIfThere(state)?.trim() === 'FROZEN') writeFileSync(state, 'THAWED');
 }
 
+/** What dockerd leaves in the kernel of a container that fell with it; by the container's id, which nobody else has. */
+function removeControlGroups(id: string): void {
+  const root = '/sys/fs/cgroup';
+  for (const hierarchy of ['', ...namesIn(root)]) removeEmpty(join(root, hierarchy, 'docker', id));
+}
+
+/** A control group goes when those within it have gone. One that is still in use stays. */
+function removeEmpty(group: string): void {
+  try {
+    for (const entry of readdirSync(group, { withFileTypes: true })) if (entry.isDirectory()) removeEmpty(join(group, entry.name));
+    rmdirSync(group);
+  } catch {
+    // Not there, most often.
+  }
+}
+
 function namesIn(directory: string): readonly string[] {
   try {
     return readdirSync(directory);
@@ -44,9 +63,9 @@ function namesIn(directory: string): readonly string[] {
   }
 }
 
-function readIfThere(path: string): string | undefined {
+function readIfThere(path: string, encoding: BufferEncoding = 'utf8'): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path, encoding);
   } catch {
     return undefined;
   }

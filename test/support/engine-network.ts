@@ -5,11 +5,15 @@
  * not be given, because they make dockerd delete `docker0`: `--bridge=none`, and `--default-address-pool` (at its second start).
  */
 import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { findProgram } from './engine-install.ts';
+import { isGone, ownerText } from './owned-directory.ts';
 
 const run = promisify(execFile);
 const firstOctets = '10.231';
+/** Of each device, its alias among them, which is for whoever has made it. */
+const devices = '/sys/class/net';
 
 export interface EngineNetwork {
   readonly bridge: string;
@@ -31,6 +35,7 @@ export async function createEngineNetwork(): Promise<EngineNetwork> {
       },
     );
     if (!created) continue;
+    ownDevice(bridge);
     await ip('addr', 'add', `${firstOctets}.${number}.1/24`, 'dev', bridge);
     await ip('link', 'set', bridge, 'up');
     await packetFilter('-I', bridge);
@@ -48,6 +53,43 @@ export async function deleteBridge(bridge: string): Promise<void> {
   await ip('link', 'del', bridge).catch((error: unknown) => {
     if (!/cannot find|can't find|does not exist|no such device/i.test(String(error))) throw error;
   });
+}
+
+/** Its directory may be gone before it is: then the device itself says whose it was. */
+function ownDevice(device: string): void {
+  try {
+    writeFileSync(`${devices}/${device}/ifalias`, `relight ${ownerText()}`);
+  } catch {
+    // A machine whose /sys is read-only: then only the directory tells.
+  }
+}
+
+/** Bridges of engines whose owner is gone. Those of an engine that has a directory still go with it. */
+export async function deleteAbandonedBridges(): Promise<void> {
+  for (const device of readdirSync(devices).filter((name) => /^relight\d+$/.test(name))) {
+    const [, owner] = /^relight (\d+ \d+)$/m.exec(readIfThere(`${devices}/${device}/ifalias`)) ?? [];
+    if (owner !== undefined && isGone(owner)) await deleteBridge(device);
+  }
+}
+
+/** The bridges of the networks that an engine has ever been told to make; most are gone. Pure. `store`: its file `local-kv.db`. */
+function networkBridges(store: string): readonly string[] {
+  const ids = store.matchAll(/docker\/network\/v1\.0\/bridge\/([0-9a-f]{12})[0-9a-f]{52}/g);
+  return [...new Set([...ids].map(([, id]) => `br-${id}`))];
+}
+
+/** Those of them that are there. */
+export async function deleteNetworkBridges(store: string): Promise<void> {
+  const there = new Set(readdirSync(devices));
+  for (const bridge of networkBridges(store)) if (there.has(bridge)) await deleteBridge(bridge);
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /**

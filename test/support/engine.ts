@@ -12,7 +12,7 @@ import { basename, join } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { enginePrograms, ensurePrograms, findProgram, ownEngine } from './engine-install.ts';
 import { cleanDirectory } from './engine-cleanup.ts';
-import { createEngineNetwork } from './engine-network.ts';
+import { createEngineNetwork, deleteAbandonedBridges } from './engine-network.ts';
 import { abandonedDirectories, own } from './owned-directory.ts';
 import { signalProcess, startTicks } from './processes.ts';
 import { waitFor } from './wait.ts';
@@ -56,9 +56,9 @@ export async function startPrivateEngine(options: PrivateEngineOptions = {}): Pr
   await removeAbandonedEngines();
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), directoryPrefix));
   mkdirSync(directory, { recursive: true });
+  own(directory);
   const network = options.withoutBridge === true ? null : await createEngineNetwork();
   if (network !== null) writeFileSync(join(directory, 'bridge'), network.bridge);
-  own(directory);
   const socket = join(directory, 'docker.sock');
   const flags = [
     `--data-root=${join(directory, 'data')}`,
@@ -211,6 +211,9 @@ export async function removeAbandonedEngines(): Promise<void> {
       console.error(`${directory} of an earlier run could not be removed: ${errorMessage(error)}`);
     });
   }
+  await deleteAbandonedBridges().catch((error: unknown) => {
+    console.error(`bridges of an earlier run could not be removed: ${errorMessage(error)}`);
+  });
 }
 
 function readText(path: string): string | undefined {

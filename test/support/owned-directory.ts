@@ -14,14 +14,22 @@ export function ownedDirectory(prefix: string): string {
 }
 
 export function own(directory: string): void {
-  writeFileSync(join(directory, 'owner'), `${process.pid} ${startTicks(process.pid) ?? 0}`);
+  writeFileSync(join(directory, 'owner'), ownerText());
 }
 
-/** Its owner is gone: killed, or another process has its number now. One without an owner may be anybody's. */
+/** This process, told from a later one with the same number. */
+export const ownerText = (): string => `${process.pid} ${startTicks(process.pid) ?? 0}`;
+
+/** `text` names an owner, and that one is gone: killed, or another process has its number now. */
+export function isGone(text: string): boolean {
+  const [pid = 0, ticks = 0] = text.split(' ').map(Number);
+  return pid > 0 && startTicks(pid) !== ticks;
+}
+
+/** One without an owner may be anybody's. */
 function isAbandoned(directory: string): boolean {
   try {
-    const [pid = 0, ticks = 0] = readFileSync(join(directory, 'owner'), 'utf8').split(' ').map(Number);
-    return pid > 0 && startTicks(pid) !== ticks;
+    return isGone(readFileSync(join(directory, 'owner'), 'utf8'));
   } catch {
     return false;
   }
