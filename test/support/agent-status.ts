@@ -36,6 +36,7 @@ export const exampleStatus = (): AgentStatus => ({
     connected: false,
     since: exampleNow - 60_000,
     lastError: 'connection refused',
+    lastAdvice: null,
     lagEvents: 7,
     lagBytes: 2048,
     clock: null,

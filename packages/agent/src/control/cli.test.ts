@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,10 +33,36 @@ test('status on a host that is not set up says so, and what to do', async () => 
   expect(await status()).toBe(3);
   expect(err).toContain(`no agent is running with the state directory ${directory}, and there is no configuration: ${config} is not there`);
   expect(err).toContain('Make it: relight-agent setup.');
-  writeFileSync(config, '');
+  writeFileSync(config, 'version: 1\nworkloads: []\n');
   err = '';
   expect(await status()).toBe(3);
   expect(err).not.toContain('setup');
+  expect(err).not.toContain(config);
+  // The service tries it every few seconds, and ends: "start it" alone would lead nowhere.
+  writeFileSync(config, 'version: 1\nwrkloads: []\n');
+  err = '';
+  expect(await status()).toBe(3);
+  expect(err).toContain(`no agent is running with the state directory ${directory}, and none can be started with its configuration:\n`);
+  expect(err).toContain(`${config}:2:1: wrkloads: unknown field; did you mean "workloads"?\nCorrect the named field`);
+  expect(err).toContain('relight-agent check');
+});
+
+test.runIf(process.getuid?.() === 0)('who is not root is told so: not that nothing has failed, and not by the trace of a stack', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'relight-cli-'));
+  for (const name of ['incidents', 'journal']) mkdirSync(join(directory, name));
+  writeFileSync(join(directory, 'identity.json'), '{}');
+  const asNobody = (...args: readonly string[]): { code: number | null; out: string; err: string } => {
+    const program = `import { runCli } from ${JSON.stringify(join(import.meta.dirname, 'cli.ts'))};
+      import { processIo } from ${JSON.stringify(join(import.meta.dirname, 'io.ts'))};
+      process.setgroups([]); process.setgid(65534); process.setuid(65534);
+      process.exitCode = await runCli(${JSON.stringify([...args, '--state-dir', directory])}, processIo);`;
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    const done = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8', env, timeout: 100_000 });
+    return { code: done.status, out: done.stdout, err: done.stderr };
+  };
+  const refused = /^relight-agent: .*permission denied.*\nRun this command as root: sudo relight-agent …\n$/;
+  for (const args of [['incidents'], ['incidents', 'x'], ['replay'], ['join', 'https://127.0.0.1:1', 'rlj_x', '--host', 'h']])
+    expect({ args, ...asNobody(...args) }).toEqual({ args, code: 2, out: '', err: expect.stringMatching(refused) as string });
 });
 
 describe('command line', () => {
@@ -61,7 +87,7 @@ describe('command line', () => {
   });
 
   test.each([
-    [['statsu'], "unknown command 'statsu'\n(Did you mean status?)"],
+    [['statsu'], "unknown command 'statsu'\n(Did you mean status?)\nSee --help."],
     [['status', '--stat-dir', 'x'], "unknown option '--stat-dir'\n(Did you mean --state-dir?)"],
     [['status', 'w'], "too many arguments for 'status'"],
     [['status', '--state-dir', ''], 'It is empty'],
@@ -96,7 +122,7 @@ describe('command line', () => {
     expect(relightAgent(['restrat', 'w'], cwd)).toEqual({
       code: 2,
       out: '',
-      err: "relight-agent: unknown command 'restrat'\n(Did you mean restart?)\n",
+      err: "relight-agent: unknown command 'restrat'\n(Did you mean restart?)\nSee --help.\n",
     });
     const unreachable = relightAgent(['status', '--state-dir', join(cwd, 'none')], cwd);
     expect(unreachable).toMatchObject({ code: 3, out: '' });

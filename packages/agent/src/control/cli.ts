@@ -29,10 +29,18 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     return await commandOf(args, io)();
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    if (!(thrown instanceof RelightError)) throw thrown;
-    io.note(`relight-agent: ${thrown.message}\n${thrown.advice}`);
-    return exitCodeOf(thrown.code);
+    const error = noPermission(thrown) ?? thrown;
+    if (!(error instanceof RelightError)) throw thrown;
+    io.note(`relight-agent: ${error.message}\n${error.advice}`);
+    return exitCodeOf(error.code);
   }
+}
+
+/** Files of root's, asked for by somebody else: no defect, so no trace of the stack. Null: something else is the matter. */
+function noPermission(thrown: unknown): RelightError | null {
+  const { code, message } = thrown as NodeJS.ErrnoException;
+  if (thrown instanceof RelightError || (code !== 'EACCES' && code !== 'EPERM')) return null;
+  return new RelightError('config-unreadable', message, { cause: thrown, advice: 'Run this command as root: sudo relight-agent …' });
 }
 
 /** Apart from its execution, which may take months: all the other commands and their help are not kept for that. */
@@ -58,6 +66,7 @@ export function agentProgram(io: Io, run: (handler: Handler) => void): Command {
     })
     // passThroughOptions of `import docker-run` needs it.
     .enablePositionalOptions()
+    .showHelpAfterError('See --help.')
     .exitOverride();
   for (const add of [
     addSetup,

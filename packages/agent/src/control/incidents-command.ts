@@ -6,7 +6,7 @@ import { incidentResource } from '@relight/shared/incident-resource';
 import { adviceLine, causeText, evidenceText, incidentLines, lastedText } from '@relight/shared/incident-view';
 import { formatDurationMs } from '@relight/shared/units';
 import { IncidentStore } from '../incidents/store.ts';
-import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
+import { type ExitCode, type Io, mustBeReadable, stateDirOrDefault } from './io.ts';
 
 export interface IncidentsOptions {
   readonly stateDir?: string;
@@ -22,6 +22,7 @@ const printable = (text: string): string => text.replaceAll(/[\p{Cc}\u202A-\u202
 
 export async function incidentsCommand(id: string | undefined, options: IncidentsOptions, io: Io): Promise<ExitCode> {
   const stateDir = stateDirOrDefault(options.stateDir, io.env);
+  mustBeReadable(stateDir);
   const store = new IncidentStore({ stateDir, host: '', warn: plain });
   const host = store.readHost() ?? hostname();
   if (id === undefined) listAll(store, host, options, io);

@@ -1,4 +1,5 @@
 /** What a command sees of the world outside. */
+import { readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
@@ -39,6 +40,20 @@ export function chosenStateDir(flag: string | undefined, env: Io['env']): string
       advice: 'Give another directory: --state-dir DIR, or RELIGHT_STATE_DIR.',
     });
   return path;
+}
+
+/** For what reads its files: to somebody whom nobody lets in, an unreadable one looks like one in which nothing ever happened. */
+export function mustBeReadable(stateDir: string): void {
+  try {
+    readdirSync(stateDir);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM') return;
+    throw new RelightError('config-unreadable', `the state directory ${stateDir} cannot be read: permission denied`, {
+      cause,
+      advice: 'Run this command as root: sudo relight-agent …',
+    });
+  }
 }
 
 export function stateDirOrDefault(flag: string | undefined, env: Io['env']): string {

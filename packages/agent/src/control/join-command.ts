@@ -31,7 +31,7 @@ export async function joinCommand(urlText: string, joinToken: string, flags: Joi
   io.write(`${await exchange(trusted, joinToken, await whoAmI(flags, io))}\n`);
   io.note(
     configFile(flags, io) === undefined
-      ? `This host has no configuration yet, and its agent waits for one. Next: relight-agent setup, which writes ${usualConfig} and starts it.`
+      ? `This host has no configuration yet. Next: relight-agent setup, which writes ${usualConfig} and starts the agent; or put the file there, and systemctl start relight-agent.`
       : 'An agent that had joined before takes it within half a minute; one that worked alone, or has another machine id since, at its next start: systemctl restart relight-agent. Workloads go on meanwhile.',
   );
   return 0;

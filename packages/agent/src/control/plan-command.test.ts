@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/load.ts';
+import { joinedFile, writeJoined } from '../uplink/joined.ts';
 import type { Plan } from './plan.ts';
 import { planCommand } from './plan-command.ts';
 import { recordedIo, temporaryDirectory, writeTo, type RecordedIo } from './recorded-io.ts';
@@ -46,6 +47,28 @@ describe('plan', () => {
     expect(await planCommand({ config: config(), json: true }, io)).toBe(0);
     return { plan: JSON.parse(io.out.join('')) as Plan, io };
   }
+
+  it('names the collector that this host has joined', async () => {
+    expect((await plan()).plan.collector).toBeNull();
+    const stateDir = join(directory, 'state');
+    mkdirSync(stateDir);
+    const joined = {
+      token: 'rla_x',
+      tokenId: 't',
+      host: 'h',
+      issuedAt: 0,
+      expiresAt: 1,
+      url: 'https://c.example:7460',
+      fingerprint: null,
+      caFile: null,
+    };
+    writeJoined(joinedFile(stateDir), joined);
+    expect((await plan()).plan.collector).toBe('https://c.example:7460');
+    write('state/collector.json', 'no JSON');
+    const { plan: without, io } = await plan();
+    expect(without.collector).toBeNull();
+    expect(io.err.join('\n')).toMatch(/^whether this host has joined a collector is not shown: .*collector\.json cannot be read/m);
+  });
 
   it('shows what the host must be like, and its commands', async () => {
     const { plan: found } = await plan();

@@ -9,6 +9,7 @@ import type { AgentSpec, WorkloadSpec } from '../config/spec.ts';
 import { DockerEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { readSwapped } from '../host/atomic-file.ts';
+import { withJoined } from '../uplink/joined.ts';
 import { hostDefaults } from './host-defaults.ts';
 import { chosenStateDir, type ExitCode, type Io } from './io.ts';
 import { imagesOfNewContainers, planOf } from './plan.ts';
@@ -28,14 +29,25 @@ export async function planCommand(
   io: Io,
   openEngine: (socketPath: string) => Pick<Engine, 'hasImage'> = (socketPath) => new DockerEngine({ socketPath }),
 ): Promise<ExitCode> {
-  const spec = await loadConfig(options.config, hostDefaults());
-  const stateDir = chosenStateDir(options.stateDir, io.env) ?? spec.stateDir;
+  const configured = await loadConfig(options.config, hostDefaults());
+  const stateDir = chosenStateDir(options.stateDir, io.env) ?? configured.stateDir;
+  const spec = withCollector(configured, stateDir, io);
   const stored = new Map<string, WorkloadSpec | null>();
   for (const { name } of spec.workloads) stored.set(name, storedSpec(join(stateDir, 'workloads', `${name}.json`), io));
   const storedOf = (name: string): WorkloadSpec | null => stored.get(name) ?? null;
   const plan = planOf(spec, stateDir, storedOf, await absentImages(spec, imagesOfNewContainers(spec, storedOf), io, openEngine));
   io.write(options.json === true ? `${JSON.stringify(plan, null, 2)}\n` : `${planLines(plan).join('\n')}\n`);
   return 0;
+}
+
+/** What the host has joined counts where the file names none. One that cannot be read is said: the plan is worth having without it. */
+function withCollector(spec: AgentSpec, stateDir: string, io: Io): AgentSpec {
+  try {
+    return withJoined(spec, stateDir);
+  } catch (thrown) {
+    io.note(`whether this host has joined a collector is not shown: ${errorMessage(thrown)}`);
+    return spec;
+  }
 }
 
 /** An engine that does not answer is said: the plan is worth having without it. */

@@ -9,7 +9,7 @@ import { replay, type Replay, type ReplayedStep } from '../supervisor/replay.ts'
 import { agentVersion } from '../version.ts';
 import { journalDirectory, readJournal, shortDigest } from '../workload-journal.ts';
 import { hostDefaults } from './host-defaults.ts';
-import { type ExitCode, type Io, stateDirOrDefault } from './io.ts';
+import { type ExitCode, type Io, mustBeReadable, stateDirOrDefault } from './io.ts';
 import { type ReplayDocument, replayDocument, replayLines, type Span } from './replay-view.ts';
 import { type WhatIfDocument, whatIfDocument, whatIfLines } from './what-if-view.ts';
 
@@ -29,6 +29,7 @@ type Told = ReplayDocument & { readonly whatIf?: WhatIfDocument };
 /** 1 when today's supervisor decides otherwise, or when nothing is recorded of what was asked for. */
 export async function replayCommand(id: string | undefined, options: ReplayOptions, io: Io): Promise<ExitCode> {
   const stateDir = stateDirOrDefault(options.stateDir, io.env);
+  mustBeReadable(stateDir);
   const config = options.config === undefined ? null : await loadConfig(options.config, hostDefaults());
   const incident = id === undefined ? null : readIncident(stateDir, id);
   const span: Span = { from: options.since ?? incident?.from ?? 0, to: options.until ?? incident?.to ?? Number.MAX_SAFE_INTEGER };

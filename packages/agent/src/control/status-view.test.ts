@@ -28,6 +28,16 @@ describe('status for people', () => {
     ]);
   });
 
+  test('why the collector is not reached, and what to do about it while that lasts', () => {
+    const away = exampleStatus();
+    const collector = { ...away.collector!, lastError: 'HTTP 401: the token was revoked', lastAdvice: 'Let it join again.' };
+    const rows = (connected: boolean): string[] => delivery({ ...away, collector: { ...collector, connected } });
+    expect(rows(false)).toEqual(['           Let it join again.']);
+    expect(rows(true)).toEqual([]);
+    // Of an agent that is older.
+    expect(agentStatusSchema.parse({ ...away, collector: { ...collector, lastAdvice: undefined } }).collector?.lastAdvice).toBeNull();
+  });
+
   test('what has not been delivered: how much of its room, since when, and what had to go', () => {
     const room = { at: now, eventBytes: 2 ** 20, eventBytesMax: 2 ** 22, logBytes: 0, logBytesMax: 2 ** 22 };
     const row = (agent: Parameters<typeof statusLines>[0]['agent']): string | undefined =>

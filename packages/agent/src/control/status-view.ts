@@ -18,6 +18,7 @@ export function statusLines(status: AgentStatus, now: number): readonly string[]
       ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
       ...configRows(status.configuration, now),
       ['collector', collectorText(status.collector, now)],
+      ...collectorAdviceRows(status.collector),
       ...machineIdRows(status.collector),
       ...deliveryRows(status, now),
       ['load', metricsText(status.metrics)],
@@ -67,6 +68,12 @@ function collectorText(collector: AgentStatus['collector'], now: number): string
       : `; waiting: ${collector.lagEvents} events, ${formatBytes(collector.lagBytes)} of logs`;
   const error = collector.connected || collector.lastError === null ? '' : `; ${collector.lastError}`;
   return `${collector.url} ${state}${lag}${error}`;
+}
+
+function collectorAdviceRows(collector: AgentStatus['collector']): string[][] {
+  if (collector === null || collector.connected || collector.lastError === null) return [];
+  const { lastAdvice: advice } = collector;
+  return advice === null ? [] : [['', advice]];
 }
 
 function machineIdRows(collector: AgentStatus['collector']): string[][] {

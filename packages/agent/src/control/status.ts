@@ -51,6 +51,8 @@ export const agentStatusSchema = z.object({
       connected: z.boolean(),
       since: z.number(),
       lastError: z.string().nullable(),
+      /** What a person can do about it. Null: nothing is wrong, or the agent is older than this field. */
+      lastAdvice: z.string().nullable().default(null),
       /** Not yet acknowledged by the collector. */
       lagEvents: z.number().int().nonnegative(),
       lagBytes: z.number().nonnegative(),

@@ -513,12 +513,16 @@ describe('life', () => {
     world.uplink.start();
     world.clock.advance(600_000);
     expect(world.warnings).toHaveLength(1);
-    expect(world.uplink.state()).toMatchObject({ connected: false, lastError: 'getaddrinfo ENOTFOUND collector.example' });
+    expect(world.uplink.state()).toMatchObject({
+      connected: false,
+      lastError: 'getaddrinfo ENOTFOUND collector.example',
+      lastAdvice: 'Check its address, network and certificate.',
+    });
     world.failToOpen = null;
     world.clock.advance(30_000);
     world.socket.listener.opened();
     world.welcome();
-    expect(world.uplink.state()).toMatchObject({ connected: true, lastError: null });
+    expect(world.uplink.state()).toMatchObject({ connected: true, lastError: null, lastAdvice: null });
     world.socket.end({ code: 1006, reason: 'connection reset' });
     expect(world.warnings).toHaveLength(2);
   });
@@ -534,11 +538,12 @@ describe('life', () => {
 
   test('a refused token, and another agent with this id, are tried again slowly', () => {
     for (const closing of [
-      { code: 1006, reason: 'HTTP 401', status: 401 },
-      { code: closeCodes.superseded, reason: '' },
+      { code: 1006, reason: 'HTTP 401', status: 401, advice: 'Join anew.' },
+      { code: closeCodes.superseded, reason: '', advice: 'Stop one.' },
     ]) {
       const world = new World();
       world.dial().end(closing);
+      expect(world.uplink.state()).toMatchObject({ connected: false, lastAdvice: closing.advice });
       expect(nextDialMs(world)).toBeGreaterThanOrEqual(27_000);
       expect(world.warnings).toHaveLength(1);
     }

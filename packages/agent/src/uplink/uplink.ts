@@ -27,6 +27,8 @@ export interface UplinkState {
   /** Epoch milliseconds of the last change of `connected`. */
   readonly since: number;
   readonly lastError: string | null;
+  /** What a person can do about `lastError`. */
+  readonly lastAdvice: string | null;
   /** That have happened and are not committed by the collector. */
   readonly lagEvents: number;
   readonly lagBytes: number;
@@ -48,6 +50,7 @@ export class Uplink {
   #counts = { connects: 0, failures: 0 };
   #since: number;
   #lastError: string | null = null;
+  #lastAdvice: string | null = null;
   /** What was said about this outage already. */
   #said = new Set<string>();
   #twin: { readonly host: string; readonly address: string; readonly mono: number } | null = null;
@@ -87,6 +90,7 @@ export class Uplink {
       connected: this.#connection?.live ?? false,
       since: this.#since,
       lastError: this.#connection?.trouble ?? this.#lastError,
+      lastAdvice: this.#lastAdvice,
       // What waits for a slow disk cannot be read yet, and is missing at the collector all the same.
       lagEvents: outbox.pending,
       lagBytes: logs.lagBytes(),
@@ -133,6 +137,7 @@ export class Uplink {
     this.#since = clock.now();
     this.#counts.connects += 1;
     this.#lastError = null;
+    this.#lastAdvice = null;
     this.#said.clear();
     logger.info({ collector: spec.url, session: sessionId }, 'connected to the collector');
   }
@@ -173,11 +178,12 @@ export class Uplink {
     this.#failures = failures;
     this.#lastError = reason;
     const code = codeOf(closing);
+    const advice = closing?.advice ?? (code === 'conflict' ? sharedMachineIdAdvice : catalogue[code].advice);
+    this.#lastAdvice = advice;
     // One line per outage and kind of trouble: a collector that is away for a day is not news every 30 seconds.
     const kind = `${code} ${ending.kind}`;
     if (!this.#said.has(kind)) {
       this.#said.add(kind);
-      const advice = closing?.advice ?? (code === 'conflict' ? sharedMachineIdAdvice : catalogue[code].advice);
       logger.warn({ code, collector: spec.url, reason, advice }, `no connection to the collector: ${reason}`);
     }
     this.#dial = clock.after(delayMs, () => this.#connect());
