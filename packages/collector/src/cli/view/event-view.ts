@@ -26,7 +26,7 @@ export function alertsText(alerts: readonly ApiAlert[], { color, columns, now }:
       { text: alert.rule },
       { text: sanitize(alert.workload === null ? alert.host : `${alert.host}/${alert.workload}`) },
       { text: elapsed(alert.endsAt ?? alert.startsAt, now) },
-      { text: sanitize(alert.summary) },
+      { text: sanitize(alert.summary), whole: true },
     ]),
   });
   return `${lines.join('\n')}\n`;

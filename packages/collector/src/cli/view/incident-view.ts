@@ -3,14 +3,14 @@ import type { ApiIncident } from '@relight/shared/api';
 import { adviceLine, causeText, incidentLines, lastedText } from '@relight/shared/incident-view';
 import { sanitize } from './sanitize.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
-import { cut, table } from './table.ts';
+import { tableRows, wrap } from './table.ts';
 
 const subject = (incident: ApiIncident): string =>
   sanitize(incident.workload === null ? incident.host : `${incident.host}/${incident.workload}`);
 
 export function incidentsText(incidents: readonly ApiIncident[], { color, columns, now }: ViewContext): string {
   if (incidents.length === 0) return 'no incidents\n';
-  const [header = '', ...lines] = table({
+  const [header = [], ...rows] = tableRows({
     headers: ['ID', 'SUBJECT', 'OPENED', 'LASTED', 'LEVEL', 'CAUSE'],
     paintHeader: color.dim,
     columns,
@@ -20,15 +20,15 @@ export function incidentsText(incidents: readonly ApiIncident[], { color, column
       { text: `${elapsed(incident.openedAt, now)} ago` },
       { text: lastedText(incident) ?? 'open', ...(incident.closedAt === null ? { paint: color.red } : {}) },
       { text: incident.level },
-      { text: sanitize(causeText(incident)) },
+      { text: sanitize(causeText(incident)), whole: true },
     ]),
   });
   const advised = incidents.flatMap((incident, index) => {
     const advice = adviceLine(incident);
-    const shown = advice === null ? [] : [color.dim(cut(sanitize(advice), columns ?? Infinity))];
-    return [lines[index] ?? '', ...shown];
+    const shown = advice === null ? [] : wrap(sanitize(advice), columns ?? Infinity).map(color.dim);
+    return [...(rows[index] ?? []), ...shown];
   });
-  return `${[header, ...advised].join('\n')}\n`;
+  return `${[...header, ...advised].join('\n')}\n`;
 }
 
 export function incidentText(incident: ApiIncident, { color, now }: Pick<ViewContext, 'color' | 'now'>, full: boolean): string {

@@ -31,7 +31,7 @@ export function sinksText(sinks: readonly ApiSink[], { color, columns, now }: Vi
       { text: lastDeliveredAt === null ? '-' : `${elapsed(lastDeliveredAt, now)} ago` },
       { text: waitingSince === null ? '-' : `${waiting}, for ${elapsed(waitingSince, now)}` },
       { text: sanitize(name) },
-      { text: sanitize(reason ?? '') },
+      { text: sanitize(reason ?? ''), whole: true },
     ]),
   });
   return `${lines.join('\n')}\n`;

@@ -115,7 +115,8 @@ function hostTable(hosts: readonly ApiHost[], { color, columns, now }: ViewConte
       { text: host.metrics?.load1?.toFixed(2) ?? '-' },
       { text: memoryUse(host) },
       ...(delivery ? deliveryCells(host, color) : []),
-      { text: hostReason(host, now) },
+      // Of what goes well a beginning does.
+      { text: hostReason(host, now), whole: host.state !== 'connected' || host.engine?.state === 'down' || troubleText(host) !== null },
     ]),
   });
 }
@@ -142,7 +143,7 @@ export function workloadTable(workloads: readonly ApiWorkload[], { color, column
       { text: stageText(workload, now) },
       { text: attemptText(workload, now) },
       { text: restartsText(workload) },
-      { text: sanitize(workloadReason(workload)) },
+      { text: sanitize(workloadReason(workload)), whole: workload.phase !== 'ready' || isUnwatched(workload) || isHeldBack(workload) },
     ]),
   });
 }
@@ -152,6 +153,8 @@ function workloadReason({ reason, waitingConfiguration: waiting }: ApiWorkload):
   if (waiting === undefined || waiting === null) return reason;
   return `${reason}; its new configuration waits for the image ${waiting.image}`;
 }
+
+const isHeldBack = ({ waitingConfiguration: waiting }: ApiWorkload): boolean => waiting !== undefined && waiting !== null;
 
 export function stageText(workload: ApiWorkload, now: number): string {
   if (workload.stage === null) return '-';

@@ -5,20 +5,26 @@ export interface Cell {
   /** What is shown, without colour. */
   readonly text: string;
   readonly paint?: (text: string) => string;
+  /** In the last column: what does not fit there stands below its row, all of it, instead of being cut. */
+  readonly whole?: boolean;
 }
 
 export interface TableOptions {
   readonly headers: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
   readonly paintHeader: (text: string) => string;
-  /** Lines are cut to this width, in the last column; null: never. */
+  /** Lines are cut to this width, or broken at it, in the last column; null: never. */
   readonly columns: number | null;
 }
 
 const separator = '  ';
+const belowIndent = '    ';
 
 /** Lines without trailing blanks, the header first. */
-export function table({ headers, rows, paintHeader, columns }: TableOptions): string[] {
+export const table = (options: TableOptions): string[] => tableRows(options).flat();
+
+/** The lines of each row, the header first. */
+export function tableRows({ headers, rows, paintHeader, columns }: TableOptions): string[][] {
   const widths = headers.map((header, i) => Math.max(displayWidth(header), ...rows.map((row) => displayWidth(row[i]?.text ?? ''))));
   const last = headers.length - 1;
   const used = widths.slice(0, last).reduce((sum, width) => sum + width + separator.length, 0);
@@ -32,7 +38,25 @@ export function table({ headers, rows, paintHeader, columns }: TableOptions): st
       })
       .join(separator)
       .trimEnd();
-  return [line(headers.map((text) => ({ text, paint: paintHeader }))), ...rows.map(line)];
+  const linesOf = (cells: readonly Cell[]): string[] => {
+    const { text = '', paint = String, whole = false } = cells[last] ?? {};
+    if (!whole || columns === null || room === null || displayWidth(text) <= room) return [line(cells)];
+    const below = wrap(belowIndent + text, columns).map(paint);
+    return [line(cells.slice(0, last)), ...below];
+  };
+  return [[line(headers.map((text) => ({ text, paint: paintHeader })))], ...rows.map(linesOf)];
+}
+
+/** Broken at blanks into lines of at most `width`, all with the indent of the first; a word that is longer has a line of its own. */
+export function wrap(text: string, width: number): string[] {
+  const indent = /^ */.exec(text)?.[0] ?? '';
+  const lines: string[] = [];
+  for (const word of text.trim().split(' ')) {
+    const before = lines.at(-1);
+    if (before === undefined || displayWidth(before) + 1 + displayWidth(word) > width) lines.push(indent + word);
+    else lines[lines.length - 1] = `${before} ${word}`;
+  }
+  return lines;
 }
 
 /** Columns that the text takes on a terminal: wide East Asian characters and emoji take two, combining marks none. */

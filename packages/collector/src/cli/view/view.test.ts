@@ -198,6 +198,35 @@ test('tables fit the terminal, whatever the characters', () => {
   expect(lines).toEqual(['A     B', '日本  a very long r…', 'x     y']);
 });
 
+test('on a narrow terminal the reason of what is not well stands below its row, all of it; of what is well a beginning does', () => {
+  const narrow = { ...plain, columns: 80 };
+  const reason = 'the readiness check http http://127.0.0.1:8080/healthz has not passed within 3 m 00 s: connection refused';
+  const workloads = [
+    apiWorkload({ name: 'bad', phase: 'back-off', attempt: 9, reason }),
+    apiWorkload({ name: 'good', phase: 'ready', reason: 'every readiness check has passed, and that is a long story' }),
+  ];
+  const hosts = [apiHost({ name: 'gone', state: 'dead', reason }), apiHost({ name: 'here', reason })];
+  const lines = statusText({ hosts, workloads, alerts: [] }, narrow).split('\n');
+  for (const line of lines.slice(1)) expect(displayWidth(line)).toBeLessThanOrEqual(80);
+  const below = (row: RegExp): string => {
+    const from = lines.findIndex((line) => row.test(line)) + 1;
+    const rest = lines.slice(from);
+    return rest
+      .slice(
+        0,
+        rest.findIndex((line) => !line.startsWith('    ')),
+      )
+      .map((line) => line.trim())
+      .join(' ');
+  };
+  expect(below(/^gone +dead/)).toBe(reason);
+  expect(below(/bad +back-off/)).toBe(reason);
+  expect(below(/^here +connected.*…$/)).toBe('');
+  expect(below(/good +ready.*…$/)).toBe('');
+  // Where there is room it stays in its row.
+  expect(statusText({ hosts, workloads, alerts: [] }, { ...plain, columns: 240 })).not.toMatch(/^ {4}/m);
+});
+
 test('times are short today and complete otherwise', () => {
   const iso = (date: Date): string => date.toISOString();
   const today = new Date(2026, 0, 31, 9, 5, 7, 42);
