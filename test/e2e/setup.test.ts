@@ -272,9 +272,10 @@ describe('at a terminal', () => {
     const host = new Host('asked');
     const person = new Person(host);
     await person.answers(/1\. Which[^]*\]: /, 'none\r');
-    const last = made.fingerprint.at(-1) ?? '';
-    const mistyped = `${made.fingerprint.slice(0, -1)}${last === '0' ? '1' : '0'}`;
-    await person.answers(/2\. Which[^]*\]: /, `${made.join.replace(made.fingerprint, mistyped)}\r`);
+    const pin = made.join.split(' ').at(-1) ?? '';
+    const last = pin.at(-1) ?? '';
+    const mistyped = `${pin.slice(0, -1)}${last === '0' ? '1' : '0'}`;
+    await person.answers(/2\. Which[^]*\]: /, `${made.join.replace(pin, mistyped)}\r`);
     await person.answers(/3\. What[^]*: $/, 'asked-1 pool=v5e\r');
     // Nobody begins anew for a wrong digit: what was seen, what was given, and the question again.
     await person.answers(

@@ -37,7 +37,7 @@ function mistyped(shown: readonly Fingerprint[], pin: Fingerprint): string {
     const more = apart.length === 1 ? '' : `, and ${apart.length - 1} more`;
     return `A typo? Digit ${first + 1} of 64 is ${pin[first]} in what was given and ${right[first]} there${more}: …${around(pin, first)}… and …${around(right, first)}…`;
   }
-  return 'Compare it with relight-collector certificate show: a typo, or the one of another collector?';
+  return 'Compare it with relight-collector certificate show: a typo, the one of another collector, or of a certificate that was renewed since? That of its key stays the same.';
 }
 
 const around = (hex: string, at: number): string => `${hex.slice(Math.max(0, at - 4), at)}[${hex[at]}]${hex.slice(at + 1, at + 5)}`;

@@ -7,6 +7,9 @@ export function connectReason(thrown: unknown): string {
   if ((code === 'ENOTFOUND' || code === 'EAI_AGAIN') && typeof hostname === 'string') {
     return `cannot resolve ${hostname}${code === 'EAI_AGAIN' ? ': no name server answers' : ''}`;
   }
+  // OpenSSL's words name its own source files.
+  if (/wrong version number/.test(errorMessage(thrown)))
+    return 'what listens there speaks no TLS; a collector does not before it was restarted after relight-collector init (systemctl restart relight-collector)';
   const message = errorMessage(thrown).replace(
     /[;,.]? if the root CA is installed locally, try running Node\.js with --use-system-ca\.?/i,
     '',

@@ -1,3 +1,4 @@
+import { createServer as createPlainServer } from 'node:http';
 import { createServer, request } from 'node:https';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -20,6 +21,15 @@ describe('why there is no connection', () => {
     expect(connectReason(failed('ENOTFOUND'))).toBe('cannot resolve c.example');
     expect(connectReason(failed('EAI_AGAIN'))).toBe('cannot resolve c.example: no name server answers');
     expect(connectReason(Object.assign(new Error(''), { code: 'ECONNREFUSED' }))).toBe('ECONNREFUSED');
+  });
+
+  it('says of a server without TLS what it is, not where in OpenSSL that was noticed', async () => {
+    const server = createPlainServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const asked = request({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+    const [error] = (await once(asked.end(), 'error').catch((thrown: unknown) => [thrown])) as [Error];
+    server.close();
+    expect(connectReason(error)).toMatch(/^what listens there speaks no TLS; .*systemctl restart relight-collector/);
   });
 
   it('gives no hints of Node.js about a certificate', async () => {

@@ -3,6 +3,7 @@ import { systemClock } from '@relight/shared/clock';
 import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
 import { RelightError } from '@relight/shared/errors';
 import { X509Certificate } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
@@ -76,7 +77,10 @@ export function addCertificate(program: Command): void {
 
 /** `DNS:a, IP Address:b` */
 const namesIn = ({ subjectAltName = '' }: X509Certificate): string[] =>
-  subjectAltName.split(', ').flatMap((entry) => entry.replace(/^(?:DNS|IP Address):/, '') || []);
+  subjectAltName.split(', ').flatMap((entry) => usual(entry.replace(/^(?:DNS|IP Address):/, '')) || []);
+
+/** An address as everybody writes it: the certificate spells IPv6 out, and each renewal would add it once more. */
+const usual = (name: string): string => (isIPv6(name) ? new URL(`http://[${name}]`).hostname.slice(1, -1) : name);
 
 function print(file: string, certificate: X509Certificate, json: boolean): void {
   const { subjectAltName: names = '', validFromDate, validToDate } = certificate;

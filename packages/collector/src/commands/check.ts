@@ -1,7 +1,8 @@
 /** `relight-collector check`: everything the configuration needs of this machine, before the service is restarted with it. */
 import { systemClock } from '@relight/shared/clock';
-import { findingsText, hasError, ok, type Finding } from '@relight/shared/finding';
+import { findingsText, hasError, ok, warning, type Finding } from '@relight/shared/finding';
 import type { Command } from 'commander';
+import { statSync } from 'node:fs';
 import type { CollectorConfig } from '../config.ts';
 import { checkCertificate, checkConfigFile, checkDataDir } from '../preflight/files.ts';
 import { checkPort } from '../preflight/port.ts';
@@ -37,17 +38,26 @@ export function addCheck(program: Command, exitWith: (code: 1) => void): void {
     });
 }
 
+/** What it cannot see is no fault of the installation. */
+const notTheService = warning(
+  'this is neither root nor the account of the service: what is said of files and ports is what this account sees',
+  'sudo relight-collector check',
+);
+
 async function preflight(config: CollectorConfig, file: string | undefined): Promise<readonly Finding[]> {
   const { dataDir, alerts, listen } = config;
   const said = ok(file === undefined ? 'no configuration file: the defaults hold' : `the configuration ${file} is valid`);
   // As root, who sees whose the port is; from then on as the account of the service, which must be able to read what root wrote.
   const port = await checkPort(config, systemClock);
   becomeOwnerOf(dataDir);
+  const owner = statSync(dataDir, { throwIfNoEntry: false })?.uid;
+  const self = process.geteuid?.();
   const data = checkDataDir(dataDir);
   // What lies in a directory that cannot be used says nothing of its own.
   const looksAtCertificate = config.tls !== null || !hasError(data);
   return [
     said,
+    ...(owner === undefined || self === 0 || owner === self ? [] : [notTheService]),
     ...(file === undefined ? [] : checkConfigFile(file, usualConfig)),
     ...data,
     ...(looksAtCertificate ? checkCertificate(config, listen, systemClock.now()) : []),

@@ -8,13 +8,14 @@ import { hostname, networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
+import { keepUrl } from '../access/public-url.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { joinValidMs } from '../api/tokens.ts';
 import { machineOperatorFile } from '../cli/operator-file.ts';
 import type { CollectorConfig } from '../config.ts';
 import { lockDataDir } from '../store/database.ts';
 import type { TokenRecord } from '../store/store.ts';
-import { joinLine, keepUrl, ownCertificateNote } from './join-line.ts';
+import { joinLine, joinsText, ownCertificateNote } from './join-line.ts';
 import { configBeside, fileBeside, usualConfig } from './load-config.ts';
 import { localUrl, operatorPlace, type OperatorPlace } from './operator-place.ts';
 import { parseCount, parseDuration } from './token.ts';
@@ -76,12 +77,16 @@ export const collectNames = (name: string, before: readonly string[]): readonly 
 interface Made {
   readonly url: string;
   readonly fingerprint: string | null;
+  /** The same after `certificate renew`: what the lines name. */
+  readonly keyFingerprint: string | null;
   readonly certificateFile: string | null;
   readonly validUntil: string | null;
   readonly operatorToken: string;
   readonly joinToken: string;
   /** The one line. */
   readonly join: string;
+  /** How often that goes, and until when. */
+  readonly joins: string;
   /** What relight reads on this machine; null: none was written. */
   readonly operatorFile: string | null;
   /** Of a certificate of one's own; null: there is nothing to say. */
@@ -116,7 +121,7 @@ async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base:
   // Refused before anything is made: at its next start a collector with a certificate serves HTTPS alone.
   withTokens(dataDir, ({ reads }) => requireNew(dataDir, reads.tokens()));
   const certificate = flags.tls && secure ? await certificateOf(config, [url.hostname.replace(/^\[|\]$/g, ''), ...flags.name]) : null;
-  const { operatorToken, joinToken } = withTokens(dataDir, ({ reads, writes, now, audit }) => {
+  const { operatorToken, joinToken, joins } = withTokens(dataDir, ({ reads, writes, now, audit }) => {
     requireNew(dataDir, reads.tokens());
     const operator = writes.createToken('operator', null, now, { name: 'init', role: 'admin' });
     const join = writes.createToken('join', null, now, { name: 'init', expiresAt: now + flags.validFor, usesLeft: flags.uses });
@@ -124,27 +129,29 @@ async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base:
     // Last: when one of them fails, there are no tokens either.
     keepUrl(dataDir, base);
     certificate?.keep();
-    return { operatorToken: operator.token, joinToken: join.token };
+    return { operatorToken: operator.token, joinToken: join.token, joins: joinsText(flags.uses, now + flags.validFor) };
   });
   // What is one's own is renewed with another key, as a rule: a pin would refuse it then.
   const pinned = config.tls === null ? certificate : null;
+  const keyFingerprint = pinned === null ? null : keyFingerprintOf(pinned.x509);
   const left = place.write({
     // Authorities vouch for names: for 127.0.0.1 hardly any does.
     url: pinned === null && certificate !== null ? base : localUrl(config, base, certificate !== null),
     token: operatorToken,
-    fingerprint: pinned === null ? null : keyFingerprintOf(pinned.x509),
+    fingerprint: keyFingerprint,
     caFile: pinned === null && certificate !== null && isSelfSigned(certificate.x509) ? certificate.file : null,
   });
   if (left.problem !== null) process.stderr.write(`relight-collector: ${left.problem}\n`);
-  const fingerprint = pinned === null ? null : fingerprintOf(pinned.x509);
   return {
     url: base,
-    fingerprint,
+    fingerprint: pinned === null ? null : fingerprintOf(pinned.x509),
+    keyFingerprint,
     certificateFile: certificate?.file ?? null,
     validUntil: certificate?.x509.validToDate.toISOString() ?? null,
     operatorToken,
     joinToken,
-    join: joinLine({ url: base, fingerprint }, joinToken),
+    join: joinLine({ url: base, fingerprint: keyFingerprint }, joinToken),
+    joins,
     operatorFile: left.file,
     note: config.tls === null || certificate === null ? null : ownCertificateNote(config.tls, certificate.x509),
   };
@@ -171,7 +178,8 @@ function urlOf({ url, tls }: InitFlags, { listen }: CollectorConfig): URL {
 function requireNew(dataDir: string, tokens: readonly TokenRecord[]): void {
   if (!tokens.some(({ kind }) => kind === 'operator')) return;
   throw new RelightError('conflict', `the collector in ${dataDir} has been set up already: there is an operator token`, {
-    advice: 'Join further agents with relight-collector token create --kind join; see relight-collector certificate show.',
+    advice:
+      'Join further agents with relight-collector token create --kind join, ask with a token of --kind operator; their fingerprint: relight-collector certificate show.',
   });
 }
 
@@ -201,15 +209,15 @@ export function namesOfThisMachine(): readonly string[] {
 }
 
 function text(
-  { url, fingerprint, certificateFile, validUntil, operatorToken, join, operatorFile, note }: Made,
+  { url, fingerprint, keyFingerprint, certificateFile, validUntil, operatorToken, join, joins, operatorFile, note }: Made,
   { listen }: CollectorConfig,
 ): string {
   return [
     ...(certificateFile === null ? [] : [`Certificate  ${certificateFile}, valid until ${validUntil}`]),
-    ...(fingerprint === null ? [] : [`SHA-256      ${fingerprint}`]),
+    ...(fingerprint === null ? [] : [`SHA-256      ${fingerprint}`, `of its key   ${keyFingerprint} (the same after certificate renew)`]),
     ...(certificateFile === null ? [] : ['']),
     'If the collector runs already: systemctl restart relight-collector. Then',
-    'join a host (as root, on that host):',
+    `join a host (as root, on that host; ${joins}):`,
     '',
     `  ${join}`,
     '',
@@ -227,7 +235,7 @@ function text(
           `From another machine (the token is shown only now), or in ~/.config/relight/operator.yaml there:`,
           '',
         ]),
-    `  export RELIGHT_URL=${url} RELIGHT_TOKEN=${operatorToken}${fingerprint === null ? '' : ` RELIGHT_FINGERPRINT=${fingerprint}`}`,
+    `  export RELIGHT_URL=${url} RELIGHT_TOKEN=${operatorToken}${keyFingerprint === null ? '' : ` RELIGHT_FINGERPRINT=${keyFingerprint}`}`,
     '  relight status',
     '',
     ...listenNote({ url, certificateFile }, listen),

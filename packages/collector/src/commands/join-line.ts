@@ -1,16 +1,16 @@
 /** The one line that joins a host, and what it is made of. */
-import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
+import { keyFingerprintOf } from '@relight/shared/certificate';
 import type { X509Certificate } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { isoTime } from '@relight/shared/api';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { keptUrl } from '../access/public-url.ts';
 import { readTls, tlsFilesOf } from '../access/tls-files.ts';
 import type { CollectorConfig, TlsConfig } from '../config.ts';
 
 export interface Reached {
   /** As hosts have it: http or https, no trailing slash. */
   readonly url: string;
-  /** SHA-256 of the certificate; null: authorities vouch for it, or there is none. */
+  /** SHA-256 of the key, which `certificate renew` keeps: a line that was put away goes on to be right. Null: authorities vouch for it, or there is none. */
   readonly fingerprint: string | null;
   /** What is to be said beside the line; null: nothing. */
   readonly note: string | null;
@@ -19,20 +19,9 @@ export interface Reached {
 export const joinLine = ({ url, fingerprint }: Omit<Reached, 'note'>, token: string): string =>
   `relight-agent join ${url} ${token}${fingerprint === null ? '' : ` --fingerprint ${fingerprint}`}`;
 
-/** Where init keeps how hosts reach this collector: no configuration says it. */
-const urlFile = (dataDir: string): string => join(dataDir, 'public-url');
-
-export const keepUrl = (dataDir: string, url: string): void => writeFileSync(urlFile(dataDir), `${url}\n`);
-
-/** As init was told; null: it was not, or was an older one. */
-function keptUrl(dataDir: string): string | null {
-  try {
-    const text = readFileSync(urlFile(dataDir), 'utf8').trim();
-    return /^https?:\/\/\S+$/.test(text) ? text : null;
-  } catch {
-    return null;
-  }
-}
+/** `for 10 hosts, until 2026-01-31T12:00:00.000Z`. @param expiresAt epoch milliseconds */
+export const joinsText = (uses: number, expiresAt: number): string =>
+  `for ${uses === 1 ? 'one host' : `${uses} hosts`}, until ${isoTime(expiresAt)}`;
 
 /**
  * Of a certificate of one's own (tls:) the line names no fingerprint: a host keeps that of the key, and what renews such certificates makes a
@@ -64,7 +53,7 @@ export function howReached(config: CollectorConfig, asked: string | undefined): 
   const certificate = files === null || !url.startsWith('https:') ? null : readTls(files).certificate;
   return {
     url,
-    fingerprint: certificate === null || config.tls !== null ? null : fingerprintOf(certificate),
+    fingerprint: certificate === null || config.tls !== null ? null : keyFingerprintOf(certificate),
     note: certificate === null || config.tls === null ? null : ownCertificateNote(config.tls, certificate),
     isGuess: known === null,
   };

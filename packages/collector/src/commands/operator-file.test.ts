@@ -57,6 +57,26 @@ test('init leaves a file for its owner alone, with which relight asks the servic
   const line = / {2}(relight-agent join .*)\n/.exec(made.out)?.[1] ?? 'none';
   expect(join1.err).toContain(`  ${line.replace(/rlj_\S+/, join1.out.trim())}\n`);
   expect(line).toMatch(/^relight-agent join https:\/\/collector\.example:7460 rlj_\S+ --fingerprint [0-9a-f:]{64,}$/i);
+  // How often each goes, and until when.
+  expect(made.out).toMatch(/\(as root, on that host; for one host, until 20\S+Z\):/);
+  expect(join1.err).toMatch(/ \(for 3 hosts, until 20\S+Z\):/);
+});
+
+test('what init has printed is right after the certificate was renewed, and a name is in it once, however often', async () => {
+  bench.configure(`listen: 127.0.0.1:${await freePort()}\n`);
+  const made = await init();
+  const printed = [...made.out.matchAll(/(?:--fingerprint |RELIGHT_FINGERPRINT=)(\S+)/g)].map(([, fingerprint]) => fingerprint);
+  const show = async (...words: readonly string[]): Promise<{ fingerprint: string; keyFingerprint: string; names: string }> =>
+    JSON.parse((await bench.collector(['certificate', ...words, '--config', bench.configFile, '--json'])).out) as never;
+  const before = await show('show');
+  await show('renew');
+  const after = await show('renew');
+  expect(after.fingerprint).not.toBe(before.fingerprint);
+  expect(printed).toEqual([after.keyFingerprint, after.keyFingerprint]);
+  expect(after.names).toBe(before.names);
+  const names = after.names.split(', ');
+  expect(names).toContain('IP Address:0:0:0:0:0:0:0:1');
+  expect(new Set(names).size).toBe(names.length);
 });
 
 test("with a certificate of one's own nothing pins it: hosts and relight go on when it is renewed with another key", async () => {

@@ -11,7 +11,7 @@ import { tokenRefusal } from '../access/token-refusal.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
 import { existingDataDir, type DataDirFlag } from './data-dir.ts';
-import { howReached, joinDocument, joinLine, type FoundWay } from './join-line.ts';
+import { howReached, joinDocument, joinLine, joinsText, type FoundWay } from './join-line.ts';
 import { configBeside, dataDirBeside } from './load-config.ts';
 import { withTokens } from './tokens-beside.ts';
 
@@ -36,7 +36,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
       'Prints a new token, once; only its hash is stored. The token alone is on stdout; what is to be said of it (of a join token: the whole line ' +
         'that joins a host) is on stderr.',
     )
-    .requiredOption('--kind <kind>', 'agent, join or operator', oneOf(tokenKinds, 'agent or operator, or join'))
+    .requiredOption('--kind <kind>', 'agent, join or operator', oneOf(tokenKinds, 'agent, join or operator'))
     .option('--host <name>', 'an agent or join token for this host alone', parseHostName)
     .option('--role <role>', 'what an operator may do: view, operate or admin (default: admin)', oneOf(roles, 'view, operate or admin'))
     .option('--name <text>', 'whose it is, for token list and the audit log')
@@ -84,7 +84,7 @@ function print({ kind, role, url, json, dataDir }: CreateFlags, made: ApiToken &
     if (way !== null && !('problem' in way)) {
       const guess = way.isGuess ? ' Give --url where hosts reach it by another address.' : '';
       process.stderr.write(
-        `Join a host with it, as root on that host:${guess}\n  ${joinLine(way, made.token)}\n${way.note === null ? '' : `${way.note}\n`}`,
+        `Join a host with it, as root on that host (${joinsText(made.usesLeft ?? 1, Date.parse(made.expiresAt ?? ''))}):${guess}\n  ${joinLine(way, made.token)}\n${way.note === null ? '' : `${way.note}\n`}`,
       );
     }
   }

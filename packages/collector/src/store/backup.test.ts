@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, r
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { keepUrl, keptUrl } from '../access/public-url.ts';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { backupStore } from './backup.ts';
@@ -62,11 +63,13 @@ it('copies everything while it is written to; what comes of it goes on from wher
   expect([...verifyStore(target)].flatMap(({ problems }) => problems)).toEqual([]);
 });
 
-it('copies the key that agents know the collector by, so that what is restored is the same collector', async () => {
+it('copies the key that agents know the collector by, and the address that they have of it, so that what is restored is the same collector', async () => {
   const life = { notBefore: start, notAfter: start + 86_400_000 };
   writeTls(ownTlsFiles(dataDir), await selfSigned({ names: ['localhost'], keyPem: null, ...life }));
+  keepUrl(dataDir, 'https://collector.example:7460');
   const target = join(directory, 'copy');
   backupStore(dataDir, target);
+  expect(keptUrl(target)).toBe('https://collector.example:7460');
   expect(tlsFilesOf({ dataDir: target, tls: null })).toEqual(ownTlsFiles(target));
   const { cert, key } = readTls(ownTlsFiles(dataDir));
   expect(readTls(ownTlsFiles(target))).toMatchObject({ cert, key });

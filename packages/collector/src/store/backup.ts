@@ -18,6 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { publicUrlFile } from '../access/public-url.ts';
 import { ownTlsFiles } from '../access/tls-files.ts';
 import { databasePath } from './database.ts';
 import { listLogFiles, logDirectory, logFileName, type LogFileName } from './logs/file-names.ts';
@@ -47,6 +48,7 @@ export function backupStore(dataDir: string, target: string): BackupResult {
     chmodSync(made, 0o700);
     const copies = [copyLive(databasePath(dataDir), made)];
     for (const name of listLogFiles(logDirectory(dataDir))) copies.push(...copyLog(name, join(made, 'logs')));
+    copies.push(...copyUrl(dataDir, made));
     const directories = [join(made, 'logs'), ...(copyTls(dataDir, made, copies) ? [join(made, 'tls')] : []), made];
     for (const path of [...copies, ...directories]) sync(path);
     if (existsSync(place)) rmSync(place, { recursive: true });
@@ -72,6 +74,15 @@ function copyTls(dataDir: string, directory: string, copies: string[]): boolean 
     copies.push(copy);
   }
   return there.length > 0;
+}
+
+/** How hosts reach it: the lines that join them are made of that. */
+function copyUrl(dataDir: string, directory: string): string[] {
+  const file = publicUrlFile(dataDir);
+  if (!existsSync(file)) return [];
+  const copy = join(directory, basename(file));
+  writeFileSync(copy, readFileSync(file), { mode: 0o644 });
+  return [copy];
 }
 
 /** One moment of a database that is written to meanwhile, with what its write-ahead log holds, and without holes. */

@@ -1,6 +1,6 @@
 /** How every connection to the collector's database is opened. */
 import SqliteDatabase, { type Database } from 'better-sqlite3';
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 
@@ -9,12 +9,42 @@ export const databasePath = (dataDir: string): string => join(dataDir, 'relight.
 /** A command-line tool may hold the write lock for a moment; a group commit never takes this long. */
 const busyTimeoutMs = 10_000;
 
+const forbidden = (cause: unknown): boolean => ['EACCES', 'EPERM'].includes(String((cause as NodeJS.ErrnoException).code));
+const asRoot = 'Run this command as root: sudo relight-collector …';
+
+/** To somebody whom nobody lets in, a directory looks like one that holds nothing. Fails with config-unreadable. */
+export function mustBeEnterable(dataDir: string): void {
+  try {
+    accessSync(dataDir, constants.X_OK);
+  } catch (cause) {
+    if (!forbidden(cause)) return;
+    throw new RelightError('config-unreadable', `the data directory ${dataDir} cannot be read: permission denied`, {
+      cause,
+      advice: asRoot,
+    });
+  }
+}
+
+/** SQLite says of it "unable to open database file", as of everything: a copy that root has put there, above all. */
+function mustBeOurs(dataDir: string, path: string): void {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+  } catch (cause) {
+    if (!forbidden(cause)) return;
+    throw new RelightError('config-unreadable', `${path} cannot be opened: permission denied`, {
+      cause,
+      advice: `All of ${dataDir} has to belong to the account of the service. As root: chown -R --reference=${dataDir} ${dataDir}`,
+    });
+  }
+}
+
 /** For writing. FULL: what was committed survives a power loss, not only kill -9. */
 export function openForWriting(dataDir: string): Database {
   const path = databasePath(dataDir);
   // It holds all that is stored: for this user alone. SQLite gives the files beside it the same mode. Never one that is there: to close any
   // descriptor of a file drops all locks that this process has on it, also those of other connections.
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  mustBeOurs(dataDir, path);
   const db = new SqliteDatabase(path, { timeout: busyTimeoutMs });
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
@@ -37,6 +67,7 @@ const lockWaitMs = 1_000;
  * @throws RelightError `config-unreadable` (not usable), `store-failed` (its disk is full) or `already-running`.
  */
 export function lockDataDir(dataDir: string, waitMs = lockWaitMs): { release(): void } {
+  mustBeEnterable(dataDir);
   try {
     makeDirectory(dataDir);
   } catch (cause) {

@@ -180,6 +180,18 @@ test('user and password of an address are sent as such, and a failure says nothi
   expect(JSON.stringify([answered, away])).not.toContain('p4ss');
 });
 
+test('of an alert that is over it says when it was over, and since when it had fired', () => {
+  const over = { ...alert, state: 'resolved' as const, endsAt: alert.startsAt + 90_000 };
+  const { commonAnnotations } = JSON.parse(
+    webhookSink('hook', 'http://x/', 'https://relight.example').format(over, { told: null, at: 0 }),
+  ) as {
+    commonAnnotations: { description: string };
+  };
+  expect(commonAnnotations.description).toBe(
+    `RepeatedRestarts resolved at 2026-01-01T00:01:30.000Z, fired since 2026-01-01T00:00:00.000Z: ${alert.summary}`,
+  );
+});
+
 test("a message is what Alertmanager's receivers expect", () => {
   const sink = webhookSink('hook', 'http://x/', 'https://relight.example');
   const firing = JSON.parse(sink.format(alert, { told: null, at: 0 })) as Record<string, unknown>;

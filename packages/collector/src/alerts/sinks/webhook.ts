@@ -77,9 +77,9 @@ function partsOf<T>(listed: readonly T[], ownBytes: number): readonly (readonly 
 
 const labelsOf = ({ labels, severity }: AlertRecord): Labels => ({ ...labels, severity });
 
-const annotationsOf = ({ summary, rule, state, startsAt }: AlertRecord): Labels => ({
+const annotationsOf = ({ summary, rule, startsAt, endsAt }: AlertRecord): Labels => ({
   summary,
-  description: `${rule} ${state} since ${isoTime(startsAt)}: ${summary}`,
+  description: `${rule} ${endsAt === null ? 'firing since' : `resolved at ${isoTime(endsAt)}, fired since`} ${isoTime(startsAt)}: ${summary}`,
 });
 
 function commonOf([first = {}, ...others]: readonly Labels[]): Labels {
