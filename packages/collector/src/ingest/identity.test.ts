@@ -46,6 +46,16 @@ describe('who may speak for a host', () => {
       { accepted: false, code: 4410, notice: { host: 'h', shared: true } },
     ],
     [
+      'the same, where its agent was started again meanwhile',
+      { sameName: self, sameAgent: { ...self, bootId: 'b2', displaced: new Set(['b e1']) } },
+      { accepted: false, code: 4410, notice: { host: 'h', shared: true } },
+    ],
+    [
+      'an agent that was started again twice, whose first connection had not ended when the second life came',
+      { sameName: self, sameAgent: { ...self, displaced: new Set(['b e1']) } },
+      { accepted: true, fences: null },
+    ],
+    [
       'one that another boot took over from, when that is silent',
       { sameName: self, sameAgent: { ...self, alive: false, displaced: new Set(['b e']) } },
       { accepted: true, fences: null },

@@ -46,6 +46,12 @@ export const tooManyHosts = (max: number): Extract<Verdict, { accepted: false }>
 /** One life of an agent: of all that is the same in copies of a machine, boot and epoch are not. */
 export const lifeOf = ({ bootId, epoch }: Pick<Hello, 'bootId' | 'epoch'>): string => `${bootId} ${epoch}`;
 
+/** Another one took over from it. A boot that is over never returns either: an agent that was started again on it is no successor. */
+function isOver({ bootId, displaced }: Standing, hello: Pick<Hello, 'bootId' | 'epoch'>): boolean {
+  if (displaced.has(lifeOf(hello))) return true;
+  return bootId !== hello.bootId && [...displaced].some((life) => life.startsWith(`${hello.bootId} `));
+}
+
 export interface ClaimFacts {
   /** What the token is bound to. */
   readonly token: Pick<TokenRecord, 'host' | 'agentId' | 'machineId'>;
@@ -113,7 +119,7 @@ export function judgeClaim(hello: Pick<Hello, 'agentId' | 'machineId' | 'host' |
     const advice = `Is this a copy of ${twin.host}: stop this agent, remove its state directory, then start it. Is it the one that takes the place of ${twin.host}: stop the agent there, then relight forget ${twin.host}.`;
     return { accepted: false, code: closeCodes.cloned, reason: `another machine uses this agent id${lift}`, advice, notice };
   }
-  if (twin !== null && twin.alive && (twin.host !== host || twin.displaced.has(lifeOf(hello)))) {
+  if (twin !== null && twin.alive && (twin.host !== host || isOver(twin, hello))) {
     const reason = `same machine id (/etc/machine-id) as ${twin.host} at ${twin.address}, which is connected`;
     const message = `${host} has the same machine id (/etc/machine-id): refused`;
     const advice = `Either may be the copy: relight host ${twin.host} shows both, and what ends it. ${sharedMachineIdAdvice}`;
