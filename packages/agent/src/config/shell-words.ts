@@ -26,8 +26,3 @@ export function splitShellWords(text: string): readonly string[] | undefined {
   if (quote !== undefined) return undefined;
   return word === undefined ? words : [...words, word];
 }
-
-/** For people: the words as one would type them. */
-export function quoteShellWords(words: readonly string[]): string {
-  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`)).join(' ');
-}

@@ -1,8 +1,9 @@
 import { RelightError } from '@relight/shared/errors';
+import { quoteShellWords } from '@relight/shared/shell-quote';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { interpolate, templateNames } from './interpolate.ts';
-import { quoteShellWords, splitShellWords } from './shell-words.ts';
+import { splitShellWords } from './shell-words.ts';
 
 describe('interpolation', () => {
   it('knows ${NAME} and $$, and leaves every other $ alone', () => {

@@ -1,6 +1,6 @@
 /** The plan for people. Pure: plan in, lines out. */
+import { quoteShellWords } from '@relight/shared/shell-quote';
 import { formatDurationMs } from '@relight/shared/units';
-import { quoteShellWords } from '../config/shell-words.ts';
 import type { PlannedRestart } from './plan-restart.ts';
 import type { Plan, PlannedChange, PlannedStage, PlannedWorkload } from './plan.ts';
 

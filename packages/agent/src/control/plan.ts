@@ -1,6 +1,6 @@
 /** What the agent would do with a configuration. Pure; no value of a variable and no secret is part of it. */
+import { quoteShellWords } from '@relight/shared/shell-quote';
 import { formatDurationMs } from '@relight/shared/units';
-import { quoteShellWords } from '../config/shell-words.ts';
 import { compareWorkload, type Change, type Impact } from '../config/impact.ts';
 import type { AgentSpec, CheckSpec, Command, GateSpec, MountSpec, SetupItem, SetupStep, WorkloadSpec } from '../config/spec.ts';
 import { heldBackText } from '../config/image-wait.ts';

@@ -52,6 +52,7 @@ test('an alert is what Alertmanager takes, without an end while it fires', () =>
       annotations: {
         summary: 'a/w restarted 3 times after failures',
         description: 'RepeatedRestarts since 2026-01-01T00:00:00.000Z: a/w restarted 3 times after failures',
+        runbook: 'relight incidents --host a --workload w; its last lines: relight tail --host a --workload w --previous',
       },
       startsAt: '2026-01-01T00:00:00.000Z',
       generatorURL: 'https://relight.example/api/v1/alerts',

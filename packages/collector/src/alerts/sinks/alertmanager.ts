@@ -7,6 +7,7 @@
  */
 import { isoTime } from '@relight/shared/api';
 import type { AlertRecord } from '../../store/store.ts';
+import { runbookOf } from '../runbook.ts';
 import { tellingOf } from '../telling.ts';
 import { post } from './post.ts';
 import type { Sink } from './sink.ts';
@@ -55,7 +56,7 @@ function postable(alert: AlertRecord, severity: string, endsAt: number | null, e
   const { labels, startsAt, summary, rule } = alert;
   return {
     labels: { ...labels, severity },
-    annotations: { summary, description: `${rule} since ${isoTime(startsAt)}: ${summary}` },
+    annotations: { summary, description: `${rule} since ${isoTime(startsAt)}: ${summary}`, runbook: runbookOf(alert) },
     startsAt: isoTime(startsAt),
     // It takes no end before the beginning, which is seen when a clock was set back.
     ...(endsAt === null ? {} : { endsAt: isoTime(Math.max(startsAt, endsAt)) }),

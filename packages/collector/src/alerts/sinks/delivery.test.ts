@@ -206,6 +206,7 @@ test("a message is what Alertmanager's receivers expect", () => {
     commonAnnotations: {
       summary: alert.summary,
       description: 'RepeatedRestarts firing since 2026-01-01T00:00:00.000Z: a/w restarted 3 times after failures',
+      runbook: 'relight incidents --host a --workload w; its last lines: relight tail --host a --workload w --previous',
     },
     externalURL: 'https://relight.example',
     alerts: [

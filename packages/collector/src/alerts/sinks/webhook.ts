@@ -6,6 +6,7 @@
 import { isoTime } from '@relight/shared/api';
 import type { AlertRecord } from '../../store/store.ts';
 import type { Notice } from '../gathering.ts';
+import { runbookOf } from '../runbook.ts';
 import { post } from './post.ts';
 import type { Sink } from './sink.ts';
 
@@ -77,10 +78,14 @@ function partsOf<T>(listed: readonly T[], ownBytes: number): readonly (readonly 
 
 const labelsOf = ({ labels, severity }: AlertRecord): Labels => ({ ...labels, severity });
 
-const annotationsOf = ({ summary, rule, startsAt, endsAt }: AlertRecord): Labels => ({
-  summary,
-  description: `${rule} ${endsAt === null ? 'firing since' : `resolved at ${isoTime(endsAt)}, fired since`} ${isoTime(startsAt)}: ${summary}`,
-});
+const annotationsOf = (alert: AlertRecord): Labels => {
+  const { summary, rule, startsAt, endsAt } = alert;
+  return {
+    summary,
+    description: `${rule} ${endsAt === null ? 'firing since' : `resolved at ${isoTime(endsAt)}, fired since`} ${isoTime(startsAt)}: ${summary}`,
+    runbook: runbookOf(alert),
+  };
+};
 
 function commonOf([first = {}, ...others]: readonly Labels[]): Labels {
   return Object.fromEntries(Object.entries(first).filter(([name, value]) => others.every((labels) => labels[name] === value)));

@@ -1,7 +1,7 @@
 /** Where the head is: given by hand, named in the file, or asked of the cloud before every start, since a new head has a new address. */
 import { RelightError } from '@relight/shared/errors';
+import { quoteShellWords } from '@relight/shared/shell-quote';
 import { isAddress } from '../../scalars.ts';
-import { quoteShellWords } from '../../shell-words.ts';
 import type { RayWorker } from './cluster.ts';
 import type { RayReport } from './report.ts';
 
