@@ -140,6 +140,16 @@ describe('listings', () => {
     });
   });
 
+  test('events says when there are none, and of whom nothing is known', async () => {
+    await using api = await fakeApi({ 'GET events': list([]), 'GET workloads': list([]) });
+    expect(await run(api.url, 'events')).toMatchObject({ code: 0, stdout: '', stderr: 'relight: no events\n' });
+    expect(await run(api.url, 'events', '--host', 'nosuch')).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: 'relight: nothing is known of nosuch\n',
+    });
+  });
+
   test('events --follow goes on where the list ended, each event once, only what was asked for', async () => {
     await using api = await fakeApi({
       'GET events': list([apiEvent(5)]),

@@ -19,11 +19,17 @@ export async function unknownNames(client: ApiClient, { host, workload, label }:
   try {
     if ((await client.list(path, query, 1)).items.length > 0) return null;
     const near = await nearest(client, host, workload);
-    return `nothing that is known has this name or label${near === undefined ? '' : `; did you mean ${near}?`}`;
+    return `nothing is known of ${wanted({ host, workload, label })}${near === undefined ? '' : `; did you mean ${near}?`}`;
   } catch {
     // The answer itself tells what is wrong.
     return null;
   }
+}
+
+function wanted({ host, workload, label }: Query): string {
+  const name = [host, workload].filter((part) => part !== undefined).join('/');
+  const labels = label === undefined ? [] : [`label ${String(label)}`];
+  return [...(name === '' ? [] : [name]), ...labels].join(' with ');
 }
 
 async function nearest(client: ApiClient, host: Query[string], workload: Query[string]): Promise<string | undefined> {

@@ -58,18 +58,18 @@ describe('tail', () => {
     });
     const history = await relight(api.url, ['tail', '--workload', 'rya', '--no-follow']).ended;
     expect(history).toMatchObject({
-      code: 0,
+      code: 1,
       stdout: '',
-      stderr: 'relight: nothing that is known has this name or label; did you mean ray?\n',
+      stderr: 'relight: nothing is known of rya; did you mean ray?\n',
     });
     expect((await relight(api.url, ['tail', '--label', 'a=b', '--no-follow', '--host', 'tpu-0']).ended).stderr).toBe('');
     expect(await relight(api.url, ['search', 'x', '--host', 'tpu-9']).ended).toMatchObject({
       code: 1,
-      stderr: 'relight: nothing that is known has this name or label; did you mean tpu-0?\n',
+      stderr: 'relight: nothing is known of tpu-9; did you mean tpu-0?\n',
     });
     expect(await relight(api.url, ['search', 'x', '--host', 'tpu-1']).ended).toMatchObject({ code: 1, stderr: '' });
     const tail = relight(api.url, ['tail', 'tpu-0/rya']);
-    await tail.shows('nothing that is known has this name or label; did you mean tpu-0/ray? Waiting for it.');
+    await tail.shows('nothing is known of tpu-0/rya; did you mean tpu-0/ray? Waiting for it.');
     tail.kill('SIGINT');
     expect((await tail.ended).code).toBe(0);
   });

@@ -4,6 +4,7 @@ import { count, kinds, severityList, timeBefore } from '../arguments.ts';
 import { examples, jsonDocument, type AddCommand, type Cli } from '../cli.ts';
 import type { Query } from '../client.ts';
 import { follow, followNotices, parseData } from '../follow.ts';
+import { unknownNames } from '../known-names.ts';
 import { firstTime } from '../resume-filter.ts';
 import { eventLine } from '../view/event-view.ts';
 
@@ -60,6 +61,7 @@ async function events(options: EventsOptions, cli: Cli): Promise<void> {
     options.json === true ? `${JSON.stringify(event)}\n` : `${eventLine(event, { color: io.color, now: io.clock.now() })}\n`;
   if (options.follow !== true) {
     await io.write(options.json === true ? jsonDocument({ items, next: found.next }) : items.map(text).join(''));
+    if (items.length === 0) io.note(`relight: ${(await unknownNames(client, filter)) ?? 'no events'}`);
     return;
   }
   await io.write(items.map(text).join(''));

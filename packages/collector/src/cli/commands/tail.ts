@@ -78,10 +78,16 @@ async function tail(subject: Target | undefined, options: TailOptions, cli: Cli)
   // Beside the stream: the first line waits for nothing.
   const hint = unknownNames(client, query).then((unknown) => {
     if (unknown !== null) io.note(`relight: ${unknown}${following ? ' Waiting for it.' : ''}`);
+    return unknown;
   });
+  let shown = 0;
   const batches = following ? followed(client, query, cli) : storedLogs(client, query);
-  for await (const entries of batches) await io.write(entries.map(text).join(''));
-  await hint;
+  for await (const entries of batches) {
+    shown += entries.length;
+    await io.write(entries.map(text).join(''));
+  }
+  // What has gone may still have lines.
+  if ((await hint) !== null && shown === 0 && !following) cli.exitWith(1);
 }
 
 function tailQuery(subject: Target | undefined, options: TailOptions): Query {
