@@ -72,7 +72,7 @@ export const catalogue = {
   'gate-closed': entry('The host is not fit for a recovery', 'Nothing: it waits for what the message names, without cost to its budget.'),
   'dependency-down': entry('A dependency does not answer', 'Nothing: the workload waits for it without cost to its budget.'),
   'stage-timeout': entry('A stage exceeded its deadline', 'Raise its timeout or find out why it hangs.'),
-  'mount-failed': entry('The mount program failed', 'Read its output: relight tail --source mount.'),
+  'mount-failed': entry('The mount program failed', 'Read its output: relight tail HOST/WORKLOAD --source mount.'),
   'credentials-rejected': entry('The credentials of a mount are rejected', 'Check the credentials inside the container.', {
     recoverable: false,
   }),
@@ -87,11 +87,11 @@ export const catalogue = {
     'A mount of the host behind a volume is gone',
     'Mount it again on the host when it is dead there, too; a new container follows by itself.',
   ),
-  'setup-failed': entry('A setup step failed', 'Read its output: relight tail --source setup.'),
+  'setup-failed': entry('A setup step failed', 'Read its output: relight tail HOST/WORKLOAD --source setup.'),
   'setup-unverified': entry('A setup step ran but its verify command fails', 'Check the verify command and the step.'),
   'exec-failed': entry('A command could not be started in the container', 'Check that the image has the program and a shell.'),
   'run-directory-lost': entry('The run directory of the container is gone', 'Nothing: the container is recreated.'),
-  'process-exited': entry('The process exited', 'Read its last lines: relight tail --source process.'),
+  'process-exited': entry('The process exited', 'Read its last lines: relight tail HOST/WORKLOAD --source process.'),
   'version-mismatch': entry(
     'The process has another version than the cluster',
     'Use the same image, with the same versions of Ray and Python, as the head.',

@@ -278,7 +278,7 @@ function firstFailure({ first, near }: Scene): Verdict | null {
 }
 
 const endedWell =
-  'Read its last lines: relight tail --source process. One that goes into the background counts as ended: keep it in the foreground (ray start --block).';
+  'Read its last lines: relight tail HOST/WORKLOAD --source process. One that goes into the background counts as ended: keep it in the foreground (ray start --block).';
 
 /** Codes that say more than that something ended. */
 const ownWords = (code: string | null): boolean =>

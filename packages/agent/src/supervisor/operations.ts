@@ -158,13 +158,18 @@ function succeeded(work: Work, op: Op, value: Exclude<OpValue, { kind: 'look' }>
     case 'process':
       if (insideGone) return;
       work.set({ process: value.run, processStartedAt: work.now, leftovers: [], remedy: null });
-      work.emit('process.started', 'info', `process started, pid ${value.run.pid}`, {
-        runId: value.run.runId,
-        pid: value.run.pid,
-        durationMs: ms,
-        attempt: Math.max(1, work.state.history.process.failures + 1),
-        attempts: work.spec.restart.process.budget.count,
-      });
+      work.emit(
+        'process.started',
+        'info',
+        value.run.pid === 0 ? 'process started, and ended at once' : `process started, pid ${value.run.pid}`,
+        {
+          runId: value.run.runId,
+          pid: value.run.pid,
+          durationMs: ms,
+          attempt: Math.max(1, work.state.history.process.failures + 1),
+          attempts: work.spec.restart.process.budget.count,
+        },
+      );
   }
 }
 

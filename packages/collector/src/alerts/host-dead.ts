@@ -10,7 +10,7 @@ export function hostDead(hosts: Iterable<HostRecord>, firing: Firing, severity: 
     const before = firing.get(alertKey({ rule: 'HostDead', host: host.name, workload: null }));
     if (host.state === 'dead') {
       const since = before?.startsAt ?? host.stateSince;
-      const summary = `${host.name} is silent: ${host.reason}`;
+      const summary = `${host.name}: ${host.reason}`;
       conditions.push({ rule: 'HostDead', severity, host: host.name, workload: null, since, summary, data: {} });
     } else if (host.state === 'unknown' && before !== undefined) {
       const { startsAt, summary } = before;

@@ -9,6 +9,7 @@ import { joinValidMs, presentToken } from '../api/tokens.ts';
 import { expiresSoon } from '../access/token-expiry.ts';
 import { tokenRefusal } from '../access/token-refusal.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
+import { table } from '../cli/view/table.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
 import { existingDataDir, type DataDirFlag } from './data-dir.ts';
 import { howReached, joinDocument, joinLine, joinsText, type FoundWay } from './join-line.ts';
@@ -55,7 +56,7 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .action((flags: DataDirFlag & { json?: true }) => {
       const { tokens, now } = withTokens(existingDataDir(flags), ({ reads, now }) => ({ tokens: reads.tokens(), now }));
       const json = flags.json === true;
-      process.stdout.write(json ? `${JSON.stringify({ items: tokens.map(presentToken), next: null })}\n` : table(tokens, now));
+      process.stdout.write(json ? `${JSON.stringify({ items: tokens.map(presentToken), next: null })}\n` : listed(tokens, now));
     });
   token
     .command('revoke <id>')
@@ -179,15 +180,24 @@ export function parseCount(text: string): number {
   throw new InvalidArgumentError('Expected a number above zero.');
 }
 
-function table(tokens: readonly TokenRecord[], now: number): string {
+function listed(tokens: readonly TokenRecord[], now: number): string {
   const rows = tokens.map((token) => {
     const { id, kind, name, role, host, createdAt, lastUsedAt, expiresAt, usesLeft } = presentToken(token);
     const refused = tokenRefusal(token, now);
-    const life = expiresAt === null ? '' : `, until ${expiresAt}${expiresSoon(token, now) ? ' (soon)' : ''}`;
-    const left = usesLeft === null ? '' : `, ${usesLeft} uses left`;
-    const state = refused ?? `last used ${lastUsedAt ?? 'never'}${life}${left}`;
+    const life = expiresAt === null ? '' : `, until ${minute(expiresAt)}${expiresSoon(token, now) ? ' (soon)' : ''}`;
+    const left = usesLeft === null ? '' : `, ${usesLeft} ${usesLeft === 1 ? 'use' : 'uses'} left`;
+    const state = refused ?? `${lastUsedAt === null ? 'never used' : `used ${minute(lastUsedAt)}`}${life}${left}`;
     const whose = [name, role, host ?? (kind === 'operator' ? null : 'any host')].filter((part) => part !== null).join(' ');
-    return `${id}  ${kind.padEnd(8)}  ${sanitize(whose).padEnd(24)}  created ${createdAt}  ${state}\n`;
+    return [id, kind, sanitize(whose), createdAt === null ? '' : minute(createdAt), state].map((text) => ({ text, whole: true }));
   });
-  return rows.join('');
+  const lines = table({
+    headers: ['ID', 'KIND', 'WHOSE', 'CREATED', 'STATE'],
+    rows,
+    paintHeader: String,
+    columns: process.stdout.columns ?? null,
+  });
+  return lines.map((line) => `${line}\n`).join('');
 }
+
+/** As much of a time as a person needs, in UTC. */
+const minute = (iso: string): string => `${iso.slice(0, 16)}Z`;

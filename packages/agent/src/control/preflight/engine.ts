@@ -195,7 +195,7 @@ async function checkHolder(
     const owner = await ownerOf(container.name, holder.labels);
     const fix =
       owner?.advice ??
-      `Take it over: container: {adopt: ${container.name}}; or docker rm -f ${container.name} (its settings: relight-agent import container ${container.name}); or choose another name.`;
+      `Take it over, unless it was started with --rm: container: {adopt: ${container.name}}; or docker rm -f ${container.name} (its settings: relight-agent import container ${container.name}); or choose another name.`;
     const madeBy = owner === null ? '' : `, made by ${owner.who}`;
     return [error(`${title} a container that is not Relight's (${holder.image}, ${holder.status})${madeBy}`, fix)];
   }
