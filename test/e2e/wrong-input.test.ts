@@ -217,7 +217,7 @@ describe('relight-collector', () => {
     ['verify extra', "too many arguments for 'verify'"],
     ['verify --data-dir nothing-here', 'it holds no data of a collector'],
     ['token create', "required option '--kind <kind>' not specified"],
-    ['token create --kind admin', 'It is agent or operator'],
+    ['token create --kind admin', 'It is agent, join or operator'],
     ['token create --kind operator --host h', '--host belongs to agent tokens only'],
     ['token create --kind agent --data-dir /proc/relight', 'cannot be used'],
     ['token list extra', "too many arguments for 'list'"],

@@ -177,7 +177,7 @@ describe('relight-collector', () => {
     [['serve', '--listen', 'nonsense'], /"nonsense" is not HOST:PORT/],
     [['serve', '--config', '/does/not/exist'], /no such file/],
     [['serve', '--data-dir', '/dev/null/x'], /cannot be used/],
-    [['token', 'create', '--kind', 'king'], /agent or operator/],
+    [['token', 'create', '--kind', 'king'], /agent, join or operator/],
     [['token', 'create'], /required option '--kind/],
     [['token', 'create', '--kind', 'operator', '--host', 'h'], /agent tokens only/],
     [['token', 'list', '--data-dir', '/does/not/exist'], /\/does\/not\/exist cannot be used: it holds no data of a collector/],

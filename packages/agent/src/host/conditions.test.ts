@@ -148,7 +148,7 @@ describe('the registry', () => {
   test('a file that is damaged is as good as none', () => {
     const stateDir = scratchDirectory();
     const first = bench(stateDir);
-    first.conditions.set('disks', [{ ...low, severity: 'nonsense' as 'info' }]);
+    first.conditions.set('disks', [{ ...low, since: 'nonsense' as never }]);
     expect(bench(stateDir).conditions.list()).toEqual([]);
   });
 });
