@@ -27,7 +27,9 @@ describe.each(releases())('of %s', (release) => {
   beforeAll(async () => {
     const directory = ownedDirectory('relight-lab-');
     unpackCollectorData(release, join(directory, 'collector'));
-    lab = await startLab({ engineSocket: inject('engineSocket'), directory });
+    // What was recorded gets older, and is not to be removed for that.
+    const collector = { retention: { logs: '36500d', events: '36500d' } };
+    lab = await startLab({ engineSocket: inject('engineSocket'), directory, collector });
     agent = await lab.addAgent({ host, workloads: facts.workloads, start: false });
     unpackAgentState(release, agent.stateDir);
     writeFileSync(join(lab.directory, 'hosts', host, 'agent.token'), facts.agentToken, { mode: 0o600 });

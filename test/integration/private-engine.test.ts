@@ -1,7 +1,7 @@
 /** The tests' own engine: what the tests of faults rely on. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -94,7 +94,7 @@ describe('a private engine', () => {
     const lonely = `relight${1_000 + process.pid}`;
     execFileSync('busybox', ['ip', 'link', 'add', 'name', lonely, 'type', 'bridge']);
     // Its owner was killed before it had written down in its directory that it has one.
-    writeFileSync(`/sys/class/net/${lonely}/ifalias`, `relight ${tests.pid} 17`);
+    writeFileSync(`/sys/class/net/${lonely}/ifalias`, `relight ${tests.pid} 17 ${readlinkSync('/proc/self/ns/pid')}`);
     await removeAbandonedEngines();
     expect([lonely, ...left.bridges].filter((bridge) => existsSync(`/sys/class/net/${bridge}`))).toEqual([]);
     expect(existsSync(left.directory)).toBe(false);

@@ -5,7 +5,7 @@
  * not be given, because they make dockerd delete `docker0`: `--bridge=none`, and `--default-address-pool` (at its second start).
  */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { findProgram } from './engine-install.ts';
 import { isGone, ownerText } from './owned-directory.ts';
@@ -56,9 +56,12 @@ export async function deleteBridge(bridge: string): Promise<void> {
 }
 
 /** Its directory may be gone before it is: then the device itself says whose it was. */
+/** Processes of another one have numbers of their own: whether they live nobody can tell from here. */
+const pidNamespace = (): string => readlinkSync('/proc/self/ns/pid');
+
 function ownDevice(device: string): void {
   try {
-    writeFileSync(`${devices}/${device}/ifalias`, `relight ${ownerText()}`);
+    writeFileSync(`${devices}/${device}/ifalias`, `relight ${ownerText()} ${pidNamespace()}`);
   } catch {
     // A machine whose /sys is read-only: then only the directory tells.
   }
@@ -67,8 +70,8 @@ function ownDevice(device: string): void {
 /** Bridges of engines whose owner is gone. Those of an engine that has a directory still go with it. */
 export async function deleteAbandonedBridges(): Promise<void> {
   for (const device of readdirSync(devices).filter((name) => /^relight\d+$/.test(name))) {
-    const [, owner] = /^relight (\d+ \d+)$/m.exec(readIfThere(`${devices}/${device}/ifalias`)) ?? [];
-    if (owner !== undefined && isGone(owner)) await deleteBridge(device);
+    const [, owner, namespace] = /^relight (\d+ \d+) (\S+)$/m.exec(readIfThere(`${devices}/${device}/ifalias`)) ?? [];
+    if (owner !== undefined && namespace === pidNamespace() && isGone(owner)) await deleteBridge(device);
   }
 }
 

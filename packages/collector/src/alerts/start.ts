@@ -156,13 +156,13 @@ class AlertKeeper {
       { hosts, restarts, falls, now: clock.now(), spent: allowances?.spent() ?? new Set() },
       config,
     );
-    for (const { alert, transition } of changes) if (transition === 'firing') allowances?.charge(alert.host, alertBytes);
     const firing = new Map(state.firing);
     const ended = new Map(state.ended);
     await Promise.all(
       commitsOf(changes, notices).map(async (commit) => {
         try {
           await this.#commit(commit, (alert) => tellingOf(before.firing.get(alertKey(alert))).told);
+          for (const { alert, transition } of commit.changes) if (transition === 'firing') allowances?.charge(alert.host, alertBytes);
         } catch (error) {
           const keys = commit.changes.map(({ alert }) => alertKey(alert));
           for (const key of keys) {

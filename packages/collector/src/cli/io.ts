@@ -36,7 +36,8 @@ export function processIo(signal: AbortSignal): Io {
     clock: systemClock,
     color: pc.createColors(wantsColor(process.env, terminal)),
     get columns() {
-      return terminal ? process.stdout.columns : null;
+      // A terminal that nobody has told its size says 0.
+      return terminal && process.stdout.columns > 0 ? process.stdout.columns : null;
     },
     signal,
     write: (text) => writeAll(process.stdout, text, signal),

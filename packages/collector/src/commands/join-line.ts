@@ -1,5 +1,5 @@
 /** The one line that joins a host, and what it is made of. */
-import { keyFingerprintOf } from '@relight/shared/certificate';
+import { fingerprintOf, keyFingerprintOf } from '@relight/shared/certificate';
 import type { X509Certificate } from 'node:crypto';
 import { isoTime } from '@relight/shared/api';
 import { hostname } from 'node:os';
@@ -32,15 +32,18 @@ export const ownCertificateNote = ({ certFile }: TlsConfig, x509: X509Certificat
   `--ca-file FILE. --fingerprint ${keyFingerprintOf(x509)} would pin its key: once it is renewed with another key, hosts that joined so stay away.`;
 
 /** For a script: all that the line is made of, and what a person is told beside it. */
-export const joinDocument = ({ url, isGuess, fingerprint, note }: FoundWay, token: string) => ({
+export const joinDocument = ({ url, isGuess, fingerprint, certificateFingerprint, note }: FoundWay, token: string) => ({
   url,
   urlIsGuess: isGuess,
-  fingerprint,
+  fingerprint: certificateFingerprint,
+  keyFingerprint: fingerprint,
   join: joinLine({ url, fingerprint }, token),
   note,
 });
 
 export interface FoundWay extends Reached {
+  /** SHA-256 of the certificate as it is now, where the line names a fingerprint. */
+  readonly certificateFingerprint: string | null;
   /** Nobody has said how hosts reach it. */
   readonly isGuess: boolean;
 }
@@ -51,9 +54,11 @@ export function howReached(config: CollectorConfig, asked: string | undefined): 
   const known = asked?.replace(/\/+$/, '') ?? keptUrl(config.dataDir);
   const url = known ?? `${files === null ? 'http' : 'https'}://${hostname()}:${config.listen.port}`;
   const certificate = files === null || !url.startsWith('https:') ? null : readTls(files).certificate;
+  const pinned = config.tls === null ? certificate : null;
   return {
     url,
-    fingerprint: certificate === null || config.tls !== null ? null : keyFingerprintOf(certificate),
+    fingerprint: pinned === null ? null : keyFingerprintOf(pinned),
+    certificateFingerprint: pinned === null ? null : fingerprintOf(pinned),
     note: certificate === null || config.tls === null ? null : ownCertificateNote(config.tls, certificate),
     isGuess: known === null,
   };

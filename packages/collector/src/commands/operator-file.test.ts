@@ -107,6 +107,7 @@ test("with a certificate of one's own nothing pins it: hosts and relight go on w
     url,
     urlIsGuess: false,
     fingerprint: null,
+    keyFingerprint: null,
     join: `relight-agent join ${url} rlj_x`,
     note: reached.note,
   });

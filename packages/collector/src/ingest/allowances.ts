@@ -9,11 +9,11 @@ import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { SessionDeps } from './session.ts';
 
 export interface AllowanceLimits {
-  /** More than the outbox of an agent holds. */
+  /** More than an agent keeps for a collector that is away: 64 MiB of events, and 64 MiB of incidents, which are a third more on their way. */
   readonly burstBytes: number;
   readonly bytesPerSecond: number;
 }
-export const defaultAllowance: AllowanceLimits = { burstBytes: 128 * 1024 * 1024, bytesPerSecond: 64 * 1024 };
+export const defaultAllowance: AllowanceLimits = { burstBytes: 256 * 1024 * 1024, bytesPerSecond: 64 * 1024 };
 
 /** Once for a host and time. */
 const tellMs = 10 * 60_000;
@@ -54,7 +54,7 @@ export class Allowances {
     throw error;
   }
 
-  /** For what is stored because of something that the host has said. */
+  /** For what is stored because of something that the host has said; below 0: it was not stored. */
   charge(host: string, bytes: number): void {
     const toldAt = this.#hosts.get(host)?.toldAt ?? -Infinity;
     this.#hosts.set(host, { left: this.#left(host) - bytes, at: this.#deps.clock.monotonic(), toldAt });
@@ -89,7 +89,11 @@ export function metered(store: Store, allowances: Allowances): Store {
     } catch (error) {
       return Promise.reject(toRelightError(error));
     }
-    return commit();
+    const committed = commit();
+    // What could not be stored is tried again, once a second: a full disk of the collector's own must not use up what a host has.
+    // Beside the promise that is handed on, whose answer would be overtaken else.
+    void committed.catch(() => allowances.charge(host, -bytes));
+    return committed;
   };
   return {
     lastEventSeq: (...args) => store.lastEventSeq(...args),

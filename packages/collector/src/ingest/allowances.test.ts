@@ -1,0 +1,46 @@
+import { ManualClock } from '@relight/shared/manual-clock';
+import { RelightError } from '@relight/shared/errors';
+import { expect, test } from 'vitest';
+import { Allowances, metered } from './allowances.ts';
+import type { SessionDeps } from './session.ts';
+
+type Store = SessionDeps['store'];
+
+const burstBytes = 10_000;
+const limits = { burstBytes, bytesPerSecond: 100 };
+const event = { seq: 1, at: 1, kind: 'check.failed', severity: 'info', message: 'm', data: {} } as const;
+
+function world(commitEvents: Store['commitEvents']) {
+  const clock = new ManualClock();
+  const warnings: string[] = [];
+  const allowances = new Allowances({ clock, limits, warn: (message) => void warnings.push(message) });
+  const store = metered({ commitEvents } as Store, allowances);
+  const commit = () => store.commitEvents('agent', 'h', 'epoch', [event], 1);
+  return { allowances, clock, commit, warnings };
+}
+
+test('what a full disk of the collector refuses, again and again, uses up nothing of what a host has', async () => {
+  const { allowances, clock, commit, warnings } = world(() => Promise.reject(new RelightError('store-failed', 'the disk is full')));
+  for (let attempt = 0; attempt < 1_000; attempt += 1) {
+    await expect(commit()).rejects.toMatchObject({ code: 'store-failed' });
+    clock.advance(1_000);
+  }
+  expect([...allowances.spent()]).toEqual([]);
+  expect(warnings).toEqual([]);
+});
+
+test('who has nothing left waits, is named once, and is taken as fast as it comes back', async () => {
+  let stored = 0;
+  const { allowances, clock, commit, warnings } = world(() => Promise.resolve({ seq: (stored += 1), stored: [] }));
+  const attempts = Array.from({ length: 1_000 }, commit);
+  const refused = (await Promise.allSettled(attempts)).filter(({ status }) => status === 'rejected');
+  expect(stored).toBeLessThan(100);
+  expect(refused).toHaveLength(1_000 - stored);
+  expect([...allowances.spent()]).toEqual(['h']);
+  expect(warnings).toEqual([expect.stringMatching(/^h sends more/)]);
+  clock.advance(10_000);
+  await expect(commit()).resolves.toMatchObject({ stored: [] });
+  clock.advance(200_000);
+  allowances.forget();
+  expect([...allowances.spent()]).toEqual([]);
+});
