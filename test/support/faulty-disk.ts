@@ -36,6 +36,8 @@ export class FaultyDisk implements OutboxDisk {
   aborted = false;
   /** No file can be read: EIO of the disk, or no file descriptors left. */
   unreadable = false;
+  /** These files cannot be read: EIO of a bad block. */
+  readonly badFiles = new Set<string>();
   /** How often somebody tried to read a file. */
   reads = 0;
   /** The next append takes this many bytes, then the process is killed. */
@@ -89,7 +91,7 @@ export class FaultyDisk implements OutboxDisk {
   read(name: string): Buffer {
     this.reads += 1;
     return this.#step(`read ${name}`, () => {
-      if (this.unreadable) throw failure('EIO', 'i/o error, read');
+      if (this.unreadable || this.badFiles.has(name)) throw failure('EIO', 'i/o error, read');
       const file = this.files.get(name);
       if (file === undefined) throw failure('ENOENT', name);
       return Buffer.from(file.data);

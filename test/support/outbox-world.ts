@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { AgentEvent, NewAgentEvent, Severity } from '@relight/shared/event';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { FileOutbox } from '@relight/agent/outbox/file-outbox';
+import type { FileOutboxOptions } from '@relight/agent/outbox/file-outbox-options';
 import { FaultyDisk } from './faulty-disk.ts';
 
 export const silentLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -13,6 +14,8 @@ export const outboxEvent = (message: string, severity: Severity = 'info'): NewAg
   message,
   data: {},
 });
+
+type Limits = Pick<FileOutboxOptions, 'bytesMax' | 'fileBytesMax' | 'memoryBytesMax'>;
 
 /** An outbox on a faulty disk, and a collector that remembers everything and checks that no number has two meanings. */
 export class OutboxWorld {
@@ -29,11 +32,11 @@ export class OutboxWorld {
   readonly #committed = new Map<string, number>();
   /** As far as the connection goes. */
   #sent: { readonly outbox: FileOutbox | null; readonly epoch: string; readonly seq: number } = { outbox: null, epoch: '', seq: 0 };
-  readonly #limits: { bytesMax?: number; memoryBytesMax?: number };
+  readonly #limits: Limits;
   #epochs = 0;
   outbox: FileOutbox;
 
-  constructor(limits: { bytesMax?: number; memoryBytesMax?: number } = {}) {
+  constructor(limits: Limits = {}) {
     this.#limits = limits;
     this.outbox = this.#open();
   }

@@ -73,6 +73,104 @@ describe('a disk that fails', () => {
   });
 });
 
+describe('a file that an earlier life has left cannot be read any more when its turn comes', () => {
+  /** Two lives, of which the first has left three events in a file that is bad by now. */
+  function worldWithBadFile(): World {
+    const world = new World();
+    for (let count = 0; count < 3; count += 1) world.append();
+    world.settle();
+    world.reopen();
+    world.append();
+    world.settle();
+    world.reopen();
+    world.disk.badFiles.add('0000000001.events');
+    world.append();
+    return world;
+  }
+
+  /** Until there is nothing, also of another epoch. */
+  function deliver(world: World): void {
+    for (let quiet = 0; quiet < 2;) quiet = world.deliver(true) ? 0 : quiet + 1;
+  }
+
+  test('what happens now does not wait for it, nor do other lives; it is said, and comes once it can be read', () => {
+    const world = worldWithBadFile();
+    const since = world.clock.now();
+    world.disk.completeSyncs();
+    deliver(world);
+    expect(world.messages).toEqual(['event 4']);
+    expect(world.outbox.trouble).toEqual({ since, reason: 'EIO: i/o error, read' });
+    world.clock.advance(10_000);
+    deliver(world);
+    expect(world.messages).toEqual(['event 4', 'event 3']);
+    world.append();
+    world.settle();
+    deliver(world);
+    expect(world.messages).toEqual(['event 4', 'event 3', 'event 5']);
+    expect(world.outbox.trouble).toEqual({ since, reason: 'EIO: i/o error, read' });
+    expect(world.outbox.pending).toBe(3);
+    world.disk.badFiles.clear();
+    // Whoever sends is told.
+    world.online = true;
+    world.clock.advance(300_000);
+    expect(world.messages).toEqual(['event 4', 'event 3', 'event 5', 'event 0', 'event 1', 'event 2']);
+    world.deliverAll();
+    expect([world.messages.length, world.outbox.pending, world.outbox.trouble]).toEqual([6, 0, null]);
+  });
+
+  test('the next life does not take it for delivered, because later ones are', () => {
+    const world = worldWithBadFile();
+    world.settle();
+    deliver(world);
+    world.clock.advance(10_000);
+    deliver(world);
+    world.settle();
+    expect(world.messages.toSorted()).toEqual(['event 3', 'event 4']);
+    world.disk.badFiles.clear();
+    world.reopen();
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended);
+  });
+
+  test('also when it was being sent as the connection went', () => {
+    const world = worldWithBadFile();
+    world.disk.badFiles.clear();
+    world.deliver(false);
+    world.disk.badFiles.add('0000000001.events');
+    // In memory is another one by now.
+    world.outbox.since({ epoch: 'epoch-2', seq: 0 });
+    world.disk.completeSyncs();
+    const { epoch, seq } = world.outbox.sending;
+    expect([epoch, world.outbox.read(seq, 10)]).toEqual(['epoch-1', []]);
+    expect(world.outbox.sending.epoch).toBe('epoch-3');
+  });
+
+  test('a dying disk is asked for one file at a time, and less and less often', () => {
+    const world = new World();
+    for (let life = 0; life < 20; life += 1) {
+      world.append();
+      world.settle();
+      world.reopen();
+    }
+    world.append();
+    world.disk.unreadable = true;
+    world.settle();
+    const before = world.disk.reads;
+    for (let minute = 0; minute < 60; minute += 1) {
+      world.clock.advance(60_000);
+      while (world.deliver(true));
+    }
+    // 1, 2, 4 … 256 s, then every 5 min.
+    expect(world.disk.reads - before).toBeLessThanOrEqual(21);
+    expect(world.disk.reads - before).toBeGreaterThanOrEqual(15);
+    expect(world.messages).toEqual(['event 20']);
+    world.disk.unreadable = false;
+    world.clock.advance(300_000);
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
+  });
+});
+
 test('events that were handed out from memory while the disk was full do not lend their numbers to others', () => {
   const world = new World();
   world.append();

@@ -24,12 +24,16 @@ export interface Numbers {
   readonly epoch: string;
   readonly firstSeq: number;
   readonly lastSeq: number;
+  /** Of files of one format the order of names is that of lives; across formats it is not, once an earlier version was installed again. */
+  readonly earlierVersion: boolean;
 }
 
 export interface EventFilesOptions {
   readonly disk: OutboxDisk;
   readonly clock: Clock;
   readonly fileBytesMax: number;
+  /** So much a file counts at least. */
+  readonly fileBytesMin: number;
   /** Between two fsyncs under load. */
   readonly syncMs: number;
   /** Everything up to this one is durable. */
@@ -45,8 +49,10 @@ const keptMax = 8;
 
 export class EventFiles {
   readonly #options: EventFilesOptions;
-  /** By name, which is the order in which they were written. */
+  /** By name, which is the order in which one version wrote them. */
   #sealed: EventFile[] = [];
+  /** Of those alone; null: they have changed. */
+  #sealedSum: { readonly epochs: readonly Numbers[]; readonly bytes: number } | null = null;
   #active: Active | null = null;
   /** Of earlier lives, not looked into yet; null: nor even listed. */
   #unread: string[] | null = null;
@@ -65,8 +71,9 @@ export class EventFiles {
     this.#options = options;
   }
 
+  /** Of the room of the disk: lives that end soon leave small files, of which each takes a block. */
   get bytes(): number {
-    return this.#sealed.reduce((sum, file) => sum + file.bytes, this.#active?.bytes ?? 0);
+    return this.#sum().bytes + (this.#active?.bytes ?? 0);
   }
 
   /** There is a file to be written on. */
@@ -79,12 +86,13 @@ export class EventFiles {
     return this.#unread?.length === 0;
   }
 
-  /** In the order of their lives. */
+  /** In the order of their files. */
   epochs(): readonly Numbers[] {
-    const numbers = new Map<string, Numbers>();
-    for (const { epoch, firstSeq, lastSeq } of this.#active === null ? this.#sealed : [...this.#sealed, asSealed(this.#active)])
-      numbers.set(epoch, { epoch, firstSeq: numbers.get(epoch)?.firstSeq ?? firstSeq, lastSeq });
-    return [...numbers.values()];
+    const { epochs } = this.#sum();
+    if (this.#active === null) return epochs;
+    const last = epochs.at(-1);
+    const continued = last?.epoch === this.#active.epoch ? [last] : [];
+    return [...epochs.slice(0, epochs.length - continued.length), ...byEpoch([...continued, asNumbers(asSealed(this.#active))])];
   }
 
   /**
@@ -175,8 +183,10 @@ export class EventFiles {
     const excess = this.bytes - bytesMax;
     if (excess <= 0) return null;
     this.#cached = null;
-    const { files, ...dropped } = shed(this.#options.disk, this.#sealed, underWay, excess + Math.ceil(bytesMax / 8));
+    const { disk, fileBytesMin } = this.#options;
+    const { files, ...dropped } = shed(disk, this.#sealed, underWay, { bytes: excess + Math.ceil(bytesMax / 8), fileBytesMin });
     this.#sealed = [...files];
+    this.#sealedSum = null;
     return dropped;
   }
 
@@ -184,6 +194,14 @@ export class EventFiles {
     this.#closed = true;
     this.#syncPause?.cancel();
     this.#seal();
+  }
+
+  #sum(): { readonly epochs: readonly Numbers[]; readonly bytes: number } {
+    const { fileBytesMin } = this.#options;
+    return (this.#sealedSum ??= {
+      epochs: byEpoch(this.#sealed.map(asNumbers)),
+      bytes: this.#sealed.reduce((sum, file) => sum + Math.max(file.bytes, fileBytesMin), 0),
+    });
   }
 
   #list(): string[] {
@@ -213,15 +231,17 @@ export class EventFiles {
 
   /** What was found is older than what this life has written. */
   #insert(file: EventFile): void {
-    const own = this.#sealed.findIndex(({ name }) => name > file.name);
-    this.#sealed.splice(own < 0 ? this.#sealed.length : own, 0, file);
+    const before = this.#sealed.findLastIndex(({ name }) => name < file.name);
+    this.#sealed.splice(before + 1, 0, file);
+    this.#sealedSum = null;
   }
 
   /** One that the disk does not let go of is forgotten all the same: a later life finds it, and that it is acknowledged. */
   #drop(which: (file: EventFile) => boolean): void {
-    const gone = this.#sealed.filter(which);
-    if (gone.length === 0) return;
-    this.#sealed = this.#sealed.filter((file) => !gone.includes(file));
+    const gone = new Set(this.#sealed.filter(which));
+    if (gone.size === 0) return;
+    this.#sealed = this.#sealed.filter((file) => !gone.has(file));
+    this.#sealedSum = null;
     for (const { name } of gone) this.#options.disk.remove(name);
   }
 
@@ -257,6 +277,7 @@ export class EventFiles {
     this.#active = null;
     const file = asSealed(active);
     this.#sealed.push(file);
+    this.#sealedSum = null;
     // A disk that takes no more may give no more either: what was in memory just now is sent all the same.
     this.#cached = { name: file.name, events: active.events };
     try {
@@ -306,6 +327,19 @@ function attempt(act: () => void): void {
 
 function asSealed({ name, epoch, firstSeq, bytes, events }: Active): EventFile {
   return { name, epoch, firstSeq, lastSeq: events.at(-1)?.seq ?? firstSeq - 1, bytes };
+}
+
+const asNumbers = ({ name, epoch, firstSeq, lastSeq }: EventFile): Numbers => ({
+  epoch,
+  firstSeq,
+  lastSeq,
+  earlierVersion: isOfEarlierVersion(name),
+});
+
+function byEpoch(files: readonly Numbers[]): Numbers[] {
+  const numbers = new Map<string, Numbers>();
+  for (const file of files) numbers.set(file.epoch, { ...file, firstSeq: numbers.get(file.epoch)?.firstSeq ?? file.firstSeq });
+  return [...numbers.values()];
 }
 
 /** Index of the first event with a number above `seq`: numbers ascend, with holes. */

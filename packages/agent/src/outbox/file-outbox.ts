@@ -10,7 +10,7 @@
  * - A disk that takes no event, for whatever reason: a new epoch begins, in memory (`memoryBytesMax`; what does not fit is counted), and
  *   is sent from there. As soon as the disk takes a file with all of it (retry.ts), it is on the disk. The agent's death loses
  *   what is only in memory.
- * - What earlier lives have left may be unreadable: it is tried again, and sent when it can be. Nothing else waits for it.
+ * - What earlier lives have left may be unreadable: it is tried again, and sent when it can be. What happens now does not wait for it.
  * - Over `bytesMax`: the oldest unsent `info` events go, then the oldest of any kind, down to 7/8 of the cap; each time one
  *   `log.gap` event tells how many. A run of events returned by read() is consecutive, but the next run may begin later.
  */
@@ -50,6 +50,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
   #handedOut = 0;
   /** An epoch whose numbers mean something else to the collector: what stands in it has to be numbered anew. */
   #disowned: string | null = null;
+  /** Epochs before this one that are not sent until they can be read. */
+  readonly #heldBack = new Set<string>();
   #troubled = false;
   #closed = false;
 
@@ -64,7 +66,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#waiting = new WaitingEvents(memoryBytesMax);
     this.#reading = new GuardedReading(directory, logger);
     this.#acknowledgedFile = new AcknowledgedFile(disk, clock, () =>
-      this.#files.complete ? this.#acknowledgedOf(this.#firstMissing()) : null,
+      this.#files.complete ? this.#acknowledgedOf(this.#firstMissing(() => true)) : null,
     );
     this.#retry = new DiskRetry(clock, () => this.#flush());
     this.#epoch = this.#sending = newEpoch();
@@ -99,7 +101,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   get sending(): OutboxPosition {
     // Not while something of it is under way: acknowledgements of one epoch would come while another is sent.
     if (this.#handedOut <= this.#acknowledgedOf(this.#sending).seq || this.#missingIn(this.#sending) === 0) {
-      this.#sending = this.#firstMissing();
+      this.#sending = this.#firstMissing((epoch) => !this.#heldBack.has(epoch));
       this.#handedOut = 0;
     }
     return this.#acknowledgedOf(this.#sending);
@@ -128,8 +130,11 @@ export class FileOutbox implements Outbox, OutboxHistory {
     const upTo = own ? this.#readable.upTo : Infinity;
     const run = nextRun(this.#readableAfter({ epoch, seq: Math.max(afterSeq, seq) }), upTo, count);
     this.#handedOut = Math.max(this.#handedOut, run.at(-1)?.seq ?? 0);
-    // It has less than it seemed to have: what was damaged since is not waited for.
-    if (!own && run.length === 0 && afterSeq <= seq && !this.#reading.failing) this.acknowledge({ epoch, seq: Infinity });
+    if (!own && run.length === 0 && afterSeq <= seq) {
+      if (this.#reading.failing) this.#holdBack(this.#reading.error);
+      // It has less than it seemed to have: what was damaged since is not waited for.
+      else this.acknowledge({ epoch, seq: Infinity });
+    }
     return run;
   }
 
@@ -174,7 +179,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
   /** Of all epochs; the newest comes last. */
   #numbers(): readonly Numbers[] {
     const onDisk = this.#files.epochs();
-    const own = { firstSeq: 1, ...onDisk.find(({ epoch }) => epoch === this.#epoch), epoch: this.#epoch, lastSeq: this.#lastSeq };
+    const found = onDisk.find(({ epoch }) => epoch === this.#epoch);
+    const own = { firstSeq: 1, earlierVersion: false, ...found, epoch: this.#epoch, lastSeq: this.#lastSeq };
     return [...onDisk.filter(({ epoch }) => epoch !== this.#epoch), own];
   }
 
@@ -192,9 +198,30 @@ export class FileOutbox implements Outbox, OutboxHistory {
     return this.#numbers().reduce((sum, numbers) => (numbers.epoch === epoch ? sum + this.#missing(numbers) : sum), 0);
   }
 
-  /** The oldest epoch of which something is not acknowledged, else the newest. */
-  #firstMissing(): string {
-    return this.#numbers().find((numbers) => this.#missing(numbers) > 0)?.epoch ?? this.#epoch;
+  /** The oldest epoch of those of which something is not acknowledged, else the newest. */
+  #firstMissing(of: (epoch: string) => boolean): string {
+    return this.#numbers().find((numbers) => of(numbers.epoch) && this.#missing(numbers) > 0)?.epoch ?? this.#epoch;
+  }
+
+  /** Nothing of it is under way. A dying disk takes seconds for each file: with this one wait all others before the newest. */
+  #holdBack(error: unknown): void {
+    for (const { epoch } of this.#numbers()) if (epoch !== this.#epoch) this.#heldBack.add(epoch);
+    this.#handedOut = 0;
+    this.#retry.refused(error);
+    this.#retry.later();
+  }
+
+  /** Up to the first that cannot be read, which comes last the next time. */
+  #tryHeldBack(): void {
+    for (const epoch of this.#heldBack) {
+      this.#heldBack.delete(epoch);
+      try {
+        this.#files.after(this.#acknowledgedOf(epoch)).next();
+      } catch (error) {
+        this.#heldBack.add(epoch);
+        return this.#retry.refused(error);
+      }
+    }
   }
 
   *#after(position: OutboxPosition): Generator<AgentEvent> {
@@ -246,11 +273,18 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** Whatever a disk has refused that did not take everything. */
   #flush(): void {
+    const waited = this.#heldBack.size > 0;
     const damaged = this.#look();
     if (!this.#files.open) this.#moveIn();
     if (damaged > 0) this.#tellLost('damaged', 'they were damaged on its disk');
-    if (!this.#files.complete || !this.#files.open) return this.#retry.later();
-    this.#retry.succeeded();
+    this.#tryHeldBack();
+    if (this.#heldBack.size > 0 || !this.#files.complete || !this.#files.open) this.#retry.later();
+    else this.#retry.succeeded();
+    if (this.#files.complete && this.#files.open) this.#tellTaken();
+    if (waited) this.#readable.notify();
+  }
+
+  #tellTaken(): void {
     if (this.#troubled) this.#options.logger.warn({ lost: this.#losses.untold }, 'event outbox: the disk takes events again');
     this.#troubled = false;
     this.#tellLost('disk-full', 'its disk was full');
@@ -274,10 +308,12 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   #recallAcknowledged(): void {
-    const epochs = this.#numbers().map(({ epoch }) => epoch);
+    const epochs = this.#numbers();
     const { epoch = '', seq = 0 } = this.#before ?? {};
-    const index = epochs.indexOf(epoch);
-    for (const earlier of epochs.slice(0, Math.max(0, index))) this.#acknowledged.set(earlier, Infinity);
+    const index = epochs.findIndex((numbers) => numbers.epoch === epoch);
+    // Names of the other format tell nothing of what came before it: worst, the collector drops what it has already.
+    const before = epochs.slice(0, Math.max(0, index)).filter(({ earlierVersion }) => earlierVersion === epochs[index]?.earlierVersion);
+    for (const earlier of before) this.#acknowledged.set(earlier.epoch, Infinity);
     if (index >= 0) this.#acknowledged.set(epoch, Math.max(seq, this.#acknowledgedOf(epoch).seq));
     this.#removeAcknowledged();
   }

@@ -28,7 +28,7 @@ export const isEventFile = (name: string): boolean => /^\d{10}\.(?:events|ndjson
 export const isOfEarlierVersion = (name: string): boolean => name.endsWith('.ndjson');
 
 export const nextFileName = (names: readonly string[]): string =>
-  fileName(Math.max(0, ...names.filter(isEventFile).map((name) => Number.parseInt(name, 10))) + 1);
+  fileName(names.reduce((highest, name) => (isEventFile(name) ? Math.max(highest, Number.parseInt(name, 10)) : highest), 0) + 1);
 
 /**
  * What is damaged is taken out of it, so that it is counted once. An unfinished line at its end is no damage: nobody has been told that

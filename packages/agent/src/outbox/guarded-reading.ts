@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 export class GuardedReading {
   readonly #directory: string;
   readonly #logger: Pick<Logger, 'error'>;
-  #told = false;
+  #error: unknown = null;
 
   constructor(directory: string, logger: Pick<Logger, 'error'>) {
     this.#directory = directory;
@@ -14,7 +14,12 @@ export class GuardedReading {
 
   /** The last one failed. */
   get failing(): boolean {
-    return this.#told;
+    return this.#error !== null;
+  }
+
+  /** Why the last one failed; null: it did not. */
+  get error(): unknown {
+    return this.#error;
   }
 
   /** Null: it failed. */
@@ -39,12 +44,13 @@ export class GuardedReading {
   }
 
   succeeded(): void {
-    this.#told = false;
+    this.#error = null;
   }
 
   failed(error: unknown, andSo = 'they wait until they can'): void {
-    if (this.#told) return;
-    this.#told = true;
+    const told = this.failing;
+    this.#error = error ?? new Error('unknown');
+    if (told) return;
     const directory = this.#directory;
     const advice =
       `Look at the disk of ${directory} (dmesg), and at who may read it. If it is lost for good: stop the agent, move ${directory} away, ` +

@@ -28,14 +28,21 @@ export interface Shed extends Dropped {
   readonly files: readonly EventFile[];
 }
 
+export interface Room {
+  /** To be freed. */
+  readonly bytes: number;
+  /** So much a file counts at least. */
+  readonly fileBytesMin: number;
+}
+
 type Keep = (event: AgentEvent, epoch: string) => boolean;
 
 /**
- * Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `underWay`, of its
- * epoch, may be under way and go last. Ends where the disk refuses: what went before that is lost and counted. Throws errno errors when
- * nothing went.
+ * Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `underWay`, of its epoch, may be under
+ * way and go last. Ends where the disk refuses: what went before that is lost and counted. Throws errno errors when nothing went.
  */
-export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: OutboxPosition, bytes: number): Shed {
+export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: OutboxPosition, { bytes, fileBytesMin }: Room): Shed {
+  const taken = (file: EventFile | null): number => (file === null ? 0 : Math.max(file.bytes, fileBytesMin));
   const handedOut: Keep = ({ seq }, epoch) => epoch === underWay.epoch && seq <= underWay.seq;
   const passes: Keep[] = [
     // An earlier gap goes with the info events: the new one counts what it counted, so that there is one and not a hundred.
@@ -48,7 +55,7 @@ export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: Ou
   let refusal: unknown = null;
   const rewritten = (file: EventFile, keep: Keep): Rewritten => {
     try {
-      return refusal === null && freed < bytes ? rewrite(disk, file, keep) : untouched(file);
+      return refusal === null && freed < bytes ? rewrite(disk, file, keep, fileBytesMin) : untouched(file);
     } catch (error) {
       refusal = error;
       return untouched(file);
@@ -60,7 +67,7 @@ export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: Ou
       const result = rewritten(file, keep);
       dropped += result.dropped;
       anew += result.anew;
-      freed += file.bytes - (result.file?.bytes ?? 0);
+      freed += taken(file) - taken(result.file);
       if (result.file !== null) next.push(result.file);
     }
     remaining = next;
@@ -74,7 +81,7 @@ type Rewritten = Dropped & { readonly file: EventFile | null };
 
 const untouched = (file: EventFile): Rewritten => ({ file, dropped: 0, anew: 0 });
 
-function rewrite(disk: OutboxDisk, file: EventFile, keep: Keep): Rewritten {
+function rewrite(disk: OutboxDisk, file: EventFile, keep: Keep, fileBytesMin: number): Rewritten {
   const { epoch, firstSeq } = file;
   const events = readEvents(disk, file.name);
   const kept = events.filter((event) => keep(event, epoch));
@@ -84,6 +91,8 @@ function rewrite(disk: OutboxDisk, file: EventFile, keep: Keep): Rewritten {
     disk.remove(file.name);
     return { file: null, ...droppedOf(events) };
   }
+  // That would lose events and free nothing.
+  if (file.bytes <= fileBytesMin) return untouched(file);
   const bytes = encodeFile({ epoch, firstSeq }, kept);
   disk.replace(file.name, bytes);
   return { file: { ...file, lastSeq: last.seq, bytes: bytes.length }, ...droppedOf(events.filter((event) => !keep(event, epoch))) };
