@@ -1,6 +1,6 @@
 /** How every connection to the collector's database is opened. */
 import SqliteDatabase, { type Database } from 'better-sqlite3';
-import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RelightError, errorMessage } from '@relight/shared/errors';
 
@@ -15,7 +15,8 @@ const asRoot = 'Run this command as root: sudo relight-collector …';
 /** To somebody whom nobody lets in, a directory looks like one that holds nothing. Fails with config-unreadable. */
 export function mustBeEnterable(dataDir: string): void {
   try {
-    accessSync(dataDir, constants.X_OK);
+    // Of a file it says that it is no program, to root, too.
+    if (statSync(dataDir).isDirectory()) accessSync(dataDir, constants.X_OK);
   } catch (cause) {
     if (!forbidden(cause)) return;
     throw new RelightError('config-unreadable', `the data directory ${dataDir} cannot be read: permission denied`, {
