@@ -65,6 +65,20 @@ test.runIf(process.getuid?.() === 0)('who is not root is told so: not that nothi
     expect({ args, ...asNobody(...args) }).toEqual({ args, code: 2, out: '', err: expect.stringMatching(refused) as string });
 });
 
+test('what is refused to root is no want of root: it keeps its trace', async () => {
+  const refused = Object.assign(new Error('operation not permitted, chown'), { code: 'EPERM' });
+  const said: string[] = [];
+  const write = (): void => {
+    throw refused;
+  };
+  const help = (uid: number): Promise<number> =>
+    runCli(['--help'], { env: {}, clock: systemClock, write, note: (text) => void said.push(text) }, uid);
+  await expect(help(0)).rejects.toBe(refused);
+  expect(said).toEqual([]);
+  expect(await help(1000)).toBe(2);
+  expect(said).toEqual([`relight-agent: ${refused.message}\nRun this command as root: sudo relight-agent …`]);
+});
+
 describe('command line', () => {
   test.each([
     'setup',

@@ -23,21 +23,22 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage or configur
             3 the other side (agent, engine) cannot be reached.
 `;
 
-/** `args` without the program's own name. Resolves with the exit code; rejects only on a defect. */
-export async function runCli(args: readonly string[], io: Io): Promise<number> {
+/** `args` without the program's own name, `uid`: who calls it. Resolves with the exit code; rejects only on a defect. */
+export async function runCli(args: readonly string[], io: Io, uid = process.getuid?.()): Promise<number> {
   try {
     return await commandOf(args, io)();
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    const error = noPermission(thrown) ?? thrown;
+    const error = noPermission(thrown, uid) ?? thrown;
     if (!(error instanceof RelightError)) throw thrown;
     io.note(`relight-agent: ${error.message}\n${error.advice}`);
     return exitCodeOf(error.code);
   }
 }
 
-/** Files of root's, asked for by somebody else: no defect, so no trace of the stack. Null: something else is the matter. */
-function noPermission(thrown: unknown): RelightError | null {
+/** Files of root's, asked for by somebody else: no defect, so no trace of the stack. Null: something else is the matter, as it is for root. */
+function noPermission(thrown: unknown, uid: number | undefined): RelightError | null {
+  if (uid === 0) return null;
   const { code, message } = thrown as NodeJS.ErrnoException;
   if (thrown instanceof RelightError || (code !== 'EACCES' && code !== 'EPERM')) return null;
   return new RelightError('config-unreadable', message, { cause: thrown, advice: 'Run this command as root: sudo relight-agent …' });
