@@ -96,11 +96,27 @@ it('a directory that a container calls like a file of ours is in the way of no l
   expect(() => makeRunDirectory(root, 'work.er', 2)).not.toThrow();
 });
 
-it('a directory that a container has filled with names is given up with it', () => {
+/** As somebody in the container would. */
+const touch = (directory: string, names: string): void => void execFileSync('sh', ['-c', `${names} | xargs touch`], { cwd: directory });
+
+it('a directory that a container has filled with names is given up with it, and nothing of what else it holds is taken for stale', () => {
   const directory = makeRunDirectory(root, 'work.er', 1);
-  for (let n = 0; n < 20_001; n += 1) writeFileSync(join(directory, `1.process-${n}.log`), '');
-  expect(() => createRunFiles(root, run(2, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
-  expect(segmentsOnDisk(root)).toHaveLength(20_000);
+  // Like those of runs: some of the pairs are cut in two, wherever the list ends.
+  for (const ending of ['log', 'status']) touch(directory, `seq -f '%.0f.process.${ending}' 52000`);
+  expect(() => createRunFiles(root, run(52_001, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
+  expect(segmentsOnDisk(root).length).toBeLessThanOrEqual(52_000);
   makeRunDirectory(root, 'work.er', 2);
-  expect(createRunFiles(root, run(3, 'process', '', 2)).base).toBe('3.process');
+  expect(readdirSync(directory)).toHaveLength(104_000);
+  expect(createRunFiles(root, run(52_001, 'process', '', 2)).base).toBe('52001.process');
+});
+
+it('hours of failures each second while the collector is away cost no container', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  for (const ending of ['log', 'status', 'session']) touch(directory, `seq -f '%.0f.process.${ending}' 8000`);
+  touch(directory, `seq -f '%.0f.process.status' 8001 8100`);
+  expect(createRunFiles(root, run(8_101, 'process')).base).toBe('8101.process');
+  // What stands beside no log any more has gone.
+  expect(readdirSync(directory)).toHaveLength(24_002);
+  expect(findRunFiles(root, run(8_000, 'process'))?.base).toBe('8000.process');
+  expect(segmentsOnDisk(root)).toHaveLength(8_001);
 });

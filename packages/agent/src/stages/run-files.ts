@@ -36,8 +36,12 @@ export const runRootOf = (stateDir: string): string => join(stateDir, 'runs');
 export const runDirectoryOf = (runRoot: string, workload: string, generation: number): string =>
   join(runRoot, workload, String(generation));
 
-/** Of one directory, read on the agent's own time. An honest one has some hundred; in long outages the logs wait here. */
-const namesMax = 20_000;
+/**
+ * Of one directory, read on the agent's own time: 0.15 s for so many. An honest one has some hundred; while the collector is away each
+ * run leaves three, and a process that fails every second is here after nine hours. Names like ours count as well as others: the
+ * container can make them, too.
+ */
+const namesMax = 100_000;
 /** Names in a row that somebody in the container was faster with. */
 const takenMax = 100;
 
@@ -70,9 +74,10 @@ export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
   const { workload, generation } = partsOf(run);
   const directory = runDirectoryOf(runRoot, workload, generation);
   if (!existsSync(directory)) makeRunDirectory(runRoot, workload, generation);
-  prune(directory);
-  if (list(directory).length >= namesMax) throw new RelightError('run-directory-lost', `${directory} holds ${namesMax} files or more`);
-  const first = lastStart(directory, run) + 1;
+  const names = list(directory);
+  if (names.length >= namesMax) throw new RelightError('run-directory-lost', `${directory} holds ${namesMax} files or more`);
+  prune(directory, names);
+  const first = lastStart(names, run) + 1;
   for (let start = first; start < first + takenMax; start += 1) {
     const files = filesOf(runRoot, run, start);
     try {
@@ -90,7 +95,7 @@ export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
 /** The files of the last start of a run; null when there are none (never started, or the state directory was lost). */
 export function findRunFiles(runRoot: string, run: RunRef): RunFiles | null {
   const { workload, generation } = partsOf(run);
-  const start = lastStart(runDirectoryOf(runRoot, workload, generation), run);
+  const start = lastStart(list(runDirectoryOf(runRoot, workload, generation)), run);
   return start === 0 ? null : filesOf(runRoot, run, start);
 }
 
@@ -166,8 +171,9 @@ export function heldFile(procRoot: string, pid: number, descriptor: number): { r
 }
 
 /** The log of a run goes when it is delivered (logs/retention.ts); what stood beside it goes here. */
-function prune(directory: string): void {
-  const names = list(directory);
+function prune(directory: string, names: readonly string[]): void {
+  // Not all of them: the log of a run that still lives may be among the others.
+  if (names.length >= namesMax) return;
   const logs = new Set(names.filter((name) => name.endsWith('.log')).map(withoutEnding));
   const stale = names.filter((name) => /^\d+\..*\.(?:status|session)$/.test(name) && !logs.has(withoutEnding(name)));
   for (const name of stale) {
@@ -181,7 +187,7 @@ function prune(directory: string): void {
 
 /** An earlier generation's directory goes when nothing is left in it, neither a log nor something of the container's own. */
 function removeDelivered(directory: string): void {
-  prune(directory);
+  prune(directory, list(directory));
   try {
     rmdirSync(directory);
   } catch (error) {
@@ -212,14 +218,15 @@ function filesOf(runRoot: string, run: RunRef, start: number): RunFiles {
   };
 }
 
-function lastStart(directory: string, run: RunRef): number {
+function lastStart(names: readonly string[], run: RunRef): number {
   const first = `${partsOf(run).n}.${run.kind}${nameSuffix(run)}`;
-  const starts = list(directory).map((name) => {
-    if (!name.startsWith(first)) return 0;
+  let last = 0;
+  for (const name of names) {
+    if (!name.startsWith(first)) continue;
     const match = /^(?:~(\d{1,9}))?\.log$/.exec(name.slice(first.length));
-    return match === null ? 0 : Number(match[1] ?? 1);
-  });
-  return Math.max(0, ...starts);
+    if (match !== null) last = Math.max(last, Number(match[1] ?? 1));
+  }
+  return last;
 }
 
 const nameSuffix = (run: RunRef): string => (run.name === '' ? '' : `-${run.name.replaceAll(/[^\w.-]+/g, '-').slice(0, 48)}`);
