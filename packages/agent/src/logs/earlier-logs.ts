@@ -3,28 +3,37 @@
  * which of these runs still write.
  */
 import { errorMessage } from '@relight/shared/errors';
+import { segmentId } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
 import type { ContainerFacts } from '../engine/engine.ts';
 import { findRunFiles, segmentsOnDisk } from '../stages/run-files.ts';
 import type { Runs } from '../stages/runs.ts';
+import type { LogLane } from './log-lane.ts';
 import type { LogShipper, SegmentFile } from './log-shipper.ts';
 
 /**
- * Of one workload. Each is held by a descriptor, and a program in the container may make files that are called as if runs had written
- * them: a hundred thousand of those, and the agent would end at its start, again and again.
+ * Of one workload at a time. Each is held by a descriptor, and a program in the container may make files that are called as if runs had
+ * written them: a hundred thousand of those, and the agent would end at its start, again and again.
  */
-const followedMax = 2_000;
+const followedAtOnce = 2_000;
 
 interface EarlierLogsOptions {
   readonly runRoot: string;
-  readonly shipper: Pick<LogShipper, 'follow' | 'finish'>;
+  readonly shipper: Pick<LogShipper, 'follow' | 'finish'> & Pick<LogLane, 'segments'>;
   readonly runs: Pick<Runs, 'list'>;
   readonly logger: Pick<Logger, 'warn'>;
+  /** Files of one workload. Default: 2,000. */
+  readonly followedMax?: number;
 }
 
 export class EarlierLogs {
   readonly #options: EarlierLogsOptions;
-  #files: readonly SegmentFile[] = [];
+  /** Oldest first, so that what waits longest is known as that: followed as those before are delivered. */
+  #waiting: readonly SegmentFile[] = [];
+  #followed: readonly SegmentFile[] = [];
+  /** Null: which of them are still written is known. */
+  #unfinished: readonly SegmentFile[] | null = [];
+  #looking = false;
 
   constructor(options: EarlierLogsOptions) {
     this.#options = options;
@@ -33,31 +42,61 @@ export class EarlierLogs {
   /** Before the first run of this agent: all that is on the disk is an earlier one's. */
   follow(): void {
     const { logger, runRoot } = this.#options;
-    const byWorkload = Map.groupBy(segmentsOnDisk(runRoot), ({ key }) => key.workload);
-    this.#files = [...byWorkload].flatMap(([workload, files]) => {
-      if (files.length <= followedMax) return files;
-      const left = files.length - followedMax;
-      logger.warn({ workload, left }, 'too many log files of earlier runs: the oldest are left to the next start of the agent');
-      return files.toSorted(byAge).slice(-followedMax);
-    });
-    for (const file of this.#files) this.#options.shipper.follow(file);
+    this.#waiting = segmentsOnDisk(runRoot).toSorted(byAge);
+    this.#unfinished = this.#followMore();
+    const waiting = this.#waiting.length;
+    if (waiting > 0) logger.warn({ waiting }, 'many log files of earlier runs: the newer ones are followed when older ones are delivered');
   }
 
-  /** `own`: this agent's containers, as the engine has just told. Logs whose run is over are finished, once. Never rejects. */
+  /**
+   * `own`: this agent's containers, as the engine has just told. Logs whose run is over are finished, once, and more are followed in the
+   * place of those that the shipper has let go. Never rejects.
+   */
   async observed(own: readonly ContainerFacts[]): Promise<void> {
-    const files = this.#files;
-    if (files.length === 0) return;
-    this.#files = [];
-    const { logger, runRoot, runs, shipper } = this.#options;
+    if (this.#looking) return;
+    this.#looking = true;
+    const { logger, shipper } = this.#options;
     try {
-      const alive = (await Promise.all(own.filter(({ pid }) => pid > 0).map(({ id }) => runs.list(id)))).flat();
-      const written = new Set(alive.map((run) => findRunFiles(runRoot, run)?.log));
-      for (const file of files) if (!written.has(file.path)) shipper.finish(file.key);
+      if (this.#unfinished !== null) await this.#finishEnded(this.#unfinished, own);
+      this.#unfinished = null;
+      for (const { key } of this.#followMore()) shipper.finish(key);
     } catch (error) {
       // Unfinished they are only followed for longer than needed; the next look tries again.
-      this.#files = files;
       logger.warn({ reason: errorMessage(error) }, 'which earlier runs still write cannot be told yet');
+    } finally {
+      this.#looking = false;
     }
+  }
+
+  async #finishEnded(files: readonly SegmentFile[], own: readonly ContainerFacts[]): Promise<void> {
+    const { runRoot, runs, shipper } = this.#options;
+    if (files.length === 0) return;
+    const alive = (await Promise.all(own.filter(({ pid }) => pid > 0).map(({ id }) => runs.list(id)))).flat();
+    const written = new Set(alive.map((run) => findRunFiles(runRoot, run)?.log));
+    for (const file of files) if (!written.has(file.path)) shipper.finish(file.key);
+    // Whoever found the run alive follows it. The others are over, and do not begin again.
+    this.#waiting = this.#waiting.filter(({ path }) => !written.has(path));
+  }
+
+  /** Those that are followed from now on. */
+  #followMore(): readonly SegmentFile[] {
+    if (this.#waiting.length === 0) return [];
+    const { followedMax = followedAtOnce, shipper } = this.#options;
+    const held = new Set(shipper.segments().map(segmentId));
+    const followed = this.#followed.filter(({ key }) => held.has(segmentId(key)));
+    const more: SegmentFile[] = [];
+    const later: SegmentFile[] = [];
+    const counts = new Map<string, number>();
+    for (const { key } of followed) counts.set(key.workload, (counts.get(key.workload) ?? 0) + 1);
+    for (const file of this.#waiting) {
+      const count = counts.get(file.key.workload) ?? 0;
+      (count < followedMax ? more : later).push(file);
+      if (count < followedMax) counts.set(file.key.workload, count + 1);
+    }
+    this.#waiting = later;
+    this.#followed = [...followed, ...more];
+    for (const file of more) shipper.follow(file);
+    return more;
   }
 }
 
