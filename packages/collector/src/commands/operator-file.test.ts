@@ -73,8 +73,9 @@ test('what init has printed is right after the certificate was renewed, and a na
   const after = await show('renew');
   expect(after.fingerprint).not.toBe(before.fingerprint);
   expect(printed).toEqual([after.keyFingerprint, after.keyFingerprint]);
-  expect(after.names).toBe(before.names);
   const names = after.names.split(', ');
+  // The machine may have got another address meanwhile.
+  expect(names).toEqual(expect.arrayContaining(before.names.split(', ')));
   expect(names).toContain('IP Address:0:0:0:0:0:0:0:1');
   expect(new Set(names).size).toBe(names.length);
 });
