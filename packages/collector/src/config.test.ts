@@ -100,6 +100,16 @@ forget: [{label: pool=spot, after: 1h}, {after: 7d}]
     ['version: 1\nliveness: {suspect_after: 70s}\n', /^c\.yaml:2:1: liveness: heartbeat < suspect_after < dead_after must hold$/],
     ['- a\n', /c\.yaml:1:1: /],
     ['version: 1\nretention: {logs_bytes: lots}\n', /"lots" is not a size/],
+    [
+      'version: 1\nretention: {logs_bytes: *50gb, logs: *x}\n',
+      /^c\.yaml:2:25: there is no anchor "&50gb" before this alias\nc\.yaml:2:38: .*"&x"/,
+    ],
+    ['version: 1\nforget: &a [*a]\n', /^c\.yaml:2:13: the alias "\*a" contains itself$/],
+    [
+      `version: 1\na: &a [${'x,'.repeat(20)}]\nb: &b [${'*a,'.repeat(20)}]\nc: [${'*b,'.repeat(20)}]\n`,
+      /^c\.yaml:1:1: Excessive alias count/,
+    ],
+    ['%YAML 1.1\n---\nversion: 1\n<<: 5\n', /^c\.yaml:1:1: Merge sources must be maps/],
   ])('names the place and the mistake: %j', (text, message) => {
     expect(() => read(text)).toThrow(message);
   });

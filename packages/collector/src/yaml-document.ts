@@ -1,6 +1,6 @@
 /** YAML with the place of every value, for error messages that a person can jump to. */
-import { RelightError } from '@relight/shared/errors';
-import { LineCounter, isMap, isPair, isScalar, parseDocument, type Document } from 'yaml';
+import { RelightError, errorMessage } from '@relight/shared/errors';
+import { LineCounter, isMap, isPair, isScalar, parseDocument, visit, type Document } from 'yaml';
 
 export interface YamlText {
   readonly value: unknown;
@@ -8,7 +8,7 @@ export interface YamlText {
   where(path: readonly PropertyKey[]): string;
 }
 
-/** @throws RelightError `config-invalid` for what is not YAML or has duplicate keys. */
+/** @throws RelightError `config-invalid` for what is not YAML, has duplicate keys, or aliases that mean nothing, themselves or far too much. */
 export function parseYaml(text: string, file: string): YamlText {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
@@ -16,12 +16,16 @@ export function parseYaml(text: string, file: string): YamlText {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}: `;
   };
-  if (document.errors.length > 0) {
-    const messages = document.errors.map((error) => `${place(error.pos[0])}${error.message}`);
+  const problems = [
+    ...document.errors.map(({ pos, message }) => ({ offset: pos[0], message })),
+    ...(document.errors.length === 0 ? aliasProblems(document) : []),
+  ];
+  if (problems.length > 0) {
+    const messages = problems.map(({ offset, message }) => `${place(offset)}${message}`);
     throw new RelightError('config-invalid', messages.join('\n'));
   }
   return {
-    value: document.toJS() ?? {},
+    value: valueOf(document, place(0)),
     where(path) {
       for (let length = path.length; length > 0; length -= 1) {
         const offset = offsetOf(document, path.slice(0, length));
@@ -30,6 +34,35 @@ export function parseYaml(text: string, file: string): YamlText {
       return place(0);
     },
   };
+}
+
+interface Problem {
+  /** In the text. */
+  readonly offset: number;
+  readonly message: string;
+}
+
+/** The parser takes an alias for a name alone: what it means is asked for with the value, without a place. */
+function aliasProblems(document: Document): readonly Problem[] {
+  const problems: Problem[] = [];
+  visit(document, {
+    Alias(_, alias, ancestors) {
+      const target = alias.resolve(document);
+      const offset = alias.range?.[0] ?? 0;
+      if (target === undefined) problems.push({ offset, message: `there is no anchor "&${alias.source}" before this alias` });
+      else if (ancestors.includes(target)) problems.push({ offset, message: `the alias "*${alias.source}" contains itself` });
+    },
+  });
+  return problems;
+}
+
+/** Fails where aliases of aliases stand for so much that nobody has meant it ("billion laughs"). */
+function valueOf(document: Document, place: string): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch (error) {
+    throw new RelightError('config-invalid', `${place}${errorMessage(error)}`, { cause: error });
+  }
 }
 
 /** Where the key stands, in a map; where the value begins, in a list. */

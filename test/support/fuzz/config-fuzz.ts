@@ -88,12 +88,21 @@ const readers: readonly Reader[] = [
 ];
 
 const refusals: ReadonlySet<string> = new Set(['config-invalid', 'not-supported-yet']);
-const aliases = `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c]\n`;
+/** In the flow style of the JSON that they are put before. */
+const aliases = [
+  '"a":&a [x,x,x,x,x,x,x,x,x],"b":&b [*a ,*a ,*a ,*a ,*a ,*a ,*a ,*a ,*a ],"c":&c [*b ,*b ,*b ,*b ,*b ,*b ,*b ,*b ],"d":&d [*c ,*c ,*c ,*c ],',
+  '"a":&a [*a ],',
+  '"a":*nobody ,',
+  '<<:*nobody ,',
+  '<<:&a {<<:*a },',
+];
+/** Which words are special depends on it. */
+const versions = ['%YAML 1.1\n---\n', '%YAML 1.2\n---\n', '%YAML 9.9\n---\n'];
 
 function textOf(random: Randomness, { texts, values }: Reader): string {
   if (random.chance(0.3)) return lineMutated(random, random.pick(texts));
   const text = toText(mutated(random, random.pick(values)));
-  if (random.chance(0.02)) return `${aliases}${text}`;
+  if (random.chance(0.02)) return `${random.chance(0.3) ? random.pick(versions) : ''}${text.replace('{', `{${random.pick(aliases)}`)}`;
   return random.chance(0.15) ? mutatedText(random, text) : text;
 }
 
