@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import util from 'node:util';
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
@@ -59,6 +61,7 @@ describe('DockerClient', () => {
   });
   afterEach(async () => {
     vi.unstubAllEnvs();
+    vi.restoreAllMocks();
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     rmSync(directory, { recursive: true });
@@ -215,6 +218,23 @@ describe('DockerClient', () => {
     vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:9');
     await ask();
     expect(requests).toContain('GET /v1.44/info');
+  });
+
+  it('describes a request in a line for the debug log of docker-modem, without credentials, and sends all of it', async () => {
+    let sent: { auth: unknown; body: string } | undefined;
+    answer = (request, response) => {
+      void text(request).then((body) => {
+        sent = { auth: request.headers['x-registry-auth'], body };
+        response.end('{}');
+      });
+    };
+    const registry = { username: 'u', password: 'p' };
+    const inspected = vi.spyOn(util, 'inspect');
+    await client.call('other', {}, (connection) =>
+      connection.send({ method: 'POST', path: '/images/create', query: { fromImage: 'a' }, body: { b: 1 }, registry }),
+    );
+    expect(inspected.mock.results.map(({ value }) => value as string)).toEqual(['GET /version', 'POST /v1.44/images/create?fromImage=a']);
+    expect(sent).toEqual({ auth: Buffer.from(JSON.stringify(registry)).toString('base64'), body: '{"b":1}' });
   });
 
   it('makes a new connection for each call', async () => {
