@@ -1,6 +1,6 @@
 /** YAML with the place of every value, for error messages that a person can jump to. */
 import { RelightError, errorMessage } from '@relight/shared/errors';
-import { LineCounter, isMap, isPair, isScalar, parseDocument, visit, type Document } from 'yaml';
+import { LineCounter, isAlias, isMap, isPair, isScalar, parseDocument, visit, type Document, type Node } from 'yaml';
 
 export interface YamlText {
   readonly value: unknown;
@@ -42,15 +42,20 @@ interface Problem {
   readonly message: string;
 }
 
-/** The parser takes an alias for a name alone: what it means is asked for with the value, without a place. */
+/**
+ * The parser takes an alias for a name alone: what it means is asked for with the value, without a place. One pass over the document, which
+ * `alias.resolve` would go through once for each.
+ */
 function aliasProblems(document: Document): readonly Problem[] {
   const problems: Problem[] = [];
+  const anchors = new Map<string, Node>();
   visit(document, {
-    Alias(_, alias, ancestors) {
-      const target = alias.resolve(document);
-      const offset = alias.range?.[0] ?? 0;
-      if (target === undefined) problems.push({ offset, message: `there is no anchor "&${alias.source}" before this alias` });
-      else if (ancestors.includes(target)) problems.push({ offset, message: `the alias "*${alias.source}" contains itself` });
+    Node(_, node, ancestors) {
+      if (!isAlias(node)) return void (node.anchor !== undefined && anchors.set(node.anchor, node));
+      const target = anchors.get(node.source);
+      const offset = node.range?.[0] ?? 0;
+      if (target === undefined) problems.push({ offset, message: `there is no anchor "&${node.source}" before this alias` });
+      else if (ancestors.includes(target)) problems.push({ offset, message: `the alias "*${node.source}" contains itself` });
     },
   });
   return problems;

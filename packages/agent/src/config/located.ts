@@ -1,5 +1,17 @@
 /** YAML text → a plain tree in which every value knows its place in the file and its path. Aliases and merge keys are resolved. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type YAMLMap } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Alias,
+  type Document,
+  type Node,
+  type YAMLMap,
+} from 'yaml';
 import { fail, gather, Invalid, type Position, type Problem } from './problems.ts';
 
 interface Place extends Position {
@@ -60,14 +72,28 @@ function syntaxProblem(
   };
 }
 
+/** What each alias stands for: one pass over the document, which `alias.resolve` would go through once for each. */
+function aliasTargets(document: Document): ReadonlyMap<Alias, Node> {
+  const anchors = new Map<string, Node>();
+  const targets = new Map<Alias, Node>();
+  visit(document, {
+    Node(_, node) {
+      if (!isAlias(node)) return void (node.anchor !== undefined && anchors.set(node.anchor, node));
+      const target = anchors.get(node.source);
+      if (target !== undefined) targets.set(node, target);
+    },
+  });
+  return targets;
+}
+
 class Converter {
-  readonly #document: Document;
+  readonly #targets: ReadonlyMap<Alias, Node>;
   readonly #lines: LineCounter;
   readonly #resolving = new Set<Node>();
   #nodes = 0;
 
   constructor(document: Document, lines: LineCounter) {
-    this.#document = document;
+    this.#targets = aliasTargets(document);
     this.#lines = lines;
   }
 
@@ -75,7 +101,7 @@ class Converter {
     const place = this.#place(node, path);
     this.#nodes += 1;
     if (this.#nodes > nodesMax) fail(place, `the configuration has more than ${nodesMax} values; look at its aliases`);
-    if (isAlias(node)) return this.#alias(node.resolve(this.#document), node.source, place);
+    if (isAlias(node)) return this.#alias(this.#targets.get(node), node.source, place);
     if (isMap(node)) return { kind: 'map', ...place, entries: this.#entries(node, place) };
     if (isSeq(node)) return this.#list(node.items as readonly (Node | null)[], place);
     if (!isScalar(node)) return fail(place, 'not a YAML value');
