@@ -99,10 +99,10 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   });
   const tokenExpiry = new TokenExpiry({ store, clock, warn: log, tell });
   damage.tellTo(store, (event) => bus.publish('events', [event]));
-  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, refusals, warn });
+  const allowances = new Allowances({ clock, warn, ...(allowance === undefined ? {} : { limits: allowance }) });
+  const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, refusals, allowances, warn });
   const { heartbeatMs } = config.liveness;
   const counters = new IngestCounters();
-  const allowances = new Allowances({ clock, warn, ...(allowance === undefined ? {} : { limits: allowance }) });
   const gateway = new AgentGateway({
     store: counters.watch(store, clock),
     fleet,

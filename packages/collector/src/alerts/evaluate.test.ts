@@ -18,6 +18,7 @@ class World {
   state: AlertsState = { tracks: new Map(), falls: new Map(), firing: new Map(), ended: new Map() };
   now = epoch;
   hosts = new Map<string, HostRecord>();
+  spent: ReadonlySet<string> = new Set();
   told: { rule: string; host: string; state: string; severity: string }[] = [];
   changes: AlertChange[] = [];
   #eventId = 0;
@@ -42,7 +43,7 @@ class World {
     if (restarts.length > 0) this.evaluate([], this.now + statusFollowsMs);
   }
   evaluate(restarts: readonly RestartFact[], now: number): void {
-    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, falls: [], now }, config);
+    const { state, changes } = evaluate(this.state, { hosts: this.hosts, restarts, falls: [], now, spent: this.spent }, config);
     this.state = state;
     this.changes.push(...changes);
     for (const { alert, notify } of changes) {
@@ -325,6 +326,14 @@ describe('hosts', () => {
       [epoch + minute, 'updated', false],
       [epoch + minute, 'updated', false],
     ]);
+  });
+
+  test('a host that has spent its allowance is heard of no more, but that it has', () => {
+    const world = worldOf('a');
+    world.spent = new Set(['a']);
+    world.put(hostRecord('a', { conditions: [low, { ...low, name: 'over-allowance', subject: '' }] }));
+    world.step();
+    expect(world.changes.map(({ alert }) => `${alert.labels['subject']} ${alert.state}`)).toEqual(['over-allowance firing']);
   });
 
   test('a dead host keeps its conditions quiet', () => {

@@ -8,6 +8,7 @@
  */
 import type { Severity } from '@relight/shared/event';
 import { severities } from '@relight/shared/event';
+import { overAllowanceName } from '../liveness/over-allowance.ts';
 import type { AlertRecord, HostRecord } from '../store/store.ts';
 import { alertKey, type Condition, type Firing, type RuleName } from './condition.ts';
 import type { AlertsConfig } from '../config.ts';
@@ -61,7 +62,9 @@ export function evaluate(
   const counted = countRestarts(state.tracks, observed.restarts, state.firing, config.repeatedRestarts);
   const tracks = settleTracks(counted, hosts, state.firing, config.repeatedRestarts, now);
   const falls = settleFalls(takeFalls(state.falls, observed.falls), hosts, now);
-  const isHeard = (condition: Condition): boolean => observed.spent?.has(condition.host) !== true || state.firing.has(alertKey(condition));
+  // That a host has spent its allowance is told of it: twice in ten minutes at most, whatever it sends.
+  const isHeard = (condition: Condition): boolean =>
+    observed.spent?.has(condition.host) !== true || state.firing.has(alertKey(condition)) || condition.subject === overAllowanceName;
   const conditions = [
     ...fleetDisconnected(hosts, state.firing, now),
     ...hostDead(hosts.values(), state.firing, config.hostDead.severity),

@@ -44,3 +44,28 @@ test('who has nothing left waits, is named once, and is taken as fast as it come
   allowances.forget();
   expect([...allowances.spent()]).toEqual([]);
 });
+
+test('whoever had to wait is held back until he has not for ten minutes, and counted by the hosts, not by their names', async () => {
+  const { allowances, clock, commit } = world(() => Promise.resolve({ seq: 1, stored: [] }));
+  const sample = (name: string) => allowances.families().find((family) => family.name === name)?.samples;
+  expect(sample('relight_ingest_held_back_hosts')).toEqual([{ value: 0 }]);
+  const flood = async () =>
+    (await Promise.allSettled(Array.from({ length: 1_000 }, commit))).filter(({ status }) => status === 'rejected').length;
+  const since = clock.now();
+  let refused = await flood();
+  clock.advance(9 * 60_000);
+  refused += await flood();
+  clock.advance(9 * 60_000);
+  allowances.forget();
+  expect(allowances.heldBack('h', clock.monotonic())).toMatchObject({ since });
+  expect([...allowances.heldBackHosts()]).toEqual(['h']);
+  expect(sample('relight_ingest_held_back_hosts')).toEqual([{ value: 1 }]);
+  clock.advance(60_000);
+  expect(allowances.heldBack('h', clock.monotonic())).toBeNull();
+  expect(sample('relight_ingest_held_back_hosts')).toEqual([{ value: 0 }]);
+  expect(sample('relight_ingest_held_back_total')).toEqual([{ value: refused }]);
+  allowances.forget();
+  expect([...allowances.heldBackHosts()]).toEqual([]);
+  await flood();
+  expect(allowances.heldBack('h', clock.monotonic())).toMatchObject({ since: clock.now() });
+});

@@ -1,15 +1,21 @@
 /**
- * How much one host may have stored that only its age removes: events, incidents, gaps, alerts, and how far each segment of its logs has come. Of these an honest host has some kilobytes a
- * minute, and as many as its agent has kept when it comes back; a host that somebody else has taken over could fill the disk of the
- * whole fleet's collector in minutes. What is over it is not refused, it waits: nothing is acknowledged meanwhile. Log text has a
- * budget of its own (`retention.logs_bytes`). Pure but for the clock.
+ * How much one host may have stored that only its age removes: events, incidents, gaps, alerts, and how far each segment of its
+ * logs has come. Of these an honest host has some kilobytes a minute, and as many as its agent has kept when it comes back; a
+ * host that somebody else has taken over could fill the disk of the whole fleet's collector in minutes. What is over it is not
+ * refused, it waits: nothing is acknowledged meanwhile, and the host's record says so (held-back.ts). Log text has a budget of
+ * its own (`retention.logs_bytes`). Pure but for the clock.
  */
 import type { Clock } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
+import type { MetricFamily } from '../api/metrics-text.ts';
+import { isHeldBack, type HeldBack } from '../liveness/over-allowance.ts';
 import type { SessionDeps } from './session.ts';
 
 export interface AllowanceLimits {
-  /** More than an agent keeps for a collector that is away: 64 MiB of events, and 64 MiB of incidents, which are a third more on their way. */
+  /**
+   * More than an agent keeps for a collector that is away: 64 MiB of events, and 64 MiB of incidents, which are a third more on
+   * their way.
+   */
   readonly burstBytes: number;
   readonly bytesPerSecond: number;
 }
@@ -32,7 +38,9 @@ export class Allowances {
   readonly #deps: AllowancesDeps;
   readonly #limits: AllowanceLimits;
   /** Of hosts that have not their whole allowance. */
-  readonly #hosts = new Map<string, { left: number; at: number; toldAt: number }>();
+  readonly #hosts = new Map<string, { left: number; at: number }>();
+  readonly #held = new Map<string, HeldBack & { readonly toldAt: number }>();
+  #heldBackTotal = 0;
 
   constructor(deps: AllowancesDeps) {
     this.#deps = deps;
@@ -42,27 +50,59 @@ export class Allowances {
   /** Throws `overloaded` while the host has nothing left: the same is to be tried again. One message may go beyond what is left. */
   take(host: string, bytes: number): void {
     if (this.#left(host) > 0) return this.charge(host, bytes);
-    const now = this.#deps.clock.monotonic();
-    const known = this.#hosts.get(host);
-    const { bytesPerSecond } = this.#limits;
-    const message = `${host} sends more events, or more logs that begin, than any honest host: it is taken no faster than ${bytesPerSecond} bytes a second`;
+    const { clock, warn } = this.#deps;
+    const now = clock.monotonic();
+    const held = this.#held.get(host);
+    const message =
+      `${host} sends more events, or more logs that begin, than any honest host: ` +
+      `it is taken no faster than ${this.#limits.bytesPerSecond} bytes a second`;
     const error = new RelightError('overloaded', message);
-    if (known !== undefined && now - known.toldAt >= tellMs) {
-      known.toldAt = now;
-      this.#deps.warn(message, error);
-    }
+    const tells = held === undefined || now - held.toldAt >= tellMs;
+    const since = isHeldBack(held, now) ? held.since : clock.now();
+    this.#held.set(host, { since, lastMono: now, toldAt: tells ? now : held.toldAt });
+    this.#heldBackTotal += 1;
+    if (tells) warn(message, error);
     throw error;
   }
 
   /** For what is stored because of something that the host has said; below 0: it was not stored. */
   charge(host: string, bytes: number): void {
-    const toldAt = this.#hosts.get(host)?.toldAt ?? -Infinity;
-    this.#hosts.set(host, { left: this.#left(host) - bytes, at: this.#deps.clock.monotonic(), toldAt });
+    this.#hosts.set(host, { left: this.#left(host) - bytes, at: this.#deps.clock.monotonic() });
   }
 
   /** Hosts that have nothing left. */
   spent(): ReadonlySet<string> {
     return new Set([...this.#hosts.keys()].filter((host) => this.#left(host) <= 0));
+  }
+
+  /** Null: it had not to wait lately. */
+  heldBack(host: string, nowMono: number): HeldBack | null {
+    const held = this.#held.get(host);
+    return isHeldBack(held, nowMono) ? held : null;
+  }
+
+  /** Those that had to wait lately, and perhaps some that had to a little before. */
+  heldBackHosts(): Iterable<string> {
+    return this.#held.keys();
+  }
+
+  families(): MetricFamily[] {
+    const now = this.#deps.clock.monotonic();
+    const hosts = [...this.#held.values()].filter((held) => isHeldBack(held, now)).length;
+    return [
+      {
+        name: 'relight_ingest_held_back_hosts',
+        help: 'Hosts over the allowance of what they may have stored, now or within the last ten minutes.',
+        type: 'gauge',
+        samples: [{ value: hosts }],
+      },
+      {
+        name: 'relight_ingest_held_back_total',
+        help: 'Writes that were told to wait for the allowance of their host; each try counts, one a second.',
+        type: 'counter',
+        samples: [{ value: this.#heldBackTotal }],
+      },
+    ];
   }
 
   #left(host: string): number {
@@ -72,9 +112,11 @@ export class Allowances {
     return Math.min(burstBytes, known.left + ((this.#deps.clock.monotonic() - known.at) / 1_000) * bytesPerSecond);
   }
 
-  /** Called now and then: hosts that have their whole allowance again are not remembered. */
+  /** Called now and then: hosts that have their whole allowance again are not remembered, nor that one had to wait long ago. */
   forget(): void {
     for (const host of this.#hosts.keys()) if (this.#left(host) >= this.#limits.burstBytes) this.#hosts.delete(host);
+    const now = this.#deps.clock.monotonic();
+    for (const [host, held] of this.#held) if (!isHeldBack(held, now)) this.#held.delete(host);
   }
 }
 

@@ -69,7 +69,8 @@ export class AgentGateway {
 
   metrics(): readonly MetricFamily[] {
     const pending = [...this.#sessions.values()].reduce((sum, session) => sum + session.pending, 0);
-    return this.#deps.counters.families({ connections: this.#sessions.size, pending });
+    const { counters, allowances } = this.#deps;
+    return [...counters.families({ connections: this.#sessions.size, pending }), ...allowances.families()];
   }
 
   attach(server: Server): void {

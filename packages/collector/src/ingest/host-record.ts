@@ -4,7 +4,8 @@ import type { Gap } from '@relight/shared/protocol';
 import { agentRefusedName, type Accelerator, type HostCondition, type WorkloadStatus } from '@relight/shared/status';
 import { agentRefused, type RefusedHello } from '../liveness/agent-refused.ts';
 import { clockSkew, clockSkewName } from '../liveness/clock-skew.ts';
-import type { sharedIdentityName } from '../liveness/shared-identity.ts';
+import { overAllowanceName } from '../liveness/over-allowance.ts';
+import { sharedIdentityName } from '../liveness/shared-identity.ts';
 import type { CollectorEvent, HostGaps, HostRecord, StoredIncident } from '../store/store.ts';
 
 export function blankRecord(
@@ -70,14 +71,16 @@ export function withRefusal(
   return [...(present === undefined ? [] : [present]), ...before.filter((condition) => condition !== known)];
 }
 
+export type OwnNews = Pick<CollectorEvent, 'kind' | 'severity' | 'message' | 'data'>;
+
+/** Of what comes and goes with heartbeats. */
+export const newsOf = (before: readonly HostCondition[] | undefined, after: readonly HostCondition[]): OwnNews[] =>
+  [clockSkewName, sharedIdentityName, overAllowanceName].map((name) => ownNews(name, before, after)).filter((news) => news !== null);
+
 /**
  * What only this collector knows of is told as the agent tells of its own conditions. Null: nothing was raised, and nothing is over.
  */
-export function ownNews(
-  condition: typeof clockSkewName | typeof agentRefusedName | typeof sharedIdentityName,
-  before: readonly HostCondition[] = [],
-  after: readonly HostCondition[],
-): Pick<CollectorEvent, 'kind' | 'severity' | 'message' | 'data'> | null {
+export function ownNews(condition: string, before: readonly HostCondition[] = [], after: readonly HostCondition[]): OwnNews | null {
   const find = (list: readonly HostCondition[]): HostCondition | undefined => list.find(({ name }) => name === condition);
   const was = find(before);
   const is = find(after);

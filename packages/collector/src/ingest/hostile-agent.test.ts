@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
+import { waitFor } from '../../../../test/support/wait.ts';
 import { readConfig } from '../config.ts';
 import { openForReading, openForWriting } from '../store/database.ts';
 import { eventReads } from '../store/events-store.ts';
@@ -34,14 +35,16 @@ async function start(more: Partial<CollectorOptions> = {}): Promise<(host: strin
     return client;
   };
 }
-function storedEvents(host: string) {
+function stored(host: string, kind: 'check.failed' | 'host.notice') {
   const db = openForReading(dataDir);
   try {
-    return eventReads(db).events({ limit: 1_000, host, kinds: ['check.failed'] });
+    return eventReads(db).events({ limit: 1_000, host, kinds: [kind] });
   } finally {
     db.close();
   }
 }
+const storedEvents = (host: string) => stored(host, 'check.failed');
+const storedNotices = () => stored('hostile', 'host.notice');
 const failed = (seq: number, more: object = {}) => ({
   seq,
   at: 1_000,
@@ -116,6 +119,8 @@ describe('more events than a host may send', () => {
     expect(await hostile.next('ack')).toMatchObject({ events: { seq: 3 } });
     expect(storedEvents('hostile').map(({ message }) => message.slice(0, 2))).toEqual(['xx', 'm2', 'm3']);
     expect(warnings).toEqual([expect.stringContaining('hostile sends more events')]);
+    const [notice] = await waitFor(() => storedNotices().length > 0 && storedNotices(), { what: 'the notice' });
+    expect(notice).toMatchObject({ severity: 'warning', data: { condition: 'over-allowance', state: 'raised' } });
   });
 
   it('and so do further segments of logs; those that have begun go on', async () => {

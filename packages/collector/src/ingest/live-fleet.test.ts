@@ -6,6 +6,7 @@ import { tokenRecord } from '../../../../test/support/token-record.ts';
 import { Bus } from '../bus.ts';
 import { readConfig } from '../config.ts';
 import type { CollectorEvent, HostRecord } from '../store/store.ts';
+import { Allowances } from './allowances.ts';
 import { LiveFleet, type FleetDeps } from './live-fleet.ts';
 import { Session, type AgentSocket } from './session.ts';
 
@@ -194,6 +195,43 @@ describe('the living fleet', () => {
     expect(store.events.slice(1)).toMatchObject([
       { kind: 'host.notice', severity: 'warning', data: { condition: 'clock-skew', state: 'raised' } },
       { kind: 'host.notice', severity: 'info', data: { condition: 'clock-skew', state: 'cleared' } },
+    ]);
+  });
+
+  it('says of a host that it is over its allowance, with or without its heartbeats, and whatever it says of itself', async () => {
+    const allowances = new Allowances({ clock, warn: () => undefined, limits: { burstBytes: 100, bytesPerSecond: 1 } });
+    fleet = makeFleet({ allowances });
+    const { session } = connect('h');
+    const own = { name: 'over-allowance', subject: '', severity: 'warning', since: 1, reason: 'says the agent', advice: '' };
+    const low = { ...own, name: 'disk-low', subject: '/' };
+    const say = () =>
+      session.receive(
+        Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now(), workloads: [], engine: 'up', conditions: [own, low] })),
+        false,
+      );
+    say();
+    expect(fleet.host('h')?.conditions).toEqual([low]);
+    const since = clock.now();
+    allowances.charge('h', 1_000);
+    const flood = () => expect(() => allowances.take('h', 1)).toThrow('more events');
+    flood();
+    pass(1_000);
+    const raised = [low, { name: 'over-allowance', since, advice: expect.stringContaining('relight events') }];
+    expect(fleet.host('h')?.conditions).toMatchObject(raised);
+    // For an hour, with heartbeats and without: one event.
+    allowances.charge('h', 1_000_000);
+    pass(3_600_000, () => {
+      if (clock.monotonic() % 8_000 !== 0) return;
+      flood();
+      if (clock.monotonic() % 16_000 === 0) say();
+    });
+    expect(fleet.host('h')?.conditions).toMatchObject(raised);
+    pass(11 * 60_000, () => clock.monotonic() % 8_000 === 0 && say());
+    expect(fleet.host('h')?.conditions).toEqual([low]);
+    await settle();
+    expect(store.events.filter(({ kind }) => kind === 'host.notice')).toMatchObject([
+      { severity: 'warning', data: { condition: 'over-allowance', state: 'raised', advice: expect.stringContaining('token revoke') } },
+      { severity: 'info', data: { condition: 'over-allowance', state: 'cleared' } },
     ]);
   });
 

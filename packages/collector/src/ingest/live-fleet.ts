@@ -13,8 +13,7 @@ import type { Bus } from '../bus.ts';
 import type { ForgetRule, LivenessConfig } from '../config.ts';
 import type { Fleet, WatchSelector } from '../fleet.ts';
 import { announcedDeparture } from '../liveness/announced.ts';
-import { clockSkewName } from '../liveness/clock-skew.ts';
-import { contested, sharedIdentityName } from '../liveness/shared-identity.ts';
+import { contested } from '../liveness/shared-identity.ts';
 import { lastKnown } from '../liveness/last-known.ts';
 import { atStart, newHost, nextDeadline, transition, type LivenessContext, type LivenessEvent } from '../liveness/liveness.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -22,8 +21,9 @@ import type { CollectorEvent, HostRecord, IncidentCommit, StoredEvent, StoredLog
 import { Actions } from './actions.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import { ForgetByRule } from './forget-by-rule.ts';
+import { HeldBackTelling, type HeldBackHosts } from './held-back.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
-import { acceleratorsKey, agentSample, blankRecord, conditionsKey, ownNews, withClock, withGap, workloadsKey } from './host-record.ts';
+import { acceleratorsKey, agentSample, blankRecord, conditionsKey, newsOf, withClock, withGap, workloadsKey } from './host-record.ts';
 import type { judgeClaim, Verdict } from './identity.ts';
 import { Lane } from './lane.ts';
 import { RefusedAgents } from './refused-agents.ts';
@@ -42,6 +42,7 @@ export interface FleetDeps {
   /** Absent: nobody is forgotten but by hand. */
   readonly forget?: readonly ForgetRule[];
   readonly refusals: Pick<RefusalBook, 'write'>;
+  readonly allowances?: HeldBackHosts;
   readonly warn: (message: string, error: RelightError) => void;
   /** Absent: 20,000. */
   readonly hostsMax?: number;
@@ -60,6 +61,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #book: HostBook;
   readonly #actions: Actions;
   readonly #refused: RefusedAgents;
+  readonly #heldBack: HeldBackTelling;
   readonly #ownEvents: Lane<CollectorEvent, StoredEvent>;
   readonly #watches = new Watches();
   readonly #forgetting: ForgetByRule;
@@ -80,6 +82,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#actions = new Actions(clock);
     this.#forgetting = new ForgetByRule(clock, deps.forget ?? []);
     this.#refused = new RefusedAgents(this.#book, clock, (entry, news) => this.#emit(entry, news, news.data));
+    this.#heldBack = new HeldBackTelling(deps, this.#book, (entry, news) => this.#emit(entry, news, news.data));
     this.#ownEvents = new Lane({
       window: 64,
       retryMs: 1_000,
@@ -201,7 +204,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     const now = this.#deps.clock.now();
     const clockSkewMs = Math.round(heartbeat.at - now);
     const conditions = [
-      ...withClock(entry.record, heartbeat.conditions, clockSkewMs, now),
+      ...withClock(entry.record, this.#heldBack.with(entry.record.name, heartbeat.conditions), clockSkewMs, now),
       ...contested(session.asHolder, entry.contender, this.#deps.clock.monotonic()),
     ];
     const engine = entry.record.engine?.state === heartbeat.engine ? entry.record.engine : { state: heartbeat.engine, since: now };
@@ -212,11 +215,11 @@ export class LiveFleet implements Fleet, SessionOwner {
       acceleratorsKey(entry.record.accelerators) !== acceleratorsKey(accelerators) ||
       gate?.state !== entry.record.gate?.state ||
       engine !== entry.record.engine;
-    const news = ([clockSkewName, sharedIdentityName] as const).map((name) => ownNews(name, entry.record.conditions, conditions));
+    const news = newsOf(entry.record.conditions, conditions);
     const agent = agentSample(entry.record.agent, heartbeat.agent, now);
     entry.record = { ...entry.record, lastSeenAt: now, clockSkewMs, workloads, metrics, engine, conditions, accelerators, gate, agent };
     this.#book.changed(entry, urgent);
-    for (const one of news) if (one !== null) this.#emit(entry, one, one.data);
+    for (const one of news) this.#emit(entry, one, one.data);
   }
 
   goodbye(session: Session, reason: 'stopped' | 'rebooting'): void {
@@ -379,6 +382,7 @@ export class LiveFleet implements Fleet, SessionOwner {
       session.pulse(now);
     }
     this.#forgetByRule();
+    this.#heldBack.look();
     this.#book.flush();
     this.#timer = this.#deps.clock.after(sweepMs, () => this.#sweep());
   }

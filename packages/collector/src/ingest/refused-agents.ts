@@ -4,9 +4,7 @@ import { agentRefusedName } from '@relight/shared/status';
 import type { TokenRecord } from '../store/store.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import type { HostBook, HostEntry } from './host-book.ts';
-import { ownNews, withRefusal } from './host-record.ts';
-
-export type OwnNews = NonNullable<ReturnType<typeof ownNews>>;
+import { ownNews, withRefusal, type OwnNews } from './host-record.ts';
 
 /** An agent tries again every 30 s; whoever says something else each time is heard so often and no more, or each try would be a write of an alert. */
 const rewordMs = 60_000;
