@@ -156,12 +156,12 @@ export interface IncidentOutcome extends IncidentPlace {
   readonly alone: boolean;
 }
 
-/** Newest first. `since` and `until`: open at some moment between. */
 export interface IncidentCommit {
   /** Of the same workload: what it takes the place of, was left open by an agent that has lost its memory, and is closed by this. */
   readonly superseded: readonly StoredIncident[];
 }
 
+/** Newest first. `since` and `until`: open at some moment between. */
 export interface IncidentFilter {
   readonly host?: string;
   readonly workload?: string;
