@@ -1,7 +1,8 @@
 /** How the demo looks: calm, 80 to 120 columns, colour only on a terminal. */
-import { cut, displayWidth, table } from '@relight/collector/cli/view/table';
+import { cut, table } from '@relight/collector/cli/view/table';
 import { sanitize } from '@relight/collector/cli/view/sanitize';
 import type { ApiEvent } from '@relight/shared/api';
+import { displayWidth } from '@relight/shared/text-columns';
 import { formatDurationMs } from '@relight/shared/units';
 import { styleText } from 'node:util';
 import type { SceneResult } from './scene.ts';

@@ -9,7 +9,7 @@ export type Program = ReturnType<typeof agentProgram>;
 
 export type ProgramName = 'relight-agent' | 'relight-collector' | 'relight';
 
-const silent = { env: {}, clock: systemClock, write: () => {}, note: () => {} };
+const silent = { env: {}, clock: systemClock, columns: null, write: () => {}, note: () => {} };
 
 export function programOf(name: ProgramName, version: string): Program {
   if (name === 'relight-agent') return agentProgram(silent, () => {});

@@ -52,7 +52,7 @@ export async function checkSpec(
     ...ofTheFile,
     ...(await preflight(spec, io, openEngine(spec.engine.socket), host)),
   ];
-  io.write(findingsText(findings, options.json === true));
+  io.write(findingsText(findings, options.json === true, io.columns));
   return hasError(findings) ? 1 : 0;
 }
 

@@ -19,7 +19,7 @@ async function inProcess(args: readonly string[]): Promise<{ code: number; out: 
   let out = '';
   let err = '';
   const write = (text: string): void => void (out += text);
-  const code = await runCli(args, { env: {}, clock: systemClock, write, note: (text) => void (err += `${text}\n`) });
+  const code = await runCli(args, { env: {}, clock: systemClock, columns: null, write, note: (text) => void (err += `${text}\n`) });
   return { code, out, err };
 }
 
@@ -29,7 +29,13 @@ test('status on a host that is not set up says so, and what to do', async () => 
   let err = '';
   const note = (text: string): void => void (err += `${text}\n`);
   const status = (): Promise<number> =>
-    runCli(['status', '--state-dir', directory], { env: { RELIGHT_CONFIG: config }, clock: systemClock, write: () => {}, note });
+    runCli(['status', '--state-dir', directory], {
+      env: { RELIGHT_CONFIG: config },
+      clock: systemClock,
+      columns: null,
+      write: () => {},
+      note,
+    });
   expect(await status()).toBe(3);
   expect(err).toContain(`no agent is running with the state directory ${directory}, and there is no configuration: ${config} is not there`);
   expect(err).toContain('Make it: relight-agent setup.');
@@ -72,7 +78,7 @@ test('what is refused to root is no want of root: it keeps its trace', async () 
     throw refused;
   };
   const help = (uid: number): Promise<number> =>
-    runCli(['--help'], { env: {}, clock: systemClock, write, note: (text) => void said.push(text) }, uid);
+    runCli(['--help'], { env: {}, clock: systemClock, columns: null, write, note: (text) => void said.push(text) }, uid);
   await expect(help(0)).rejects.toBe(refused);
   expect(said).toEqual([]);
   expect(await help(1000)).toBe(2);

@@ -3,12 +3,15 @@ import { readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { systemClock, type Clock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
+import { columnsOf, fold } from '@relight/shared/text-columns';
 import { defaults } from '../config/defaults.ts';
 import { stateDirProblem } from '../config/state-dir.ts';
 
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
+  /** Of the terminal that stdout is; null: it is none, and a line is as long as it is. */
+  readonly columns: number | null;
   /** To stdout, as it stands. */
   write(text: string): void;
   /** One line for a person, on stderr. */
@@ -21,8 +24,11 @@ export type ExitCode = 0 | 1 | 2 | 3;
 export const processIo: Io = {
   env: process.env,
   clock: systemClock,
+  get columns() {
+    return columnsOf(process.stdout);
+  },
   write: (text) => void process.stdout.write(text),
-  note: (text) => void process.stderr.write(`${text}\n`),
+  note: (text) => void process.stderr.write(`${fold(text, columnsOf(process.stderr))}\n`),
 };
 
 /** The one that the unit reads. */

@@ -14,7 +14,15 @@ export interface RecordedIo extends Io {
 export function recordedIo(env: Io['env'] = { PATH: process.env['PATH'] }): RecordedIo {
   const out: string[] = [];
   const err: string[] = [];
-  return { out, err, env, clock: new ManualClock(), write: (text) => void out.push(text), note: (text) => void err.push(text) };
+  return {
+    out,
+    err,
+    env,
+    clock: new ManualClock(),
+    columns: null,
+    write: (text) => void out.push(text),
+    note: (text) => void err.push(text),
+  };
 }
 
 export const temporaryDirectory = (): string => mkdtempSync(join(tmpdir(), 'relight-commands-'));

@@ -45,6 +45,7 @@ function captured(): { io: Io; out: string[]; err: string[] } {
   const io = {
     env: {},
     clock: new ManualClock(),
+    columns: null,
     write: (text: string) => void out.push(text),
     note: (text: string) => void err.push(text),
   };

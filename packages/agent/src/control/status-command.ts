@@ -18,7 +18,9 @@ export async function statusCommand(options: StatusOptions, io: Io): Promise<Exi
     throw await whyNobody(thrown, io.env['RELIGHT_CONFIG'] ?? usualConfig);
   });
   io.write(
-    options.json === true ? `${JSON.stringify(statusDocument(status), null, 2)}\n` : `${statusLines(status, io.clock.now()).join('\n')}\n`,
+    options.json === true
+      ? `${JSON.stringify(statusDocument(status), null, 2)}\n`
+      : `${statusLines(status, io.clock.now(), io.columns).join('\n')}\n`,
   );
   return 0;
 }

@@ -28,6 +28,43 @@ describe('status for people', () => {
     ]);
   });
 
+  test('on a terminal of 80 columns nothing is wider, and what has no room in its line stands below it, all of it', () => {
+    const reason = 'the readiness check http http://127.0.0.1:8080/healthz has not passed within 3 m 00 s: connection refused';
+    const example = exampleStatus();
+    const [first, second] = example.workloads;
+    const status = {
+      ...example,
+      workloads: [
+        { ...first!, reason },
+        { ...second!, restarts: { process: 0, container: 0, host: 0 } },
+      ],
+    };
+    const lines = statusLines(status, now, 80);
+    expect(lines).toEqual([
+      'host       tpu-0, agent 0.1.0 for 1 h 00 m, id',
+      '           f3b1c2d4-0000-0000-0000-000000000000',
+      'engine     up, version 20.10.24',
+      'config     /etc/relight/agent.yaml, read 1 h 00 m ago',
+      'collector  wss://c:7460 not connected for 1 m 00 s; waiting: 7 events, 2.0 KiB',
+      '           of logs; connection refused',
+      'load       0.50, cpu 12 %, memory 8.0 GiB free of 16.0 GiB',
+      '',
+      'WORKLOAD    PHASE       FOR     ATTEMPT  NEXT       GEN  CONTAINER',
+      'ray-worker  setting-up  10.0 s  2        -          3    0123456789ab',
+      '    restarts  4 process, 2 container',
+      '    stage     setup 2/5: ssh keys (4.2 s)',
+      '    reason    the readiness check http http://127.0.0.1:8080/healthz has not',
+      '              passed within 3 m 00 s: connection refused',
+      'other       back-off    10.0 s  2        in 12.0 s  3    -',
+      '    reason    said [2J rm',
+    ]);
+    // What has room stays in its line.
+    expect(statusLines(exampleStatus(), now, 200)).toEqual(statusLines(exampleStatus(), now));
+    // A name is never cut.
+    const long = 'w'.repeat(63);
+    expect(statusLines({ ...status, workloads: [{ ...first!, name: long }] }, now, 80)).toContain(`${long}  setting-up`);
+  });
+
   test('why the collector is not reached, and what to do about it while that lasts', () => {
     const away = exampleStatus();
     const collector = { ...away.collector!, lastError: 'HTTP 401: the token was revoked', lastAdvice: 'Let it join again.' };

@@ -6,32 +6,40 @@ import { waitingText } from '@relight/shared/waiting-text';
 import type { WorkloadStatus } from '@relight/shared/status';
 import { formatBytes, formatDurationMs } from '@relight/shared/units';
 import { deliveryRows } from './delivery-view.ts';
+import { facts, lineOf, tableOf } from './status-layout.ts';
 import type { AgentStatus } from './status.ts';
 
 const headers = ['WORKLOAD', 'PHASE', 'FOR', 'ATTEMPT', 'NEXT', 'GEN', 'CONTAINER', 'RESTARTS', 'STAGE', 'REASON'];
 
-export function statusLines(status: AgentStatus, now: number): readonly string[] {
+/** Without a restart, and without a reason, there is nothing to say of it. */
+const nothing: ReadonlySet<string> = new Set(['-', '0 process, 0 container']);
+
+/** `columns`: of the terminal; null: there is none. */
+export function statusLines(status: AgentStatus, now: number, columns: number | null = null): readonly string[] {
+  const { workloads } = status;
+  const rows = workloads.map((workload) => workloadRow(workload, now));
   return [
-    ...aligned([
-      ['host', `${status.host}, agent ${status.version} for ${since(status.startedAt, now)}, id ${status.agentId}`],
-      ['engine', engineText(status)],
-      ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
-      ...configRows(status.configuration, now),
-      ['collector', collectorText(status.collector, now)],
-      ...collectorAdviceRows(status.collector),
-      ...machineIdRows(status.collector),
-      ...deliveryRows(status, now),
-      ['load', metricsText(status.metrics)],
-      ...status.accelerators.map(acceleratorText).map(([name, text]) => [name, text]),
-    ]),
-    ...conditionLines(status, now),
+    ...facts(
+      [
+        ['host', `${status.host}, agent ${status.version} for ${since(status.startedAt, now)}, id ${status.agentId}`],
+        ['engine', engineText(status)],
+        ...(status.gate === null ? [] : gateText(status.gate, now).map(([name, text]) => [name, text])),
+        ...configRows(status.configuration, now),
+        ['collector', collectorText(status.collector, now)],
+        ...collectorAdviceRows(status.collector),
+        ...machineIdRows(status.collector),
+        ...deliveryRows(status, now),
+        ['load', metricsText(status.metrics)],
+        ...status.accelerators.map(acceleratorText).map(([name, text]) => [name, text]),
+      ],
+      columns,
+    ),
+    ...conditionLines(status, now).flatMap((line) => lineOf(line, columns, '    ')),
     '',
-    ...(status.workloads.length === 0
-      ? ['No workloads are configured.']
-      : aligned([headers, ...status.workloads.map((workload) => workloadRow(workload, now))])),
-    ...status.workloads.flatMap((workload) => spareLine(workload, now)),
-    ...status.workloads.flatMap((workload) => waitingLines(workload, now)),
-  ].map(printable);
+    ...(workloads.length === 0 ? ['No workloads are configured.'] : tableOf(headers, rows, nothing, columns)),
+    ...workloads.flatMap((workload) => spareLine(workload, now)).flatMap((line) => lineOf(line, columns, '  ')),
+    ...workloads.flatMap((workload) => waitingLines(workload, now)).flatMap((line) => lineOf(line, columns, '  ')),
+  ];
 }
 
 function conditionLines({ conditions }: AgentStatus, now: number): string[] {
@@ -128,14 +136,3 @@ function waitingLines({ name, waitingConfiguration: waiting }: WorkloadStatus, n
 
 /** Clocks may differ by a little between stamping and reading. */
 const since = (at: number, now: number): string => formatDurationMs(Math.max(0, now - at));
-
-/** The last column is as long as it is. */
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
-  return rows.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  '));
-}
-
-/** Reasons quote what programs wrote: nothing of that may drive the terminal or break the line. */
-function printable(line: string): string {
-  return line.replaceAll(/\p{Cc}+/gu, ' ').trimEnd();
-}

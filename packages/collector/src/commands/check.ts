@@ -1,6 +1,7 @@
 /** `relight-collector check`: everything the configuration needs of this machine, before the service is restarted with it. */
 import { systemClock } from '@relight/shared/clock';
 import { findingsText, hasError, ok, warning, type Finding } from '@relight/shared/finding';
+import { columnsOf } from '@relight/shared/text-columns';
 import type { Command } from 'commander';
 import { statSync } from 'node:fs';
 import type { CollectorConfig } from '../config.ts';
@@ -14,6 +15,11 @@ interface CheckFlags extends ConfigFlags {
   readonly json?: true;
 }
 
+const exitCodesHelp = `
+Exit codes: 0 nothing is wrong, 1 a finding is an error,
+            2 the configuration is not valid or cannot be read.
+`;
+
 export function addCheck(program: Command, exitWith: (code: 1) => void): void {
   program
     .command('check')
@@ -26,14 +32,11 @@ export function addCheck(program: Command, exitWith: (code: 1) => void): void {
     .option('-c, --config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives')
     .option('--json', 'one JSON document {ok, findings}')
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 nothing is wrong, 1 a finding is an error, 2 the configuration is not valid or cannot be read.\n',
-    )
+    .addHelpText('after', exitCodesHelp)
     .action(async (flags: CheckFlags) => {
       const config = configBeside(flags);
       const findings = await preflight(config, fileBeside(flags));
-      process.stdout.write(findingsText(findings, flags.json === true));
+      process.stdout.write(findingsText(findings, flags.json === true, columnsOf(process.stdout)));
       if (hasError(findings)) exitWith(1);
     });
 }

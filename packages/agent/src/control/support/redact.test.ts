@@ -16,6 +16,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 const io = (out: string[]) => ({
   env: {},
   clock: new ManualClock(),
+  columns: null,
   write: (text: string) => void out.push(text),
   note: () => {},
 });

@@ -1,9 +1,10 @@
 /** Failures and their recovery. Pure. */
 import type { ApiIncident } from '@relight/shared/api';
 import { adviceLine, causeText, incidentLines, lastedText } from '@relight/shared/incident-view';
+import { wrap } from '@relight/shared/text-columns';
 import { sanitize } from './sanitize.ts';
 import { elapsed, type ViewContext } from './view-context.ts';
-import { tableRows, wrap } from './table.ts';
+import { tableRows } from './table.ts';
 
 const subject = (incident: ApiIncident): string =>
   sanitize(incident.workload === null ? incident.host : `${incident.host}/${incident.workload}`);

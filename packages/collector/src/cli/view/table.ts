@@ -1,5 +1,5 @@
 /** Columns for people. Pure. */
-import { stripVTControlCharacters } from 'node:util';
+import { displayWidth, wrap } from '@relight/shared/text-columns';
 
 export interface Cell {
   /** What is shown, without colour. */
@@ -45,35 +45,6 @@ export function tableRows({ headers, rows, paintHeader, columns }: TableOptions)
     return [line(cells.slice(0, last)), ...below];
   };
   return [[line(headers.map((text) => ({ text, paint: paintHeader })))], ...rows.map(linesOf)];
-}
-
-/** Broken at blanks into lines of at most `width`, all with the indent of the first; a word that is longer has a line of its own. */
-export function wrap(text: string, width: number): string[] {
-  const indent = /^ */.exec(text)?.[0] ?? '';
-  const lines: string[] = [];
-  for (const word of text.trim().split(' ')) {
-    const before = lines.at(-1);
-    if (before === undefined || displayWidth(before) + 1 + displayWidth(word) > width) lines.push(indent + word);
-    else lines[lines.length - 1] = `${before} ${word}`;
-  }
-  return lines;
-}
-
-/** Columns that the text takes on a terminal: wide East Asian characters and emoji take two, combining marks none. */
-export function displayWidth(text: string): number {
-  const plain = stripVTControlCharacters(text);
-  // oxlint-disable-next-line eslint/no-control-regex -- ASCII is what is being asked.
-  if (/^[\u0000-\u007f]*$/.test(plain)) return plain.length;
-  let width = 0;
-  for (const character of plain) {
-    if (/\p{Mark}|\u200d|\ufe0f/u.test(character)) continue;
-    width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
-      character,
-    )
-      ? 2
-      : 1;
-  }
-  return width;
 }
 
 /** At most `width` columns; what is missing is shown by an ellipsis. */

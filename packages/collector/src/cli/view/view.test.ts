@@ -1,3 +1,4 @@
+import { displayWidth } from '@relight/shared/text-columns';
 import pc from 'picocolors';
 import { expect, test } from 'vitest';
 import { apiHost, apiLine, apiWorkload } from '../samples.test-data.ts';
@@ -5,7 +6,7 @@ import { hostText } from './host-view.ts';
 import { logView } from './log-view.ts';
 import { sanitize } from './sanitize.ts';
 import { sortPicture, statusText } from './status-view.ts';
-import { cut, displayWidth, table } from './table.ts';
+import { cut, table } from './table.ts';
 import { clockTime } from './time-text.ts';
 
 const now = Date.parse('2026-01-31T12:01:05.000Z');
