@@ -3,6 +3,9 @@ import './control/v8-flags.ts';
 import './control/early-hangup.ts';
 import { runCli } from './control/cli.ts';
 import { processIo } from './control/io.ts';
+import { nameProcess } from '@relight/shared/process-name';
+
+nameProcess('relight-agent');
 
 // `relight-agent status | head` is not an error, and a service whose log reader has gone must go on without it.
 for (const stream of [process.stdout, process.stderr]) {

@@ -1,8 +1,10 @@
 /** Entry point of `relight`, the operator's command. */
+import { nameProcess } from '@relight/shared/process-name';
 import { version } from '@relight/shared/version';
 import { processIo } from './io.ts';
 import { runCli } from './program.ts';
 
+nameProcess('relight');
 const stop = new AbortController();
 
 // The first signal ends the command in order; a second one finds no handler and ends the process at once.
