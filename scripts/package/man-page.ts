@@ -73,11 +73,15 @@ function notes(command: Program, heading: '.SH' | '.PP'): readonly string[] {
 
 const quoted = (part: string): string => `"${text(part).replaceAll('"', '\\(dq')}"`;
 
-/** What roff would take for its own: backslashes, a dot or quote at a line's start, and hyphens, which must stay to be copied. */
+/**
+ * What roff would take for its own: backslashes, a dot or quote at a line's start, and hyphens, which must stay to be copied. In the C
+ * locale it knows no ellipsis, and warns where the page should be.
+ */
 function text(plain: string): string {
   return plain
     .replaceAll('\\', '\\e')
     .replaceAll('-', '\\-')
+    .replaceAll('…', '...')
     .replaceAll(/\s*\n\s*/g, plain.includes('\n') ? '\n' : ' ')
     .replaceAll(/^([.'])/gm, '\\&$1');
 }

@@ -136,9 +136,23 @@ describe('installed', () => {
     expect(Number(/: ([\d.]+) /.exec(last)?.[1])).toBeLessThanOrEqual(documented);
   });
 
+  test('ps, top and pgrep call them by their names, of which the kernel keeps 15 characters', async () => {
+    expect(await machine.shell(`pgrep -x ${agent}`)).toBe(`${await agentPid()}\n`);
+    expect(await machine.shell(`pgrep -x ${collector.slice(0, 15)}`)).toBe(`${await collectorPid()}\n`);
+    expect(await machine.shell(`ps -o args= -p $(pgrep -x ${agent})`)).toMatch(
+      /relight-agent\.mjs run --config \/etc\/relight\/agent\.yaml/,
+    );
+  });
+
   test('man pages and completions are found where man and the shells look', async () => {
     for (const program of [agent, collector, 'relight']) {
-      expect(await machine.shell(`MANWIDTH=100 man -P cat ${program}`)).toMatch(new RegExp(`NAME\\s+${program} - .*COMMANDS`, 's'));
+      for (const locale of ['C', 'C.UTF-8']) {
+        expect(await machine.tries(`LC_ALL=${locale} MANWIDTH=100 man --warnings -P cat ${program}`)).toMatchObject({
+          exitCode: 0,
+          stdout: expect.stringMatching(new RegExp(`NAME\\s+${program} - .*COMMANDS`, 's')) as string,
+          stderr: '',
+        });
+      }
       await machine.shell(`zsh -n /usr/share/zsh/vendor-completions/_${program}`);
     }
     const bash = `. /usr/share/bash-completion/completions/${agent}; COMP_WORDS=(${agent} restart --level ''); COMP_CWORD=3; _relight_agent; echo "\${COMPREPLY[@]}"`;

@@ -18,6 +18,9 @@ const environmentHelp = `
 Environment (wins over the file, flags win over it):
   RELIGHT_COLLECTOR_LISTEN    HOST:PORT
   RELIGHT_COLLECTOR_DATA_DIR  directory
+
+Exit codes: 0 done, 1 the thing asked about is not so,
+            2 wrong usage or configuration.
 `;
 
 /** `argv` as the process has it. Never throws. */

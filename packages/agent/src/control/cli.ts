@@ -19,7 +19,8 @@ type Handler = () => Promise<number>;
 type Add = (program: Command, io: Io, run: (handler: Handler) => void) => void;
 
 const exitCodesHelp = `
-Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage or configuration,
+Exit codes: 0 done, 1 the thing asked about is not so,
+            2 wrong usage or configuration,
             3 the other side (agent, engine) cannot be reached.
 `;
 
@@ -324,7 +325,7 @@ const addImport: Add = (program, io, run) => {
     .description('From a `docker run` command line.')
     .argument('<command...>', 'the command, after --')
     .passThroughOptions()
-    .addHelpText('after', examples(['relight-agent import docker-run -- docker run -d --privileged --net host my/image > agent.yaml']))
+    .addHelpText('after', examples(['relight-agent import docker-run -- docker run -d my/image > agent.yaml']))
     .action((argv: string[]) => run(async () => (await import('./import-command.ts')).importDockerRunCommand(argv, io)));
 };
 

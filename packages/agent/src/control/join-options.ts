@@ -36,11 +36,15 @@ export function addJoin(program: Command, io: Io, run: (handler: () => Promise<n
       'after',
       `
 Examples:
-  $ relight-agent join https://collector.example:7460 rlj_… --fingerprint 3f5a…
-  $ relight-agent join https://collector.example:7460 --token-file /run/relight-join --fingerprint 3f5a…
-  $ fetch-secret relight-join | relight-agent join https://collector.example:7460 - --fingerprint 3f5a…
+  $ relight-agent join https://collector.example:7460 rlj_… \\
+      --fingerprint 3f5a…
+  $ relight-agent join https://collector.example:7460 \\
+      --token-file /run/relight-join --fingerprint 3f5a…
+  $ fetch-secret relight-join | relight-agent join \\
+      https://collector.example:7460 - --fingerprint 3f5a…
 
-Every user of this host sees the words of a command while it runs (ps): where that matters, take --token-file or -.
+Every user of this host sees the words of a command while it runs (ps): where
+that matters, take --token-file or -.
 `,
     )
     .action((url: string, given: string | undefined, flags: JoinFlags & JoinTokenFlags) =>

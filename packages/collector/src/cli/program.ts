@@ -42,19 +42,25 @@ const commands: readonly AddCommand[] = [
 
 const environmentHelp = `
 Environment:
-  RELIGHT_URL         address of the collector (default: http://127.0.0.1:7460)
-  RELIGHT_TOKEN       operator token (relight-collector token create --kind operator)
-  RELIGHT_TOKEN_FILE  file that holds it
-  RELIGHT_CA_FILE     certificate authority of the collector
-  RELIGHT_FINGERPRINT SHA-256 of its certificate, instead of an authority
+  RELIGHT_URL            address of the collector
+                         (default: http://127.0.0.1:7460)
+  RELIGHT_TOKEN          operator token, made on the collector:
+                         relight-collector token create --kind operator
+  RELIGHT_TOKEN_FILE     file that holds it
+  RELIGHT_CA_FILE        certificate authority of the collector
+  RELIGHT_FINGERPRINT    SHA-256 of its certificate, instead of an authority
   RELIGHT_OPERATOR_FILE  instead of the files below
-  NO_COLOR            never use colour
+  NO_COLOR               never use colour
 
-Files, where flags and environment do not say (the first that is there; refused when others can read it):
-  ~/.config/relight/operator.yaml  url, token or token_file, fingerprint or ca_file
-  ${machineOperatorFile}       the same for root, made by relight-collector init
+Connection:
+  Where flags and environment do not say, the first of these files that is
+  there does: url, token or token_file, fingerprint or ca_file. One that others
+  can read is refused.
+  ~/.config/relight/operator.yaml
+  ${machineOperatorFile}       for root, made by relight-collector init
 
-Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage, 3 the collector cannot be reached.
+Exit codes: 0 done, 1 the thing asked about is not so, 2 wrong usage,
+            3 the collector cannot be reached.
 `;
 
 /** `args` without the program's own name. Never throws what a person can cause. */

@@ -11,6 +11,7 @@ import { selfSigned } from '../access/self-signed.ts';
 import { keepUrl } from '../access/public-url.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
 import { joinValidMs } from '../api/tokens.ts';
+import { examples } from '../cli/cli.ts';
 import { machineOperatorFile } from '../cli/operator-file.ts';
 import type { CollectorConfig } from '../config.ts';
 import { lockDataDir } from '../store/database.ts';
@@ -44,7 +45,11 @@ export const backdatedMs = dayMs;
 export function addInit(program: Command): void {
   program
     .command('init')
-    .description('make a certificate and the first operator token, and print the line that joins an agent')
+    .summary('the first run: a certificate, the first operator token, and the line that joins a host')
+    .description(
+      'Makes a certificate and the first operator token, and prints the line that joins an agent. A service that runs takes them up at ' +
+        'its next start: systemctl restart relight-collector.',
+    )
     .option('--config <file>', 'YAML configuration, as for serve (default: /etc/relight/collector.yaml, where it is)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
     .option('--url <url>', "how hosts reach this collector (default: https://, this machine's name and the port of the configuration)")
@@ -64,6 +69,7 @@ export function addInit(program: Command): void {
     )
     .option('--no-operator-file', 'write none')
     .option('--json', 'one JSON document')
+    .addHelpText('after', examples(['relight-collector init', 'relight-collector init --url https://collector.example:7460 --uses 10']))
     .action(async (flags: InitFlags) => {
       const config = configBeside(flags);
       const made = await init(flags, config);

@@ -13,7 +13,8 @@ import { loadConfig, type ConfigFlags } from './load-config.ts';
 export function addServe(program: Command, version: string): void {
   program
     .command('serve')
-    .description('API and agents on one port')
+    .summary('the service: API and agents on one port')
+    .description('Runs the collector until SIGTERM or SIGINT: API and agents on one port. Its log is JSON on stderr.')
     .option('--config <file>', 'YAML configuration')
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1:7460; port 0: any free one, see the log)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')

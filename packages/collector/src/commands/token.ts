@@ -8,6 +8,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { joinValidMs, presentToken } from '../api/tokens.ts';
 import { expiresSoon } from '../access/token-expiry.ts';
 import { tokenRefusal } from '../access/token-refusal.ts';
+import { examples } from '../cli/cli.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
 import { table } from '../cli/view/table.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
@@ -47,6 +48,13 @@ export function addToken(program: Command, exitWith: (code: 1) => void): void {
     .option('--url <url>', 'how hosts reach this collector, for the line that joins them (default: as init was told)', parseUrl)
     .option('--json', 'one JSON document; of a join token with the line as join, and what is to be said beside it as note')
     .option('--data-dir <dir>', 'where the store lives')
+    .addHelpText(
+      'after',
+      examples([
+        'relight-collector token create --kind join --uses 10',
+        'relight-collector token create --kind operator --role view --name grafana',
+      ]),
+    )
     .action((flags: CreateFlags) => print(flags, createToken(flags)));
   token
     .command('list')

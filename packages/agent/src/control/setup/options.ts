@@ -56,8 +56,11 @@ export function addSetup(program: Command, io: Io, run: (handler: () => Promise<
 Examples:
   $ relight-agent setup
   $ relight-agent setup --yes --dry-run
-  $ relight-agent setup --yes --collector https://collector.example:7460 --token-file /run/relight-join --fingerprint 3f5a…
-  $ relight-agent setup --container trainer --collector https://collector.example:7460 --join-token rlj_… --fingerprint 3f5a… --label pool=v5e
+  $ relight-agent setup --yes --collector https://collector.example:7460 \\
+      --token-file /run/relight-join --fingerprint 3f5a…
+  $ relight-agent setup --container trainer --label pool=v5e \\
+      --collector https://collector.example:7460 --join-token rlj_… \\
+      --fingerprint 3f5a…
 `,
     )
     .action((flags: SetupFlags & JoinTokenFlags) =>
