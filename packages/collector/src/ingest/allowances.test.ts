@@ -45,6 +45,22 @@ test('who has nothing left waits, is named once, and is taken as fast as it come
   expect([...allowances.spent()]).toEqual([]);
 });
 
+test('a segment that begins with a hole costs as much as one that begins with a block; a hole further on what it says', async () => {
+  const done = { committed: 1, stored: true, rewind: false };
+  const taken = async (from: number): Promise<number> => {
+    const clock = new ManualClock();
+    const allowances = new Allowances({ clock, limits, warn: () => undefined });
+    const store = metered({ commitGap: async () => done } as Partial<Store> as Store, allowances);
+    const gap = (run: number) => ({ segment: { workload: 'w', generation: 1, source: 'process', run: `${run}` }, from, to: from + 1 });
+    const commits = Array.from({ length: 1_000 }, (_, run) =>
+      store.commitGap('agent', 'h', { type: 'gap', ...gap(run), reason: 'r', at: 1 }, 1),
+    );
+    return (await Promise.allSettled(commits)).filter(({ status }) => status === 'fulfilled').length;
+  };
+  expect(await taken(0)).toBe(3);
+  expect(await taken(1)).toBeGreaterThan(20);
+});
+
 test('whoever had to wait is held back until he has not for ten minutes, and counted by the hosts, not by their names', async () => {
   const { allowances, clock, commit } = world(() => Promise.resolve({ seq: 1, stored: [] }));
   const sample = (name: string) => allowances.families().find((family) => family.name === name)?.samples;

@@ -27,6 +27,8 @@ const tellMs = 10 * 60_000;
 const rowBytes = 200;
 /** Of a segment that begins: how far it is committed is copied into each new log file, and outlives the segment's lines. */
 const segmentBytes = 4 * 1024;
+/** A segment begins with a block, or with a hole where its first lines are lost. */
+const beginning = ({ from }: { readonly from: number }): number => (from === 0 ? segmentBytes : 0);
 
 export interface AllowancesDeps {
   readonly clock: Clock;
@@ -141,13 +143,13 @@ export function metered(store: Store, allowances: Allowances): Store {
     lastEventSeq: (...args) => store.lastEventSeq(...args),
     committedOffset: (...args) => store.committedOffset(...args),
     commitBlock: (agentId, host, block, receivedAt) =>
-      within(host, block.header.from === 0 ? segmentBytes : 0, () => store.commitBlock(agentId, host, block, receivedAt)),
+      within(host, beginning(block.header), () => store.commitBlock(agentId, host, block, receivedAt)),
     commitEvents: (agentId, host, epoch, events, receivedAt) =>
       within(host, JSON.stringify(events).length + rowBytes * events.length, () =>
         store.commitEvents(agentId, host, epoch, events, receivedAt),
       ),
     commitGap: (agentId, host, gap, receivedAt) =>
-      within(host, JSON.stringify(gap).length + rowBytes, () => store.commitGap(agentId, host, gap, receivedAt)),
+      within(host, JSON.stringify(gap).length + rowBytes + beginning(gap), () => store.commitGap(agentId, host, gap, receivedAt)),
     commitIncident: (host, incident, receivedAt) =>
       within(host, JSON.stringify(incident).length, () => store.commitIncident(host, incident, receivedAt)),
     commitIncidentEvidence: (host, evidence) =>
