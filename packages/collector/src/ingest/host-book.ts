@@ -102,7 +102,7 @@ export class HostBook {
     if (mine !== entry) return;
     mine.persistence.dirty = true;
     mine.persistence.urgent ||= urgent;
-    if (urgent) this.#write(name, true);
+    if (urgent) this.#write(name, writingMax);
     this.#deps.bus.publish('host', entry.record);
   }
 
@@ -127,32 +127,44 @@ export class HostBook {
   }
 
   /** Called regularly: writes what is due, and what could not be written before. */
-  flush(everything = false): void {
+  flush(): void {
     const now = this.#deps.clock.monotonic();
     for (const [name, { persistence }] of this.#entries) {
-      if (persistence.dirty && (everything || persistence.urgent || now - persistence.writtenAt >= metricsPersistMs)) this.#write(name);
+      if (persistence.dirty && (persistence.urgent || now - persistence.writtenAt >= metricsPersistMs)) this.#write(name, 1);
     }
+  }
+
+  /** At the end: hands every record to the store, whatever is under way. A goodbye behind it would be lost, and its host be called dead. */
+  flushAll(): void {
+    for (const [name, { persistence }] of this.#entries) if (persistence.dirty) this.#write(name, Infinity);
   }
 
   /**
    * The store writes in the order it is asked. A change of state never waits for a write under way: a collector killed meanwhile
    * would believe the state before, and of a host that is called stopped nobody would ever learn that it died. What is more than a
-   * host's states change waits for the next flush: an agent that says another one with each frame would fill the memory of a slow disk.
+   * host's states change waits until one of them is written: an agent that says another one with each frame would fill the memory of a
+   * slow disk. `below`: so many writes under way.
    */
-  #write(name: string, atOnce = false): void {
+  #write(name: string, below: number): void {
     const entry = this.#entries.get(name);
-    if (entry === undefined || (entry.persistence.writing > 0 && !atOnce) || entry.persistence.writing >= writingMax) return;
+    if (entry === undefined || entry.persistence.writing >= below) return;
     const { persistence } = entry;
     Object.assign(persistence, { dirty: false, urgent: false, writtenAt: this.#deps.clock.monotonic() });
     persistence.writing += 1;
     this.#deps.store
       .putHost(entry.record)
-      .catch((error: unknown) => {
-        Object.assign(persistence, { dirty: true, urgent: true });
-        this.#deps.warn(`host ${name} could not be written, trying again`, toRelightError(error));
-      })
       .finally(() => {
         persistence.writing -= 1;
-      });
+      })
+      .then(
+        () => {
+          if (persistence.urgent) this.#write(name, writingMax);
+        },
+        (error: unknown) => {
+          // Not before the next flush: what a failing store refuses would be tried without end.
+          Object.assign(persistence, { dirty: true, urgent: true });
+          this.#deps.warn(`host ${name} could not be written, trying again`, toRelightError(error));
+        },
+      );
   }
 }

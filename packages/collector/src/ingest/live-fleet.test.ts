@@ -523,6 +523,47 @@ describe('a copy of a machine', () => {
   });
 });
 
+it.each([10, 17])('a host that says goodbye while a slow disk has %d changes of it is no other one after a stop', async (changes) => {
+  const { session } = connect('h1');
+  await settle();
+  const under: (() => void)[] = [];
+  store.putHost = async (record) => {
+    await new Promise<void>((resolve) => under.push(resolve));
+    store.records.set(record.name, record);
+  };
+  for (let n = 0; n < changes; n += 1) {
+    const engine = n % 2 === 0 ? 'down' : 'up';
+    session.receive(Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now(), workloads: [], engine })), false);
+  }
+  session.receive(Buffer.from(JSON.stringify({ type: 'goodbye', reason: 'stopped' })), false);
+  await fleet.stop();
+  // What the store was handed until now it writes before it is closed.
+  for (const done of under) done();
+  await settle();
+  expect(store.records.get('h1')?.state).toBe('stopped');
+});
+
+it('a state that waits for writes under way is written when one of them is done, not when somebody looks', async () => {
+  const { session } = connect('h1');
+  await settle();
+  const under: (() => void)[] = [];
+  store.putHost = async (record) => {
+    await new Promise<void>((resolve) => under.push(resolve));
+    store.records.set(record.name, record);
+  };
+  for (let n = 0; n < 17; n += 1) {
+    const engine = n % 2 === 0 ? 'down' : 'up';
+    session.receive(Buffer.from(JSON.stringify({ type: 'heartbeat', at: clock.now(), workloads: [], engine })), false);
+  }
+  session.receive(Buffer.from(JSON.stringify({ type: 'goodbye', reason: 'stopped' })), false);
+  for (const done of under.splice(0)) done();
+  await settle();
+  expect(under).toHaveLength(1);
+  under[0]?.();
+  await settle();
+  expect(store.records.get('h1')?.state).toBe('stopped');
+});
+
 it('an agent that says something else with each frame has a few records on their way to a slow disk, and the last one gets there', async () => {
   const { session } = connect('h1');
   let writes = 0;

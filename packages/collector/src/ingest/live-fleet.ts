@@ -278,7 +278,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer.cancel();
-    this.#book.flush(true);
+    this.#book.flushAll();
     await this.#ownEvents.idle();
   }
 
