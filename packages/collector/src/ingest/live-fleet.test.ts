@@ -564,6 +564,22 @@ it('a state that waits for writes under way is written when one of them is done,
   expect(store.records.get('h1')?.state).toBe('stopped');
 });
 
+it('who was let in again after another life of its machine fell silent comes back as often as its network breaks', async () => {
+  const first = { bootId: 'b1', epoch: 'e1' };
+  connect('h1', first);
+  connect('h1', { bootId: 'b2', epoch: 'e2' });
+  pass(config.suspectAfterMs + 1_000);
+  expect(states()).toEqual(['suspect']);
+  const back = connect('h1', first);
+  expect(back.socket.ended).toBeNull();
+  // Its former connection looks alive still.
+  const again = connect('h1', first);
+  expect([again.socket.ended, back.socket.ended]).toMatchObject([null, { code: 4409 }]);
+  // As any other: a life that takes over while it is connected ends it for good.
+  expect(connect('h1', { bootId: 'b3', epoch: 'e3' }).socket.ended).toBeNull();
+  expect(connect('h1', first).socket.ended).toMatchObject({ code: 4410 });
+});
+
 it('an agent that says something else with each frame has a few records on their way to a slow disk, and the last one gets there', async () => {
   const { session } = connect('h1');
   let writes = 0;

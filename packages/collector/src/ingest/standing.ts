@@ -21,6 +21,8 @@ const rememberedMax = 16;
 /** `life` (identity.ts) takes over: whoever was alive until then, and another one, is not to come back beside it. */
 export function displace(entry: HostEntry, life: string): void {
   const { session, displaced } = entry;
+  // It was let in, so it is not over: its next connection would be refused else, as a copy beside its own former one.
+  displaced.delete(life);
   if (session === null || session.life === life || !isAlive(entry)) return;
   remember(displaced, session.life);
 }
