@@ -9,7 +9,7 @@ import pc from 'picocolors';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '@relight/shared/clock';
 import { selfSigned } from '../access/self-signed.ts';
-import { fakeApi, json, list, problem, relight, sse, type Ended } from './fake-api.test-data.ts';
+import { fakeApi, json, knownFleet, list, problem, relight, sse, type Ended } from './fake-api.test-data.ts';
 import { runCli } from './program.ts';
 import { apiEvent, apiHost, apiWorkload } from './samples.test-data.ts';
 
@@ -141,13 +141,14 @@ describe('listings', () => {
   });
 
   test('events says when there are none, and of whom nothing is known', async () => {
-    await using api = await fakeApi({ 'GET events': list([]), 'GET workloads': list([]) });
+    await using api = await fakeApi({ 'GET events': list([]), ...knownFleet([apiHost({ workloads: [] })]) });
     expect(await run(api.url, 'events')).toMatchObject({ code: 0, stdout: '', stderr: 'relight: no events\n' });
     expect(await run(api.url, 'events', '--host', 'nosuch')).toMatchObject({
       code: 0,
       stdout: '',
       stderr: 'relight: nothing is known of nosuch\n',
     });
+    expect(await run(api.url, 'events', '--host', 'tpu-0')).toMatchObject({ code: 0, stdout: '', stderr: 'relight: no events\n' });
   });
 
   test('events --follow goes on where the list ended, each event once, only what was asked for', async () => {

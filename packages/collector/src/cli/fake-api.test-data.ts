@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { ApiHost } from '@relight/shared/api';
+import { matchesSelector, parseSelector } from '@relight/shared/selector';
 
 export interface Call {
   readonly method: string;
@@ -58,6 +60,20 @@ export const json =
   };
 
 export const list = (items: readonly unknown[]): Answer => json({ items, next: null });
+
+/** What the lists of hosts and of workloads answer, filtered by name and by labels as the collector does it. */
+export function knownFleet(hosts: readonly ApiHost[]): Readonly<Record<'GET hosts' | 'GET workloads', Answer>> {
+  const matching = ({ query: { host, label = '' } }: Call): readonly ApiHost[] =>
+    hosts.filter(({ name, labels }) => (host ?? name) === name && matchesSelector(parseSelector(label) ?? [], labels));
+  return {
+    'GET hosts': (call, response) => list(matching(call))(call, response),
+    'GET workloads': (call, response) => {
+      const all = matching(call).flatMap(({ name, workloads }) => workloads.map((workload) => ({ ...workload, host: name })));
+      const { workload } = call.query;
+      return list(all.filter(({ name }) => (workload ?? name) === name))(call, response);
+    },
+  };
+}
 
 export function problem(response: ServerResponse, status: number, code: string, detail: string): void {
   const body = { type: `about:${code}`, title: code, status, detail, code, advice: `advice for ${code}` };

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { fakeApi, json, problem, relight, sse } from './fake-api.test-data.ts';
+import { fakeApi, json, knownFleet, problem, relight, sse } from './fake-api.test-data.ts';
 import { apiHost, apiLine, apiWorkload } from './samples.test-data.ts';
 
 const lines = (from: number, to: number): { id: number; event: string; data: unknown }[] =>
@@ -42,15 +42,7 @@ describe('tail', () => {
 
   test('a name that nothing has is told, and followed all the same', async () => {
     await using api = await fakeApi({
-      'GET workloads': ({ query }, response) => {
-        const known = [
-          { host: 'tpu-0', name: 'ray' },
-          { host: 'tpu-1', name: 'ray' },
-        ];
-        const { host, workload } = query;
-        const items = known.filter((one) => (host ?? one.host) === one.host && (workload ?? one.name) === one.name);
-        response.setHeader('content-type', 'application/json').end(JSON.stringify({ items, next: null }));
-      },
+      ...knownFleet([apiHost({ labels: { a: 'b' } }), apiHost({ name: 'tpu-1' }), apiHost({ name: 'gpu-0', workloads: [] })]),
       'GET logs': (_call, response) => void response.end(),
       'GET logs/tail': (_call, response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
@@ -68,6 +60,7 @@ describe('tail', () => {
       stderr: 'relight: nothing is known of tpu-9; did you mean tpu-0?\n',
     });
     expect(await relight(api.url, ['search', 'x', '--host', 'tpu-1']).ended).toMatchObject({ code: 1, stderr: '' });
+    expect(await relight(api.url, ['tail', 'gpu-0', '--no-follow']).ended).toEqual({ code: 0, stdout: '', stderr: '' });
     const tail = relight(api.url, ['tail', 'tpu-0/rya']);
     await tail.shows('nothing is known of tpu-0/rya; did you mean tpu-0/ray? Waiting for it.');
     tail.kill('SIGINT');
