@@ -66,6 +66,8 @@ class Maintenance {
       wake();
     });
     while (!this.#closing) {
+      // From here on: what is asked while files are sealed is not left for the rest behind it.
+      const woken = new Promise<void>((resolve) => (wake = resolve));
       const written = this.#checkpoint();
       const now = performance.now();
       if (sealNow || now >= sealAt) {
@@ -79,7 +81,9 @@ class Maintenance {
         this.#checkOne();
         checkAt = performance.now() + checkEveryMs;
       }
-      await Promise.race([sleep(written ? checkpointEveryMs : restMs), new Promise<void>((resolve) => (wake = resolve))]);
+      // The port keeps the thread alive: a rest that was broken off must not do so for the rest of its second.
+      const rest = sleep(written ? checkpointEveryMs : restMs, undefined, { ref: false });
+      await Promise.race([rest, woken]);
     }
     this.#newest?.db.close();
     this.#main.close();
