@@ -7,6 +7,7 @@ import { isIPv6 } from 'node:net';
 import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
+import { mustBeEnterable } from '../store/database.ts';
 import { backdatedMs, certificateMs, collectNames, namesOfThisMachine } from './init.ts';
 import { configBeside } from './load-config.ts';
 import { parseDuration } from './token.ts';
@@ -29,7 +30,9 @@ export function addCertificate(program: Command): void {
     .option('--data-dir <dir>', 'where the store lives')
     .option('--json', 'one JSON document')
     .action((flags: Flags) => {
-      const files = tlsFilesOf(configBeside(flags));
+      const config = configBeside(flags);
+      if (config.tls === null) mustBeEnterable(config.dataDir);
+      const files = tlsFilesOf(config);
       if (files === null)
         throw new RelightError('not-found', 'this collector has no certificate', { advice: 'Make one: relight-collector init.' });
       print(files.certFile, readTls(files).certificate, flags.json === true);
@@ -53,6 +56,7 @@ export function addCertificate(program: Command): void {
           advice: 'Renew it where it came from and put it there: it is used within a minute.',
         });
       }
+      mustBeEnterable(config.dataDir);
       becomeOwnerOf(config.dataDir);
       const files = ownTlsFiles(config.dataDir);
       const { certificate, key } = readTls(files);

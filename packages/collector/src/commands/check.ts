@@ -47,20 +47,29 @@ const notTheService = warning(
   'sudo relight-collector check',
 );
 
+function isOfAnother(dataDir: string): boolean {
+  const self = process.geteuid?.();
+  if (self === 0) return false;
+  try {
+    return (statSync(dataDir, { throwIfNoEntry: false })?.uid ?? self) !== self;
+  } catch {
+    // It lies where this account may not look.
+    return true;
+  }
+}
+
 async function preflight(config: CollectorConfig, file: string | undefined): Promise<readonly Finding[]> {
   const { dataDir, alerts, listen } = config;
   const said = ok(file === undefined ? 'no configuration file: the defaults hold' : `the configuration ${file} is valid`);
   // As root, who sees whose the port is; from then on as the account of the service, which must be able to read what root wrote.
   const port = await checkPort(config, systemClock);
   becomeOwnerOf(dataDir);
-  const owner = statSync(dataDir, { throwIfNoEntry: false })?.uid;
-  const self = process.geteuid?.();
   const data = checkDataDir(dataDir);
   // What lies in a directory that cannot be used says nothing of its own.
   const looksAtCertificate = config.tls !== null || !hasError(data);
   return [
     said,
-    ...(owner === undefined || self === 0 || owner === self ? [] : [notTheService]),
+    ...(isOfAnother(dataDir) ? [notTheService] : []),
     ...(file === undefined ? [] : checkConfigFile(file, usualConfig)),
     ...data,
     ...(looksAtCertificate ? checkCertificate(config, listen, systemClock.now()) : []),

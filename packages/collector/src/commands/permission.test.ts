@@ -13,36 +13,52 @@ afterEach(() => bench[Symbol.asyncDispose]());
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
-/** As nobody from its first command on: the sources may be for root alone. */
-function asNobody(...args: readonly string[]): Ended {
+/** As nobody from its first command on: the sources may be for root alone. All in one process, for one takes a second to start. */
+function asNobody(commands: readonly (readonly string[])[]): readonly (Ended & { readonly command: readonly string[] })[] {
   const program = `import { runProgram } from ${JSON.stringify(join(import.meta.dirname, '../program.ts'))};
     process.setgroups([]); process.setgid(${nobody}); process.setuid(${nobody});
-    process.exitCode = await runProgram(['node', 'relight-collector', ...${JSON.stringify(args)}]);`;
-  const done = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    for (const args of ${JSON.stringify(commands)}) {
+      process.stdout.write(await runProgram(['node', 'relight-collector', ...args]) + '\\0');
+      process.stderr.write('\\0');
+    }`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
     encoding: 'utf8',
     env: bench.env,
     timeout: 60_000,
   });
-  return { code: done.status, out: done.stdout, err: done.stderr };
+  const [outs, errs] = [stdout.split('\0'), stderr.split('\0')];
+  return commands.map((command, at) => {
+    const [, out = '', code] = /^([^]*)(\d)$/.exec(outs[at] ?? '') ?? [];
+    return { command, code: code === undefined ? null : Number(code), out, err: errs[at] ?? '' };
+  });
 }
 
-test.runIf(isRoot)('who forgot sudo is told so, not to take another directory or to change owners', () => {
-  mkdirSync(bench.dataDir, { mode: 0o700 });
+test.runIf(isRoot).each([
+  ['data directory', (dataDir: string) => dataDir],
+  ['directory above it', dirname],
+])('who forgot sudo is told so where the %s is closed, not to take another directory or to change owners', (_, closed) => {
+  bench.dataDir = join(bench.dir, 'lib', 'data');
+  mkdirSync(bench.dataDir, { recursive: true });
   writeFileSync(join(bench.dataDir, 'relight.db'), '');
   for (const above of [bench.dir, dirname(bench.dir)]) chmodSync(above, 0o755);
+  chmodSync(closed(bench.dataDir), 0o700);
   const dir = ['--data-dir', bench.dataDir];
-  const commands = [['token', 'list'], ['token', 'create', '--kind', 'join'], ['init', '--no-operator-file'], ['verify'], ['backup', 'x']];
-  for (const command of commands) {
-    expect({ command, ...asNobody(...command, ...dir) }).toEqual({
-      command,
-      code: 2,
-      out: '',
-      err: `relight-collector: the data directory ${bench.dataDir} cannot be read: permission denied\nRun this command as root: sudo relight-collector …\n`,
-    });
-  }
-  const checked = asNobody('check', ...dir);
-  expect(checked.code).toBe(1);
-  expect(checked.out).toMatch(/^warning this is neither root nor the account of the service: .*\n +→ sudo relight-collector check$/m);
+  const commands = [
+    ['token', 'list'],
+    ['token', 'create', '--kind', 'join'],
+    ['init', '--no-operator-file'],
+    ['verify'],
+    ['backup', 'x'],
+    ['certificate', 'show'],
+    ['certificate', 'renew'],
+    ['serve', '--listen', '127.0.0.1:0'],
+  ];
+  const [checked, ...refused] = asNobody([['check'], ...commands].map((command) => [...command, ...dir]));
+  const err = `relight-collector: the data directory ${bench.dataDir} cannot be read: permission denied\nRun this command as root: sudo relight-collector …\n`;
+  expect(refused).toEqual(commands.map((command) => ({ command: [...command, ...dir], code: 2, out: '', err })));
+  expect(checked).toMatchObject({ code: 1, err: '' });
+  expect(checked?.out).toMatch(/^warning this is neither root nor the account of the service: .*\n +→ sudo relight-collector check$/m);
+  expect(checked?.out).toContain(`data_dir ${bench.dataDir} cannot be written: permission denied (${closed(bench.dataDir)})`);
 });
 
 test.runIf(isRoot)('a restored file that is still of root is named, with what gives it to the account of the service', async () => {

@@ -47,8 +47,10 @@ let person: string | null = null;
  */
 export function becomeOwnerOf(dataDir: string): void {
   person ??= process.env['SUDO_USER'] ?? userName();
+  // Nobody else could become it; who may not even look at the directory is told so where it is used.
+  if (process.geteuid?.() !== 0) return;
   const owner = statSync(dataDir, { throwIfNoEntry: false });
-  if (process.geteuid?.() !== 0 || owner === undefined || owner.uid === 0) return;
+  if (owner === undefined || owner.uid === 0) return;
   takeGroups(owner);
   process.setgid?.(owner.gid);
   process.setuid?.(owner.uid);
