@@ -97,7 +97,10 @@ test('a test alert reaches every sink, marked as a test, and says what each has 
       {
         status: 'firing',
         labels: { alertname: 'RelightTest', test: 'true', severity: 'critical' },
-        annotations: { summary: expect.stringMatching(/^TEST .*asked for by operate: nothing is wrong/) as string },
+        annotations: {
+          summary: expect.stringMatching(/^TEST .*asked for by operate: nothing is wrong/) as string,
+          description: expect.stringMatching(/^RelightTest firing since \S+Z: TEST /) as string,
+        },
         endsAt: '0001-01-01T00:00:00Z',
       },
     ],

@@ -38,8 +38,7 @@ function webhookBodies({ labels: groupLabels, alerts }: Notice, receiver: string
     labels: labelsOf(alert),
     annotations: annotationsOf(alert),
     startsAt: isoTime(alert.startsAt),
-    // One that ends by itself has not ended yet.
-    endsAt: alert.endsAt === null || alert.state === 'firing' ? goZeroTime : isoTime(alert.endsAt),
+    endsAt: isoEnd(alert) ?? goZeroTime,
     generatorURL: externalUrl === '' ? '' : `${externalUrl}/api/v1/alerts`,
     fingerprint: fingerprint(alert.labels),
   }));
@@ -76,13 +75,17 @@ function partsOf<T>(listed: readonly T[], ownBytes: number): readonly (readonly 
   return parts;
 }
 
+/** One that ends by itself, as a test does, has not ended yet. */
+const isoEnd = ({ state, endsAt }: AlertRecord): string | null => (endsAt === null || state === 'firing' ? null : isoTime(endsAt));
+
 const labelsOf = ({ labels, severity }: AlertRecord): Labels => ({ ...labels, severity });
 
 const annotationsOf = (alert: AlertRecord): Labels => {
-  const { summary, rule, startsAt, endsAt } = alert;
+  const { summary, rule, startsAt } = alert;
+  const end = isoEnd(alert);
   return {
     summary,
-    description: `${rule} ${endsAt === null ? 'firing since' : `resolved at ${isoTime(endsAt)}, fired since`} ${isoTime(startsAt)}: ${summary}`,
+    description: `${rule} ${end === null ? 'firing since' : `resolved at ${end}, fired since`} ${isoTime(startsAt)}: ${summary}`,
     runbook: runbookOf(alert),
   };
 };
