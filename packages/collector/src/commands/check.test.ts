@@ -2,8 +2,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { Finding } from '@relight/shared/finding';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { selfSigned } from '../access/self-signed.ts';
@@ -76,6 +79,18 @@ test('its own port is no error while the service runs; another one’s is, with 
   ]);
   bench.configure('listen: 192.0.2.1:7460\n');
   expect((await found()).of('error')).toEqual([expect.stringContaining('cannot listen on 192.0.2.1:7460: EADDRNOTAVAIL')]);
+});
+
+test('a service with TLS does not take the look at its port for a client that does not trust its certificate', async () => {
+  bench.configure('');
+  await certify(-dayMs, 90 * dayMs);
+  const { url } = await bench.serve();
+  bench.configure(`listen: 127.0.0.1:${new URL(url).port}\n`);
+  expect((await found()).of('ok').join('\n')).toContain('is held by the collector that runs');
+  const authorization = `Bearer ${bench.operatorToken('view')}`;
+  const asked = get(`${url}/metrics`, { agent: false, rejectUnauthorized: false, headers: { authorization } });
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  expect(await text(answer)).toMatch(/^relight_collector_tls_failures_total 0$/m);
 });
 
 test('a certificate is valid, runs out, is over, or does not belong to its key', async () => {

@@ -52,9 +52,14 @@ function isServed(dataDir: string): boolean {
   }
 }
 
-/** By what it served at its start: a certificate that was made since is not shown yet. */
+/**
+ * By what it served at its start: a certificate that was made since is not shown yet. Plain HTTP is asked only where TLS is not the answer:
+ * a service with TLS would count it as a client that does not trust its certificate, and warn of it.
+ */
 async function answersAsCollector({ listen, dataDir, tls }: CollectorConfig, clock: Clock): Promise<boolean> {
-  const schemes = tlsFilesOf({ dataDir, tls }) === null ? (['http'] as const) : (['https', 'http'] as const);
-  const answers = await Promise.all(schemes.map((scheme) => healthOf(listen, scheme, clock)));
-  return answers.some(({ status, body }) => status === 200 && body === '{"status":"ok"}');
+  const answers = async (scheme: 'http' | 'https'): Promise<boolean> => {
+    const { status, body } = await healthOf(listen, scheme, clock);
+    return status === 200 && body === '{"status":"ok"}';
+  };
+  return (tlsFilesOf({ dataDir, tls }) !== null && (await answers('https'))) || answers('http');
 }
