@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { OutboxWorld as World } from '../../../../test/support/outbox-world.ts';
+import { OutboxWorld as World, silentLogger } from '../../../../test/support/outbox-world.ts';
 
 describe('a disk that fails', () => {
   const hour = 3_600_000;
@@ -29,6 +29,65 @@ describe('a disk that fails', () => {
     world.clock.advance(1_000);
     expect(world.outbox.backlog().oldestAt).not.toBeNull();
     expect(world.outbox.trouble).toBeNull();
+  });
+
+  test('a bad block under a file of this life: what happens now does not wait for it, it is said once, and tried again', () => {
+    const world = new World();
+    for (let index = 0; index < 12; index += 1) world.append();
+    world.settle();
+    const said = vi.spyOn(silentLogger, 'error');
+    world.disk.badFiles.add('0000000001.events');
+    const send = (): void => {
+      world.settle();
+      for (let quiet = 0; quiet < 3;) quiet = world.deliver(true) ? 0 : quiet + 1;
+    };
+    send();
+    for (let count = 0; count < 24; count += 1) {
+      world.append('error');
+      send();
+      world.clock.advance(hour / 4);
+    }
+    expect(world.messages).toEqual(world.appended.slice(12));
+    expect(world.outbox.trouble).toMatchObject({ reason: 'EIO: i/o error, read' });
+    expect(said.mock.calls.map((call: readonly unknown[]) => call[1])).toEqual([
+      'event outbox: events cannot be read; they wait until they can',
+    ]);
+    world.disk.badFiles.clear();
+    world.clock.advance(300_000);
+    expect(world.outbox.trouble).toBeNull();
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
+    said.mockRestore();
+  });
+
+  test('of descriptors there are none for a moment: what this life has written leaves as soon as there are', () => {
+    const world = new World();
+    for (let index = 0; index < 12; index += 1) world.append();
+    world.settle();
+    world.disk.unreadable = true;
+    expect(world.deliver(true)).toBe(false);
+    world.disk.unreadable = false;
+    world.clock.advance(1_000);
+    while (world.deliver(true));
+    expect(world.messages).toEqual(world.appended);
+  });
+
+  test('one file of an earlier life that cannot be read is said once, however often others can', () => {
+    const world = new World();
+    for (let index = 0; index < 20; index += 1) world.append();
+    world.settle();
+    const said = vi.spyOn(silentLogger, 'error');
+    world.disk.badFiles.add('0000000001.events');
+    world.reopen();
+    for (let minute = 0; minute < 60; minute += 1) {
+      world.append();
+      world.settle();
+      while (world.deliver(true));
+      world.clock.advance(60_000);
+    }
+    expect(world.messages).toEqual(world.appended.slice(20));
+    expect(said).toHaveBeenCalledOnce();
+    said.mockRestore();
   });
 
   test('is not asked by each event, and all arrive when it is sound again', () => {

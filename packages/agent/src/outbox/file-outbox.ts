@@ -10,7 +10,8 @@
  * - A disk that takes no event, for whatever reason: a new epoch begins, in memory (`memoryBytesMax`; what does not fit is counted), and
  *   is sent from there. As soon as the disk takes a file with all of it (retry.ts), it is on the disk. The agent's death loses
  *   what is only in memory.
- * - What earlier lives have left may be unreadable: it is tried again, and sent when it can be. What happens now does not wait for it.
+ * - What earlier lives or this one have left may be unreadable: it is tried again, and sent when it can be. What happens now does not wait
+ *   for it: where it stands in the epoch of this life, another begins.
  * - Over `bytesMax`: the oldest unsent `info` events go, then the oldest of any kind, down to 7/8 of the cap; each time one
  *   `log.gap` event tells how many. A run of events returned by read() is consecutive, but the next run may begin later.
  */
@@ -22,6 +23,7 @@ import { type FileOutboxOptions, type WholeOptions, withDefaults } from './file-
 import { GuardedReading } from './guarded-reading.ts';
 import { Losses } from './losses.ts';
 import type { EventBacklog, Outbox, OutboxPosition } from './outbox.ts';
+import { Progress } from './progress.ts';
 import { Readable } from './readable.ts';
 import { DiskRetry, type DiskTrouble } from './retry.ts';
 import { sanitise } from './sanitise.ts';
@@ -35,12 +37,13 @@ export class FileOutbox implements Outbox, OutboxHistory {
   readonly #readable = new Readable();
   /** All of the newest epoch that is not acknowledged, while it has no file. */
   readonly #waiting: WaitingEvents;
+  /** Apart: what is sent can be read while something older cannot, and each failure is said once. */
+  readonly #looking: GuardedReading;
   readonly #reading: GuardedReading;
   readonly #acknowledgedFile: AcknowledgedFile;
   readonly #retry: DiskRetry;
   readonly #losses = new Losses();
-  /** By epoch; of one that is not in here nothing is known. */
-  readonly #acknowledged = new Map<string, number>();
+  readonly #progress = new Progress();
   /** How far the collector was when an earlier life said so last. Null: nobody knows. */
   #before: OutboxPosition | null = null;
   #epoch: string;
@@ -64,9 +67,10 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#options = withDefaults(options);
     const { clock, directory, disk, logger, memoryBytesMax, newEpoch } = this.#options;
     this.#waiting = new WaitingEvents(memoryBytesMax);
+    this.#looking = new GuardedReading(directory, logger);
     this.#reading = new GuardedReading(directory, logger);
     this.#acknowledgedFile = new AcknowledgedFile(disk, clock, () =>
-      this.#files.complete ? this.#acknowledgedOf(this.#firstMissing(() => true)) : null,
+      this.#files.complete ? this.#progress.of(this.#firstMissing(() => true)) : null,
     );
     this.#retry = new DiskRetry(clock, () => this.#flush());
     this.#epoch = this.#sending = newEpoch();
@@ -100,11 +104,11 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   get sending(): OutboxPosition {
     // Not while something of it is under way: acknowledgements of one epoch would come while another is sent.
-    if (this.#handedOut <= this.#acknowledgedOf(this.#sending).seq || this.#missingIn(this.#sending) === 0) {
+    if (this.#handedOut <= this.#progress.of(this.#sending).seq || this.#missingIn(this.#sending) === 0) {
       this.#sending = this.#firstMissing((epoch) => !this.#heldBack.has(epoch));
       this.#handedOut = 0;
     }
-    return this.#acknowledgedOf(this.#sending);
+    return this.#progress.of(this.#sending);
   }
 
   get pending(): number {
@@ -128,12 +132,14 @@ export class FileOutbox implements Outbox, OutboxHistory {
     const { epoch, seq } = this.sending;
     const own = epoch === this.#epoch;
     const upTo = own ? this.#readable.upTo : Infinity;
-    const run = nextRun(this.#readableAfter({ epoch, seq: Math.max(afterSeq, seq) }), upTo, count);
+    let failure: unknown = null;
+    const readable = this.#readableAfter({ epoch, seq: Math.max(afterSeq, seq) }, (error) => (failure = error));
+    const run = nextRun(readable, upTo, count);
     this.#handedOut = Math.max(this.#handedOut, run.at(-1)?.seq ?? 0);
-    if (!own && run.length === 0 && afterSeq <= seq) {
-      if (this.#reading.failing) this.#holdBack(this.#reading.error);
+    if (run.length === 0 && afterSeq <= seq) {
+      if (failure !== null) this.#holdBack(failure, own);
       // It has less than it seemed to have: what was damaged since is not waited for.
-      else this.acknowledge({ epoch, seq: Infinity });
+      else if (!own) this.acknowledge({ epoch, seq: Infinity });
     }
     return run;
   }
@@ -141,8 +147,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   acknowledge({ epoch, seq }: OutboxPosition): void {
     if (epoch === this.#epoch && seq > this.#lastSeq) return this.#disown(seq);
     const known = epoch !== this.#disowned && this.#numbers().some((numbers) => numbers.epoch === epoch);
-    if (!known || seq <= this.#acknowledgedOf(epoch).seq) return;
-    this.#acknowledged.set(epoch, seq);
+    if (!known || !this.#progress.advance({ epoch, seq })) return;
     if (epoch === this.#epoch) this.#waiting.remove(seq);
     this.#removeAcknowledged();
     this.#acknowledgedFile.writeSoon();
@@ -184,14 +189,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
     return [...onDisk.filter(({ epoch }) => epoch !== this.#epoch), own];
   }
 
-  #acknowledgedOf(epoch: string): OutboxPosition {
-    return { epoch, seq: this.#acknowledged.get(epoch) ?? 0 };
-  }
-
-  /** How many of its events the collector is not known to have. */
-  #missing({ epoch, firstSeq, lastSeq }: Numbers): number {
-    if (epoch === this.#disowned) return 0;
-    return Math.max(0, lastSeq - Math.max(this.#acknowledgedOf(epoch).seq, firstSeq - 1));
+  #missing(numbers: Numbers): number {
+    return numbers.epoch === this.#disowned ? 0 : this.#progress.missing(numbers);
   }
 
   #missingIn(epoch: string): number {
@@ -203,8 +202,15 @@ export class FileOutbox implements Outbox, OutboxHistory {
     return this.#numbers().find((numbers) => of(numbers.epoch) && this.#missing(numbers) > 0)?.epoch ?? this.#epoch;
   }
 
-  /** Nothing of it is under way. A dying disk takes seconds for each file: with this one wait all others before the newest. */
-  #holdBack(error: unknown): void {
+  /**
+   * Nothing of it is under way. A dying disk takes seconds for each file: with this one wait all others before the newest. If it is the
+   * newest itself, that becomes an earlier one, so that what happens now does not wait for it.
+   */
+  #holdBack(error: unknown, own: boolean): void {
+    if (own) {
+      this.#begin();
+      this.#moveIn();
+    }
     for (const { epoch } of this.#numbers()) if (epoch !== this.#epoch) this.#heldBack.add(epoch);
     this.#handedOut = 0;
     this.#retry.refused(error);
@@ -216,7 +222,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
     for (const epoch of this.#heldBack) {
       this.#heldBack.delete(epoch);
       try {
-        this.#files.after(this.#acknowledgedOf(epoch)).next();
+        this.#files.after(this.#progress.of(epoch)).next();
       } catch (error) {
         this.#heldBack.add(epoch);
         return this.#retry.refused(error);
@@ -230,7 +236,9 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   /** As far as the disk lets itself be read, and nothing from behind that. Later it is tried again: no event is lost, and nobody ends. */
-  #readableAfter = (position: OutboxPosition): Iterable<AgentEvent> => this.#reading.asFarAsItGoes(this.#after(position));
+  #readableAfter(position: OutboxPosition, onFailure?: (error: unknown) => void): Iterable<AgentEvent> {
+    return this.#reading.asFarAsItGoes(this.#after(position), onFailure);
+  }
 
   #accept(event: NewAgentEvent): AgentEvent {
     const numbered = sanitise(event, this.#lastSeq + 1, this.#options.clock.now());
@@ -296,38 +304,28 @@ export class FileOutbox implements Outbox, OutboxHistory {
     let damaged = 0;
     try {
       this.#files.look((events) => (damaged += events));
-      this.#reading.succeeded();
+      this.#looking.succeeded();
     } catch (error) {
-      this.#reading.failed(error, 'new ones are kept, and sent, meanwhile');
+      this.#looking.failed(error, 'new ones are kept, and sent, meanwhile');
       this.#retry.refused(error);
     }
     this.#losses.add({ dropped: damaged, anew: damaged });
-    this.#recallAcknowledged();
+    this.#progress.recall(this.#before, this.#numbers());
+    this.#removeAcknowledged();
     this.#readable.notify();
     return damaged;
-  }
-
-  #recallAcknowledged(): void {
-    const epochs = this.#numbers();
-    const { epoch = '', seq = 0 } = this.#before ?? {};
-    const index = epochs.findIndex((numbers) => numbers.epoch === epoch);
-    // Names of the other format tell nothing of what came before it: worst, the collector drops what it has already.
-    const before = epochs.slice(0, Math.max(0, index)).filter(({ earlierVersion }) => earlierVersion === epochs[index]?.earlierVersion);
-    for (const earlier of before) this.#acknowledged.set(earlier.epoch, Infinity);
-    if (index >= 0) this.#acknowledged.set(epoch, Math.max(seq, this.#acknowledgedOf(epoch).seq));
-    this.#removeAcknowledged();
   }
 
   /** Writes the first file of the newest epoch, with all that is in memory. */
   #moveIn(): void {
     try {
-      const disowned = this.#disowned === null ? [] : [...this.#files.after(this.#acknowledgedOf(this.#disowned))];
+      const disowned = this.#disowned === null ? [] : [...this.#files.after(this.#progress.of(this.#disowned))];
       const anew = disowned.map((event, index) => ({ ...event, seq: this.#lastSeq + 1 + index }));
       const events = [...this.#waiting.events, ...anew];
       this.#files.begin(this.#epoch, events[0]?.seq ?? this.#lastSeq + 1, events);
       this.#lastSeq += anew.length;
     } catch (error) {
-      if (!this.#troubled && !this.#reading.failing) this.#say(error, 'no file can be begun');
+      if (!this.#troubled && !this.#looking.failing) this.#say(error, 'no file can be begun');
       this.#troubled = true;
       return this.#retry.refused(error);
     }
@@ -355,7 +353,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   #removeAcknowledged(): void {
-    this.#attempt(() => this.#files.remove((epoch) => this.#acknowledgedOf(epoch).seq), 'an acknowledged file could not be removed');
+    this.#attempt(() => this.#files.remove((epoch) => this.#progress.of(epoch).seq), 'an acknowledged file could not be removed');
   }
 
   #keepBudget(): void {

@@ -17,11 +17,6 @@ export class GuardedReading {
     return this.#error !== null;
   }
 
-  /** Why the last one failed; null: it did not. */
-  get error(): unknown {
-    return this.#error;
-  }
-
   /** Null: it failed. */
   attempt<T>(read: () => T): T | null {
     try {
@@ -34,12 +29,14 @@ export class GuardedReading {
     }
   }
 
-  *asFarAsItGoes<T>(items: Iterable<T>): Generator<T> {
+  /** `onFailure` is called with why it goes no further. */
+  *asFarAsItGoes<T>(items: Iterable<T>, onFailure?: (error: unknown) => void): Generator<T> {
     try {
       yield* items;
       this.succeeded();
     } catch (error) {
       this.failed(error);
+      onFailure?.(error);
     }
   }
 
