@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { segmentId } from '@relight/shared/log-stream';
@@ -69,17 +69,29 @@ it('finishes nothing while it cannot be told what still runs, and asks again', a
   expect(calls.finish.toSorted()).toEqual(ids.toSorted());
 });
 
-it('follows so many at once that are delivered, the oldest first, and in the end all of a multitude', async () => {
+/** Ten runs of one source, of which three are followed at once, and a collector. */
+function multitude(alive: readonly RunHandle[]) {
   const runRoot = runRootOf(stateDir);
-  const numbers = Array.from({ length: 10 }, (_, n) => n + 1);
-  for (const n of numbers) writeFileSync(createRunFiles(runRoot, run(n)).log, `line of ${n}\n`);
+  for (let n = 1; n <= 10; n += 1) writeFileSync(createRunFiles(runRoot, run(n)).log, `line of ${n}\n`);
   const clock = new ManualClock();
   const collector = new ModelCollector();
   const said: unknown[] = [];
   const logger = { info: () => undefined, warn: (data: unknown) => void said.push(data), error: (data: unknown) => void said.push(data) };
   const shipper = new FollowingShipper({ directory: join(stateDir, 'logs'), clock, logger, delivering: true, rateLimit: () => null });
-  const alive = { ...run(10), pid: 9 } as RunHandle;
-  const logs = new EarlierLogs({ runRoot, runs: { list: () => Promise.resolve([alive]) }, shipper, logger, followedMax: 3 });
+  const logs = new EarlierLogs({ runRoot, runs: { list: () => Promise.resolve([...alive]) }, shipper, logger, followedMax: 3 });
+  const sent: string[] = [];
+  const deliver = (): void => {
+    for (let frame = shipper.nextFrame(); frame !== null; frame = shipper.nextFrame()) {
+      if (frame.kind !== 'block') throw new Error('a gap');
+      sent.push(frame.block.header.segment.run);
+      for (const { segment, offset, rewind } of collector.takeBlock(frame.block).segments) shipper.committed(segment, offset, rewind);
+    }
+  };
+  return { runRoot, clock, said, shipper, logs, sent, deliver };
+}
+
+it('follows so many at once that are delivered, the oldest first, and in the end all of a multitude', async () => {
+  const { runRoot, clock, said, shipper, logs, sent, deliver } = multitude([{ ...run(10), pid: 9 } as RunHandle]);
   const followed = (): string[] => shipper.segments().map(({ run: name }) => name);
   const look = async (): Promise<void> => {
     await logs.observed([container]);
@@ -92,20 +104,35 @@ it('follows so many at once that are delivered, the oldest first, and in the end
   await look();
   await look();
   expect(followed()).toEqual(['1', '2', '3']);
-  const sent: string[] = [];
   shipper.resume([]);
   for (let looks = 0; looks < 5; looks += 1) {
-    for (let frame = shipper.nextFrame(); frame !== null; frame = shipper.nextFrame()) {
-      if (frame.kind !== 'block') throw new Error('a gap');
-      sent.push(frame.block.header.segment.run);
-      for (const { segment, offset, rewind } of collector.takeBlock(frame.block).segments) shipper.committed(segment, offset, rewind);
-    }
+    deliver();
     await look();
     // While any is left, it shows that something waits.
     expect(shipper.lagBytes() > 0).toBe(sent.length < 9);
   }
   // Whoever found the tenth alive follows it.
   expect(sent).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
+  shipper.close();
+});
+
+it('of a multitude the log of the newest run stays for a look on the spot, which was followed before older ones', async () => {
+  const { runRoot, clock, shipper, logs, sent, deliver } = multitude([]);
+  logs.follow();
+  await logs.observed([]);
+  const files = createRunFiles(runRoot, run(11));
+  shipper.follow({ key: files.segment, path: files.log, format: 'raw' });
+  writeFileSync(files.log, 'line of 11\n');
+  shipper.resume([]);
+  for (let looks = 0; looks < 10; looks += 1) {
+    deliver();
+    if (looks === 8) shipper.finish(files.segment);
+    await logs.observed([]);
+    clock.advance(10_000);
+  }
+  expect(sent).toHaveLength(11);
+  clock.advance(120_000);
+  expect(readdirSync(runDirectoryOf(runRoot, 'w', 1)).filter((name) => name.endsWith('.log'))).toEqual(['11.process.log']);
   shipper.close();
 });
 

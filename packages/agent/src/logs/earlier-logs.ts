@@ -42,7 +42,10 @@ export class EarlierLogs {
   /** Before the first run of this agent: all that is on the disk is an earlier one's. */
   follow(): void {
     const { logger, runRoot } = this.#options;
-    this.#waiting = segmentsOnDisk(runRoot).toSorted(byAge);
+    // Before all that this agent runs, also those that are followed later than its first runs.
+    this.#waiting = segmentsOnDisk(runRoot)
+      .toSorted(byAge)
+      .map((file, index, all) => ({ ...file, order: index - all.length }));
     this.#unfinished = this.#followMore();
     const waiting = this.#waiting.length;
     if (waiting > 0) logger.warn({ waiting }, 'many log files of earlier runs: the newer ones are followed when older ones are delivered');

@@ -10,7 +10,7 @@ const unreadMsMax = 10 * 60_000;
 
 export interface Followed {
   readonly tail: SegmentTail;
-  readonly order: number;
+  order: number;
   /** The last trouble with it, so that each is said once. */
   trouble: string | null;
   /**

@@ -95,6 +95,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const id = segmentId(file.key);
     const known = this.#followed.get(id);
     if (known !== undefined) {
+      known.order = file.order ?? known.order;
       this.#goOn(known, file);
       return;
     }
@@ -105,7 +106,7 @@ export class FollowingShipper implements LogShipper, LogLane {
       this.#options.redact?.(file.key) ?? ((bytes) => bytes),
       this.#options.delivering ? this.#options.directory : null,
     );
-    const followed: Followed = { tail, order: ++this.#order, trouble: null, unread: null };
+    const followed: Followed = { tail, order: file.order ?? ++this.#order, trouble: null, unread: null };
     this.#followed.set(id, followed);
     this.#looks.add(id, this.#lookedAt(followed));
     this.#pollLater();
