@@ -553,6 +553,8 @@ describe('life', () => {
     const refused = new World();
     refused.dial().end({ code: 1006, reason: 'HTTP 503', status: 503, retryAfterMs: 7_000 });
     expect(nextDialMs(refused)).toBeGreaterThanOrEqual(7_000);
+    const { lastAdvice } = refused.uplink.state();
+    expect(lastAdvice).toMatch(/^Nothing is to be done/);
     const drained = new World();
     const socket = drained.connect();
     socket.say({ type: 'drain', reconnectAfterMs: 5_000 });
@@ -560,6 +562,7 @@ describe('life', () => {
     socket.end({ code: 1000, reason: '' });
     expect(drained.lane.calls.at(-1)).toBe('suspend');
     expect(nextDialMs(drained)).toBeGreaterThanOrEqual(5_000);
+    expect(drained.uplink.state()).toMatchObject({ lastAdvice });
   });
 
   test('a welcome of a later protocol, of whatever form, says who has to be upgraded; a broken one of this protocol is broken', () => {

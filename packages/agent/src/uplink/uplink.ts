@@ -178,7 +178,7 @@ export class Uplink {
     this.#failures = failures;
     this.#lastError = reason;
     const code = codeOf(closing);
-    const advice = closing?.advice ?? (code === 'conflict' ? sharedMachineIdAdvice : catalogue[code].advice);
+    const advice = closing?.advice ?? adviceOf(code, ending);
     this.#lastAdvice = advice;
     // One line per outage and kind of trouble: a collector that is away for a day is not news every 30 seconds.
     const kind = `${code} ${ending.kind}`;
@@ -193,6 +193,14 @@ export class Uplink {
     for (const subscription of this.#subscriptions) subscription.dispose();
     this.#stopped?.();
   }
+}
+
+function adviceOf(code: ErrorCode, { kind }: Ending): string {
+  if (code === 'conflict') return sharedMachineIdAdvice;
+  // It was reached, and has said when it takes this host again.
+  if (kind === 'told' && code === 'collector-unreachable')
+    return 'Nothing is to be done: the agent comes back by itself, when the collector has asked for it.';
+  return catalogue[code].advice;
 }
 
 function codeOf(closing: Closing | undefined): ErrorCode {
