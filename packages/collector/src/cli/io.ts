@@ -29,6 +29,11 @@ export function wantsColor(env: Readonly<Record<string, string | undefined>>, te
   return terminal === true && env['TERM'] !== 'dumb';
 }
 
+/** Of a terminal; null for a pipe, and for a terminal that nobody has told its size, which says 0. */
+export function columnsOf({ isTTY, columns }: { readonly isTTY?: boolean; readonly columns?: number }): number | null {
+  return isTTY === true && columns !== undefined && columns > 0 ? columns : null;
+}
+
 export function processIo(signal: AbortSignal): Io {
   const terminal = process.stdout.isTTY;
   return {
@@ -36,8 +41,7 @@ export function processIo(signal: AbortSignal): Io {
     clock: systemClock,
     color: pc.createColors(wantsColor(process.env, terminal)),
     get columns() {
-      // A terminal that nobody has told its size says 0.
-      return terminal && process.stdout.columns > 0 ? process.stdout.columns : null;
+      return columnsOf(process.stdout);
     },
     signal,
     write: (text) => writeAll(process.stdout, text, signal),

@@ -9,6 +9,7 @@ import { joinValidMs, presentToken } from '../api/tokens.ts';
 import { expiresSoon } from '../access/token-expiry.ts';
 import { tokenRefusal } from '../access/token-refusal.ts';
 import { examples } from '../cli/cli.ts';
+import { columnsOf } from '../cli/io.ts';
 import { sanitize } from '../cli/view/sanitize.ts';
 import { table } from '../cli/view/table.ts';
 import { roles, tokenKinds, type Role, type TokenKind, type TokenRecord } from '../store/store.ts';
@@ -202,7 +203,7 @@ function listed(tokens: readonly TokenRecord[], now: number): string {
     headers: ['ID', 'KIND', 'WHOSE', 'CREATED', 'STATE'],
     rows,
     paintHeader: String,
-    columns: process.stdout.columns ?? null,
+    columns: columnsOf(process.stdout),
   });
   return lines.map((line) => `${line}\n`).join('');
 }
