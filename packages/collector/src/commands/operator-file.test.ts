@@ -13,6 +13,7 @@ import { imageOperatorFile } from '../cli/operator-file.ts';
 import { CollectorBench } from './collector-process.test-data.ts';
 import { howReached, joinDocument } from './join-line.ts';
 import { loadConfig } from './load-config.ts';
+import { operatorPlace } from './operator-place.ts';
 
 let bench: CollectorBench;
 let file: string;
@@ -189,6 +190,28 @@ test('a file of another address is left as it is, one of the same is made anew, 
   expect((await bench.collector(['init', '--config', bench.configFile], { RELIGHT_OPERATOR_FILE: named })).out).toContain(
     `(${named} has the token)`,
   );
+});
+
+test('what cannot be such a file is not waited for nor read without end, is left as it is, and is said beside the token', () => {
+  const pipe = join(bench.dir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const sparse = join(bench.dir, 'sparse');
+  writeFileSync(sparse, '');
+  truncateSync(sparse, 10 * 1024 ** 3);
+  for (const [named, why] of [
+    ['/dev/zero', 'it is longer than 4.0 MiB'],
+    [pipe, 'it is a pipe, and nothing comes from it'],
+    [sparse, 'it is longer than 4.0 MiB'],
+    [bench.dir, 'EISDIR'],
+    [join(bench.dir, 'missing', 'operator.yaml'), 'ENOENT'],
+  ] as const) {
+    const place = operatorPlace(named);
+    const left = place.write({ url: 'https://127.0.0.1:1', token: 'rlo_x', fingerprint: null, caFile: null });
+    place.close();
+    const start = `${named} could not be written, relight has to be told the token by hand: ${why}`;
+    expect(left).toEqual({ file: null, problem: expect.stringContaining(start) as string });
+  }
+  expect(statSync(sparse).size).toBe(10 * 1024 ** 3);
 });
 
 test('the environment wins, and what the file holds goes to no other address than its own', async () => {

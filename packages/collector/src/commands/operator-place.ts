@@ -1,6 +1,7 @@
 /** Where init leaves the operator token for `relight` on the same machine. */
+import { configBytesMax, readDescriptorSync } from '@relight/shared/bounded-read';
 import { errorMessage } from '@relight/shared/errors';
-import { closeSync, constants, fchmodSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { stringify } from 'yaml';
 import type { CollectorConfig } from '../config.ts';
 
@@ -31,8 +32,13 @@ export function operatorPlace(file: string | null): OperatorPlace {
   let descriptor: number;
   let before: string;
   try {
-    descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-    before = readFileSync(descriptor, 'utf8');
+    descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600);
+    try {
+      before = String(readDescriptorSync(descriptor, configBytesMax, { patienceMs: 0 }));
+    } catch (thrown) {
+      closeSync(descriptor);
+      throw thrown;
+    }
   } catch (thrown) {
     const problem = `${file} could not be written, relight has to be told the token by hand: ${errorMessage(thrown)}`;
     return { write: () => ({ file: null, problem }), close: () => undefined };
