@@ -45,8 +45,9 @@ beforeEach(async () => {
 afterEach(() => app.close());
 
 let at = 0;
-async function write(host: string, ...texts: readonly string[]): Promise<void> {
-  const segment = { workload: 'w', generation: 1, source: 'process', run: '1' };
+const write = (host: string, ...texts: readonly string[]): Promise<void> => writeTo('process', host, ...texts);
+async function writeTo(source: string, host: string, ...texts: readonly string[]): Promise<void> {
+  const segment = { workload: 'w', generation: 1, source, run: '1' };
   const from = store.committedOffset(host, segment);
   let to = from;
   const lines = texts.map((text) => {
@@ -91,6 +92,14 @@ test('words, levels, order, context and records', async () => {
     { line: 'ERROR lost worker-7', context: undefined, apart: undefined, level: 'error' },
     { line: '  detail', context: true, apart: undefined, level: undefined },
   ]);
+});
+
+test('what is stored under the name of a source that only a later version knows can be asked for by it', async () => {
+  await write('a', 'of the process');
+  await writeTo('profiler', 'a', 'of the profiler');
+  expect((await lines('')).map(({ source }) => source)).toEqual(['process', 'profiler']);
+  expect(await texts('source=profiler')).toEqual(['of the profiler']);
+  expect((await get('source=Profiler!')).status).toBe(400);
 });
 
 test('the newest first, page by page, whatever comes meanwhile', async () => {

@@ -1,6 +1,6 @@
 /** Logs: NDJSON or text of what is stored, server-sent events of what comes. */
 import { RelightError } from '@relight/shared/errors';
-import { logSourceSchema } from '@relight/shared/log-stream';
+import { segmentKeySchema } from '@relight/shared/log-stream';
 import * as z from 'zod';
 import { eventOf, type LogRequest } from '../logs/answer.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from '../logs/cursor.ts';
@@ -36,7 +36,9 @@ const selectionFields = {
   host: z.array(z.string()).default([]).meta({ description: 'Only these hosts; may be repeated.' }),
   workload: z.string().optional(),
   label: selector.optional(),
-  source: logSourceSchema.optional().meta({ description: 'container, process, setup, mount, agent or file:NAME' }),
+  source: segmentKeySchema.shape.source
+    .optional()
+    .meta({ description: 'container, process, setup, mount, agent or file:NAME, or one that a later version of an agent names.' }),
   generation: z.coerce.number().int().min(0).optional(),
   previous: flag.meta({ description: 'Only the generation before the present one.' }),
   since,

@@ -263,6 +263,8 @@ describe('what can be wrong', () => {
     [['events', '--kind', 'container.dies'], 'Did you mean container.died?'],
     [['events', '--since', 'yesterday'], 'Expected how long ago'],
     [['tail', '--source', 'proces'], 'Did you mean process?'],
+    [['tail', '--source', 'stdout'], 'Allowed: container, process'],
+    [['tail', '--source', 'Profiler!'], 'Allowed: container, process'],
     [['tail', '-n', 'many'], 'Expected a number'],
     [['tail', 'a/b', '--host', 'c'], 'not both'],
     [['restart', 'a/b/c'], 'Expected HOST or HOST/WORKLOAD'],
@@ -277,6 +279,12 @@ describe('what can be wrong', () => {
     const { code, stdout, stderr } = await inProcess(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(message);
+  });
+
+  test('a source that only a later version knows is asked for', async () => {
+    await using api = await fakeApi({ 'GET logs': (_call, response) => void response.end() });
+    expect(await inProcess('--url', api.url, 'tail', '--source', 'profiler', '--no-follow')).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(api.calls[0]?.query).toMatchObject({ source: 'profiler' });
   });
 
   test('a collector that cannot be reached: who, why, and what to set', async () => {
