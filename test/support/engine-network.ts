@@ -55,10 +55,10 @@ export async function deleteBridge(bridge: string): Promise<void> {
   });
 }
 
-/** Its directory may be gone before it is: then the device itself says whose it was. */
 /** Processes of another one have numbers of their own: whether they live nobody can tell from here. */
 const pidNamespace = (): string => readlinkSync('/proc/self/ns/pid');
 
+/** Its directory may be gone before it is: then the device itself says whose it was. */
 function ownDevice(device: string): void {
   try {
     writeFileSync(`${devices}/${device}/ifalias`, `relight ${ownerText()} ${pidNamespace()}`);
