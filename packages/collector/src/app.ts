@@ -23,6 +23,7 @@ import { IngestCounters } from './ingest/counters.ts';
 import { AgentGateway } from './ingest/gateway.ts';
 import { LiveFleet } from './ingest/live-fleet.ts';
 import { LogDamageBook } from './ingest/log-damage.ts';
+import { Pace, type PaceLimits } from './ingest/pace.ts';
 import { StoreHealth } from './ingest/store-health.ts';
 import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
@@ -43,6 +44,7 @@ export interface CollectorOptions {
   readonly random?: () => number;
   readonly admission?: AdmissionLimits;
   readonly allowance?: AllowanceLimits;
+  readonly pace?: PaceLimits;
   /** Of the agents' protocol; absent: what this version speaks. */
   readonly protocols?: ProtocolRange;
   /** Nothing can be stored any more, and nothing but a new process mends that. */
@@ -64,7 +66,7 @@ export interface Collector {
 
 /** @throws RelightError of openStore. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
-  const { config, clock, logger, version, random = Math.random, admission, allowance, protocols, onFatal } = options;
+  const { config, clock, logger, version, random = Math.random, admission, allowance, pace, protocols, onFatal } = options;
   const log = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
   const health = new StoreHealth({ clock, warn: log, info: (message) => logger.info(message) });
   // A store in trouble fails everything that is written, over and over: health says it once.
@@ -116,6 +118,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     revocations,
     ...(admission === undefined ? {} : { admission }),
     allowances,
+    pace: new Pace({ clock, warn, ...(pace === undefined ? {} : { limits: pace }) }),
     ...(protocols === undefined ? {} : { protocols }),
   });
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });

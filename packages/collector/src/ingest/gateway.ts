@@ -21,6 +21,8 @@ import { metered, type Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
+import type { Pace } from './pace.ts';
+import { PacedFrames } from './paced-frames.ts';
 import { Session, type AgentSocket } from './session.ts';
 
 export interface GatewayDeps {
@@ -34,6 +36,7 @@ export interface GatewayDeps {
   readonly counters: IngestCounters;
   readonly admission?: AdmissionLimits;
   readonly allowances: Allowances;
+  readonly pace: Pace;
   readonly doorkeeper: Doorkeeper;
   readonly refusals: RefusalBook;
   readonly revocations: Revocations;
@@ -58,6 +61,8 @@ export class AgentGateway {
     handleProtocols: () => subprotocol,
   });
   readonly #sessions = new Map<WebSocket, Session>();
+  /** Of connections that are gone: their last frames are still to be read. */
+  readonly #leaving = new Set<PacedFrames>();
   #timer: Timer;
   #closing = false;
 
@@ -87,6 +92,7 @@ export class AgentGateway {
       session.send({ type: 'drain', reconnectAfterMs });
       session.close(closeCodes.draining, 'the collector stops');
     }
+    for (const frames of this.#leaving) frames.drop();
     const deadline = setTimeout(() => {
       for (const socket of this.#sessions.keys()) socket.terminate();
     }, closeWithinMs);
@@ -176,9 +182,15 @@ export class AgentGateway {
   }
 
   #open(webSocket: WebSocket, { token, address }: Visitor, handshakeDone: () => void): void {
-    const { store, fleet, clock, heartbeatMs, warn, counters, revocations, allowances, protocols = ownProtocols } = this.#deps;
+    const { store, fleet, clock, heartbeatMs, warn, counters, revocations, allowances, pace, protocols = ownProtocols } = this.#deps;
     counters.opened();
-    const socket = agentSocket(webSocket);
+    const frames = new PacedFrames({
+      clock,
+      socket: webSocket,
+      handle: (data, binary) => session.receive(data, binary),
+      spend: (bytes) => pace.spend(session.host, bytes),
+    });
+    const socket = agentSocket(webSocket, frames);
     const common = { store: metered(store, allowances), clock, heartbeatMs, warn, protocols };
     const refused = (refusal: HelloRefusal): void => this.#helloRefused({ token, address }, refusal);
     const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, refused, ...common });
@@ -187,7 +199,7 @@ export class AgentGateway {
     webSocket.on('message', (data, binary) => {
       const frame = toBuffer(data);
       counters.received(frame.length, binary);
-      session.receive(frame, binary);
+      frames.push(frame, binary);
     });
     webSocket.on('pong', () => session.receivePong());
     let broken: string | null = null;
@@ -197,14 +209,19 @@ export class AgentGateway {
     webSocket.on('close', (code, reason) => {
       held.dispose();
       this.#sessions.delete(webSocket);
-      session.socketClosed(broken ?? closeText(code, reason.toString()));
+      this.#leaving.add(frames);
+      frames.end(() => {
+        this.#leaving.delete(frames);
+        session.socketClosed(broken ?? closeText(code, reason.toString()));
+      });
     });
   }
 
   #inspect(): void {
-    const { clock, fleet, allowances } = this.#deps;
+    const { clock, fleet, allowances, pace } = this.#deps;
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     allowances.forget();
+    pace.forget();
     this.#timer = onBeat(clock, inspectMs, () => this.#inspect());
   }
 }
@@ -215,14 +232,20 @@ function strangerIn({ token, address }: Visitor, { code, greeting }: HelloRefusa
   return { stranger: { host: greeting?.host ?? token.host, address, tokenId: token.id } };
 }
 
-function agentSocket(webSocket: WebSocket): AgentSocket {
+function agentSocket(webSocket: WebSocket, frames: PacedFrames): AgentSocket {
   return {
     send: (text) => webSocket.send(text),
     ping: () => webSocket.ping(),
-    close: (code, reason) => webSocket.close(code, closeReason(reason)),
-    terminate: () => webSocket.terminate(),
-    pause: () => webSocket.pause(),
-    resume: () => webSocket.resume(),
+    close: (code, reason) => {
+      frames.drop();
+      webSocket.close(code, closeReason(reason));
+    },
+    terminate: () => {
+      frames.drop();
+      webSocket.terminate();
+    },
+    pause: () => frames.hold(),
+    resume: () => frames.release(),
   };
 }
 

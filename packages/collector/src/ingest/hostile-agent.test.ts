@@ -11,6 +11,7 @@ import { waitFor } from '../../../../test/support/wait.ts';
 import { readConfig } from '../config.ts';
 import { openForReading, openForWriting } from '../store/database.ts';
 import { eventReads } from '../store/events-store.ts';
+import { hostReads } from '../store/hosts-store.ts';
 import { openLogReader } from '../store/logs/reader.ts';
 import { tokenWrites } from '../store/token-store.ts';
 import { AgentClient } from './agent-client.ts';
@@ -39,6 +40,16 @@ function stored(host: string, kind: 'check.failed' | 'host.notice') {
   const db = openForReading(dataDir);
   try {
     return eventReads(db).events({ limit: 1_000, host, kinds: [kind] });
+  } finally {
+    db.close();
+  }
+}
+function hostRecord(host: string) {
+  const db = openForReading(dataDir);
+  try {
+    return hostReads(db)
+      .hosts()
+      .find(({ name }) => name === host);
   } finally {
     db.close();
   }
@@ -141,5 +152,55 @@ describe('more events than a host may send', () => {
     hostile.sendBlock(line('3', 0));
     expect(await acked()).toEqual(['3 2']);
     expect(warnings).toEqual([expect.stringContaining('hostile sends more')]);
+  });
+});
+
+describe('more messages than a host may send', () => {
+  const heartbeat = (index: number) => ({
+    type: 'heartbeat',
+    at: Date.now(),
+    engine: 'up',
+    workloads: [],
+    conditions: [{ name: 'n', subject: '', severity: 'info', since: 1, reason: `heartbeat ${index}`, advice: 'x'.repeat(2_000) }],
+  });
+  const nonsense = (index: number) => ({ type: 'never heard of', index, list: 'x'.repeat(2_000) });
+
+  it.each([
+    ['heartbeats', heartbeat],
+    ['what nobody understands', nonsense],
+  ])('%s are not read at once; others are', async (_, message) => {
+    // Of 200 messages some ten are handled at once, and the next one in an hour.
+    const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 5 } });
+    const [hostile, honest] = [await dial('hostile'), await dial('honest')];
+    for (let index = 0; index < 200; index += 1) hostile.send(message(index));
+    hostile.sendEvents(1, 1);
+    honest.sendEvents(1, 1);
+    expect(await honest.next('ack')).toMatchObject({ events: { seq: 1 } });
+    honest.send(heartbeat(0));
+    honest.sendEvents(2, 2);
+    expect(await honest.next('ack')).toMatchObject({ events: { seq: 2 } });
+    expect(hostile.closed).toBeNull();
+    expect(storedNotices()).toEqual([]);
+    // Coming again is no way around it.
+    const again = await dial('hostile');
+    again.sendEvents(1, 1);
+    honest.sendEvents(3, 3);
+    expect(await honest.next('ack')).toMatchObject({ events: { seq: 3 } });
+    expect(storedNotices()).toEqual([]);
+  });
+
+  it('they wait for their turn, and lose nothing', async () => {
+    const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 1_000_000 } });
+    const hostile = await dial('hostile');
+    const began = performance.now();
+    for (let index = 0; index < 100; index += 1) hostile.send(heartbeat(index));
+    hostile.sendEvents(1, 1);
+    hostile.send({ type: 'goodbye', reason: 'stopped' });
+    hostile.socket.close(1000);
+    await waitFor(() => hostRecord('hostile')?.state === 'stopped', { what: 'the goodbye to be read' });
+    // 100 heartbeats of 18 KB, less what is read at once.
+    expect(performance.now() - began).toBeGreaterThan(1_400);
+    expect(hostRecord('hostile')).toMatchObject({ conditions: [{ reason: 'heartbeat 99' }] });
+    expect(storedNotices().map(({ message }) => message)).toContain('notice 1');
   });
 });
