@@ -24,6 +24,7 @@ import { ContainerLogs } from './logs/container-logs.ts';
 import { EarlierLogs } from './logs/earlier-logs.ts';
 import { FollowingShipper } from './logs/following-shipper.ts';
 import { ApiLogs } from './logs/origins/api-logs.ts';
+import { syncJournal } from './logs/origins/journal-sync.ts';
 import { ContainerFiles } from './logs/origins/container-files.ts';
 import type { OutboxHistory } from './outbox/telling.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
@@ -124,6 +125,7 @@ export class WorkloadWiring {
             shipper: this.shipper,
             clock,
             logger,
+            syncJournal,
             unreadable: (facts) => this.#containerLogs.unreadable(facts),
             directory: join(stateDir, 'logs', 'api'),
             bootId: context.bootId,

@@ -4,20 +4,18 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, delay, type Timer } from '@relight/shared/clock';
+import { delay, type Timer } from '@relight/shared/clock';
 import { errorMessage, toRelightError } from '@relight/shared/errors';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
-import type { Logger } from 'pino';
 import type { ContainerFacts, Engine } from '../../engine/engine.ts';
 import type { LogShipper } from '../log-shipper.ts';
 import { ApiSpool, removeSpool } from './api-spool.ts';
 import { EngineLines, type Entry } from './engine-lines.ts';
+import { type JournalOptions, settled } from './journal-sync.ts';
 
-export interface ApiLogsOptions {
+export interface ApiLogsOptions extends JournalOptions {
   readonly engine: Required<Pick<Engine, 'logs'>>;
   readonly shipper: LogShipper & { segments(): readonly SegmentKey[] };
-  readonly clock: Clock;
-  readonly logger: Pick<Logger, 'warn'>;
   readonly unreadable: (facts: ContainerFacts) => void;
   /** For the spools: `WORKLOAD/GENERATION/RUN-json.log`. */
   readonly directory: string;
@@ -105,12 +103,21 @@ export class ApiLogs {
     const { clock, shipper } = this.#options;
     const { signal } = reading.stop;
     const key = this.#keyOf(reading.facts);
+    /** Of the start after whose end journald has been waited for. */
+    let settledOf: number | null = null;
     for (let [failures, trouble] = [0, '']; !signal.aborted;) {
       try {
         await this.#once(reading, key);
         failures = 0;
         trouble = '';
-        if (!isAlive(reading.facts)) break;
+        const { facts } = reading;
+        if (!isAlive(facts)) {
+          if (facts.logDriver !== 'journald' || facts.startedAt === settledOf) break;
+          // What journald has not taken up yet is no part of what the engine called the end: read once more when it has.
+          await settled(facts.name, this.#options, signal);
+          settledOf = facts.startedAt;
+          continue;
+        }
       } catch (error) {
         const reason = errorMessage(error);
         if (this.#isFinal(reading, error)) break;
