@@ -1,11 +1,12 @@
 /** The packages as a person meets them: installed on a fresh machine, upgraded under load, removed, purged. No workload notices. */
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { FleetClient } from '../support/fleet-client.ts';
+import { lineDifference, without } from '../support/line-difference.ts';
 import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
 import { version as ownVersion } from '@relight/shared/version';
 import { laterVersion } from '../support/system/later-version.ts';
 import { Machine } from '../support/system/machine.ts';
-import { eventually, waitFor } from '../support/wait.ts';
+import { waitFor } from '../support/wait.ts';
 
 const host = 'gpu-0';
 const agent = 'relight-agent';
@@ -350,8 +351,25 @@ describe('a container whose lines go to the journal', () => {
     Array.from({ length: to - from + 1 }, (_, index) => `${generation} stdout line ${from + index}`);
   const said = async (): Promise<readonly string[]> =>
     (await (await theFleet()).logs(theirs)).map((entry) => ('line' in entry ? `${entry.generation} ${entry.stream} ${entry.line}` : 'gap'));
-  const expectLines = (lines: readonly string[]): Promise<void> =>
-    eventually(async () => expect(await said()).toEqual(lines), { what: 'the lines', timeoutMs: 60_000, everyMs: 500 });
+  const expectLines = async (lines: readonly string[]): Promise<void> => {
+    let difference: string | null = null;
+    const alike = async (): Promise<boolean> => (difference = lineDifference(await said(), lines)) === null;
+    await waitFor(alike, { what: 'the lines', timeoutMs: 60_000, everyMs: 500 }).catch(async (error: unknown) => {
+      // Whatever prints this may cut it off: what counts comes first.
+      const log = (await machine.journal(agent)).slice(-4_000);
+      throw new Error(`${difference}; ${await whatTheJournalHas(lines)}; the agent's last words:\n${log}`, { cause: error });
+    });
+  };
+  /** Of lines that are not stored: were they lost before the agent could read them, or after? */
+  const whatTheJournalHas = async (lines: readonly string[]): Promise<string> => {
+    // Of a long line, the first of the parts that the journal has.
+    const texts = (all: readonly string[]): readonly string[] => all.map((line) => line.replace(/^\d+ \w+ /, '').slice(0, 16_384));
+    const stored = texts(await said());
+    const { stdout } = await machine.tries(`journalctl --sync; journalctl -q CONTAINER_NAME=${name} -o cat --no-pager`);
+    const unread = without(stdout.trimEnd().split('\n'), stored);
+    const missing = without(texts(lines), stored);
+    return `of ${missing.length} lines that are missing, ${missing.length - without(missing, unread).length} are in the journal`;
+  };
 
   beforeAll(async () => {
     before = await machine.shell('cat /etc/relight/agent.yaml');
@@ -366,7 +384,10 @@ describe('a container whose lines go to the journal', () => {
 
   test('each line once and in order, long ones whole, whatever happens to agent and container', async () => {
     await say('seq 1 500 | sed "s/^/line /"');
+    await expectLines(numbered(1, 500));
+    // The engine reads each stream by itself: the order among them is that of the journal.
     await say('echo error >&2');
+    await expectLines([...numbered(1, 500), '1 stderr error']);
     await say('head -c 40000 /dev/zero | tr "\\0" x; echo');
     const long = `1 stdout ${'x'.repeat(40_000)}`;
     let lines = [...numbered(1, 500), '1 stderr error', long];
@@ -404,6 +425,23 @@ describe('a container whose lines go to the journal', () => {
     ).waitForEvent({ host, workload: name, kind: 'workload.ready' }, ({ generation }) => generation === 3, 'the third');
     await say('echo line 1');
     await expectLines([...lines, ...numbered(1, 1, 3)]);
+  });
+
+  test('what journald takes up only when the container is over and the next one is ready', async () => {
+    const lines = await said();
+    const generation = (await (await theFleet()).workload(host, name))?.generation ?? 0;
+    await machine.shell('kill -STOP $(pidof systemd-journald)');
+    try {
+      // Few enough for its socket.
+      await say('seq 1 5 | sed "s/^/line /"');
+      await machine.shell(`docker kill ${name}`);
+      const next = { host, workload: name, kind: 'workload.ready' };
+      await (await theFleet()).waitForEvent(next, (event) => event.generation === generation + 1, 'the next one');
+      expect(await said()).toEqual(lines);
+    } finally {
+      await machine.shell('kill -CONT $(pidof systemd-journald)');
+    }
+    await expectLines([...lines, ...numbered(1, 5, generation)]);
   });
 });
 
