@@ -277,7 +277,9 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
 
   test('its log has the priorities of the journal', async () => {
     const levelsOf = (priority: string): Promise<string> =>
-      machine.shell(`journalctl -u ${agent} -p ${priority}..${priority} -o cat --no-pager | grep -o '^{"level":"[a-z]*"' | sort -u`);
+      machine.shell(
+        `journalctl --sync; journalctl -u ${agent} -p ${priority}..${priority} -o cat --no-pager | grep -o '^{"level":"[a-z]*"' | sort -u`,
+      );
     expect(await levelsOf('info')).toBe('{"level":"info"\n');
     expect(await levelsOf('warning')).toBe('{"level":"warn"\n');
     expect(await life()).toBe(before);
@@ -321,10 +323,12 @@ describe('while it writes 500 lines a second, nothing that happens to the agent 
     await machine.shell(`touch -d 2020-01-01 /usr/lib/systemd/system/${agent}.service && systemctl daemon-reload`);
     await machine.shell('mknod /dev/nvidiactl c 1 3; systemd-run --scope --unit=docker-0123.scope -- sleep 600 >/dev/null 2>&1 & sleep 0');
     await machine.waitForUnit('docker-0123.scope', 'ActiveState', 'active');
-    const reloads = await machine.shell('journalctl --no-pager -o cat -t systemd | grep -c "Reloading" || true');
+    const countReloads = (): Promise<string> =>
+      machine.shell('journalctl --sync; journalctl --no-pager -o cat -t systemd | grep -c "Reloading" || true');
+    const reloads = await countReloads();
     const said = await machine.shell(`dpkg -i /packages/later/${agent}_*.deb 2>&1`);
     expect(said).toMatch(/systemd has NOT been told[^]*can take the GPUs/);
-    expect(await machine.shell('journalctl --no-pager -o cat -t systemd | grep -c "Reloading" || true')).toBe(reloads);
+    expect(await countReloads()).toBe(reloads);
     await machine.shell('rm /dev/nvidiactl; systemctl stop docker-0123.scope');
     expect(await life()).toBe(before);
   });

@@ -158,9 +158,9 @@ export class Machine implements AsyncDisposable {
     });
   }
 
-  /** Its last lines. */
+  /** Its last lines, those that journald has not taken up by itself yet included. */
   async journal(unit: string): Promise<string> {
-    return (await this.tries(`journalctl -u ${unit} -n 1000 --no-pager -o cat`)).stdout;
+    return (await this.tries(`journalctl --sync; journalctl -u ${unit} -n 1000 --no-pager -o cat`)).stdout;
   }
 
   /** Where others reach it. */
