@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ControlClient } from '@relight/agent/control/client';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { stripVTControlCharacters } from 'node:util';
 import { parse } from 'yaml';
 import { dockerApi } from '../support/docker-api.ts';
 import { FleetClient } from '../support/fleet-client.ts';
@@ -223,16 +224,20 @@ describe('what is missing is said', () => {
   });
 });
 
-/** A person at a terminal, which `script` makes. */
+/** A person at a terminal, which `script` makes, with so many columns. */
 class Person {
   readonly #child: ChildProcess;
   #screen = '';
   readonly #ended: Promise<number | null>;
 
-  constructor(host: Host) {
+  constructor(host: Host, columns = 400) {
     const line = [process.execPath, ...host.words()].map((word) => `'${word}'`).join(' ');
     const env = { ...cleanEnvironment(), TERM: 'dumb', SHELL: '/bin/sh', HOME: join(host.home, 'cwd') };
-    this.#child = spawn('script', ['-qec', line, '/dev/null'], { cwd: join(host.home, 'cwd'), env, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child = spawn('script', ['-qec', `stty columns ${columns}; ${line}`, '/dev/null'], {
+      cwd: join(host.home, 'cwd'),
+      env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     this.#child.stdout?.on('data', (chunk: Buffer) => (this.#screen += chunk.toString()));
     this.#ended = new Promise((resolve) => this.#child.once('close', resolve));
   }
@@ -294,12 +299,14 @@ describe('at a terminal', () => {
 
   test('Ctrl-C leaves nothing half done', async () => {
     const host = new Host('left');
-    const person = new Person(host);
+    const person = new Person(host, 80);
     await person.answers(/1\. Which[^]*\]: /, 'none\r');
     await person.answers(/2\. Which[^]*\]: /, '\u0003');
     const { code, screen } = await person.leaves();
-    expect(code).toBe(1);
-    expect(screen).toContain('nothing was written');
+    expect(code).toBe(130);
+    expect(screen).toContain('Nothing was changed on this host.');
+    // No word is broken at the edge.
+    for (const line of stripVTControlCharacters(screen).split('\n')) expect(line.length).toBeLessThanOrEqual(80);
     expect(readdirSync(host.home)).toEqual(['cwd']);
   });
 
@@ -314,11 +321,12 @@ describe('at a terminal', () => {
     await person.answers(/3\. What[^]*: $/, 'waits\r');
     const [connection] = (await reached) as [Socket];
     await person.answers(/3\. What/, '\u0003');
-    const { code } = await person.leaves();
+    const { code, screen } = await person.leaves();
     connection.destroy();
     silent.close();
     expect(code).toBe(130);
-    expect(existsSync(host.config)).toBe(false);
-    expect(readdirSync(host.stateDir)).toEqual([]);
+    // Whether it was counted there knows only the one that did not answer.
+    expect(screen).toMatch(/Nothing was changed on this host\. http:\S+ may have counted the join token/);
+    expect(readdirSync(host.home)).toEqual(['cwd']);
   });
 });

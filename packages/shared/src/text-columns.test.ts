@@ -7,7 +7,7 @@ test('lines are broken at blanks, those after the first below where the sentence
   expect(fold('engine        there is no Docker Engine at all', 36)).toBe('engine        there is no Docker\n              Engine at all');
   expect(fold('            → Install one with apt', 28)).toBe('            → Install one\n              with apt');
   expect(fold('            → Install one with apt', 26)).toBe('            → Install one\nwith apt');
-  expect(fold('short\n\n1. a question that is\n   an answer', 12)).toBe('short\n\n1. a\nquestion\nthat is\n   an answer');
+  expect(fold('short\n\n1. a question that is\n   an answer', 12)).toBe('short\n\n1. a\n   question\n   that is\n   an answer');
   expect(fold('see https://collector.example:7460/a/long/path now', 20)).toBe('see\nhttps://collector.example:7460/a/long/path\nnow');
   expect(fold('a label with two  blanks', 80)).toBe('a label with two  blanks');
   const line = 'word '.repeat(100).trim();

@@ -33,8 +33,8 @@ export function wrap(text: string, width: number, indent = /^ */.exec(text)?.[0]
   return lines;
 }
 
-/** What a line begins with that is no sentence: its indent, and a bullet, an arrow, or a label with two blanks behind it. */
-const lead = /^ *(?:(?:[-→>] )|(?:\S+ {2,}))?/;
+/** What a line begins with that is no sentence: its indent, and a bullet, an arrow, a number, or a label with two blanks behind it. */
+const lead = /^ *(?:[-→>] |\d+\. |\S+ {2,})?/;
 
 /** Lines of prose as a terminal has room for them: longer ones go on below where their sentence began. `columns` null: no terminal. */
 export function fold(text: string, columns: number | null): string {

@@ -18,8 +18,8 @@ export interface Io {
   note(text: string): void;
 }
 
-/** 0 done, 1 the thing asked about is not so, 2 wrong usage or configuration, 3 the other side could not be reached. */
-export type ExitCode = 0 | 1 | 2 | 3;
+/** 0 done, 1 the thing asked about is not so, 2 wrong usage or configuration, 3 the other side could not be reached, 130 left by Ctrl-C. */
+export type ExitCode = 0 | 1 | 2 | 3 | 130;
 
 export const processIo: Io = {
   env: process.env,

@@ -67,11 +67,15 @@ function checkWords(urlText: string, joinToken: string, { fingerprint, caFile, a
 async function exchange(trusted: Trusted, joinToken: string, who: Who): Promise<string> {
   // Before the token is spent: what it gives must have a place.
   const undo = makeStateDir(who.stateDir);
+  // Who leaves `setup` meanwhile is told that nothing was changed.
+  process.once('exit', undo);
   try {
     return await exchangeIn(trusted, joinToken, who);
   } catch (thrown) {
     undo();
     throw thrown;
+  } finally {
+    process.off('exit', undo);
   }
 }
 

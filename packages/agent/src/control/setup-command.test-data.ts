@@ -61,6 +61,7 @@ export async function setup(
     openEngine: () => noEngine,
     service: { state: async () => 'none', start: async (argv) => (started.push(argv.join(' ')), null) },
     runningAgent: async () => null,
+    onInterrupt: () => () => {},
     openTerminal: () =>
       answers === undefined
         ? null

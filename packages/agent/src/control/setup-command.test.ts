@@ -28,8 +28,8 @@ describe('setup', () => {
   it.each([0, 1, 2])('leaves nothing behind when the person leaves after %i answers', async (count) => {
     const directory = temporaryDirectory();
     const { code, err } = await setup(directory, {}, ['none', 'none'].slice(0, count));
-    expect(code).toBe(1);
-    expect(err).toContain('nothing was written');
+    expect(code).toBe(130);
+    expect(err).toContain('relight-agent: left before the end. Nothing was changed on this host.');
     expect(readdirSync(directory)).toEqual([]);
   });
 

@@ -13,10 +13,12 @@ import { hostAnswers } from './host-answers.ts';
 import { chosenStateDir, type ExitCode, type Io, usualConfig } from './io.ts';
 import { join } from './join-command.ts';
 import { RelightError, type ErrorCode } from '@relight/shared/errors';
+import { fold } from '@relight/shared/text-columns';
 import { answersOf, askJoinAgain, Interrupted, type Answers, type Asker, type JoinAnswer, type SetupFlags } from './setup/answers.ts';
 import { choicesOf, type Choices } from './setup/choices.ts';
+import { Done } from './setup/done.ts';
 import { oneLine, type SetupFacts } from './setup/facts.ts';
-import { nextSteps, startCommand, type Situation } from './setup/next.ts';
+import { nextSteps, startCommand, stepText, type Situation } from './setup/next.ts';
 import { mustBeWritable, readOld, writeNew, writeOver } from './setup/place.ts';
 import { seenAccelerators, seenContainers } from './setup/probe.ts';
 import { findRayFiles, namedRayFile, readRay, trustedOwners, usualRayPlaces, type RayPlace } from './setup/ray-files.ts';
@@ -35,6 +37,8 @@ export interface SetupSurroundings {
   readonly runningAgent: (stateDir: string) => Promise<RunningAgent | null>;
   /** Null: there is no terminal. */
   readonly openTerminal: () => Asker | null;
+  /** Ctrl-C where nobody is asked: says that, and ends with 130. What takes it back. */
+  readonly onInterrupt: (text: () => string) => () => void;
 }
 
 const here = (io: Io): SetupSurroundings => ({
@@ -45,10 +49,21 @@ const here = (io: Io): SetupSurroundings => ({
   service: systemdService,
   runningAgent,
   openTerminal: () => terminalAsker(),
+  onInterrupt: (text) => {
+    const leave = (): void => {
+      io.note(`\n${text()}`);
+      process.exit(interrupted);
+    };
+    process.once('SIGINT', leave);
+    return () => process.off('SIGINT', leave);
+  },
 });
 
+/** As a shell has it of a program that SIGINT has ended. */
+const interrupted = 130;
+
 /**
- * 1 when `check` finds an error, when the person leaves, or when what was asked for was not done because the host is set up.
+ * 1 when `check` finds an error, or when what was asked for was not done because the host is set up; 130 when the person leaves.
  * Fails with usage, cannot-adopt, not-found, engine-unreachable, and with whatever keeps it from joining: nothing is written then.
  */
 export async function setupCommand(flags: SetupFlags, io: Io, around: SetupSurroundings = here(io)): Promise<ExitCode> {
@@ -56,16 +71,30 @@ export async function setupCommand(flags: SetupFlags, io: Io, around: SetupSurro
   if (existsSync(file) && flags.force !== true && flags.dryRun !== true) return isSetUp(file, flags, io, around);
   if (flags.dryRun !== true) mustBeWritable(file);
   const asker = flags.yes === true ? null : around.openTerminal();
+  const done = new Done(file);
+  const listenNoMore = around.onInterrupt(() => done.text());
   try {
-    return await setUp(file, flags, io, around, asker);
+    return await setUp(file, flags, io, around, asker, done);
   } catch (thrown) {
     if (!(thrown instanceof Interrupted)) throw thrown;
-    io.note('\nrelight-agent: left before the end; nothing was written.');
-    return 1;
+    io.note(`\n${done.text()}`);
+    return interrupted;
+  } finally {
+    listenNoMore();
   }
 }
 
-async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurroundings, asker: Asker | null): Promise<ExitCode> {
+/** Text for a person, on a terminal in its width. */
+const say = (io: Io, text: string): void => io.write(fold(text, io.columns));
+
+async function setUp(
+  file: string,
+  flags: SetupFlags,
+  io: Io,
+  around: SetupSurroundings,
+  asker: Asker | null,
+  done: Done,
+): Promise<ExitCode> {
   const stateDir = chosenStateDir(flags.stateDir, io.env);
   const facts = await look(flags, io, around, stateDir ?? defaults.stateDir);
   const choices = choicesOf(facts);
@@ -96,13 +125,14 @@ async function setUp(file: string, flags: SetupFlags, io: Io, around: SetupSurro
     return 1;
   }
   const asks = typeof flags.collector === 'string' ? null : asker;
-  const answers = { ...first, join: await joinAs(first, stateDir ?? defaults.stateDir, io, asks) };
+  const answers = { ...first, join: await joinAs(first, stateDir ?? defaults.stateDir, io, asks, done) };
   const before = flags.force === true ? readOld(file) : null;
   const backup = flags.force === true ? writeOver(file, textOf(answers)) : null;
   if (flags.force !== true) writeNew(file, textOf(answers));
-  io.write(`${file} is written${backup === null ? '' : `; ${keptAs(backup, before ?? '')}`}\n\n`);
+  done.hasWritten();
+  say(io, `${file} is written${backup === null ? '' : `; ${keptAs(backup, before ?? '')}`}\n\n`);
   const checked = isLive ? 0 : await checkSpec(spec, { config: file }, io, around.openEngine);
-  return finish(file, flags, io, around, asker, facts, answers, checked);
+  return finish(file, flags, io, around, asker, facts, answers, checked, done);
 }
 
 /** So often a person may correct a line that the collector, or the check of who that is, has refused. */
@@ -111,12 +141,21 @@ const joinTriesMax = 4;
 const ofThisHost: ReadonlySet<ErrorCode> = new Set(['config-invalid', 'config-unreadable', 'disk-full', 'internal']);
 
 /** What was joined in the end; null: nothing. `asker` null: nobody was asked, so the first failure is the last. */
-async function joinAs({ join: given, host }: Answers, stateDir: string, io: Io, asker: Asker | null): Promise<JoinAnswer | null> {
+async function joinAs(
+  { join: given, host }: Answers,
+  stateDir: string,
+  io: Io,
+  asker: Asker | null,
+  done: Done,
+): Promise<JoinAnswer | null> {
   let answer = given;
   for (let tries = 1; answer !== null; tries += 1) {
     const { url, token, ...trust } = answer;
     try {
-      io.write(`${await join(url, token, trust, { host: host.name, stateDir })}\n`);
+      done.joins(url);
+      const what = await join(url, token, trust, { host: host.name, stateDir });
+      done.hasJoined();
+      say(io, `${what}\n`);
       return answer;
     } catch (thrown) {
       if (asker === null || tries === joinTriesMax || !(thrown instanceof RelightError) || ofThisHost.has(thrown.code)) throw thrown;
@@ -190,6 +229,7 @@ async function finish(
   facts: SetupFacts,
   answers: Answers,
   checked: ExitCode,
+  done: Done,
 ): Promise<ExitCode> {
   const situation: Situation = {
     file,
@@ -204,10 +244,10 @@ async function finish(
     joinedNow: answers.join !== null,
     checkFailed: checked !== 0,
   };
-  const started = await start(situation, flags, io, around, asker);
+  const started = await start(situation, flags, io, around, asker, done);
   io.write(
     `\nNext:\n${nextSteps(situation, started)
-      .map((step) => `  - ${step}\n`)
+      .map((step) => `${stepText(step, io.columns)}\n`)
       .join('')}`,
   );
   return checked;
@@ -220,14 +260,16 @@ async function start(
   io: Io,
   { service }: SetupSurroundings,
   asker: Asker | null,
+  done: Done,
 ): Promise<boolean> {
   const argv = startCommand(situation);
   if (argv === null || situation.checkFailed || flags.start === false) return false;
   const wanted =
     flags.yes === true || flags.start === true || (asker !== null && /^(y|yes)?$/i.test((await answerOrNo(asker, argv)).trim()));
   if (!wanted) return false;
+  done.starts();
   const problem = await service.start(argv);
-  if (problem === null) io.write(`\nthe agent has been started: ${argv.join(' ')}\n`);
+  if (problem === null) say(io, `\nthe agent has been started: ${argv.join(' ')}\n`);
   else io.note(`relight-agent: ${argv.join(' ')}: ${problem}\nLook at: systemctl status relight-agent, journalctl -u relight-agent`);
   return problem === null;
 }
@@ -255,14 +297,15 @@ async function isSetUp(file: string, flags: SetupFlags, io: Io, around: SetupSur
   const joined = spec.collector?.url ?? readJoined(joinedFile(stateDir))?.url ?? null;
   if (typeof collector === 'string' && joinToken !== undefined && joined === null) {
     // The file says nothing of a collector, and needs not: what joins stands in the state directory.
-    io.write(`${await join(collector, joinToken, flags, { host: spec.host.name, stateDir })}\n`);
-    io.write(`${file} is there, and nothing of it was changed.\n\nNext:\n  - ${await takeUp(file, around)}\n`);
+    say(io, `${await join(collector, joinToken, flags, { host: spec.host.name, stateDir })}\n`);
+    say(io, `${file} is there, and nothing of it was changed.\n\nNext:\n  - ${await takeUp(file, around)}\n`);
     return 0;
   }
-  io.write(`${file} is there: this host is set up, and nothing was changed.\n`);
+  say(io, `${file} is there: this host is set up, and nothing was changed.\n`);
   const keeps = spec.workloads.map(({ name }) => name).join(', ');
-  io.write(`It keeps ${keeps === '' ? 'nothing yet' : keeps}, and ${joined === null ? 'works alone' : `reports to ${joined}`}.\n`);
-  io.write(
+  say(io, `It keeps ${keeps === '' ? 'nothing yet' : keeps}, and ${joined === null ? 'works alone' : `reports to ${joined}`}.\n`);
+  say(
+    io,
     `\nNext:\n  - look at it: relight-agent check --config ${file}\n${
       keeps === ''
         ? `  - make it anew, the old one kept as ${file}.bak: relight-agent setup --force\n`

@@ -1,4 +1,5 @@
 /** What to do next, as commands to copy. Pure. */
+import { displayWidth, fold } from '@relight/shared/text-columns';
 import type { Choice } from './choices.ts';
 import { restartLine, startLine } from './service.ts';
 
@@ -55,4 +56,12 @@ export function nextSteps(situation: Situation, started: boolean): readonly stri
       : [`start the agent: ${start === null ? `relight-agent run --config ${file}` : start.join(' ')}`]),
     ...(hasCollector ? [] : ['with a collector, join it: relight-agent join URL JOIN_TOKEN --fingerprint SHA256']),
   ];
+}
+
+/** On a terminal that has no room for all of it, the command has a line of its own: one that is broken cannot be copied. */
+export function stepText(step: string, columns: number | null): string {
+  const line = `  - ${step}`;
+  const at = line.lastIndexOf(': ');
+  if (at === -1 || columns === null || displayWidth(line) <= columns) return fold(line, columns);
+  return `${fold(line.slice(0, at + 1), columns)}\n      ${line.slice(at + 2)}`;
 }

@@ -1,5 +1,6 @@
 /** Questions on the terminal. They go to stderr: stdout may be a file. */
 import { createInterface } from 'node:readline';
+import { columnsOf, fold } from '@relight/shared/text-columns';
 import { Interrupted, type Asker } from './answers.ts';
 
 /**
@@ -15,10 +16,13 @@ export function terminalAsker(input: NodeJS.ReadStream = process.stdin, output: 
         lines.once('SIGINT', () => lines.close());
         // Ctrl-C, and the end of the input: Ctrl-D, a terminal that is closed. After an answer it says nothing new.
         lines.once('close', () => reject(new Interrupted()));
-        lines.question(question, (answer) => {
+        lines.question(folded(question, columnsOf(output)), (answer) => {
           resolve(answer);
           lines.close();
         });
       }),
   };
 }
+
+/** The answer begins behind the blank at its end. */
+const folded = (question: string, columns: number | null): string => fold(question.trimEnd(), columns) + (/\s*$/.exec(question)?.[0] ?? '');
