@@ -218,6 +218,26 @@ test('a revoked token ends what is connected with it, and opens nothing more', a
   expect(await audit()).toContainEqual(expect.objectContaining({ action: 'token.revoke', actor: 'local', target: tokenId }));
 });
 
+test('a host that was forgotten is let in again by its token: forget names that, and what was said comes true once it is revoked', async () => {
+  expect(await joinHost('h6', made.url, await newJoinToken(), '--fingerprint', made.fingerprint)).toMatchObject({ code: 0 });
+  const agent = await startAgent('h6');
+  await fleet.waitForHost('h6', 'connected');
+  await agent.stop();
+  await fleet.waitForHost('h6', 'stopped');
+  const env = { RELIGHT_URL: made.url, RELIGHT_TOKEN: made.operatorToken, RELIGHT_FINGERPRINT: made.fingerprint };
+  const forgotten = await runProgram([programs.relight, 'forget', 'h6'], env);
+  const { tokenId = '' } = joined('h6');
+  expect(forgotten).toMatchObject({ code: 0, stdout: 'h6: forgotten\n' });
+  expect(forgotten.stderr).toContain('is let in again.');
+  expect(forgotten.stderr).toContain(`\n  relight-collector token revoke ${tokenId}\n`);
+  await agent.start();
+  await fleet.waitForHost('h6', 'connected');
+  await collectorCommand('token', 'revoke', tokenId);
+  await logHas(agent, /no connection to the collector: the token was revoked/);
+  await agent.stop();
+  await runProgram([programs.relight, 'forget', 'h6'], env);
+});
+
 test('a token is renewed long before it ends, and the old one goes when the new one is used', async () => {
   const token = await newJoinToken('--agent-tokens', '60s');
   expect(await joinHost('h5', made.url, token, '--fingerprint', made.fingerprint)).toMatchObject({ code: 0 });

@@ -249,8 +249,49 @@ describe('actions', () => {
       'a: expected within 10m\nb: expected within 10m\n',
     );
     expect(api.calls.map(({ body }) => body)).toEqual(['a', 'b'].map((name) => ({ name, labels: { pool: 'v5e' }, within: '10m' })));
-    expect(await run(api.url, 'forget', 'tpu-0')).toMatchObject({ code: 0, stdout: 'tpu-0: forgotten\n' });
+    // Of a collector that does not say which tokens there are.
+    expect(await run(api.url, 'forget', 'tpu-0')).toMatchObject({
+      code: 0,
+      stdout: 'tpu-0: forgotten\n',
+      stderr: expect.stringContaining('is let in again.\nTo keep it away, on the collector: relight-collector token list') as string,
+    });
     expect(await run(api.url, 'forget', 'tpu-1')).toMatchObject({ code: 1, stderr: 'relight: tpu-1 is connected\nadvice for conflict\n' });
+  });
+});
+
+describe('what becomes of a host that was forgotten', () => {
+  const token = { kind: 'agent', name: null, role: null, agentId: null, usesLeft: null, createdAt: null, lastUsedAt: null };
+  const valid = { ...token, id: 'own', host: 'tpu-0', expiresAt: '2100-01-01T00:00:00.000Z', revokedAt: null };
+  const said = async (tokens: readonly object[]): Promise<string> => {
+    await using api = await fakeApi({
+      'DELETE hosts/tpu-0': (_call, response) => void response.writeHead(204).end(),
+      'GET tokens': list(tokens),
+    });
+    return (await run(api.url, 'forget', 'tpu-0')).stderr;
+  };
+
+  test('while its token is valid it is let in again: which to revoke, and how to join it anew', async () => {
+    const others = [
+      { ...valid, id: 'other', host: 'tpu-1' },
+      { ...valid, id: 'operator', kind: 'operator', host: null },
+      { ...valid, id: 'over', expiresAt: '2000-01-01T00:00:00.000Z' },
+      { ...valid, id: 'revoked', revokedAt: '2000-01-01T00:00:00.000Z' },
+    ];
+    expect(await said([valid, ...others, { ...valid, id: 'shared', host: null }])).toBe(
+      [
+        'Its token is still valid: its agent, should it come back, is let in again.',
+        'To keep it away, on the collector; it is refused then, and told so:',
+        '  relight-collector token revoke own',
+        '  relight-collector token revoke shared   # for any host: others may report by it',
+        'To join it anew after that:',
+        '  relight-collector token create --kind join --host tpu-0',
+        '',
+      ].join('\n'),
+    );
+    expect(await said(others)).toBe(
+      'No valid token is left for it: its agent, should it come back, is refused, and told so.\n' +
+        'To join it anew, on the collector: relight-collector token create --kind join --host tpu-0\n',
+    );
   });
 });
 
