@@ -1,7 +1,7 @@
 /** `relight-collector check` as a person has it: before the service is restarted with a configuration. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { createServer, type AddressInfo } from 'node:net';
@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Finding } from '@relight/shared/finding';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../../../../test/support/ports.ts';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, writeTls } from '../access/tls-files.ts';
 import { CollectorBench, type Ended } from './collector-process.test-data.ts';
@@ -65,6 +66,17 @@ test('its own port is no error while the service runs; another one’s is, with 
   const own = await found();
   expect([own.code, own.of('error')]).toEqual([0, []]);
   expect(own.of('ok').find((line) => line.includes('is held by the collector that runs'))).toMatch(/\(\w+ \(pid \d+\)\)/);
+  // It reads its file at its start alone.
+  expect(own.of('warning')).toContainEqual(
+    expect.stringMatching(/collector\.yaml was changed after the collector that runs \(pid \d+\) was started: .* → .*systemctl restart/),
+  );
+  const longAgo = new Date(Date.now() - dayMs);
+  utimesSync(bench.configFile, longAgo, longAgo);
+  expect((await found()).of('warning').join()).not.toContain('was changed after');
+  bench.configure(`listen: 127.0.0.1:${await freePort()}\n`);
+  expect((await found()).of('warning')).toContainEqual(
+    expect.stringMatching(/a collector runs with this data directory, and does not listen on .*: it has read another configuration → /),
+  );
   await service.stop();
 
   const other = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');

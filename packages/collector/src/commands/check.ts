@@ -62,7 +62,7 @@ async function preflight(config: CollectorConfig, file: string | undefined): Pro
   const { dataDir, alerts, listen } = config;
   const said = ok(file === undefined ? 'no configuration file: the defaults hold' : `the configuration ${file} is valid`);
   // As root, who sees whose the port is; from then on as the account of the service, which must be able to read what root wrote.
-  const port = await checkPort(config, systemClock);
+  const port = await checkPort(config, file, systemClock);
   becomeOwnerOf(dataDir);
   const data = checkDataDir(dataDir);
   // What lies in a directory that cannot be used says nothing of its own.
