@@ -78,7 +78,10 @@ workloads:
 
 describe('installed', () => {
   test('the collector listens at once, under an account of its own', async () => {
-    await machine.shell(`dpkg -i /packages/${collector}_*.deb`);
+    const said = await machine.shell(`dpkg -i /packages/${collector}_*.deb`);
+    expect(said).toMatch(
+      /Next, as root:\n.* listen: 0\.0\.0\.0:7460 .*\n {2}relight-collector init --url \S+\n {2}systemctl restart relight-collector\n/,
+    );
     expect(await machine.unit(collector, 'ActiveState')).toBe('active');
     expect(await machine.unit(collector, 'StatusText')).toBe('listening on http://127.0.0.1:7460');
     const owners = await machine.shell(
