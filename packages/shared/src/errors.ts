@@ -153,6 +153,10 @@ export const catalogue = {
 
 export type ErrorCode = keyof typeof catalogue;
 
+/** What a person does about an agent's token that is refused. */
+export const agentTokenAdvice =
+  'Where the host has joined: relight-collector token create --kind join, and on the host relight-agent join. With a token_file: write a token of --kind agent into it.';
+
 /** Every error that Relight raises on purpose. Anything else that surfaces is a defect. */
 export class RelightError extends Error {
   override readonly name = 'RelightError';

@@ -549,6 +549,12 @@ describe('life', () => {
     }
   });
 
+  test('a token that is revoked on a connection that stood: what to do is what the collector says of the next one, not what operators do', () => {
+    const world = new World();
+    world.connect().end({ code: closeCodes.unauthorized, reason: 'the token was revoked' });
+    expect(world.warned).toMatchObject([{ code: 'unauthorized', advice: expect.stringContaining('token create --kind join') as string }]);
+  });
+
   test('503 with Retry-After, and drain, are honoured', () => {
     const refused = new World();
     refused.dial().end({ code: 1006, reason: 'HTTP 503', status: 503, retryAfterMs: 7_000 });

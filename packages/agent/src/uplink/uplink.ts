@@ -3,7 +3,7 @@
  * within a connection is connection.ts.
  */
 import type { Timer } from '@relight/shared/clock';
-import { catalogue, errorMessage, type ErrorCode } from '@relight/shared/errors';
+import { agentTokenAdvice, catalogue, errorMessage, type ErrorCode } from '@relight/shared/errors';
 import { sharedMachineIdAdvice } from '@relight/shared/machine';
 import { closeCodes, type Action } from '@relight/shared/protocol';
 import type { Logger } from 'pino';
@@ -197,6 +197,8 @@ export class Uplink {
 
 function adviceOf(code: ErrorCode, { kind }: Ending): string {
   if (code === 'conflict') return sharedMachineIdAdvice;
+  // The catalogue speaks to operators, too.
+  if (code === 'unauthorized') return agentTokenAdvice;
   // It was reached, and has said when it takes this host again.
   if (kind === 'told' && code === 'collector-unreachable')
     return 'Nothing is to be done: the agent comes back by itself, when the collector has asked for it.';

@@ -1,6 +1,6 @@
 /** Who is let in, on every way in: API, agents' WebSockets, and joining. What is refused is told alike everywhere. */
 import type { Clock } from '@relight/shared/clock';
-import { RelightError } from '@relight/shared/errors';
+import { agentTokenAdvice, RelightError } from '@relight/shared/errors';
 import type { IncomingMessage } from 'node:http';
 import type { Store, TokenKind, TokenRecord } from '../store/store.ts';
 import { ClientAddresses } from './client-address.ts';
@@ -65,8 +65,7 @@ export class Doorkeeper {
 }
 
 const advices: Readonly<Record<TokenKind, string>> = {
-  agent:
-    'Where the host has joined: relight-collector token create --kind join, and on the host relight-agent join. With a token_file: write a token of --kind agent into it.',
+  agent: agentTokenAdvice,
   operator: 'Give an operator token: relight-collector token create --kind operator.',
   join: 'Make a new join token on the collector: relight-collector token create --kind join.',
 };
