@@ -336,6 +336,15 @@ describe('hosts', () => {
     expect(world.changes.map(({ alert }) => `${alert.labels['subject']} ${alert.state}`)).toEqual(['over-allowance firing']);
   });
 
+  test('the advice of a condition is a sentence of its own behind a question, too', () => {
+    const world = worldOf('a');
+    const question = { ...low, subject: '', reason: 'unknown field; did you mean "command"?' };
+    world.put(hostRecord('a', { conditions: [low, { ...question, name: 'typo' }] }));
+    world.step();
+    const summaries = world.changes.map(({ alert }) => alert.summary);
+    expect(summaries).toEqual(['a: disk-low /: 4 % free. Free space.', 'a: typo: unknown field; did you mean "command"? Free space.']);
+  });
+
   test('a dead host keeps its conditions quiet', () => {
     const world = worldOf('a');
     world.put(silent('a', world, { conditions: [low] }));

@@ -14,7 +14,8 @@ export function hostCondition(hosts: Iterable<HostRecord>): Condition[] {
       const { severity, since, reason, advice } = condition;
       if (severity === 'info' || (isGone(host) && isDeparture(condition))) continue;
       const about = conditionSubject(condition);
-      const summary = `${host.name}: ${about}: ${reason}${advice === '' ? '' : `. ${advice}`}`;
+      const end = advice === '' ? '' : /[.?!]$/.test(reason) ? ` ${advice}` : `. ${advice}`;
+      const summary = `${host.name}: ${about}: ${reason}${end}`;
       found.push({ rule: 'HostCondition', severity, host: host.name, workload: null, subject: about, since, summary, data: {} });
     }
   }
