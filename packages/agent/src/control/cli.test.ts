@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,17 +57,25 @@ test.runIf(process.getuid?.() === 0)('who is not root is told so: not that nothi
   const directory = mkdtempSync(join(tmpdir(), 'relight-cli-'));
   for (const name of ['incidents', 'journal']) mkdirSync(join(directory, name));
   writeFileSync(join(directory, 'identity.json'), '{}');
+  const config = join(directory, 'agent.yaml');
+  writeFileSync(config, 'version: 1\n', { mode: 0o600 });
+  chmodSync(directory, 0o711);
   const asNobody = (...args: readonly string[]): { code: number | null; out: string; err: string } => {
     const program = `import { runCli } from ${JSON.stringify(join(import.meta.dirname, 'cli.ts'))};
       import { processIo } from ${JSON.stringify(join(import.meta.dirname, 'io.ts'))};
       process.setgroups([]); process.setgid(65534); process.setuid(65534);
-      process.exitCode = await runCli(${JSON.stringify([...args, '--state-dir', directory])}, processIo);`;
+      process.exitCode = await runCli(${JSON.stringify(args)}, processIo);`;
     const env = { ...process.env, NODE_OPTIONS: '' };
     const done = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8', env, timeout: 100_000 });
     return { code: done.status, out: done.stdout, err: done.stderr };
   };
   const refused = /^relight-agent: .*permission denied.*\nRun this command as root: sudo relight-agent …\n$/;
-  for (const args of [['incidents'], ['incidents', 'x'], ['replay'], ['join', 'https://127.0.0.1:1', 'rlj_x', '--host', 'h']])
+  const ofState = [['incidents'], ['incidents', 'x'], ['replay'], ['join', 'https://127.0.0.1:1', 'rlj_x', '--host', 'h']];
+  const ofConfig = [['check'], ['plan']];
+  for (const args of [
+    ...ofState.map((words) => [...words, '--state-dir', directory]),
+    ...ofConfig.map((words) => [...words, '--config', config]),
+  ])
     expect({ args, ...asNobody(...args) }).toEqual({ args, code: 2, out: '', err: expect.stringMatching(refused) as string });
 });
 

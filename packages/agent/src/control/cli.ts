@@ -2,7 +2,7 @@
  * All commands of `relight-agent`. Each is loaded when it is called: `--help` answers at once, and the service carries none
  * of the others in its memory.
  */
-import { RelightError } from '@relight/shared/errors';
+import { catalogue, RelightError } from '@relight/shared/errors';
 import { parseDurationMs } from '@relight/shared/units';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { agentVersion } from '../version.ts';
@@ -40,10 +40,15 @@ export async function runCli(args: readonly string[], io: Io, uid = process.getu
 /** Files of root's, asked for by somebody else: no defect, so no trace of the stack. Null: something else is the matter, as it is for root. */
 function noPermission(thrown: unknown, uid: number | undefined): RelightError | null {
   if (uid === 0) return null;
-  const { code, message } = thrown as NodeJS.ErrnoException;
-  if (thrown instanceof RelightError || (code !== 'EACCES' && code !== 'EPERM')) return null;
+  const { message } = thrown as Error;
+  // A configuration has its mode from setup: 0600.
+  const { code } = (isUnreadable(thrown) ? thrown.cause : thrown) as NodeJS.ErrnoException;
+  if (code !== 'EACCES' && code !== 'EPERM') return null;
   return new RelightError('config-unreadable', message, { cause: thrown, advice: 'Run this command as root: sudo relight-agent …' });
 }
+
+const isUnreadable = (thrown: unknown): thrown is RelightError =>
+  thrown instanceof RelightError && thrown.cause instanceof Error && thrown.advice === catalogue['config-unreadable'].advice;
 
 /** Apart from its execution, which may take months: all the other commands and their help are not kept for that. */
 function commandOf(args: readonly string[], io: Io): Handler {
