@@ -84,3 +84,29 @@ test('joined before it is set up: its service waits, says what to do, and begins
   await machine.waitForUnit(agent, 'StatusText', 'supervising 0 workload(s)');
   expect([await machine.unit(agent, 'MainPID'), await machine.unit(agent, 'NRestarts')]).toEqual([pid, '0']);
 });
+
+test('a configuration that is refused is in the status line of the unit, with the next step: while the old one goes on, and at a start', async () => {
+  const refused = '/etc/relight/agent.yaml:2:1: workload: unknown field; did you mean "workloads"?';
+  await machine.write('/etc/relight/agent.yaml', 'version: 1\nworkload: []\nworkloads: []\n', '600');
+  await machine.waitForUnit(
+    agent,
+    'StatusText',
+    `supervising 0 workload(s); its configuration is refused (relight-agent status): ${refused}`,
+  );
+  await machine.shell(`systemctl restart --no-block ${agent}`);
+  await machine.waitForUnit(agent, 'StatusText', `does not start: ${refused}. Correct it, and look at it: relight-agent check`);
+  expect((await machine.tries(`systemctl status --no-pager ${agent}`)).stdout).toMatch(/Status: "does not start: [^"]*unknown field/);
+  await machine.write('/etc/relight/agent.yaml', 'version: 1\nworkloads: []\n', '600');
+  await machine.waitForUnit(agent, 'StatusText', 'supervising 0 workload(s)');
+
+  const collector = 'relight-collector';
+  await machine.shell('cp -p /etc/relight/collector.yaml /root && echo "lisen: 127.0.0.1:7460" >> /etc/relight/collector.yaml');
+  await machine.shell(`systemctl restart --no-block ${collector}`);
+  await machine.waitForUnit(
+    collector,
+    'StatusText',
+    /^does not start: .*collector\.yaml:\d+:1: lisen: .*"listen".* Correct it, and look at it: relight-collector check$/,
+  );
+  await machine.shell('cp -p /root/collector.yaml /etc/relight');
+  await machine.waitForUnit(collector, 'StatusText', /^listening on /);
+});

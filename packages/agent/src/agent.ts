@@ -251,7 +251,9 @@ class Agent {
 
   #words(): string {
     const { state, reason } = this.#engine;
-    return serviceStatus({ engine: { state, reason }, gate: this.#host.gate.status(), workloads: this.#workloads.statuses() });
+    const gate = this.#host.gate.status();
+    const refused = this.#config.status().refused?.reason ?? null;
+    return serviceStatus({ engine: { state, reason }, gate, refused, workloads: this.#workloads.statuses() });
   }
 
   #tellSystemd(): void {

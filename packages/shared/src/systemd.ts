@@ -97,6 +97,11 @@ export class Systemd {
     await this.#notify(['STOPPING=1']);
   }
 
+  /** It ends before it has served. Resolves when systemd has it: `systemctl status` shows it until the next start. */
+  async failing(status: string): Promise<void> {
+    await this.#notify([`STATUS=${oneLine(status)}`]);
+  }
+
   /** One after the other: a later status must not be overtaken by an earlier one. */
   #say(assignments: Readonly<Record<string, string>>): void {
     for (const [variable, value] of Object.entries(assignments)) this.#waiting.set(variable, value);

@@ -1,4 +1,5 @@
 /** `relight-agent run`: configuration, log, and the service until it is told to stop. */
+import { tellingWhy } from '@relight/shared/start-refusal';
 import type { AgentSpec } from '../config/spec.ts';
 import { runAgent } from '../agent.ts';
 import { AgentLog } from '../logs/origins/agent-log.ts';
@@ -20,6 +21,10 @@ export interface RunOptions {
 
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
+  return tellingWhy(() => run(options, io), { env: { ...io.env }, clock: io.clock, check: 'relight-agent check' });
+}
+
+async function run(options: RunOptions, io: Io): Promise<number> {
   const chosen = chosenStateDir(options.stateDir, io.env);
   const load = async (file: string, groupMayBeAway: (name: string) => boolean): Promise<AgentSpec> => {
     const configured = await loadOnHost(file, { clock: io.clock, groupMayBeAway });

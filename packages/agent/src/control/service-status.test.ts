@@ -29,6 +29,13 @@ test('an engine that is away and a closed gate stand before the workloads', () =
   );
 });
 
+test('a file that is refused stands before all of it, by its first line', () => {
+  const refused = 'agent.yaml:2:1: workload: unknown field\nagent.yaml:3:1: x';
+  expect(serviceStatus({ engine: up, gate: null, refused, workloads: [workload('b', 'back-off', 'no such image')] })).toBe(
+    'supervising 1 workload(s): 1 back-off; its configuration is refused (relight-agent status): agent.yaml:2:1: workload: unknown field; b: no such image',
+  );
+});
+
 test('a long story is cut', () => {
   const line = serviceStatus({ engine: up, gate: null, workloads: [workload('b', 'back-off', 'x'.repeat(1_000))] });
   expect(line).toHaveLength(300);

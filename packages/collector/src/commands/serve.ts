@@ -2,6 +2,7 @@
 import { systemClock } from '@relight/shared/clock';
 import type { RelightError } from '@relight/shared/errors';
 import { isJournal, journalLine } from '@relight/shared/journal';
+import { tellingWhy } from '@relight/shared/start-refusal';
 import { Systemd } from '@relight/shared/systemd';
 import type { Command } from 'commander';
 import { type DestinationStream, pino } from 'pino';
@@ -18,7 +19,9 @@ export function addServe(program: Command, version: string): void {
     .option('--config <file>', 'YAML configuration')
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1:7460; port 0: any free one, see the log)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
-    .action((flags: ConfigFlags) => serve(loadConfig(flags), version));
+    .action((flags: ConfigFlags) =>
+      tellingWhy(async () => serve(loadConfig(flags), version), { env: process.env, clock: systemClock, check: 'relight-collector check' }),
+    );
 }
 
 /** Resolves after a clean end. */
