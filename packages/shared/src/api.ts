@@ -153,6 +153,8 @@ export interface ApiLogLine {
   readonly apart?: true;
   /** Several lines that belong together, with newlines between; absent: one. */
   readonly lines?: number;
+  /** It is one of several: what belongs together is longer than an entry may be. */
+  readonly part?: 'first' | 'middle' | 'last';
 }
 
 export interface ApiLogGap {

@@ -249,3 +249,24 @@ test.each(['forwards', 'backwards'] as const)(
     expect(asked).toBeLessThan(40);
   },
 );
+
+describe('what belongs together and is longer than an entry may be', () => {
+  const long = [
+    'Traceback (most recent call last):',
+    ...Array.from({ length: 1_100 }, (_, i) => `  File "f.py", line ${i}`),
+    'ValueError: x',
+  ];
+
+  test.each(['forwards', 'backwards'] as const)('comes in parts that say which they are, read %s', async (way) => {
+    const log = await new Log().write('a', [['step 1', ...long, 'step 2']]);
+    const entries = (await log[way]({ multiline: true })).flatMap((entry) => ('gap' in entry ? [] : entry));
+    const parts = entries.toSorted((a, b) => a.offset - b.offset).map(({ part, lines }) => [part, lines]);
+    expect(parts).toEqual([
+      [undefined, undefined],
+      ['first', 512],
+      ['middle', 512],
+      ['last', 78],
+      [undefined, undefined],
+    ]);
+  });
+});

@@ -11,7 +11,7 @@ import { opened, OpenBlocks } from './open-blocks.ts';
 import { RecentPieces } from './recent.ts';
 import { recordBytesMax, recordLinesMax } from './records.ts';
 import { segmentOf, showsWindows, type LineSelection } from './selection.ts';
-import { windowsOf, type Range, type Window } from './windows.ts';
+import { type Range, type Unit, type Window, windowsOf } from './windows.ts';
 
 export type BlockPiece = StoredLogPiece & { readonly kind: 'block' };
 
@@ -210,18 +210,22 @@ export class PieceDecoder {
       const { from } = offsets(placed, index);
       return before === undefined || from < before.from || from >= before.to;
     };
-    for (const { from, to, wanted } of rowsOf(window)) {
+    for (const { from, to, part, wanted } of rowsOf(window)) {
       const fresh = indices(to - from, from).filter(isNew);
       const [first, last] = [placed[fresh[0] ?? -1], placed[fresh.at(-1) ?? -1]];
       if (first === undefined || last === undefined) continue;
       const apart = entries.length === 0 && first.block.offset(first.index) !== before?.to;
-      const entry = this.#entry(placed, fresh, { wanted, apart });
+      const entry = this.#entry(placed, fresh, { wanted, apart, part });
       entries.push({ at: first.block.at(first.index), index: ownIndex(last, piece), group, entry });
     }
     return entries;
   }
 
-  #entry(placed: readonly PlacedLine[], rows: readonly number[], { wanted, apart }: { wanted: boolean; apart: boolean }): ApiLogEntry {
+  #entry(
+    placed: readonly PlacedLine[],
+    rows: readonly number[],
+    { wanted, apart, part }: { wanted: boolean; apart: boolean; part: Unit['part'] },
+  ): ApiLogEntry {
     const lines = rows.flatMap((index) => placed[index] ?? []);
     const [first] = lines;
     if (first === undefined) throw new Error('an entry of no line');
@@ -232,7 +236,12 @@ export class PieceDecoder {
       first.piece,
       first.index,
       texts.length === 1 ? line : { ...line, line: texts.join('\n'), ...(cut ? { truncated: true } : {}) },
-      { ...(wanted ? {} : { context: true }), ...(apart ? { apart: true } : {}), ...(texts.length === 1 ? {} : { lines: texts.length }) },
+      {
+        ...(wanted ? {} : { context: true }),
+        ...(apart ? { apart: true } : {}),
+        ...(texts.length === 1 ? {} : { lines: texts.length }),
+        ...(part === undefined ? {} : { part }),
+      },
     );
   }
 
@@ -272,8 +281,8 @@ function offsets(placed: readonly PlacedLine[], index: number): Range {
 }
 
 /** The wanted records of a window, and the single lines around them. */
-function rowsOf({ from, to, wanted }: Window): (Range & { readonly wanted: boolean })[] {
-  const rows: (Range & { readonly wanted: boolean })[] = [];
+function rowsOf({ from, to, wanted }: Window): (Unit & { readonly wanted: boolean })[] {
+  const rows: (Unit & { readonly wanted: boolean })[] = [];
   let position = from;
   const context = (end: number): void => {
     for (; position < end; position += 1) rows.push({ from: position, to: position + 1, wanted: false });

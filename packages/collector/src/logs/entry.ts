@@ -37,7 +37,7 @@ export function damagedGap(piece: StoredLogPiece & { readonly kind: 'block' }): 
 }
 
 /** What only some entries have. */
-export type EntryMarks = Pick<ApiLogLine, 'context' | 'apart' | 'lines'>;
+export type EntryMarks = Pick<ApiLogLine, 'context' | 'apart' | 'lines' | 'part'>;
 
 /** Line `index` of a piece. */
 export function lineEntry(piece: StoredLogPiece, index: number, line: LogLine, marks: EntryMarks = {}): ApiLogLine {

@@ -5,7 +5,7 @@ import { recordLinesMax, recordStarts } from './records.ts';
 /** Records are written as one text each; what comes back must be the same ones. */
 function regrouped(records: readonly string[]): readonly string[] {
   const lines = records.flatMap((record) => record.split('\n'));
-  const starts = recordStarts(lines);
+  const starts = recordStarts(lines).map(({ index }) => index);
   return starts.map((start, index) => lines.slice(start, starts[index + 1]).join('\n'));
 }
 
@@ -75,14 +75,30 @@ test('what is indented belongs to the line above', () => {
 
 test('bounded: no record has more lines than the limit', () => {
   const lines = ['head', ...Array.from({ length: 3 * recordLinesMax }, () => '  indented')];
-  expect(recordStarts(lines)).toEqual([0, recordLinesMax, 2 * recordLinesMax, 3 * recordLinesMax]);
+  expect(recordStarts(lines)).toEqual(
+    [0, recordLinesMax, 2 * recordLinesMax, 3 * recordLinesMax].map((index) => ({ index, isCut: index > 0 })),
+  );
+});
+
+test('what is cut goes on as what it is, and what only stands behind a full record is no part of it', () => {
+  const frames = Array.from({ length: recordLinesMax }, (_, i) => `  File "train.py", line ${i}, in f`);
+  const long = ['Traceback (most recent call last):', ...frames, 'ValueError: bad shape'];
+  expect(recordStarts([...long, 'step 2'])).toEqual([
+    { index: 0, isCut: false },
+    { index: recordLinesMax, isCut: true },
+    { index: long.length, isCut: false },
+  ]);
+  expect(recordStarts([...long.slice(0, recordLinesMax), 'step 2'])).toEqual([
+    { index: 0, isCut: false },
+    { index: recordLinesMax, isCut: false },
+  ]);
 });
 
 test('a long line costs no more than its length', () => {
   const before = process.cpuUsage();
   for (const bracket of ['(', '()', ')(', 'a.b(']) {
     const lines = ['panic: x', ...Array.from({ length: 4 }, () => bracket.repeat(60_000 / bracket.length))];
-    expect(recordStarts(lines)[0]).toBe(0);
+    expect(recordStarts(lines)[0]?.index).toBe(0);
   }
   expect(process.cpuUsage(before).user).toBeLessThan(2_000_000);
 });
@@ -103,7 +119,7 @@ test('whatever the lines: starts ascend from the first line, and what begins a l
   );
   fc.assert(
     fc.property(fc.array(line), (lines) => {
-      const starts = recordStarts(lines);
+      const starts = recordStarts(lines).map(({ index }) => index);
       expect(starts[0]).toBe(lines.length === 0 ? undefined : 0);
       expect(starts).toEqual([...new Set(starts)].toSorted((a, b) => a - b));
       const plain = [...lines.keys()].filter((index) => lines[index] === 'two words');

@@ -24,21 +24,29 @@ const goCall = /^[\w./*()\-{}[\]·…,%~]+\(/;
 const rustPanic = /^thread '[^']*' (?:\(\d+\) )?panicked at /;
 const rustRest = /^(?:stack backtrace:|note: )/;
 
-/** Indices of the lines with which a record begins; the first is always 0. `lines` are of one segment, without anything between. */
-export function recordStarts(lines: readonly string[]): number[] {
-  const starts: number[] = [];
+export interface RecordStart {
+  /** Of the line with which it begins. */
+  readonly index: number;
+  /** It is no record of its own: the one before it was full. */
+  readonly isCut: boolean;
+}
+
+/** Where records begin; the first is always line 0. `lines` are of one segment, without anything between. */
+export function recordStarts(lines: readonly string[]): RecordStart[] {
+  const starts: RecordStart[] = [];
   const plain = lines.map(plainText);
   let state: State = 'plain';
   let bytes = 0;
   for (const [index, text] of plain.entries()) {
-    const begin = starts.at(-1) ?? 0;
+    const begin = starts.at(-1)?.index ?? 0;
     const full = index - begin >= recordLinesMax || bytes + text.length > recordBytesMax;
-    const next: State | null = index === 0 || full ? null : continued(state, plain, index, begin);
-    if (next === null) {
-      starts.push(index);
+    const next: State | null = index === 0 ? null : continued(state, plain, index, begin);
+    if (next === null || full) {
+      starts.push({ index, isCut: next !== null });
       bytes = 0;
     }
     bytes += text.length;
+    // What was cut goes on as what it is: the error at the end of a long traceback still belongs to it.
     state = next ?? firstState(text);
   }
   return starts;

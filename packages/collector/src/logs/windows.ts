@@ -11,9 +11,15 @@ export interface Range {
   readonly to: number;
 }
 
+/** A line, or the lines of a record. */
+export interface Unit extends Range {
+  /** Of a record that is longer than one may be. */
+  readonly part?: 'first' | 'middle' | 'last';
+}
+
 /** Lines that are shown together, and which of them are wanted; everything else in it is context. */
 export interface Window extends Range {
-  readonly wanted: readonly Range[];
+  readonly wanted: readonly Unit[];
 }
 
 export interface WindowQuestion {
@@ -53,17 +59,25 @@ export function windowsOf(lines: readonly string[], own: Range, inTime: (index: 
 }
 
 /** What else in a window is wanted, whoever has found it, and whole. `first`: no unit before it is in the window. */
-function withWanted({ from, to }: Window, found: readonly Range[], first: number): Window {
+function withWanted({ from, to }: Window, found: readonly Unit[], first: number): Window {
   let end = first;
   while ((found[end]?.from ?? Infinity) < to) end += 1;
   const wanted = found.slice(first, end);
   return { from: Math.min(from, wanted[0]?.from ?? from), to: Math.max(to, wanted.at(-1)?.to ?? to), wanted };
 }
 
-function unitsOf(lines: readonly string[], multiline: boolean): readonly Range[] {
+function unitsOf(lines: readonly string[], multiline: boolean): readonly Unit[] {
   if (!multiline) return lines.map((_, index) => ({ from: index, to: index + 1 }));
   const starts = recordStarts(lines);
-  return starts.map((from, index) => ({ from, to: starts[index + 1] ?? lines.length }));
+  return starts.map(({ index: from, isCut }, i) => {
+    const next = starts[i + 1];
+    return { from, to: next?.index ?? lines.length, ...partOf(isCut, next?.isCut === true) };
+  });
+}
+
+function partOf(goesOnBefore: boolean, goesOnAfter: boolean): Pick<Unit, 'part'> {
+  if (goesOnBefore) return { part: goesOnAfter ? 'middle' : 'last' };
+  return goesOnAfter ? { part: 'first' } : {};
 }
 
 /** Everything that is asked for stands somewhere in the record. */

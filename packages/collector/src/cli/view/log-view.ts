@@ -69,7 +69,8 @@ export function logView({ color, timestamps, raw, markers: marked = true, contex
     const lines = entry.lines === undefined ? [entry.line] : entry.line.split('\n');
     const text = lines.map((line) => (raw ? line : paint(sanitize(line)))).join(`\n${' '.repeat(width)} ${color.dim('|')} `);
     const cut = entry.truncated === true ? color.yellow(' [cut]') : '';
-    return `${before}${prefix}${time}${text}${cut}\n`;
+    const part = entry.part === undefined ? '' : color.yellow(` [${entry.part} part of a long entry]`);
+    return `${before}${prefix}${time}${text}${cut}${part}\n`;
   };
 }
 

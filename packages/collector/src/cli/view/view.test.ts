@@ -184,6 +184,12 @@ test('control characters of others are shown, never obeyed; only colours are dro
   expect(raw).toContain('\u001b[31mx');
 });
 
+test('an entry that is one of several says which', () => {
+  const shown = logView({ color: plain.color, timestamps: false, raw: false, now: () => now });
+  expect(shown(apiLine(0, { line: 'a\n  b', lines: 2, part: 'first' }))).toMatch(/b \[first part of a long entry\]\n$/);
+  expect(shown(apiLine(0, { line: 'c' }))).toMatch(/c\n$/);
+});
+
 test('tables fit the terminal, whatever the characters', () => {
   expect(displayWidth('日本é👍')).toBe(7);
   expect(cut('日本語', 5)).toBe('日本…');
