@@ -94,7 +94,7 @@ describe('after the agent was killed', () => {
     bench.logs.followed.clear();
     expect(await later.find(run, bench.containerId)).toEqual(handle);
     expect(bench.logs.followed.size).toBe(1);
-    expect(await later.list(bench.containerId)).toEqual([handle]);
+    expect(await later.list(bench.containerId, bench.owner)).toEqual([handle]);
     const exited = later.exited(handle, bench.containerId, bench.signal);
     signalProcess(-handle.pid, 'SIGTERM');
     expect(await exited).toMatchObject({ exitCode: 143, signal: 'SIGTERM' });
@@ -108,7 +108,7 @@ describe('after the agent was killed', () => {
     rmSync(bench.stateDir, { recursive: true });
     bench.logs.followed.clear();
     const later = bench.otherRuns();
-    expect(await later.list(bench.containerId)).toEqual([handle]);
+    expect(await later.list(bench.containerId, bench.owner)).toEqual([handle]);
     const [path] = bench.logs.followed.values();
     expect(readFileSync(path ?? '', 'utf8')).toBe('before\n');
     const exited = later.exited(handle, bench.containerId, bench.signal);
@@ -173,7 +173,7 @@ describe('stop', () => {
     await bench.engine.stop(bench.containerId, 0);
     await bench.runs.stop([run], bench.containerId, 1_000, bench.signal);
     await bench.runs.stop([bench.run('process')], bench.containerId, 1_000, bench.signal);
-    expect(await bench.runs.list(bench.containerId)).toEqual([]);
+    expect(await bench.runs.list(bench.containerId, bench.owner)).toEqual([]);
   });
 });
 

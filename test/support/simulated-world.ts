@@ -4,6 +4,7 @@
  */
 import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { WorkloadSpec } from '@relight/agent/config/spec';
+import { withOwnRuns } from '@relight/agent/supervisor/claimed-runs';
 import type { Effect, EmittedEvent, SupervisorEvent } from '@relight/agent/supervisor/event';
 import type { Failure, Op, OpValue, RunHandle } from '@relight/agent/supervisor/op';
 import { durable, initialState, restore, type WorkloadState } from '@relight/agent/supervisor/state';
@@ -11,6 +12,8 @@ import { transition, wakeAt } from '@relight/agent/supervisor/transition';
 import { wantedProbes } from '@relight/agent/supervisor/desired-probes';
 import type { JournalStep } from '@relight/agent/workload-journal';
 import { failureOf, fall, type SimulatedContainer, SimulatedHost } from './simulated-host.ts';
+
+const ownerId = 'owner';
 
 export { failureOf } from './simulated-host.ts';
 
@@ -42,7 +45,7 @@ export class SimulatedWorld extends SimulatedHost {
   send(event: SupervisorEvent): void {
     const { state: before, now } = this;
     const random = 0.5;
-    const { state, effects } = transition(before, event, { now, random, spec: this.spec, ownerId: 'owner' });
+    const { state, effects } = transition(before, event, { now, random, spec: this.spec, ownerId });
     this.state = state;
     this.onStep({ at: now, now, random, event, before, after: state, effects });
     for (const effect of effects) this.#carryOut(effect);
@@ -225,7 +228,8 @@ export class SimulatedWorld extends SimulatedHost {
     const { pending } = this;
     this.pending = null;
     if (pending !== null && opFinished && !pending.cancelled && this.engineUp) this.#perform(pending.op, false);
-    this.state = stateLost ? initialState(this.now) : restore(JSON.parse(JSON.stringify(durable(this.state))), this.now, 60_000);
+    const saved = restore(JSON.parse(JSON.stringify(durable(this.state))), this.now, 60_000);
+    this.state = stateLost ? initialState(this.now) : withOwnRuns(saved, { owner: ownerId, workload: this.spec.name });
     this.observe();
   }
 

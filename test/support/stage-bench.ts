@@ -78,6 +78,10 @@ export async function startBench({ engineSocket, image, container, agent, ...res
     get vars() {
       return vars;
     },
+    /** Of the present container's runs. */
+    get owner() {
+      return { owner: ownerId, workload: name, generation };
+    },
     /** Another agent process on the same state, or on a new one. */
     otherRuns: (runRoot = runRootOf(stateDir), clock: Clock = systemClock) => new ContainerRuns({ engine, clock, runRoot, logs }),
     run(kind: RunRef['kind'], runName = ''): RunRef {

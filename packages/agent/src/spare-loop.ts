@@ -11,6 +11,7 @@ import type { SpareStatus } from '@relight/shared/status';
 import { namedSecrets } from './config/secret-names.ts';
 import type { Prober } from './checks/prober.ts';
 import { compareFingerprints, specFingerprint } from './config/impact.ts';
+import { runOwnerByLabels } from './engine/create-options.ts';
 import type { ContainerFacts } from './engine/engine.ts';
 import { readSwapped, swapFile } from './host/atomic-file.ts';
 import { untold, type Telling } from './outbox/telling.ts';
@@ -237,7 +238,7 @@ export class SpareLoop {
   async #remove(containerId: string, { engine, runs, signal }: StageContext): Promise<void> {
     const facts = await engine.inspect(containerId, { signal });
     if (facts === null) return;
-    if (facts.pid > 0) await runs.stop(await runs.list(containerId), containerId, 0, signal);
+    if (facts.pid > 0) await runs.stop(await runs.list(containerId, runOwnerByLabels(facts)), containerId, 0, signal);
     await this.#options.beforeRemoval(containerId);
     await engine.remove(containerId, { timeoutMs: removeTimeoutMs, signal });
   }

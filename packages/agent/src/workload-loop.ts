@@ -16,6 +16,7 @@ import type { Look } from './engine/observer.ts';
 import type { WorkloadHandle } from './host/accelerators/accelerators.ts';
 import { type Held, HeldInputs } from './held-inputs.ts';
 import { inputFiles } from './input-files.ts';
+import { withOwnRuns } from './supervisor/claimed-runs.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
 import { mayBeginSomething } from './supervisor/may-begin.ts';
 import type { Op, OpResult } from './supervisor/op.ts';
@@ -59,7 +60,8 @@ export class WorkloadLoop {
     const saved = this.#memory.recall();
     const now = options.now();
     this.#saved = saved;
-    const restored = saved === null ? null : restore(saved.state, now, options.spec.restart.container.maxMs);
+    const own = { owner: options.ownerId, workload: options.spec.name };
+    const restored = saved === null ? null : withOwnRuns(restore(saved.state, now, options.spec.restart.container.maxMs), own);
     this.#state = restored === null ? initialState(now) : options.rebooted ? afterReboot(restored) : restored;
     this.#queue = new EventQueue(
       (event) => this.#step(event),

@@ -7,6 +7,8 @@
 import { isSecretName } from '../config/secret-names.ts';
 import type { ContainerSpec, VolumeSpec } from '../config/spec.ts';
 import { runDirectoryTarget } from '../stages/runs.ts';
+import type { RunOwner } from '../supervisor/run-id.ts';
+import type { ContainerFacts } from './engine.ts';
 
 /** Labels of every managed container. `spec` holds the fingerprint of the specification, as JSON. */
 export const managedLabels = {
@@ -17,6 +19,13 @@ export const managedLabels = {
   /** Names, never values, of what came from env files or is secret by its name: a later agent learns from it what to keep secret. */
   secrets: 'relight.secrets',
 } as const;
+
+/** Of a container with these labels. */
+export const runOwnerByLabels = ({ labels }: Pick<ContainerFacts, 'labels'>): RunOwner => ({
+  owner: labels[managedLabels.agent] ?? '',
+  workload: labels[managedLabels.workload] ?? '',
+  generation: Number(labels[managedLabels.generation]),
+});
 
 /** 3 × 64 MiB: hours of a talkative worker, and a bound; the engine's own default is one file without limit. */
 const boundedLog = { Type: 'json-file', Config: { 'max-size': '64m', 'max-file': '3' } } as const;

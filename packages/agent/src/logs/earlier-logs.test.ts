@@ -18,7 +18,7 @@ const run = (n: number): RunRef => ({
   kind: 'process',
   name: '',
 });
-const container = { id: 'c', pid: 7 } as ContainerFacts;
+const container = { id: 'c', pid: 7, labels: {} } as ContainerFacts;
 
 let stateDir: string;
 beforeEach(() => {

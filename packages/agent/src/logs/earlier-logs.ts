@@ -5,8 +5,9 @@
 import { errorMessage } from '@relight/shared/errors';
 import { segmentId } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
+import { runOwnerByLabels } from '../engine/create-options.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
-import { findRunFiles, segmentsOnDisk } from '../stages/run-files.ts';
+import { findAllRunFiles, segmentsOnDisk } from '../stages/run-files.ts';
 import type { Runs } from '../stages/runs.ts';
 import type { LogLane } from './log-lane.ts';
 import type { LogShipper, SegmentFile } from './log-shipper.ts';
@@ -74,8 +75,9 @@ export class EarlierLogs {
   async #finishEnded(files: readonly SegmentFile[], own: readonly ContainerFacts[]): Promise<void> {
     const { runRoot, runs, shipper } = this.#options;
     if (files.length === 0) return;
-    const alive = (await Promise.all(own.filter(({ pid }) => pid > 0).map(({ id }) => runs.list(id)))).flat();
-    const written = new Set(alive.map((run) => findRunFiles(runRoot, run)?.log));
+    const running = own.filter(({ pid }) => pid > 0);
+    const alive = (await Promise.all(running.map((facts) => runs.list(facts.id, runOwnerByLabels(facts))))).flat();
+    const written = new Set(findAllRunFiles(runRoot, alive).map((found) => found?.log));
     for (const file of files) if (!written.has(file.path)) shipper.finish(file.key);
     // Whoever found the run alive follows it. The others are over, and do not begin again.
     this.#waiting = this.#waiting.filter(({ path }) => !written.has(path));

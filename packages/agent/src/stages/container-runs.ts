@@ -6,13 +6,14 @@ import type { SegmentKey } from '@relight/shared/log-stream';
 import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
-import { parseRunId } from '../supervisor/run-id.ts';
+import { parseRunOf, type RunOwner } from '../supervisor/run-id.ts';
 import { onDisk } from './disk-trouble.ts';
 import { isAlive, readStat } from './proc.ts';
 import { seenDirectory } from './run-directory.ts';
 import { watchExit } from './run-exit.ts';
 import {
   createRunFiles,
+  findAllRunFiles,
   findRunFiles,
   heldFile,
   openRegular,
@@ -28,6 +29,12 @@ import { readSession, writeSession } from './run-session.ts';
 import { stopMembers } from './run-stop.ts';
 import { commandArgv, logDescriptor, statusDescriptor, wrapperArgv } from './run-wrapper.ts';
 import { type RunExit, type RunRequest, type Runs, runDirectoryTarget } from './runs.ts';
+
+/**
+ * Each has its log followed, and is judged by the supervisor. A container has one run for its process, one for each mount, and some for
+ * daemons that its setup has left; its processes may claim as many as they are.
+ */
+const listedMax = 200;
 
 export interface ContainerRunsOptions {
   readonly engine: Engine;
@@ -96,7 +103,7 @@ export class ContainerRuns implements Runs {
 
   async stop(runs: readonly RunRef[], containerId: string, graceMs: number, signal: AbortSignal): Promise<void> {
     if (runs.length === 0) return;
-    const sessions = runs.flatMap((run) => readSession(findRunFiles(this.#runRoot, run)) ?? []);
+    const sessions = findAllRunFiles(this.#runRoot, runs).flatMap((files) => readSession(files) ?? []);
     const runIds = runs.map(({ runId }) => runId);
     try {
       const members = () => this.#members(containerId, runIds, sessions);
@@ -106,10 +113,7 @@ export class ContainerRuns implements Runs {
     } finally {
       for (const look of this.#lookers) look();
     }
-    for (const run of runs) {
-      const files = findRunFiles(this.#runRoot, run);
-      if (files !== null) this.#logs.finish(files.segment);
-    }
+    for (const files of findAllRunFiles(this.#runRoot, runs)) if (files !== null) this.#logs.finish(files.segment);
   }
 
   async find(run: RunRef, containerId: string): Promise<RunHandle | null> {
@@ -120,18 +124,21 @@ export class ContainerRuns implements Runs {
     return leader === null ? null : this.#adopt(run, leader, files);
   }
 
-  async list(containerId: string): Promise<readonly RunHandle[]> {
+  async list(containerId: string, of: RunOwner): Promise<readonly RunHandle[]> {
     const processes = await scanContainer(this.#procRoot, containerId, this.#clock);
-    const byRun = Map.groupBy(processes, ({ runId }) => runId);
-    const handles: RunHandle[] = [];
-    for (const [runId, members] of byRun) {
-      const parts = runId === null ? undefined : parseRunId(runId);
+    const found: { readonly run: RunRef; readonly leader: ContainerProcess }[] = [];
+    for (const [runId, members] of Map.groupBy(processes, (process) => process.runId)) {
+      const parts = runId === null ? undefined : parseRunOf(runId, of);
       const leader = leaderOf(members);
-      if (runId === null || parts === undefined || leader === null) continue;
-      const run: RunRef = { runId, kind: parts.kind, name: parts.name };
-      handles.push(this.#adopt(run, leader, findRunFiles(this.#runRoot, run)));
+      if (runId !== null && parts !== undefined && leader !== null)
+        found.push({ run: { runId, kind: parts.kind, name: parts.name }, leader });
     }
-    return handles;
+    const listed = found.toSorted((a, b) => a.leader.startTicks - b.leader.startTicks).slice(0, listedMax);
+    const files = findAllRunFiles(
+      this.#runRoot,
+      listed.map(({ run }) => run),
+    );
+    return listed.map(({ run, leader }, index) => this.#adopt(run, leader, files[index] ?? null));
   }
 
   tail(run: RunRef, workload: string, generation: number, bytes: number): Promise<string> {

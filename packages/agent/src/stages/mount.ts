@@ -13,7 +13,7 @@ import { isWanted, mountCommand, mountFailure } from './mount-program.ts';
 import { describeExit, splitLines, tailBytes } from './output.ts';
 import { fuseOnTop, normalPath, readMountinfo } from './proc.ts';
 import type { RunExit } from './runs.ts';
-import type { StageContext } from './stage.ts';
+import { runOwnerOf, type StageContext } from './stage.ts';
 
 /** Mountinfo cannot be watched with inotify. */
 const pollMs = { first: 5, last: 20 };
@@ -41,9 +41,10 @@ export async function mount(op: Extract<Op, { kind: 'mount' }>, context: StageCo
 }
 
 /** The daemons of this mount's earlier runs, wherever they are stuck. */
-async function stopEarlier(spec: MountSpec, { runs, signal, ...context }: StageContext): Promise<void> {
-  const containerId = containerOf({ runs, signal, ...context });
-  const earlier = (await runs.list(containerId)).filter(({ kind, name }) => kind === 'mount' && name === spec.name);
+async function stopEarlier(spec: MountSpec, context: StageContext): Promise<void> {
+  const { runs, signal } = context;
+  const containerId = containerOf(context);
+  const earlier = (await runs.list(containerId, runOwnerOf(context))).filter(({ kind, name }) => kind === 'mount' && name === spec.name);
   await runs.stop(earlier, containerId, 0, signal);
 }
 

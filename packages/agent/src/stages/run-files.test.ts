@@ -4,7 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { RunRef } from '../supervisor/op.ts';
-import { createRunFiles, findRunFiles, makeRunDirectory, openRegular, readTail, runDirectoryOf, segmentsOnDisk } from './run-files.ts';
+import {
+  createRunFiles,
+  findAllRunFiles,
+  findRunFiles,
+  makeRunDirectory,
+  openRegular,
+  readTail,
+  runDirectoryOf,
+  segmentsOnDisk,
+} from './run-files.ts';
 
 let root = '';
 beforeEach(() => {
@@ -88,6 +97,39 @@ it('looks for no free name without end, however a container has counted up', () 
   expect(createRunFiles(root, run(7, 'process')).base).toBe('7.process~2');
   for (let start = 3; start < 200; start += 1) mkdirSync(join(directory, `7.process~${start}.status`));
   expect(() => createRunFiles(root, run(7, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
+});
+
+it('counts no further up than a later look will read', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  writeFileSync(join(directory, '7.process~999999999.log'), '');
+  const files = createRunFiles(root, run(7, 'process'));
+  expect(files.base).toBe('7.process');
+  expect(findRunFiles(root, run(7, 'process'))).toEqual(files);
+  expect(segmentsOnDisk(root).map(({ key }) => key.run)).toEqual(['7']);
+  writeFileSync(join(directory, '7.process~99999.log'), '');
+  expect(() => createRunFiles(root, run(7, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
+});
+
+it('reads a directory once, however many runs are looked for in it', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  touch(directory, 'seq 2000');
+  const runs = Array.from({ length: 200 }, (_, index) => run(index + 1, 'process'));
+  createRunFiles(root, run(150, 'process'));
+  const quickest = (work: () => unknown): number =>
+    Math.min(
+      ...Array.from({ length: 3 }, () => {
+        const begin = performance.now();
+        work();
+        return performance.now() - begin;
+      }),
+    );
+  const one = quickest(() => findRunFiles(root, run(1, 'process')));
+  const all = quickest(() => findAllRunFiles(root, runs));
+  // Read for each of them it takes two hundred times as long.
+  expect(all).toBeLessThan(60 * one);
+  expect(findAllRunFiles(root, runs).map((files) => files?.base)).toEqual(
+    runs.map((_, index) => (index === 149 ? '150.process' : undefined)),
+  );
 });
 
 it('a directory that a container calls like a file of ours is in the way of no later run', () => {

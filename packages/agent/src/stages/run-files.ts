@@ -44,6 +44,8 @@ export const runDirectoryOf = (runRoot: string, workload: string, generation: nu
 const namesMax = 100_000;
 /** Names in a row that somebody in the container was faster with. */
 const takenMax = 100;
+/** As many as the pattern below reads; a directory has no room for more. */
+const startsMax = 99_999;
 
 /** Of one start of a run. */
 export interface RunFiles {
@@ -77,8 +79,8 @@ export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
   const names = list(directory);
   if (names.length >= namesMax) throw new RelightError('run-directory-lost', `${directory} holds ${namesMax} files or more`);
   prune(directory, names);
-  const first = lastStart(names, run) + 1;
-  for (let start = first; start < first + takenMax; start += 1) {
+  const first = (lastStarts(names, [run]).get(baseOf(run)) ?? 0) + 1;
+  for (let start = first; start < first + takenMax && start <= startsMax; start += 1) {
     const files = filesOf(runRoot, run, start);
     try {
       createEmpty(files.log);
@@ -93,10 +95,17 @@ export function createRunFiles(runRoot: string, run: RunRef): RunFiles {
 }
 
 /** The files of the last start of a run; null when there are none (never started, or the state directory was lost). */
-export function findRunFiles(runRoot: string, run: RunRef): RunFiles | null {
-  const { workload, generation } = partsOf(run);
-  const start = lastStart(list(runDirectoryOf(runRoot, workload, generation)), run);
-  return start === 0 ? null : filesOf(runRoot, run, start);
+export const findRunFiles = (runRoot: string, run: RunRef): RunFiles | null => findAllRunFiles(runRoot, [run])[0] ?? null;
+
+/** Of each run. Their directory is read once: it may be full of names, and the runs may be many. */
+export function findAllRunFiles(runRoot: string, runs: readonly RunRef[]): (RunFiles | null)[] {
+  const directoryFor = (run: RunRef): string => runDirectoryOf(runRoot, partsOf(run).workload, partsOf(run).generation);
+  const starts = new Map<string, ReadonlyMap<string, number>>();
+  for (const [directory, its] of Map.groupBy(runs, directoryFor)) starts.set(directory, lastStarts(list(directory), its));
+  return runs.map((run) => {
+    const start = starts.get(directoryFor(run))?.get(baseOf(run)) ?? 0;
+    return start === 0 ? null : filesOf(runRoot, run, start);
+  });
 }
 
 /** Every log that runs of this host have left, so that what an earlier agent did not deliver can be followed again. */
@@ -106,7 +115,7 @@ export function segmentsOnDisk(runRoot: string): SegmentFile[] {
     for (const generation of list(join(runRoot, workload)).filter((name) => /^\d+$/.test(name))) {
       const directory = join(runRoot, workload, generation);
       for (const name of list(directory)) {
-        const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d{1,9})?)\.log$/.exec(name);
+        const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d{1,5})?)\.log$/.exec(name);
         if (match === null) continue;
         const [, n = '', source = '', rest = ''] = match;
         const key = { workload, generation: Number(generation), source, run: n + rest };
@@ -207,27 +216,30 @@ export function segmentOfBase(run: RunRef, base: string): SegmentKey {
 function filesOf(runRoot: string, run: RunRef, start: number): RunFiles {
   const { workload, generation, n } = partsOf(run);
   const directory = runDirectoryOf(runRoot, workload, generation);
-  const suffix = nameSuffix(run) + (start === 1 ? '' : `~${start}`);
-  const base = `${n}.${run.kind}${suffix}`;
+  const again = start === 1 ? '' : `~${start}`;
+  const base = `${baseOf(run)}${again}`;
   return {
     directory,
     base,
     log: join(directory, `${base}.log`),
     status: join(directory, `${base}.status`),
-    segment: { workload, generation, source: run.kind, run: `${n}${suffix}` },
+    segment: { workload, generation, source: run.kind, run: `${n}${nameSuffix(run)}${again}` },
   };
 }
 
-function lastStart(names: readonly string[], run: RunRef): number {
-  const first = `${partsOf(run).n}.${run.kind}${nameSuffix(run)}`;
-  let last = 0;
+/** By `baseOf` each run. One that has no files is not in it. */
+function lastStarts(names: readonly string[], runs: readonly RunRef[]): ReadonlyMap<string, number> {
+  const wanted = new Set(runs.map(baseOf));
+  const last = new Map<string, number>();
   for (const name of names) {
-    if (!name.startsWith(first)) continue;
-    const match = /^(?:~(\d{1,9}))?\.log$/.exec(name.slice(first.length));
-    if (match !== null) last = Math.max(last, Number(match[1] ?? 1));
+    const [, base = '', start = '1'] = /^([^~]+)(?:~(\d{1,5}))?\.log$/.exec(name) ?? [];
+    if (wanted.has(base)) last.set(base, Math.max(last.get(base) ?? 0, Number(start)));
   }
   return last;
 }
+
+/** What the names of its first start begin with. */
+const baseOf = (run: RunRef): string => `${partsOf(run).n}.${run.kind}${nameSuffix(run)}`;
 
 const nameSuffix = (run: RunRef): string => (run.name === '' ? '' : `-${run.name.replaceAll(/[^\w.-]+/g, '-').slice(0, 48)}`);
 

@@ -11,7 +11,7 @@ import { pull } from './pull.ts';
 import { rename } from './rename.ts';
 import { retire } from './retire.ts';
 import { setup } from './setup.ts';
-import type { StageContext } from './stage.ts';
+import { runOwnerOf, type StageContext } from './stage.ts';
 import { takeSpare } from './spare.ts';
 import { start } from './start.ts';
 import { stopRuns } from './stop-runs.ts';
@@ -19,7 +19,7 @@ import { stopRuns } from './stop-runs.ts';
 type Stage<K extends OpKind> = (op: Extract<Op, { kind: K }>, context: StageContext) => Promise<Extract<OpValue, { kind: K }>>;
 
 const stages: { readonly [K in OpKind]: Stage<K> } = {
-  adopt: async ({ containerId }, { runs }) => ({ kind: 'adopt', runs: await runs.list(containerId) }),
+  adopt: async ({ containerId }, context) => ({ kind: 'adopt', runs: await context.runs.list(containerId, runOwnerOf(context)) }),
   prepare: (_, context) => prepare(context),
   refresh: (_, context) => refresh(context),
   pull: (_, context) => pull(context),

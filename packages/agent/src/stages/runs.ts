@@ -5,6 +5,7 @@
  */
 import type { Command } from '../config/spec.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
+import type { RunOwner } from '../supervisor/run-id.ts';
 
 /** Inside every managed container. */
 export const runDirectoryTarget = '/run/relight';
@@ -39,8 +40,11 @@ export interface Runs {
   stop(runs: readonly RunRef[], containerId: string, graceMs: number, signal: AbortSignal): Promise<void>;
   /** The live handle of a run of this container, found by RELIGHT_RUN in /proc; null when it is over. */
   find(run: RunRef, containerId: string): Promise<RunHandle | null>;
-  /** Every RELIGHT_RUN alive in the container, for adoption without a state directory. */
-  list(containerId: string): Promise<readonly RunHandle[]>;
+  /**
+   * Every RELIGHT_RUN of this owner alive in the container, for adoption without a state directory. Of more than any honest container
+   * has, the ones that live longest.
+   */
+  list(containerId: string, of: RunOwner): Promise<readonly RunHandle[]>;
   /** The last bytes that the run wrote, for error messages: at most `bytes`, cut at a line. */
   tail(run: RunRef, workload: string, generation: number, bytes: number): Promise<string>;
 }

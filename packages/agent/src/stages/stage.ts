@@ -8,6 +8,7 @@ import type { NewAgentEvent } from '@relight/shared/event';
 import type { MountProbes } from '../checks/mount.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from '../config/spec.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { RunOwner } from '../supervisor/run-id.ts';
 import type { Runs } from './runs.ts';
 
 export interface TpuRequest {
@@ -59,3 +60,9 @@ export interface StageContext {
   progress(stage: string): void;
   emit(event: Omit<NewAgentEvent, 'at' | 'workload' | 'generation'>): void;
 }
+
+export const runOwnerOf = ({ ownerId, spec, generation }: Pick<StageContext, 'ownerId' | 'spec' | 'generation'>): RunOwner => ({
+  owner: ownerId,
+  workload: spec.name,
+  generation,
+});

@@ -1,11 +1,12 @@
 /** What became of the operation in flight: facts are taken over, failures judged. */
+import { nextNumber, numberOf } from './claimed-runs.ts';
 import { dependenciesBack, excused, notExcused, suspectDependency, waitFor } from './dependency.ts';
 import { fail, levelOf } from './failure.ts';
 import { prepared, refreshed } from './freshness.ts';
 import { clearInside, noContainer } from './inside.ts';
 import { onLooked } from './lost-mount.ts';
 import type { Failure, Op, OpResult, OpValue, RunHandle, RunRef } from './op.ts';
-import { parseRunId } from './run-id.ts';
+import { parseRunOf } from './run-id.ts';
 import { stageOf } from './advance.ts';
 import type { KnownContainer } from './state.ts';
 import { spareRefused, spareTaken } from './take-spare.ts';
@@ -215,8 +216,10 @@ function stopped(work: Work, runs: readonly RunRef[]): void {
 }
 
 /** An earlier life of the agent started this container. Live runs tell how far it came; remembered state says the rest. */
-function adopt(work: Work, alive: readonly RunHandle[]): void {
+function adopt(work: Work, found: readonly RunHandle[]): void {
   const { state, spec } = work;
+  const of = { owner: work.context.ownerId, workload: spec.name, generation: state.generation };
+  const alive = found.filter(({ runId }) => parseRunOf(runId, of) !== undefined);
   const byAge = alive.toSorted((a, b) => numberOf(a) - numberOf(b));
   const own = byAge.findLast((run) => run.kind === 'process' && run.name === '');
   const mounts: Record<string, { run: RunHandle | null }> = { ...state.mounts };
@@ -239,7 +242,7 @@ function adopt(work: Work, alive: readonly RunHandle[]): void {
     // Without memory nobody knows since when; it has its whole time from now.
     processStartedAt: own === undefined ? state.processStartedAt : (state.processStartedAt ?? work.now),
     leftovers,
-    nextRun: Math.max(state.nextRun, ...byAge.map((run) => numberOf(run) + 1)),
+    nextRun: nextNumber(state.nextRun, byAge),
   });
   work.emit('container.adopted', 'info', `container of generation ${state.generation} adopted as it runs`, {
     containerId: state.container?.id,
@@ -247,5 +250,3 @@ function adopt(work: Work, alive: readonly RunHandle[]): void {
     fromLabels: forgotten,
   });
 }
-
-const numberOf = (run: RunRef): number => parseRunId(run.runId)?.n ?? 0;

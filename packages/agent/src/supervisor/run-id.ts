@@ -13,6 +13,9 @@ export interface RunIdParts {
   readonly name: string;
 }
 
+/** Whose the runs of one container are, as its labels say, or what the agent remembers of it. */
+export type RunOwner = Pick<RunIdParts, 'owner' | 'workload' | 'generation'>;
+
 export function formatRunId(parts: RunIdParts): string {
   return [parts.owner, parts.workload, parts.generation, parts.n, parts.kind, encodeURIComponent(parts.name)].join('/');
 }
@@ -27,4 +30,13 @@ export function parseRunId(text: string): RunIdParts | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Undefined for the run of any other container, too: the environment of a process is its own, and a container whose processes call
+ * themselves runs of another one's would write and end its logs.
+ */
+export function parseRunOf(text: string, of: RunOwner): RunIdParts | undefined {
+  const parts = parseRunId(text);
+  return parts?.owner === of.owner && parts.workload === of.workload && parts.generation === of.generation ? parts : undefined;
 }
