@@ -28,6 +28,7 @@ import { syncJournal } from './logs/origins/journal-sync.ts';
 import { ContainerFiles } from './logs/origins/container-files.ts';
 import type { OutboxHistory } from './outbox/telling.ts';
 import { ContainerRuns } from './stages/container-runs.ts';
+import { GivenUpLogs } from './stages/given-up-logs.ts';
 import { resolveVars } from './stages/prepare.ts';
 import { runRootOf } from './stages/run-files.ts';
 import { agentVersion } from './version.ts';
@@ -71,6 +72,7 @@ export class WorkloadWiring {
   /** Null: there is no collector, and the files stay where they are. */
   readonly #containerFiles: ContainerFiles | null;
   readonly #earlierLogs: EarlierLogs;
+  readonly #givenUpLogs: GivenUpLogs;
   readonly #metrics: WorkloadMetricsSampler;
   readonly #shared: Shared;
   /** Loops of workloads that were taken out of the configuration, by name, until they have let go. */
@@ -145,6 +147,12 @@ export class WorkloadWiring {
     const runRoot = runRootOf(stateDir);
     const runs = new ContainerRuns({ engine, clock, runRoot, logs: this.shipper });
     this.#earlierLogs = new EarlierLogs({ runRoot, shipper: this.shipper, runs, logger });
+    this.#givenUpLogs = new GivenUpLogs({
+      runRoot,
+      clock,
+      logger,
+      notice: (workload, message, data) => emit({ kind: 'host.notice', workload, severity: 'warning', message, data }),
+    });
     this.#shared = { runs, mounts: new MountProbes({ clock }), store: new WorkloadStore(stateDir) };
     for (const given of spec.workloads) loops.set(given.name, this.#loop(this.#known(given), host.rebooted));
     this.#metrics = new WorkloadMetricsSampler({
@@ -257,6 +265,7 @@ export class WorkloadWiring {
     this.#apiLogs?.keepOnly(ids);
     // What runs in the others may still write.
     void this.#earlierLogs.observed(own);
+    void this.#givenUpLogs.remove();
   }
 
   /** The end: nothing is read any more, how far it was is written down. */

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, readFileSync, readSync } from 'node:fs';
 import { formatBytes } from '@relight/shared/units';
 import type { Engine } from '../engine/engine.ts';
 import { listPids, readCgroup, readStat, type ProcStat } from '../stages/proc.ts';
-import { openRegular, readTail, segmentsOnDisk } from '../stages/run-files.ts';
+import { openRegular, readTail, segmentsOf } from '../stages/run-files.ts';
 import { notUrgentMs, type EvidenceSource, type Finding, type Subject } from './evidence.ts';
 
 export interface ContainerEvidenceOptions {
@@ -17,7 +17,8 @@ export interface ContainerEvidenceOptions {
 const tailBytes = 96 * 1024;
 /** json-file wraps each line into some 80 bytes more. */
 const jsonTailBytes = 2 * tailBytes;
-const setupRunsMax = 3;
+/** Of each source, by name: a container has as many names as its programs like. */
+const namesMax: Readonly<Record<string, number>> = { process: 8, mount: 8, setup: 3 };
 const pidsPerTurn = 256;
 const processesMax = 500;
 /** Memory is told in pages, of 4 KiB on everything that Relight runs on. */
@@ -87,20 +88,23 @@ function tree(stats: readonly ProcStat[]): readonly { readonly stat: ProcStat; r
   return lines;
 }
 
-/** Of the process and of every mount the newest run; of the setup the last few steps. */
+/** Of the process and of every mount the newest run, the last of them; of the setup the last few steps. */
 function runLogs(runRoot: string, { workload, generation, lines }: Subject): Finding[] {
-  const runs = segmentsOnDisk(runRoot)
-    .filter(({ key }) => key.workload === workload && key.generation === generation)
-    .toSorted((a, b) => Number.parseInt(a.key.run, 10) - Number.parseInt(b.key.run, 10));
-  const chosen = new Map<string, (typeof runs)[number]>();
-  for (const run of runs) {
-    const name = run.key.run.replace(/^\d+/, '').replace(/~\d+$/, '');
-    chosen.set(`${run.key.source}${name}`, run);
+  const newestFirst = (workload === null || generation === null ? [] : segmentsOf(runRoot, workload, generation))
+    .map((file) => ({ ...file, n: Number.parseInt(file.key.run, 10), start: Number(/~(\d+)$/.exec(file.key.run)?.[1] ?? 1) }))
+    .toSorted((a, b) => b.n - a.n || b.start - a.start);
+  const chosen = new Map<string, (typeof newestFirst)[number]>();
+  const counts = new Map<string, number>();
+  for (const run of newestFirst) {
+    const { source } = run.key;
+    const name = `${source}${run.key.run.replace(/^\d+/, '').replace(/~\d+$/, '')}`;
+    const count = counts.get(source) ?? 0;
+    if (chosen.has(name) || count >= (namesMax[source] ?? 0)) continue;
+    counts.set(source, count + 1);
+    chosen.set(name, run);
   }
-  const steps = [...chosen].filter(([, { key }]) => key.source === 'setup').slice(0, -setupRunsMax);
-  for (const [name] of steps) chosen.delete(name);
   if (chosen.size === 0) throw new Error('nothing ran in this container yet');
-  return [...chosen].map(([name, { key, path }]) => ({
+  return [...chosen].toReversed().map(([name, { key, path }]) => ({
     name: `log:${name}`,
     title: `last lines of ${name.replace('-', ' ')}, run ${Number.parseInt(key.run, 10)} in generation ${key.generation}`,
     text: lastOf(readTail(path, tailBytes), lines),

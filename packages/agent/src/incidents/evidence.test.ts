@@ -141,6 +141,23 @@ describe('what a container leaves', () => {
     expect(found.find(({ name }) => name === 'processes')?.error).toContain('dead already');
   });
 
+  test('however many names its runs have, a few of them, with the last start of each', async () => {
+    const runRoot = scratch();
+    const directory = join(runRoot, 'w', '1');
+    mkdirSync(directory, { recursive: true });
+    for (const source of ['process', 'mount', 'setup'])
+      for (let n = 1; n <= 40; n += 1) writeFileSync(join(directory, `${n}.${source}-${n}.log`), `${n}\n`);
+    for (const start of [10, 9, 2]) writeFileSync(join(directory, `40.setup-40~${start}.log`), `start ${start}\n`);
+    // Of another container, and not looked at.
+    mkdirSync(join(runRoot, 'w', '2'));
+    writeFileSync(join(runRoot, 'w', '2', '99.process.log'), 'other\n');
+    const engine = { inspect: () => Promise.resolve(null), inspectRaw: () => Promise.resolve(null) };
+    const found = await gather(containerEvidence({ engine, runRoot }).filter(({ name }) => name === 'log:run'));
+    const last = (count: number, source: string): string[] => Array.from({ length: count }, (_, index) => `log:${source}-${40 - index}`);
+    expect(found.map(({ name }) => name).toSorted()).toEqual([...last(8, 'process'), ...last(8, 'mount'), ...last(3, 'setup')].toSorted());
+    expect(found.find(({ name }) => name === 'log:setup-40')?.text).toBe('start 10');
+  });
+
   test('its processes while it lives, found by their cgroup', async () => {
     const procRoot = scratch();
     mkdirSync(join(procRoot, '7'));

@@ -1,7 +1,7 @@
 /** What Ray's daemons wrote last: why a raylet is gone stands there, and nowhere in what `ray start` says. */
 import type { Engine } from '../engine/engine.ts';
 import { readRayLogs } from '../stages/ray-logs.ts';
-import { readTail, segmentsOnDisk } from '../stages/run-files.ts';
+import { readTail, segmentsOf } from '../stages/run-files.ts';
 import { type EvidenceSource, notUrgentMs, type Subject } from './evidence.ts';
 
 export interface RayEvidenceOptions {
@@ -30,8 +30,9 @@ export function rayEvidence({ engine, runRoot }: RayEvidenceOptions): EvidenceSo
 }
 
 function startedRay(runRoot: string, { workload, generation }: Subject): boolean {
-  const newest = segmentsOnDisk(runRoot)
-    .filter(({ key }) => key.workload === workload && key.generation === generation && key.source === 'process')
+  if (workload === null || generation === null) return false;
+  const newest = segmentsOf(runRoot, workload, generation)
+    .filter(({ key }) => key.source === 'process')
     .toSorted((a, b) => Number.parseInt(b.key.run, 10) - Number.parseInt(a.key.run, 10))
     .slice(0, 2);
   // A run that has only just begun has said nothing yet.

@@ -12,6 +12,7 @@ import {
   openRegular,
   readTail,
   runDirectoryOf,
+  segmentsOf,
   segmentsOnDisk,
 } from './run-files.ts';
 
@@ -148,8 +149,34 @@ it('a directory that a container has filled with names is given up with it, and 
   expect(() => createRunFiles(root, run(52_001, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
   expect(segmentsOnDisk(root).length).toBeLessThanOrEqual(52_000);
   makeRunDirectory(root, 'work.er', 2);
-  expect(readdirSync(directory)).toHaveLength(104_000);
+  expect(existsSync(directory)).toBe(false);
+  expect(readdirSync(`${directory}.given-up`)).toHaveLength(104_000);
   expect(createRunFiles(root, run(52_001, 'process', '', 2)).base).toBe('52001.process');
+});
+
+it('what containers leave is bounded for all of them together, the newer first, and nothing of it is read twice', () => {
+  for (const [generation, count] of [
+    [1, 3],
+    [2, 40],
+    [3, 60],
+    [4, 3],
+    [5, 2],
+  ] as const) {
+    const directory = makeRunDirectory(root, 'work.er', generation);
+    for (let n = 1; n <= count; n += 1) writeFileSync(join(directory, `${n}.process.log`), '');
+  }
+  // What the newest has is another matter: it may be in use.
+  expect(segmentsOnDisk(root, 50).map(({ key }) => key.generation)).toEqual([
+    ...Array(3).fill(4),
+    ...Array(40).fill(2),
+    ...Array(3).fill(1),
+    5,
+    5,
+  ]);
+  expect(readdirSync(join(root, 'work.er')).toSorted()).toEqual(['1', '2', '3.given-up', '4', '5']);
+  makeRunDirectory(root, 'work.er', 6, 45);
+  expect(readdirSync(join(root, 'work.er')).toSorted()).toEqual(['1', '2.given-up', '3.given-up', '4', '5', '6']);
+  expect(segmentsOf(root, 'work.er', 4)).toHaveLength(3);
 });
 
 it('hours of failures each second while the collector is away cost no container', () => {

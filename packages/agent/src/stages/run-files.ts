@@ -19,6 +19,7 @@ import {
   openSync,
   readlinkSync,
   readSync,
+  renameSync,
   rmdirSync,
   unlinkSync,
 } from 'node:fs';
@@ -57,11 +58,12 @@ export interface RunFiles {
   readonly segment: SegmentKey;
 }
 
+/** What a directory is called from then on that holds more than is ever read: given-up-logs.ts removes it. */
+export const givenUpEnding = '.given-up';
+
 /** Any user of the container may enter and append, none may list; the parents shut out the host's users. */
-export function makeRunDirectory(runRoot: string, workload: string, generation: number): string {
-  for (const earlier of list(join(runRoot, workload))) {
-    if (/^\d+$/.test(earlier) && Number(earlier) < generation) removeDelivered(join(runRoot, workload, earlier));
-  }
+export function makeRunDirectory(runRoot: string, workload: string, generation: number, earlierMax = namesMax): string {
+  for (const { directory, names } of readBefore(runRoot, workload, generation, earlierMax)) removeDelivered(directory, names);
   const directory = runDirectoryOf(runRoot, workload, generation);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   chmodSync(directory, 0o711);
@@ -108,22 +110,28 @@ export function findAllRunFiles(runRoot: string, runs: readonly RunRef[]): (RunF
   });
 }
 
-/** Every log that runs of this host have left, so that what an earlier agent did not deliver can be followed again. */
-export function segmentsOnDisk(runRoot: string): SegmentFile[] {
-  const segments: SegmentFile[] = [];
-  for (const workload of list(runRoot)) {
-    for (const generation of list(join(runRoot, workload)).filter((name) => /^\d+$/.test(name))) {
-      const directory = join(runRoot, workload, generation);
-      for (const name of list(directory)) {
-        const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d{1,5})?)\.log$/.exec(name);
-        if (match === null) continue;
-        const [, n = '', source = '', rest = ''] = match;
-        const key = { workload, generation: Number(generation), source, run: n + rest };
-        segments.push({ key, path: join(directory, name), format: 'raw' });
-      }
-    }
-  }
-  return segments;
+/** The logs that runs of this host have left, so that what an earlier agent did not deliver can be followed again. */
+export function segmentsOnDisk(runRoot: string, earlierMax = namesMax): SegmentFile[] {
+  return list(runRoot).flatMap((workload) => {
+    const newest = Math.max(0, ...generationsOf(runRoot, workload));
+    const earlier = readBefore(runRoot, workload, newest, earlierMax).flatMap((read) => segmentsAmong(read));
+    return [...earlier, ...segmentsOf(runRoot, workload, newest)];
+  });
+}
+
+/** Of one container. */
+export function segmentsOf(runRoot: string, workload: string, generation: number): SegmentFile[] {
+  const directory = runDirectoryOf(runRoot, workload, generation);
+  return segmentsAmong({ workload, generation, directory, names: list(directory) });
+}
+
+function segmentsAmong({ workload, generation, directory, names }: ReadDirectory): SegmentFile[] {
+  return names.flatMap((name) => {
+    const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d{1,5})?)\.log$/.exec(name);
+    if (match === null) return [];
+    const [, n = '', source = '', rest = ''] = match;
+    return [{ key: { workload, generation, source, run: n + rest }, path: join(directory, name), format: 'raw' }];
+  });
 }
 
 /** Opens for reading without trusting the name. Null: it is not there, or it is not a regular file. */
@@ -194,9 +202,45 @@ function prune(directory: string, names: readonly string[]): void {
   }
 }
 
+const generationsOf = (runRoot: string, workload: string): number[] =>
+  list(join(runRoot, workload)).flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
+
+interface ReadDirectory {
+  readonly workload: string;
+  readonly generation: number;
+  readonly directory: string;
+  readonly names: readonly string[];
+}
+
+/**
+ * The directories of earlier containers, the newer first: so many that they hold `max` names together, for each container may leave
+ * nearly that many. One that holds more than is left is given up, with what nobody has read of its logs, and is not read a second time.
+ */
+function readBefore(runRoot: string, workload: string, before: number, max: number): ReadDirectory[] {
+  const earlier = generationsOf(runRoot, workload).filter((generation) => generation < before);
+  const read: ReadDirectory[] = [];
+  let left = max;
+  for (const generation of earlier.toSorted((a, b) => b - a)) {
+    const directory = runDirectoryOf(runRoot, workload, generation);
+    const names = list(directory, left);
+    if (names.length >= left) giveUp(directory);
+    else read.push({ workload, generation, directory, names });
+    if (names.length < left) left -= names.length;
+  }
+  return read;
+}
+
+function giveUp(directory: string): void {
+  try {
+    renameSync(directory, directory + givenUpEnding);
+  } catch {
+    // It is in nobody's way but for the time that it takes to be read again.
+  }
+}
+
 /** An earlier generation's directory goes when nothing is left in it, neither a log nor something of the container's own. */
-function removeDelivered(directory: string): void {
-  prune(directory, list(directory));
+function removeDelivered(directory: string, names: readonly string[]): void {
+  prune(directory, names);
   try {
     rmdirSync(directory);
   } catch (error) {
@@ -256,8 +300,7 @@ function createEmpty(path: string): void {
   closeSync(fd);
 }
 
-/** At most `namesMax`. */
-function list(path: string): string[] {
+function list(path: string, max = namesMax): string[] {
   let directory: Dir;
   try {
     directory = opendirSync(path, { bufferSize: 256 });
@@ -268,7 +311,7 @@ function list(path: string): string[] {
   }
   try {
     const names: string[] = [];
-    for (let entry = directory.readSync(); entry !== null && names.length < namesMax; entry = directory.readSync()) names.push(entry.name);
+    for (let entry = directory.readSync(); entry !== null && names.length < max; entry = directory.readSync()) names.push(entry.name);
     return names;
   } finally {
     directory.closeSync();
