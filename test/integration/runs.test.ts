@@ -1,11 +1,13 @@
 /** Runs in real containers: started, watched, found again, stopped; nothing else touched. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { openHeld } from '@relight/agent/stages/held-file';
 import type { RunExit } from '@relight/agent/stages/runs';
+import { parseRunId } from '@relight/agent/supervisor/run-id';
 import { RelightError } from '@relight/shared/errors';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { listProcesses, signalProcess } from '../support/processes.ts';
-import { type Bench, startBench } from '../support/stage-bench.ts';
+import { type Bench, fuseContainer, startBench } from '../support/stage-bench.ts';
 import { waitFor } from '../support/wait.ts';
 
 const options = { engineSocket: inject('engineSocket'), image: inject('engineImage') };
@@ -118,6 +120,31 @@ describe('after the agent was killed', () => {
     const ran = await bench.engine.exec(bench.containerId, { argv: ['test', '-e', '/tmp/ran'] });
     expect(ran.exitCode).toBe(1);
   });
+});
+
+it('a descriptor that a container has led into a mount that never answers is not opened', async () => {
+  await using fuse = await startBench({ ...options, container: fuseContainer });
+  await fuse.up();
+  const run = fuse.run('process');
+  const script = `
+    mkdir -p /tmp/source /tmp/mount
+    for ending in log status; do : > /tmp/source/${parseRunId(run.runId)?.n}.process.$ending; done
+    bindfs -f /tmp/source /tmp/mount & daemon=$!
+    until test -e /tmp/mount/${parseRunId(run.runId)?.n}.process.log; do sleep 0.05; done
+    exec 8< /tmp/mount/${parseRunId(run.runId)?.n}.process.status 9< /tmp/mount/${parseRunId(run.runId)?.n}.process.log
+    kill -STOP $daemon
+    : > /tmp/ready
+    # An agent that waits for it is let go, late.
+    sleep 60; kill -CONT $daemon; sleep 1000`;
+  await fuse.engine.execDetached(fuse.containerId, { argv: ['sh', '-c', script], env: { RELIGHT_RUN: run.runId } });
+  await waitFor(async () => (await fuse.engine.exec(fuse.containerId, { argv: ['test', '-e', '/tmp/ready'] })).exitCode === 0, {
+    what: 'the mount to be silent',
+  });
+  const found = (await fuse.runs.list(fuse.containerId, fuse.owner)).find(({ runId }) => runId === run.runId);
+  const began = performance.now();
+  for (const descriptor of [8, 9]) expect(openHeld(`/proc/${found?.pid}/fd/${descriptor}`)).toBeNull();
+  expect(performance.now() - began).toBeLessThan(30_000);
+  expect([...fuse.logs.followed.values()]).toEqual([`/proc/${found?.pid}/fd/9`]);
 });
 
 describe('stop', () => {

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { openHeld } from '../stages/held-file.ts';
 
 export interface Piece {
   readonly fd: number;
@@ -75,8 +76,8 @@ export function orClose<T>(opened: readonly Piece[], work: () => T): T {
 function openFile(path: string): number | null {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
   try {
-    // The descriptor of a live process is a link by nature, and leads only to what that process has open already.
-    return fs.openSync(path, O_RDONLY | O_NONBLOCK | (liveDescriptor.test(path) ? 0 : O_NOFOLLOW));
+    // The descriptor of a live process is a link by nature.
+    return liveDescriptor.test(path) ? openHeld(path) : fs.openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   } catch (error) {
     if (isAbsent(error)) return null;
     throw error;

@@ -1,5 +1,5 @@
 /** Runs in containers of a real engine on this host. Nothing about a run is kept in memory: files and /proc say it all. */
-import { closeSync, constants, fstatSync, openSync, rmSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import type { Clock } from '@relight/shared/clock';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import type { SegmentKey } from '@relight/shared/log-stream';
@@ -8,6 +8,7 @@ import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { parseRunOf, type RunOwner } from '../supervisor/run-id.ts';
 import { onDisk } from './disk-trouble.ts';
+import { openHeld } from './held-file.ts';
 import { isAlive, readStat } from './proc.ts';
 import { seenDirectory } from './run-directory.ts';
 import { watchExit } from './run-exit.ts';
@@ -160,7 +161,7 @@ export class ContainerRuns implements Runs {
       this.#logs.follow({ key: files.segment, path: files.log, format: 'raw' });
       return files.segment;
     }
-    const held = heldFile(this.#procRoot, run.pid, logDescriptor);
+    const held = heldFile(this.#procRoot, run, logDescriptor);
     if (held === null) return null;
     const key = segmentOfBase(run, held.base);
     this.#logs.follow({ key, path: held.path, format: 'raw' });
@@ -172,9 +173,10 @@ export class ContainerRuns implements Runs {
       const fd = openRegular(files.status);
       return fd === null ? null : { fd, path: files.status };
     }
-    const held = heldFile(this.#procRoot, run.pid, statusDescriptor);
+    const held = heldFile(this.#procRoot, run, statusDescriptor);
     const fd = held === null ? null : openHeld(held.path);
-    return fd === null || held === null ? null : { fd, path: held.path };
+    // By our own descriptor: the other one may lead elsewhere by the time that it is watched.
+    return fd === null ? null : { fd, path: `/proc/self/fd/${fd}` };
   }
 
   /**
@@ -211,13 +213,6 @@ function hasStatus(files: RunFiles): boolean {
   } finally {
     closeSync(fd);
   }
-}
-
-function openHeld(path: string): number | null {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  if (fstatSync(fd).isFile()) return fd;
-  closeSync(fd);
-  return null;
 }
 
 function withShellAdvice(thrown: unknown): RelightError {

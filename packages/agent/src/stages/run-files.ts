@@ -27,7 +27,7 @@ import { join } from 'node:path';
 import { RelightError } from '@relight/shared/errors';
 import type { SegmentKey } from '@relight/shared/log-stream';
 import type { SegmentFile } from '../logs/log-shipper.ts';
-import type { RunRef } from '../supervisor/op.ts';
+import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { parseRunId } from '../supervisor/run-id.ts';
 import { parseStatus } from './run-wrapper.ts';
 
@@ -172,14 +172,14 @@ export function readTail(path: string, bytes: number): string {
 }
 
 /**
- * The log or status file of a living run whose directory was deleted: its wrapper still holds both. Follows
- * `/proc/PID/fd/N`, which is a link by nature (O_NOFOLLOW refuses it). Null: that descriptor is something else.
+ * The log or status file of a living run whose directory was deleted: its wrapper still holds both, as `/proc/PID/fd/N`. Null: that
+ * descriptor is called otherwise. Whether it is what it is called, only its opening tells (held-file.ts).
  */
-export function heldFile(procRoot: string, pid: number, descriptor: number): { readonly path: string; readonly base: string } | null {
-  const path = `${procRoot}/${pid}/fd/${descriptor}`;
+export function heldFile(procRoot: string, run: RunHandle, descriptor: number): { readonly path: string; readonly base: string } | null {
+  const path = `${procRoot}/${run.pid}/fd/${descriptor}`;
   try {
     const base = /([^/]+)\.(?:log|status)(?: \(deleted\))?$/.exec(readlinkSync(path))?.[1];
-    return base === undefined ? null : { path, base };
+    return base === undefined || base.replace(/~\d{1,5}$/, '') !== baseOf(run) ? null : { path, base };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ESRCH') return null;

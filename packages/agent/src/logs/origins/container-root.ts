@@ -11,6 +11,7 @@
  * - O_PATH opens neither a FIFO nor a device, and asks no file system for anything.
  */
 import * as fs from 'node:fs';
+import { answering, mountIdOf } from '../../stages/held-file.ts';
 import { parseMountinfo, readCgroup, topMountAt, type MountEntry } from '../../stages/proc.ts';
 import type { NamePattern, PathPattern } from './path-pattern.ts';
 
@@ -52,8 +53,6 @@ interface Step {
   readonly shown: boolean;
 }
 
-/** Local ones that answer from memory or a disk of this host. Everything else may hang for ever: FUSE, NFS, 9p, Ceph … */
-const answering = new Set('overlay ext2 ext3 ext4 xfs btrfs zfs tmpfs ramfs f2fs bcachefs jfs aufs squashfs erofs'.split(' '));
 /** As the kernel allows. */
 const linksMax = 40;
 const depthMax = 64;
@@ -258,11 +257,6 @@ function readNames(fd: number, wanted: (name: string) => boolean): fs.Dirent[] {
 function visible(name: string): string {
   const clean = name.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
   return clean.length <= nameLengthMax ? clean : `…${clean.slice(1 - nameLengthMax).replace(/^[\udc00-\udfff]/, '')}`;
-}
-
-/** The kernel's word, from its own memory: no file system is asked. */
-function mountIdOf(fd: number): number {
-  return Number(/^mnt_id:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? Number.NaN);
 }
 
 /** Null: the process does not have this mount, for instance because it was detached a moment ago. */
