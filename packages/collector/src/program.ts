@@ -2,6 +2,7 @@
 import { RelightError } from '@relight/shared/errors';
 import { version } from '@relight/shared/version';
 import { Command, CommanderError } from 'commander';
+import { outputFailed } from './cli/io.ts';
 import { addBackup } from './commands/backup.ts';
 import { addCertificate } from './commands/certificate.ts';
 import { addCheck } from './commands/check.ts';
@@ -27,11 +28,9 @@ Exit codes: 0 done, 1 the thing asked about is not so,
 export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
   let exitCode: ExitCode = 0;
   // `relight-collector token list | head` is not an error, and a service whose log reader has gone must go on without it.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => outputFailed('relight-collector', error));
+  // There is nowhere else to say it.
+  process.stderr.on('error', () => undefined);
   const program = collectorProgram((code) => {
     exitCode = code;
   });
@@ -66,6 +65,9 @@ export function collectorProgram(exitWith: (code: ExitCode) => void): Command {
 }
 
 function describe(error: unknown): string {
+  // What the system refuses is no defect: where, and why, is what a person can do something about.
+  if (error instanceof Error && 'syscall' in error)
+    return `relight-collector: ${error.message}\nCheck the path, its permissions and its disk.`;
   if (!(error instanceof RelightError))
     return `relight-collector: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
   return `relight-collector: ${error.message}\n${error.advice}`;

@@ -49,6 +49,13 @@ export function processIo(signal: AbortSignal): Io {
   };
 }
 
+/** A full disk behind `>`, above all: half of an answer must not look like all of it. A reader that has gone is no failure. */
+export function outputFailed(program: string, error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') return;
+  process.stderr.write(`${program}: the output cannot be written: ${error.message}\n`);
+  process.exit(1);
+}
+
 async function writeAll(stream: Writable, text: string, signal: AbortSignal): Promise<void> {
   if (text === '' || signal.aborted) return;
   if (!stream.write(text)) await once(stream, 'drain', { signal });

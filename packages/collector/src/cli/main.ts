@@ -1,7 +1,7 @@
 /** Entry point of `relight`, the operator's command. */
 import { nameProcess } from '@relight/shared/process-name';
 import { version } from '@relight/shared/version';
-import { processIo } from './io.ts';
+import { outputFailed, processIo } from './io.ts';
 import { runCli } from './program.ts';
 
 nameProcess('relight');
@@ -11,7 +11,7 @@ const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 // `relight tail | head` is not an error: the reader has what it wanted.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  outputFailed('relight', error);
   stop.abort();
 });
 

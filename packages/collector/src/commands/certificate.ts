@@ -6,8 +6,9 @@ import { X509Certificate } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import { Option, type Command } from 'commander';
 import { selfSigned } from '../access/self-signed.ts';
-import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
-import { mustBeEnterable } from '../store/database.ts';
+import { readTls, tlsFilesOf, writeTls } from '../access/tls-files.ts';
+import type { CollectorConfig, TlsConfig } from '../config.ts';
+import { mustBeEnterable, storeFault } from '../store/database.ts';
 import { backdatedMs, certificateMs, collectNames, namesOfThisMachine } from './init.ts';
 import { configBeside } from './load-config.ts';
 import { parseDuration } from './token.ts';
@@ -32,9 +33,7 @@ export function addCertificate(program: Command): void {
     .action((flags: Flags) => {
       const config = configBeside(flags);
       if (config.tls === null) mustBeEnterable(config.dataDir);
-      const files = tlsFilesOf(config);
-      if (files === null)
-        throw new RelightError('not-found', 'this collector has no certificate', { advice: 'Make one: relight-collector init.' });
+      const files = filesOf(config);
       print(files.certFile, readTls(files).certificate, flags.json === true);
     });
   group
@@ -58,7 +57,7 @@ export function addCertificate(program: Command): void {
       }
       mustBeEnterable(config.dataDir);
       becomeOwnerOf(config.dataDir);
-      const files = ownTlsFiles(config.dataDir);
+      const files = filesOf(config);
       const { certificate, key } = readTls(files);
       const now = systemClock.now();
       const names = [...namesIn(certificate), ...namesOfThisMachine(), ...flags.name];
@@ -73,10 +72,16 @@ export function addCertificate(program: Command): void {
         writeTls(files, made);
       } catch (error) {
         write('failed');
-        throw error;
+        throw storeFault(config.dataDir, error);
       }
       print(files.certFile, renewed, flags.json === true);
     });
+}
+
+function filesOf(config: CollectorConfig): TlsConfig {
+  const files = tlsFilesOf(config);
+  if (files !== null) return files;
+  throw new RelightError('not-found', 'this collector has no certificate', { advice: 'Make one: relight-collector init.' });
 }
 
 /** `DNS:a, IP Address:b` */

@@ -1,5 +1,5 @@
 /** `relight-collector` from sources, in a directory of its own, and `relight` against it, as a person uses them. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,6 +36,26 @@ export class CollectorBench implements AsyncDisposable {
 
   collector(args: readonly string[], env: Env = {}): Promise<Ended> {
     return this.#run(args, env);
+  }
+
+  /** One after the other in one process, for one takes a second to start. `before` are statements that come first. */
+  collectors(commands: readonly (readonly string[])[], before = ''): readonly (Ended & { readonly command: readonly string[] })[] {
+    const program = `import { runProgram } from ${JSON.stringify(join(import.meta.dirname, '../program.ts'))};
+      ${before}
+      for (const args of ${JSON.stringify(commands)}) {
+        process.stdout.write(await runProgram(['node', 'relight-collector', ...args]) + '\\0');
+        process.stderr.write('\\0');
+      }`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+      encoding: 'utf8',
+      env: this.env,
+      timeout: 60_000,
+    });
+    const [outs, errs] = [stdout.split('\0'), stderr.split('\0')];
+    return commands.map((command, at) => {
+      const [, out = '', code] = /^([^]*)(\d)$/.exec(outs[at] ?? '') ?? [];
+      return { command, code: code === undefined ? null : Number(code), out, err: errs[at] ?? '' };
+    });
   }
 
   /** Without a process of its own: a test asks often. */

@@ -116,7 +116,8 @@ async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base:
   const secure = url.protocol === 'https:';
   // Makes the directory where it is missing, and says clearly when that cannot be.
   becomeOwnerOf(dataDir);
-  if (!existsSync(dataDir)) lockDataDir(dataDir).release();
+  // By the dot a file in its place counts as missing.
+  if (!existsSync(`${dataDir}/.`)) lockDataDir(dataDir).release();
   // Its certificate is served, whatever this says: a line with http would bring no host in.
   const served = secure ? null : tlsFilesOf(config);
   if (served !== null) {

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -13,25 +12,8 @@ afterEach(() => bench[Symbol.asyncDispose]());
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
-/** As nobody from its first command on: the sources may be for root alone. All in one process, for one takes a second to start. */
-function asNobody(commands: readonly (readonly string[])[]): readonly (Ended & { readonly command: readonly string[] })[] {
-  const program = `import { runProgram } from ${JSON.stringify(join(import.meta.dirname, '../program.ts'))};
-    process.setgroups([]); process.setgid(${nobody}); process.setuid(${nobody});
-    for (const args of ${JSON.stringify(commands)}) {
-      process.stdout.write(await runProgram(['node', 'relight-collector', ...args]) + '\\0');
-      process.stderr.write('\\0');
-    }`;
-  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
-    encoding: 'utf8',
-    env: bench.env,
-    timeout: 60_000,
-  });
-  const [outs, errs] = [stdout.split('\0'), stderr.split('\0')];
-  return commands.map((command, at) => {
-    const [, out = '', code] = /^([^]*)(\d)$/.exec(outs[at] ?? '') ?? [];
-    return { command, code: code === undefined ? null : Number(code), out, err: errs[at] ?? '' };
-  });
-}
+/** From its first command on: the sources may be for root alone. */
+const becomeNobody = `process.setgroups([]); process.setgid(${nobody}); process.setuid(${nobody});`;
 
 test.runIf(isRoot).each([
   ['data directory', (dataDir: string) => dataDir],
@@ -53,7 +35,10 @@ test.runIf(isRoot).each([
     ['certificate', 'renew'],
     ['serve', '--listen', '127.0.0.1:0'],
   ];
-  const [checked, ...refused] = asNobody([['check'], ...commands].map((command) => [...command, ...dir]));
+  const [checked, ...refused] = bench.collectors(
+    [['check'], ...commands].map((command) => [...command, ...dir]),
+    becomeNobody,
+  );
   const err = `relight-collector: the data directory ${bench.dataDir} cannot be read: permission denied\nRun this command as root: sudo relight-collector …\n`;
   expect(refused).toEqual(commands.map((command) => ({ command: [...command, ...dir], code: 2, out: '', err })));
   expect(checked).toMatchObject({ code: 1, err: '' });

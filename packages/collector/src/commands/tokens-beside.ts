@@ -2,10 +2,10 @@
 import { systemClock } from '@relight/shared/clock';
 import { RelightError } from '@relight/shared/errors';
 import type { Database } from 'better-sqlite3';
-import { statSync } from 'node:fs';
+import { statSync, type Stats } from 'node:fs';
 import { userInfo } from 'node:os';
 import { auditWrites } from '../store/audit-store.ts';
-import { lockDataDir, openForWriting } from '../store/database.ts';
+import { lockDataDir, openForWriting, storeFault } from '../store/database.ts';
 import type { AuditEntry } from '../store/store.ts';
 import { migrate, requireCurrent } from '../store/migrate.ts';
 import { tokenReads, tokenWrites } from '../store/token-store.ts';
@@ -33,6 +33,8 @@ export function withTokens<T>(dataDir: string, use: (tokens: TokensBeside) => T)
       db.close();
       migrated();
     }
+  } catch (thrown) {
+    throw storeFault(dataDir, thrown);
   } finally {
     lock?.release();
   }
@@ -49,11 +51,20 @@ export function becomeOwnerOf(dataDir: string): void {
   person ??= process.env['SUDO_USER'] ?? userName();
   // Nobody else could become it; who may not even look at the directory is told so where it is used.
   if (process.geteuid?.() !== 0) return;
-  const owner = statSync(dataDir, { throwIfNoEntry: false });
-  if (owner === undefined || owner.uid === 0) return;
+  const owner = statsOf(dataDir);
+  if (owner === null || owner.uid === 0) return;
   takeGroups(owner);
   process.setgid?.(owner.gid);
   process.setuid?.(owner.uid);
+}
+
+/** Null: it is not there, or cannot be looked at, which is said where it is used. */
+function statsOf(dataDir: string): Stats | null {
+  try {
+    return statSync(dataDir);
+  } catch {
+    return null;
+  }
 }
 
 /** Node has it; its types do not. */

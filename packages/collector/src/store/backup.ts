@@ -20,7 +20,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import { publicUrlFile } from '../access/public-url.ts';
 import { ownTlsFiles } from '../access/tls-files.ts';
-import { databasePath } from './database.ts';
+import { databasePath, makeDirectory } from './database.ts';
 import { listLogFiles, logDirectory, logFileName, type LogFileName } from './logs/file-names.ts';
 import { openLogFileForReading } from './logs/log-file.ts';
 import { isDamage } from './logs/schema.ts';
@@ -36,15 +36,16 @@ export interface BackupResult {
  */
 export function backupStore(dataDir: string, target: string): BackupResult {
   const place = resolve(target);
-  if (existsSync(place) && readdirSync(place).length > 0) {
-    throw new RelightError('usage', `${target} is not empty`, {
+  const inTheWay = occupied(place);
+  if (inTheWay !== null) {
+    throw new RelightError('usage', `${target} ${inTheWay}`, {
       advice: 'Give a directory that does not exist yet: each backup is one of its own.',
     });
   }
   const made = `${place}.unfinished`;
   try {
     rmSync(made, { recursive: true, force: true });
-    mkdirSync(join(made, 'logs'), { recursive: true, mode: 0o700 });
+    makeDirectory(join(made, 'logs'));
     chmodSync(made, 0o700);
     const copies = [copyLive(databasePath(dataDir), made)];
     for (const name of listLogFiles(logDirectory(dataDir))) copies.push(...copyLog(name, join(made, 'logs')));
@@ -61,6 +62,13 @@ export function backupStore(dataDir: string, target: string): BackupResult {
     if (cause instanceof RelightError) throw cause;
     throw new RelightError('store-failed', `${dataDir} cannot be copied to ${target}: ${errorMessage(cause)}`, { cause });
   }
+}
+
+/** Null: nothing is there that would be lost. */
+function occupied(path: string): string | null {
+  if (!existsSync(path)) return null;
+  if (!statSync(path).isDirectory()) return 'is no directory';
+  return readdirSync(path).length === 0 ? null : 'is not empty';
 }
 
 /** What `relight-collector init` has made: agents know the collector by this key. False: there is none. */

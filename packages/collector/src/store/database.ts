@@ -42,15 +42,21 @@ function mustBeOurs(dataDir: string, path: string): void {
 /** For writing. FULL: what was committed survives a power loss, not only kill -9. */
 export function openForWriting(dataDir: string): Database {
   const path = databasePath(dataDir);
-  // It holds all that is stored: for this user alone. SQLite gives the files beside it the same mode. Never one that is there: to close any
-  // descriptor of a file drops all locks that this process has on it, also those of other connections.
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
-  mustBeOurs(dataDir, path);
-  const db = new SqliteDatabase(path, { timeout: busyTimeoutMs });
-  db.pragma('journal_mode = WAL');
-  db.pragma('synchronous = FULL');
-  db.pragma('foreign_keys = ON');
-  return db;
+  let db: Database | undefined;
+  try {
+    // It holds all that is stored: for this user alone. SQLite gives the files beside it the same mode. Never one that is there: to close any
+    // descriptor of a file drops all locks that this process has on it, also those of other connections.
+    if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+    mustBeOurs(dataDir, path);
+    db = new SqliteDatabase(path, { timeout: busyTimeoutMs });
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = FULL');
+    db.pragma('foreign_keys = ON');
+    return db;
+  } catch (cause) {
+    db?.close();
+    throw storeFault(dataDir, cause);
+  }
 }
 
 export function openForReading(dataDir: string): Database {
@@ -92,17 +98,34 @@ export function lockDataDir(dataDir: string, waitMs = lockWaitMs): { release(): 
   return { release: () => void held.close() };
 }
 
-/** Not mkdirSync's own `recursive`: that one spins for ever where a file system says ENOENT to any mkdir, as /proc does. */
-function makeDirectory(path: string): void {
+/** 0700. Not mkdirSync's own `recursive`: that one spins for ever where a file system says ENOENT to any mkdir, as /proc does. */
+export function makeDirectory(path: string): void {
   if (existsSync(path)) return;
   if (dirname(path) !== path) makeDirectory(dirname(path));
   mkdirSync(path, { mode: 0o700 });
 }
 
+/** What the system or SQLite has refused; anything else is as it was thrown. Their own words name no place, or one that says nothing to a person. */
+export function storeFault(dataDir: string, thrown: unknown): unknown {
+  const isTheirs = thrown instanceof SqliteDatabase.SqliteError || (thrown instanceof Error && 'syscall' in thrown);
+  return isTheirs ? unusable(dataDir, thrown) : thrown;
+}
+
+/** Of the disk or of what is on it; of anything else it is the wrong directory. */
+const diskAdvice: readonly (readonly [RegExp, string])[] = [
+  [/^(?:SQLITE_FULL|ENOSPC|EDQUOT)/, 'Make room on its disk.'],
+  [
+    /^SQLITE_(?:CORRUPT|NOTADB)/,
+    'relight-collector verify says what is damaged, "Restore" in docs/operations.md how to go on from a backup.',
+  ],
+  [/^SQLITE_BUSY/, 'Something else holds a lock on its database: try again, or find out what it is.'],
+  [/^(?:SQLITE_IOERR|SQLITE_READONLY|EIO|EROFS)/, 'Look at its disk (dmesg, mount).'],
+];
+
 function unusable(dataDir: string, cause: unknown): RelightError {
-  const isFull = ['SQLITE_FULL', 'ENOSPC'].includes(String((cause as { code?: unknown }).code));
+  const advice = diskAdvice.find(([codes]) => codes.test(String((cause as { code?: unknown }).code)))?.[1];
   const message = `the data directory ${dataDir} cannot be used: ${errorMessage(cause)}`;
-  return isFull
-    ? new RelightError('store-failed', message, { cause, advice: 'Make room on its disk.' })
-    : new RelightError('config-unreadable', message, { cause, advice: 'Give a directory that this user may write to: --data-dir.' });
+  return advice === undefined
+    ? new RelightError('config-unreadable', message, { cause, advice: 'Give a directory that this user may write to: --data-dir.' })
+    : new RelightError('store-failed', message, { cause, advice });
 }

@@ -55,7 +55,8 @@ function checkDatabase(path: string): string[] {
       db.close();
     }
   } catch (error) {
-    if (!isDamage(error)) throw error;
-    return [(error as Error).message];
+    // Whatever SQLite says of it, as of a directory in its place.
+    if (!(error instanceof SqliteDatabase.SqliteError)) throw error;
+    return [error.message];
   }
 }
