@@ -39,7 +39,9 @@ test('setup writes the configuration and starts the service, which takes the con
 test('a second run changes nothing; --force takes nothing away, keeps the old file, and the running agent takes up the new one', async () => {
   const pid = await machine.unit(agent, 'MainPID');
   const before = await machine.shell('cat /etc/relight/agent.yaml');
-  expect(await machine.shell('relight-agent setup --yes')).toContain('nothing was changed');
+  const second = await machine.shell('relight-agent setup --yes');
+  expect(second).toContain('nothing was changed');
+  expect(second).not.toContain('start the agent');
   expect(await machine.shell('cat /etc/relight/agent.yaml')).toBe(before);
 
   expect(await machine.tries('relight-agent setup --yes --force --no-workloads --label pool=test')).toMatchObject({
@@ -56,6 +58,9 @@ test('a second run changes nothing; --force takes nothing away, keeps the old fi
   expect(await machine.shell('cat /etc/relight/agent.yaml.bak')).toBe(empty);
   await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready');
   expect(await machine.unit(agent, 'MainPID')).toBe(pid);
+  await machine.shell(`systemctl stop ${agent}`);
+  expect(await machine.shell('relight-agent setup --yes')).toMatch(/start the agent:\s+systemctl enable --now/);
+  await machine.shell(`systemctl start ${agent}`);
 });
 
 test('a purge takes both files', async () => {

@@ -72,7 +72,7 @@ export function certificateAdvice(thrown: unknown): string | undefined {
   if (!/CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/.test(code)) return undefined;
   return code === 'CERT_HAS_EXPIRED'
     ? 'Renew the certificate of the collector: relight-collector certificate renew.'
-    : "Name the collector's certificate authority (ca_file), or its fingerprint (relight-collector certificate show).";
+    : "Name the collector's certificate authority (--ca-file, ca_file), or its fingerprint (--fingerprint; relight-collector certificate show tells it).";
 }
 
 interface Target {

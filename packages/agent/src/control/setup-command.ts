@@ -304,9 +304,10 @@ async function isSetUp(file: string, flags: SetupFlags, io: Io, around: SetupSur
   say(io, `${file} is there: this host is set up, and nothing was changed.\n`);
   const keeps = spec.workloads.map(({ name }) => name).join(', ');
   say(io, `It keeps ${keeps === '' ? 'nothing yet' : keeps}, and ${joined === null ? 'works alone' : `reports to ${joined}`}.\n`);
+  const stopped = isServiceFile(file) && (await around.service.state()) === 'stopped';
   say(
     io,
-    `\nNext:\n  - look at it: relight-agent check --config ${file}\n${
+    `\nNext:\n  - look at it: relight-agent check --config ${file}\n${stopped ? `  - start the agent: ${startLine.join(' ')}\n` : ''}${
       keeps === ''
         ? `  - make it anew, the old one kept as ${file}.bak: relight-agent setup --force\n`
         : `  - change it: edit it, the agent takes that up by itself; see what it has made of it: relight-agent status\n`

@@ -19,7 +19,7 @@ export const standingOf = ({ generation, held, finished }: WorkloadState): Stand
 export function haltedBy(state: WorkloadState): string | null {
   const { pause, engine } = state;
   if (pause !== null) return `it is paused: ${pause.reason}`;
-  if (!engine.up) return `the engine does not answer`;
+  if (!engine.up) return `the engine does not answer: ${engine.reason}`;
   return blocked(state);
 }
 
