@@ -56,6 +56,23 @@ describe('documents', () => {
     expect(store.incidentsById(idOf(0), 1)[0]?.incident).toMatchObject({ closedAt: incidentStart + 60_000, timeToRecoverMs: null });
   });
 
+  it('closes a few with one commit, beginning with what came last, and the others with the next ones; each is told once', async () => {
+    const open = { closedAt: null, timeToRecoverMs: null };
+    for (let n = 0; n < 9; n += 1)
+      await store.commitIncident('h', exampleIncident({ id: idOf(n), ...open, openedAt: incidentStart - n * 1_000 }), 1);
+    expect(ids({ open: true })).toHaveLength(9);
+    const commit = async (revision: number): Promise<string[] | undefined> => {
+      const id = '20260201-120000-abcdef';
+      const later = exampleIncident({ id, revision, ...open, openedAt: incidentStart + 1_000 });
+      return (await store.commitIncident('h', later, 2))?.superseded.map(({ incident }) => incident.id);
+    };
+    expect(await commit(1)).toEqual([8, 7, 6, 5].map(idOf));
+    expect(await commit(2)).toEqual([4, 3, 2, 1].map(idOf));
+    expect(await commit(3)).toEqual([idOf(0)]);
+    expect(await commit(4)).toEqual([]);
+    expect(ids({ open: true })).toEqual(['20260201-120000-abcdef']);
+  });
+
   it('filters, and pages from the newest', async () => {
     for (let n = 0; n < 5; n += 1) {
       const openedAt = incidentStart + n * 1_000;

@@ -63,6 +63,12 @@ export function incidentReads(db: Database) {
   };
 }
 
+/**
+ * With one commit, beginning with what came last; the others go with the next ones. An honest agent leaves one open. Documents are up
+ * to a megabyte: somebody who has opened hundreds would keep the writing thread from all others for as long as it takes to close them.
+ */
+const supersededMax = 4;
+
 export function incidentWrites(db: Database) {
   const known = db.prepare<[string, string], { revision: number }>('SELECT revision FROM incidents WHERE host = ? AND id = ?');
   const put = db.prepare(
@@ -71,8 +77,12 @@ export function incidentWrites(db: Database) {
      ON CONFLICT (host, id) DO UPDATE SET revision = excluded.revision, opened_at = excluded.opened_at, closed_at = excluded.closed_at,
        received_at = excluded.received_at, workload = excluded.workload, code = excluded.code, level = excluded.level, severity = excluded.severity, record = excluded.record`,
   );
-  const stillOpen = db.prepare<[string, string | null, string, number], { record: string }>(
-    'SELECT record FROM incidents WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? AND opened_at <= ?',
+  // In the order of the index: however many there are, it looks at so many.
+  const stillOpen = db.prepare<[string, string | null, string, number, number], { record: string }>(
+    `SELECT record FROM (
+       SELECT record, opened_at FROM incidents
+       WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? ORDER BY position DESC LIMIT ?
+     ) WHERE opened_at <= ?`,
   );
   const openOf = db.prepare<[string], { record: string }>('SELECT record FROM incidents WHERE host = ? AND closed_at IS NULL');
   const removeOpen = db.prepare<[number, number], IncidentPlace>(
@@ -92,7 +102,7 @@ export function incidentWrites(db: Database) {
       if ((known.get(host, incident.id)?.revision ?? 0) >= incident.revision) return null;
       store(host, incident, receivedAt);
       // An agent that lost its state directory cannot close what it does not know any more; only one is ever open.
-      const superseded = stillOpen.all(host, incident.workload, incident.id, incident.openedAt).map(({ record }) => {
+      const superseded = stillOpen.all(host, incident.workload, incident.id, supersededMax, incident.openedAt).map(({ record }) => {
         const before = JSON.parse(record) as Incident;
         const closed = { ...before, closedAt: incident.openedAt, timeToRecoverMs: null };
         store(host, closed, receivedAt);

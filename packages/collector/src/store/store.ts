@@ -157,7 +157,7 @@ export interface IncidentOutcome extends IncidentPlace {
 }
 
 export interface IncidentCommit {
-  /** Of the same workload: what it takes the place of, was left open by an agent that has lost its memory, and is closed by this. */
+  /** Of the same workload: what it takes the place of, was left open by an agent that has lost its memory, and is closed by this: a few at a time. */
   readonly superseded: readonly StoredIncident[];
 }
 
