@@ -12,6 +12,7 @@
  * - Events are numbered 1, 2, 3 … within an epoch. An `events` message holds consecutive ones of one epoch, which may be another one than
  *   that of hello: what an earlier life has left. The collector commits, then acknowledges the highest committed sequence of that
  *   epoch; what it has already is acknowledged and dropped.
+ * - Goodbye is the last: what comes after it is not taken.
  * - A log block or gap must begin exactly at the committed offset of its segment. If it begins below and ends at or below:
  *   it is a duplicate, acknowledged and dropped. In every other case the collector answers `ack` with the committed offset
  *   and `rewind: true`, and the agent goes on from there.

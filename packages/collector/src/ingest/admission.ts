@@ -1,8 +1,11 @@
 /**
  * How many agents may come at once: a token bucket of upgrades per second and a bound on connections that have not said
- * hello yet. A collector that restarts under ten thousand agents must not drown in their handshakes. Pure but for the clock.
+ * hello yet. A collector that restarts under ten thousand agents must not drown in their handshakes. Before that a bucket of each
+ * token that is for one host alone: whoever has one of them would use up what is for all of them. Pure but for the clock.
  */
 import type { Clock } from '@relight/shared/clock';
+import type { TokenRecord } from '../store/store.ts';
+import { Buckets } from './buckets.ts';
 
 export interface AdmissionLimits {
   readonly perSecond: number;
@@ -10,9 +13,13 @@ export interface AdmissionLimits {
 }
 export const defaultAdmission: AdmissionLimits = { perSecond: 200, handshakesMax: 500 };
 
+/** An agent dials at once when it is told to, seldom twice in a second, and each try waits longer than the one before. */
+const ofOneHost = { atOnce: 20, perSecond: 1 };
+
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #clock: Clock;
+  readonly #ofOneHost: Buckets;
   #tokens: number;
   #filledAt: number;
   #handshakes = 0;
@@ -20,12 +27,14 @@ export class Admission {
   constructor(limits: AdmissionLimits, clock: Clock) {
     this.#limits = limits;
     this.#clock = clock;
+    this.#ofOneHost = new Buckets(ofOneHost, clock);
     this.#tokens = limits.perSecond;
     this.#filledAt = clock.monotonic();
   }
 
   /** `done` must be called once, when the hello has come or the connection is gone. Null: come back later. */
-  admit(): { done(): void } | null {
+  admit({ id, host }: Pick<TokenRecord, 'id' | 'host'>): { done(): void } | null {
+    if (host !== null && !this.#ofOneHost.take(id)) return null;
     const { perSecond, handshakesMax } = this.#limits;
     const now = this.#clock.monotonic();
     this.#tokens = Math.min(perSecond, this.#tokens + ((now - this.#filledAt) / 1000) * perSecond);
@@ -40,5 +49,10 @@ export class Admission {
         open = false;
       },
     };
+  }
+
+  /** Called now and then. */
+  forget(): void {
+    this.#ofOneHost.forget();
   }
 }

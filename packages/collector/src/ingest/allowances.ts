@@ -24,7 +24,7 @@ export const defaultAllowance: AllowanceLimits = { burstBytes: 256 * 1024 * 1024
 /** Once for a host and time. */
 const tellMs = 10 * 60_000;
 /** Of a row beside what it says. */
-const rowBytes = 200;
+export const rowBytes = 200;
 /** Of a segment that begins: how far it is committed is copied into each new log file, and outlives the segment's lines. */
 const segmentBytes = 4 * 1024;
 /** A segment begins with a block, or with a hole where its first lines are lost. */

@@ -39,3 +39,6 @@ export function chooseProtocol(text: string, own: ProtocolRange = ownProtocols):
   const reason = protocolsApart(greeting.protocols, own);
   return { closeCode: closeCodes.versionsApart, refusal: { code: 'protocol', reason, written: false, greeting } };
 }
+
+/** Of what somebody sent, for the audit log: nothing in it that a terminal could take for a command. */
+export const oneLine = (text: string): string => text.replaceAll(/[^\x20-\x7e]+/g, ' ').slice(0, 200);

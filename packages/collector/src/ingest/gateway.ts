@@ -113,7 +113,7 @@ export class AgentGateway {
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
     }
-    const place = this.#closing ? null : this.#admission.admit();
+    const place = this.#closing ? null : this.#admission.admit(visitor.token);
     if (place === null) {
       const detail = this.#closing ? 'the collector stops' : 'too many agents come at once';
       return this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
@@ -222,6 +222,7 @@ export class AgentGateway {
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     allowances.forget();
     pace.forget();
+    this.#admission.forget();
     this.#timer = onBeat(clock, inspectMs, () => this.#inspect());
   }
 }

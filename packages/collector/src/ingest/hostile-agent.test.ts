@@ -18,25 +18,29 @@ import { AgentClient } from './agent-client.ts';
 
 let dataDir: string;
 let collector: Collector;
+let url: string;
 let warnings: string[];
 const clients: AgentClient[] = [];
 
+function tokenOf(host: string): string {
+  const db = openForWriting(dataDir);
+  const { token } = tokenWrites(db).createToken('agent', host, 1);
+  db.close();
+  return token;
+}
 async function start(more: Partial<CollectorOptions> = {}): Promise<(host: string) => Promise<AgentClient>> {
   const config = readConfig(null, [{ listen: '127.0.0.1:0', dataDir }]);
   const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push((JSON.parse(line) as { msg: string }).msg) });
   collector = await createCollector({ config, clock: systemClock, logger, version: 'test', ...more });
-  const { url } = await collector.listen();
+  ({ url } = await collector.listen());
   return async (host) => {
-    const db = openForWriting(dataDir);
-    const { token } = tokenWrites(db).createToken('agent', host, 1);
-    db.close();
-    const client = new AgentClient(url, token);
+    const client = new AgentClient(url, tokenOf(host));
     clients.push(client);
     await client.hello({ host, agentId: `agent-of-${host}`, machineId: `machine-of-${host}` });
     return client;
   };
 }
-function stored(host: string, kind: 'check.failed' | 'host.notice') {
+function stored(host: string, kind: 'check.failed' | 'host.notice' | 'agent.connected' | 'agent.disconnected') {
   const db = openForReading(dataDir);
   try {
     return eventReads(db).events({ limit: 1_000, host, kinds: [kind] });
@@ -203,4 +207,29 @@ describe('more messages than a host may send', () => {
     expect(hostRecord('hostile')).toMatchObject({ conditions: [{ reason: 'heartbeat 99' }] });
     expect(storedNotices().map(({ message }) => message)).toContain('notice 1');
   });
+});
+
+it('goodbyes without end are one, and nobody waits behind them', async () => {
+  const dial = await start();
+  const hostile = await dial('hostile');
+  for (let i = 0; i < 20_000; i += 1) hostile.socket.send('{"type":"goodbye","reason":"stopped"}');
+  await dial('honest');
+  await waitFor(() => stored('honest', 'agent.connected').length === 1, { what: 'the news of the honest host' });
+  expect(await hostile.end()).toEqual({ code: 1000, reason: 'goodbye' });
+  expect(stored('hostile', 'agent.disconnected')).toHaveLength(1);
+});
+
+it('who dials without end is let in so often and no more, and keeps nobody out', async () => {
+  const dial = await start({ admission: { perSecond: 40, handshakesMax: 100 } });
+  const token = tokenOf('hostile');
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      const client = new AgentClient(url, token);
+      clients.push(client);
+      return client.upgrade();
+    }),
+  );
+  expect(answers.filter(({ status }) => status === 101).length).toBeLessThan(40);
+  expect(answers.find(({ status }) => status !== 101)).toMatchObject({ status: 503, retryAfter: expect.stringMatching(/^\d+$/) });
+  await dial('honest');
 });

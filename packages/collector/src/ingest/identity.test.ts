@@ -89,17 +89,35 @@ describe('who may speak for a host', () => {
 });
 
 describe('admission', () => {
+  const anyHost = { id: 'any', host: null };
+
+  it('lets one host in so often and no more, whatever is left for the others; a token for any host is that of many', () => {
+    const clock = new ManualClock();
+    const admission = new Admission({ perSecond: 100, handshakesMax: 1_000 }, clock);
+    const admitted = (token: { readonly id: string; readonly host: string | null }, tries: number): number =>
+      Array.from({ length: tries }, () => admission.admit(token)).filter((place) => place !== null).length;
+    expect(admitted({ id: 'own', host: 'hostile' }, 1_000)).toBe(20);
+    expect(admitted({ id: 'other', host: 'honest' }, 20)).toBe(20);
+    expect(admitted(anyHost, 60)).toBe(60);
+    clock.advance(3_000);
+    admission.forget();
+    expect(admitted({ id: 'own', host: 'hostile' }, 1_000)).toBe(3);
+    clock.advance(60_000);
+    admission.forget();
+    expect(admitted({ id: 'own', host: 'hostile' }, 1_000)).toBe(20);
+  });
+
   it('lets so many in per second, and so many at a time', () => {
     const clock = new ManualClock();
     const admission = new Admission({ perSecond: 2, handshakesMax: 3 }, clock);
-    const first = admission.admit();
-    expect([first, admission.admit(), admission.admit()].map((place) => place !== null)).toEqual([true, true, false]);
+    const first = admission.admit(anyHost);
+    expect([first, admission.admit(anyHost), admission.admit(anyHost)].map((place) => place !== null)).toEqual([true, true, false]);
     clock.advance(500);
-    expect(admission.admit()).not.toBeNull();
+    expect(admission.admit(anyHost)).not.toBeNull();
     clock.advance(10_000);
-    expect(admission.admit()).toBeNull();
+    expect(admission.admit(anyHost)).toBeNull();
     first?.done();
     first?.done();
-    expect([admission.admit() !== null, admission.admit() !== null]).toEqual([true, false]);
+    expect([admission.admit(anyHost) !== null, admission.admit(anyHost) !== null]).toEqual([true, false]);
   });
 });

@@ -454,6 +454,71 @@ it('hellos that are refused for ever other reasons change what is said once a mi
   expect(store.writes - writes).toBeLessThanOrEqual(12);
 });
 
+describe('an agent that has the collector tell of it without end', () => {
+  const told = (...kinds: readonly string[]) => store.events.filter(({ kind }) => kinds.includes(kind));
+  const say = (session: Session, message: object) => session.receive(Buffer.from(JSON.stringify(message)), false);
+  const heartbeat = (skewMs: number) => ({ type: 'heartbeat', at: clock.now() + skewMs, workloads: [], engine: 'up' });
+
+  it('says goodbye once: nothing that comes after it is taken, and the connection ends', async () => {
+    const { session, socket } = connect('h');
+    for (let i = 0; i < 1_000; i += 1) say(session, { type: 'goodbye', reason: i % 2 === 0 ? 'stopped' : 'rebooting' });
+    say(session, heartbeat(0));
+    session.receive(Buffer.from('no message'), false);
+    expect(fleet.host('h')).toMatchObject({ state: 'stopped', reason: 'the agent was stopped' });
+    pass(1_000);
+    expect(socket.ended).toEqual({ code: 1000, reason: 'goodbye' });
+    await settle();
+    expect(told('agent.disconnected')).toHaveLength(1);
+    expect(states()).toEqual(['stopped']);
+  });
+
+  it('comes and goes: each time its record is right, of the events the latest is told', async () => {
+    for (let i = 0; i < 500; i += 1) {
+      const { session } = connect('h');
+      expect(states()).toEqual(['connected']);
+      session.socketClosed(`the ${i}th`);
+      expect(fleet.host('h')).toMatchObject({ state: 'disconnected', reason: `the ${i}th` });
+    }
+    connect('other');
+    await settle();
+    expect(told('agent.connected', 'agent.disconnected')).toHaveLength(21);
+    expect(store.events.at(-1)).toMatchObject({ host: 'other', kind: 'agent.connected' });
+    pass(5_000);
+    await settle();
+    const message = 'disconnected: the 499th (979 more just before it are left out)';
+    expect(store.events.at(-1)).toMatchObject({ host: 'h', kind: 'agent.disconnected', message, data: { leftOut: 979 } });
+    const leftOut = fleet.metrics().find(({ name }) => name === 'relight_collector_events_left_out_total');
+    expect(leftOut?.samples).toEqual([{ value: 979 }]);
+    // What time alone brings about is no less news for that.
+    pass(config.restartGraceMs);
+    await settle();
+    expect(told('host.dead').map(({ host }) => host)).toEqual(['h', 'other']);
+  });
+
+  it('has a clock that is wrong and right again with every other beat: so do its conditions, and the last of it is told', async () => {
+    const { session } = connect('h');
+    for (let i = 0; i < 500; i += 1) {
+      for (const skewMs of [60_000, 60_000]) say(session, heartbeat(skewMs));
+      expect(fleet.host('h')?.conditions).toMatchObject([{ name: 'clock-skew' }]);
+      say(session, heartbeat(0));
+      expect(fleet.host('h')?.conditions).toEqual([]);
+    }
+    await settle();
+    expect(told('host.notice')).toHaveLength(20);
+    await fleet.stop();
+    expect(told('host.notice')).toHaveLength(21);
+    expect(store.events.at(-1)).toMatchObject({ data: { condition: 'clock-skew', state: 'cleared', leftOut: 979 } });
+  });
+
+  it('has that charged to its allowance', () => {
+    const allowances = new Allowances({ clock, warn: () => undefined, limits: { burstBytes: 1_000, bytesPerSecond: 1 } });
+    fleet = makeFleet({ allowances });
+    for (let i = 0; i < 5; i += 1) connect('h').session.socketClosed('gone');
+    connect('other');
+    expect([...allowances.spent()]).toEqual(['h']);
+  });
+});
+
 describe('a copy of a machine', () => {
   const machine = { agentId: 'agent-0001', machineId: 'm' };
   const original = { ...machine, bootId: 'boot-1' };

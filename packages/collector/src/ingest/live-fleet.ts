@@ -19,13 +19,14 @@ import { atStart, newHost, nextDeadline, transition, type LivenessContext, type 
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { CollectorEvent, HostRecord, IncidentCommit, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import { Actions } from './actions.ts';
+import type { Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import { ForgetByRule } from './forget-by-rule.ts';
 import { HeldBackTelling, type HeldBackHosts } from './held-back.ts';
 import { HostBook, type HostEntry } from './host-book.ts';
 import { acceleratorsKey, agentSample, blankRecord, conditionsKey, newsOf, withClock, withGap, workloadsKey } from './host-record.ts';
 import type { judgeClaim, Verdict } from './identity.ts';
-import { Lane } from './lane.ts';
+import { OwnEvents } from './own-events.ts';
 import { RefusedAgents } from './refused-agents.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
 import { contendWith, displace, fenceKey, judgeAmong, twinAmong, unlessRenamed, type Twin } from './standing.ts';
@@ -42,7 +43,7 @@ export interface FleetDeps {
   /** Absent: nobody is forgotten but by hand. */
   readonly forget?: readonly ForgetRule[];
   readonly refusals: Pick<RefusalBook, 'write'>;
-  readonly allowances?: HeldBackHosts;
+  readonly allowances?: HeldBackHosts & Pick<Allowances, 'charge'>;
   readonly warn: (message: string, error: RelightError) => void;
   /** Absent: 20,000. */
   readonly hostsMax?: number;
@@ -62,7 +63,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #actions: Actions;
   readonly #refused: RefusedAgents;
   readonly #heldBack: HeldBackTelling;
-  readonly #ownEvents: Lane<CollectorEvent, StoredEvent>;
+  readonly #ownEvents: OwnEvents;
   readonly #watches = new Watches();
   readonly #forgetting: ForgetByRule;
   readonly #sessions = new Set<Session>();
@@ -76,21 +77,14 @@ export class LiveFleet implements Fleet, SessionOwner {
   #sweptAt: number;
 
   constructor(deps: FleetDeps) {
-    const { store, bus, clock, warn } = deps;
+    const { store, clock } = deps;
     this.#deps = deps;
-    this.#book = new HostBook({ ...deps, tell: (event) => this.#ownEvents.push(event) });
+    this.#ownEvents = new OwnEvents(deps);
+    this.#book = new HostBook({ ...deps, tell: (event) => this.#ownEvents.tell(event) });
     this.#actions = new Actions(clock);
     this.#forgetting = new ForgetByRule(clock, deps.forget ?? []);
     this.#refused = new RefusedAgents(this.#book, clock, (entry, news) => this.#emit(entry, news, news.data));
     this.#heldBack = new HeldBackTelling(deps, this.#book, (entry, news) => this.#emit(entry, news, news.data));
-    this.#ownEvents = new Lane({
-      window: 64,
-      retryMs: 1_000,
-      clock,
-      commit: (event) => store.commitOwnEvent(event),
-      committed: (_, stored) => bus.publish('events', [stored]),
-      failed: (error) => warn('an event of the collector could not be stored', error),
-    });
     this.#fenced = new Set(store.fencedAgents().map(({ host, agent }) => fenceKey(host, agent)));
     this.#startedMono = clock.monotonic();
     this.#hostsMax = deps.hostsMax ?? hostsMaxDefault;
@@ -266,6 +260,7 @@ export class LiveFleet implements Fleet, SessionOwner {
         type: 'counter',
         samples: [{ value: this.#stalledMs / 1_000 }],
       },
+      ...this.#ownEvents.families(),
     ];
   }
 
@@ -279,7 +274,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#stopped = true;
     this.#timer.cancel();
     this.#book.flushAll();
-    await this.#ownEvents.idle();
+    await this.#ownEvents.finish();
   }
 
   // --- inside ---
@@ -350,7 +345,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   }
 
   #emit(entry: HostEntry, event: Pick<CollectorEvent, 'kind' | 'severity' | 'message'>, data: Record<string, unknown>): void {
-    this.#ownEvents.push({ at: this.#deps.clock.now(), host: entry.record.name, workload: null, generation: null, data, ...event });
+    this.#ownEvents.tell({ at: this.#deps.clock.now(), host: entry.record.name, workload: null, generation: null, data, ...event });
   }
 
   #notice(entry: HostEntry, message: string, data: Record<string, unknown>): void {
@@ -383,6 +378,7 @@ export class LiveFleet implements Fleet, SessionOwner {
     }
     this.#forgetByRule();
     this.#heldBack.look();
+    this.#ownEvents.look();
     this.#book.flush();
     this.#timer = this.#deps.clock.after(sweepMs, () => this.#sweep());
   }

@@ -26,7 +26,7 @@ import {
 import type { ProtocolRange } from '@relight/shared/protocol-version';
 import type { IncidentCommit, LogCommit, Store, StoredEvent, StoredLogPiece, TokenRecord } from '../store/store.ts';
 import type { Holder } from '../liveness/shared-identity.ts';
-import { chooseProtocol, type HelloRefusal } from './common-protocol.ts';
+import { chooseProtocol, oneLine, type HelloRefusal } from './common-protocol.ts';
 import { lifeOf } from './identity.ts';
 import { Lane } from './lane.ts';
 import { skewToTell, type SkewTold } from './skew-telling.ts';
@@ -108,9 +108,6 @@ function soundBlock(data: Buffer): Block {
   return block;
 }
 
-/** Of what somebody sent, for the audit log: nothing in it that a terminal could take for a command. */
-const oneLine = (text: string): string => text.replaceAll(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
-
 export class Session {
   readonly id: string;
   readonly token: TokenRecord;
@@ -130,6 +127,8 @@ export class Session {
   #readAt: number;
   #pingedAt: number;
   #paused = false;
+  /** It said goodbye, which is the last that an agent says. */
+  #left = false;
   #end: SessionEnd | null = null;
 
   constructor(deps: SessionDeps) {
@@ -204,7 +203,7 @@ export class Session {
   }
 
   receive(data: Buffer, binary: boolean): void {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || this.#left) return;
     this.#readAt = this.#deps.clock.monotonic();
     try {
       if (binary) this.#receivePiece({ block: soundBlock(data) });
@@ -226,6 +225,7 @@ export class Session {
 
   /** Called regularly: deadlines of the connection itself. */
   pulse(nowMono: number): void {
+    if (this.#left && this.pending === 0) return this.close(closeCodes.goodbye, 'goodbye');
     if (this.#state === 'awaiting-hello' && nowMono - this.#openedAt >= helloWithinMs) {
       this.close(closeCodes.protocolError, `no hello within ${helloWithinMs / 1000} s`);
     } else if (nowMono - this.#readAt >= deadReadMs && !this.#paused) {
@@ -301,6 +301,7 @@ export class Session {
       case 'action-result':
         return this.#deps.owner.actionResult(this, message);
       case 'goodbye':
+        this.#left = true;
         return this.#deps.owner.goodbye(this, message.reason);
     }
   }
