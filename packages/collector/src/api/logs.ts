@@ -1,8 +1,8 @@
 /** Logs: NDJSON or text of what is stored, server-sent events of what comes. */
 import { RelightError } from '@relight/shared/errors';
-import { segmentKeySchema } from '@relight/shared/log-stream';
 import * as z from 'zod';
 import { eventOf, type LogRequest } from '../logs/answer.ts';
+import { mistakenSource } from '../logs/asked-source.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from '../logs/cursor.ts';
 import { followLogs, type FollowItem } from '../logs/follow.ts';
 import { compileGrep, grepLengthMax } from '../logs/grep.ts';
@@ -36,7 +36,10 @@ const selectionFields = {
   host: z.array(z.string()).default([]).meta({ description: 'Only these hosts; may be repeated.' }),
   workload: z.string().optional(),
   label: selector.optional(),
-  source: segmentKeySchema.shape.source
+  source: z
+    .string()
+    .max(1_024)
+    .refine((text) => mistakenSource(text) === null, { error: ({ input }) => mistakenSource(String(input)) ?? '' })
     .optional()
     .meta({ description: 'container, process, setup, mount, agent or file:NAME, or one that a later version of an agent names.' }),
   generation: z.coerce.number().int().min(0).optional(),

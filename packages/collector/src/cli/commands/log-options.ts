@@ -1,8 +1,7 @@
 /** What the commands that show logs have in common: which lines are wanted, and how they are asked for. */
 import { InvalidArgumentError, type Command } from 'commander';
 import { RelightError } from '@relight/shared/errors';
-import { logSourceSchema, outputStreams, segmentKeySchema } from '@relight/shared/log-stream';
-import { suggest } from '@relight/shared/suggest';
+import { mistakenSource } from '../../logs/asked-source.ts';
 import { logLevels, type LogLevel } from '../../logs/level.ts';
 import { isWord } from '../../logs/words.ts';
 import { choice, count, grep, selectors, type Target } from '../arguments.ts';
@@ -79,13 +78,8 @@ export function word(text: string, before: readonly string[] = []): readonly str
   return [...before, text];
 }
 
-/** Also one of a later version, as its lines show it; what is likely a mistake would be silence. */
 function source(text: string): string {
-  if (logSourceSchema.safeParse(text).success) return text;
-  const near = suggest(text, ['container', 'process', 'setup', 'mount', 'agent', 'file:']);
-  const isStream = outputStreams.some((stream) => stream === text);
-  if (near === undefined && !isStream && segmentKeySchema.shape.source.safeParse(text).success) return text;
-  throw new InvalidArgumentError(
-    `${near === undefined ? '' : `Did you mean ${near}? `}Allowed: container, process, setup, mount, agent, file:NAME.`,
-  );
+  const mistake = mistakenSource(text);
+  if (mistake === null) return text;
+  throw new InvalidArgumentError(`It is no source of lines: ${mistake}.`);
 }
