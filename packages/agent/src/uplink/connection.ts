@@ -75,6 +75,8 @@ const statusMs = 100;
 /** Whatever a collector asks for: saying that it lives must not keep a machine busy. */
 const heartbeatMsMin = 200;
 const bufferedBytesMax = 1024 ** 2;
+/** A heartbeat may be large, and only the latest counts: behind as much nobody needs one more. */
+const bufferedWithBeatsMax = 4 * bufferedBytesMax;
 const bufferedRetryMs = 20;
 /** Raw JSON of the events of one message; frames stay below 256 KiB. */
 const eventBytesMax = 192 * 1024;
@@ -319,10 +321,7 @@ export class Connection {
     const { clock } = this.#options;
     this.#ping = clock.after(pingMs, () => {
       const silentMs = clock.monotonic() - this.#heardAt;
-      if (silentMs >= deadMs) {
-        this.#drop(`nothing heard for ${deadMs / 1_000} s`);
-        return;
-      }
+      if (silentMs >= deadMs) return this.#drop(`nothing heard for ${deadMs / 1_000} s`);
       // The collector asks as well: what it has just said is as good as an answer.
       if (silentMs >= pingMs) this.#socket.ping();
       this.#watchLife();
@@ -331,6 +330,7 @@ export class Connection {
 
   #beat(): void {
     if (!this.live || this.#leaving) return;
+    if (this.#socket.bufferedAmount > bufferedWithBeatsMax) return this.#scheduleHeartbeat(bufferedRetryMs);
     const { clock, random, status } = this.#options;
     this.#heartbeatAt = clock.monotonic();
     this.#send({ type: 'heartbeat', at: clock.now(), ...status() });

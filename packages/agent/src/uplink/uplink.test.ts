@@ -378,6 +378,19 @@ describe('greeting and lanes', () => {
     expect(socket.types()).toContain('block');
   });
 
+  test('heartbeats do not pile up in a socket that does not get rid of them; the latest goes when there is room', () => {
+    const world = new World();
+    const socket = world.connect();
+    const beats = (): number => socket.types().filter((type) => type === 'heartbeat').length;
+    const before = beats();
+    socket.bufferedAmount = 5 * 1024 ** 2;
+    world.clock.advance(40_000);
+    expect(beats()).toBe(before);
+    socket.bufferedAmount = 0;
+    world.clock.advance(100);
+    expect(beats()).toBe(before + 1);
+  });
+
   test('changes of status are sent at once, at most one per 100 ms', () => {
     const world = new World();
     const socket = world.connect();

@@ -335,4 +335,15 @@ describe('what is refused to a known token is written down', () => {
     for (let i = 0; i < 100 && answer.status === 201; i += 1) answer = await ask('POST', renewPath, token, me);
     expect(answer).toMatchObject({ status: 429, body: { code: 'too-many-failures' } });
   });
+
+  it('nor is a token renewed by the one that has just come of it, over and over', async () => {
+    let { token } = await joined();
+    const statuses: number[] = [];
+    for (let i = 0; i < 100 && statuses.at(-1) !== 429; i += 1) {
+      const answer = await ask('POST', renewPath, token, me);
+      statuses.push(answer.status);
+      if (answer.status === 201) token = (answer.body as unknown as AgentCredential).token;
+    }
+    expect(statuses).toEqual([...Array.from({ length: 30 }, () => 201), 429]);
+  });
 });

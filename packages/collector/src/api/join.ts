@@ -61,7 +61,8 @@ export function registerJoin(app: FastifyInstance, deps: JoinDeps): void {
       const agent = parseBody(joinRequestSchema, request.body);
       const { host, agentId } = agent;
       request.deed = { action: 'agent.renew', target: token.host, detail: { agentId } };
-      if (!renewals.count(address, token.id).listened)
+      // By host: each renewal is another token.
+      if (!renewals.count(address, token.host ?? token.id).listened)
         throw new RelightError('too-many-failures', `the token ${token.id} is renewed over and over`, {
           advice: 'An agent does that once in many days: look what else has this token, and revoke it.',
         });

@@ -9,18 +9,21 @@ export function addVerify(program: Command, exitWith: (code: 1) => void): void {
     .description('read everything that is stored, and say what of it is damaged')
     .option('--data-dir <dir>', 'where the store lives')
     .action((flags: DataDirFlag) => {
-      let damaged = 0;
-      for (const file of verifyStore(existingDataDir(flags))) {
-        if (file.problems.length > 0) damaged += 1;
-        process.stdout.write(rows(file));
+      const damaged: string[] = [];
+      for (const { file, pieces, lines, problems } of verifyStore(existingDataDir(flags))) {
+        if (problems.length > 0) damaged.push(file);
+        process.stdout.write(rows({ file, pieces, lines, problems }));
       }
-      if (damaged === 0) return;
-      process.stderr.write(
-        `relight-collector: ${damaged} damaged\nWhat is damaged loses itself alone: see "A damaged log file" in docs/operations.md.\n`,
-      );
+      if (damaged.length === 0) return;
+      process.stderr.write(`relight-collector: ${damaged.length} damaged\n${adviceFor(damaged)}\n`);
       exitWith(1);
     });
 }
+
+const adviceFor = (damaged: readonly string[]): string =>
+  damaged.some((file) => !file.startsWith('logs/'))
+    ? 'Go on from a backup: see "Restore" in docs/operations.md.'
+    : 'What is damaged loses itself alone: see "A damaged log file" in docs/operations.md.';
 
 function rows({ file, pieces, lines, problems }: VerifiedFile): string {
   const holds = file.startsWith('logs/') ? `  ${pieces} pieces, ${lines} lines` : '';

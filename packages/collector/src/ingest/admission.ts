@@ -1,10 +1,12 @@
 /**
  * How many agents may come at once: a token bucket of upgrades per second and a bound on connections that have not said
  * hello yet. A collector that restarts under ten thousand agents must not drown in their handshakes. Before that a bucket of each
- * token that is for one host alone: whoever has one of them would use up what is for all of them. Pure but for the clock.
+ * host whose own token is shown: whoever has one of them would use up what is for all. By network address as well: who has stolen a
+ * host's token would keep that host out from wherever he is. Pure but for the clock.
  */
 import type { Clock } from '@relight/shared/clock';
-import type { TokenRecord } from '../store/store.ts';
+import type { Visitor } from '../access/doorkeeper.ts';
+import { networkOf } from '../access/client-address.ts';
 import { Buckets } from './buckets.ts';
 
 export interface AdmissionLimits {
@@ -33,8 +35,14 @@ export class Admission {
   }
 
   /** `done` must be called once, when the hello has come or the connection is gone. Null: come back later. */
-  admit({ id, host }: Pick<TokenRecord, 'id' | 'host'>): { done(): void } | null {
-    if (host !== null && !this.#ofOneHost.take(id)) return null;
+  admit({
+    address,
+    token: { host },
+  }: {
+    readonly address: string;
+    readonly token: Pick<Visitor['token'], 'host'>;
+  }): { done(): void } | null {
+    if (host !== null && !this.#ofOneHost.take(`${networkOf(address)} ${host}`)) return null;
     const { perSecond, handshakesMax } = this.#limits;
     const now = this.#clock.monotonic();
     this.#tokens = Math.min(perSecond, this.#tokens + ((now - this.#filledAt) / 1000) * perSecond);

@@ -113,7 +113,7 @@ export class AgentGateway {
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
     }
-    const place = this.#closing ? null : this.#admission.admit(visitor.token);
+    const place = this.#closing ? null : this.#admission.admit(visitor);
     if (place === null) {
       const detail = this.#closing ? 'the collector stops' : 'too many agents come at once';
       return this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });

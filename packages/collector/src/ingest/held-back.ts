@@ -13,8 +13,8 @@ export class HeldBackTelling {
   readonly #clock: Clock;
   readonly #allowances: HeldBackHosts | undefined;
   readonly #tell: (entry: HostEntry, news: OwnNews) => void;
-  /** Whose records say it. */
-  readonly #told = new Set<string>();
+  /** Whose records say it; null: those of an earlier life of the collector may. */
+  #told: Set<string> | null = null;
 
   constructor(
     deps: { readonly clock: Clock; readonly allowances?: HeldBackHosts },
@@ -36,18 +36,24 @@ export class HeldBackTelling {
 
   /** Called regularly: whoever floods may send no heartbeat. */
   look(): void {
-    for (const host of new Set([...this.#told, ...(this.#allowances?.heldBackHosts() ?? [])])) {
+    const told = (this.#told ??= this.#found());
+    for (const host of new Set([...told, ...(this.#allowances?.heldBackHosts() ?? [])])) {
       const entry = this.#book.get(host);
       const before = entry?.record.conditions ?? [];
       const conditions = this.with(host, before);
-      if (entry !== undefined && conditions.some(isIt)) this.#told.add(host);
-      else this.#told.delete(host);
+      if (entry !== undefined && conditions.some(isIt)) told.add(host);
+      else told.delete(host);
       if (entry === undefined || conditions.some(isIt) === before.some(isIt)) continue;
       entry.record = { ...entry.record, conditions };
       this.#book.changed(entry, true);
       const news = ownNews(overAllowanceName, before, conditions);
       if (news !== null) this.#tell(entry, news);
     }
+  }
+
+  #found(): Set<string> {
+    const entries = [...this.#book.entries()].filter(({ record }) => record.conditions?.some(isIt) === true);
+    return new Set(entries.map(({ record }) => record.name));
   }
 }
 

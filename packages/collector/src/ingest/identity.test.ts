@@ -89,22 +89,33 @@ describe('who may speak for a host', () => {
 });
 
 describe('admission', () => {
-  const anyHost = { id: 'any', host: null };
+  const from = (host: string | null, address = '10.0.0.1') => ({ address, token: { host } });
+  const anyHost = from(null);
 
   it('lets one host in so often and no more, whatever is left for the others; a token for any host is that of many', () => {
     const clock = new ManualClock();
     const admission = new Admission({ perSecond: 100, handshakesMax: 1_000 }, clock);
-    const admitted = (token: { readonly id: string; readonly host: string | null }, tries: number): number =>
-      Array.from({ length: tries }, () => admission.admit(token)).filter((place) => place !== null).length;
-    expect(admitted({ id: 'own', host: 'hostile' }, 1_000)).toBe(20);
-    expect(admitted({ id: 'other', host: 'honest' }, 20)).toBe(20);
+    const admitted = (visitor: ReturnType<typeof from>, tries: number): number =>
+      Array.from({ length: tries }, () => admission.admit(visitor)).filter((place) => place !== null).length;
+    expect(admitted(from('hostile'), 1_000)).toBe(20);
+    expect(admitted(from('honest'), 20)).toBe(20);
     expect(admitted(anyHost, 60)).toBe(60);
     clock.advance(3_000);
     admission.forget();
-    expect(admitted({ id: 'own', host: 'hostile' }, 1_000)).toBe(3);
+    expect(admitted(from('hostile'), 1_000)).toBe(3);
     clock.advance(60_000);
     admission.forget();
-    expect(admitted({ id: 'own', host: 'hostile' }, 1_000)).toBe(20);
+    expect(admitted(from('hostile'), 1_000)).toBe(20);
+  });
+
+  it('lets a host in, however often somebody else dials with its token from elsewhere', () => {
+    const clock = new ManualClock();
+    const admission = new Admission({ perSecond: 200, handshakesMax: 1_000 }, clock);
+    for (let second = 0; second < 60; second += 1) {
+      for (let dials = 0; dials < 50; dials += 1) admission.admit(from('h', '10.9.9.9'))?.done();
+      expect(admission.admit(from('h'))).not.toBeNull();
+      clock.advance(1_000);
+    }
   });
 
   it('lets so many in per second, and so many at a time', () => {

@@ -235,6 +235,23 @@ describe('the living fleet', () => {
     ]);
   });
 
+  it('says so no longer of one that stays away, also when the collector was started anew in between', async () => {
+    const allowances = new Allowances({ clock, warn: () => undefined, limits: { burstBytes: 100, bytesPerSecond: 1 } });
+    fleet = makeFleet({ allowances });
+    const { session } = connect('h');
+    allowances.charge('h', 1_000);
+    expect(() => allowances.take('h', 1)).toThrow('more events');
+    pass(1_000);
+    session.socketClosed('gone');
+    await fleet.stop();
+    expect(store.records.get('h')?.conditions).toMatchObject([{ name: 'over-allowance' }]);
+    fleet = makeFleet({ allowances: new Allowances({ clock, warn: () => undefined }) });
+    pass(1_000);
+    expect(fleet.host('h')?.conditions).toEqual([]);
+    await settle();
+    expect(store.events.at(-1)).toMatchObject({ data: { condition: 'over-allowance', state: 'cleared' } });
+  });
+
   it('does not miss a host that said it would be preempted', async () => {
     const { session } = connect('h');
     const preemption = { name: 'preemption', subject: '', severity: 'warning', since: 1, reason: 'spot VM', advice: '' };

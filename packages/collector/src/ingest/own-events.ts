@@ -95,5 +95,7 @@ export class OwnEvents {
 function matterOf({ kind, data }: CollectorEvent): string | null {
   if (kind === 'agent.connected' || kind === 'agent.disconnected') return 'agent';
   if (kind !== 'host.notice' || data['forgotten'] === true) return null;
-  return typeof data['condition'] === 'string' ? data['condition'] : 'notice';
+  if (typeof data['condition'] === 'string') return data['condition'];
+  // Who has a name now, and who had it, stands nowhere else: no other notice takes its place.
+  return ['fenced', 'former'].find((field) => data[field] !== undefined) ?? 'notice';
 }
