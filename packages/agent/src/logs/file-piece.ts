@@ -18,6 +18,14 @@ export interface Piece {
   head: { bytes: number; crc: number };
 }
 
+/** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
+export interface SavedPiece {
+  readonly inode: number;
+  readonly base: number;
+  readonly headBytes: number;
+  readonly headCrc: number;
+}
+
 export const headBytesMax = 256;
 const liveDescriptor = /^\/proc\/\d+\/fd\/\d+$/;
 

@@ -6,16 +6,9 @@
 import * as fs from 'node:fs';
 import { compressedFiles, compressedFrom, Unpacking } from './compressed-logs.ts';
 import { carriageReturn, newline } from './cut-line.ts';
-import { head, headBytesMax, headCrc, inodeOf, openAll, openPiece, orClose, pieceOf, piecesOf, rotated, type Piece } from './file-piece.ts';
+import { head, headBytesMax, headCrc, inodeOf, openAll, openPiece, orClose, pieceOf, piecesOf, rotated } from './file-piece.ts';
+import type { Piece, SavedPiece } from './file-piece.ts';
 import type { SegmentFile } from './log-shipper.ts';
-
-/** An incarnation as it is remembered over a restart of the agent. Inode numbers are reused, so the first bytes are compared too. */
-export interface SavedPiece {
-  readonly inode: number;
-  readonly base: number;
-  readonly headBytes: number;
-  readonly headCrc: number;
-}
 
 interface Awaited {
   readonly older: Unpacking;
@@ -89,6 +82,15 @@ export class FollowedFile {
   /** A descriptor for punching holes; only files that do not rotate have one. */
   get descriptor(): number | null {
     return this.rotates || this.#foreign !== undefined ? null : (this.#pieces[0]?.fd ?? null);
+  }
+
+  /**
+   * What is watched for growth: what is open, for a name that a container can lead elsewhere may end on a file system that never answers.
+   * Of one that rotates its name, which the engine keeps: the newest file has it.
+   */
+  get watched(): string {
+    const piece = this.#pieces.at(-1);
+    return this.rotates || piece === undefined ? this.#path : `/proc/self/fd/${piece.fd}`;
   }
 
   /** What it takes of the disk. */

@@ -89,6 +89,17 @@ const rotate = (): void => {
   fs.writeFileSync(path('c.log'), '');
 };
 
+/** By inotify, of this process. */
+const watchedInodes = (): number[] =>
+  fs.readdirSync('/proc/self/fdinfo').flatMap((fd) => {
+    try {
+      const info = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
+      return [...info.matchAll(/^inotify wd:\S+ ino:([0-9a-f]+)/gm)].map(([, ino = '']) => Number.parseInt(ino, 16));
+    } catch {
+      return []; // the descriptor of this very listing
+    }
+  });
+
 describe('a run', () => {
   test('every line once, with its time; the last one without newline when the run is finished', () => {
     const world = new World();
@@ -381,6 +392,23 @@ describe('a run', () => {
     world.drain();
     fs.closeSync(fd);
     expect(world.collector.texts(run)).toEqual(['still here']);
+  });
+
+  test('where the descriptor of a live process leads by then, nobody goes: what is open is watched', () => {
+    const world = new World();
+    const [fd, writer] = [fs.openSync(path('run'), 'a'), fs.openSync(path('run'), 'a')];
+    fs.writeFileSync(path('elsewhere'), '');
+    // What has just been written to is watched when it is quiet.
+    fs.writeSync(writer, 'one\n');
+    world.shipper.follow({ key: run, path: `/proc/${process.pid}/fd/${fd}`, format: 'raw' });
+    fs.closeSync(fd);
+    const other = fs.openSync(path('elsewhere'), 'r');
+    world.clock.advance(1_000);
+    expect(other).toBe(fd);
+    expect(watchedInodes()).not.toContain(fs.statSync(path('elsewhere')).ino);
+    expect(watchedInodes()).toContain(fs.statSync(path('run')).ino);
+    for (const open of [other, writer]) fs.closeSync(open);
+    world.shipper.close();
   });
 
   test('a file that somebody truncated after its writer had ended is a gap, and over', () => {

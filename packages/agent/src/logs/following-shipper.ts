@@ -300,8 +300,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     const { tail } = followed;
     const { delivering, logger } = this.#options;
     return {
-      // Followed again, it may be opened by another name.
-      path: () => tail.source.path,
+      path: () => tail.file.watched,
       stepMs: () => (this.#isWatched(tail) ? watchedStepMs : stepMs),
       look: () => this.#look(followed),
       mayGrow: () => delivering && tail.file.opened && mayGrow(followed),
