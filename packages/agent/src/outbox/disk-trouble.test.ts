@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { OutboxWorld as World, silentLogger } from '../../../../test/support/outbox-world.ts';
 
@@ -42,6 +43,7 @@ describe('a disk that fails', () => {
       for (let quiet = 0; quiet < 3;) quiet = world.deliver(true) ? 0 : quiet + 1;
     };
     send();
+    world.clock.advance(1_000);
     for (let count = 0; count < 24; count += 1) {
       world.append('error');
       send();
@@ -58,6 +60,77 @@ describe('a disk that fails', () => {
     world.deliverAll();
     expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
     said.mockRestore();
+  });
+
+  test('and where that comes to light in the middle of an append, which begins a file just then, no less', () => {
+    const world = new World();
+    for (let index = 0; index < 12; index += 1) world.append();
+    world.settle();
+    world.disk.badFiles.add('0000000001.events');
+    world.online = true;
+    for (let index = 0; index < 12; index += 1) world.append('error');
+    const send = (): void => {
+      world.settle();
+      for (let quiet = 0; quiet < 3;) quiet = world.deliver(true) ? 0 : quiet + 1;
+    };
+    for (let minute = 0; minute < 60; minute += 1) {
+      world.clock.advance(60_000);
+      world.append('error');
+      send();
+    }
+    const late = world.appended.slice(24);
+    expect(world.messages.slice(-late.length)).toEqual(late);
+    world.disk.badFiles.clear();
+    world.clock.advance(300_000);
+    world.deliverAll();
+    expect(world.messages.toSorted()).toEqual(world.appended.toSorted());
+    expect(world.outbox.pending).toBe(0);
+  });
+
+  test('files that turn bad and sound again at any time, in this life and the next: all that could be read arrives, once, and nothing waits', () => {
+    const act = fc.constantFrom(
+      'append',
+      'append',
+      'append',
+      'error',
+      'deliver',
+      'deliver',
+      'unanswered',
+      'wait',
+      'bad',
+      'sound',
+      'on',
+      'off',
+      'kill',
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(act, fc.nat(5_000)), { maxLength: 120 }), (acts) => {
+        const world = new World();
+        for (const [what, number] of acts) {
+          if (what === 'append') world.append();
+          if (what === 'error') world.append('error');
+          if (what === 'deliver') world.deliver(true);
+          if (what === 'unanswered') world.deliver(false);
+          if (what === 'wait') world.disk.completeSyncs();
+          if (what === 'wait') world.clock.advance(number);
+          const files = [...world.disk.files.keys()].filter((name) => name.endsWith('.events'));
+          if (what === 'bad') world.disk.badFiles.add(files[number % Math.max(1, files.length)] ?? '');
+          if (what === 'sound') world.disk.badFiles.clear();
+          if (what === 'on' || what === 'off') world.online = what === 'on';
+          if (what === 'kill') world.settle();
+          if (what === 'kill') world.reopen();
+        }
+        world.disk.badFiles.clear();
+        world.online = false;
+        for (let minutes = 0; minutes < 30; minutes += 5) world.clock.advance(300_000);
+        world.deliverAll();
+        const arrived = new Set(world.messages);
+        expect([...world.promised].filter((message) => !arrived.has(message))).toEqual([]);
+        expect(world.messages).toHaveLength(arrived.size);
+        expect(world.outbox.pending).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test('of descriptors there are none for a moment: what this life has written leaves as soon as there are', () => {

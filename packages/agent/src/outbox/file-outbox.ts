@@ -21,6 +21,7 @@ import { AcknowledgedFile, readAcknowledged } from './acknowledged.ts';
 import { EventFiles, type Numbers } from './event-files.ts';
 import { type FileOutboxOptions, type WholeOptions, withDefaults } from './file-outbox-options.ts';
 import { GuardedReading } from './guarded-reading.ts';
+import { HeldBack } from './held-back.ts';
 import { Losses } from './losses.ts';
 import type { EventBacklog, Outbox, OutboxPosition } from './outbox.ts';
 import { Progress } from './progress.ts';
@@ -53,8 +54,10 @@ export class FileOutbox implements Outbox, OutboxHistory {
   #handedOut = 0;
   /** An epoch whose numbers mean something else to the collector: what stands in it has to be numbered anew. */
   #disowned: string | null = null;
-  /** Epochs before this one that are not sent until they can be read. */
-  readonly #heldBack = new Set<string>();
+  /** Of those before this one. */
+  readonly #heldBack = new HeldBack();
+  /** Why the newest epoch is to be left, as soon as nothing else is being done. */
+  #parting: unknown = null;
   #troubled = false;
   #closed = false;
 
@@ -72,7 +75,10 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#acknowledgedFile = new AcknowledgedFile(disk, clock, () =>
       this.#files.complete ? this.#progress.of(this.#firstMissing(() => true)) : null,
     );
-    this.#retry = new DiskRetry(clock, () => this.#flush());
+    this.#retry = new DiskRetry(clock, () => {
+      this.#partNow();
+      this.#flush();
+    });
     this.#epoch = this.#sending = newEpoch();
     this.#files = new EventFiles({
       ...this.#options,
@@ -137,7 +143,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
     const run = nextRun(readable, upTo, count);
     this.#handedOut = Math.max(this.#handedOut, run.at(-1)?.seq ?? 0);
     if (run.length === 0 && afterSeq <= seq) {
-      if (failure !== null) this.#holdBack(failure, own);
+      if (failure !== null && own) this.#part(failure);
+      else if (failure !== null) this.#holdBack(failure);
       // It has less than it seemed to have: what was damaged since is not waited for.
       else if (!own) this.acknowledge({ epoch, seq: Infinity });
     }
@@ -203,31 +210,32 @@ export class FileOutbox implements Outbox, OutboxHistory {
   }
 
   /**
-   * Nothing of it is under way. A dying disk takes seconds for each file: with this one wait all others before the newest. If it is the
-   * newest itself, that becomes an earlier one, so that what happens now does not wait for it.
+   * What is in the newest epoch cannot be read: it becomes an earlier one, so that what happens now does not wait for it. Not here, in the
+   * middle of whatever this was read for, an append included.
    */
-  #holdBack(error: unknown, own: boolean): void {
-    if (own) {
-      this.#begin();
-      this.#moveIn();
-    }
-    for (const { epoch } of this.#numbers()) if (epoch !== this.#epoch) this.#heldBack.add(epoch);
+  #part(error: unknown): void {
+    this.#parting = error;
     this.#handedOut = 0;
     this.#retry.refused(error);
     this.#retry.later();
   }
 
-  /** Up to the first that cannot be read, which comes last the next time. */
-  #tryHeldBack(): void {
-    for (const epoch of this.#heldBack) {
-      this.#heldBack.delete(epoch);
-      try {
-        this.#files.after(this.#progress.of(epoch)).next();
-      } catch (error) {
-        this.#heldBack.add(epoch);
-        return this.#retry.refused(error);
-      }
-    }
+  #partNow(): void {
+    const error = this.#parting;
+    this.#parting = null;
+    // Handed out since: it could be read.
+    if (error === null || this.#sending !== this.#epoch || this.#handedOut > this.#progress.of(this.#epoch).seq) return;
+    this.#begin();
+    this.#moveIn();
+    this.#holdBack(error);
+  }
+
+  /** Nothing of it is under way. A dying disk takes seconds for each file: with this one wait all others before the newest. */
+  #holdBack(error: unknown): void {
+    for (const { epoch } of this.#numbers()) if (epoch !== this.#epoch) this.#heldBack.add(epoch);
+    this.#handedOut = 0;
+    this.#retry.refused(error);
+    this.#retry.later();
   }
 
   *#after(position: OutboxPosition): Generator<AgentEvent> {
@@ -264,10 +272,11 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** What is appended is of a new epoch, which is in memory. */
   #begin(): void {
-    this.#files.leave();
     this.#epoch = this.#options.newEpoch();
     this.#lastSeq = 0;
     this.#readable.reset(0);
+    // Last: whoever hears that what is left is durable reads what is so by then.
+    this.#files.leave();
   }
 
   #keepInMemory(event: AgentEvent): AgentEvent {
@@ -281,12 +290,13 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** Whatever a disk has refused that did not take everything. */
   #flush(): void {
-    const waited = this.#heldBack.size > 0;
+    const waited = this.#heldBack.some;
     const damaged = this.#look();
     if (!this.#files.open) this.#moveIn();
     if (damaged > 0) this.#tellLost('damaged', 'they were damaged on its disk');
-    this.#tryHeldBack();
-    if (this.#heldBack.size > 0 || !this.#files.complete || !this.#files.open) this.#retry.later();
+    const error = this.#heldBack.tryAgain((epoch) => this.#files.after(this.#progress.of(epoch)).next());
+    if (error !== null) this.#retry.refused(error);
+    if (this.#heldBack.some || !this.#files.complete || !this.#files.open) this.#retry.later();
     else this.#retry.succeeded();
     if (this.#files.complete && this.#files.open) this.#tellTaken();
     if (waited) this.#readable.notify();

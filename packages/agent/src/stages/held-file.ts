@@ -30,7 +30,8 @@ export function openHeld(path: string): number | null {
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'ENOTDIR') return null;
+    // EINVAL: the mount table of a process that has ended and is not waited for yet.
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'ENOTDIR' || code === 'EINVAL') return null;
     throw error;
   }
 }
