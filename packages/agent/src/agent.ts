@@ -252,7 +252,7 @@ class Agent {
   #words(): string {
     const { state, reason } = this.#engine;
     const gate = this.#host.gate.status();
-    const refused = this.#config.status().refused?.reason ?? null;
+    const { refused } = this.#config.status();
     return serviceStatus({ engine: { state, reason }, gate, refused, workloads: this.#workloads.statuses() });
   }
 

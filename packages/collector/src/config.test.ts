@@ -4,6 +4,13 @@ import { overridesFromEnvironment, readConfig } from './config.ts';
 const read = (text: string) => readConfig({ file: 'c.yaml', text });
 
 describe('collector configuration', () => {
+  it.each([
+    ['version: 1\nlisten: hunter2\nlisenn: x', ['c.yaml:2:1: listen', 'c.yaml:3:1: lisenn']],
+    ['version: 1\nlisten: *hunter2', ['c.yaml:2:9']],
+  ])('says apart where a file is wrong, for those who may not see what stands there: %j', (text, places) => {
+    expect(() => read(text)).toThrow(expect.objectContaining({ code: 'config-invalid', data: { places } }));
+  });
+
   it('has the documented defaults', () => {
     const config = readConfig(null);
     expect(config).toEqual({

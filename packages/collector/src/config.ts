@@ -276,7 +276,9 @@ export function readConfig(
   const document = source === null ? null : parseYaml(source.text, source.file);
   const parsed = collectorSchema.safeParse(document?.value ?? { version: 1 });
   if (!parsed.success) {
-    throw new RelightError('config-invalid', parsed.error.issues.flatMap((issue) => describeIssue(issue, document)).join('\n'));
+    const mistakes = parsed.error.issues.flatMap((issue) => describeIssue(issue, document));
+    const places = mistakes.map(({ place }) => place.replace(/: $/, ''));
+    throw new RelightError('config-invalid', mistakes.map(({ place, message }) => `${place}${message}`).join('\n'), { data: { places } });
   }
   const value = parsed.data;
   const { liveness, alerts, retention } = value;
@@ -323,17 +325,17 @@ function overrideListen(value: string | undefined): { host: string; port: number
   return parsed;
 }
 
-function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): string[] {
+function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): { readonly place: string; readonly message: string }[] {
   const at = (path: readonly PropertyKey[]): string => {
     const name = path.map(String).join('.');
     return `${document?.where(path) ?? ''}${name === '' ? '' : `${name}: `}`;
   };
-  if (issue.code !== 'unrecognized_keys') return [`${at(issue.path)}${issue.message}`];
+  if (issue.code !== 'unrecognized_keys') return [{ place: at(issue.path), message: issue.message }];
   const allowed = keysAt(collectorSchema, issue.path);
   return issue.keys.map((key) => {
     const near = suggest(key, allowed);
     const hint = near === undefined ? `allowed here: ${allowed.join(', ')}` : `did you mean "${near}"?`;
-    return `${at([...issue.path, key])}unknown key; ${hint}`;
+    return { place: at([...issue.path, key]), message: `unknown key; ${hint}` };
   });
 }
 

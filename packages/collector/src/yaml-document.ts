@@ -22,7 +22,9 @@ export function parseYaml(text: string, file: string): YamlText {
   ];
   if (problems.length > 0) {
     const messages = problems.map(({ offset, message }) => `${place(offset)}${message}`);
-    throw new RelightError('config-invalid', messages.join('\n'));
+    throw new RelightError('config-invalid', messages.join('\n'), {
+      data: { places: problems.map(({ offset }) => place(offset).slice(0, -2)) },
+    });
   }
   return {
     value: valueOf(document, place(0)),

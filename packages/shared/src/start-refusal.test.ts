@@ -9,13 +9,21 @@ import { refusalText, tellingWhy } from './start-refusal.ts';
 const check = 'relight-agent check';
 
 test('what is refused, how much of it, and the next step are one short line', () => {
-  const invalid = new RelightError('config-invalid', 'a.yaml:2:1: workload: unknown field; did you mean "workloads"?\na.yaml:3:8: x');
+  const invalid = new RelightError('config-invalid', 'the name of the socket is too long\nby 7 bytes');
   expect(refusalText(invalid, check)).toBe(
-    'does not start: a.yaml:2:1: workload: unknown field; did you mean "workloads"? (and 1 more). Correct it, and look at it: relight-agent check',
+    'does not start: the name of the socket is too long (and 1 more). Correct it, and look at it: relight-agent check',
   );
   const taken = new RelightError('already-running', 'the state directory is in use', { advice: 'Stop the other one.' });
   expect(refusalText(taken, check)).toBe('does not start: the state directory is in use. Stop the other one.');
   expect(refusalText(new RelightError('config-invalid', 'x'.repeat(10_000)), check).length).toBeLessThan(300);
+});
+
+test('what stands in a file that only root may read is not told to everybody who may see the status of a service', () => {
+  const message = `a.yaml:4:14: command: has a quote that is never closed: train.py --hf-token hf_abc123 'x\na.yaml:5:1: x`;
+  const data = { problems: 2, places: ['a.yaml:4:14: command', 'a.yaml:5:1'] };
+  expect(refusalText(new RelightError('config-invalid', message, { data }), check)).toBe(
+    'does not start: a.yaml:4:14: command: is not valid (and 1 more). See why, and correct it: relight-agent check',
+  );
 });
 
 test('systemd has it before the process ends, by the socket that the service took out of its environment; a defect is no refusal', async () => {

@@ -29,11 +29,17 @@ export async function tellingWhy<T>(start: () => Promise<T>, { env, clock, check
 /** systemd keeps it all; a person reads a line or two. */
 const firstMax = 200;
 
-/** What is refused, and the next step, in one line. */
-export function refusalText({ code, message, advice }: RelightError, check: string): string {
-  const [first = '', ...others] = message.split('\n').filter((line) => line.trim() !== '');
+/**
+ * What is refused, and the next step, in one line. Every user of the host may read it, and a configuration root alone: of what is wrong
+ * in one only the places are said, for the messages quote what stands there.
+ */
+export function refusalText({ code, message, advice, data }: RelightError, check: string): string {
+  const places = Array.isArray(data['places']) ? data['places'].map((place) => `${String(place)}: is not valid`) : [];
+  const lines = places.length > 0 ? places : message.split('\n').filter((line) => line.trim() !== '');
+  const [first = '', ...others] = lines;
   const shown = first.length <= firstMax ? first : `${first.slice(0, firstMax - 1)}…`;
   const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
-  const next = code === 'config-invalid' ? `Correct it, and look at it: ${check}` : advice;
+  const next =
+    places.length > 0 ? `See why, and correct it: ${check}` : code === 'config-invalid' ? `Correct it, and look at it: ${check}` : advice;
   return `does not start: ${shown}${more}. ${next}`;
 }

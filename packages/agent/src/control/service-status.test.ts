@@ -29,10 +29,17 @@ test('an engine that is away and a closed gate stand before the workloads', () =
   );
 });
 
-test('a file that is refused stands before all of it, by its first line', () => {
-  const refused = 'agent.yaml:2:1: workload: unknown field\nagent.yaml:3:1: x';
+test('a file that is refused stands before all of it: where, for what stands there only root may read', () => {
+  const refused = {
+    reason: 'agent.yaml:2:1: workload: hunter2\nagent.yaml:3:1: x',
+    places: ['agent.yaml:2:1: workload', 'agent.yaml:3:1'],
+  };
   expect(serviceStatus({ engine: up, gate: null, refused, workloads: [workload('b', 'back-off', 'no such image')] })).toBe(
-    'supervising 1 workload(s): 1 back-off; its configuration is refused (relight-agent status): agent.yaml:2:1: workload: unknown field; b: no such image',
+    'supervising 1 workload(s): 1 back-off; its configuration is refused (relight-agent status): agent.yaml:2:1: workload: is not valid; b: no such image',
+  );
+  const away = { reason: '/etc/relight/agent.yaml: there is no such file\nx' };
+  expect(serviceStatus({ engine: up, gate: null, refused: away, workloads: [] })).toBe(
+    'supervising 0 workload(s); its configuration is refused (relight-agent status): /etc/relight/agent.yaml: there is no such file',
   );
 });
 

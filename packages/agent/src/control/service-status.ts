@@ -1,11 +1,11 @@
-/** One line of what the agent is doing, for `systemctl status`. Pure. */
+/** One line of what the agent is doing, for `systemctl status`, which every user of the host may read. Pure. */
 import type { HostGateStatus, WorkloadStatus } from '@relight/shared/status';
 
 export interface ServiceFacts {
   readonly engine: { readonly state: 'up' | 'down'; readonly reason: string };
   readonly gate: HostGateStatus | null;
-  /** Why its file is refused, while what was read before goes on; null: it is not. */
-  readonly refused?: string | null;
+  /** Why its file is refused, while what was read before goes on; null: it is not. The reason quotes what stands at these places. */
+  readonly refused?: { readonly reason: string; readonly places?: readonly string[] | undefined } | null;
   readonly workloads: readonly Pick<WorkloadStatus, 'name' | 'phase' | 'stage' | 'reason'>[];
 }
 
@@ -19,7 +19,7 @@ export function serviceStatus({ engine, gate, refused = null, workloads }: Servi
   const others = workloads.filter(({ phase }) => phase !== 'ready');
   const parts = [
     `supervising ${workloads.length} workload(s)${inAll === '' ? '' : `: ${inAll}`}`,
-    ...(refused === null ? [] : [`its configuration is refused (relight-agent status): ${refused.split('\n', 1).join('')}`]),
+    ...(refused === null ? [] : [`its configuration is refused (relight-agent status): ${refusal(refused)}`]),
     ...(engine.state === 'down' ? [`the engine does not answer: ${engine.reason}`] : []),
     ...(gate?.state === 'waiting' ? [`the host is waited for: ${gate.reason}`] : []),
     ...others.map(({ name, stage, reason }) => `${name}: ${stage ?? reason}`),
@@ -27,3 +27,7 @@ export function serviceStatus({ engine, gate, refused = null, workloads }: Servi
   const line = parts.join('; ');
   return line.length <= lengthMax ? line : `${line.slice(0, lengthMax - 1)}…`;
 }
+
+/** The file's values are root's alone. */
+const refusal = ({ reason, places: [first] = [] }: NonNullable<ServiceFacts['refused']>): string =>
+  first === undefined ? reason.split('\n', 1).join('') : `${first}: is not valid`;
