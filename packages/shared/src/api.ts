@@ -153,7 +153,7 @@ export interface ApiLogLine {
   readonly apart?: true;
   /** Several lines that belong together, with newlines between; absent: one. */
   readonly lines?: number;
-  /** It is one of several: what belongs together is longer than an entry may be. */
+  /** It is one of several: what belongs together is longer than an entry may be. Of stored lines only: of live ones the end is not known. */
   readonly part?: 'first' | 'middle' | 'last';
 }
 

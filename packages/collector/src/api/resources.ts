@@ -180,10 +180,10 @@ const line = z.object({
   context: z.literal(true).exactOptional().meta({ description: 'Only shown because of a line near it.' }),
   apart: z.literal(true).exactOptional().meta({ description: 'The line before it in its stream was not shown.' }),
   lines: z.number().exactOptional().meta({ description: 'Several lines that belong together, with newlines between.' }),
-  part: z
-    .enum(['first', 'middle', 'last'])
-    .exactOptional()
-    .meta({ description: 'One of several entries: what belongs together is longer than 512 lines or 256 KiB.' }),
+  part: z.enum(['first', 'middle', 'last']).exactOptional().meta({
+    description:
+      'One of several entries: what belongs together is longer than 512 lines or 256 KiB, or was written in more than 32 pieces. Stored lines only: of live ones the end is not known.',
+  }),
   next: z.string().exactOptional(),
 }) satisfies z.ZodType<ApiLogLine>;
 const gap = z.object({

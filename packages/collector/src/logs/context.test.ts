@@ -1,7 +1,7 @@
 /** What is shown around lines that are wanted, wherever blocks are cut: as if the log were one file. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { ApiLogEntry } from '@relight/shared/api';
+import type { ApiLogEntry, ApiLogLine } from '@relight/shared/api';
 import { packBlock } from '@relight/shared/log-block';
 import { epoch } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
@@ -268,5 +268,55 @@ describe('what belongs together and is longer than an entry may be', () => {
       ['last', 78],
       [undefined, undefined],
     ]);
+  });
+
+  /** Indented throughout: no line of it needs to know how it began. */
+  const indented = ['ERROR step failed', ...Array.from({ length: 1_101 }, (_, i) => `  detail ${i}`)];
+  const lines = ['step 1', ...indented, 'step 2'];
+  const inBlocksOf = (size: number): string[][] =>
+    Array.from({ length: Math.ceil(lines.length / size) }, (_, i) => lines.slice(i * size, (i + 1) * size));
+  const inOrder = (entries: readonly ApiLogEntry[]): ApiLogLine[] =>
+    entries.flatMap((entry) => ('gap' in entry ? [] : entry)).toSorted((a, b) => a.offset - b.offset);
+  const question = { multiline: true };
+  const ways = {
+    forwards: (log: Log) => log.forwards(question),
+    backwards: (log: Log) => log.backwards(question),
+    last: (log: Log) => lastEntries(log.store, question, { upTo: Infinity }),
+  };
+
+  // Of 1 and 10 lines: 32 of them, so far is looked for the rest, are less than an entry may have.
+  describe.each([1, 10, 100, 400])('in blocks of %i lines', (size) => {
+    test.each(['forwards', 'backwards', 'last'] as const)('one first part, one last, all between them middle: %s', async (way) => {
+      const log = await new Log().write('a', inBlocksOf(size));
+      const found = inOrder(await ways[way](log));
+      expect(found.flatMap(({ line }) => line.split('\n'))).toEqual(lines);
+      expect(found.length).toBeGreaterThan(4);
+      const middle = found.slice(2, -2).map(() => 'middle');
+      expect(found.map(({ part }) => part)).toEqual([undefined, 'first', ...middle, 'last', undefined]);
+    });
+  });
+
+  test.each([32, 33, 34, 65, 66, 67])(
+    'one of %i lines, each in a block: whether it ends where no further is looked is known',
+    async (count) => {
+      const log = await new Log().write(
+        'a',
+        ['step 1', ...indented.slice(0, count), 'step 2'].map((line) => [line]),
+      );
+      for (const way of ['forwards', 'backwards', 'last'] as const) {
+        const parts = inOrder(await ways[way](log))
+          .slice(1, -1)
+          .map(({ part }) => part);
+        const middle = parts.slice(1, -1).map(() => 'middle');
+        expect({ way, parts }).toEqual({ way, parts: parts.length === 1 ? [undefined] : ['first', ...middle, 'last'] });
+      }
+    },
+  );
+
+  test.each([0, 3, 100])('live it is not said: where it ends is not known while it is written (%i blocks ahead)', async (ahead) => {
+    const log = await new Log().write('a', inBlocksOf(100));
+    const found = log.live(question, ahead).flatMap((entry) => ('gap' in entry ? [] : entry));
+    expect(found.flatMap(({ line }) => line.split('\n'))).toEqual(lines);
+    expect(found.map(({ part }) => part).filter((part) => part !== undefined)).toEqual([]);
   });
 });

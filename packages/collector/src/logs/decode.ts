@@ -11,7 +11,7 @@ import { opened, OpenBlocks } from './open-blocks.ts';
 import { RecentPieces } from './recent.ts';
 import { recordBytesMax, recordLinesMax } from './records.ts';
 import { segmentOf, showsWindows, type LineSelection } from './selection.ts';
-import { type Range, type Unit, type Window, windowsOf } from './windows.ts';
+import { joinsRecord, partShown, type Range, type Unit, type Window, windowsOf } from './windows.ts';
 
 export type BlockPiece = StoredLogPiece & { readonly kind: 'block' };
 
@@ -210,15 +210,44 @@ export class PieceDecoder {
       const { from } = offsets(placed, index);
       return before === undefined || from < before.from || from >= before.to;
     };
-    for (const { from, to, part, wanted } of rowsOf(window)) {
+    for (const row of rowsOf(window)) {
+      const { from, to, wanted } = row;
       const fresh = indices(to - from, from).filter(isNew);
       const [first, last] = [placed[fresh[0] ?? -1], placed[fresh.at(-1) ?? -1]];
       if (first === undefined || last === undefined) continue;
       const apart = entries.length === 0 && first.block.offset(first.index) !== before?.to;
-      const entry = this.#entry(placed, fresh, { wanted, apart, part });
+      const entry = this.#entry(placed, fresh, { wanted, apart, part: wanted ? this.#partOf(placed, row, fresh) : undefined });
       entries.push({ at: first.block.at(first.index), index: ownIndex(last, piece), group, entry });
     }
     return entries;
+  }
+
+  /** Of live lines it is not said: where a record ends is not known while it is written, so what is shown first could not say that it is. */
+  #partOf(placed: readonly PlacedLine[], unit: Unit, fresh: readonly number[]): Unit['part'] {
+    if (this.#recent !== null || this.#selection.multiline !== true) return undefined;
+    const shown = { from: fresh[0] ?? unit.from, to: (fresh.at(-1) ?? unit.to) + 1 };
+    return partShown(unit, shown, placed.length, (side) => this.#joins(placed, side));
+  }
+
+  /** Asked only where a record reaches as far as was looked. A block that is damaged joins nothing. */
+  #joins(placed: readonly PlacedLine[], side: 'before' | 'after'): boolean {
+    const beyond = this.#beyond(placed, side);
+    if (beyond === null) return false;
+    return joinsRecord(
+      placed.map((line) => text(line.block, line.index)),
+      side,
+      beyond,
+    );
+  }
+
+  #beyond(placed: readonly PlacedLine[], side: 'before' | 'after'): string | null {
+    const edge = side === 'before' ? placed[0] : placed.at(-1);
+    if (edge === undefined) return null;
+    const index = edge.index + (side === 'before' ? -1 : 1);
+    if (index >= 0 && index < edge.block.lines) return text(edge.block, index);
+    const piece = this.#neighbours[side](edge.piece);
+    const block = piece === null ? null : this.#opened(piece);
+    return block === null ? null : text(block, side === 'before' ? block.lines - 1 : 0);
   }
 
   #entry(

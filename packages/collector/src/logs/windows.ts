@@ -75,6 +75,23 @@ function unitsOf(lines: readonly string[], multiline: boolean): readonly Unit[] 
   });
 }
 
+/**
+ * Which part of its record `shown` is, where only some lines of a unit are shown: the others are shown elsewhere. `joins`: whether the
+ * line beyond all that were looked at belongs to the one at that end.
+ */
+export function partShown({ from, to, part }: Unit, shown: Range, end: number, joins: (side: 'before' | 'after') => boolean): Unit['part'] {
+  const goesOnBefore = part === 'middle' || part === 'last' || shown.from > from || (from === 0 && joins('before'));
+  const goesOnAfter = part === 'first' || part === 'middle' || shown.to < to || (to === end && joins('after'));
+  return partOf(goesOnBefore, goesOnAfter).part;
+}
+
+/** Whether the line right beyond `lines`, which are all that were looked at, is of one record with the line at that end. */
+export function joinsRecord(lines: readonly string[], side: 'before' | 'after', beyond: string): boolean {
+  const starts = recordStarts(side === 'before' ? [beyond, ...lines] : [...lines, beyond]);
+  const met = starts.find(({ index }) => index === (side === 'before' ? 1 : lines.length));
+  return met?.isCut !== false;
+}
+
 function partOf(goesOnBefore: boolean, goesOnAfter: boolean): Pick<Unit, 'part'> {
   if (goesOnBefore) return { part: goesOnAfter ? 'middle' : 'last' };
   return goesOnAfter ? { part: 'first' } : {};
