@@ -342,7 +342,7 @@ describe('what is refused to a known token is written down', () => {
     for (let i = 0; i < 100 && statuses.at(-1) !== 429; i += 1) {
       const answer = await ask('POST', renewPath, token, me);
       statuses.push(answer.status);
-      if (answer.status === 201) token = (answer.body as unknown as AgentCredential).token;
+      if (answer.status === 201) token = (answer.body as AgentCredential).token;
     }
     expect(statuses).toEqual([...Array.from({ length: 30 }, () => 201), 429]);
   });
