@@ -103,6 +103,8 @@ it('looks for no free name without end, however a container has counted up', () 
 it('counts no further up than a later look will read', () => {
   const directory = makeRunDirectory(root, 'work.er', 1);
   writeFileSync(join(directory, '7.process~999999999.log'), '');
+  // Longer than a run's name ever is there: all that is followed is kept in memory.
+  writeFileSync(join(directory, `7.process-${'x'.repeat(49)}.log`), '');
   const files = createRunFiles(root, run(7, 'process'));
   expect(files.base).toBe('7.process');
   expect(findRunFiles(root, run(7, 'process'))).toEqual(files);
@@ -142,16 +144,19 @@ it('a directory that a container calls like a file of ours is in the way of no l
 /** As somebody in the container would. */
 const touch = (directory: string, names: string): void => void execFileSync('sh', ['-c', `${names} | xargs touch`], { cwd: directory });
 
-it('a directory that a container has filled with names is given up with it, and nothing of what else it holds is taken for stale', () => {
+it('a directory that is full of names costs its container, not the logs in it: only when others were made since, it may be given up', () => {
   const directory = makeRunDirectory(root, 'work.er', 1);
-  // Like those of runs: some of the pairs are cut in two, wherever the list ends.
-  for (const ending of ['log', 'status']) touch(directory, `seq -f '%.0f.process.${ending}' 52000`);
-  expect(() => createRunFiles(root, run(52_001, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
-  expect(segmentsOnDisk(root).length).toBeLessThanOrEqual(52_000);
+  // As runs leave it. Some of the pairs are cut in two, wherever a list ends.
+  for (const ending of ['log', 'status']) touch(directory, `seq -f '%.0f.process.${ending}' 50001`);
+  expect(() => createRunFiles(root, run(50_002, 'process'))).toThrow(expect.objectContaining({ code: 'run-directory-lost' }));
   makeRunDirectory(root, 'work.er', 2);
+  expect(createRunFiles(root, run(50_002, 'process', '', 2)).base).toBe('50002.process');
+  expect(segmentsOnDisk(root)).toHaveLength(50_002);
+  makeRunDirectory(root, 'work.er', 3);
+  expect(readdirSync(directory)).toHaveLength(100_002);
+  makeRunDirectory(root, 'work.er', 4, 100_000);
   expect(existsSync(directory)).toBe(false);
-  expect(readdirSync(`${directory}.given-up`)).toHaveLength(104_000);
-  expect(createRunFiles(root, run(52_001, 'process', '', 2)).base).toBe('52001.process');
+  expect(existsSync(`${directory}.given-up`)).toBe(true);
 });
 
 it('what containers leave is bounded for all of them together, the newer first, and nothing of it is read twice', () => {
@@ -174,9 +179,17 @@ it('what containers leave is bounded for all of them together, the newer first, 
     5,
   ]);
   expect(readdirSync(join(root, 'work.er')).toSorted()).toEqual(['1', '2', '3.given-up', '4', '5']);
-  makeRunDirectory(root, 'work.er', 6, 45);
+  // Nor the one before: beside a spare it is the one in use.
+  makeRunDirectory(root, 'work.er', 6, 42);
   expect(readdirSync(join(root, 'work.er')).toSorted()).toEqual(['1', '2.given-up', '3.given-up', '4', '5', '6']);
   expect(segmentsOf(root, 'work.er', 4)).toHaveLength(3);
+});
+
+it('nothing of the container before is given up: beside a spare, which is the newest, it is the one that runs', () => {
+  const directory = makeRunDirectory(root, 'work.er', 1);
+  for (let n = 1; n <= 60; n += 1) writeFileSync(join(directory, `${n}.process.log`), '');
+  makeRunDirectory(root, 'work.er', 2, 50);
+  expect(segmentsOnDisk(root, 50)).toHaveLength(60);
 });
 
 it('hours of failures each second while the collector is away cost no container', () => {

@@ -43,6 +43,10 @@ export const runDirectoryOf = (runRoot: string, workload: string, generation: nu
  * container can make them, too.
  */
 const namesMax = 100_000;
+/** As many as runs alone ever leave in one directory: the last one begins below the bound, and makes three. */
+const fullMax = namesMax + 3;
+/** Of the containers before the last two, together: two full ones. */
+const earlierNamesMax = 2 * fullMax;
 /** Names in a row that somebody in the container was faster with. */
 const takenMax = 100;
 /** As many as the pattern below reads; a directory has no room for more. */
@@ -62,7 +66,7 @@ export interface RunFiles {
 export const givenUpEnding = '.given-up';
 
 /** Any user of the container may enter and append, none may list; the parents shut out the host's users. */
-export function makeRunDirectory(runRoot: string, workload: string, generation: number, earlierMax = namesMax): string {
+export function makeRunDirectory(runRoot: string, workload: string, generation: number, earlierMax = earlierNamesMax): string {
   for (const { directory, names } of readBefore(runRoot, workload, generation, earlierMax)) removeDelivered(directory, names);
   const directory = runDirectoryOf(runRoot, workload, generation);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -111,7 +115,7 @@ export function findAllRunFiles(runRoot: string, runs: readonly RunRef[]): (RunF
 }
 
 /** The logs that runs of this host have left, so that what an earlier agent did not deliver can be followed again. */
-export function segmentsOnDisk(runRoot: string, earlierMax = namesMax): SegmentFile[] {
+export function segmentsOnDisk(runRoot: string, earlierMax = earlierNamesMax): SegmentFile[] {
   return list(runRoot).flatMap((workload) => {
     const newest = Math.max(0, ...generationsOf(runRoot, workload));
     const earlier = readBefore(runRoot, workload, newest, earlierMax).flatMap((read) => segmentsAmong(read));
@@ -127,7 +131,7 @@ export function segmentsOf(runRoot: string, workload: string, generation: number
 
 function segmentsAmong({ workload, generation, directory, names }: ReadDirectory): SegmentFile[] {
   return names.flatMap((name) => {
-    const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]+)?(?:~\d{1,5})?)\.log$/.exec(name);
+    const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]{1,48})?(?:~\d{1,5})?)\.log$/.exec(name);
     if (match === null) return [];
     const [, n = '', source = '', rest = ''] = match;
     return [{ key: { workload, generation, source, run: n + rest }, path: join(directory, name), format: 'raw' }];
@@ -213,19 +217,27 @@ interface ReadDirectory {
 }
 
 /**
- * The directories of earlier containers, the newer first: so many that they hold `max` names together, for each container may leave
- * nearly that many. One that holds more than is left is given up, with what nobody has read of its logs, and is not read a second time.
+ * The directories of earlier containers, the newer first. The newest of them is never given up: beside a spare it is the one in use.
+ * Of the others so many that they hold `max` names together, for each container may leave very many. One that holds more than is left is
+ * given up, with what nobody has read of its logs, and is not read a second time.
  */
 function readBefore(runRoot: string, workload: string, before: number, max: number): ReadDirectory[] {
   const earlier = generationsOf(runRoot, workload).filter((generation) => generation < before);
+  const [last, ...others] = earlier.toSorted((a, b) => b - a);
   const read: ReadDirectory[] = [];
+  const add = (generation: number, names: readonly string[]): void =>
+    void read.push({ workload, generation, directory: runDirectoryOf(runRoot, workload, generation), names });
+  if (last !== undefined) add(last, list(runDirectoryOf(runRoot, workload, last)));
   let left = max;
-  for (const generation of earlier.toSorted((a, b) => b - a)) {
+  for (const generation of others) {
     const directory = runDirectoryOf(runRoot, workload, generation);
-    const names = list(directory, left);
-    if (names.length >= left) giveUp(directory);
-    else read.push({ workload, generation, directory, names });
-    if (names.length < left) left -= names.length;
+    const names = list(directory, left + 1);
+    if (names.length > left) {
+      giveUp(directory);
+    } else {
+      add(generation, names);
+      left -= names.length;
+    }
   }
   return read;
 }
@@ -300,7 +312,7 @@ function createEmpty(path: string): void {
   closeSync(fd);
 }
 
-function list(path: string, max = namesMax): string[] {
+function list(path: string, max = fullMax): string[] {
   let directory: Dir;
   try {
     directory = opendirSync(path, { bufferSize: 256 });
