@@ -145,7 +145,9 @@ describe('by hand', () => {
       await waitFor(async () => (await worker.running()).length === 1, { what: 'one container to run', timeoutMs: 30_000 });
       await worker.caughtUp();
       expect((await worker.running())[0]?.name).toBe(worker.containerName);
-      expect((await worker.status()).restarts).toMatchObject({ process: 0, container: 1 });
+      // An agent that is short of CPU looks when the engine has started it again already: a restart as well, of somebody else's.
+      const { restarts, foreignRestarts = 0 } = await worker.status();
+      expect({ process: restarts.process, container: restarts.container + foreignRestarts }).toEqual({ process: 0, container: 1 });
       expect(await worker.exec('cat', '/again')).toMatch(/^(done\n)+$/);
     }));
 
