@@ -98,7 +98,7 @@ test('with another authority, or none, join says why and gives nothing away; the
     expect(refused).toMatchObject({
       code: 3,
       stderr: expect.stringMatching(
-        /cannot be reached: unable to (?:verify|get)[\s\S]*Name the collector's certificate authority \(ca_file\)/,
+        /cannot be reached: unable to (?:verify|get)[\s\S]*Name the collector's certificate authority \(--ca-file, ca_file\), or its fingerprint/,
       ) as string,
     });
   }
