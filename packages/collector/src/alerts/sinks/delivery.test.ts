@@ -117,17 +117,55 @@ test('a message that is refused is given up with an event, and the next one goes
   ]);
 });
 
-test('a receiver that never answers is left after ten seconds, and shutting down does not wait for it', async () => {
+test('a receiver that never answers is left after ten seconds, and shutting down gives it three', async () => {
   const hanging = await receiver(() => 'hang');
   const store = new MemoryStore();
   await store.putAlerts([alert], [{ sink: 'hanging', body: 'x' }], 0);
   const hasty: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms === 10_000 ? 30 : ms, fn) };
-  begin(store, [webhookSink('hanging', hanging.url, '')], hasty);
+  const first = begin(store, [webhookSink('hanging', hanging.url, '')], hasty);
   await waitFor(() => (store.pendingNotifications(1)[0]?.attempts ?? 0) > 0, { what: 'a failed attempt' });
+  await first.close();
 
-  const patient = startDelivery({ store, bus: new Bus(), clock: systemClock, logger, sinks: [webhookSink('hanging', hanging.url, '')] });
-  await patient.close();
-  expect(store.pendingNotifications(1)).toHaveLength(1);
+  const waits: number[] = [];
+  const patient: Clock = {
+    ...systemClock,
+    after(ms, fn) {
+      waits.push(ms);
+      return systemClock.after(ms === 3_000 ? 30 : ms, fn);
+    },
+  };
+  const other = startDelivery({ store, bus: new Bus(), clock: patient, logger, sinks: [webhookSink('hanging', hanging.url, '')] });
+  await waitFor(() => waits.includes(10_000), { what: 'an attempt' });
+  const before = store.pendingNotifications(1)[0];
+  await other.close();
+  expect(waits.at(-1)).toBe(3_000);
+  expect(store.pendingNotifications(1)).toEqual([before]);
+});
+
+test('stopped while a message is on its way, it waits for the answer, and begins with none behind it: nothing is sent twice', async () => {
+  const answers: ServerResponse[] = [];
+  const bodies: string[] = [];
+  const server = createServer((request, response) => {
+    request.on('data', (piece: Buffer) => void bodies.push(piece.toString()));
+    request.once('end', () => void answers.push(response));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const sink = webhookSink('slow', `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, '');
+  const store = new MemoryStore();
+  for (const body of ['1', '2']) await store.putAlerts([alert], [{ sink: 'slow', body }], 0);
+  const stopped = begin(store, [sink], systemClock);
+  await waitFor(() => answers.length === 1, { what: 'the first message' });
+  const closed = stopped.close();
+  answers[0]?.writeHead(200).end();
+  await closed;
+  expect(store.pendingNotifications(10).map(({ body, attempts }) => [body, attempts])).toEqual([['2', 0]]);
+  begin(store, [sink], systemClock);
+  await waitFor(() => answers.length === 2, { what: 'the second message' });
+  expect(bodies).toEqual(['1', '2']);
 });
 
 test('what waits for a sink that is gone from the configuration is given up with an event', async () => {

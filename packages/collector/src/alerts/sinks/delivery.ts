@@ -1,6 +1,6 @@
 /**
  * Empties the durable queue of notifications: per sink in order, one at a time, so that no sink waits for another. At least once:
- * killed between the sink's answer and the record of it, the message is sent again.
+ * killed between the sink's answer and the record of it, the message is sent again. Stopped, it waits for that answer first.
  */
 import type { Clock } from '@relight/shared/clock';
 import { delay } from '@relight/shared/clock';
@@ -30,6 +30,8 @@ interface DeliveryDeps {
 }
 
 const sendTimeoutMs = 10_000;
+/** A stop waits so long for the answer to what is on its way: cut off, it may have arrived, and would be sent again at the next start. */
+const lastAnswerMs = 3_000;
 const retryFirstMs = 1_000;
 const retryMaxMs = 300_000;
 /** A refused message (4xx) is tried this often, in case somebody is repairing the receiver, then given up. */
@@ -44,22 +46,33 @@ export function retryDelayMs(attempts: number, random: number): number {
 
 export function startDelivery(deps: DeliveryDeps): { wake(): void; close(): Promise<void> } {
   const stop = new AbortController();
+  const cut = new AbortController();
+  const ending = { stop: stop.signal, cut: cut.signal };
   const wakers = new Set<() => void>();
   const named = takeOver(deps, stop.signal);
-  const workers = deps.sinks.map((sink) => deliver(deps, sink, named, stop.signal, wakers));
+  const workers = deps.sinks.map((sink) => deliver(deps, sink, named, ending, wakers));
   const orphans = named.then(() => (stop.signal.aborted ? undefined : dropOrphans(deps)));
   return {
     wake: () => wakers.forEach((wake) => wake()),
     async close() {
       stop.abort();
       wakers.forEach((wake) => wake());
+      const timer = deps.clock.after(lastAnswerMs, () => cut.abort());
       await Promise.all([orphans, ...workers]);
+      timer.cancel();
     },
   };
 }
 
-async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, stop: AbortSignal, wakers: Set<() => void>): Promise<void> {
+/** `stop`: nothing is begun any more. `cut`: nor is an answer waited for. */
+interface Ending {
+  readonly stop: AbortSignal;
+  readonly cut: AbortSignal;
+}
+
+async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, ending: Ending, wakers: Set<() => void>): Promise<void> {
   const { store, clock, logger } = deps;
+  const { stop, cut } = ending;
   let awake = Promise.withResolvers<void>();
   wakers.add(() => awake.resolve());
   await named;
@@ -71,7 +84,7 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
         const idleMs = sink.repeat === undefined ? null : repeatAt - clock.monotonic();
         if (idleMs !== null && idleMs <= 0) {
           repeatAt = clock.monotonic() + (sink.repeat?.everyMs ?? 0);
-          await repeat(deps, sink, stop);
+          await repeat(deps, sink, ending);
           continue;
         }
         const timer = idleMs === null ? null : clock.after(idleMs, () => awake.resolve());
@@ -81,7 +94,7 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
         continue;
       }
       await delay(clock, Math.min(Math.max(0, head.nextAttemptAt - clock.now()), retryMaxMs), stop);
-      await settle(deps, sink, head, await sendAndTell(deps, sink, head, stop), stop);
+      await settle(deps, sink, head, await sendAndTell(deps, sink, head, cut), cut);
     } catch (error) {
       if (stop.aborted) return;
       logger.error({ err: error, sink: sink.name }, `notifications wait: ${errorMessage(error)}`);
@@ -94,10 +107,10 @@ async function deliver(deps: DeliveryDeps, sink: Sink, named: Promise<void>, sto
  * What fires in the store: whatever has ended there is delivered or waits behind this, so nothing that is over is said to be so after it.
  * What is not taken is said the next time.
  */
-async function repeat(deps: DeliveryDeps, sink: Sink, stop: AbortSignal): Promise<void> {
+async function repeat(deps: DeliveryDeps, sink: Sink, { stop, cut }: Ending): Promise<void> {
   const { store, logger } = deps;
   for (const body of sink.repeat?.bodies(store.alerts({ state: 'firing', limit: firingMax })) ?? []) {
-    const result = await sendAndTell(deps, sink, { body }, stop);
+    const result = await sendAndTell(deps, sink, { body }, cut);
     if (stop.aborted) return;
     if (result.outcome === 'delivered') continue;
     logger.warn({ sink: sink.name, reason: result.reason }, 'what fires could not be said again, trying again in a minute');
@@ -106,30 +119,30 @@ async function repeat(deps: DeliveryDeps, sink: Sink, stop: AbortSignal): Promis
   }
 }
 
-async function sendAndTell(deps: DeliveryDeps, sink: Sink, record: Message, stop: AbortSignal): Promise<SendResult> {
-  const result = await sendOnce(deps.clock, sink, record, stop);
-  if (!stop.aborted) deps.onResult?.(sink.name, result);
+async function sendAndTell(deps: DeliveryDeps, sink: Sink, record: Message, cut: AbortSignal): Promise<SendResult> {
+  const result = await sendOnce(deps.clock, sink, record, cut);
+  if (!cut.aborted) deps.onResult?.(sink.name, result);
   return result;
 }
 
 type Message = Pick<NotificationRecord, 'body'>;
 
 /** One attempt, within the time that each has. */
-export async function sendOnce(clock: Clock, sink: Sink, record: Message, stop: AbortSignal): Promise<SendResult> {
+export async function sendOnce(clock: Clock, sink: Sink, record: Message, cut: AbortSignal): Promise<SendResult> {
   const late = new AbortController();
   const timer = clock.after(sendTimeoutMs, () => late.abort(new Error(`no answer within ${sendTimeoutMs / 1000} s`)));
   try {
-    return await sink.send(record.body, AbortSignal.any([late.signal, stop]));
+    return await sink.send(record.body, AbortSignal.any([late.signal, cut]));
   } finally {
     timer.cancel();
   }
 }
 
-async function settle(deps: DeliveryDeps, sink: Sink, record: NotificationRecord, result: SendResult, stop: AbortSignal): Promise<void> {
+async function settle(deps: DeliveryDeps, sink: Sink, record: NotificationRecord, result: SendResult, cut: AbortSignal): Promise<void> {
   const { store, clock, logger, random = Math.random } = deps;
   if (result.outcome === 'delivered') return store.notificationDelivered(record.id);
   // Our own shutdown cut the call off: that is no failure of the sink.
-  if (stop.aborted) return;
+  if (cut.aborted) return;
   if (result.outcome === 'refused' && record.attempts + 1 >= refusedAttemptsMax) return giveUp(deps, record, result.reason);
   const asked = result.outcome === 'retry' ? (result.afterMs ?? 0) : 0;
   // What fires is said again behind this: later than that it would be taken for over.
