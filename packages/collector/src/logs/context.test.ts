@@ -5,6 +5,7 @@ import type { ApiLogEntry, ApiLogLine } from '@relight/shared/api';
 import { packBlock } from '@relight/shared/log-block';
 import { epoch } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { decodeCursor, encodeCursor, type LogCursor } from './cursor.ts';
 import { PieceDecoder } from './decode.ts';
 import { lastEntries, readBackwards, readLogs } from './read.ts';
 import type { LogQuestion } from './selection.ts';
@@ -47,6 +48,19 @@ class Log {
     const found: ApiLogEntry[] = [];
     for await (const { entries } of readLogs(this.store, question, { from: beginning, upTo: Infinity })) found.push(...entries);
     return found;
+  }
+  /** As somebody reads them who asks for the next page with what the one before gave. */
+  async pages(question: LogQuestion, limit: number): Promise<ApiLogEntry[]> {
+    const found: ApiLogEntry[] = [];
+    for (let from: LogCursor = beginning; ;) {
+      const before = found.length;
+      for await (const { entries, cursor } of readLogs(this.store, question, { from, upTo: Infinity, limit })) {
+        found.push(...entries);
+        from = (cursor === null ? undefined : decodeCursor(encodeCursor(cursor))) ?? from;
+        if (found.length - before >= limit) break;
+      }
+      if (found.length === before) return found;
+    }
   }
   async backwards(question: LogQuestion): Promise<ApiLogEntry[]> {
     const found: ApiLogEntry[] = [];
@@ -174,6 +188,22 @@ describe('records', () => {
         expect(texts(await log.forwards({ multiline: true, grep: 'bad shape' }))).toEqual([whole[1]]);
         expect(texts(await log.forwards({ multiline: true, level: 'error', words: ['shape'] }))).toEqual([whole[1]]);
       }),
+    );
+  });
+
+  test('page by page of any size the records are those of one answer', async () => {
+    const line = fc.constantFrom(...traceback, 'INFO x', '', '  y', 'ERROR z');
+    const several = fc.array(fc.tuple(fc.constantFrom('a', 'b'), fc.array(line, { minLength: 1, maxLength: 5 })), { maxLength: 9 });
+    const grep = fc.constantFrom({}, { grep: 'ValueError' }, { grep: 'x.py' }, { level: 'error' as const });
+    await fc.assert(
+      fc.asyncProperty(several, grep, fc.integer({ min: 1, max: 4 }), async (blocks, criteria, limit) => {
+        const log = new Log();
+        for (const [host, lines] of blocks) await log.write(host, [lines]);
+        const question = { ...criteria, multiline: true };
+        const told = (entries: readonly ApiLogEntry[]): object[] => entries.map((entry) => ({ ...entry, apart: false }));
+        expect(told(await log.pages(question, limit))).toEqual(told(await log.forwards(question)));
+      }),
+      { numRuns: 500 },
     );
   });
 

@@ -77,6 +77,14 @@ export class PieceDecoder {
     if (piece.kind === 'block' && this.#selection.multiline === true) this.#recent?.arrived(piece);
   }
 
+  /** Who goes on from a cursor was shown what is wanted of the first `read` lines of a piece, and of all before it. */
+  resumed(piece: StoredLogPiece, read: number): void {
+    if (!this.#windowed || piece.kind === 'gap' || read === 0) return;
+    const { header } = piece.block;
+    const to = read >= header.lines ? header.to : this.#opened(piece)?.offset(read);
+    if (to !== undefined) this.#remember(segmentOfAll(piece), [{ from: 0, to }]);
+  }
+
   /** Tokens that every piece with a wanted line holds. Of a record, another line may hold what the other criteria ask for. */
   get tokens(): readonly string[] {
     const criteria = this.#selection.multiline === true ? this.#criteria.slice(0, 1) : this.#criteria;
@@ -162,7 +170,7 @@ export class PieceDecoder {
       (index) => this.#inTime(at(placed, index)),
       { criteria: this.#criteria, multiline, before: linesBefore, after: linesAfter },
     );
-    const segment = `${piece.host} ${segmentId(segmentOf(piece))}`;
+    const segment = segmentOfAll(piece);
     const before = this.#shown.get(segment);
     const entries = found.flatMap((window) => this.#show(placed, window, { piece, own, before }));
     const seen = found.map(({ from, to }) => ({ from: offsets(placed, from).from, to: offsets(placed, to - 1).to }));
@@ -217,7 +225,14 @@ export class PieceDecoder {
       if (first === undefined || last === undefined) continue;
       const apart = entries.length === 0 && first.block.offset(first.index) !== before?.to;
       const entry = this.#entry(placed, fresh, { wanted, apart, part: wanted ? this.#partOf(placed, row, fresh) : undefined });
-      entries.push({ at: first.block.at(first.index), index: ownIndex(last, piece), group, entry });
+      const ahead = last.piece === piece ? [] : linesAhead(placed, fresh, piece);
+      entries.push({
+        at: first.block.at(first.index),
+        index: ownIndex(last, piece),
+        group,
+        entry,
+        ...(ahead.length === 0 ? {} : { ahead }),
+      });
     }
     return entries;
   }
@@ -330,5 +345,16 @@ function ownIndex({ piece, index }: PlacedLine, own: BlockPiece): number {
   if (piece === own) return index;
   return piece.id < own.id ? -1 : linesOf(own) - 1;
 }
+
+function linesAhead(placed: readonly PlacedLine[], shown: readonly number[], own: BlockPiece): NonNullable<PieceEntry['ahead']> {
+  const lines = new Map<BlockPiece, number>();
+  for (const { piece, index } of shown.flatMap((one) => placed[one] ?? [])) {
+    if (piece !== own && piece.id > own.id) lines.set(piece, index + 1);
+  }
+  return [...lines].map(([piece, end]) => ({ piece, lines: end }));
+}
+
+/** A segment among those of all hosts. */
+const segmentOfAll = (piece: StoredLogPiece): string => `${piece.host} ${segmentId(segmentOf(piece))}`;
 
 const indices = (length: number, from = 0): number[] => Array.from({ length }, (_, index) => from + index);

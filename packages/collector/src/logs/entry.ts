@@ -13,6 +13,8 @@ export interface PieceEntry {
   readonly entry: ApiLogEntry;
   /** Neighbours with the same number belong together: nothing of other segments is to come between them. */
   readonly group?: number;
+  /** What it shows of the pieces behind its own: so many lines from the front of each. */
+  readonly ahead?: readonly { readonly piece: StoredLogPiece; readonly lines: number }[];
 }
 
 export const pieceBytes = (piece: StoredLogPiece): number => (piece.kind === 'block' ? piece.block.body.byteLength : 0);

@@ -5,7 +5,7 @@
  * A clock that jumps must not turn lines of one segment around: an entry's key is never less than that of the entry before it.
  */
 import { segmentId } from '@relight/shared/log-stream';
-import { linesOf, partsOf, placeIn } from '../store/logs/parts.ts';
+import { linesOf, linesRead, partsOf, placeIn } from '../store/logs/parts.ts';
 import type { StoredLogPiece } from '../store/store.ts';
 import type { LogCursor } from './cursor.ts';
 import { pieceBytes, type PieceEntry } from './entry.ts';
@@ -59,6 +59,8 @@ export class PieceMerger {
   #done: Pick<LogCursor, 'done' | 'sealed'>;
   /** What the cursor that this began with says of pieces that have not come yet: a page may end before it gets to them. */
   readonly #unmet: Map<number, number>;
+  /** Lines at the front of parts whose turn has not ended, which came with a record that began before them: who goes on has them. */
+  readonly #ahead = new Map<number, number>();
   #bytes = 0;
   #unfinished = 0;
   /** In the middle of a group of entries: nothing of other segments may come between. */
@@ -117,6 +119,7 @@ export class PieceMerger {
       return 'unpacked';
     }
     const entry = segment.entries.pop();
+    for (const { piece, lines } of entry?.ahead ?? []) this.#cameAhead(piece, lines);
     if (entry !== undefined && this.#direction === 1) open.from = entry.index + 1;
     if (entry !== undefined && this.#direction === -1) open.end = Math.max(open.from, entry.index);
     if (segment.entries.length === 0) this.#passed(segment, open);
@@ -146,16 +149,28 @@ export class PieceMerger {
     }
     this.#open = this.#open.slice(finished);
     const forwards = this.#direction === 1;
+    const ahead = { done: -1, partly: [...this.#ahead].map(([id, read]) => ({ id, read })) };
     const partly = this.#open
       .map(({ begun, end, from, piece, told }) => ({ piece, place: begun ? (forwards ? from : end) : told }))
+      .map(({ piece, place }) => ({ piece, place: ahead.partly.length === 0 ? place : Math.max(place, linesRead(piece, ahead)) }))
       .filter(({ piece, place }) => (forwards ? place > 0 : place < linesOf(piece)))
       .map(({ piece, place }) => placeIn(piece, place));
     const { done, sealed = false } = this.#done;
-    for (const [id, read] of this.#unmet) {
+    const met = new Set(this.#ahead.size === 0 ? [] : this.#open.flatMap(({ piece }) => partsOf(piece).map(({ id }) => id)));
+    for (const [id, read] of [...this.#unmet, ...[...this.#ahead].filter(([part]) => !met.has(part) && !this.#unmet.has(part))]) {
       // With `sealed` there may be parts behind the place whose ids are before it.
       if (sealed || (forwards ? id > done : id < done)) partly.push({ id, read });
     }
     return { ...(forwards ? {} : { newestFirst: true as const }), ...this.#done, partly };
+  }
+
+  #cameAhead(piece: StoredLogPiece, lines: number): void {
+    if (this.#direction === -1) return;
+    let left = lines;
+    for (const part of partsOf(piece)) {
+      if (left > 0) this.#ahead.set(part.id, Math.max(this.#ahead.get(part.id) ?? 0, Math.min(left, part.lines)));
+      left -= part.lines;
+    }
   }
 
   /** Nothing is left of what was looked at: the rest of the piece is next. */
@@ -169,6 +184,7 @@ export class PieceMerger {
     if (this.#direction === 1) open.from = open.end;
     else open.end = open.from;
     open.finished = true;
+    if (this.#ahead.size > 0) for (const { id } of partsOf(open.piece)) this.#ahead.delete(id);
     this.#unfinished -= 1;
     this.#bytes -= pieceBytes(open.piece);
     segment.waiting.shift();

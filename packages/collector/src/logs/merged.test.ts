@@ -7,10 +7,13 @@ import type { LogPage } from '../store/logs/port.ts';
 import type { LogFilter, StoredLogPiece } from '../store/store.ts';
 import { decodeCursor, encodeCursor, type LogCursor } from './cursor.ts';
 import { lastEntries, readBackwards, readLogs, type PieceReads } from './read.ts';
+import type { LogQuestion } from './selection.ts';
 
 interface Piece {
   readonly host: string;
   readonly lines: number;
+  /** They belong to the record before them. */
+  readonly indented?: boolean;
 }
 
 /** As the store answers (store/logs/port.ts). */
@@ -18,11 +21,15 @@ function storeOf(pieces: readonly StoredLogPiece[]): PieceReads {
   const firstId = (piece: StoredLogPiece): number => partsOf(piece)[0]?.id ?? piece.id;
   return {
     logPieces(
-      _filter: LogFilter,
+      { hosts }: LogFilter,
       { afterId = 0, beforeId = Infinity, upTo = Infinity, sealed = false, limit, newestFirst = false }: LogPage,
     ) {
       const found = pieces.filter(
-        (piece) => piece.id > afterId && (sealed ? piece.id : firstId(piece)) < beforeId && firstId(piece) <= upTo,
+        (piece) =>
+          (hosts?.includes(piece.host) ?? true) &&
+          piece.id > afterId &&
+          (sealed ? piece.id : firstId(piece)) < beforeId &&
+          firstId(piece) <= upTo,
       );
       return (newestFirst ? found.toReversed() : found).slice(0, limit);
     },
@@ -33,11 +40,15 @@ function storeOf(pieces: readonly StoredLogPiece[]): PieceReads {
 function stores(pieces: readonly Piece[]): { small: PieceReads; merged: PieceReads; lines: number } {
   const ends = new Map<string, number>();
   let at = 0;
-  const rawOf = ({ host, lines }: Piece): { from: number; to: number; raw: Parameters<typeof packBlock>[3][number][] } => {
+  const rawOf = ({
+    host,
+    lines,
+    indented = false,
+  }: Piece): { from: number; to: number; raw: Parameters<typeof packBlock>[3][number][] } => {
     const from = ends.get(host) ?? 0;
     let to = from;
     const raw = Array.from({ length: lines }, () => {
-      const bytes = Buffer.from(`${host} ${to}`);
+      const bytes = Buffer.from(`${indented ? '  ' : ''}${host} ${to}`);
       const line = { offset: to, at: (at += 1), approx: false, stream: 'stdout' as const, bytes, truncated: false };
       to += bytes.length + 1;
       return line;
@@ -74,10 +85,16 @@ const pieces = fc.array(fc.record({ host: fc.constantFrom('a', 'b', 'c'), lines:
   maxLength: 14,
 });
 
-async function read(store: PieceReads, from: LogCursor, upTo: number, limit = Infinity): Promise<{ texts: string[]; cursor: LogCursor }> {
+async function read(
+  store: PieceReads,
+  from: LogCursor,
+  upTo: number,
+  limit = Infinity,
+  question: LogQuestion = {},
+): Promise<{ texts: string[]; cursor: LogCursor }> {
   const texts: string[] = [];
   let cursor = from;
-  for await (const batch of readLogs(store, {}, { from, upTo, limit })) {
+  for await (const batch of readLogs(store, question, { from, upTo, limit })) {
     texts.push(...batch.entries.map((entry) => ('gap' in entry ? 'gap' : entry.line)));
     if (batch.cursor !== null) cursor = decodeCursor(encodeCursor(batch.cursor)) ?? from;
     if (texts.length >= limit) break;
@@ -103,6 +120,29 @@ test('begun on small pieces and ended on merged ones, in pages of any size: ever
         const offsets = texts.filter((text) => text.startsWith(host)).map((text) => Number(text.slice(2)));
         expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
       }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('the same of whole records: one that goes on in other pieces is not told again on the next page', async () => {
+  const some = fc.array(fc.record({ host: fc.constantFrom('a', 'b'), lines: fc.integer({ min: 1, max: 4 }), indented: fc.boolean() }), {
+    minLength: 1,
+    maxLength: 14,
+  });
+  await fc.assert(
+    fc.asyncProperty(some, fc.integer({ min: 1, max: 5 }), fc.integer({ min: 0, max: 5 }), async (all, size, pagesBefore) => {
+      const { small, merged, lines } = stores(all);
+      const texts: string[] = [];
+      let cursor: LogCursor = { done: 0, partly: [] };
+      for (let page = 0; ; page += 1) {
+        const found = await read(page < pagesBefore ? small : merged, cursor, all.length, size, { multiline: true });
+        texts.push(...found.texts.flatMap((text) => text.split('\n')).map((text) => text.trim()));
+        cursor = found.cursor;
+        if (found.texts.length === 0) break;
+      }
+      expect(new Set(texts).size).toBe(texts.length);
+      expect(texts).toHaveLength(lines);
     }),
     { numRuns: 500 },
   );

@@ -95,6 +95,7 @@ export async function* readLogs(
       for (const piece of slice.pieces) {
         if (!wanted(piece)) continue;
         const told = linesRead(piece, from);
+        decoder.resumed(piece, told);
         merger.add(piece, Math.max(told, linesRead(piece, { done: apart })), linesUpTo(piece, upTo), told);
       }
       place = slice.next;
