@@ -98,11 +98,13 @@ test('connections, frames and refusals; a reason that never occurred is 0', () =
   counters.received(10, false);
   counters.received(200, true);
   counters.refused('overloaded');
+  counters.unread();
   expect(text()).toEqual(
     expect.arrayContaining([
       'relight_ingest_connections 3',
       'relight_ingest_queue_messages 4',
       'relight_ingest_sessions_total 1',
+      'relight_ingest_unread_total 1',
       'relight_ingest_messages_total{frame="text"} 1',
       'relight_ingest_messages_total{frame="binary"} 1',
       'relight_ingest_received_bytes_total 210',

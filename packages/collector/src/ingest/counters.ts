@@ -26,6 +26,7 @@ export class IngestCounters {
   #gaps = 0;
   #rewinds = 0;
   #failures = 0;
+  #unread = 0;
 
   received(bytes: number, binary: boolean): void {
     this.#frames[binary ? 'binary' : 'text'] += 1;
@@ -38,6 +39,11 @@ export class IngestCounters {
 
   refused(code: Refusal): void {
     this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1);
+  }
+
+  /** A connection was ended because its agent did not read. */
+  unread(): void {
+    this.#unread += 1;
   }
 
   /** The same store, every commit counted and timed. */
@@ -108,6 +114,7 @@ export class IngestCounters {
         'Connections of agents that were refused, when they came or upon their hello, by reason.',
         refused,
       ),
+      counter('unread_total', 'Connections of agents that were ended because they did not read what they were sent.', this.#unread),
       counter('messages_total', 'Frames received from agents.', frames),
       counter('received_bytes_total', 'Bytes received from agents, as they came.', this.#receivedBytes),
       counter('events_total', 'Events stored.', this.#events),

@@ -1,7 +1,6 @@
 /** Agents' WebSockets on the collector's HTTP server: who may in is decided on the upgrade request, before any frame. */
 import { onBeat } from '@relight/shared/beat';
 import type { Clock, Timer } from '@relight/shared/clock';
-import { closeReason } from '@relight/shared/close-reason';
 import { RelightError, toRelightError } from '@relight/shared/errors';
 import { agentPath, closeCodes, frameBytesMax, subprotocol } from '@relight/shared/protocol';
 import { decodePreflight, preflightHeader } from '@relight/shared/preflight';
@@ -17,13 +16,15 @@ import type { Doorkeeper, Refused, Visitor } from '../access/doorkeeper.ts';
 import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Revocations } from '../access/revocations.ts';
 import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
+import { agentSocket } from './agent-socket.ts';
 import { metered, type Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
 import type { Pace } from './pace.ts';
 import { PacedFrames } from './paced-frames.ts';
-import { Session, type AgentSocket } from './session.ts';
+import { Session } from './session.ts';
+import { UnreadTelling } from './unread-telling.ts';
 
 export interface GatewayDeps {
   readonly store: SqliteStore;
@@ -63,12 +64,14 @@ export class AgentGateway {
   readonly #sessions = new Map<WebSocket, Session>();
   /** Of connections that are gone: their last frames are still to be read. */
   readonly #leaving = new Set<PacedFrames>();
+  readonly #unread: UnreadTelling;
   #timer: Timer;
   #closing = false;
 
   constructor(deps: GatewayDeps) {
     this.#deps = deps;
     this.#admission = new Admission(deps.admission ?? defaultAdmission, deps.clock);
+    this.#unread = new UnreadTelling(deps);
     this.#timer = onBeat(deps.clock, inspectMs, () => this.#inspect());
   }
 
@@ -190,7 +193,10 @@ export class AgentGateway {
       handle: (data, binary) => session.receive(data, binary),
       spend: (bytes) => pace.spend(session.host, bytes),
     });
-    const socket = agentSocket(webSocket, frames);
+    let broken: string | null = null;
+    const socket = agentSocket(webSocket, frames, () => {
+      broken = this.#unread.ended(session.host, address);
+    });
     const common = { store: metered(store, allowances), clock, heartbeatMs, warn, protocols };
     const refused = (refusal: HelloRefusal): void => this.#helloRefused({ token, address }, refusal);
     const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, refused, ...common });
@@ -202,9 +208,8 @@ export class AgentGateway {
       frames.push(frame, binary);
     });
     webSocket.on('pong', () => session.receivePong());
-    let broken: string | null = null;
     webSocket.on('error', (error) => {
-      broken = error.message;
+      broken ??= error.message;
     });
     webSocket.on('close', (code, reason) => {
       held.dispose();
@@ -222,6 +227,7 @@ export class AgentGateway {
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     allowances.forget();
     pace.forget();
+    this.#unread.forget();
     this.#admission.forget();
     this.#timer = onBeat(clock, inspectMs, () => this.#inspect());
   }
@@ -231,23 +237,6 @@ export class AgentGateway {
 function strangerIn({ token, address }: Visitor, { code, greeting }: HelloRefusal): Pick<HelloRefusal, 'stranger'> {
   if (code !== 'unauthorized' || token.host === null) return {};
   return { stranger: { host: greeting?.host ?? token.host, address, tokenId: token.id } };
-}
-
-function agentSocket(webSocket: WebSocket, frames: PacedFrames): AgentSocket {
-  return {
-    send: (text) => webSocket.send(text),
-    ping: () => webSocket.ping(),
-    close: (code, reason) => {
-      frames.drop();
-      webSocket.close(code, closeReason(reason));
-    },
-    terminate: () => {
-      frames.drop();
-      webSocket.terminate();
-    },
-    pause: () => frames.hold(),
-    resume: () => frames.release(),
-  };
 }
 
 function toBuffer(data: RawData): Buffer {

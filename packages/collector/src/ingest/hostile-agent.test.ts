@@ -219,6 +219,28 @@ it('goodbyes without end are one, and nobody waits behind them', async () => {
   expect(stored('hostile', 'agent.disconnected')).toHaveLength(1);
 });
 
+it('who does not read his answers is sent away before they fill the memory', async () => {
+  const dial = await start();
+  const hostile = await dial('hostile');
+  const segment = { workload: 'w', generation: 1, source: `file:${'x'.repeat(1_000)}`, run: '1' };
+  const block = packBlock(segment, 0, 2, [
+    { offset: 0, at: 1_000, approx: false, stream: 'stdout', bytes: Buffer.from('x'), truncated: false },
+  ]);
+  hostile.sendBlock(block);
+  await hostile.next('ack');
+  hostile.socket.pause();
+  // Each is there already, so that it costs nothing, and is answered with a kilobyte; more of them than fit into 8 MiB and what the kernel takes.
+  const gone = () => hostRecord('hostile')?.state === 'disconnected';
+  for (let i = 0; i < 100 && !gone(); i += 1) {
+    for (let j = 0; j < 500; j += 1) hostile.sendBlock(block);
+    await waitFor(() => hostile.socket.bufferedAmount === 0 || gone(), { what: 'the blocks to be taken' });
+  }
+  await waitFor(gone, { what: 'the connection to end' });
+  expect(hostRecord('hostile')?.reason).toBe('its agent did not read what it was sent, until 8.0 MiB waited');
+  expect(warnings).toEqual([expect.stringMatching(/^the connection of hostile at 127\.0\.0\.1 was ended: its agent did not read/)]);
+  await dial('honest');
+});
+
 it('who dials without end is let in so often and no more, and keeps nobody out', async () => {
   const dial = await start({ admission: { perSecond: 40, handshakesMax: 100 } });
   const token = tokenOf('hostile');
