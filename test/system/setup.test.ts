@@ -91,7 +91,7 @@ test('joined before it is set up: its service waits, says what to do, and begins
 });
 
 test('a configuration that is refused is in the status line of the unit, with the next step: while the old one goes on, and at a start', async () => {
-  const refused = '/etc/relight/agent.yaml:2:1: workload: is not valid';
+  const refused = '/etc/relight/agent.yaml:2:1: is not valid';
   await machine.write('/etc/relight/agent.yaml', 'version: 1\nworkload: []\nworkloads: []\n', '600');
   await machine.waitForUnit(
     agent,
@@ -100,9 +100,7 @@ test('a configuration that is refused is in the status line of the unit, with th
   );
   await machine.shell(`systemctl restart --no-block ${agent}`);
   await machine.waitForUnit(agent, 'StatusText', `does not start: ${refused}. See why, and correct it: relight-agent check`);
-  expect((await machine.tries(`systemctl status --no-pager ${agent}`)).stdout).toMatch(
-    /Status: "does not start: [^"]*workload: is not valid/,
-  );
+  expect((await machine.tries(`systemctl status --no-pager ${agent}`)).stdout).toMatch(/Status: "does not start: [^"]*:2:1: is not valid/);
   await machine.write('/etc/relight/agent.yaml', 'version: 1\nworkloads: []\n', '600');
   await machine.waitForUnit(agent, 'StatusText', 'supervising 0 workload(s)');
 
@@ -112,7 +110,7 @@ test('a configuration that is refused is in the status line of the unit, with th
   await machine.waitForUnit(
     collector,
     'StatusText',
-    /^does not start: .*collector\.yaml:\d+:1: lisen: is not valid\. See why, and correct it: relight-collector check$/,
+    /^does not start: .*collector\.yaml:\d+:1: is not valid\. See why, and correct it: relight-collector check$/,
   );
   await machine.shell('cp -p /root/collector.yaml /etc/relight');
   await machine.waitForUnit(collector, 'StatusText', /^listening on /);

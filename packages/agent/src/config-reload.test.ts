@@ -232,6 +232,23 @@ test('where a file is wrong is told apart from what stands there', async () => {
   expect(reload.status().refused?.places).toEqual(places);
 });
 
+test('the collector, whose readers are not root of this host, is told where a file is wrong, and not what stands there', async () => {
+  const { file, reload, conditions } = world(withWorkloads(one));
+  file.spec = new RelightError(
+    'config-invalid',
+    'agent.yaml:3:1: workloads: must be a list, not "hunter2"\nagent.yaml:4:1: hunter2: unknown',
+    {
+      data: { places: ['agent.yaml:3:1: workloads', 'agent.yaml:4:1'] },
+    },
+  );
+  await reload.reload('file');
+  expect(conditions()[0]?.reason).toMatch(/: agent\.yaml:3:1: workloads: is not valid; agent\.yaml:4:1: is not valid$/);
+  file.spec = { ...withWorkloads(one), stateDir: '/hunter2' };
+  await reload.reload('file');
+  expect(conditions()[0]?.reason).toMatch(/: \/etc\/relight\/agent\.yaml: state_dir: is not valid$/);
+  expect(JSON.stringify(conditions())).not.toContain('hunter2');
+});
+
 test('the host itself is another one: workloads take up theirs at once, the agent starts over when nothing is under way', async () => {
   const { file, reload, current, occupied, over, look } = world(withWorkloads(one));
   const host = { ...bare.host, labels: { pool: 'b' } };

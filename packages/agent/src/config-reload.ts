@@ -121,7 +121,9 @@ export class ConfigReload {
       if (this.#stopped) return stops;
       const change = compareAgents(current(), spec, stateDirGiven, inForce());
       if (change.refusal !== null)
-        return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun);
+        return this.#refuse(change.refusal, 'Put it back; or stop the agent, move its state and start it.', dryRun, [
+          `${this.#file}: state_dir`,
+        ]);
       if (dryRun && isNoChange(change)) return await this.#unchanged();
       if (dryRun) return { result: 'would-apply', lines: [...agentChangeLines(change), ...(await this.#wouldWait(spec, change))] };
       return await this.#take(spec, change, cause);
@@ -200,14 +202,16 @@ export class ConfigReload {
     this.#refused = { at: clock.now(), reason, places };
     // A new life would end with this file, and nobody would supervise the host.
     this.#startsOverFor([]);
-    const short = reason.length <= conditionMessageMax ? reason : `${reason.slice(0, conditionMessageMax)}…`;
+    // The collector has it as an event and an alert, for readers of every role: where, for what stands there is root's of this host alone.
+    const said = places.length === 0 ? reason : places.map((place) => `${place}: is not valid`).join('\n');
+    const short = said.length <= conditionMessageMax ? said : `${said.slice(0, conditionMessageMax)}…`;
     report([
       {
         name: 'configuration-refused',
         subject: this.#file,
         severity: 'warning',
         reason: `the file cannot be used, the configuration before it goes on: ${short.replaceAll('\n', '; ')}`,
-        advice: `${advice} Then it is taken up by itself; relight-agent reload --dry-run shows what it would do.`,
+        advice: `${advice} Then it is taken up by itself; relight-agent reload --dry-run tells root of the host why, and what it would do.`,
       },
     ]);
     return outcome;

@@ -51,9 +51,10 @@ export function secretsOf({ container, logs }: WorkloadSpec, vars: readonly VarS
   return secrets;
 }
 
-/** Of its environment and of the literal variables, those that are secret by their names. */
+/** Of its environment, the options of its log driver (`splunk-token`) and the literal variables, those that are secret by their names. */
 export const configuredSecrets = (container: ContainerSpec, vars: readonly VarSpec[]): readonly string[] => [
   ...namedSecrets(container.environment),
+  ...namedSecrets(container.logging?.options ?? {}),
   ...namedSecrets(Object.fromEntries(vars.flatMap((spec) => ('value' in spec ? [[spec.name, spec.value] as const] : [])))),
 ];
 

@@ -5,7 +5,10 @@ const read = (text: string) => readConfig({ file: 'c.yaml', text });
 
 describe('collector configuration', () => {
   it.each([
-    ['version: 1\nlisten: hunter2\nlisenn: x', ['c.yaml:2:1: listen', 'c.yaml:3:1: lisenn']],
+    ['version: 1\nlisten: hunter2\nlisenn: x', ['c.yaml:2:1: listen', 'c.yaml:3:1']],
+    ['version: 1\nliveness: {suspect_after: 70s, hunter2: x}', ['c.yaml:2:32: liveness']],
+    ['version: 1\nliveness: {suspect_after: 70s}', ['c.yaml:2:1: liveness']],
+    ['%YAML 1.1\n---\nversion: 1\n<<: hunter2', ['c.yaml:1:1']],
     ['version: 1\nlisten: *hunter2', ['c.yaml:2:9']],
   ])('says apart where a file is wrong, for those who may not see what stands there: %j', (text, places) => {
     expect(() => read(text)).toThrow(expect.objectContaining({ code: 'config-invalid', data: { places } }));

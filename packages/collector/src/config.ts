@@ -276,15 +276,13 @@ export function readConfig(
   const document = source === null ? null : parseYaml(source.text, source.file);
   const parsed = collectorSchema.safeParse(document?.value ?? { version: 1 });
   if (!parsed.success) {
-    const mistakes = parsed.error.issues.flatMap((issue) => describeIssue(issue, document));
-    const places = mistakes.map(({ place }) => place.replace(/: $/, ''));
-    throw new RelightError('config-invalid', mistakes.map(({ place, message }) => `${place}${message}`).join('\n'), { data: { places } });
+    throw invalid(parsed.error.issues.flatMap((issue) => describeIssue(issue, document)));
   }
   const value = parsed.data;
   const { liveness, alerts, retention } = value;
   if (liveness.suspect_after <= liveness.heartbeat || liveness.dead_after <= liveness.suspect_after) {
-    const where = document === null ? '' : document.where(['liveness']);
-    throw new RelightError('config-invalid', `${where}liveness: heartbeat < suspect_after < dead_after must hold`);
+    const place = `${document?.where(['liveness']) ?? ''}liveness: `;
+    throw invalid([{ place, text: `${place}heartbeat < suspect_after < dead_after must hold` }]);
   }
   const config: CollectorConfig = {
     listen: overrides.reduce((listen, layer) => overrideListen(layer.listen) ?? listen, value.listen),
@@ -325,17 +323,31 @@ function overrideListen(value: string | undefined): { host: string; port: number
   return parsed;
 }
 
-function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): { readonly place: string; readonly message: string }[] {
-  const at = (path: readonly PropertyKey[]): string => {
-    const name = path.map(String).join('.');
+interface Mistake {
+  /** For those who may not see what stands in the file: position and names of fields, none that somebody has made up. */
+  readonly place: string;
+  /** The whole line. */
+  readonly text: string;
+}
+
+const invalid = (mistakes: readonly Mistake[]): RelightError =>
+  new RelightError('config-invalid', mistakes.map(({ text }) => text).join('\n'), {
+    data: { places: mistakes.map(({ place }) => place.replace(/: $/, '')) },
+  });
+
+function describeIssue(issue: z.core.$ZodIssue, document: YamlText | null): Mistake[] {
+  const at = (path: readonly PropertyKey[], shown = path): string => {
+    const name = shown.map(String).join('.');
     return `${document?.where(path) ?? ''}${name === '' ? '' : `${name}: `}`;
   };
-  if (issue.code !== 'unrecognized_keys') return [{ place: at(issue.path), message: issue.message }];
+  if (issue.code !== 'unrecognized_keys') return [{ place: at(issue.path), text: `${at(issue.path)}${issue.message}` }];
   const allowed = keysAt(collectorSchema, issue.path);
   return issue.keys.map((key) => {
     const near = suggest(key, allowed);
     const hint = near === undefined ? `allowed here: ${allowed.join(', ')}` : `did you mean "${near}"?`;
-    return { place: at([...issue.path, key]), message: `unknown key; ${hint}` };
+    const path = [...issue.path, key];
+    // A secret that has slipped to where a key belongs is one, too.
+    return { place: at(path, issue.path), text: `${at(path)}unknown key; ${hint}` };
   });
 }
 

@@ -11,7 +11,7 @@ export interface YamlText {
 /** @throws RelightError `config-invalid` for what is not YAML, has duplicate keys, or aliases that mean nothing, themselves or far too much. */
 export function parseYaml(text: string, file: string): YamlText {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
   const place = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}: `;
@@ -68,7 +68,7 @@ function valueOf(document: Document, place: string): unknown {
   try {
     return document.toJS() ?? {};
   } catch (error) {
-    throw new RelightError('config-invalid', `${place}${errorMessage(error)}`, { cause: error });
+    throw new RelightError('config-invalid', `${place}${errorMessage(error)}`, { cause: error, data: { places: [place.slice(0, -2)] } });
   }
 }
 

@@ -1,7 +1,7 @@
 /** Readers: one function a form, from a place in the YAML to a value. Everything wrong in one map or list is reported together. */
 import { suggest } from '@relight/shared/suggest';
 import { describe, type Located, type LocatedMap } from './located.ts';
-import { fail, gather, Invalid, type Problem } from './problems.ts';
+import { fail, gather, Invalid, shownAs, type Problem } from './problems.ts';
 
 export type Reader<T> = (node: Located) => T;
 
@@ -63,7 +63,7 @@ export class Fields {
       const entry = this.#find(key);
       if (entry === undefined) continue;
       this.#refused.add(key);
-      this.problem({ ...entry.at, message });
+      this.problem({ ...entry.at, shown: this.node.path, message });
     }
   }
 
@@ -79,7 +79,8 @@ export class Fields {
 
   close(): void {
     for (const { key, at } of this.node.entries) {
-      if (!this.#known.has(key) && !this.#refused.has(key)) this.problem({ ...at, message: unknownField(key, [...this.#known]) });
+      if (this.#known.has(key) || this.#refused.has(key)) continue;
+      this.problem({ ...at, shown: this.node.path, message: unknownField(key, [...this.#known]) });
     }
     if (this.#problems.length > 0) throw new Invalid(this.#problems);
   }
@@ -124,13 +125,15 @@ export function record<T>(
 ): Reader<Readonly<Record<string, T>>> {
   return (node) => {
     if (node.kind !== 'map') return fail(node, `must be a map (key: value), not ${describe(node)}`);
-    const problems: Problem[] = [];
-    const pairs = node.entries.map(({ key, at, node: value }) => {
-      gather(problems, () => checkKey(key, { ...value, line: at.line, column: at.column }));
-      return [key, gather(problems, () => reader(value))] as const;
+    return shownAs(node.path, () => {
+      const problems: Problem[] = [];
+      const pairs = node.entries.map(({ key, at, node: value }) => {
+        gather(problems, () => checkKey(key, { ...value, line: at.line, column: at.column }));
+        return [key, gather(problems, () => reader(value))] as const;
+      });
+      if (problems.length > 0) throw new Invalid(problems);
+      return Object.fromEntries(pairs) as Record<string, T>;
     });
-    if (problems.length > 0) throw new Invalid(problems);
-    return Object.fromEntries(pairs) as Record<string, T>;
   };
 }
 

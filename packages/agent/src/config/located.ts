@@ -12,7 +12,7 @@ import {
   type Node,
   type YAMLMap,
 } from 'yaml';
-import { fail, gather, Invalid, type Position, type Problem } from './problems.ts';
+import { fail, gather, Invalid, shownAs, type Position, type Problem } from './problems.ts';
 
 interface Place extends Position {
   readonly path: string;
@@ -49,7 +49,9 @@ export function parseLocated(text: string): Located {
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) throw new Invalid(faults.map((fault) => syntaxProblem(fault, text, lines)));
   if (document.contents === null) fail({ line: 1, column: 1, path: '' }, 'the file is empty; it must begin with "version: 1"');
-  return new Converter(document, lines).convert(document.contents, '');
+  const { contents } = document;
+  // Nobody knows yet which names are fields.
+  return shownAs('', () => new Converter(document, lines).convert(contents, ''));
 }
 
 function syntaxProblem(

@@ -9,6 +9,8 @@ export interface Position {
 export interface Problem extends Position {
   /** `workloads[0].mounts[1].target`; '' for the document itself. */
   readonly path: string;
+  /** What of `path` is no word of the person's own, where that is less: those who may not read the file hear no more. */
+  readonly shown?: string;
   readonly message: string;
 }
 
@@ -35,6 +37,16 @@ export function gather<T>(problems: Problem[], read: () => T): T | undefined {
   }
 }
 
+/** Runs `read`, below whose `path` the person chooses the names. */
+export function shownAs<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!(thrown instanceof Invalid)) throw thrown;
+    throw new Invalid(thrown.problems.map((problem) => ({ ...problem, shown: path })));
+  }
+}
+
 /** One line a problem, in the order of the file: `agent.yaml:12:7: workloads[0].image: is required`. */
 export function formatProblems(file: string, problems: readonly Problem[]): string {
   return inOrder(problems)
@@ -48,7 +60,7 @@ const placesMax = 50;
 export function formatPlaces(file: string, problems: readonly Problem[]): readonly string[] {
   return inOrder(problems)
     .slice(0, placesMax)
-    .map(({ line, column, path }) => `${file}:${line}:${column}${path === '' ? '' : `: ${path}`}`);
+    .map(({ line, column, path, shown = path }) => `${file}:${line}:${column}${shown === '' ? '' : `: ${shown}`}`);
 }
 
 const inOrder = (problems: readonly Problem[]): readonly Problem[] => problems.toSorted((a, b) => a.line - b.line || a.column - b.column);

@@ -70,7 +70,7 @@ describe('the login of this host', () => {
       "docker-credential-none, which Docker's configuration names for reg.io: it is not installed",
     ],
     ['a helper that fails', { credHelpers: { 'reg.io': 'bad' } }, 'ERROR: please log in'],
-    ['a file that is no JSON', '{', 'is not valid'],
+    ['a file that is no JSON, which quotes no password', '{"auths": hunter2}', '/config.json is not valid: it is no JSON'],
   ])('is broken with %s', async (_, config, why) => {
     helper('bad', 'echo "ERROR: please log in" >&2; exit 1');
     expect(await login('reg.io/a', config)).toMatchObject({ kind: 'broken', why: expect.stringContaining(why) });

@@ -6,7 +6,6 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { configBytesMax, readBounded } from '@relight/shared/bounded-read';
 import { systemClock } from '@relight/shared/clock';
-import { errorMessage } from '@relight/shared/errors';
 import { runChild } from '@relight/shared/child';
 
 /** Of Docker Hub, in that file. */
@@ -48,8 +47,9 @@ export async function registryLogin(image: string, env: NodeJS.ProcessEnv = proc
   let config: ClientConfig;
   try {
     config = JSON.parse(text) as ClientConfig;
-  } catch (thrown) {
-    return { kind: 'broken', why: `${configFile} is not valid: ${errorMessage(thrown)}` };
+  } catch {
+    // Without what the parser says: it quotes the text, which holds passwords.
+    return { kind: 'broken', why: `${configFile} is not valid: it is no JSON` };
   }
   const registry = registryOf(image);
   const keys =

@@ -18,8 +18,13 @@ test('what cannot be read is named, with what to do', () => {
   mkdirSync(file);
   expect(() => readJoined(file)).toThrow(`${file} cannot be read: EISDIR`);
   const damaged = joinedFile(stateDir());
-  writeFileSync(damaged, '{"version": 1');
+  // It holds a token, and what a parser says of a text quotes it.
+  writeFileSync(damaged, '{"token": hunter2}');
   expect(() => readJoined(damaged)).toThrow(
-    expect.objectContaining({ code: 'config-unreadable', advice: 'Join anew: relight-agent join.' }),
+    expect.objectContaining({
+      code: 'config-unreadable',
+      message: `${damaged} cannot be read: it is no JSON`,
+      advice: 'Join anew: relight-agent join.',
+    }),
   );
 });

@@ -28,7 +28,9 @@ export function readJoined(file: string): Joined | null {
   try {
     return joinedSchema.parse(JSON.parse(text.toString('utf8')));
   } catch (cause) {
-    throw new RelightError('config-unreadable', `${file} cannot be read: ${errorMessage(cause)}`, {
+    // What a parser says quotes the text, and there is a token in it.
+    const why = cause instanceof SyntaxError ? 'it is no JSON' : errorMessage(cause);
+    throw new RelightError('config-unreadable', `${file} cannot be read: ${why}`, {
       cause,
       advice: 'Join anew: relight-agent join.',
     });

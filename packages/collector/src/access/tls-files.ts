@@ -40,15 +40,16 @@ function isThere(file: string): boolean {
   }
 }
 
-/** Fails with config-invalid, naming the file. */
+/** Fails with config-invalid, naming the file; its `places` name the field alone, for what stands there may be anything. */
 export function readTls({ certFile, keyFile }: TlsConfig): TlsMaterial {
   const cert = read(certFile, 'tls.cert_file');
   const key = read(keyFile, 'tls.key_file');
-  const certificate = parsed(() => new X509Certificate(cert), `tls.cert_file: ${certFile} is no certificate in PEM`);
-  const privateKey = parsed(() => createPrivateKey(key), `tls.key_file: ${keyFile} is no private key in PEM`);
+  const certificate = parsed(() => new X509Certificate(cert), 'tls.cert_file', `${certFile} is no certificate in PEM`);
+  const privateKey = parsed(() => createPrivateKey(key), 'tls.key_file', `${keyFile} is no private key in PEM`);
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new RelightError('config-invalid', `tls: the key in ${keyFile} does not belong to the certificate in ${certFile}`, {
       advice: 'Put the two files there that were made together; the certificate of the server must be the first in its file.',
+      data: { places: ['tls'] },
     });
   }
   return { cert, key, certificate };
@@ -76,14 +77,15 @@ function read(file: string, field: string): string {
     throw new RelightError('config-invalid', `${field}: ${file} cannot be read: ${errorMessage(cause)}`, {
       cause,
       advice: 'Put the file there, readable for the account of the collector.',
+      data: { places: [field] },
     });
   }
 }
 
-function parsed<T>(parse: () => T, message: string): T {
+function parsed<T>(parse: () => T, field: string, message: string): T {
   try {
     return parse();
   } catch (cause) {
-    throw new RelightError('config-invalid', `${message}: ${errorMessage(cause)}`, { cause });
+    throw new RelightError('config-invalid', `${field}: ${message}: ${errorMessage(cause)}`, { cause, data: { places: [field] } });
   }
 }
