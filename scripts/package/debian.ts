@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../run.ts';
+import { dependsOn, needsBelow } from './needs.ts';
 import type { Product } from './products.ts';
 import { type TreeOptions, write } from './tree.ts';
 
@@ -23,7 +24,8 @@ export async function addControl(tree: string, { product, version, architecture 
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   await write(join(tree, 'DEBIAN/md5sums'), (await Promise.all(files.map((file) => checksum(tree, file)))).join(''));
   const kilobytes = sizes.reduce((sum, size) => sum + Math.ceil(size / 1024), 0);
-  await write(join(tree, 'DEBIAN/control'), control(product, version, architecture, kilobytes));
+  const depends = [...dependsOn(await needsBelow(join(tree, 'usr/lib'))), ...product.depends];
+  await write(join(tree, 'DEBIAN/control'), control({ ...product, depends }, version, architecture, kilobytes));
   for (const script of ['preinst', 'postinst', 'prerm', 'postrm']) {
     await write(join(tree, 'DEBIAN', script), await readFile(join(sources, 'debian', script), 'utf8'), 0o755);
   }

@@ -9,6 +9,7 @@ export interface Product {
   readonly summary: string;
   /** Lines of the long description. */
   readonly description: readonly string[];
+  /** Beside the libraries that its binaries ask for (needs.ts). */
   readonly depends: readonly string[];
   readonly recommends: readonly string[];
   /** Comes to /etc/relight with the first installation (postinst), and is a person's from then on; other examples are only documentation. */
@@ -18,9 +19,6 @@ export interface Product {
   /** File → what it is for, in the man pages. */
   readonly files: Readonly<Record<string, string>>;
 }
-
-/** What Node 24 itself is linked with. */
-const ofNode = ['libc6 (>= 2.28)', 'libgcc-s1 | libgcc1', 'libstdc++6 (>= 8)'];
 
 export const products: readonly Product[] = [
   {
@@ -34,7 +32,7 @@ export const products: readonly Product[] = [
       'and proves it by checks. Installing, upgrading and removing it restarts no',
       'workload.',
     ],
-    depends: [...ofNode, 'util-linux'],
+    depends: ['util-linux'],
     // Its service tells systemd through systemd-notify; without systemd the agent works as well.
     recommends: ['systemd'],
     configuration: null,
@@ -56,7 +54,7 @@ export const products: readonly Product[] = [
       'SQLite, tells which host fell silent, alerts, and answers operators. With it',
       "comes the operator's command relight.",
     ],
-    depends: [...ofNode, 'passwd'],
+    depends: ['passwd'],
     recommends: ['systemd'],
     configuration: 'collector.yaml',
     native: ['better-sqlite3'],
