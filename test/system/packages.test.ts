@@ -87,7 +87,7 @@ describe('installed', () => {
     const owners = await machine.shell(
       'stat -c "%U %a" /var/lib/relight-collector /var/lib/relight-collector/relight.db /etc/relight/collector.yaml',
     );
-    expect(owners).toBe('relight-collector 700\nrelight-collector 600\nroot 644\n');
+    expect(owners).toBe('relight-collector 700\nrelight-collector 600\nroot 640\n');
   });
 
   test('init makes it reachable for others, with TLS; root makes tokens beside it, and the service goes on with its files', async () => {

@@ -38,7 +38,7 @@ test('the agent: a hang ends it for good, and nothing but itself; it waits for i
   const { Unit, Service } = settings(join(packages, 'agent/systemd/relight-agent.service'));
   expect(Number(Service?.['TimeoutStartSec'])).toBe(startAllowedMs / 1_000);
   expect(Service).toMatchObject({ Type: 'notify', NotifyAccess: 'all', WatchdogSignal: 'SIGKILL', KillMode: 'process', RestartSec: '5' });
-  expect(Service).toMatchObject({ Environment: 'MALLOC_ARENA_MAX=1' });
+  expect(Service).toMatchObject({ Environment: 'MALLOC_ARENA_MAX=1 HOME=/root' });
   expect(Service).toMatchObject({ ExecReload: '/bin/kill -HUP $MAINPID' });
   // A look every ten seconds must fit into it several times.
   expect(Number(Service?.['WatchdogSec'])).toBeGreaterThanOrEqual(30);
