@@ -141,7 +141,7 @@ const absolutePath = z
   .meta({ form: 'absolute path' });
 const network = text(
   (value) => (parseNetwork(value) === undefined ? undefined : value),
-  'an address or a network such as 127.0.0.1 or 10.0.0.0/8',
+  'an address or a network such as 127.0.0.1 or 10.0.0.0/29',
   'address or network',
 );
 const labelSelector = text(
@@ -165,7 +165,12 @@ export const collectorSchema = z.strictObject({
       key_file: absolutePath.describe("PEM, for the collector's account alone"),
     })
     .optional(),
-  trusted_proxies: z.array(network).default([]).describe('whose `X-Forwarded-For` is believed, for limits and the audit log'),
+  trusted_proxies: z
+    .array(network)
+    .default([])
+    .describe(
+      'whose `X-Forwarded-For` is believed, for limits and the audit log: the proxy itself, not a network in which others are, who could call themselves any address',
+    ),
   forget: z
     .array(
       z.strictObject({

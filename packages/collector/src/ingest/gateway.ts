@@ -15,7 +15,7 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Doorkeeper, Refused, Visitor } from '../access/doorkeeper.ts';
 import type { RefusalBook } from '../access/refusal-book.ts';
 import type { Revocations } from '../access/revocations.ts';
-import { Admission, defaultAdmission, type AdmissionLimits } from './admission.ts';
+import { Admission, defaultAdmission, type AdmissionLimits, type Place } from './admission.ts';
 import { agentSocket } from './agent-socket.ts';
 import { metered, type Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
@@ -116,19 +116,17 @@ export class AgentGateway {
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
     }
-    const place = this.#closing ? null : this.#admission.admit(visitor);
-    if (place === null) {
-      const detail = this.#closing ? 'the collector stops' : 'too many agents come at once';
-      return this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
-    }
+    if (this.#closing) return this.#later(socket, 'the collector stops');
+    const place = this.#admission.admit(visitor, () => socket.destroy());
+    if (typeof place === 'string') return this.#later(socket, 'too many agents come at once');
     // Behind admission: to judge and to write down what somebody asks costs as much as his hello.
     const refused = this.#judgePreflight(request, visitor);
     if (refused !== null) {
-      place.done();
+      place.done(false);
       return refuse(socket, refused, {});
     }
-    socket.once('close', () => place.done());
-    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, visitor, () => place.done()));
+    socket.once('close', () => place.done(false));
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, visitor, place));
   }
 
   /** Null: nobody only asks, or he would be taken. */
@@ -141,6 +139,10 @@ export class AgentGateway {
     this.#deps.counters.refused(code);
     this.#writeDown(visitor, error, asked.host);
     return error;
+  }
+
+  #later(socket: Duplex, detail: string): void {
+    this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
   }
 
   #refuse(socket: Duplex, code: Refusal, detail: string, headers: Record<string, string> = {}): void {
@@ -184,7 +186,7 @@ export class AgentGateway {
     );
   }
 
-  #open(webSocket: WebSocket, { token, address }: Visitor, handshakeDone: () => void): void {
+  #open(webSocket: WebSocket, { token, address }: Visitor, place: Place): void {
     const { store, fleet, clock, heartbeatMs, warn, counters, revocations, allowances, pace, protocols = ownProtocols } = this.#deps;
     counters.opened();
     const frames = new PacedFrames({
@@ -199,6 +201,7 @@ export class AgentGateway {
     });
     const common = { store: metered(store, allowances), clock, heartbeatMs, warn, protocols };
     const refused = (refusal: HelloRefusal): void => this.#helloRefused({ token, address }, refusal);
+    const handshakeDone = (accepted: boolean): void => place.done(accepted);
     const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, refused, ...common });
     this.#sessions.set(webSocket, session);
     const held = revocations.hold({ token, end: (reason) => session.close(closeCodes.unauthorized, reason) });

@@ -1,6 +1,4 @@
-import { ManualClock } from '@relight/shared/manual-clock';
 import { describe, expect, it } from 'vitest';
-import { Admission } from './admission.ts';
 import { judgeClaim } from './identity.ts';
 
 const hello = { agentId: 'a', machineId: 'm', host: 'h', bootId: 'b', epoch: 'e' };
@@ -85,50 +83,5 @@ describe('who may speak for a host', () => {
     ['a new agent under an old name', { sameName: { ...self, agentId: 'b' } }, { accepted: true, fences: 'b' }],
   ])('judges %s', (_, facts, verdict) => {
     expect(judgeClaim(hello, { ...nobody, ...facts })).toMatchObject(verdict);
-  });
-});
-
-describe('admission', () => {
-  const from = (host: string | null, address = '10.0.0.1') => ({ address, token: { host } });
-  const anyHost = from(null);
-
-  it('lets one host in so often and no more, whatever is left for the others; a token for any host is that of many', () => {
-    const clock = new ManualClock();
-    const admission = new Admission({ perSecond: 100, handshakesMax: 1_000 }, clock);
-    const admitted = (visitor: ReturnType<typeof from>, tries: number): number =>
-      Array.from({ length: tries }, () => admission.admit(visitor)).filter((place) => place !== null).length;
-    expect(admitted(from('hostile'), 1_000)).toBe(20);
-    expect(admitted(from('honest'), 20)).toBe(20);
-    expect(admitted(anyHost, 60)).toBe(60);
-    clock.advance(3_000);
-    admission.forget();
-    expect(admitted(from('hostile'), 1_000)).toBe(3);
-    clock.advance(60_000);
-    admission.forget();
-    expect(admitted(from('hostile'), 1_000)).toBe(20);
-  });
-
-  it('lets a host in, however often somebody else dials with its token from elsewhere', () => {
-    const clock = new ManualClock();
-    const admission = new Admission({ perSecond: 200, handshakesMax: 1_000 }, clock);
-    for (let second = 0; second < 60; second += 1) {
-      for (let dials = 0; dials < 50; dials += 1) admission.admit(from('h', '10.9.9.9'))?.done();
-      expect(admission.admit(from('h'))).not.toBeNull();
-      clock.advance(1_000);
-    }
-  });
-
-  it('lets so many in per second, and so many at a time', () => {
-    const clock = new ManualClock();
-    const admission = new Admission({ perSecond: 2, handshakesMax: 3 }, clock);
-    const first = admission.admit(anyHost);
-    expect([first, admission.admit(anyHost), admission.admit(anyHost)].map((place) => place !== null)).toEqual([true, true, false]);
-    clock.advance(500);
-    expect(admission.admit(anyHost)).not.toBeNull();
-    clock.advance(10_000);
-    expect(admission.admit(anyHost)).toBeNull();
-    first?.done();
-    first?.done();
-    expect([admission.admit(anyHost) !== null, admission.admit(anyHost) !== null]).toEqual([true, false]);
   });
 });

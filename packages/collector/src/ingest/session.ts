@@ -81,8 +81,8 @@ export interface SessionDeps {
   >;
   readonly clock: Clock;
   readonly heartbeatMs: number;
-  /** Said hello, or gone. */
-  readonly handshakeDone: () => void;
+  /** Its hello was accepted, or it is gone. */
+  readonly handshakeDone: (accepted: boolean) => void;
   readonly refused: (refusal: HelloRefusal) => void;
   readonly warn: (message: string, error: RelightError) => void;
   /** Absent: what this version speaks. */
@@ -261,7 +261,7 @@ export class Session {
     this.#events.close();
     this.#pieces.close();
     this.#incidents.close();
-    this.#deps.handshakeDone();
+    this.#deps.handshakeDone(false);
     if (wasOpen) this.#deps.owner.closed(this, this.#end ?? { why, silence: false });
   }
 
@@ -317,7 +317,7 @@ export class Session {
       return this.close(claim.code, claim.reason);
     }
     this.#state = 'open';
-    handshakeDone();
+    handshakeDone(true);
     const segments = hello.segments.filter((segment) => segment !== null);
     const unknown = hello.segments.length - segments.length;
     if (unknown > 0)
