@@ -24,6 +24,7 @@ import { GuardedReading } from './guarded-reading.ts';
 import { HeldBack } from './held-back.ts';
 import { Losses } from './losses.ts';
 import type { EventBacklog, Outbox, OutboxPosition } from './outbox.ts';
+import { Parting } from './parting.ts';
 import { Progress } from './progress.ts';
 import { Readable } from './readable.ts';
 import { DiskRetry, type DiskTrouble } from './retry.ts';
@@ -43,6 +44,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
   readonly #reading: GuardedReading;
   readonly #acknowledgedFile: AcknowledgedFile;
   readonly #retry: DiskRetry;
+  readonly #parting: Parting;
   readonly #losses = new Losses();
   readonly #progress = new Progress();
   /** How far the collector was when an earlier life said so last. Null: nobody knows. */
@@ -56,8 +58,6 @@ export class FileOutbox implements Outbox, OutboxHistory {
   #disowned: string | null = null;
   /** Of those before this one. */
   readonly #heldBack = new HeldBack();
-  /** Why the newest epoch is to be left, as soon as nothing else is being done. */
-  #parting: unknown = null;
   #troubled = false;
   #closed = false;
 
@@ -75,10 +75,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#acknowledgedFile = new AcknowledgedFile(disk, clock, () =>
       this.#files.complete ? this.#progress.of(this.#firstMissing(() => true)) : null,
     );
-    this.#retry = new DiskRetry(clock, () => {
-      this.#partNow();
-      this.#flush();
-    });
+    this.#retry = new DiskRetry(clock, () => this.#flush());
+    this.#parting = new Parting(clock, (error) => this.#part(error));
     this.#epoch = this.#sending = newEpoch();
     this.#files = new EventFiles({
       ...this.#options,
@@ -143,7 +141,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
     const run = nextRun(readable, upTo, count);
     this.#handedOut = Math.max(this.#handedOut, run.at(-1)?.seq ?? 0);
     if (run.length === 0 && afterSeq <= seq) {
-      if (failure !== null && own) this.#part(failure);
+      if (failure !== null) this.#handedOut = 0;
+      if (failure !== null && own) this.#parting.soon(failure);
       else if (failure !== null) this.#holdBack(failure);
       // It has less than it seemed to have: what was damaged since is not waited for.
       else if (!own) this.acknowledge({ epoch, seq: Infinity });
@@ -182,10 +181,12 @@ export class FileOutbox implements Outbox, OutboxHistory {
     if (this.#closed) return;
     this.#flush();
     this.#closed = true;
-    this.#retry.stop();
     this.#acknowledgedFile.write();
     this.#files.close();
     this.#readable.close();
+    // Last: who hears of the last ones that are durable may read once more.
+    this.#retry.stop();
+    this.#parting.forget();
   }
 
   /** Of all epochs; the newest comes last. */
@@ -209,22 +210,10 @@ export class FileOutbox implements Outbox, OutboxHistory {
     return this.#numbers().find((numbers) => of(numbers.epoch) && this.#missing(numbers) > 0)?.epoch ?? this.#epoch;
   }
 
-  /**
-   * What is in the newest epoch cannot be read: it becomes an earlier one, so that what happens now does not wait for it. Not here, in the
-   * middle of whatever this was read for, an append included.
-   */
+  /** What is in the newest epoch cannot be read: it becomes an earlier one, so that what happens now does not wait for it. */
   #part(error: unknown): void {
-    this.#parting = error;
-    this.#handedOut = 0;
-    this.#retry.refused(error);
-    this.#retry.later();
-  }
-
-  #partNow(): void {
-    const error = this.#parting;
-    this.#parting = null;
-    // Handed out since: it could be read.
-    if (error === null || this.#sending !== this.#epoch || this.#handedOut > this.#progress.of(this.#epoch).seq) return;
+    // Another is sent, or it was handed out since: then it could be read.
+    if (this.#sending !== this.#epoch || this.#handedOut > this.#progress.of(this.#epoch).seq) return;
     this.#begin();
     this.#moveIn();
     this.#holdBack(error);
@@ -272,6 +261,7 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   /** What is appended is of a new epoch, which is in memory. */
   #begin(): void {
+    this.#parting.forget();
     this.#epoch = this.#options.newEpoch();
     this.#lastSeq = 0;
     this.#readable.reset(0);
