@@ -34,9 +34,10 @@ import { WorkloadWiring } from './workload-wiring.ts';
 /**
  * Runs until SIGTERM or SIGINT; resolves with the exit code. Fails with already-running, or with config-invalid where a newer version wrote
  * the state directory. When that was deleted or taken over, or the configuration changed in a way that cannot be taken up otherwise, the
- * process starts over from its first line (same pid, so systemd sees no change). SIGHUP reads the configuration again.
+ * process starts over from its first line (same pid, so systemd sees no change). SIGHUP reads the configuration again. `serves` is called when
+ * it is up.
  */
-export async function runAgent(options: AgentOptions): Promise<number> {
+export async function runAgent(options: AgentOptions, serves: () => void): Promise<number> {
   const lock = acquireStateLock(options.stateDir);
   // Before anything is taken out of it: whoever starts over is the same service to systemd.
   const environment = { ...process.env };
@@ -50,6 +51,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     });
     process.on('SIGHUP', () => void agent.reload());
     await agent.start();
+    serves();
     const ending = await Promise.race([signal, agent.ending]);
     if (ending === 'state-lost' || ending === 'reconfigured') {
       await agent.stop(ending);

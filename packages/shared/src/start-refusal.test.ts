@@ -26,7 +26,7 @@ test('what stands in a file that only root may read is not told to everybody who
   );
 });
 
-test('systemd has it before the process ends, by the socket that the service took out of its environment; a defect is no refusal', async () => {
+test('systemd has it before the process ends, by the socket that the service took out of its environment; a defect is no refusal; who has served has ended', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'relight-refusal-'));
   const program = join(directory, 'systemd-notify');
   writeFileSync(program, '#!/bin/sh\necho "$NOTIFY_SOCKET $*" >> "$0.log"\n');
@@ -46,4 +46,13 @@ test('systemd has it before the process ends, by the socket that the service too
   await expect(tellingWhy(async () => Promise.reject(new TypeError('x')), surroundings)).rejects.toThrow(TypeError);
   expect(await tellingWhy(async () => 7, surroundings)).toBe(7);
   expect(readFileSync(`${program}.log`, 'utf8')).toBe(told);
+  await expect(
+    tellingWhy(async (serves) => {
+      serves();
+      throw new RelightError('store-failed', 'nothing can be stored', { advice: 'Look at the disk.' });
+    }, surroundings),
+  ).rejects.toThrow('stored');
+  expect(readFileSync(`${program}.log`, 'utf8')).toBe(
+    `${told}/run/notify STATUS=ended with an error: nothing can be stored. Look at the disk.\n`,
+  );
 });

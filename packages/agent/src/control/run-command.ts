@@ -21,10 +21,10 @@ export interface RunOptions {
 
 /** Resolves with the exit code after a clean stop. Fails with config-invalid, config-unreadable or already-running. */
 export async function runCommand(options: RunOptions, io: Io): Promise<number> {
-  return tellingWhy(() => run(options, io), { env: { ...io.env }, clock: io.clock, check: 'relight-agent check' });
+  return tellingWhy((serves) => run(options, io, serves), { env: { ...io.env }, clock: io.clock, check: 'relight-agent check' });
 }
 
-async function run(options: RunOptions, io: Io): Promise<number> {
+async function run(options: RunOptions, io: Io, serves: () => void): Promise<number> {
   const chosen = chosenStateDir(options.stateDir, io.env);
   const load = async (file: string, groupMayBeAway: (name: string) => boolean): Promise<AgentSpec> => {
     const configured = await loadOnHost(file, { clock: io.clock, groupMayBeAway });
@@ -37,5 +37,5 @@ async function run(options: RunOptions, io: Io): Promise<number> {
   const spec = await load(options.config, () => true);
   const loadSpec = (file: string): Promise<AgentSpec> => load(file, (name) => name === spec.control.group?.name);
   const stateDir = chosen ?? spec.stateDir;
-  return runAgent({ spec, loadSpec, stateDirGiven: chosen !== undefined, stateDir, logger, ownLog });
+  return runAgent({ spec, loadSpec, stateDirGiven: chosen !== undefined, stateDir, logger, ownLog }, serves);
 }

@@ -20,12 +20,16 @@ export function addServe(program: Command, version: string): void {
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1:7460; port 0: any free one, see the log)')
     .option('--data-dir <dir>', 'where the store lives (default: /var/lib/relight-collector)')
     .action((flags: ConfigFlags) =>
-      tellingWhy(async () => serve(loadConfig(flags), version), { env: process.env, clock: systemClock, check: 'relight-collector check' }),
+      tellingWhy(async (serves) => serve(loadConfig(flags), version, serves), {
+        env: process.env,
+        clock: systemClock,
+        check: 'relight-collector check',
+      }),
     );
 }
 
 /** Resolves after a clean end. */
-async function serve(config: CollectorConfig, version: string): Promise<void> {
+async function serve(config: CollectorConfig, version: string, serves: () => void): Promise<void> {
   const form = { formatters: { level: (level: string) => ({ level }) }, timestamp: pino.stdTimeFunctions.isoTime };
   const stderr = pino.destination({ dest: 2, sync: true });
   const journal: DestinationStream = { write: (line) => void stderr.write(journalLine(line)) };
@@ -41,6 +45,7 @@ async function serve(config: CollectorConfig, version: string): Promise<void> {
   const collector = await createCollector({ config, clock: systemClock, logger, version, onFatal });
   try {
     const { url } = await collector.listen();
+    serves();
     logger.info({ url, dataDir: config.dataDir, version }, `listening on ${url}`);
     systemd.ready(collector.words(url));
     const onProgress = (): void => {

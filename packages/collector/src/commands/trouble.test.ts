@@ -48,6 +48,23 @@ test('a data directory that is none, or whose files are something else', () => {
   }
 });
 
+test('verify names what to do for each kind of damage', () => {
+  const [logs, both] = ['logs', 'both'].map((name) => join(bench.dir, name));
+  if (!logs || !both) throw new Error('names');
+  const restore = 'Go on from a backup: see "Restore" in docs/operations.md.\n';
+  const alone = 'A damaged log file loses itself alone: see "A damaged log file" in docs/operations.md.\n';
+  for (const dataDir of [logs, both]) {
+    mkdirSync(join(dataDir, 'logs'), { recursive: true });
+    writeFileSync(join(dataDir, 'relight.db'), dataDir === both ? 'no database, and longer than the header of one. '.repeat(3) : '');
+    writeFileSync(join(dataDir, 'logs', '2026-11-22.db'), 'nor is this one, and longer than the header of one. '.repeat(3));
+  }
+  const ended = bench.collectors([logs, both].map((dataDir) => ['verify', '--data-dir', dataDir]));
+  expect(ended.map(({ code, err }) => ({ code, err }))).toEqual([
+    { code: 1, err: `relight-collector: 1 damaged\n${alone}` },
+    { code: 1, err: `relight-collector: 2 damaged\n${restore}${alone}` },
+  ]);
+});
+
 test.each([
   ['relight-collector', '../main.ts'],
   ['relight', '../cli/main.ts'],

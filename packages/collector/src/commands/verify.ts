@@ -20,13 +20,20 @@ export function addVerify(program: Command, exitWith: (code: 1) => void): void {
     });
 }
 
-const adviceFor = (damaged: readonly string[]): string =>
-  damaged.some((file) => !file.startsWith('logs/'))
-    ? 'Go on from a backup: see "Restore" in docs/operations.md.'
-    : 'What is damaged loses itself alone: see "A damaged log file" in docs/operations.md.';
+/** One line a kind of damage: a backup may be wanted for the database, and its newest day of logs may be as damaged. */
+function adviceFor(damaged: readonly string[]): string {
+  const logs = damaged.filter(isLogFile);
+  const lines = [
+    ...(logs.length === damaged.length ? [] : ['Go on from a backup: see "Restore" in docs/operations.md.']),
+    ...(logs.length === 0 ? [] : ['A damaged log file loses itself alone: see "A damaged log file" in docs/operations.md.']),
+  ];
+  return lines.join('\n');
+}
+
+const isLogFile = (file: string): boolean => file.startsWith('logs/');
 
 function rows({ file, pieces, lines, problems }: VerifiedFile): string {
-  const holds = file.startsWith('logs/') ? `  ${pieces} pieces, ${lines} lines` : '';
+  const holds = isLogFile(file) ? `  ${pieces} pieces, ${lines} lines` : '';
   const state = problems.length === 0 ? 'ok' : 'DAMAGED';
   return `${file.padEnd(32)}  ${state}${holds}\n${problems.map((problem) => `    ${problem}\n`).join('')}`;
 }

@@ -7,9 +7,10 @@ export function entryText(entry: ApiLogEntry): string {
   const name = sanitize(`${entry.host}/${entry.workload} ${entry.source}`);
   if ('gap' in entry) return `${entry.receivedAt} ${name} | --- ${gapText(entry)} ---\n`;
   const cut = entry.truncated === true ? ' [cut]' : '';
+  const part = entry.part === undefined ? '' : ` [${entry.part} part of a long entry]`;
   const [first = '', ...rest] = entry.lines === undefined ? [entry.line] : entry.line.split('\n');
   const more = rest.map((line) => `\n  ${sanitize(line)}`).join('');
-  return `${entry.apart === true ? '--\n' : ''}${entry.at} ${name} | ${sanitize(first)}${more}${cut}\n`;
+  return `${entry.apart === true ? '--\n' : ''}${entry.at} ${name} | ${sanitize(first)}${more}${cut}${part}\n`;
 }
 
 /** What is missing and why, in words. */
