@@ -1,17 +1,18 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { segmentId } from '@relight/shared/log-stream';
+import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ModelCollector } from '../../../../test/support/model-collector.ts';
 import { openBelow } from '../../../../test/support/open-descriptors.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
-import { createRunFiles, runDirectoryOf, runRootOf, segmentOfBase } from '../stages/run-files.ts';
+import { createRunFiles, makeRunDirectory, runDirectoryOf, runRootOf, segmentOfBase } from '../stages/run-files.ts';
 import type { RunHandle, RunRef } from '../supervisor/op.ts';
 import { formatRunId } from '../supervisor/run-id.ts';
 import { EarlierLogs } from './earlier-logs.ts';
 import { FollowingShipper } from './following-shipper.ts';
+import type { SegmentFile } from './log-shipper.ts';
 
 const run = (n: number): RunRef => ({
   runId: formatRunId({ owner: 'owner', workload: 'w', generation: 1, n, kind: 'process', name: '' }),
@@ -134,6 +135,42 @@ it('of a multitude the log of the newest run stays for a look on the spot, which
   clock.advance(120_000);
   expect(readdirSync(runDirectoryOf(runRoot, 'w', 1)).filter((name) => name.endsWith('.log'))).toEqual(['11.process.log']);
   shipper.close();
+});
+
+it('of several containers the older come first, each run once, and none that this agent runs itself', async () => {
+  const runRoot = runRootOf(stateDir);
+  const key = (generation: number, n: number): SegmentKey => ({ workload: 'w', generation, source: 'process', run: String(n) });
+  for (const generation of [1, 2, 3, 4]) {
+    const directory = makeRunDirectory(runRoot, 'w', generation);
+    for (const n of [11, 2]) writeFileSync(join(directory, `${n}.process.log`), '');
+  }
+  const followed: SegmentFile[] = [];
+  const finished: string[] = [];
+  const others: SegmentKey[] = [];
+  const shipper = {
+    follow: (file: SegmentFile) => void followed.push(file),
+    finish: (of: SegmentKey) => void finished.push(segmentId(of)),
+    // Each but the last is delivered by the next look.
+    segments: () => [...others, ...followed.slice(-1).map((file) => file.key)],
+  };
+  const logs = new EarlierLogs({
+    runRoot,
+    runs: { list: () => Promise.resolve([]) },
+    shipper,
+    logger: { warn: () => undefined },
+    followedMax: 2,
+  });
+  logs.follow();
+  // A run of this agent in one of the older directories, and one in the newest.
+  for (const generation of [2, 4]) writeFileSync(join(runDirectoryOf(runRoot, 'w', generation), '12.process.log'), '');
+  others.push(key(2, 12), key(4, 12));
+  for (let looks = 0; looks < 10; looks += 1) await logs.observed([]);
+  const all = [1, 2, 3, 4].flatMap((generation) => [2, 11].map((n) => segmentId(key(generation, n))));
+  expect(followed.map((file) => segmentId(file.key))).toEqual(all);
+  expect(finished).toEqual(all);
+  const orders = followed.map(({ order = 0 }) => order);
+  expect(orders).toEqual(orders.toSorted((a, b) => a - b));
+  expect(Math.max(...orders)).toBeLessThan(0);
 });
 
 it('follows two thousand of a multitude that a container has made, and says so', () => {

@@ -7,7 +7,7 @@ import { segmentId } from '@relight/shared/log-stream';
 import type { Logger } from 'pino';
 import { runOwnerByLabels } from '../engine/create-options.ts';
 import type { ContainerFacts } from '../engine/engine.ts';
-import { findAllRunFiles, segmentsOnDisk } from '../stages/run-files.ts';
+import { findAllRunFiles, type LeftLogs, logsOnDisk, segmentNamed } from '../stages/run-files.ts';
 import type { Runs } from '../stages/runs.ts';
 import type { LogLane } from './log-lane.ts';
 import type { LogShipper, SegmentFile } from './log-shipper.ts';
@@ -17,6 +17,8 @@ import type { LogShipper, SegmentFile } from './log-shipper.ts';
  * written them: a hundred thousand of those, and the agent would end at its start, again and again.
  */
 const followedAtOnce = 2_000;
+/** More than one directory is read of. */
+const perDirectory = 1_000_000;
 
 interface EarlierLogsOptions {
   readonly runRoot: string;
@@ -27,13 +29,24 @@ interface EarlierLogsOptions {
   readonly followedMax?: number;
 }
 
+/** Of one workload. */
+interface Waiting {
+  /** Oldest first, so that what waits longest is known as that: followed as those before are delivered. */
+  directories: readonly LeftLogs[];
+  /** Of the first directory; null: its turn has not come. As names, for they may be very many. */
+  names: readonly string[] | null;
+  /** Of these so many have been followed. */
+  taken: number;
+}
+
 export class EarlierLogs {
   readonly #options: EarlierLogsOptions;
-  /** Oldest first, so that what waits longest is known as that: followed as those before are delivered. */
-  #waiting: readonly SegmentFile[] = [];
+  #waiting: ReadonlyMap<string, Waiting> = new Map();
   #followed: readonly SegmentFile[] = [];
   /** Null: which of them are still written is known. */
   #unfinished: readonly SegmentFile[] | null = [];
+  /** Paths of those that living runs write: whoever found these follows them. */
+  #written: ReadonlySet<string | undefined> = new Set();
   #looking = false;
 
   constructor(options: EarlierLogsOptions) {
@@ -43,12 +56,11 @@ export class EarlierLogs {
   /** Before the first run of this agent: all that is on the disk is an earlier one's. */
   follow(): void {
     const { logger, runRoot } = this.#options;
-    // Before all that this agent runs, also those that are followed later than its first runs.
-    this.#waiting = segmentsOnDisk(runRoot)
-      .toSorted(byAge)
-      .map((file, index, all) => ({ ...file, order: index - all.length }));
+    const left = logsOnDisk(runRoot);
+    const waits = (directories: readonly LeftLogs[]): Waiting => ({ directories, names: null, taken: 0 });
+    this.#waiting = new Map([...Map.groupBy(left, ({ workload }) => workload)].map(([workload, its]) => [workload, waits(its)]));
     this.#unfinished = this.#followMore();
-    const waiting = this.#waiting.length;
+    const waiting = left.reduce((sum, { count }) => sum + count, 0) - this.#unfinished.length;
     if (waiting > 0) logger.warn({ waiting }, 'many log files of earlier runs: the newer ones are followed when older ones are delivered');
   }
 
@@ -77,33 +89,48 @@ export class EarlierLogs {
     if (files.length === 0) return;
     const running = own.filter(({ pid }) => pid > 0);
     const alive = (await Promise.all(running.map((facts) => runs.list(facts.id, runOwnerByLabels(facts))))).flat();
-    const written = new Set(findAllRunFiles(runRoot, alive).map((found) => found?.log));
-    for (const file of files) if (!written.has(file.path)) shipper.finish(file.key);
-    // Whoever found the run alive follows it. The others are over, and do not begin again.
-    this.#waiting = this.#waiting.filter(({ path }) => !written.has(path));
+    this.#written = new Set(findAllRunFiles(runRoot, alive).map((found) => found?.log));
+    // The others are over, and do not begin again.
+    for (const file of files) if (!this.#written.has(file.path)) shipper.finish(file.key);
   }
 
   /** Those that are followed from now on. */
   #followMore(): readonly SegmentFile[] {
-    if (this.#waiting.length === 0) return [];
+    if (this.#waiting.size === 0) return [];
     const { followedMax = followedAtOnce, shipper } = this.#options;
     const held = new Set(shipper.segments().map(segmentId));
     const followed = this.#followed.filter(({ key }) => held.has(segmentId(key)));
+    const counts = Map.groupBy(followed, ({ key }) => key.workload);
     const more: SegmentFile[] = [];
-    const later: SegmentFile[] = [];
-    const counts = new Map<string, number>();
-    for (const { key } of followed) counts.set(key.workload, (counts.get(key.workload) ?? 0) + 1);
-    for (const file of this.#waiting) {
-      const count = counts.get(file.key.workload) ?? 0;
-      (count < followedMax ? more : later).push(file);
-      if (count < followedMax) counts.set(file.key.workload, count + 1);
+    for (const [workload, waiting] of this.#waiting) {
+      for (let room = followedMax - (counts.get(workload)?.length ?? 0); room > 0; room -= 1) {
+        const file = this.#next(waiting, held);
+        if (file === null) break;
+        more.push(file);
+      }
     }
-    this.#waiting = later;
+    this.#waiting = new Map([...this.#waiting].filter(([, { directories }]) => directories.length > 0));
     this.#followed = [...followed, ...more];
     for (const file of more) shipper.follow(file);
     return more;
   }
-}
 
-const byAge = ({ key: a }: SegmentFile, { key: b }: SegmentFile): number =>
-  a.generation - b.generation || Number.parseInt(a.run, 10) - Number.parseInt(b.run, 10);
+  /** `held`: what is followed already, as the log of a run of this agent is. */
+  #next(waiting: Waiting, held: ReadonlySet<string>): SegmentFile | null {
+    for (let [directory] = waiting.directories; directory !== undefined; [directory] = waiting.directories) {
+      waiting.names ??= directory.names();
+      const name = waiting.names[waiting.taken];
+      if (name === undefined) {
+        waiting.directories = waiting.directories.slice(1);
+        [waiting.names, waiting.taken] = [null, 0];
+        continue;
+      }
+      // Before all that this agent runs, also those that are followed later than its first runs.
+      const order = waiting.taken - perDirectory * waiting.directories.length;
+      waiting.taken += 1;
+      const file = segmentNamed(directory, name);
+      if (file !== null && !this.#written.has(file.path) && !held.has(segmentId(file.key))) return { ...file, order };
+    }
+    return null;
+  }
+}

@@ -3,17 +3,19 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, syml
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { SegmentFile } from '../logs/log-shipper.ts';
 import type { RunRef } from '../supervisor/op.ts';
 import {
   createRunFiles,
   findAllRunFiles,
   findRunFiles,
+  logsOnDisk,
   makeRunDirectory,
   openRegular,
   readTail,
   runDirectoryOf,
+  segmentNamed,
   segmentsOf,
-  segmentsOnDisk,
 } from './run-files.ts';
 
 let root = '';
@@ -21,6 +23,9 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'relight-runs-'));
 });
 afterEach(() => rmSync(root, { recursive: true }));
+
+const segmentsOnDisk = (runRoot: string, earlierMax?: number): SegmentFile[] =>
+  logsOnDisk(runRoot, earlierMax).flatMap((left) => left.names().flatMap((name) => segmentNamed(left, name) ?? []));
 
 const run = (n: number, kind: RunRef['kind'], name = '', generation = 1): RunRef => ({
   runId: `owner/work.er/${generation}/${n}/${kind}/${encodeURIComponent(name)}`,
@@ -172,9 +177,9 @@ it('what containers leave is bounded for all of them together, the newer first, 
   }
   // What the newest has is another matter: it may be in use.
   expect(segmentsOnDisk(root, 50).map(({ key }) => key.generation)).toEqual([
-    ...Array(3).fill(4),
-    ...Array(40).fill(2),
     ...Array(3).fill(1),
+    ...Array(40).fill(2),
+    ...Array(3).fill(4),
     5,
     5,
   ]);
@@ -190,6 +195,25 @@ it('nothing of the container before is given up: beside a spare, which is the ne
   for (let n = 1; n <= 60; n += 1) writeFileSync(join(directory, `${n}.process.log`), '');
   makeRunDirectory(root, 'work.er', 2, 50);
   expect(segmentsOnDisk(root, 50)).toHaveLength(60);
+});
+
+it('of directories that may be in use the logs are those of the first look, of older ones those that are left', () => {
+  const directories = [1, 2, 3].map((generation) => {
+    const directory = makeRunDirectory(root, 'work.er', generation);
+    for (const n of [10, 9, 1]) writeFileSync(join(directory, `${n}.process.log`), '');
+    return directory;
+  });
+  const left = logsOnDisk(root);
+  for (const directory of directories) {
+    rmSync(join(directory, '9.process.log'));
+    writeFileSync(join(directory, '11.process.log'), '');
+  }
+  expect(left.map((one) => one.names().map((name) => Number.parseInt(name, 10)))).toEqual([
+    [1, 10, 11],
+    [1, 9, 10],
+    [1, 9, 10],
+  ]);
+  expect(left.map(({ count }) => count)).toEqual([3, 3, 3]);
 });
 
 it('hours of failures each second while the collector is away cost no container', () => {

@@ -51,6 +51,7 @@ const earlierNamesMax = 2 * fullMax;
 const takenMax = 100;
 /** As many as the pattern below reads; a directory has no room for more. */
 const startsMax = 99_999;
+const logName = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]{1,48})?(?:~\d{1,5})?)\.log$/;
 
 /** Of one start of a run. */
 export interface RunFiles {
@@ -114,28 +115,61 @@ export function findAllRunFiles(runRoot: string, runs: readonly RunRef[]): (RunF
   });
 }
 
-/** The logs that runs of this host have left, so that what an earlier agent did not deliver can be followed again. */
-export function segmentsOnDisk(runRoot: string, earlierMax = earlierNamesMax): SegmentFile[] {
+/** The logs that the runs of one container have left. */
+export interface LeftLogs {
+  readonly workload: string;
+  readonly generation: number;
+  readonly directory: string;
+  readonly count: number;
+  /** Of the files; the oldest run's comes first. */
+  names(): string[];
+}
+
+/**
+ * The logs that runs of this host have left, the older container first, so that what an earlier agent did not deliver can be followed
+ * again. A program in a container may have made files like these, so there may be very many of each workload: of the two directories
+ * that may be in use only the names are kept, beside the heap, for runs of this agent come to them; the others are read once more.
+ */
+export function logsOnDisk(runRoot: string, earlierMax = earlierNamesMax): LeftLogs[] {
   return list(runRoot).flatMap((workload) => {
-    const newest = Math.max(0, ...generationsOf(runRoot, workload));
-    const earlier = readBefore(runRoot, workload, newest, earlierMax).flatMap((read) => segmentsAmong(read));
-    return [...earlier, ...segmentsOf(runRoot, workload, newest)];
+    const generations = generationsOf(runRoot, workload);
+    const newest = Math.max(0, ...generations);
+    const last = Math.max(0, ...generations.filter((generation) => generation < newest));
+    const left: LeftLogs[] = [];
+    for (const read of readBefore(runRoot, workload, newest, earlierMax)) left.push(leftLogs(read, read.generation === last));
+    const directory = runDirectoryOf(runRoot, workload, newest);
+    return [leftLogs({ workload, generation: newest, directory, names: list(directory) }, true), ...left].toReversed();
   });
+}
+
+function leftLogs({ workload, generation, directory, names }: ReadDirectory, inUse: boolean): LeftLogs {
+  const logs = names.filter((name) => logName.test(name));
+  // No name has a slash.
+  const packed = inUse ? Buffer.from(logs.join('/'), 'latin1') : null;
+  return {
+    workload,
+    generation,
+    directory,
+    count: logs.length,
+    names: () => {
+      const left = packed === null ? list(directory).filter((name) => logName.test(name)) : packed.toString('latin1').split('/');
+      return left.filter((name) => name !== '').toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+    },
+  };
 }
 
 /** Of one container. */
 export function segmentsOf(runRoot: string, workload: string, generation: number): SegmentFile[] {
   const directory = runDirectoryOf(runRoot, workload, generation);
-  return segmentsAmong({ workload, generation, directory, names: list(directory) });
+  return list(directory).flatMap((name) => segmentNamed({ workload, generation, directory }, name) ?? []);
 }
 
-function segmentsAmong({ workload, generation, directory, names }: ReadDirectory): SegmentFile[] {
-  return names.flatMap((name) => {
-    const match = /^(\d{1,9})\.(process|setup|mount)((?:-[\w.-]{1,48})?(?:~\d{1,5})?)\.log$/.exec(name);
-    if (match === null) return [];
-    const [, n = '', source = '', rest = ''] = match;
-    return [{ key: { workload, generation, source, run: n + rest }, path: join(directory, name), format: 'raw' }];
-  });
+/** Null: it is not called like the log of a run. */
+export function segmentNamed({ workload, generation, directory }: Omit<ReadDirectory, 'names'>, name: string): SegmentFile | null {
+  const match = logName.exec(name);
+  if (match === null) return null;
+  const [, n = '', source = '', rest = ''] = match;
+  return { key: { workload, generation, source, run: n + rest }, path: join(directory, name), format: 'raw' };
 }
 
 /** Opens for reading without trusting the name. Null: it is not there, or it is not a regular file. */
@@ -217,29 +251,28 @@ interface ReadDirectory {
 }
 
 /**
- * The directories of earlier containers, the newer first. The newest of them is never given up: beside a spare it is the one in use.
+ * The directories of earlier containers, one after the other, the newer first. The newest of them is never given up: beside a spare it is the one in use.
  * Of the others so many that they hold `max` names together, for each container may leave very many. One that holds more than is left is
  * given up, with what nobody has read of its logs, and is not read a second time.
  */
-function readBefore(runRoot: string, workload: string, before: number, max: number): ReadDirectory[] {
+function* readBefore(runRoot: string, workload: string, before: number, max: number): Generator<ReadDirectory> {
   const earlier = generationsOf(runRoot, workload).filter((generation) => generation < before);
   const [last, ...others] = earlier.toSorted((a, b) => b - a);
-  const read: ReadDirectory[] = [];
-  const add = (generation: number, names: readonly string[]): void =>
-    void read.push({ workload, generation, directory: runDirectoryOf(runRoot, workload, generation), names });
-  if (last !== undefined) add(last, list(runDirectoryOf(runRoot, workload, last)));
+  const read = (generation: number, most?: number): ReadDirectory => {
+    const directory = runDirectoryOf(runRoot, workload, generation);
+    return { workload, generation, directory, names: list(directory, most) };
+  };
+  if (last !== undefined) yield read(last);
   let left = max;
   for (const generation of others) {
-    const directory = runDirectoryOf(runRoot, workload, generation);
-    const names = list(directory, left + 1);
-    if (names.length > left) {
-      giveUp(directory);
+    const one = read(generation, left + 1);
+    if (one.names.length > left) {
+      giveUp(one.directory);
     } else {
-      add(generation, names);
-      left -= names.length;
+      left -= one.names.length;
+      yield one;
     }
   }
-  return read;
 }
 
 function giveUp(directory: string): void {
