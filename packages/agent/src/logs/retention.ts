@@ -1,5 +1,5 @@
 /** Files of runs that are over and fully sent: the newest of each source stay on the host for a look on the spot, the others go. */
-import { rmSync, statSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import type { SegmentTail } from './segment-tail.ts';
 
 interface Kept {
@@ -39,10 +39,10 @@ export class Retention {
     for (const { path } of kept) rmSync(path, { force: true });
   }
 
-  /** On the disk now. */
+  /** On the disk now. A container can put a link where one of them was. */
   get bytes(): number {
     const files = [...this.#kept.values()].flat();
-    return files.reduce((sum, { path }) => sum + (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512, 0);
+    return files.reduce((sum, { path }) => sum + (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512, 0);
   }
 
   /** Removes what is over the number. Throws errno errors. */

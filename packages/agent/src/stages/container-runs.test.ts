@@ -1,15 +1,21 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import type * as nodeFs from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@relight/shared/clock';
 import { segmentId } from '@relight/shared/log-stream';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunRef } from '../supervisor/op.ts';
 import { formatRunId } from '../supervisor/run-id.ts';
 import { ContainerRuns } from './container-runs.ts';
 import { createRunFiles } from './run-files.ts';
+
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof nodeFs>();
+  return { ...fs, watch: vi.fn(fs.watch) };
+});
 
 let root = '';
 beforeEach(() => {
@@ -39,7 +45,7 @@ function container(claims: readonly string[], held: string | null = null) {
     if (held !== null) for (let fd = 3; fd < 10; fd += 1) symlinkSync(held, join(directory, 'fd', String(fd)));
   }
   const followed: string[] = [];
-  const logs = { follow: ({ key }) => void followed.push(segmentId(key)) } as LogShipper;
+  const logs: LogShipper = { follow: ({ key }) => void followed.push(segmentId(key)), finish: () => undefined };
   const runRoot = join(root, 'runs');
   return { runRoot, followed, runs: new ContainerRuns({ engine: {} as Engine, clock: systemClock, runRoot, logs, procRoot }) };
 }
@@ -65,4 +71,14 @@ it('of more runs than an honest container has, those that live longest count', a
   const claims = Array.from({ length: 230 }, (_, index) => run(ofA, 900 - index).runId);
   const { runs } = container(claims);
   expect((await runs.list(containerId, ofA)).map(({ runId }) => runId)).toEqual(claims.slice(0, 200));
+});
+
+it('what a container may rename is watched by the descriptor that is open, not by its name', async () => {
+  const own = run(ofA, 5);
+  const { runs, runRoot } = container([own.runId]);
+  const { status } = createRunFiles(runRoot, own);
+  const ended = runs.exited({ ...own, pid: 1_000_001, startTicks: 100 }, containerId, AbortSignal.timeout(10_000));
+  expect(vi.mocked(watch).mock.calls.map(([path]) => path)).toEqual([expect.stringMatching(/^\/proc\/self\/fd\/\d+$/)]);
+  writeFileSync(status, '7\n');
+  expect(await ended).toMatchObject({ exitCode: 7 });
 });

@@ -169,13 +169,9 @@ export class ContainerRuns implements Runs {
   }
 
   #openStatus(run: RunHandle, files: RunFiles | null): { readonly fd: number; readonly path: string } | null {
-    if (files !== null) {
-      const fd = openRegular(files.status);
-      return fd === null ? null : { fd, path: files.status };
-    }
-    const held = heldFile(this.#procRoot, run, statusDescriptor);
-    const fd = held === null ? null : openHeld(held.path);
-    // By our own descriptor: the other one may lead elsewhere by the time that it is watched.
+    const held = files === null ? heldFile(this.#procRoot, run, statusDescriptor) : null;
+    const fd = files === null ? held && openHeld(held.path) : openRegular(files.status);
+    // By our own descriptor: what the container can rename may lead elsewhere by the time that it is watched.
     return fd === null ? null : { fd, path: `/proc/self/fd/${fd}` };
   }
 
