@@ -14,7 +14,7 @@ export interface SegmentFile {
   readonly rotates?: boolean;
   /** Among the runs of its source; the newest has the highest. Default: above all that were followed before. */
   readonly order?: number;
-  /** The file is somebody else's: never written to, and opened by this alone. `path` is then what messages say and inotify watches. */
+  /** The file is somebody else's: never written to, and opened by this alone. `path` is then what messages say. */
   readonly foreign?: {
     /** A descriptor for reading, of a regular file; null: it is not there any more. Throws errno errors. */
     open(): number | null;
