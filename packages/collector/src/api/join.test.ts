@@ -32,6 +32,11 @@ async function start(more: Partial<CollectorOptions> = {}): Promise<void> {
   collector = await createCollector({ config, clock: systemClock, logger: pino({ level: 'silent' }), version: 'test', ...more });
   ({ url } = await collector.listen());
 }
+async function startBehindProxy(): Promise<void> {
+  const config = readConfig({ file: 'c.yaml', text: 'version: 1\ntrusted_proxies: [127.0.0.1]\n' }, [{ listen: '127.0.0.1:0', dataDir }]);
+  await collector.close();
+  await start({ config });
+}
 function newToken(kind: TokenKind, more: { readonly host?: string; readonly role?: Role } = {}): string {
   const db = openForWriting(dataDir);
   try {
@@ -50,10 +55,16 @@ function revokedBeside(id: string): readonly string[] {
   }
 }
 
-async function ask(method: string, path: string, token: string, body?: unknown): Promise<{ status: number; body: unknown }> {
+async function ask(
+  method: string,
+  path: string,
+  token: string,
+  body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ status: number; body: unknown }> {
   const response = await fetch(`${url}${path}`, {
     method,
-    headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    headers: { ...headers, authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
@@ -107,23 +118,19 @@ it('says of a token that is made by the API which one it is, and for how long', 
 });
 
 it('refuses a copied machine id under another name while the first host is connected, and spends no use of the token', async () => {
-  const config = readConfig({ file: 'c.yaml', text: 'version: 1\ntrusted_proxies: [127.0.0.1]\n' }, [{ listen: '127.0.0.1:0', dataDir }]);
-  await collector.close();
-  await start({ config });
+  await startBehindProxy();
   const { token } = await given(joinPath, newToken('join'));
   await dial(token).hello({ machineId: me.machineId });
   const once = newToken('join');
   const copy = { ...me, host: 'h2' };
-  const headers = { authorization: `Bearer ${once}`, 'content-type': 'application/json', 'x-forwarded-for': '10.9.9.9' };
-  const answer = await fetch(`${url}${joinPath}`, { method: 'POST', headers, body: JSON.stringify(copy) });
-  expect([answer.status, await answer.json()]).toMatchObject([
-    409,
-    {
+  expect(await ask('POST', joinPath, once, copy, { 'x-forwarded-for': '10.9.9.9' })).toMatchObject({
+    status: 409,
+    body: {
       code: 'conflict',
       detail: 'this host has the same machine id (/etc/machine-id) as h1 at 127.0.0.1, which is connected',
       advice: expect.stringContaining('systemd-machine-id-setup') as string,
     },
-  ]);
+  });
   await vi.waitFor(async () => expect(JSON.stringify(await items('audit?action=agent.join'))).toContain('same machine id'), patiently);
   // The host itself, from where it is, under its new name; or another machine.
   await given(joinPath, once, copy);
@@ -345,5 +352,16 @@ describe('what is refused to a known token is written down', () => {
       if (answer.status === 201) token = (answer.body as AgentCredential).token;
     }
     expect(statuses).toEqual([...Array.from({ length: 30 }, () => 201), 429]);
+  });
+
+  it('nor from however many addresses', async () => {
+    await startBehindProxy();
+    const { token } = await joined();
+    const statuses: number[] = [];
+    for (let i = 0; i < 101; i += 1) {
+      const forwarded = { 'x-forwarded-for': `10.0.0.${i}` };
+      statuses.push((await ask('POST', renewPath, token, me, forwarded)).status);
+    }
+    expect(statuses).toEqual([...Array.from({ length: 100 }, () => 201), 429]);
   });
 });

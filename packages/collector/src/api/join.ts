@@ -4,9 +4,9 @@ import { joinPath, joinRequestSchema, renewPath, type AgentCredential } from '@r
 import { sharedMachineIdAdvice } from '@relight/shared/machine';
 import type { Clock } from '@relight/shared/clock';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { Failures } from '../access/failures.ts';
 import type { Visitor } from '../access/doorkeeper.ts';
 import type { RefusalBook } from '../access/refusal-book.ts';
+import { TokenCounts } from '../access/token-counts.ts';
 import type { LiveFleet } from '../ingest/live-fleet.ts';
 import type { SqliteStore, TokenGrant } from '../store/sqlite-store.ts';
 import { freshToken } from '../store/token-store.ts';
@@ -20,14 +20,15 @@ export interface JoinDeps {
   readonly fleet: Pick<LiveFleet, 'twinOf'>;
 }
 
-/** Of one token, from one address. An agent renews once, and again only where the answer was lost; each time is a token and an entry of the audit log. */
+/** Of one host, from one address, and from all. An agent renews once, and again only where the answer was lost; each time is a token and an entry of the audit log. */
 const renewalsMax = 30;
+const renewalsInAllMax = 100;
 const renewalsWindowMs = 600_000;
 
 /** Before `registerApi`'s routes are closed, after its hooks are there. */
 export function registerJoin(app: FastifyInstance, deps: JoinDeps): void {
   const { store, clock, fleet } = deps;
-  const renewals = new Failures(clock, { max: renewalsMax, windowMs: renewalsWindowMs });
+  const renewals = new TokenCounts(clock, { max: renewalsMax, inAllMax: renewalsInAllMax, windowMs: renewalsWindowMs });
   app.post(joinPath, async (request, reply) => {
     const { token, address } = visitorOf(request);
     const credential = await audited(deps, request, async (): Promise<AgentCredential> => {
@@ -62,7 +63,7 @@ export function registerJoin(app: FastifyInstance, deps: JoinDeps): void {
       const { host, agentId } = agent;
       request.deed = { action: 'agent.renew', target: token.host, detail: { agentId } };
       // By host: each renewal is another token.
-      if (!renewals.count(address, token.host ?? token.id).listened)
+      if (!renewals.count(address, token, token.host ?? token.id).listened)
         throw new RelightError('too-many-failures', `the token ${token.id} is renewed over and over`, {
           advice: 'An agent does that once in many days: look what else has this token, and revoke it.',
         });
