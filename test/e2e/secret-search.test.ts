@@ -81,6 +81,7 @@ function contents(path: string): Buffer {
 }
 
 const printAll = 'echo "file $FILE_VALUE env $HF_TOKEN var $CLUSTER_SECRET run $JOIN_PASSWORD line xoxb-Planted-In-A-Line"';
+const printOnHost = (): string => `cat ${join(lab.directory, 'search.env')}; echo "var $CLUSTER_SECRET line xoxb-Planted-In-A-Line"`;
 
 beforeAll(async () => {
   webhook = await startWebhook();
@@ -141,7 +142,13 @@ beforeAll(async () => {
       ],
     },
     { env: { HTTPS_PROXY: `http://robot:${planted['proxy of the agent']}@127.0.0.1:9` } },
-    { setup: [{ name: 'on the host', run: `: --token ${planted['host command']}; exit 0` }] },
+    {
+      setup: [
+        { name: 'on the host', run: `: --token ${planted['host command']}; exit 0` },
+        // It holds the gate until it is tried again.
+        { name: 'prints on the host', run: `${printOnHost()}; test -e ${flag('host')} || { touch ${flag('host')}; exit 3; }` },
+      ],
+    },
     {
       vars: { CLUSTER_SECRET: planted['variable'], JOIN_PASSWORD: { run: `cat ${join(lab.directory, 'join.password')}` } },
       collector: { url: tap.url, token_file: tokenFile },
@@ -234,6 +241,20 @@ describe('nothing of what was planted', () => {
     expect(found(text(theirs)).filter((name) => !inCommands.has(name))).toEqual([]);
   });
 
+  test('is in what is told of a host command that failed and printed it', async () => {
+    const said = (await lab.fleet.events({ host, kind: 'setup.step-failed' })).filter(({ data }) => data['level'] === 'host');
+    expect(said).toMatchObject([
+      {
+        message: expect.stringContaining('exit code 3: FILE_VALUE=[redacted] | var [redacted] line [redacted]'),
+        data: { step: 'prints on the host', lastLines: ['FILE_VALUE=[redacted]', 'var [redacted] line [redacted]'] },
+      },
+    ]);
+    const raised = (await lab.fleet.events({ host, kind: 'host.notice' })).filter(({ data }) => data['condition'] === 'host-setup-failed');
+    expect(raised.length).toBeGreaterThan(0);
+    const waited = await lab.fleet.events({ host, kind: 'host.gate-waiting' });
+    expect(JSON.stringify(waited)).toContain('prints on the host');
+  });
+
   test('is in the command lines of agent and collector', () => {
     for (const pid of [worker.agent.service.pid, lab.collector.pid]) expect(found(readFileSync(`/proc/${pid}/cmdline`))).toEqual([]);
   });
@@ -244,7 +265,7 @@ describe('nothing of what was planted', () => {
     expect(foundBelow(join(lab.directory, 'collector'))).toEqual({});
     const { stateDir } = worker.agent;
     expect(statSync(stateDir).mode & 0o777).toBe(0o700);
-    const others = Object.entries(foundBelow(stateDir)).filter(([path]) => !/^(?:journal|runs|workloads)\//.test(path));
+    const others = Object.entries(foundBelow(stateDir)).filter(([path]) => !/^(?:host-setup|journal|runs|workloads)\//.test(path));
     expect(Object.fromEntries(others)).toEqual({});
   });
 });

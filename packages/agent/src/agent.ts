@@ -28,7 +28,7 @@ import { Reporting } from './reporting.ts';
 import { claimStateDir } from './host/state-format.ts';
 import { agentVersion } from './version.ts';
 import type { WorkloadLoop } from './workload-loop.ts';
-import { workloadSecrets } from './workload-secrets.ts';
+import { secretVars, workloadSecrets } from './workload-secrets.ts';
 import { WorkloadWiring } from './workload-wiring.ts';
 
 /**
@@ -104,6 +104,7 @@ class Agent {
     // The host's own commands, and the agent itself, may print what is any workload's.
     const patterns = new Set(spec.workloads.flatMap(({ logs }) => logs.redact));
     const hostSecrets = new SecretValues([], null, [...patterns]);
+    hostSecrets.learn(secretVars(spec.vars));
     const ofWorkloads = workloadSecrets({
       vars: spec.vars,
       workloads: spec.workloads,
@@ -121,6 +122,7 @@ class Agent {
       context,
       engine,
       secrets: () => secrets.values(),
+      secretsOf: (workload) => secrets.get(workload ?? hostLogs) ?? hostSecrets,
       containerOf: (workload) => loops.get(workload)?.state.container ?? null,
       kernelLines: (since) => this.#host.watch.kernelLines(since),
     });
@@ -130,7 +132,7 @@ class Agent {
       follow: (file) => this.#workloads.shipper.follow(file),
       finish: (key) => this.#workloads.shipper.finish(key),
     };
-    const host = new HostLevel({ context, engine, emit, history, logs, loops, onChange });
+    const host = new HostLevel({ context, engine, emit, history, logs, secrets: hostSecrets, loops, onChange });
     const observe = (): void => this.#engine.observe();
     const workloads = new WorkloadWiring({ context, engine, emit, history, secrets, host, incidents, loops, observe, onChange });
     this.#events = events;

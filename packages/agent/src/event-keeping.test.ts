@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { workloadFixture } from '../../../test/support/specs.ts';
 import type { AgentContext } from './agent-context.ts';
+import { SecretValues } from './config/secret-values.ts';
 import type { Engine } from './engine/engine.ts';
 import { EventKeeping } from './event-keeping.ts';
 import { Gatherer } from './incidents/gatherer.ts';
@@ -15,6 +16,9 @@ import { FileOutbox } from './outbox/file-outbox.ts';
 import { initialState, restore } from './supervisor/state.ts';
 import { WorkloadMemory } from './workload-memory.ts';
 import { WorkloadStore } from './workload-store.ts';
+
+const secretsOf = (workload: string | undefined): SecretValues =>
+  new SecretValues([], null, workload === undefined ? ['hunter2', 'trainer'] : ['hunter2']);
 
 class Killed extends Error {}
 
@@ -72,16 +76,22 @@ const toTell = (step: number): NewAgentEvent[] =>
     data: kind === 'container.died' ? { code: 'container-exited', level: 'container' } : {},
   }));
 
+function keeping(): { readonly events: EventKeeping; readonly clock: ManualClock; readonly logged: string[] } {
+  const clock = new ManualClock(50_000);
+  const logged: string[] = [];
+  const log = (...given: readonly unknown[]): void => void logged.push(JSON.stringify(given));
+  const logger = { info: log, warn: log, error: log };
+  const agent = { host: { name: 'h' }, workloads: [spec], collector: {} };
+  const context = { clock, logger, stateDir, random: Math.random, spec: agent } as unknown as AgentContext;
+  const about = { engine: {} as Engine, secrets: () => [], containerOf: () => null, kernelLines: () => [], secretsOf };
+  return { events: new EventKeeping({ context, ...about }), clock, logged };
+}
+
 /** One life of the agent: goes on where the last one was, to the end or until it is killed. Gives all events that stand in the outbox. */
 function live(writes: number): readonly NewAgentEvent[] | 'killed' {
   writesLeft = writes;
-  const clock = new ManualClock(50_000);
-  const logger = { info() {}, warn() {}, error() {} };
-  const agent = { host: { name: 'h' }, workloads: [spec], collector: {} };
-  const context = { clock, logger, stateDir, random: Math.random, spec: agent } as unknown as AgentContext;
-  const about = { engine: {} as Engine, secrets: () => [], containerOf: () => null, kernelLines: () => [] };
   try {
-    const events = new EventKeeping({ context, ...about });
+    const { events, clock } = keeping();
     const { emit, outbox: history } = events;
     const memory = new WorkloadMemory({ workload: spec.name, store: new WorkloadStore(stateDir), history, emit, clock });
     const saved = memory.recall();
@@ -154,4 +164,23 @@ test('killed before any write whatever: the next life tells what is missing, and
     expect({ killedAt, story: story(last), told: now }).toEqual({ killedAt, story: expected, told });
   }
   expect(kills).toBeGreaterThan(30);
+});
+
+test('whoever tells an event, no secret is in it: of its workload, or of any where it is the host that tells; conditions are found again', () => {
+  writesLeft = Number.POSITIVE_INFINITY;
+  const { events, logged } = keeping();
+  const data = { lastLines: ['hunter2'], holder: { said: 'x hunter2' }, name: 'trainer' };
+  const told = { kind: 'host.notice', severity: 'warning', message: 'it says hunter2, of trainer', data } as const;
+  events.emit(told);
+  events.emit({ ...told, workload: 'trainer' });
+  events.emit({ ...told, data: { ...data, condition: 'trainer', subject: 'trainer', state: 'raised' } });
+  const all = inAll(events.outbox);
+  expect(JSON.stringify([all, logged, events.recent.list()])).not.toContain('hunter2');
+  expect(all.map(({ message }) => message)).toEqual([
+    'it says [redacted], of [redacted]',
+    'it says [redacted], of trainer',
+    'it says [redacted], of [redacted]',
+  ]);
+  expect(all[1]?.data).toEqual({ lastLines: ['[redacted]'], holder: { said: 'x [redacted]' }, name: 'trainer' });
+  expect(all[2]?.data).toMatchObject({ condition: 'trainer', subject: 'trainer', state: 'raised', name: '[redacted]' });
 });

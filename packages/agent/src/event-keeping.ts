@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
 import type { AgentContext, Emit } from './agent-context.ts';
+import type { SecretValues } from './config/secret-values.ts';
 import { Ring } from './control/support/recent.ts';
 import type { ReportedCondition } from './host/conditions.ts';
 import { makeIncidents, type HostIncidents, type MakeIncidentsOptions } from './incidents/make-incidents.ts';
@@ -10,6 +11,8 @@ import { FileOutbox } from './outbox/file-outbox.ts';
 
 export interface EventKeepingOptions extends Pick<MakeIncidentsOptions, 'engine' | 'secrets' | 'containerOf' | 'kernelLines'> {
   readonly context: AgentContext;
+  /** Undefined: of the host, which knows those of all workloads. */
+  readonly secretsOf: (workload: string | undefined) => Pick<SecretValues, 'text' | 'data'>;
 }
 
 const recentEvents = 500;
@@ -25,10 +28,12 @@ export class EventKeeping {
   readonly incidents: HostIncidents;
   readonly #context: AgentContext;
   readonly #directory: string;
+  readonly #secretsOf: EventKeepingOptions['secretsOf'];
 
-  constructor({ context, ...about }: EventKeepingOptions) {
+  constructor({ context, secretsOf, ...about }: EventKeepingOptions) {
     const { clock, logger, stateDir, spec, random } = context;
     this.#context = context;
+    this.#secretsOf = secretsOf;
     this.#directory = join(stateDir, 'outbox');
     this.outbox = FileOutbox.open({ directory: this.#directory, newEpoch: randomUUID, clock, logger });
     const history = this.outbox;
@@ -40,7 +45,8 @@ export class EventKeeping {
   }
 
   readonly emit: Emit = (event) => {
-    const { event: emitted, follow } = this.incidents.incidents.take({ ...event, at: event.at ?? this.#context.clock.now() });
+    const at = event.at ?? this.#context.clock.now();
+    const { event: emitted, follow } = this.incidents.incidents.take({ ...this.#withoutSecrets(event), at });
     this.#store([emitted, ...follow]);
   };
 
@@ -65,6 +71,12 @@ export class EventKeeping {
     return [{ name: 'event-queue-failing', subject: this.#directory, severity: 'error', reason, advice }];
   }
 
+  /** The one way that every event goes, whoever tells it: a part that quotes a program needs not think of it. */
+  #withoutSecrets<T extends Omit<NewAgentEvent, 'at'>>(event: T): T {
+    const secrets = this.#secretsOf(event.workload);
+    return { ...event, message: secrets.text(event.message), data: { ...secrets.data(event.data), ...identity(event) } };
+  }
+
   #store(events: readonly NewAgentEvent[]): void {
     const stored = events.map((event) => ({ ...this.outbox.append(event), epoch: this.outbox.epoch }));
     for (const { epoch: _, ...event } of stored) this.recent.add(event);
@@ -75,4 +87,12 @@ export class EventKeeping {
       this.#context.logger[level]({ kind, workload, epoch, seq, data }, message);
     }
   }
+}
+
+const identities: ReadonlySet<string> = new Set(['condition', 'subject', 'state']);
+
+/** By what a condition of the host that was raised is found again, though an env file says the same word. */
+function identity({ workload, data }: Omit<NewAgentEvent, 'at'>): NewAgentEvent['data'] {
+  if (workload !== undefined || data['condition'] === undefined) return {};
+  return Object.fromEntries(Object.entries(data).filter(([key]) => identities.has(key)));
 }

@@ -2,6 +2,7 @@
 import { toRelightError } from '@relight/shared/errors';
 import type { HostFacts, HostMetrics } from '@relight/shared/status';
 import type { AgentContext, Emit } from './agent-context.ts';
+import type { SecretValues } from './config/secret-values.ts';
 import type { AdoptingEngine } from './engine/adopting-engine.ts';
 import { managedLabels } from './engine/create-options.ts';
 import type { ContainerFacts } from './engine/engine.ts';
@@ -29,6 +30,8 @@ export interface HostLevelOptions {
   /** Of the outbox that `emit` appends to. */
   readonly history: OutboxHistory;
   readonly logs: LogShipper;
+  /** Of all workloads: the host's commands and the kernel know no borders. */
+  readonly secrets: SecretValues;
   /** By name; they come later. */
   readonly loops: ReadonlyMap<string, WorkloadLoop>;
   /** What a heartbeat says has changed. */
@@ -52,8 +55,9 @@ export class HostLevel {
     this.#options = options;
     const { clock, stateDir, bootId } = options.context;
     this.#facts = readHostFacts();
-    const { emit, history, onChange } = options;
-    this.conditions = new HostConditions({ clock, stateDir, bootId, emit, history, onChange });
+    const { emit, history, secrets, onChange } = options;
+    const redact = (text: string): string => secrets.text(text);
+    this.conditions = new HostConditions({ clock, stateDir, bootId, redact, emit, history, onChange });
     this.accelerators = this.#makeAccelerators();
     this.watch = this.#makeWatch();
     this.rebooted = this.#rebooted();
@@ -152,7 +156,7 @@ export class HostLevel {
   }
 
   #makeGate(): HostGate {
-    const { context, emit, logs, loops, onChange } = this.#options;
+    const { context, emit, logs, secrets, loops, onChange } = this.#options;
     const { spec, bootId, clock, steadyNow, random, logger } = context;
     return makeGate({
       spec,
@@ -163,6 +167,7 @@ export class HostLevel {
       random,
       logger,
       logs,
+      secrets,
       emit,
       report: (source, list) => this.conditions.set(source, list),
       workloads: () => loops.values(),

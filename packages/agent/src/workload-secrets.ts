@@ -55,8 +55,12 @@ export function secretsOf({ container, logs }: WorkloadSpec, vars: readonly VarS
 export const configuredSecrets = (container: ContainerSpec, vars: readonly VarSpec[]): readonly string[] => [
   ...namedSecrets(container.environment),
   ...namedSecrets(container.logging?.options ?? {}),
-  ...namedSecrets(Object.fromEntries(vars.flatMap((spec) => ('value' in spec ? [[spec.name, spec.value] as const] : [])))),
+  ...secretVars(vars),
 ];
+
+/** Of the literal variables, which commands of the host are given as well. */
+export const secretVars = (vars: readonly VarSpec[]): readonly string[] =>
+  namedSecrets(Object.fromEntries(vars.flatMap((spec) => ('value' in spec ? [[spec.name, spec.value] as const] : []))));
 
 function secretsOfRemoved({ spec, vars = [] }: SavedConfiguration, stateDir: string, host: SecretValues): SecretValues {
   const secrets = secretsOf(spec, vars, host);

@@ -26,6 +26,15 @@ describe('SecretValues', () => {
     expect(secrets.data({ a: ['x hunter2-hunter2'], n: 1, z: null })).toEqual({ a: ['x [redacted]'], n: 1, z: null });
   });
 
+  test('of the end of a longer text the first line may begin in the middle of a secret, the others are whole', () => {
+    const secrets = new SecretValues([], null, []);
+    secrets.learn(['hunter2-hunter2']);
+    const tail = (text: string, continued: boolean): string => secrets.tail(Buffer.from(text), continued);
+    expect(tail('ter2-hunter2 said\nter2-hunter2 hunter2-hunter2', true)).toBe('[redacted] said\nter2-hunter2 [redacted]');
+    expect(tail('ter2-hunter2 hunter2-hunter2\n', false)).toBe('ter2-hunter2 [redacted]\n');
+    expect([tail('ter2', true), tail('', true), tail('no secret\r\n', false)]).toEqual(['[redacted]', '', 'no secret\r\n']);
+  });
+
   test('a value is found as logs of JSON write it, and line by line also when its lines end with \\r\\n', async () => {
     writeFileSync(file, 'TOKEN=\'pass"word\\word\'\nKEY="first-half\\r\\nsecond-half"\nNAME=größe-µ-geheim\n');
     const secrets = new SecretValues([file]);

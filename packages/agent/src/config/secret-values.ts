@@ -102,6 +102,15 @@ export class SecretValues {
     return to === 0 ? bytes : Buffer.concat([Buffer.from(replacement), buffer.subarray(to)]);
   }
 
+  /** The end of what somebody printed. `continued`: it has begun before, and so may a secret in its first line. */
+  tail(bytes: Uint8Array, continued: boolean): string {
+    const buffer = bufferOf(bytes);
+    const newline = buffer.indexOf(10);
+    const end = newline < 0 ? buffer.length : newline;
+    const parts = [this.bytes(buffer.subarray(0, end), false, continued), this.bytes(buffer.subarray(end))];
+    return Buffer.concat(parts).toString('utf8');
+  }
+
   /** Strings anywhere inside plain data. */
   data<T>(value: T): T {
     if (this.#isEmpty) return value;

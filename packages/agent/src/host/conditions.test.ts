@@ -21,6 +21,7 @@ function bench(stateDir = scratchDirectory(), bootId = 'boot-1', clock = new Man
     clock,
     stateDir,
     bootId,
+    redact: (text) => text.replaceAll('hunter2', '[redacted]'),
     history: noHistory,
     emit: ({ kind, severity, message, data }) => void said.push(`${kind} ${severity} ${String(data['state'])}: ${message}`),
     onChange: () => (changes += 1),
@@ -54,12 +55,22 @@ describe('the registry', () => {
     expect(conditions.list()).toMatchObject([{ severity: 'warning' }]);
   });
 
+  test('what others wrote is freed of secrets before it is cut to size; names and subjects stay', () => {
+    const { conditions, said } = bench();
+    conditions.set('disks', [{ ...low, subject: 'hunter2', reason: `${'x'.repeat(2_042)}hunter2`, advice: 'Free hunter2.' }]);
+    const [condition] = conditions.list();
+    expect(condition).toMatchObject({ subject: 'hunter2', advice: 'Free [redacted].' });
+    expect(condition?.reason).toMatch(/x\[reda…$/);
+    expect(said.join()).not.toMatch(/x.*hunt/);
+  });
+
   test('facts of the moment go into the event, and do not last', () => {
     const events: object[] = [];
     const conditions = new HostConditions({
       clock: new ManualClock(),
       stateDir: scratchDirectory(),
       bootId: 'boot-1',
+      redact: (text) => text,
       history: noHistory,
       emit: ({ data }) => void events.push(data),
       onChange: () => {},
@@ -82,6 +93,7 @@ describe('the registry', () => {
         clock: new ManualClock(),
         stateDir,
         bootId: 'boot-1',
+        redact: (text) => text,
         history: { position, since: (after) => (after.epoch === 'one' && after.seq === 7 ? [...appended] : null) },
         emit,
         onChange: () => {},

@@ -30,6 +30,8 @@ export interface HostConditionsOptions {
   readonly stateDir: string;
   /** What was known in another boot is cleared by the reboot. */
   readonly bootId: string;
+  /** Frees what programs and the kernel wrote of secrets. Names and subjects stay: they must be found again. */
+  readonly redact: (text: string) => string;
   readonly emit: (event: NewAgentEvent) => void;
   /** Of the outbox that `emit` appends to. */
   readonly history: OutboxHistory;
@@ -75,7 +77,10 @@ export class HostConditions {
   }
 
   #replace(source: string, reported: readonly ReportedCondition[]): void {
-    const { after, changes } = diffConditions(this.of(source), reported, this.#options.clock.now());
+    const { clock, redact } = this.#options;
+    // Before they are cut to size: half of a secret is none that anybody would find.
+    const free = reported.map((each) => ({ ...each, reason: redact(each.reason), advice: redact(each.advice) }));
+    const { after, changes } = diffConditions(this.of(source), free, clock.now());
     if (after.length === 0) this.#sources.delete(source);
     else this.#sources.set(source, after);
     if (changes.length === 0) return;

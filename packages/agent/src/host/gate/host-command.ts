@@ -22,6 +22,8 @@ export interface HostCommandRequest {
   readonly directory: string;
   readonly fileName: string;
   readonly onStart: (pid: number) => void;
+  /** What it printed last, without secrets. `continued`: it has begun before. Whatever is cut afterwards leaves no half of one. */
+  readonly redact: (bytes: Uint8Array, continued: boolean) => string;
 }
 
 export interface HostCommandResult {
@@ -36,7 +38,7 @@ export interface HostCommandResult {
 
 /** Never rejects. A process that survives its kill is waited for: a second one beside it would only hang as well. */
 export async function runHostCommand(request: HostCommandRequest): Promise<HostCommandResult> {
-  const { command, clock, timeoutMs, signal, env, onStart } = request;
+  const { command, clock, timeoutMs, signal, env, onStart, redact } = request;
   const [program = 'sh', ...args] = commandArgv(command, null);
   const output = new Output(request.directory, request.fileName);
   try {
@@ -51,7 +53,8 @@ export async function runHostCommand(request: HostCommandRequest): Promise<HostC
       outputBytesMax: 0,
     });
     if (!signal.aborted && child.survivor !== null) await Promise.race([child.survivor, aborted(signal)]);
-    return { fault: faultOf(child, program, timeoutMs), exitCode: child.exitCode, lastLines: output.lastLines(), outputFile: output.file };
+    const lastLines = output.lastLines(redact);
+    return { fault: faultOf(child, program, timeoutMs), exitCode: child.exitCode, lastLines, outputFile: output.file };
   } finally {
     output.close();
   }
@@ -73,6 +76,7 @@ class Output {
   readonly #descriptor: number | null;
   #room = fileBytesMax;
   #tail = Buffer.alloc(0);
+  #isCut = false;
 
   constructor(directory: string, name: string) {
     const file = join(directory, name);
@@ -88,7 +92,9 @@ class Output {
   }
 
   add(chunk: Buffer): void {
-    this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-tailBytes);
+    const all = Buffer.concat([this.#tail, chunk]);
+    this.#isCut ||= all.length > tailBytes;
+    this.#tail = all.subarray(-tailBytes);
     const part = chunk.subarray(0, this.#room);
     this.#room -= part.length;
     if (this.#descriptor === null || part.length === 0) return;
@@ -99,8 +105,8 @@ class Output {
     }
   }
 
-  lastLines(): readonly string[] {
-    return splitLines(this.#tail.toString('utf8'))
+  lastLines(redact: HostCommandRequest['redact']): readonly string[] {
+    return splitLines(redact(this.#tail, this.#isCut))
       .slice(-lastLinesMax)
       .map((line) => line.slice(0, 300));
   }

@@ -10,6 +10,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { holdLock } from '../../../../../test/support/lock-holder.ts';
 import { waitFor } from '../../../../../test/support/wait.ts';
 import { defaults } from '../../config/defaults.ts';
+import { SecretValues } from '../../config/secret-values.ts';
 import type { GateSpec, SetupStep } from '../../config/spec.ts';
 import type { ReportedCondition } from '../conditions.ts';
 import { HostGate } from './host-gate.ts';
@@ -47,6 +48,7 @@ async function bench({ spec = {}, rebooted = false, steps = [] }: Given = {}) {
   const events: Omit<NewAgentEvent, 'at'>[] = [];
   let conditions: readonly ReportedCondition[] = [];
   let changes = 0;
+  const secrets = new SecretValues([], null, ['hf_\\w+']);
   const setup = new HostSetup({
     steps,
     stateDir: join(root, 'state'),
@@ -56,6 +58,7 @@ async function bench({ spec = {}, rebooted = false, steps = [] }: Given = {}) {
     logger: pino({ level: 'silent' }),
     vars: {},
     logs: { follow: () => {}, finish: () => {} },
+    secrets,
     emit: () => {},
     onChange: () => gate.look(),
   });
@@ -65,6 +68,7 @@ async function bench({ spec = {}, rebooted = false, steps = [] }: Given = {}) {
     bootId: 'boot-1',
     rebooted,
     setup,
+    redact: (text) => secrets.text(text),
     clock,
     now: () => clock.now(),
     random: () => 0.5,
@@ -179,6 +183,18 @@ describe('the gate at work', () => {
     clock.advance(25);
     gate.glance();
     expect(gate.open).toBe(false);
+  });
+
+  test('a secret that somebody wrote where it reads is told to nobody', async () => {
+    const { gate, told, events, conditions } = await bench();
+    gate.engineIs(true, 'answers');
+    write('hands-off', 'Ana renews hf_token');
+    clock.advance(70_000);
+    expect(gate.status().reason).toContain('Ana renews [redacted]');
+    expect(told).toContain('hands off: Ana renews [redacted]');
+    expect(JSON.stringify([gate.status(), told, events])).not.toContain('hf_token');
+    expect(conditions().some(({ name }) => name === 'gate')).toBe(true);
+    expect(conditions().find(({ name }) => name === 'gate')?.reason).not.toContain('hf_token');
   });
 
   test('hands off closes it without a deadline, and its end opens it without quiet time', async () => {

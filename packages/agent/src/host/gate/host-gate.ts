@@ -50,6 +50,8 @@ export interface HostGateOptions {
   /** The machine has booted since an agent last ran here. */
   readonly rebooted: boolean;
   readonly setup: HostSetup;
+  /** Frees what programs and people of this host wrote of secrets, before anybody is told of it. */
+  readonly redact: (text: string) => string;
   readonly clock: Clock;
   /** Epoch milliseconds that never jump. */
   readonly now: () => number;
@@ -188,11 +190,12 @@ export class HostGate {
   }
 
   #look(): void {
-    const { spec, clock, now: steadyNow, setup, report, onGate, onHandsOff, onChange } = this.#options;
+    const { spec, clock, now: steadyNow, setup, redact, report, onGate, onHandsOff, onChange } = this.#options;
     const wallNow = clock.now();
     const now = steadyNow();
     this.#lookedAt = now;
     const guard = seeHandsOff(this.#options, wallNow);
+    const handsOff = guard.handsOff?.active === true ? guard.handsOff : null;
     const boot = seeBoot(this.#options, this.#bootId);
     this.#bootId = boot.bootId;
     const seen: readonly Seen[] = [
@@ -203,11 +206,12 @@ export class HostGate {
       seeScheduledShutdown(this.#options, wallNow),
     ];
     const before = this.#state;
-    const { state, news } = look(before, [...seen.map(({ reading }) => reading), ...this.#otherReadings()], spec, now, this.#settled);
+    const readings = [...seen.map(({ reading }) => reading), ...this.#otherReadings()].map((reading) => freed(reading, redact));
+    const { state, news } = look(before, readings, spec, now, this.#settled);
     this.#state = state;
     for (const item of news) this.#tell(item);
     report(this.#reported(seen));
-    onHandsOff(guard.handsOff?.active === true ? guard.handsOff : null);
+    onHandsOff(handsOff === null ? null : { ...handsOff, reason: redact(handsOff.reason) });
     if (state.open !== before.open || state.reason !== before.reason || before.conditions.length === 0) onGate(state.open, state.reason);
     if (shown(state) !== shown(before)) onChange();
     this.#timer?.cancel();
@@ -281,6 +285,12 @@ export class HostGate {
     }
   }
 }
+
+const freed = (reading: Reading, redact: (text: string) => string): Reading => ({
+  ...reading,
+  message: redact(reading.message),
+  ...(reading.cause === undefined ? {} : { cause: redact(reading.cause) }),
+});
 
 /** Messages with a running time in them are no change. */
 const shown = ({ open, reason, conditions }: GateState): string =>

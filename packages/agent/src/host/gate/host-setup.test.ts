@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { waitFor } from '../../../../../test/support/wait.ts';
+import { SecretValues } from '../../config/secret-values.ts';
 import type { SetupStep } from '../../config/spec.ts';
 import { isAlive, readStat } from '../../stages/proc.ts';
 import { HostSetup } from './host-setup.ts';
@@ -38,6 +39,8 @@ const step = (run: string, more: Partial<SetupStep> = {}): SetupStep => ({
 function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<string, string> = {}, clock: Clock = systemClock) {
   const events: Omit<NewAgentEvent, 'at'>[] = [];
   const followed: string[] = [];
+  const secrets = new SecretValues([], null, ['hf_\\w+']);
+  secrets.learn(['Planted-In-An-Env-File']);
   const setup: HostSetup = new HostSetup({
     steps,
     stateDir,
@@ -53,6 +56,7 @@ function start(steps: readonly SetupStep[], bootId = 'boot-1', vars: Record<stri
         ),
       finish: ({ run }) => void followed.push(`finish ${nameless(run)}`),
     },
+    secrets,
     emit: (event) => void events.push(event),
     onChange: () => {},
   });
@@ -170,6 +174,19 @@ describe('host commands', () => {
     await reaches(true, /done/);
     expect(setup.condition()).toBeNull();
     expect(marks()).toBe('after\n');
+  });
+
+  test('a secret that it prints is told to nobody, nor half of one where what it printed is cut', async () => {
+    const secret = 'Planted-In-An-Env-File';
+    // Of what it printed the last 16 KiB are kept, of each line 300 characters: both cut a secret in two here.
+    const after = `${'0'.repeat(290)}${secret}\nthe hf_token of it\n`;
+    writeFileSync(join(stateDir, 'said'), `${secret}${'0'.repeat(16_384 - secret.length + 8 - 1 - after.length)}\n${after}`);
+    const { setup, events, reaches } = start([step(`cat ${join(stateDir, 'said')}; exit 3`, { name: 'prints' })]);
+    setup.nudge();
+    await reaches(false, /exit code 3/);
+    const told = JSON.stringify([events, setup.reading(), setup.condition()]);
+    expect(told).toContain('the [redacted] of it');
+    expect(told).not.toMatch(/Env-File|hf_|Planted/);
   });
 
   test('an optional one only warns, and is not tried again in this life', async () => {

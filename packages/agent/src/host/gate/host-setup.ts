@@ -12,6 +12,7 @@ import type { NewAgentEvent } from '@relight/shared/event';
 import { formatDurationMs } from '@relight/shared/units';
 import type { Logger } from 'pino';
 import * as z from 'zod';
+import type { SecretValues } from '../../config/secret-values.ts';
 import type { Command, SetupStep } from '../../config/spec.ts';
 import { isAlive, readStat } from '../../stages/proc.ts';
 import { replaceFile } from '../atomic-file.ts';
@@ -34,6 +35,8 @@ export interface HostSetupOptions {
   /** Added to the agent's own environment. */
   readonly vars: Readonly<Record<string, string>>;
   readonly logs: LogShipper;
+  /** What its commands may print, and nobody may be told. */
+  readonly secrets: Pick<SecretValues, 'text' | 'tail'>;
   readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
   /** Its reading has changed, or a round is due: look again. */
   readonly onChange: () => void;
@@ -108,8 +111,10 @@ export class HostSetup {
   condition(): ReportedCondition | null {
     const failure = 'failure' in this.#stage ? this.#stage.failure : null;
     if (failure === null) return null;
+    // A step without a name has its command for one.
+    const subject = this.#options.secrets.text(failure.step);
     const advice = `Run the command by hand on this host; its output is in ${this.#logs.directory}. No workload begins before it succeeds; mark it optional if it may fail.`;
-    return { name: 'host-setup-failed', subject: failure.step, severity: 'error', reason: failure.message, advice };
+    return { name: 'host-setup-failed', subject, severity: 'error', reason: failure.message, advice };
   }
 
   /** What an earlier life of the agent has not delivered goes on its way. Before the first round. */
@@ -230,7 +235,7 @@ export class HostSetup {
   }
 
   async #execute(step: SetupStep, command: Command, title: string): Promise<HostCommandResult> {
-    const { clock, vars, steps } = this.#options;
+    const { clock, vars, steps, secrets } = this.#options;
     const log = this.#logs.begin(clock.now(), steps.indexOf(step) + 1, title);
     const result = await runHostCommand({
       command,
@@ -241,6 +246,7 @@ export class HostSetup {
       directory: this.#logs.directory,
       fileName: log.fileName,
       onStart: (pid) => this.#save({ ...this.#record, running: { pid, startTicks: readStat('/proc', pid)?.startTicks ?? 0 } }),
+      redact: (bytes, continued) => secrets.tail(bytes, continued),
     });
     log.end();
     this.#save({ ...this.#record, running: null });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '@relight/shared/clock';
 import type { NewAgentEvent } from '@relight/shared/event';
 import type { Logger } from 'pino';
+import type { SecretValues } from '../../config/secret-values.ts';
 import type { AgentSpec } from '../../config/spec.ts';
 import type { LogShipper } from '../../logs/log-shipper.ts';
 import type { SupervisorEvent } from '../../supervisor/event.ts';
@@ -29,6 +30,8 @@ export interface GateParts {
   readonly logger: Logger;
   /** Where the output of host commands goes. */
   readonly logs: LogShipper;
+  /** What nobody may be told of what is read and printed on this host. */
+  readonly secrets: SecretValues;
   readonly emit: (event: Omit<NewAgentEvent, 'at'>) => void;
   readonly report: (source: string, conditions: readonly ReportedCondition[]) => void;
   /** All of them, as they are when something is to be told. */
@@ -53,6 +56,7 @@ export function makeGate(parts: GateParts): HostGate {
   const gate: HostGate = new HostGate({
     ...parts,
     spec: host.gate,
+    redact: (text) => parts.secrets.text(text),
     guard: { file: host.guard.file ?? join(stateDir, 'hands-off'), maxAgeMs: host.guard.maxAgeMs },
     setup,
     report: (conditions) => report('gate', conditions),
