@@ -29,7 +29,7 @@ import { readerPool } from './logs/reader-pool.ts';
 import { startRetention } from './retention-timer.ts';
 import { serviceStatus } from './service-status.ts';
 import { diskMetrics } from './store/disk-metrics.ts';
-import { openStore, type SqliteStore } from './store/sqlite-store.ts';
+import { openStore, takeDataDir, type SqliteStore } from './store/sqlite-store.ts';
 import type { CollectorEvent } from './store/store.ts';
 
 /** No body that the API takes comes near it. */
@@ -64,7 +64,7 @@ export interface Collector {
   close(): Promise<void>;
 }
 
-/** @throws RelightError of openStore. */
+/** @throws RelightError of openStore, or `config-invalid`: the certificate cannot be used. Nothing is left open then. */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   const { config, clock, logger, version, random = Math.random, admission, allowance, pace, protocols, onFatal } = options;
   const log = (message: string, error: RelightError): void => logger.warn({ err: error, code: error.code }, message);
@@ -74,7 +74,20 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     if (error.code !== 'store-failed' || health.trouble() === null) log(message, error);
   };
   const damage = new LogDamageBook({ clock, warn: log });
+  // Threads and timers hold the process, and the lock with it: what throws below must not leave one of them.
+  await using halfMade = new AsyncDisposableStack();
+  const lock = takeDataDir(config.dataDir);
+  halfMade.defer(() => lock.release());
+  // Before the store is opened: what is wrong with the certificate says so at once, not after an upgrade of the schema.
+  const front = new Front({
+    files: tlsFilesOf(config),
+    clock,
+    warn: log,
+    info: (message) => logger.info(message),
+    tell: (event) => tell(event),
+  });
   const opened = await openStore({
+    lock,
     dataDir: config.dataDir,
     clock,
     onLogDamage: (found) => damage.found(found),
@@ -82,8 +95,10 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     ...(onFatal === undefined ? {} : { onWriterDeath: onFatal }),
   });
   const store = health.watch(options.wrapStore?.(opened) ?? opened);
+  halfMade.defer(() => store.close());
   const bus = new Bus();
   const revocations = new Revocations({ store, clock });
+  halfMade.defer(() => revocations.close());
   const doorkeeper = new Doorkeeper({ store, clock, trustedProxies: config.trustedProxies });
   const refusals = new RefusalBook({ store, clock });
   const tell = (event: CollectorEvent): void => {
@@ -92,17 +107,11 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       (error: unknown) => warn('an event cannot be stored', toRelightError(error)),
     );
   };
-  const front = new Front({
-    files: tlsFilesOf(config),
-    clock,
-    warn: log,
-    info: (message) => logger.info(message),
-    tell,
-  });
   const tokenExpiry = new TokenExpiry({ store, clock, warn: log, tell });
   damage.tellTo(store, (event) => bus.publish('events', [event]));
   const allowances = new Allowances({ clock, warn, ...(allowance === undefined ? {} : { limits: allowance }) });
   const fleet = new LiveFleet({ store, bus, clock, config: config.liveness, forget: config.forget, refusals, allowances, warn });
+  halfMade.defer(() => fleet.stop());
   const { heartbeatMs } = config.liveness;
   const counters = new IngestCounters();
   const gateway = new AgentGateway({
@@ -121,6 +130,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
     pace: new Pace({ clock, warn, ...(pace === undefined ? {} : { limits: pace }) }),
     ...(protocols === undefined ? {} : { protocols }),
   });
+  halfMade.defer(() => gateway.close());
   const loggerInstance: FastifyBaseLogger = logger.child({ part: 'api' }, { level: 'warn' });
   const app = fastify({
     loggerInstance,
@@ -163,7 +173,10 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   registerJoin(app, { store, clock, refusals, fleet });
   gateway.attach(app.server);
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random, allowances });
+  halfMade.defer(() => alerts.close());
   const retention = startRetention({ store, bus, clock, limits: config.retention, logger });
+  // Whole: from here on close() ends it, in the order that agents and readers need.
+  halfMade.move();
   return {
     async listen() {
       try {

@@ -32,6 +32,13 @@ export interface StoreOptions {
   /** A log file is damaged: what was in it cannot be read, everything else can. */
   readonly onLogDamage?: (damage: LogDamage) => void;
   readonly logFileLimits?: LogFileLimits;
+  /** Of takeDataDir; released with the store, or when it cannot be opened. Absent: it is taken here. */
+  readonly lock?: DataDirLock;
+}
+
+export interface DataDirLock {
+  /** More than once does no harm. */
+  release(): void;
 }
 
 export interface SqliteStore extends Store {
@@ -63,7 +70,8 @@ export type TokenGrant = { readonly expiresAt: number } | { readonly refused: st
  * @throws RelightError `config-unreadable`, `already-running` or `store-failed`.
  */
 export async function openStore(options: StoreOptions): Promise<SqliteStore> {
-  const lock = lockOf(options.dataDir);
+  const lock = options.lock ?? takeDataDir(options.dataDir);
+  const threads = new AsyncDisposableStack();
   try {
     const db = openForWriting(options.dataDir);
     let migrated = (): void => undefined;
@@ -78,19 +86,25 @@ export async function openStore(options: StoreOptions): Promise<SqliteStore> {
       onLogDamage: (damage: LogDamage) => options.onLogDamage?.(damage),
     };
     const writer = await WriterClient.start(options.dataDir, events, options.logFileLimits);
+    threads.defer(() => writer.close());
     const maintenance = new MaintenanceClient(options.dataDir, {
       onDamage: events.onLogDamage,
       onError: (error) => options.onBackgroundError?.(error),
     });
+    threads.defer(() => maintenance.close());
     return createStore(options, openForReading(options.dataDir), { writer, maintenance }, lock);
   } catch (error) {
+    await threads.disposeAsync();
     lock.release();
     throw explainFullDisk(error, options.dataDir);
   }
 }
 
-/** On a full disk even the lock may be what there is no room for. */
-function lockOf(dataDir: string): { release(): void } {
+/**
+ * For this process alone. On a full disk even the lock may be what there is no room for.
+ * @throws RelightError of lockDataDir.
+ */
+export function takeDataDir(dataDir: string): DataDirLock {
   try {
     return lockDataDir(dataDir);
   } catch (error) {
@@ -103,7 +117,7 @@ interface Threads {
   readonly maintenance: MaintenanceClient;
 }
 
-function createStore(options: StoreOptions, db: Database, { writer, maintenance }: Threads, lock: { release(): void }): SqliteStore {
+function createStore(options: StoreOptions, db: Database, { writer, maintenance }: Threads, lock: DataDirLock): SqliteStore {
   const { clock } = options;
   const logs = openLogReader(options.dataDir, { onDamage: (file, { message }) => options.onLogDamage?.({ file, message }) });
   const reads = {
