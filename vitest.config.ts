@@ -16,7 +16,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'test/support/**/*.test.ts', 'scripts/**/*.test.ts'],
-          setupFiles: ['test/support/scratch.ts'],
+          setupFiles: ['test/support/scratch.ts', 'test/support/trial-length.ts'],
           // Threads that are started from sources strip types in WebAssembly. Where the glue to JavaScript is compiled anew after so many
           // calls, V8 frees the old one, and now and then ends the process over it (Check failed: jit_page.has_value(), Node 24.21).
           execArgv: ['--wasm-wrapper-tiering-budget=2147483647'],
