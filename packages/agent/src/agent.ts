@@ -254,10 +254,10 @@ class Agent {
   }
 
   #words(): string {
-    const { state, reason } = this.#engine;
+    const { state } = this.#engine;
     const gate = this.#host.gate.status();
     const { refused } = this.#config.status();
-    return serviceStatus({ engine: { state, reason }, gate, refused, workloads: this.#workloads.statuses() });
+    return serviceStatus({ engine: { state }, gate, refused, workloads: this.#workloads.statuses() });
   }
 
   #tellSystemd(): void {

@@ -62,7 +62,7 @@ test('wherever a secret has slipped into a configuration that is refused, neithe
       if (refused === null) continue;
       if (holdsSecret(refused.message)) quoting += 1;
       const places = refused.data['places'] as readonly string[];
-      const engine = { state: 'up', reason: '' } as const;
+      const engine = { state: 'up' } as const;
       const goesOn = serviceStatus({ engine, gate: null, refused: { reason: refused.message, places }, workloads: [] });
       const line = `${refusalText(refused, 'relight-agent check')} ${goesOn} ${JSON.stringify(refused.data)}`;
       if (holdsSecret(line) || !/agent\.yaml:\d+:\d+/.test(goesOn)) told.push(`${text}\n${line}`);
