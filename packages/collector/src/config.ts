@@ -11,6 +11,7 @@ import { severities } from '@relight/shared/event';
 import * as z from 'zod';
 import { parseNetwork } from './access/client-address.ts';
 import { parseYaml, type YamlText } from './yaml-document.ts';
+import { usualDataDir } from './service-unit.ts';
 
 export interface LivenessConfig {
   readonly heartbeatMs: number;
@@ -156,7 +157,14 @@ const labelSelector = text(
 export const collectorSchema = z.strictObject({
   version: z.literal(1, { error: 'must be 1' }),
   listen: listenAddress.default({ host: '127.0.0.1', port: 7460 }).describe('agents, API and metrics on one port; port 0: any free one'),
-  data_dir: z.string().min(1).meta({ form: 'path' }).default('/var/lib/relight-collector').describe('one running collector each'),
+  data_dir: z
+    .string()
+    .min(1)
+    .meta({ form: 'path' })
+    .default(usualDataDir)
+    .describe(
+      'one running collector each. Under the unit of the package another one has to be [opened](../install.md#another-data-directory) first',
+    ),
   tls: z
     .strictObject({
       cert_file: absolutePath.describe(

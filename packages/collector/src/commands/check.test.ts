@@ -151,6 +151,23 @@ test('a data directory that is no directory', async () => {
   expect([blocked.code, blocked.of('error')]).toEqual([1, [expect.stringContaining('is not a directory')]]);
 });
 
+test('a data directory that the installed unit keeps closed is told of, until it is opened there', async () => {
+  const bin = join(bench.dir, 'bin');
+  mkdirSync(bin);
+  bench.env['PATH'] = `${bin}:${bench.env['PATH']}`;
+  const unit = (more: string): void =>
+    writeFileSync(join(bin, 'systemctl'), `#!/bin/sh\necho LoadState=loaded\necho ProtectSystem=strict\n${more}`, { mode: 0o755 });
+  bench.configure('');
+  unit('');
+  expect((await found()).of('warning')).toEqual([
+    expect.stringMatching(
+      new RegExp(`^data_dir ${bench.dataDir}: the unit relight-collector lets .* → systemctl edit .* ReadWritePaths=${bench.dataDir} in`),
+    ),
+  ]);
+  unit(`echo "ReadWritePaths=/elsewhere -${bench.dir}"`);
+  expect((await found()).of('warning')).toEqual([]);
+});
+
 const isRoot = process.getuid?.() === 0;
 
 /** Of nobody, as a service has an account. */

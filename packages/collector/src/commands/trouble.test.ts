@@ -65,6 +65,18 @@ test('verify names what to do for each kind of damage', () => {
   ]);
 });
 
+test('under a unit the step is to open the directory there; started by hand it is not', () => {
+  const file = join(bench.dir, 'file');
+  writeFileSync(file, 'mine');
+  const serve = ['serve', '--listen', '127.0.0.1:0', '--data-dir', file];
+  const advice = (): string | undefined => bench.collectors([serve])[0]?.err.split('\n')[1];
+  expect(advice()).toBe('Give a directory that this user may write to: --data-dir.');
+  bench.env['INVOCATION_ID'] = '0123456789abcdef0123456789abcdef';
+  expect(advice()).toMatch(
+    new RegExp(`^The unit opens /var/lib/relight-collector alone\\. systemctl edit relight-collector, with ReadWritePaths=${file} in`),
+  );
+});
+
 test.each([
   ['relight-collector', '../main.ts'],
   ['relight', '../cli/main.ts'],

@@ -6,6 +6,7 @@ import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs
 import { dirname, resolve } from 'node:path';
 import { readTls, tlsFilesOf } from '../access/tls-files.ts';
 import type { CollectorConfig } from '../config.ts';
+import { isClosedByUnit, unitAdvice, usualDataDir } from '../service-unit.ts';
 import { databasePath } from '../store/database.ts';
 
 /** Below this a day of logs fills the disk; the same as for an agent's. */
@@ -43,8 +44,19 @@ export function checkDataDir(dataDir: string): readonly Finding[] {
   }
   const { bavail, blocks, bsize } = statfsSync(at);
   const text = `data_dir ${dataDir} ${at === resolve(dataDir) ? 'is writable' : 'will be made'}, ${formatBytes(bavail * bsize)} free`;
+  const closed = isClosedByUnit(dataDir)
+    ? [
+        warning(
+          `data_dir ${dataDir}: the unit relight-collector lets the service write to ${usualDataDir} alone, whoever owns this one`,
+          unitAdvice(dataDir),
+        ),
+      ]
+    : [];
   const isFull = bavail * bsize < freeBytesMin || bavail < blocks * freeShareMin;
-  return [isFull ? warning(text, 'Free disk space, or lower retention.logs_bytes: what cannot be stored stays on the hosts.') : ok(text)];
+  const found = isFull
+    ? warning(text, 'Free disk space, or lower retention.logs_bytes: what cannot be stored stays on the hosts.')
+    : ok(text);
+  return [found, ...closed];
 }
 
 export function checkCertificate(

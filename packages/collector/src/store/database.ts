@@ -3,6 +3,7 @@ import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RelightError, errorMessage } from '@relight/shared/errors';
+import { adviceUnderUnit } from '../service-unit.ts';
 
 export const databasePath = (dataDir: string): string => join(dataDir, 'relight.db');
 
@@ -123,9 +124,16 @@ const diskAdvice: readonly (readonly [RegExp, string])[] = [
 ];
 
 function unusable(dataDir: string, cause: unknown): RelightError {
-  const advice = diskAdvice.find(([codes]) => codes.test(String((cause as { code?: unknown }).code)))?.[1];
+  const code = String((cause as { code?: unknown }).code);
+  const onDisk = diskAdvice.find(([codes]) => codes.test(code))?.[1];
+  // What a unit has closed looks like a disk that takes nothing, or like a directory of somebody else.
+  const closed = onDisk === undefined || /^(?:EROFS|SQLITE_READONLY)/.test(code) ? adviceUnderUnit(dataDir, process.env) : null;
+  const advice = onDisk === undefined || closed === null ? onDisk : `${closed} Else: ${onDisk}`;
   const message = `the data directory ${dataDir} cannot be used: ${errorMessage(cause)}`;
   return advice === undefined
-    ? new RelightError('config-unreadable', message, { cause, advice: 'Give a directory that this user may write to: --data-dir.' })
+    ? new RelightError('config-unreadable', message, {
+        cause,
+        advice: closed ?? 'Give a directory that this user may write to: --data-dir.',
+      })
     : new RelightError('store-failed', message, { cause, advice });
 }
