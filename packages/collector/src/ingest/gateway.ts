@@ -51,17 +51,30 @@ const drainFloorMs = 500;
 const closeWithinMs = 2_000;
 /** Connections without a hello are looked for this often. */
 const inspectMs = 1_000;
+/**
+ * Of one connection between two looks: frames that no pace holds back, some ten thousand of which are in what is read at once. An honest
+ * agent pings and is pinged once in 15 s, and after this side has ended it some dozens are still under way.
+ */
+const unpacedFramesMax = 100;
+/** An agent sends each message in one; who passes it on may cut it, the largest one here into pieces of 1 KiB. */
+const fragmentsMax = frameBytesMax / 1_024;
+/** Not in place: of the last one the types do not know. Who pings too much is told of here, and not ended without a word. */
+const socketOptions = {
+  noServer: true,
+  maxPayload: frameBytesMax,
+  maxFragments: fragmentsMax,
+  perMessageDeflate: false,
+  handleProtocols: () => subprotocol,
+  maxPendingAutoPongs: 0,
+};
 
 export class AgentGateway {
   readonly #deps: GatewayDeps;
   readonly #admission: Admission;
-  readonly #sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: frameBytesMax,
-    perMessageDeflate: false,
-    handleProtocols: () => subprotocol,
-  });
+  readonly #sockets = new WebSocketServer(socketOptions);
   readonly #sessions = new Map<WebSocket, Session>();
+  /** Since the last look. */
+  readonly #unpacedFrames = new Map<WebSocket, number>();
   /** Of connections that are gone: their last frames are still to be read. */
   readonly #leaving = new Set<PacedFrames>();
   readonly #unread: UnreadTelling;
@@ -186,7 +199,8 @@ export class AgentGateway {
     );
   }
 
-  #open(webSocket: WebSocket, { token, address }: Visitor, place: Place): void {
+  #open(webSocket: WebSocket, visitor: Visitor, place: Place): void {
+    const { token, address } = visitor;
     const { store, fleet, clock, heartbeatMs, warn, counters, revocations, allowances, pace, protocols = ownProtocols } = this.#deps;
     counters.opened();
     const frames = new PacedFrames({
@@ -200,7 +214,7 @@ export class AgentGateway {
       broken = this.#unread.ended(session.host, address);
     });
     const common = { store: metered(store, allowances), clock, heartbeatMs, warn, protocols };
-    const refused = (refusal: HelloRefusal): void => this.#helloRefused({ token, address }, refusal);
+    const refused = (refusal: HelloRefusal): void => this.#helloRefused(visitor, refusal);
     const handshakeDone = (accepted: boolean): void => place.done(accepted);
     const session = new Session({ id: randomUUID(), token, address, socket, owner: fleet, handshakeDone, refused, ...common });
     this.#sessions.set(webSocket, session);
@@ -208,9 +222,21 @@ export class AgentGateway {
     webSocket.on('message', (data, binary) => {
       const frame = toBuffer(data);
       counters.received(frame.length, binary);
-      frames.push(frame, binary);
+      if (frames.dropped) unpaced('frames after its connection was ended');
+      else frames.push(frame, binary);
     });
-    webSocket.on('pong', () => session.receivePong());
+    const unpaced = (what: string): void => {
+      if (!this.#isFlood(webSocket)) return;
+      broken = `its agent sent more than ${unpacedFramesMax} ${what} within a second`;
+      counters.refused('protocol');
+      this.#writeDown(visitor, new RelightError('protocol', broken));
+      socket.terminate();
+    };
+    webSocket.on('ping', () => unpaced('pings and pongs'));
+    webSocket.on('pong', () => {
+      session.receivePong();
+      unpaced('pings and pongs');
+    });
     webSocket.on('error', (error) => {
       broken ??= error.message;
     });
@@ -225,7 +251,15 @@ export class AgentGateway {
     });
   }
 
+  /** Told once: what was read along with the last frame comes all the same. */
+  #isFlood(webSocket: WebSocket): boolean {
+    const count = (this.#unpacedFrames.get(webSocket) ?? 0) + 1;
+    this.#unpacedFrames.set(webSocket, count);
+    return count === unpacedFramesMax + 1;
+  }
+
   #inspect(): void {
+    this.#unpacedFrames.clear();
     const { clock, fleet, allowances, pace } = this.#deps;
     for (const session of this.#sessions.values()) if (!fleet.sessions().has(session)) session.pulse(clock.monotonic());
     allowances.forget();

@@ -25,6 +25,10 @@ export class PacedFrames {
     this.#deps = deps;
   }
 
+  get dropped(): boolean {
+    return this.#dropped;
+  }
+
   push(data: Buffer, binary: boolean): void {
     if (this.#dropped) return;
     if (this.#timer === null) this.#handle(data, binary);

@@ -4,17 +4,19 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
 import { waitFor } from '../../../../test/support/wait.ts';
 import { readConfig } from '../config.ts';
-import { openForWriting } from '../store/database.ts';
+import { openForReading, openForWriting } from '../store/database.ts';
+import { eventReads } from '../store/events-store.ts';
 import { tokenWrites } from '../store/token-store.ts';
 import { AgentClient } from './agent-client.ts';
 
 let dataDir: string;
 let collector: Collector;
 let url: string;
+let operator: string;
 let warnings: string[];
 const clients: AgentClient[] = [];
 
@@ -23,12 +25,20 @@ async function start(more: Partial<CollectorOptions> = {}): Promise<void> {
   const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push((JSON.parse(line) as { msg: string }).msg) });
   collector = await createCollector({ config, clock: systemClock, logger, version: 'test', ...more });
   ({ url } = await collector.listen());
+  operator = tokenOf(null, 'operator');
 }
-function tokenOf(host: string): string {
+function tokenOf(host: string | null, kind: 'agent' | 'operator' = 'agent'): string {
   const db = openForWriting(dataDir);
-  const { token } = tokenWrites(db).createToken('agent', host, 1);
+  const { token } = tokenWrites(db).createToken(kind, host, 1);
   db.close();
   return token;
+}
+/** As `relight audit` has them: address and reason. */
+async function refusals(): Promise<string[]> {
+  const headers = { authorization: `Bearer ${operator}` };
+  const answer = await fetch(`${url}/api/v1/audit?outcome=refused&limit=500`, { headers });
+  const { items } = (await answer.json()) as { items: { address: string; detail: { reason: string } }[] };
+  return items.map(({ address, detail }) => `${address}: ${detail.reason}`);
 }
 function dial(token: string, address: string): AgentClient {
   const client = new AgentClient(url, token, undefined, { 'x-forwarded-for': address });
@@ -79,4 +89,66 @@ it('dialling from as many networks as he likes leaves others what there is for a
   expect(refused[0]).toMatchObject({ status: 503, retryAfter: expect.stringMatching(/^\d+$/) });
   await welcome('honest', tokenOf('honest'), '198.51.100.1');
   await welcome('robbed', stolen, '198.51.100.2');
+});
+
+describe('what no pace holds back', () => {
+  it.each(['ping', 'pong'] as const)(
+    '%ss without end end the connection, which is told; as many as an agent may send do not',
+    async (frame) => {
+      await start();
+      const stolen = tokenOf('robbed');
+      const honest = await welcome('honest', tokenOf('honest'), '198.51.100.1');
+      const thief = dial(stolen, '203.0.113.1');
+      await thief.upgrade();
+      for (let sent = 0; sent < 1_000; sent += 1) thief.socket[frame]();
+      await thief.end();
+      await waitFor(async () => (await refusals()).length > 0, { what: 'the audit log to say so' });
+      expect(await refusals()).toEqual(['203.0.113.1: its agent sent more than 100 pings and pongs within a second']);
+      expect(warnings).toEqual([expect.stringContaining('more than 100 pings and pongs')]);
+      for (let sent = 0; sent < 40; sent += 1) honest.socket[frame]();
+      honest.sendEvents(1, 1);
+      expect(await honest.next('ack')).toMatchObject({ events: { seq: 1 } });
+    },
+  );
+
+  it('who was let in and does that is told of in the events of the host', async () => {
+    await start();
+    const hostile = await welcome('robbed', tokenOf('robbed'), '198.51.100.1');
+    for (let sent = 0; sent < 1_000; sent += 1) hostile.socket.pong();
+    await hostile.end();
+    const told = (): string[] => {
+      const db = openForReading(dataDir);
+      const events = eventReads(db).events({ limit: 10, host: 'robbed', kinds: ['agent.disconnected'] });
+      db.close();
+      return events.map(({ message }) => message);
+    };
+    await waitFor(() => told().length > 0, { what: 'the event' });
+    expect(told()).toEqual([expect.stringContaining('its agent sent more than 100 pings and pongs within a second')]);
+  });
+
+  it('nor does it help him not to hear that his connection was ended', async () => {
+    await start();
+    const thief = dial(tokenOf('robbed'), '203.0.113.1');
+    await thief.upgrade();
+    thief.socket.pause();
+    thief.socket.send('nonsense');
+    for (let sent = 0; sent < 1_000; sent += 1) thief.socket.send('{"type":"never heard of"}');
+    await waitFor(async () => (await refusals()).length > 1, { what: 'the audit log to say so' });
+    expect((await refusals()).toSorted()).toEqual([
+      '203.0.113.1: its agent sent more than 100 frames after its connection was ended within a second',
+      expect.stringContaining('no hello that can be read'),
+    ]);
+  });
+
+  it('a message in a thousand pieces is taken, one without end is not', async () => {
+    await start();
+    const client = await welcome('robbed', tokenOf('robbed'), '198.51.100.1');
+    const event = { seq: 1, at: 1, kind: 'host.notice', severity: 'info', message: 'm' };
+    const text = JSON.stringify({ type: 'events', epoch: 'epoch-1', events: [event] });
+    for (let index = 0; index < 1_000; index += 1) client.socket.send(text.charAt(index), { fin: false });
+    client.socket.send(text.slice(1_000));
+    expect(await client.next('ack')).toMatchObject({ events: { seq: 1 } });
+    for (let index = 0; index < 1_100; index += 1) client.socket.send('', { fin: false });
+    expect(await client.end()).toMatchObject({ code: 1008 });
+  });
 });
