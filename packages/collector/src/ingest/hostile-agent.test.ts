@@ -174,7 +174,7 @@ describe('more messages than a host may send', () => {
     ['what nobody understands', nonsense],
   ])('%s are not read at once; others are', async (_, message) => {
     // Of 200 messages some ten are handled at once, and the next one in an hour.
-    const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 5 } });
+    const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 5, waitMax: Infinity } });
     const [hostile, honest] = [await dial('hostile'), await dial('honest')];
     for (let index = 0; index < 200; index += 1) hostile.send(message(index));
     hostile.sendEvents(1, 1);
@@ -194,7 +194,7 @@ describe('more messages than a host may send', () => {
   });
 
   it('they wait for their turn, and lose nothing', async () => {
-    const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 1_000_000 } });
+    const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 1_000_000, waitMax: 4_000 } });
     const hostile = await dial('hostile');
     const began = performance.now();
     for (let index = 0; index < 100; index += 1) hostile.send(heartbeat(index));

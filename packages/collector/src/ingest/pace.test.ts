@@ -23,6 +23,26 @@ test('who sends more than the pace waits as long as that takes, and nobody else 
   expect(read).toBeGreaterThan(0.8 * (burstBytes + 10 * bytesPerSecond));
 });
 
+test('whoever has run up debts for a host over many connections makes it wait for seconds, not for ever', () => {
+  const { clock, pace } = world();
+  // Each of them has one message read before it waits.
+  for (let second = 0; second < 60; second += 1) {
+    for (let connection = 0; connection < 10; connection += 1) pace.spend('robbed', 1024 * 1024);
+    clock.advance(1_000);
+  }
+  const waitMs = pace.spend('robbed', 1_000);
+  expect(waitMs).toBeGreaterThan(2_900);
+  expect(waitMs).toBeLessThanOrEqual(4_000);
+  clock.advance(waitMs);
+  expect(pace.spend('robbed', 1_000)).toBeLessThan(10);
+});
+
+test('before a hello many connections together are not read faster than one', () => {
+  const { pace } = world();
+  for (let connection = 0; connection < 500; connection += 1) pace.spend('', 1024 * 1024);
+  expect(pace.spend('', 0)).toBeGreaterThan(120_000);
+});
+
 test('small messages cost more than their bytes: a few hundred a second', () => {
   const { clock, pace } = world();
   let messages = 0;

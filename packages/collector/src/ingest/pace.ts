@@ -11,12 +11,16 @@ import { formatBytes } from '@relight/shared/units';
 export interface PaceLimits {
   readonly burstBytes: number;
   readonly bytesPerSecond: number;
+  /** Milliseconds, of one message. Each connection has one message read before it waits: many of them must not put a host in debt without end. */
+  readonly waitMax: number;
 }
 /**
  * Some 20 ms of a core for a MiB of heartbeats. An honest agent sends ten small ones a second at the very most, and what it has kept for
- * a collector that was away is here in half a minute.
+ * a collector that was away is here in half a minute. One message of 1 MiB makes it wait
+ * a quarter of a second; after four the next heartbeat of a host that somebody else has put in debt is there well before it is suspect (25 s),
+ * or its connection counts as dead (45 s).
  */
-export const defaultPace: PaceLimits = { burstBytes: 4 * 1024 * 1024, bytesPerSecond: 4 * 1024 * 1024 };
+export const defaultPace: PaceLimits = { burstBytes: 4 * 1024 * 1024, bytesPerSecond: 4 * 1024 * 1024, waitMax: 4_000 };
 
 /** What a message costs beside its bytes. */
 const messageBytes = 16 * 1024;
@@ -42,19 +46,25 @@ export class Pace {
     this.#limits = deps.limits ?? defaultPace;
   }
 
-  /** One message of so many bytes was handled. For how many milliseconds nothing else of the host is to be. */
+  /**
+   * One message of so many bytes was handled. For how many milliseconds nothing else of the host is to be.
+   *
+   * @param host empty before the hello, of all together: that waits as long as it takes, for an agent says hello first
+   */
   spend(host: string, bytes: number): number {
     const now = this.#deps.clock.monotonic();
-    const { burstBytes, bytesPerSecond } = this.#limits;
+    const { burstBytes, bytesPerSecond, waitMax } = this.#limits;
+    const burstMs = (burstBytes / bytesPerSecond) * 1_000;
     const known = this.#hosts.get(host);
     const goesOn = known !== undefined && known.busyUntil > now;
+    const takesMs = ((messageBytes + bytes) / bytesPerSecond) * 1_000;
     const entry = {
-      busyUntil: (goesOn ? known.busyUntil : now) + ((messageBytes + bytes) / bytesPerSecond) * 1_000,
+      busyUntil: Math.min((goesOn ? known.busyUntil : now) + takesMs, now + burstMs + (host === '' ? Infinity : waitMax)),
       since: goesOn ? known.since : now,
       toldAt: known?.toldAt ?? -Infinity,
     };
     this.#hosts.set(host, entry);
-    const waitMs = Math.max(0, entry.busyUntil - now - (burstBytes / bytesPerSecond) * 1_000);
+    const waitMs = Math.max(0, entry.busyUntil - now - burstMs);
     if (waitMs > 0 && now - entry.since >= tooLongMs && now - entry.toldAt >= tellMs) {
       entry.toldAt = now;
       const message = `${host} sends more messages than any honest host: they are read no faster than ${formatBytes(bytesPerSecond)} a second`;
