@@ -21,6 +21,7 @@ import { metered, type Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
 import type { LiveFleet } from './live-fleet.ts';
+import { underWayMax } from './own-tokens.ts';
 import type { Pace } from './pace.ts';
 import { PacedFrames } from './paced-frames.ts';
 import { Session } from './session.ts';
@@ -129,9 +130,14 @@ export class AgentGateway {
     if (!offered.includes(subprotocol)) {
       return this.#refuse(socket, 'protocol', `this collector speaks ${subprotocol}`, { 'Sec-WebSocket-Protocol': subprotocol });
     }
-    if (this.#closing) return this.#later(socket, 'the collector stops');
-    const place = this.#admission.admit(visitor, () => socket.destroy());
-    if (typeof place === 'string') return this.#later(socket, 'too many agents come at once');
+    if (this.#closing) return this.#later(socket, new RelightError('overloaded', 'the collector stops'));
+    const place = this.#admission.admit(visitor, () => {
+      this.#deps.counters.refused('overloaded');
+      this.#tooMany(visitor, `more than ${underWayMax} connections at once have not said hello`);
+      socket.destroy();
+    });
+    if (place === 'of-all') return this.#later(socket, new RelightError('overloaded', 'too many agents come at once'));
+    if (place === 'of-host') return this.#later(socket, this.#tooMany(visitor, 'somebody comes too often'));
     // Behind admission: to judge and to write down what somebody asks costs as much as his hello.
     const refused = this.#judgePreflight(request, visitor);
     if (refused !== null) {
@@ -154,8 +160,18 @@ export class AgentGateway {
     return error;
   }
 
-  #later(socket: Duplex, detail: string): void {
-    this.#refuse(socket, 'overloaded', detail, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
+  #later(socket: Duplex, error: RelightError): void {
+    this.#deps.counters.refused('overloaded');
+    refuse(socket, error, { 'Retry-After': String(1 + Math.floor(this.#deps.random() * 5)) });
+  }
+
+  /** No honest agent does that: somebody is to hear of it. */
+  #tooMany(visitor: Visitor, what: string): RelightError {
+    const error = new RelightError('overloaded', `${what} with the token of ${visitor.token.host}`, {
+      advice: 'An agent dials seldom twice in a second: look what else has this token, and revoke it.',
+    });
+    this.#writeDown(visitor, error);
+    return error;
   }
 
   #refuse(socket: Duplex, code: Refusal, detail: string, headers: Record<string, string> = {}): void {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { refusalsMax } from '../access/refusal-book.ts';
 import { createCollector, type Collector, type CollectorOptions } from '../app.ts';
 import { waitFor } from '../../../../test/support/wait.ts';
 import { readConfig } from '../config.ts';
@@ -75,6 +76,29 @@ it('connections that say no hello, from as many networks as he likes, take no pl
   expect(silent.findIndex(({ closed }) => closed === null)).toBe(40);
   await welcome('honest', tokenOf('honest'), '198.51.100.1');
   await welcome('robbed', stolen, '198.51.100.2');
+  await waitFor(async () => (await refusals()).length > 0, { what: 'the audit log to say so' });
+  for (const told of await refusals())
+    expect(told).toMatch(/^203\.0\.113\.\d: more than 20 connections at once have not said hello with the token of robbed$/);
+  expect((await refusals()).length).toBeLessThanOrEqual(40);
+});
+
+it('dialling too often is answered as what it is, written down, and told in the log, so often and no more', async () => {
+  await start();
+  const stolen = tokenOf('robbed');
+  const answers = await Promise.all(Array.from({ length: 60 }, () => dial(stolen, '203.0.113.1').upgrade()));
+  expect(answers.find(({ status }) => status !== 101)).toMatchObject({
+    status: 503,
+    retryAfter: expect.stringMatching(/^\d+$/),
+    problem: {
+      code: 'overloaded',
+      detail: 'somebody comes too often with the token of robbed',
+      advice: expect.stringContaining('revoke it'),
+    },
+  });
+  const told = '203.0.113.1: somebody comes too often with the token of robbed';
+  await waitFor(async () => (await refusals()).filter((one) => one === told).length === refusalsMax, { what: 'the audit log to say so' });
+  await waitFor(() => warnings.length === refusalsMax, { what: 'the log to say so' });
+  expect(warnings[0]).toContain('an agent at 203.0.113.1 was refused: somebody comes too often with the token of robbed');
 });
 
 it('dialling from as many networks as he likes leaves others what there is for all, and lets the host in from where it was', async () => {
