@@ -129,7 +129,7 @@ async function setUp(
   const before = flags.force === true ? readOld(file) : null;
   const backup = flags.force === true ? writeOver(file, textOf(answers)) : null;
   if (flags.force !== true) writeNew(file, textOf(answers));
-  done.hasWritten();
+  done.hasWritten(isLive);
   say(io, `${file} is written${backup === null ? '' : `; ${keptAs(backup, before ?? '')}`}\n\n`);
   const checked = isLive ? 0 : await checkSpec(spec, { config: file }, io, around.openEngine);
   return finish(file, flags, io, around, asker, facts, answers, checked, done);

@@ -112,8 +112,12 @@ export class HostBook {
     if (agentId !== null && this.#hostOf.get(agentId) === name) this.#hostOf.delete(agentId);
     const known = this.#entries.delete(name);
     const { store, bus, clock } = this.#deps;
-    const [closed, stored] = await Promise.all([store.closeIncidents(name, clock.now()), store.deleteHost(name)]);
-    this.endIncidents(closed, 'its host is known no more');
+    // Both are asked for at once: what a host that comes back writes is behind them.
+    const [ended, stored] = await Promise.all([store.closeIncidents(name, clock.now()), store.deleteHost(name)]);
+    for (let { closed, rest } = ended; ; { closed, rest } = await store.closeIncidents(name, clock.now(), rest)) {
+      this.endIncidents(closed, 'its host is known no more');
+      if (rest === null) break;
+    }
     if (known) bus.publish('hostDeleted', name);
     return known || stored;
   }

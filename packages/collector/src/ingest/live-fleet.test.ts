@@ -23,7 +23,7 @@ class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> 
   fencedAgents = () => [];
   fenceAgent = async () => undefined;
   retireBefore = async () => [];
-  closeIncidents = async () => [];
+  closeIncidents = async () => ({ closed: [], rest: null });
   deleteHost = async (name: string) => this.records.delete(name);
   async putHost(record: HostRecord): Promise<void> {
     if (this.broken) throw new RelightError('store-failed', 'full');

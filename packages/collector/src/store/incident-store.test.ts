@@ -73,6 +73,29 @@ describe('documents', () => {
     expect(ids({ open: true })).toEqual(['20260201-120000-abcdef']);
   });
 
+  it('closes those of a host that is forgotten a few at a time, each once, and none that came meanwhile', async () => {
+    const open = { closedAt: null, timeToRecoverMs: null };
+    const id = (n: number): string => `20260130-120000-${String(n).padStart(6, '0')}`;
+    const wide = 'x'.repeat(900_000);
+    const came = Array.from({ length: 150 }, (_, n) =>
+      exampleIncident({ id: id(n), ...open, workload: `w${n}`, cause: n < 9 ? wide : 'c' }),
+    );
+    await Promise.all(came.map((incident) => store.commitIncident('h', incident, 1)));
+    await store.commitIncident('g', exampleIncident({ id: idOf(1), ...open }), 1);
+    const first = await store.closeIncidents('h', incidentStart + 5_000);
+    await store.commitIncident('h', exampleIncident({ id: idOf(2), ...open }), 2);
+    const slices = [first];
+    for (let { rest } = first; rest !== null; { rest } = slices.at(-1) ?? first)
+      slices.push(await store.closeIncidents('h', incidentStart + 6_000, rest));
+    const bytes = slices.map(({ closed }) => JSON.stringify(closed).length);
+    expect(Math.max(...bytes)).toBeLessThan(5 * 1024 * 1024);
+    expect(Math.max(...slices.map(({ closed }) => closed.length))).toBe(64);
+    const closed = slices.flatMap((slice) => slice.closed);
+    expect(closed.map(({ incident }) => incident.id).toSorted()).toEqual(came.map((incident) => incident.id));
+    expect(first.closed[0]?.incident).toMatchObject({ closedAt: incidentStart + 5_000, timeToRecoverMs: null });
+    expect(ids({ open: true }).toSorted()).toEqual([idOf(1), idOf(2)]);
+  });
+
   it('filters, and pages from the newest', async () => {
     for (let n = 0; n < 5; n += 1) {
       const openedAt = incidentStart + n * 1_000;

@@ -4,7 +4,7 @@ import type { Incident } from '@relight/shared/incident';
 import type { IncidentEvidence } from '@relight/shared/protocol';
 import type { Database } from 'better-sqlite3';
 import { Statements, Where } from './statements.ts';
-import type { IncidentCommit, IncidentFilter, IncidentOutcome, IncidentPlace, StoredIncident } from './store.ts';
+import type { ClosedIncidents, IncidentCommit, IncidentFilter, IncidentOutcome, IncidentPlace, StoredIncident } from './store.ts';
 
 interface Row {
   readonly host: string;
@@ -69,6 +69,9 @@ export function incidentReads(db: Database) {
  */
 const supersededMax = 4;
 
+/** With one commit, of a host that is forgotten: at least one, and no further one beyond these bytes. */
+const closedAtOnce = { count: 64, bytes: 4 * 1024 * 1024 };
+
 export function incidentWrites(db: Database) {
   const known = db.prepare<[string, string], { revision: number }>('SELECT revision FROM incidents WHERE host = ? AND id = ?');
   const put = db.prepare(
@@ -84,7 +87,12 @@ export function incidentWrites(db: Database) {
        WHERE host = ? AND workload IS ? AND closed_at IS NULL AND id <> ? ORDER BY position DESC LIMIT ?
      ) WHERE opened_at <= ?`,
   );
-  const openOf = db.prepare<[string], { record: string }>('SELECT record FROM incidents WHERE host = ? AND closed_at IS NULL');
+  const newest = db.prepare<[], number | null>('SELECT max(position) FROM incidents').pluck();
+  // In no order, so that nothing is sorted: what is closed has left the index.
+  const openOf = db.prepare<[string, number, number], { position: number; bytes: number }>(
+    'SELECT position, length(record) AS bytes FROM incidents WHERE host = ? AND closed_at IS NULL AND position <= ? LIMIT ?',
+  );
+  const recordAt = db.prepare<[number], string>('SELECT record FROM incidents WHERE position = ?').pluck();
   const removeOpen = db.prepare<[number, number], IncidentPlace>(
     'DELETE FROM incidents WHERE closed_at IS NULL AND opened_at < ? AND received_at < ? RETURNING host, id, workload',
   );
@@ -110,14 +118,23 @@ export function incidentWrites(db: Database) {
       });
       return { superseded };
     },
-    /** A host that is forgotten cannot close them. A later revision of one, from an agent that comes back, opens it again. */
-    closeIncidents(host: string, at: number): StoredIncident[] {
-      return openOf.all(host).map(({ record }) => {
-        const before = JSON.parse(record) as Incident;
+    /**
+     * A host that is forgotten cannot close them. A later revision of one, from an agent that comes back, opens it again. However many
+     * there are, nobody else waits for all of them.
+     */
+    closeIncidents(host: string, at: number, until = newest.get() ?? 0): ClosedIncidents {
+      const open = openOf.all(host, until, closedAtOnce.count);
+      const closed: StoredIncident[] = [];
+      let bytes = 0;
+      for (const next of open) {
+        bytes += next.bytes;
+        if (closed.length > 0 && bytes > closedAtOnce.bytes) break;
+        const before = JSON.parse(recordAt.get(next.position) ?? '') as Incident;
         const incident = { ...before, closedAt: Math.max(at, before.openedAt), timeToRecoverMs: null };
         store(host, incident, at);
-        return { host, receivedAt: at, incident };
-      });
+        closed.push({ host, receivedAt: at, incident });
+      }
+      return { closed, rest: closed.length < open.length || open.length === closedAtOnce.count ? until : null };
     },
     pruneOpenIncidents: (before: number): IncidentPlace[] => removeOpen.all(before, before),
     commitIncidentEvidence({ incident, item }: Pick<IncidentEvidence, 'incident' | 'item'>, host: string, body: Uint8Array): boolean {

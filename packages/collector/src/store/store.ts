@@ -156,6 +156,12 @@ export interface IncidentOutcome extends IncidentPlace {
   readonly alone: boolean;
 }
 
+export interface ClosedIncidents {
+  readonly closed: readonly StoredIncident[];
+  /** There may be more: a place in the store, beyond which nothing is meant. Null: these were the last. */
+  readonly rest: number | null;
+}
+
 export interface IncidentCommit {
   /** Of the same workload: what it takes the place of, was left open by an agent that has lost its memory, and is closed by this: a few at a time. */
   readonly superseded: readonly StoredIncident[];
@@ -289,8 +295,8 @@ export interface Store extends LogReads {
   // incidents
   /** Null: this revision, or a later one, is known already. */
   commitIncident(host: string, incident: Incident, receivedAt: number): Promise<IncidentCommit | null>;
-  /** Those of this host that are open end now, and are not recovered from. Resolves with them. */
-  closeIncidents(host: string, at: number): Promise<readonly StoredIncident[]>;
+  /** Some of this host that are open end now, and are not recovered from. `until`: the `rest` of those before; absent: of all that are open now. */
+  closeIncidents(host: string, at: number, until?: number): Promise<ClosedIncidents>;
   /** Removes those that are open, were opened before then, and of which nothing was heard since. Resolves with them. */
   pruneOpenIncidents(before: number): Promise<readonly IncidentPlace[]>;
   /** False: this piece is known already. Its body stays as it came. */

@@ -13,13 +13,16 @@ test('who leaves is told what is so by then, and what to do next', () => {
   expect(done.text()).toContain(
     `This host has joined https://c:7460. ${file} was not written, nor the agent started. Go on: relight-agent setup`,
   );
-  done.hasWritten();
-  expect(done.text()).toContain(`joined https://c:7460. ${file} is written, the agent was not started.`);
+  done.hasWritten(false);
+  expect(done.text()).toContain(`joined https://c:7460. ${file} is written; no agent was started.`);
   done.starts();
   expect(done.text()).toContain(`${file} is written. Whether the agent has started says: systemctl status relight-agent`);
   const alone = new Done(file);
-  alone.hasWritten();
+  alone.hasWritten(false);
   expect(alone.text()).toContain(`left before the end. ${file} is written`);
+  const live = new Done(file);
+  live.hasWritten(true);
+  expect(live.text()).toMatch(/is written, and the agent takes it up by itself\. See what it makes of it: relight-agent status$/);
 });
 
 test('a command to copy is not broken at the edge of the terminal', () => {

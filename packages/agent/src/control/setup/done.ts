@@ -3,7 +3,7 @@ export class Done {
   readonly #file: string;
   #joining: string | null = null;
   #joined: string | null = null;
-  #written = false;
+  #written: { readonly isLive: boolean } | null = null;
   #starting = false;
 
   constructor(file: string) {
@@ -19,8 +19,9 @@ export class Done {
     this.#joined = this.#joining;
   }
 
-  hasWritten(): void {
-    this.#written = true;
+  /** `isLive`: an agent, or a service that waits for the file, takes it up by itself. */
+  hasWritten(isLive: boolean): void {
+    this.#written = { isLive };
   }
 
   starts(): void {
@@ -36,7 +37,10 @@ export class Done {
     const file = this.#file;
     const joined = this.#joined === null ? '' : `This host has joined ${this.#joined}. `;
     if (this.#starting) return `${joined}${file} is written. Whether the agent has started says: systemctl status relight-agent`;
-    if (this.#written) return `${joined}${file} is written, the agent was not started. Look at it: relight-agent check --config ${file}`;
+    if (this.#written?.isLive === true)
+      return `${joined}${file} is written, and the agent takes it up by itself. See what it makes of it: relight-agent status`;
+    if (this.#written !== null)
+      return `${joined}${file} is written; no agent was started. Look at it: relight-agent check --config ${file}`;
     if (joined !== '') return `${joined}${file} was not written, nor the agent started. Go on: relight-agent setup`;
     const asked =
       this.#joining === null ? '' : ` ${this.#joining} may have counted the join token as used; it says so: relight-collector token list`;
