@@ -326,6 +326,6 @@ test('whatever happens: at most one open for each, every document valid and boun
       told.tell({ kind: 'workload.ready', workload: 'v' }, at);
       expect(told.book.open).toEqual({});
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   );
 });
