@@ -44,6 +44,12 @@ export function noteLook(followed: Followed, monotonic: number): void {
   else if (unread !== null && !tail.file.pending) followed.unread = { ...unread, gone: true };
 }
 
+/** Where there was something when it was looked at last, and nothing is now. */
+export function noteGone(followed: Followed | undefined, monotonic: number): void {
+  if (followed?.tail.file.opened !== false || followed.unread !== null) return;
+  followed.unread = { why: 'it is not there any more', since: monotonic, gone: true };
+}
+
 /** Of one that is over and unread: it is gone, or has been tried for long enough. */
 export const restIsLost = ({ gone, since }: NonNullable<Followed['unread']>, monotonic: number): boolean =>
   gone || monotonic - since >= unreadMsMax;

@@ -5,42 +5,27 @@
  */
 import * as fs from 'node:fs';
 import { onBeat } from '@relight/shared/beat';
-import type { Clock, Timer } from '@relight/shared/clock';
+import type { Timer } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
-import type { Logger } from 'pino';
 import { DiskBudget } from './budget.ts';
 import { Delivered, type LogGaps } from './delivered.ts';
-import { type Followed, isOldRun, mayGrow, noteLook, noteTrouble, restIsLost } from './followed.ts';
-import { punchHole, type PunchHole } from './hole-puncher.ts';
+import { type Followed, isOldRun, mayGrow, noteGone, noteLook, noteTrouble, restIsLost } from './followed.ts';
+import { punchHole } from './hole-puncher.ts';
 import type { Committed, LogFrame, LogLane } from './log-lane.ts';
 import type { LogBacklog, LogShipper, SegmentFile } from './log-shipper.ts';
 import { Looks, type LookedAt } from './looks.ts';
+import { leaving, patient, type Patience, watched } from './patience.ts';
 import { PositionBook } from './position-book.ts';
-import type { RateLimit } from './rate-limiter.ts';
 import { Retention } from './retention.ts';
-import { SegmentTail, type Patience, type Redact } from './segment-tail.ts';
+import { SegmentTail } from './segment-tail.ts';
+import { SetAside } from './set-aside.ts';
+import type { FollowingShipperOptions } from './shipper-options.ts';
 import { Space } from './space.ts';
 
-export interface FollowingShipperOptions {
-  /** Holds `segments.json`. */
-  readonly directory: string;
-  readonly clock: Clock;
-  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
-  /** False: no collector is configured. */
-  readonly delivering: boolean;
-  readonly rateLimit: (key: SegmentKey) => RateLimit | null;
-  readonly redact?: (key: SegmentKey) => Redact;
-  /** Of unsent bytes over all files. Default: 512 MiB, at most 5 % of the disk of `directory` and half of what is free there. */
-  readonly bytesMax?: number;
-  readonly punchHole?: PunchHole;
-}
+export type { FollowingShipperOptions } from './shipper-options.ts';
 
 const pollMs = 1_000;
-/** The longer, the fewer blocks: each costs a compression, a frame, a commit and an answer, for thousands of agents. */
-const patient: Patience = { lineMs: 2_000, firstLineMs: 100, drawingMs: 5_000 };
-const watched: Patience = { lineMs: 10, firstLineMs: 10, drawingMs: 1_000 };
-const leaving: Patience = { lineMs: 0, firstLineMs: 0, drawingMs: 0 };
 /** Between two looks at a file that is being written: the resolution of the times of its lines. */
 const [stepMs, watchedStepMs] = [100, 10];
 
@@ -52,6 +37,7 @@ export class FollowingShipper implements LogShipper, LogLane {
   readonly #space: Space;
   readonly #retention: Retention;
   readonly #looks: Looks;
+  readonly #aside: SetAside;
   #active = false;
   #flushing = false;
   #watch: readonly { workload?: string | undefined; source?: string | undefined }[] = [];
@@ -71,6 +57,7 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#options = options;
     this.#positions = new PositionBook(options, () => [...this.#followed.values()].map(({ tail }) => tail));
     this.#retention = new Retention(delivering ? 1 : 0);
+    this.#aside = new SetAside(options.heldMax);
     const budget = new DiskBudget(directory, options.clock);
     this.#space = new Space({
       bytesMax: (held) => options.bytesMax ?? budget.bytes(held),
@@ -91,8 +78,9 @@ export class FollowingShipper implements LogShipper, LogLane {
     }
   }
 
-  follow(file: SegmentFile): void {
-    const id = segmentId(file.key);
+  follow(wanted: SegmentFile): void {
+    const id = segmentId(wanted.key);
+    const file: SegmentFile = { ...this.#aside.take(id), ...wanted };
     const known = this.#followed.get(id);
     if (known !== undefined) {
       known.order = file.order ?? known.order;
@@ -219,7 +207,7 @@ export class FollowingShipper implements LogShipper, LogLane {
 
   lagBytes(): number {
     if (!this.#options.delivering) return 0;
-    return [...this.#followed.values()].reduce((sum, { tail }) => sum + tail.lagBytes, 0);
+    return [...this.#followed.values()].reduce((sum, { tail }) => sum + tail.lagBytes, this.#aside.bytes);
   }
 
   /** What waits and what was sent, for whoever measures. */
@@ -341,6 +329,7 @@ export class FollowingShipper implements LogShipper, LogLane {
       return followed !== undefined && mayGrow(followed);
     });
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
+    if (this.#options.delivering) this.#setAside();
     void this.#space.keep(
       [...this.#followed.values()].map(({ tail }) => tail),
       this.#options.clock.monotonic(),
@@ -358,16 +347,33 @@ export class FollowingShipper implements LogShipper, LogLane {
   #forgetIfDone(followed: Followed): void {
     const { tail } = followed;
     if (this.#options.delivering ? !tail.done || this.#mayHoldMore(followed) : !isOldRun(followed, this.#followed.values())) return;
-    this.#followed.delete(tail.id);
-    this.#stirring.delete(followed);
     // A container may be started again, and its files have been rotated since it was begun.
     if (tail.file.rotates) this.#positions.keep(tail);
     else this.#positions.drop(tail);
     this.#retention.add(tail, followed.order, this.#options.clock.monotonic());
+    this.#forget(followed);
+    this.#pollLater();
+  }
+
+  #forget(followed: Followed): void {
+    const { tail } = followed;
+    this.#followed.delete(tail.id);
+    this.#stirring.delete(followed);
     this.#looks.remove(tail.id);
     tail.file.close();
     this.#positions.changed();
-    this.#pollLater();
+  }
+
+  #setAside(): void {
+    for (const followed of this.#aside.surplus(this.#followed.values())) {
+      this.#positions.drop(followed.tail);
+      this.#forget(followed);
+    }
+    for (const { file, bytes } of this.#active ? this.#aside.due(this.#followed.values()) : []) {
+      this.follow(file);
+      if (bytes > 0) noteGone(this.#followed.get(segmentId(file.key)), this.#options.clock.monotonic());
+      this.finish(file.key);
+    }
   }
 
   /** What could not be read is tried again; in the end, and when the file is gone, it is told as a gap that nobody can measure. */

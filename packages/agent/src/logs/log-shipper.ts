@@ -3,6 +3,7 @@
  * nothing is copied, the position is the committed byte offset that the collector tells. Implementation beside this file.
  */
 import type { SegmentKey } from '@relight/shared/log-stream';
+import type { Mark } from './time-marks.ts';
 
 export interface SegmentFile {
   readonly key: SegmentKey;
@@ -14,6 +15,8 @@ export interface SegmentFile {
   readonly rotates?: boolean;
   /** Among the runs of its source; the newest has the highest. Default: above all that were followed before. */
   readonly order?: number;
+  /** When which part of it was written, where that is known; see time-marks.ts. */
+  readonly marks?: readonly Mark[];
   /** The file is somebody else's: never written to, and opened by this alone. `path` is then what messages say. */
   readonly foreign?: {
     /** A descriptor for reading, of a regular file; null: it is not there any more. Throws errno errors. */

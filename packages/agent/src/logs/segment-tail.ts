@@ -9,6 +9,7 @@ import { FrameQueue, type Missing, type Redact } from './frame-queue.ts';
 import { JsonFileCutter } from './json-file-cutter.ts';
 import type { LogFrame } from './log-lane.ts';
 import type { SegmentFile } from './log-shipper.ts';
+import type { Patience } from './patience.ts';
 import { asOwed, type Position } from './positions.ts';
 import type { RateLimit } from './rate-limiter.ts';
 import { RawCutter } from './raw-cutter.ts';
@@ -28,16 +29,6 @@ const countedBytesMax = 16 * 1024 * 1024;
 const lateLookMs = 250;
 /** The kernel dates files by the last tick of its clock (CONFIG_HZ is 100 at least). */
 const kernelTickMs = 10;
-
-/** How long what is written may wait, in milliseconds. */
-export interface Patience {
-  /** Of a segment that is written to all the time: there are no more blocks than one in this time. */
-  readonly lineMs: number;
-  /** After a silence as long as `lineMs`: the first lines wait only for those that come with them. */
-  readonly firstLineMs: number;
-  /** For the last state of a progress bar that has not come to its end. */
-  readonly drawingMs: number;
-}
 
 export class SegmentTail {
   readonly key: SegmentKey;
@@ -94,6 +85,7 @@ export class SegmentTail {
     this.#lostTo = position?.lostTo ?? 0;
     this.#letGo = (position?.owed ?? null) !== null;
     this.#queue = new FrameQueue(source.key, rateLimit, redact);
+    for (const mark of source.marks ?? []) this.#marks.note(mark);
     this.#cutter = this.#newCutter(this.committed);
     this.#restart(this.committed);
   }
@@ -118,6 +110,12 @@ export class SegmentTail {
     const { committed, givenUp, freed, file, source } = this;
     const owed = this.#letGo ? asOwed(source, file.rotates) : null;
     return { committed, givenUp, freed, lostTo: this.#lostTo, owed, pieces: file.saved() };
+  }
+
+  /** Of one that is over, and of which nothing was ever sent or given up: all that is known of it. Null: there is more. */
+  unsent(): SegmentFile | null {
+    const untouched = this.committed + this.givenUp + this.freed + this.#lostTo === 0 && this.#framedAt === -Infinity;
+    return this.finished && !this.#letGo && untouched ? { ...this.source, marks: this.#marks.all } : null;
   }
 
   /** Since the last call: something that a restart of the agent should know. */

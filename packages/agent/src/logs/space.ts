@@ -18,7 +18,7 @@ const blockBytes = 4_096;
 /** Of the budget, where files can only be emptied: from here on those that are sent just now are, so that it need not come to others. */
 const sentShare = 0.5;
 /** Stays readable at the end of a file, for error messages and for a person on the host. */
-const keptTailBytes = 64 * 1024;
+export const keptTailBytes = 64 * 1024;
 /** After a failure that may pass; twice as long after each further one. */
 const retryMs = 10_000;
 const retryMsMax = 5 * 60_000;
@@ -211,7 +211,7 @@ export class Space {
 }
 
 /** Made by us for a run, which appends to it. */
-const isOwn = ({ file, source }: SegmentTail): boolean => !file.rotates && source.foreign === undefined && source.format === 'raw';
+export const isOwn = ({ file, source }: SegmentTail): boolean => !file.rotates && source.foreign === undefined && source.format === 'raw';
 
 /** Bytes of it that take space: what was freed before freeing began to fail does not. */
 const onDisk = ({ file }: SegmentTail): number => Math.min(file.end - file.begin, file.allocatedBytes);

@@ -24,6 +24,10 @@ export class TimeMarks {
     return this.#marks.length;
   }
 
+  get all(): readonly Mark[] {
+    return this.#marks;
+  }
+
   note(mark: Mark): void {
     if (mark.upTo <= (this.#marks.at(-1)?.upTo ?? 0)) return;
     this.#marks.push(mark);
