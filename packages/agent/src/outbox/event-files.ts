@@ -6,9 +6,10 @@ import type { Clock, Timer } from '@relight/shared/clock';
 import type { AgentEvent } from '@relight/shared/event';
 import type { AppendFile, OutboxDisk } from './disk.ts';
 import { inspect, isEventFile, isOfEarlierVersion, nextFileName, readEvents, type EventFile } from './found-files.ts';
+import { HeldBack } from './held-back.ts';
 import { encodeFile, encodeLine } from './lines.ts';
 import type { OutboxPosition } from './outbox.ts';
-import { shed, type Dropped } from './shed.ts';
+import { shed, type Shed } from './shed.ts';
 
 interface Active {
   readonly name: string;
@@ -65,6 +66,8 @@ export class EventFiles {
   #syncPause: Timer | null = null;
   #syncWanted = false;
   #cached: { readonly name: string; readonly events: readonly AgentEvent[] } | null = null;
+  /** Of the sealed ones, as it was when that was tried last. */
+  readonly #unreadable = new HeldBack();
   #closed = false;
 
   constructor(options: EventFilesOptions) {
@@ -178,16 +181,22 @@ export class EventFiles {
     this.#kept = new Set();
   }
 
-  /** Over `bytesMax`: down to 7/8 of it where that is possible, and tells what went; null: it is not. Throws errno errors. */
-  shed(underWay: OutboxPosition, bytesMax: number): Dropped | null {
-    const excess = this.bytes - bytesMax;
-    if (excess <= 0) return null;
+  /**
+   * Down to 7/8 of `bytesMax` where that is possible, and tells what went. What cannot be read stays. Each such file may take a failing
+   * disk seconds: one of those that are known is tried again, and the first that comes to light ends it; the next time it goes on behind it.
+   */
+  shed(underWay: OutboxPosition, bytesMax: number): Omit<Shed, 'files'> {
     this.#cached = null;
     const { disk, fileBytesMin } = this.#options;
-    const { files, ...dropped } = shed(disk, this.#sealed, underWay, { bytes: excess + Math.ceil(bytesMax / 8), fileBytesMin });
-    this.#sealed = [...files];
+    const failing = this.#unreadable.tryAgain((name) => this.#read(name));
+    const kept = new Set(this.#sealed.filter(({ name }) => this.#unreadable.has(name)));
+    const readable = this.#sealed.filter((file) => !kept.has(file));
+    const room = { bytes: this.bytes - bytesMax + Math.ceil(bytesMax / 8), fileBytesMin };
+    const { files, refusal, ...dropped } = shed(disk, (name) => this.#read(name), readable, underWay, room);
+    const left = new Map(files.map((file) => [file.name, file]));
+    this.#sealed = this.#sealed.flatMap((file) => (kept.has(file) ? file : (left.get(file.name) ?? [])));
     this.#sealedSum = null;
-    return dropped;
+    return { ...dropped, refusal: refusal ?? failing };
   }
 
   close(): void {
@@ -225,8 +234,19 @@ export class EventFiles {
   }
 
   #eventsOf({ name }: EventFile): readonly AgentEvent[] {
-    if (this.#cached?.name !== name) this.#cached = { name, events: readEvents(this.#options.disk, name) };
+    if (this.#cached?.name !== name) this.#cached = { name, events: this.#read(name) };
     return this.#cached.events;
+  }
+
+  #read(name: string): readonly AgentEvent[] {
+    try {
+      const events = readEvents(this.#options.disk, name);
+      this.#unreadable.remove(name);
+      return events;
+    } catch (error) {
+      this.#unreadable.add(name);
+      throw error;
+    }
   }
 
   /** What was found is older than what this life has written. */
@@ -242,6 +262,7 @@ export class EventFiles {
     if (gone.size === 0) return;
     this.#sealed = this.#sealed.filter((file) => !gone.has(file));
     this.#sealedSum = null;
+    for (const { name } of gone) this.#unreadable.remove(name);
     for (const { name } of gone) this.#options.disk.remove(name);
   }
 

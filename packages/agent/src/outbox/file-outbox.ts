@@ -13,7 +13,7 @@
  * - What earlier lives or this one have left may be unreadable: it is tried again, and sent when it can be. What happens now does not wait
  *   for it: where it stands in the epoch of this life, another begins.
  * - Over `bytesMax`: the oldest unsent `info` events go, then the oldest of any kind, down to 7/8 of the cap; each time one
- *   `log.gap` event tells how many. A run of events returned by read() is consecutive, but the next run may begin later.
+ *   `log.gap` event tells how many. What cannot be read stays. A run of events returned by read() is consecutive, but the next run may begin later.
  */
 import { errorMessage } from '@relight/shared/errors';
 import type { AgentEvent, NewAgentEvent } from '@relight/shared/event';
@@ -59,6 +59,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
   /** Of those before this one. */
   readonly #heldBack = new HeldBack();
   #troubled = false;
+  /** Over `bytesMax`, and the disk did not let room be made. */
+  #crammed = false;
   #closed = false;
 
   /** Never fails, whatever the disk does. */
@@ -128,7 +130,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
 
   append(event: NewAgentEvent): AgentEvent {
     const accepted = this.#accept(event);
-    this.#keepBudget();
+    // Where the disk did not let it be made, it is tried again by the clock alone, not with every event.
+    if (!this.#crammed) this.#makeRoom();
     return accepted;
   }
 
@@ -286,7 +289,8 @@ export class FileOutbox implements Outbox, OutboxHistory {
     if (damaged > 0) this.#tellLost('damaged', 'they were damaged on its disk');
     const error = this.#heldBack.tryAgain((epoch) => this.#files.after(this.#progress.of(epoch)).next());
     if (error !== null) this.#retry.refused(error);
-    if (this.#heldBack.some || !this.#files.complete || !this.#files.open) this.#retry.later();
+    if (this.#crammed) this.#makeRoom();
+    if (this.#crammed || this.#heldBack.some || !this.#files.complete || !this.#files.open) this.#retry.later();
     else this.#retry.succeeded();
     if (this.#files.complete && this.#files.open) this.#tellTaken();
     if (waited) this.#readable.notify();
@@ -356,18 +360,25 @@ export class FileOutbox implements Outbox, OutboxHistory {
     this.#attempt(() => this.#files.remove((epoch) => this.#progress.of(epoch).seq), 'an acknowledged file could not be removed');
   }
 
-  #keepBudget(): void {
+  #makeRoom(): void {
     const { bytesMax, logger } = this.#options;
+    const told = this.#crammed;
+    this.#crammed = false;
     if (this.#files.bytes <= bytesMax) return;
     this.#files.release();
     this.#removeAcknowledged();
-    this.#attempt(() => {
-      const shed = this.#files.shed({ epoch: this.#sending, seq: this.#handedOut }, bytesMax);
-      if (shed === null || shed.dropped === 0) return;
-      this.#losses.add(shed);
+    if (this.#files.bytes <= bytesMax) return;
+    const shed = this.#files.shed({ epoch: this.#sending, seq: this.#handedOut }, bytesMax);
+    this.#crammed = this.#files.bytes > bytesMax;
+    this.#losses.add(shed);
+    if (shed.dropped > 0) {
       logger.warn({ dropped: shed.dropped }, 'event outbox: full; the oldest events were dropped');
       this.#tellLost('outbox-full', 'its event queue was full');
-    }, 'full, and no space could be made');
+    }
+    if (!this.#crammed) return;
+    if (!told) this.#say(shed.refusal, 'full, and no space could be made');
+    this.#retry.refused(shed.refusal);
+    this.#retry.later();
   }
 
   #attempt(act: () => void, otherwise: string): void {

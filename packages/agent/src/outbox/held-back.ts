@@ -1,27 +1,31 @@
-/** Epochs that are not sent until they can be read. Pure. */
+/** What is left alone until it can be read: epochs by their ids, files by their names. Pure. */
 export class HeldBack {
-  readonly #epochs = new Set<string>();
+  readonly #ids = new Set<string>();
 
   get some(): boolean {
-    return this.#epochs.size > 0;
+    return this.#ids.size > 0;
   }
 
-  has(epoch: string): boolean {
-    return this.#epochs.has(epoch);
+  has(id: string): boolean {
+    return this.#ids.has(id);
   }
 
-  add(epoch: string): void {
-    this.#epochs.add(epoch);
+  add(id: string): void {
+    this.#ids.add(id);
+  }
+
+  remove(id: string): void {
+    this.#ids.delete(id);
   }
 
   /** Lets go of those that `read` can read, up to the first that it cannot, which comes last the next time. Returns why that is; null: all can be read. */
-  tryAgain(read: (epoch: string) => void): unknown {
-    for (const epoch of this.#epochs) {
-      this.#epochs.delete(epoch);
+  tryAgain(read: (id: string) => void): unknown {
+    for (const id of this.#ids) {
+      this.#ids.delete(id);
       try {
-        read(epoch);
+        read(id);
       } catch (error) {
-        this.#epochs.add(epoch);
+        this.#ids.add(id);
         return error;
       }
     }

@@ -1,7 +1,7 @@
 /** Makes room in a full outbox. What goes first is what is worth least: old `info` events that nobody has been sent yet. */
 import type { AgentEvent } from '@relight/shared/event';
 import type { OutboxDisk } from './disk.ts';
-import { readEvents, type EventFile } from './found-files.ts';
+import type { EventFile } from './found-files.ts';
 import { encodeFile } from './lines.ts';
 import type { OutboxPosition } from './outbox.ts';
 
@@ -26,7 +26,12 @@ export const droppedOf = (events: readonly AgentEvent[]): Dropped => ({
 
 export interface Shed extends Dropped {
   readonly files: readonly EventFile[];
+  /** Why it ended before there was room; null: it did not. */
+  readonly refusal: unknown;
 }
+
+/** Of one file. Throws errno errors. */
+export type ReadEvents = (name: string) => readonly AgentEvent[];
 
 export interface Room {
   /** To be freed. */
@@ -39,9 +44,15 @@ type Keep = (event: AgentEvent, epoch: string) => boolean;
 
 /**
  * Frees at least `bytes` of `files` (sealed ones, oldest first) where that is possible. Events up to `underWay`, of its epoch, may be under
- * way and go last. Ends where the disk refuses: what went before that is lost and counted. Throws errno errors when nothing went.
+ * way and go last. Ends where the disk refuses: what went before that is lost and counted.
  */
-export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: OutboxPosition, { bytes, fileBytesMin }: Room): Shed {
+export function shed(
+  disk: OutboxDisk,
+  read: ReadEvents,
+  files: readonly EventFile[],
+  underWay: OutboxPosition,
+  { bytes, fileBytesMin }: Room,
+): Shed {
   const taken = (file: EventFile | null): number => (file === null ? 0 : Math.max(file.bytes, fileBytesMin));
   const handedOut: Keep = ({ seq }, epoch) => epoch === underWay.epoch && seq <= underWay.seq;
   const passes: Keep[] = [
@@ -55,7 +66,7 @@ export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: Ou
   let refusal: unknown = null;
   const rewritten = (file: EventFile, keep: Keep): Rewritten => {
     try {
-      return refusal === null && freed < bytes ? rewrite(disk, file, keep, fileBytesMin) : untouched(file);
+      return refusal === null && freed < bytes ? rewrite(disk, read(file.name), file, keep, fileBytesMin) : untouched(file);
     } catch (error) {
       refusal = error;
       return untouched(file);
@@ -73,17 +84,15 @@ export function shed(disk: OutboxDisk, files: readonly EventFile[], underWay: Ou
     remaining = next;
     if (freed >= bytes || refusal !== null) break;
   }
-  if (refusal !== null && dropped === 0) throw refusal;
-  return { files: remaining, dropped, anew };
+  return { files: remaining, dropped, anew, refusal };
 }
 
 type Rewritten = Dropped & { readonly file: EventFile | null };
 
 const untouched = (file: EventFile): Rewritten => ({ file, dropped: 0, anew: 0 });
 
-function rewrite(disk: OutboxDisk, file: EventFile, keep: Keep, fileBytesMin: number): Rewritten {
+function rewrite(disk: OutboxDisk, events: readonly AgentEvent[], file: EventFile, keep: Keep, fileBytesMin: number): Rewritten {
   const { epoch, firstSeq } = file;
-  const events = readEvents(disk, file.name);
   const kept = events.filter((event) => keep(event, epoch));
   if (kept.length === events.length) return untouched(file);
   const last = kept.at(-1);
