@@ -145,7 +145,13 @@ export class WorkloadWiring {
             patternsOf: (workload) => this.#inForce(workload)?.logs.files ?? [],
           });
     const runRoot = runRootOf(stateDir);
-    const runs = new ContainerRuns({ engine, clock, runRoot, logs: this.shipper });
+    const runs = new ContainerRuns({
+      engine,
+      clock,
+      runRoot,
+      logs: this.shipper,
+      redact: (workload, ...tail) => this.#secretsOf(workload).tail(...tail),
+    });
     this.#earlierLogs = new EarlierLogs({ runRoot, shipper: this.shipper, runs, logger });
     this.#givenUpLogs = new GivenUpLogs({
       runRoot,

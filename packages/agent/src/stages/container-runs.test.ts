@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { systemClock } from '@relight/shared/clock';
 import { segmentId } from '@relight/shared/log-stream';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { SecretValues } from '../config/secret-values.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
 import type { RunRef } from '../supervisor/op.ts';
 import { formatRunId } from '../supervisor/run-id.ts';
 import { ContainerRuns } from './container-runs.ts';
-import { createRunFiles } from './run-files.ts';
+import { createRunFiles, type RedactTail } from './run-files.ts';
 
 vi.mock('node:fs', async (original) => {
   const fs = await original<typeof nodeFs>();
@@ -47,8 +48,19 @@ function container(claims: readonly string[], held: string | null = null) {
   const followed: string[] = [];
   const logs: LogShipper = { follow: ({ key }) => void followed.push(segmentId(key)), finish: () => undefined };
   const runRoot = join(root, 'runs');
-  return { runRoot, followed, runs: new ContainerRuns({ engine: {} as Engine, clock: systemClock, runRoot, logs, procRoot }) };
+  const secrets = new SecretValues([]);
+  secrets.learn(['Planted-Secret']);
+  const redact = (workload: string, ...tail: Parameters<RedactTail>): string => (workload === 'a' ? secrets.tail(...tail) : '');
+  return { runRoot, followed, runs: new ContainerRuns({ engine: {} as Engine, clock: systemClock, runRoot, logs, redact, procRoot }) };
 }
+
+it('of what a run wrote last no secret is told, nor the rest of one that was cut: whoever cuts it further cuts none', async () => {
+  const { runs, runRoot } = container([]);
+  const files = createRunFiles(runRoot, run(ofA, 5));
+  writeFileSync(files.log, 'it says Planted-Secret');
+  expect(await runs.tail(run(ofA, 5), 'a', 1, 100)).toBe('it says [redacted]');
+  expect(await runs.tail(run(ofA, 5), 'a', 1, 8)).toBe('[redacted]');
+});
 
 it("a container's processes are no runs of another workload, generation or owner, whatever they call themselves", async () => {
   const others = [

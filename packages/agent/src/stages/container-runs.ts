@@ -22,6 +22,7 @@ import {
   readStatus,
   readTail,
   type RunFiles,
+  type RedactTail,
   segmentOfBase,
 } from './run-files.ts';
 import { type ContainerProcess, leaderOf, membersOf, type RunSession } from './run-members.ts';
@@ -43,6 +44,8 @@ export interface ContainerRunsOptions {
   /** See run-files.ts; `runRootOf(stateDir)`. */
   readonly runRoot: string;
   readonly logs: LogShipper;
+  /** Frees of the workload's secrets what its runs wrote last, before anything is cut from it. Default: it has none. */
+  readonly redact?: (workload: string, ...tail: Parameters<RedactTail>) => string;
   readonly procRoot?: string;
 }
 
@@ -51,15 +54,17 @@ export class ContainerRuns implements Runs {
   readonly #clock: Clock;
   readonly #runRoot: string;
   readonly #logs: LogShipper;
+  readonly #redact: ContainerRunsOptions['redact'];
   readonly #procRoot: string;
   /** Waiting `exited` calls: they look at once after something was killed. */
   readonly #lookers = new Set<() => void>();
 
-  constructor({ engine, clock, runRoot, logs, procRoot = '/proc' }: ContainerRunsOptions) {
+  constructor({ engine, clock, runRoot, logs, redact, procRoot = '/proc' }: ContainerRunsOptions) {
     this.#engine = engine;
     this.#clock = clock;
     this.#runRoot = runRoot;
     this.#logs = logs;
+    this.#redact = redact;
     this.#procRoot = procRoot;
   }
 
@@ -146,7 +151,8 @@ export class ContainerRuns implements Runs {
     const files = findRunFiles(this.#runRoot, run);
     const { workload: itsWorkload, generation: itsGeneration } = partsOf(run);
     if (files === null || itsWorkload !== workload || itsGeneration !== generation) return Promise.resolve('');
-    return Promise.resolve(readTail(files.log, bytes));
+    const redact = this.#redact;
+    return Promise.resolve(readTail(files.log, bytes, redact && ((...tail) => redact(workload, ...tail))));
   }
 
   #adopt(run: RunRef, leader: ContainerProcess, files: RunFiles | null): RunHandle {

@@ -77,6 +77,17 @@ it('reads the end of a log from the beginning of a line, without what has been f
   expect(readTail(files.log, 100)).toBe('kept\n');
 });
 
+it('says whether what it shows has begun before: there a secret may be cut in two', () => {
+  const files = createRunFiles(root, run(1, 'process'));
+  const shown = (bytes: number): string => readTail(files.log, bytes, (tail, continued) => `${continued ? '…' : ''}${tail.toString()}`);
+  writeFileSync(files.log, 'first\nsecond');
+  expect([shown(100), shown(9), shown(3)]).toEqual(['first\nsecond', 'second', '…ond']);
+  writeFileSync(files.log, `${'\0'.repeat(50)}rest\nsecond`);
+  expect(shown(100)).toBe('…rest\nsecond');
+  writeFileSync(files.log, '\0'.repeat(50));
+  expect(shown(100)).toBe('');
+});
+
 it('removes what stood beside a delivered log, and directories with nothing left, but never the present one', () => {
   const first = createRunFiles(root, run(1, 'process'));
   createRunFiles(root, run(2, 'process'));

@@ -193,17 +193,23 @@ export function readStatus(fd: number): number | null {
   return parseStatus(buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0)));
 }
 
+/** What is shown of the end of a file. `continued`: its first line has begun before. */
+export type RedactTail = (tail: Buffer, continued: boolean) => string;
+
 /** The last bytes of a log, from the beginning of a line when there is a whole one. Delivered parts may have become holes. */
-export function readTail(path: string, bytes: number): string {
+export function readTail(path: string, bytes: number, redact: RedactTail = (tail) => tail.toString('utf8')): string {
   const fd = openRegular(path);
   if (fd === null) return '';
   try {
     const { size } = fstatSync(fd);
     const from = Math.max(0, size - bytes);
     const buffer = Buffer.alloc(size - from);
-    const text = buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, from));
-    const cut = from > 0 && text.includes('\n') ? text.slice(text.indexOf('\n') + 1) : text;
-    return cut.replace(/^\0+/, '');
+    const read = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from));
+    const newline = from > 0 ? read.indexOf(10) : -1;
+    if (newline >= 0) return redact(read.subarray(newline + 1), false);
+    // What was sent is a hole, which need not end with a line.
+    const kept = read.findIndex((byte) => byte !== 0);
+    return kept < 0 ? '' : redact(read.subarray(kept), from > 0 || kept > 0);
   } finally {
     closeSync(fd);
   }

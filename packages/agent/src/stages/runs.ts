@@ -45,6 +45,6 @@ export interface Runs {
    * has, the ones that live longest.
    */
   list(containerId: string, of: RunOwner): Promise<readonly RunHandle[]>;
-  /** The last bytes that the run wrote, for error messages: at most `bytes`, cut at a line. */
+  /** The last bytes that the run wrote, for error messages: at most `bytes`, cut at a line, without the workload's secrets. */
   tail(run: RunRef, workload: string, generation: number, bytes: number): Promise<string>;
 }
