@@ -9,7 +9,7 @@ import { Doorkeeper } from './access/doorkeeper.ts';
 import { Front } from './access/front.ts';
 import { RefusalBook } from './access/refusal-book.ts';
 import { Revocations } from './access/revocations.ts';
-import { tlsFilesOf } from './access/tls-files.ts';
+import { markMade, ownTlsFiles, tlsFilesOf } from './access/tls-files.ts';
 import { TokenExpiry } from './access/token-expiry.ts';
 import { startAlerts } from './alerts/start.ts';
 import { registerJoin } from './api/join.ts';
@@ -175,6 +175,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   const alerts = startAlerts({ store, bus, fleet, clock, config: config.alerts, logger, random, allowances });
   halfMade.defer(() => alerts.close());
   const retention = startRetention({ store, bus, clock, limits: config.retention, logger });
+  if (config.tls === null && front.secure) markOwn(config.dataDir, log);
   // Whole: from here on close() ends it, in the order that agents and readers need.
   halfMade.move();
   return {
@@ -202,6 +203,15 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       await store.close();
     },
   };
+}
+
+/** A full disk, say, is no reason not to start. */
+function markOwn(dataDir: string, warn: (message: string, error: RelightError) => void): void {
+  try {
+    markMade(ownTlsFiles(dataDir));
+  } catch (error) {
+    warn('the mark that this collector has a certificate cannot be written', toRelightError(error));
+  }
 }
 
 function listenError({ host, port }: CollectorConfig['listen'], cause: unknown): RelightError {

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ownTlsFiles, readTls, tlsFilesOf } from './tls-files.ts';
+import { selfSigned } from './self-signed.ts';
+import { ownTlsFiles, readTls, tlsFilesOf, writeTls } from './tls-files.ts';
 
 let dataDir: string;
 beforeEach(() => {
@@ -42,4 +43,13 @@ it('a directory that cannot be looked into is not taken for none', () => {
   // What stands in the way of the path fails as a directory without rights does, also for root.
   writeFileSync(join(dataDir, 'tls'), '');
   expect(tlsFilesOf({ dataDir, tls: null })).toEqual(ownTlsFiles(dataDir));
+});
+
+it('once made, the loss of both is not taken for none', async () => {
+  const own = ownTlsFiles(dataDir);
+  writeTls(own, await selfSigned({ names: ['localhost'], keyPem: null, notBefore: 0, notAfter: 86_400_000 }));
+  rmSync(dirname(own.keyFile), { recursive: true });
+  expect(tlsFilesOf({ dataDir, tls: null })).toEqual(own);
+  rmSync(own.madeMark);
+  expect(tlsFilesOf({ dataDir, tls: null })).toBeNull();
 });

@@ -122,7 +122,8 @@ async function initIn(flags: InitFlags, config: CollectorConfig, url: URL, base:
   const served = secure ? null : tlsFilesOf(config);
   if (served !== null) {
     throw new RelightError('conflict', `this collector serves HTTPS, with the certificate ${served.certFile}, and ${url.href} is http`, {
-      advice: 'Give an https address (--url), or take the certificate, its key and tls: of the configuration away first.',
+      advice:
+        'Give an https address (--url), or take the certificate, its key, tls-made in the data directory and tls: of the configuration away first.',
     });
   }
   // Refused before anything is made: at its next start a collector with a certificate serves HTTPS alone.

@@ -3,9 +3,10 @@ import SqliteDatabase from 'better-sqlite3';
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { selfSigned } from '../access/self-signed.ts';
-import { ownTlsFiles, writeTls } from '../access/tls-files.ts';
+import { ownTlsFiles, writeTls, type OwnTlsFiles } from '../access/tls-files.ts';
 import { databasePath, lockDataDir } from '../store/database.ts';
 import { CollectorBench, type Ended } from './collector-process.test-data.ts';
 
@@ -21,7 +22,7 @@ afterEach(() => bench[Symbol.asyncDispose]());
 const serve = (): Promise<Ended> => bench.collector(['serve', '--config', bench.configFile]);
 const leavesTheLock = (): void => lockDataDir(bench.dataDir, 0).release();
 
-async function certify(): Promise<{ certFile: string; keyFile: string }> {
+async function certify(): Promise<OwnTlsFiles> {
   const files = ownTlsFiles(bench.dataDir);
   const now = Date.now();
   writeTls(files, await selfSigned({ names: ['127.0.0.1'], keyPem: null, notBefore: now - dayMs, notAfter: now + dayMs }));
@@ -35,6 +36,32 @@ test.each(['certFile', 'keyFile'] as const)('without %s', async (one) => {
   expect({ code, out }).toEqual({ code: 2, out: '' });
   expect(err).toMatch(new RegExp(`^relight-collector: tls\\.\\w+: ${files[one]} cannot be read: ENOENT`, 'm'));
   leavesTheLock();
+});
+
+test('without a certificate that it had, also of an older version: a new key brings it back, and is told as one', async () => {
+  const { certFile, keyFile, madeMark } = await certify();
+  // Older versions have left no mark; the first start with them does.
+  rmSync(madeMark);
+  const first = await bench.serve();
+  expect(first.url).toMatch(/^https:/);
+  await first.stop();
+  const before = readFileSync(keyFile, 'utf8');
+  rmSync(dirname(keyFile), { recursive: true });
+  const { code, err } = await serve();
+  expect(code).toBe(2);
+  expect(err).toContain(`tls.cert_file: ${certFile} cannot be read: ENOENT`);
+  expect(err).toContain('relight-collector certificate renew --new-key');
+  const renew = ['certificate', 'renew', '--config', bench.configFile];
+  expect(await bench.collector(renew)).toMatchObject({ code: 2, out: '' });
+  const made = await bench.collector([...renew, '--new-key', '--name', 'other.example', '--json']);
+  expect(made).toMatchObject({ code: 0, err: '' });
+  const { keyFingerprint, names, note } = JSON.parse(made.out) as Record<string, string>;
+  expect(names).toContain('DNS:other.example');
+  expect(note).toContain(`--fingerprint ${keyFingerprint}`);
+  expect(readFileSync(keyFile, 'utf8')).not.toBe(before);
+  const again = await bench.serve();
+  expect(again.url).toMatch(/^https:/);
+  await again.stop();
 });
 
 test('with the key of another certificate', async () => {
