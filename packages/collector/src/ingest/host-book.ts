@@ -21,6 +21,10 @@ export interface HostEntry {
   readonly displaced: Set<string>;
   /** Another machine with its id. */
   contender: Contender | null;
+  /** Agents that may no longer speak for it, who came latest last. */
+  readonly fenced: Set<string>;
+  /** What a person was told of it last (LiveFleet). */
+  lastNotice: string | null;
 }
 
 interface Persistence {
@@ -88,6 +92,8 @@ export class HostBook {
       session: null,
       displaced: new Set<string>(),
       contender: null,
+      fenced: new Set<string>(),
+      lastNotice: null,
       persistence,
     };
     this.#entries.set(record.name, entry);

@@ -20,11 +20,15 @@ class MemoryStore implements Pick<FleetDeps['store'], keyof FleetDeps['store']> 
   broken = false;
 
   hosts = () => [...this.records.values()];
-  fencedAgents = () => [];
-  fenceAgent = async () => undefined;
+  fenced = new Map<string, readonly string[]>();
+  fencedAgents = () => [...this.fenced].flatMap(([host, agents]) => agents.map((agent) => ({ host, agent })));
+  fenceAgents = async (host: string, agents: readonly string[]) => void this.fenced.set(host, agents);
   retireBefore = async () => [];
   closeIncidents = async () => ({ closed: [], rest: null });
-  deleteHost = async (name: string) => this.records.delete(name);
+  deleteHost = async (name: string) => {
+    this.fenced.delete(name);
+    return this.records.delete(name);
+  };
   async putHost(record: HostRecord): Promise<void> {
     if (this.broken) throw new RelightError('store-failed', 'full');
     this.writes += 1;
@@ -686,4 +690,52 @@ it('an agent that says something else with each frame has a few records on their
   }
   expect(under).toEqual([]);
   expect(store.records.get('h1')?.gate?.state).toBe('open');
+});
+
+describe('agents that are locked out of a name', () => {
+  const come = (index: number) =>
+    connect('h', { agentId: `agent-${String(index).padStart(4, '0')}`, machineId: `m-${index}` }).socket.ended;
+  const lockedOut = { code: 4409, reason: expect.stringContaining('another agent owns h now') as string };
+
+  it('are so many and no more, those that come latest, also behind a restart', async () => {
+    come(0);
+    for (let index = 1; index <= 20; index += 1) {
+      expect(come(index)).toBeNull();
+      // The first one goes on to try.
+      expect(come(0)).toEqual(lockedOut);
+    }
+    await settle();
+    expect(store.fenced.get('h')).toHaveLength(16);
+    expect([come(0), come(19), come(6)]).toEqual([lockedOut, lockedOut, lockedOut]);
+    await fleet.stop();
+    fleet = makeFleet();
+    expect([come(0), come(19), come(6)]).toEqual([lockedOut, lockedOut, lockedOut]);
+    expect(come(1)).toBeNull();
+    await settle();
+    expect(store.fenced.get('h')).toHaveLength(16);
+  });
+
+  it('are let in when the host is forgotten, or has another name', async () => {
+    come(0);
+    const { session } = connect('h', { agentId: 'agent-0001', machineId: 'm-1' });
+    expect(come(0)).toEqual(lockedOut);
+    session.socketClosed('gone');
+    await fleet.forget('h');
+    expect(come(0)).toBeNull();
+  });
+});
+
+it('what was told of a host last is told once more when the host was forgotten in between', async () => {
+  const stranger = tokenRecord({ id: 'mine', host: 'h' });
+  const told = () => store.events.filter(({ message }) => message.startsWith('the token of h was used as other')).length;
+  for (const times of [1, 2]) {
+    const { session } = connect('h');
+    await settle();
+    connect('other', {}, stranger);
+    connect('other', {}, stranger);
+    await settle();
+    expect(told()).toBe(times);
+    session.socketClosed('gone');
+    await fleet.forget('h');
+  }
 });

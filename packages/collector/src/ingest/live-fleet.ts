@@ -29,13 +29,13 @@ import type { judgeClaim, Verdict } from './identity.ts';
 import { OwnEvents } from './own-events.ts';
 import { RefusedAgents } from './refused-agents.ts';
 import type { Claim, Session, SessionEnd, SessionOwner } from './session.ts';
-import { contendWith, displace, fenceKey, judgeAmong, twinAmong, unlessRenamed, type Twin } from './standing.ts';
+import { contendWith, displace, fence, judgeAmong, twinAmong, unlessRenamed, type Twin } from './standing.ts';
 import { Watches } from './watches.ts';
 
 export interface FleetDeps {
   readonly store: Pick<
     SqliteStore,
-    'hosts' | 'putHost' | 'deleteHost' | 'closeIncidents' | 'fencedAgents' | 'fenceAgent' | 'commitOwnEvent' | 'retireBefore'
+    'hosts' | 'putHost' | 'deleteHost' | 'closeIncidents' | 'fencedAgents' | 'fenceAgents' | 'commitOwnEvent' | 'retireBefore'
   >;
   readonly bus: Bus;
   readonly clock: Clock;
@@ -67,8 +67,6 @@ export class LiveFleet implements Fleet, SessionOwner {
   readonly #watches = new Watches();
   readonly #forgetting: ForgetByRule;
   readonly #sessions = new Set<Session>();
-  readonly #fenced: Set<string>;
-  readonly #lastNotice = new Map<string, string>();
   readonly #startedMono: number;
   readonly #hostsMax: number;
   #stopped = false;
@@ -85,7 +83,6 @@ export class LiveFleet implements Fleet, SessionOwner {
     this.#forgetting = new ForgetByRule(clock, deps.forget ?? []);
     this.#refused = new RefusedAgents(this.#book, clock, (entry, news) => this.#emit(entry, news, news.data));
     this.#heldBack = new HeldBackTelling(deps, this.#book, (entry, news) => this.#emit(entry, news, news.data));
-    this.#fenced = new Set(store.fencedAgents().map(({ host, agent }) => fenceKey(host, agent)));
     this.#startedMono = clock.monotonic();
     this.#hostsMax = deps.hostsMax ?? hostsMaxDefault;
     for (const record of store.hosts()) {
@@ -93,6 +90,10 @@ export class LiveFleet implements Fleet, SessionOwner {
       const changed = live.state !== record.state;
       const present = changed ? { ...record, state: live.state, reason: live.reason, stateSince: clock.now() } : record;
       this.#book.add(present, live, nextDeadline(live, this.#context()), !changed);
+    }
+    for (const { host, agent } of store.fencedAgents()) {
+      const entry = this.#book.get(host);
+      if (entry !== undefined) fence(entry, agent);
     }
     this.#sweptAt = this.#startedMono;
     this.#timer = clock.after(sweepMs, () => this.#sweep());
@@ -122,7 +123,6 @@ export class LiveFleet implements Fleet, SessionOwner {
     const entry = this.#book.get(name);
     if (entry !== undefined && entry.session !== null)
       throw new RelightError('conflict', `${name} is connected`, { advice: 'Stop its agent first.' });
-    for (const key of this.#fenced) if (key.startsWith(fenceKey(name, ''))) this.#fenced.delete(key);
     return this.#book.remove(name);
   }
 
@@ -150,7 +150,7 @@ export class LiveFleet implements Fleet, SessionOwner {
   }
 
   #judge(token: TokenRecord, hello: Parameters<typeof judgeClaim>[0]): Verdict {
-    return judgeAmong(this.#book, { hostsMax: this.#hostsMax, fenced: this.#fenced, now: this.#deps.clock.now() }, token, hello);
+    return judgeAmong(this.#book, { hostsMax: this.#hostsMax, now: this.#deps.clock.now() }, token, hello);
   }
 
   claim(session: Session, hello: Hello): Claim {
@@ -162,7 +162,9 @@ export class LiveFleet implements Fleet, SessionOwner {
       return { accepted: true, watch: this.#watches.of(hello.host) };
     }
     const twin = verdict.notice?.shared === true ? this.#book.get(verdict.notice.host) : undefined;
-    const { host, bootId } = hello;
+    const { host, bootId, agentId } = hello;
+    const own = this.#book.get(host);
+    if (own?.fenced.has(agentId) === true) fence(own, agentId);
     if (twin !== undefined) contendWith(this.#book, twin, { host, bootId, address: session.address }, this.#deps.clock);
     this.#background('writing a refusal down', this.#writeDown(session, hello, verdict));
     return verdict;
@@ -297,8 +299,8 @@ export class LiveFleet implements Fleet, SessionOwner {
     if (former !== undefined && former !== hello.host)
       this.#notice(entry, `was called ${former} until now; that host is forgotten`, { former });
     if (verdict.fences !== null) {
-      this.#fenced.add(fenceKey(hello.host, verdict.fences));
-      this.#background(`fencing ${verdict.fences}`, store.fenceAgent(hello.host, verdict.fences, now));
+      fence(entry, verdict.fences);
+      this.#background(`fencing ${verdict.fences}`, store.fenceAgents(hello.host, [...entry.fenced], now));
       this.#notice(entry, `agent ${hello.agentId} has taken the name over from agent ${verdict.fences}, which is locked out`, {
         agentId: hello.agentId,
         fenced: verdict.fences,
@@ -350,9 +352,8 @@ export class LiveFleet implements Fleet, SessionOwner {
 
   #notice(entry: HostEntry, message: string, data: Record<string, unknown>): void {
     // A clone comes back every few seconds; one event for each is enough until something else happens.
-    const last = this.#lastNotice.get(entry.record.name);
-    if (last === message) return;
-    this.#lastNotice.set(entry.record.name, message);
+    if (entry.lastNotice === message) return;
+    entry.lastNotice = message;
     this.#emit(entry, { kind: 'host.notice', severity: 'warning', message }, data);
   }
 

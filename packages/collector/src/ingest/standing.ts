@@ -15,8 +15,8 @@ export function standing(entry: HostEntry, now: number): Standing {
 }
 
 const isAlive = ({ session, live }: HostEntry): boolean => session !== null && live.state === 'connected';
-/** Of one host. */
-const rememberedMax = 16;
+/** Lives, or agents, of one host. */
+export const rememberedMax = 16;
 
 /** `life` (identity.ts) takes over: whoever was alive until then, and another one, is not to come back beside it. */
 export function displace(entry: HostEntry, life: string): void {
@@ -25,6 +25,15 @@ export function displace(entry: HostEntry, life: string): void {
   displaced.delete(life);
   if (session === null || session.life === life || !isAlive(entry)) return;
   remember(displaced, session.life);
+}
+
+/**
+ * This agent may no longer speak for the host, or has come again although it may not. Of more than so many the one that has not come for
+ * longest is forgotten: as long as it comes, sixteen others would have to be locked out between two of its tries. What a forgotten one
+ * can do then is what whoever has such a token can anyway, to take the name over, and an event tells of it.
+ */
+export function fence({ fenced }: Pick<HostEntry, 'fenced'>, agentId: string): void {
+  remember(fenced, agentId);
 }
 
 function remember(among: Set<string>, one: string): void {
@@ -72,15 +81,13 @@ export function twinAmong(
 
 export interface ClaimLimits {
   readonly hostsMax: number;
-  /** Of `fenceKey`. */
-  readonly fenced: ReadonlySet<string>;
   /** Epoch milliseconds. */
   readonly now: number;
 }
 
 export function judgeAmong(
   book: Pick<HostBook, 'get' | 'ofAgent' | 'size'>,
-  { hostsMax, fenced, now }: ClaimLimits,
+  { hostsMax, now }: ClaimLimits,
   token: TokenRecord,
   hello: Parameters<typeof judgeClaim>[0],
 ): Verdict {
@@ -89,7 +96,7 @@ export function judgeAmong(
   if (own === undefined && byId === undefined && token.host === null && book.size >= hostsMax) return tooManyHosts(hostsMax);
   return judgeClaim(hello, {
     token,
-    fenced: fenced.has(fenceKey(hello.host, hello.agentId)),
+    fenced: own?.fenced.has(hello.agentId) === true,
     sameName: own === undefined ? null : standing(own, now),
     sameAgent: byId === undefined ? null : standing(byId, now),
   });
@@ -100,5 +107,3 @@ export function unlessRenamed(book: Pick<HostBook, 'get'>, { bootId }: Pick<Hell
   if (verdict.accepted || verdict.notice?.shared !== true) return verdict;
   return book.get(verdict.notice.host)?.record.bootId === bootId ? { accepted: true, fences: null } : verdict;
 }
-
-export const fenceKey = (host: string, agentId: string): string => `${host}\n${agentId}`;

@@ -223,8 +223,17 @@ describe('alerts, notifications, hosts, tokens', () => {
   });
 
   it('forgets the fences of a host with the host', async () => {
-    await store.fenceAgent('h', 'old', 1);
-    expect(store.fencedAgents()).toEqual([{ host: 'h', agent: 'old' }]);
+    await store.fenceAgents('h', ['old'], 1);
+    await store.fenceAgents('h2', ['other'], 1);
+    await store.fenceAgents('h', ['old', 'a'], 2);
+    expect(store.fencedAgents()).toContainEqual({ host: 'h', agent: 'old' });
+    await store.fenceAgents('h', ['a', 'newest'], 3);
+    expect(store.fencedAgents()).toEqual([
+      { host: 'h2', agent: 'other' },
+      { host: 'h', agent: 'a' },
+      { host: 'h', agent: 'newest' },
+    ]);
+    await store.deleteHost('h2');
     expect(await store.deleteHost('h')).toBe(false);
     expect(store.fencedAgents()).toEqual([]);
   });

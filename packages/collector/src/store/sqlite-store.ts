@@ -44,7 +44,8 @@ export interface DataDirLock {
 export interface SqliteStore extends Store {
   /** Agents that may not speak for a host, because another one took its name. Forgetting the host forgets them. */
   fencedAgents(): readonly { readonly host: string; readonly agent: string }[];
-  fenceAgent(host: string, agentId: string, at: number): Promise<void>;
+  /** The last of them now; those that are none of them no longer. */
+  fenceAgents(host: string, agentIds: readonly string[], at: number): Promise<void>;
   tokens(): readonly TokenRecord[];
   revokedTokenIds(): ReadonlySet<string>;
   /** Another one than before: something was revoked since. */
@@ -136,7 +137,7 @@ function createStore(options: StoreOptions, db: Database, { writer, maintenance 
     ...reads,
     putHost: (host) => writer.call('putHost', [host.name, JSON.stringify(host)]),
     deleteHost: (name) => writer.call('deleteHost', [name]),
-    fenceAgent: (host, agentId, at) => writer.call('fenceAgent', [host, agentId, at]),
+    fenceAgents: (host, agentIds, at) => writer.call('fenceAgents', [host, agentIds, at]),
     commitEvents: (...args) => writer.call('commitEvents', args),
     commitOwnEvent: (event) => writer.call('commitOwnEvent', [event, clock.now()]),
     commitBlock(agentId, host, { header, body }, receivedAt) {
