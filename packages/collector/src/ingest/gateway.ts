@@ -20,6 +20,7 @@ import { agentSocket } from './agent-socket.ts';
 import { metered, type Allowances } from './allowances.ts';
 import type { HelloRefusal } from './common-protocol.ts';
 import type { IngestCounters, Refusal } from './counters.ts';
+import { goodbyeIn } from './goodbye.ts';
 import type { LiveFleet } from './live-fleet.ts';
 import { underWayMax } from './own-tokens.ts';
 import type { Pace } from './pace.ts';
@@ -223,6 +224,11 @@ export class AgentGateway {
       clock,
       socket: webSocket,
       handle: (data, binary) => session.receive(data, binary),
+      late: (data) => {
+        // Lost at the stop, it would be a death that the next collector tells of.
+        const leaves = this.#closing ? goodbyeIn(data) : null;
+        if (leaves !== null) fleet.goodbye(session, leaves);
+      },
       spend: (bytes) => pace.spend(session.host, bytes),
     });
     let broken: string | null = null;
@@ -238,8 +244,9 @@ export class AgentGateway {
     webSocket.on('message', (data, binary) => {
       const frame = toBuffer(data);
       counters.received(frame.length, binary);
-      if (frames.dropped) unpaced('frames after its connection was ended');
-      else frames.push(frame, binary);
+      const late = frames.dropped;
+      frames.push(frame, binary);
+      if (late) unpaced('frames after its connection was ended');
     });
     const unpaced = (what: string): void => {
       if (!this.#isFlood(webSocket)) return;

@@ -209,6 +209,25 @@ describe('more messages than a host may send', () => {
   });
 });
 
+it.each([
+  ['and waits for the end', false],
+  ['and has left', true],
+])('who says goodbye behind what is read later %s is not dead when the collector stops meanwhile', async (_, leaves) => {
+  const dial = await start({ pace: { burstBytes: 200_000, bytesPerSecond: 5, waitMax: Infinity } });
+  const [slow, honest] = [await dial('slow'), await dial('honest')];
+  for (let seq = 1; seq <= 50; seq += 1) slow.sendEvents(seq, seq);
+  slow.send({ type: 'goodbye', reason: 'stopped' });
+  if (leaves) slow.socket.close(1000);
+  await slow.next('ack');
+  honest.sendEvents(1, 1);
+  await honest.next('ack');
+  expect(hostRecord('slow')?.state).toBe('connected');
+  await collector.close();
+  expect(hostRecord('slow')?.state).toBe('stopped');
+  expect(hostRecord('honest')?.state).toBe('connected');
+  await start();
+});
+
 it('goodbyes without end are one, and nobody waits behind them', async () => {
   const dial = await start();
   const hostile = await dial('hostile');

@@ -13,6 +13,7 @@ function world() {
       told.push(`${binary ? 'block' : 'message'} ${data.length}`);
       onHandled(data.length);
     },
+    late: (data) => told.push(`late ${data.length}`),
     spend: (bytes) => bytes,
   });
   let onHandled = (_: number): void => undefined;
@@ -89,15 +90,25 @@ it('what this side has ended is not read any more, and its end not kept waiting'
   });
   told();
   clock.advance(10);
-  expect(told()).toEqual(['message 20', 'resume', 'resume']);
+  expect(told()).toEqual(['message 20', 'late 30', 'resume', 'resume']);
   message(40);
   frames.end(() => (ended += 1));
   clock.advance(1_000);
-  expect([told(), ended, clock.pendingTimers]).toEqual([[], 1, 0]);
+  expect([told(), ended, clock.pendingTimers]).toEqual([['late 40'], 1, 0]);
   const leaving = world();
   leaving.message(10);
   leaving.message(20);
   leaving.frames.end(() => (ended += 1));
   leaving.frames.drop();
-  expect([leaving.told(), ended, leaving.clock.pendingTimers]).toEqual([['message 10', 'pause'], 2, 0]);
+  expect([leaving.told(), ended, leaving.clock.pendingTimers]).toEqual([['message 10', 'pause', 'late 20'], 2, 0]);
+});
+
+it('what this side has ended while it was held is read to its end, where a goodbye may stand', () => {
+  const { frames, message, block, told } = world();
+  frames.hold();
+  frames.drop();
+  expect(told()).toEqual(['pause', 'resume']);
+  block(1);
+  message(2);
+  expect(told()).toEqual(['late 2']);
 });

@@ -8,6 +8,8 @@ export interface PacedFramesDeps {
   readonly clock: Clock;
   readonly socket: { pause(): void; resume(): void };
   readonly handle: (data: Buffer, binary: boolean) => void;
+  /** A message that waited last, or came, when this side had ended the connection: it is handled no more, but may be a goodbye. */
+  readonly late: (data: Buffer) => void;
   /** After a message was handled: for how many milliseconds nothing else is to be. */
   readonly spend: (bytes: number) => number;
 }
@@ -30,7 +32,7 @@ export class PacedFrames {
   }
 
   push(data: Buffer, binary: boolean): void {
-    if (this.#dropped) return;
+    if (this.#dropped) return binary ? undefined : this.#deps.late(data);
     if (this.#timer === null) this.#handle(data, binary);
     else this.#waiting.push({ data, binary });
   }
@@ -45,10 +47,13 @@ export class PacedFrames {
     if (this.#timer === null) this.#deps.socket.resume();
   }
 
-  /** This side has ended the connection: whatever still comes is for nobody. */
+  /** This side has ended the connection: of whatever still comes no more is wanted than a goodbye, which is the last that an agent says. */
   drop(): void {
+    const last = this.#waiting.at(-1);
     this.#dropped = true;
+    this.#held = false;
     this.#waiting = [];
+    if (last?.binary === false) this.#deps.late(last.data);
     this.#timer?.cancel();
     this.#goOn();
   }
