@@ -40,6 +40,10 @@ test('an engine that is away and a closed gate stand before the workloads', () =
 test.each([
   ['setup "hunter2": exit code 3: token | hunter2 | killed by SIGHUNTER2', 'exit code 3'],
   ['process: killed by SIGTERM: hunter2', 'killed by SIGTERM'],
+  ['process exited with code 139 (SIGSEGV)', 'exited with code 139 (SIGSEGV)'],
+  ['exited with code 137 (SIGKILL), out of memory: hunter2', 'exited with code 137 (SIGKILL)'],
+  ['process exited with code 1 (SIGhunter2)', 'exited with code 1'],
+  ['process was killed', 'process was killed'],
   ['killed by SIGhunter2 exit code 2hunter2 exit code 99999', null],
   ['mount data: hunter2', null],
 ])('nothing that a program printed, or the configuration says, is in it: %s', (reason, ending) => {

@@ -43,7 +43,10 @@ function awaited({ conditions }: NonNullable<ServiceFacts['gate']>): string {
   return failing.length === 0 ? 'everything must be quiet' : [...new Set(failing)].join(', ');
 }
 
-const ending = /\b(?:exit code \d{1,3}|killed by SIG(?:ABRT|BUS|FPE|HUP|ILL|INT|KILL|PIPE|QUIT|SEGV|TERM|USR1|USR2))\b/;
+const signals = 'SIG(?:ABRT|BUS|FPE|HUP|ILL|INT|KILL|PIPE|QUIT|SEGV|TERM|USR1|USR2)';
+const ending = new RegExp(
+  `\\b(?:exit code \\d{1,3}|exited with code \\d{1,3}(?: \\(${signals}\\))?|killed by ${signals}|process was killed)(?!\\w)`,
+);
 
 /** How something ended, of all that a reason tells. A program may have printed the same words: they say no more than that. */
 function endingOf(reason: string): string {

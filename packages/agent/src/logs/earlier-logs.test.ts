@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { segmentId, type SegmentKey } from '@relight/shared/log-stream';
@@ -171,6 +171,51 @@ it('of several containers the older come first, each run once, and none that thi
   const orders = followed.map(({ order = 0 }) => order);
   expect(orders).toEqual(orders.toSorted((a, b) => a - b));
   expect(Math.max(...orders)).toBeLessThan(0);
+});
+
+it('what was found before a directory that cannot be read is followed; that one is told once, and tried again', async () => {
+  const runRoot = runRootOf(stateDir);
+  const fill = (generation: number): void => {
+    const directory = makeRunDirectory(runRoot, 'w', generation);
+    writeFileSync(join(directory, '1.process.log'), '');
+  };
+  for (const generation of [1, 2, 3, 4]) fill(generation);
+  const followed: number[] = [];
+  const warned: unknown[] = [];
+  let held: SegmentKey[] = [];
+  const logs = new EarlierLogs({
+    runRoot,
+    runs: { list: () => Promise.resolve([]) },
+    shipper: {
+      follow: ({ key }: SegmentFile) => {
+        followed.push(key.generation);
+        held = [key];
+      },
+      finish: () => undefined,
+      segments: () => held,
+    },
+    logger: { warn: (...words: unknown[]) => void warned.push(words) },
+    followedMax: 1,
+  });
+  logs.follow();
+  warned.length = 0;
+  // A directory that leads to itself: ELOOP, as good as the EIO of a disk that fails.
+  const second = runDirectoryOf(runRoot, 'w', 2);
+  rmSync(second, { recursive: true });
+  symlinkSync(second, second);
+  for (let looks = 0; looks < 3; looks += 1) {
+    held = [];
+    await logs.observed([]);
+  }
+  expect(followed).toEqual([1]);
+  expect(warned).toEqual([[{ workload: 'w', reason: expect.stringContaining('ELOOP') as string }, expect.any(String)]]);
+  rmSync(second);
+  fill(2);
+  for (let looks = 0; looks < 3; looks += 1) {
+    held = [];
+    await logs.observed([]);
+  }
+  expect(followed).toEqual([1, 2, 3, 4]);
 });
 
 it('follows two thousand of a multitude that a container has made, and says so', () => {

@@ -48,6 +48,8 @@ export class EarlierLogs {
   /** Paths of those that living runs write: whoever found these follows them. */
   #written: ReadonlySet<string | undefined> = new Set();
   #looking = false;
+  /** Workloads with a directory that cannot be read; it has been told. */
+  readonly #unlisted = new Set<string>();
 
   constructor(options: EarlierLogsOptions) {
     this.#options = options;
@@ -97,16 +99,24 @@ export class EarlierLogs {
   /** Those that are followed from now on. */
   #followMore(): readonly SegmentFile[] {
     if (this.#waiting.size === 0) return [];
-    const { followedMax = followedAtOnce, shipper } = this.#options;
+    const { followedMax = followedAtOnce, logger, shipper } = this.#options;
     const held = new Set(shipper.segments().map(segmentId));
     const followed = this.#followed.filter(({ key }) => held.has(segmentId(key)));
     const counts = Map.groupBy(followed, ({ key }) => key.workload);
     const more: SegmentFile[] = [];
     for (const [workload, waiting] of this.#waiting) {
-      for (let room = followedMax - (counts.get(workload)?.length ?? 0); room > 0; room -= 1) {
-        const file = this.#next(waiting, held);
-        if (file === null) break;
-        more.push(file);
+      try {
+        for (let room = followedMax - (counts.get(workload)?.length ?? 0); room > 0; room -= 1) {
+          const file = this.#next(waiting, held);
+          if (file === null) break;
+          more.push(file);
+        }
+        this.#unlisted.delete(workload);
+      } catch (error) {
+        // Of this workload alone, until the next look: what was taken from other directories is followed.
+        if (!this.#unlisted.has(workload))
+          logger.warn({ workload, reason: errorMessage(error) }, 'logs of its earlier runs cannot be listed, trying again');
+        this.#unlisted.add(workload);
       }
     }
     this.#waiting = new Map([...this.#waiting].filter(([, { directories }]) => directories.length > 0));

@@ -329,7 +329,7 @@ export class FollowingShipper implements LogShipper, LogLane {
       return followed !== undefined && mayGrow(followed);
     });
     for (const followed of this.#followed.values()) this.#forgetIfDone(followed);
-    if (this.#options.delivering) this.#setAside();
+    if (this.#options.delivering) this.#setAside(this.#space.canPunch);
     void this.#space.keep(
       [...this.#followed.values()].map(({ tail }) => tail),
       this.#options.clock.monotonic(),
@@ -364,8 +364,9 @@ export class FollowingShipper implements LogShipper, LogLane {
     this.#positions.changed();
   }
 
-  #setAside(): void {
-    for (const followed of this.#aside.surplus(this.#followed.values())) {
+  /** Where files are emptied for want of room, all are followed: any of them may be one. */
+  #setAside(more: boolean): void {
+    for (const followed of more ? this.#aside.surplus(this.#followed.values()) : []) {
       this.#positions.drop(followed.tail);
       this.#forget(followed);
     }

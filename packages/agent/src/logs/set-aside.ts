@@ -1,7 +1,8 @@
 /**
  * Runs that are over while the collector is away. Each that is followed costs a descriptor, and without descriptors no run can be
  * started: only so many are, the oldest. Of the others, as long as they are short and nothing of them was ever sent, their names are
- * kept and the times of their lines, until there is room. On the disk they are left alone: the budget takes nothing of so short a file.
+ * kept and the times of their lines, until there is room. On the disk they are left alone: where parts of files can be freed the budget
+ * takes nothing of so short a one, and elsewhere nothing is set aside.
  */
 import { hostLogs } from '@relight/shared/log-stream';
 import type { Followed } from './followed.ts';

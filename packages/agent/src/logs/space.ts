@@ -65,7 +65,7 @@ export class Space {
     const bytesMax = this.#options.bytesMax(held);
     this.#giveUp(tails, bytesMax);
     try {
-      if (!this.#canPunch) this.#empty(own, bytesMax);
+      if (!this.canPunch) this.#empty(own, bytesMax);
     } catch (error) {
       this.#options.logger.warn({ error: errorMessage(error) }, 'log files could not be emptied');
     }
@@ -78,7 +78,8 @@ export class Space {
     return this.#use;
   }
 
-  get #canPunch(): boolean {
+  /** False: whole files are emptied where there is too much. */
+  get canPunch(): boolean {
     return this.#supported && this.#failures < failuresMax;
   }
 
@@ -133,7 +134,7 @@ export class Space {
     this.#use = { bytes: backlogs.reduce((sum, { bytes }) => sum + bytes, 0), bytesMax };
     let excess = this.#use.bytes - bytesMax;
     if (excess > 0 && !this.#over) {
-      const room = this.#canPunch ? 'the oldest lines are given up' : 'files are emptied';
+      const room = this.canPunch ? 'the oldest lines are given up' : 'files are emptied';
       this.#options.logger.warn({ bytesMax }, `unsent logs exceed ${formatBytes(bytesMax)}: ${room}`);
     }
     // Giving up brings it just below the budget, and the next line above it again: that is one story, told once.
@@ -151,7 +152,7 @@ export class Space {
     }
     const least = Math.min(stepBytes, bytesMax / 4);
     const take = Math.min(Math.max(excess, least), bytes - keptTailBytes);
-    if ((!this.#canPunch && tail.source.foreign === undefined) || take <= 0) return 0;
+    if ((!this.canPunch && tail.source.foreign === undefined) || take <= 0) return 0;
     const from = tail.file.end - bytes;
     const to = Math.floor((from + take) / blockBytes) * blockBytes;
     tail.giveUp(to);

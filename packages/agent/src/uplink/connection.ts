@@ -296,6 +296,7 @@ export class Connection {
         onMachineIdShared(effect);
         break;
       case 'drain':
+        if (this.#goodbye !== null) return this.#farewell();
         this.#ending = { kind: 'told', ms: effect.reconnectAfterMs };
         this.#leave(closeCodes.goodbye, 'the collector asked to come back later');
         break;

@@ -706,6 +706,18 @@ describe('the end', () => {
     expect(world.sockets).toHaveLength(1);
   });
 
+  test('a collector that stops meanwhile acknowledges nothing any more, and still hears goodbye: the next one would call the host dead', async () => {
+    const world = new World();
+    const socket = world.connect();
+    world.append(1);
+    const stopped = world.uplink.stop('stopped');
+    socket.say({ type: 'drain', reconnectAfterMs: 5_000 });
+    expect(socket.sent.at(-1)).toEqual({ type: 'goodbye', reason: 'stopped' });
+    expect(socket.closedWith).toBe(closeCodes.goodbye);
+    socket.end({ code: 1000, reason: '' });
+    await stopped;
+  });
+
   test('a collector that does not answer delays it by 2.5 s at most; without one it ends at once', async () => {
     const world = new World();
     const socket = world.connect();

@@ -62,7 +62,7 @@ export function addCertificate(program: Command): void {
       mustBeEnterable(config.dataDir);
       becomeOwnerOf(config.dataDir);
       const isNewKey = flags.newKey === true;
-      const files = isNewKey ? ownTlsFiles(config.dataDir) : filesOf(config);
+      const files = isNewKey && wasSecure(config) ? ownTlsFiles(config.dataDir) : filesOf(config);
       const { names: known, keyPem } = isNewKey ? { names: namesLeft(config.dataDir), keyPem: null } : present(files);
       const now = systemClock.now();
       const names = [...known, ...namesOfThisMachine(), ...flags.name];
@@ -108,10 +108,16 @@ const newKeyNote = (keyFingerprint: string, url: string | null): string =>
   `${url ?? 'URL'} TOKEN --fingerprint ${keyFingerprint}. Where agent.yaml names a fingerprint, it goes there.\n` +
   `Operators: this fingerprint into /etc/relight/operator.yaml (fingerprint:) and RELIGHT_FINGERPRINT.`;
 
+/** Also one of an older version that left no mark: hosts were told an https address. Behind a proxy a certificate would shut everybody out. */
+const wasSecure = (config: CollectorConfig): boolean =>
+  tlsFilesOf(config) !== null || keptUrl(config.dataDir)?.startsWith('https:') === true;
+
 function filesOf(config: CollectorConfig): TlsConfig {
   const files = tlsFilesOf(config);
   if (files !== null) return files;
-  throw new RelightError('not-found', 'this collector has no certificate', { advice: 'Make one: relight-collector init.' });
+  throw new RelightError('not-found', 'this collector has no certificate', {
+    advice: 'Make one: relight-collector init. Where it has been in use without: name one of your own (tls: in the configuration).',
+  });
 }
 
 /** `DNS:a, IP Address:b` */

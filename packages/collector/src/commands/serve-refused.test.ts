@@ -1,7 +1,7 @@
 /** A service that cannot start ends by itself, says why, and leaves the data directory to the next one. */
 import SqliteDatabase from 'better-sqlite3';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -62,6 +62,17 @@ test('without a certificate that it had, also of an older version: a new key bri
   const again = await bench.serve();
   expect(again.url).toMatch(/^https:/);
   await again.stop();
+});
+
+test('one that never had a certificate, behind a proxy, is given none by --new-key: nobody could reach it any more', async () => {
+  bench.configure('listen: 127.0.0.1:0\n');
+  const first = await bench.serve();
+  expect(first.url).toMatch(/^http:/);
+  await first.stop();
+  const { code, err } = await bench.collector(['certificate', 'renew', '--config', bench.configFile, '--new-key']);
+  expect(code).not.toBe(0);
+  expect(err).toContain('this collector has no certificate');
+  expect(existsSync(ownTlsFiles(bench.dataDir).madeMark)).toBe(false);
 });
 
 test('with the key of another certificate', async () => {

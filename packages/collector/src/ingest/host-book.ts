@@ -118,7 +118,7 @@ export class HostBook {
     if (agentId !== null && this.#hostOf.get(agentId) === name) this.#hostOf.delete(agentId);
     const known = this.#entries.delete(name);
     const { store, bus, clock } = this.#deps;
-    // Both are asked for at once: what a host that comes back writes is behind them.
+    // Both are asked for at once: what a host that comes back writes is behind them, unless it has more open incidents than end at a time.
     const [ended, stored] = await Promise.all([store.closeIncidents(name, clock.now()), store.deleteHost(name)]);
     for (let { closed, rest } = ended; ; { closed, rest } = await store.closeIncidents(name, clock.now(), rest)) {
       this.endIncidents(closed, 'its host is known no more');

@@ -77,11 +77,13 @@ export class PieceDecoder {
     if (piece.kind === 'block' && this.#selection.multiline === true) this.#recent?.arrived(piece);
   }
 
-  /** Who goes on from a cursor was shown what is wanted of the first `read` lines of a piece, and of all before it. */
+  /**
+   * Who goes on from a cursor was shown what is wanted up to the line behind which it stands in a piece. Of one that was read to its end that is
+   * not so: a record may begin there that only a line of the next piece makes wanted.
+   */
   resumed(piece: StoredLogPiece, read: number): void {
-    if (!this.#windowed || piece.kind === 'gap' || read === 0) return;
-    const { header } = piece.block;
-    const to = read >= header.lines ? header.to : this.#opened(piece)?.offset(read);
+    if (!this.#windowed || piece.kind === 'gap' || read === 0 || read >= piece.block.header.lines) return;
+    const to = this.#opened(piece)?.offset(read);
     if (to !== undefined) this.#remember(segmentOfAll(piece), [{ from: 0, to }]);
   }
 

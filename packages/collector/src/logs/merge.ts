@@ -60,7 +60,7 @@ export class PieceMerger {
   /** What the cursor that this began with says of pieces that have not come yet: a page may end before it gets to them. */
   readonly #unmet: Map<number, number>;
   /** Lines at the front of parts whose turn has not ended, which came with a record that began before them: who goes on has them. */
-  readonly #ahead = new Map<number, number>();
+  readonly #ahead = new Map<number, { readonly read: number; readonly segment: string }>();
   #bytes = 0;
   #unfinished = 0;
   /** In the middle of a group of entries: nothing of other segments may come between. */
@@ -119,7 +119,7 @@ export class PieceMerger {
       return 'unpacked';
     }
     const entry = segment.entries.pop();
-    for (const { piece, lines } of entry?.ahead ?? []) this.#cameAhead(piece, lines);
+    for (const { piece, lines } of entry?.ahead ?? []) this.#cameAhead(segment.id, piece, lines);
     if (entry !== undefined && this.#direction === 1) open.from = entry.index + 1;
     if (entry !== undefined && this.#direction === -1) open.end = Math.max(open.from, entry.index);
     if (segment.entries.length === 0) this.#passed(segment, open);
@@ -149,7 +149,7 @@ export class PieceMerger {
     }
     this.#open = this.#open.slice(finished);
     const forwards = this.#direction === 1;
-    const ahead = { done: -1, partly: [...this.#ahead].map(([id, read]) => ({ id, read })) };
+    const ahead = { done: -1, partly: [...this.#ahead].map(([id, { read }]) => ({ id, read })) };
     const partly = this.#open
       .map(({ begun, end, from, piece, told }) => ({ piece, place: begun ? (forwards ? from : end) : told }))
       .map(({ piece, place }) => ({ piece, place: ahead.partly.length === 0 ? place : Math.max(place, linesRead(piece, ahead)) }))
@@ -157,18 +157,20 @@ export class PieceMerger {
       .map(({ piece, place }) => placeIn(piece, place));
     const { done, sealed = false } = this.#done;
     const met = new Set(this.#ahead.size === 0 ? [] : this.#open.flatMap(({ piece }) => partsOf(piece).map(({ id }) => id)));
-    for (const [id, read] of [...this.#unmet, ...[...this.#ahead].filter(([part]) => !met.has(part) && !this.#unmet.has(part))]) {
+    const notMet = ahead.partly.filter(({ id }) => !met.has(id) && !this.#unmet.has(id)).map(({ id, read }) => [id, read] as const);
+    for (const [id, read] of [...this.#unmet, ...notMet]) {
       // With `sealed` there may be parts behind the place whose ids are before it.
       if (sealed || (forwards ? id > done : id < done)) partly.push({ id, read });
     }
     return { ...(forwards ? {} : { newestFirst: true as const }), ...this.#done, partly };
   }
 
-  #cameAhead(piece: StoredLogPiece, lines: number): void {
+  #cameAhead(segment: string, piece: StoredLogPiece, lines: number): void {
     if (this.#direction === -1) return;
     let left = lines;
     for (const part of partsOf(piece)) {
-      if (left > 0) this.#ahead.set(part.id, Math.max(this.#ahead.get(part.id) ?? 0, Math.min(left, part.lines)));
+      const read = Math.max(this.#ahead.get(part.id)?.read ?? 0, Math.min(left, part.lines));
+      if (left > 0) this.#ahead.set(part.id, { read, segment });
       left -= part.lines;
     }
   }
@@ -184,7 +186,8 @@ export class PieceMerger {
     if (this.#direction === 1) open.from = open.end;
     else open.end = open.from;
     open.finished = true;
-    if (this.#ahead.size > 0) for (const { id } of partsOf(open.piece)) this.#ahead.delete(id);
+    // Also those that are not looked into, for no line of theirs is wanted.
+    for (const [id, ahead] of this.#ahead) if (ahead.segment === segment.id && id <= open.piece.id) this.#ahead.delete(id);
     this.#unfinished -= 1;
     this.#bytes -= pieceBytes(open.piece);
     segment.waiting.shift();

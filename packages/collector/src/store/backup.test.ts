@@ -75,6 +75,11 @@ it('copies the key that agents know the collector by, and the address that they 
   expect(readTls(ownTlsFiles(target))).toMatchObject({ cert, key });
   expect(statSync(ownTlsFiles(target).keyFile).mode & 0o777).toBe(0o600);
   expect(statSync(join(target, 'tls')).mode & 0o777).toBe(0o700);
+  // Both are lost while the service goes on with what it has read: restored, that must not go on as plain HTTP.
+  rmSync(join(dataDir, 'tls'), { recursive: true });
+  const later = join(directory, 'later');
+  backupStore(dataDir, later);
+  expect(tlsFilesOf({ dataDir: later, tls: null })).toEqual(ownTlsFiles(later));
 });
 
 it('copies what is damaged as it is, and everything else as ever', async () => {

@@ -73,12 +73,18 @@ function occupied(path: string): string | null {
 
 /** What `relight-collector init` has made: agents know the collector by this key. False: there is none. */
 function copyTls(dataDir: string, directory: string, copies: string[]): boolean {
-  const { keyFile, certFile } = ownTlsFiles(dataDir);
+  const { keyFile, certFile, madeMark } = ownTlsFiles(dataDir);
   const there = [keyFile, certFile].filter((file) => existsSync(file));
   for (const file of there) {
     const copy = join(directory, 'tls', basename(file));
     mkdirSync(dirname(copy), { recursive: true, mode: 0o700 });
     writeFileSync(copy, readFileSync(file), { mode: file === keyFile ? 0o600 : 0o644 });
+    copies.push(copy);
+  }
+  // Of a collector that has lost both, it keeps what is restored from going on as plain HTTP.
+  if (existsSync(madeMark)) {
+    const copy = join(directory, basename(madeMark));
+    writeFileSync(copy, readFileSync(madeMark), { mode: 0o644 });
     copies.push(copy);
   }
   return there.length > 0;
