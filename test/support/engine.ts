@@ -14,7 +14,7 @@ import { enginePrograms, ensurePrograms, findProgram, ownEngine } from './engine
 import { cleanDirectory } from './engine-cleanup.ts';
 import { createEngineNetwork, deleteAbandonedBridges } from './engine-network.ts';
 import { abandonedDirectories, own } from './owned-directory.ts';
-import { signalProcess, startTicks } from './processes.ts';
+import { signalProcess, startTicks, waitUntilStopped } from './processes.ts';
 import { waitFor } from './wait.ts';
 
 export interface PrivateEngineOptions {
@@ -137,7 +137,9 @@ class Dockerd implements PrivateEngine {
   }
 
   freeze(): void {
-    this.#running().kill('SIGSTOP');
+    const child = this.#running();
+    child.kill('SIGSTOP');
+    waitUntilStopped(child.pid ?? 0);
   }
 
   thaw(): void {

@@ -62,3 +62,21 @@ function readProc(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** After SIGSTOP: a thread that runs at that moment on another core still answers what it has just been asked. Throws after ten seconds. */
+export function waitUntilStopped(pid: number): void {
+  const until = performance.now() + 10_000;
+  const isStopped = (thread: string): boolean => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return /^[TtZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+    } catch {
+      // It has ended.
+      return true;
+    }
+  };
+  while (!readdirSync(`/proc/${pid}/task`).every(isStopped)) {
+    if (performance.now() > until) throw new Error(`process ${pid} was not stopped within 10 s`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
+}
