@@ -13,7 +13,17 @@ export function lastLines(text: string, count: number): string {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '');
-  return lines.slice(-count).join(' | ').slice(-600);
+  return atWord(lines.slice(-count).join(' | '));
+}
+
+const lengthMax = 600;
+
+/** The end of it, from a whole word on: secrets are taken out afterwards, and half of one would not be known as any. */
+function atWord(text: string): string {
+  if (text.length <= lengthMax) return text;
+  const end = text.slice(-lengthMax - 1);
+  const space = end.search(/\s/);
+  return space === -1 ? '…' : end.slice(space + 1);
 }
 
 /** The last 200 lines that say something, oldest first. */
