@@ -31,11 +31,20 @@ function installDependencies() {
   const stamp = join(root, 'node_modules', '.relight-installed');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === state) return;
   console.error('relight: installing dependencies …');
-  const done = spawnSync('npx', ['-y', `pnpm@${pnpmVersion}`, 'install', '--frozen-lockfile', '--reporter=append-only'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-    env: { ...process.env, CI: 'true' },
-  });
+  const install = () =>
+    spawnSync('npx', ['-y', `pnpm@${pnpmVersion}`, 'install', '--frozen-lockfile', '--reporter=append-only'], {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+      env: { ...process.env, CI: 'true' },
+    });
+  let done = install();
+  // Both ask again by themselves, but not after every answer of a registry that is ill for a moment. What is there stays.
+  for (const seconds of [5, 20]) {
+    if (done.error !== undefined || done.status === 0 || done.signal !== null) break;
+    console.error(`relight: installing the dependencies failed, next attempt in ${seconds} s`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1_000);
+    done = install();
+  }
   if (done.error !== undefined) fail(`npx cannot be started (${done.error.message}); it comes with npm: install npm and try again.`);
   if (done.status !== 0) {
     fail('installing the dependencies failed; the reason stands above. Does npm reach its registry? (npm ping)');

@@ -7,7 +7,14 @@ import { readFile, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { errorMessage } from '@relight/shared/errors';
 import { removeAbandonedEngines } from '../test/support/engine.ts';
-import { enginePrograms, ensurePrograms, MachineError, ownEngine, testImagePrograms } from '../test/support/engine-install.ts';
+import {
+  enginePrograms,
+  ensurePrograms,
+  MachineError,
+  ownEngine,
+  singleFilePrograms,
+  testImagePrograms,
+} from '../test/support/engine-install.ts';
 import { removeAbandonedLabs } from '../test/support/lab.ts';
 import { ownedDirectory, removeAbandonedDirectories } from '../test/support/owned-directory.ts';
 import { prepareRealParts } from '../test/support/real/ray-image.ts';
@@ -26,10 +33,15 @@ async function readReport(file: string): Promise<Report | undefined> {
   }
 }
 
+async function prepareSystem(): Promise<void> {
+  await ensurePrograms(['docker-compose', 'dpkg-deb']);
+  await prepareMachineImage();
+}
+
 /** Tiers that need what not every machine can have: the project's name, what it is, and what makes it ready. */
 const optional = [
   { project: 'real', what: 'real Ray, gcsfuse and Prometheus (npm run test:real)', prepare: prepareRealParts },
-  { project: 'system', what: 'the packages on a machine with systemd (npm run test:system)', prepare: prepareMachineImage },
+  { project: 'system', what: 'the packages on a machine with systemd (npm run test:system)', prepare: prepareSystem },
 ] as const;
 
 /** The projects of a whole run. Fails in CI where one of them cannot be had. */
@@ -76,7 +88,9 @@ async function runPlan(plan: Plan, directory: string): Promise<Outcome> {
 async function main(args: readonly string[]): Promise<number> {
   // A whole run needs all of it: better said now than after the unit tests. Part of a run asks for the rest when it needs it.
   const isWhole = args.length === 0;
-  await (isWhole ? ensurePrograms([...enginePrograms, ...testImagePrograms], ownEngine) : ensurePrograms(['busybox']));
+  await (isWhole
+    ? ensurePrograms([...enginePrograms, ...testImagePrograms, ...singleFilePrograms], ownEngine)
+    : ensurePrograms(['busybox']));
   // What an earlier run has left takes bridges, room and memory that this one needs.
   await removeAbandoned();
   await buildAll();

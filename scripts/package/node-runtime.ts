@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { access, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { persistently } from '../../test/support/persistently.ts';
 import { cached } from '../../test/support/real/cache.ts';
 import { tool } from '../../test/support/real/tool.ts';
 import { root } from '../run.ts';
@@ -21,11 +22,13 @@ export async function nodeRuntime(architecture: Architecture): Promise<string> {
   const { version, integrity } = await locked(name);
   const directory = await cached(`${name}-${version}`, async (to) => {
     await mkdir(to, { recursive: true });
-    await tool('npm', ['pack', `${name}@${version}`, '--silent', '--pack-destination', to]);
     const archive = join(to, `${name}-${version}.tgz`);
-    const found = `sha512-${await sha512(archive)}`;
-    if (found !== integrity)
-      throw new Error(`${name}@${version} from the registry is not what pnpm-lock.yaml names: ${found}, not ${integrity}`);
+    await persistently(`npm pack ${name}@${version}`, async () => {
+      await tool('npm', ['pack', `${name}@${version}`, '--silent', '--pack-destination', to]);
+      const found = `sha512-${await sha512(archive)}`;
+      if (found !== integrity)
+        throw new Error(`${name}@${version} from the registry is not what pnpm-lock.yaml names: ${found}, not ${integrity}`);
+    });
     await tool('tar', ['-xzf', archive, '-C', to]);
   });
   return join(directory, 'package');

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { persistently } from './persistently.ts';
 import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);
@@ -30,6 +31,8 @@ export const enginePrograms: readonly string[] = ['dockerd', 'busybox'];
 export const imagePrograms: readonly string[] = ['busybox', 'bindfs', 'fusermount3'];
 /** fuse-mute is compiled on the spot. */
 export const testImagePrograms: readonly string[] = [...imagePrograms, 'gcc'];
+/** What single files of the integration tests want besides: a whole run has it before it begins, and installs nothing under its tests. */
+export const singleFilePrograms: readonly string[] = ['mkfs.ext4', 'e2fsck', 'systemctl', 'shutdown', 'dbus-daemon'];
 /** Who wants a private engine. */
 export const ownEngine = 'a Docker Engine of its own';
 
@@ -83,8 +86,10 @@ export async function ensurePrograms(programs: readonly string[], root?: string)
   if (wrong !== undefined) throw new MachineError(wrong);
   if (missing.length === 0) return;
   console.error(`relight: installing ${packagesOf(missing).join(' ')} …`);
-  await apt('update');
-  await apt('install', '-y', '--no-install-recommends', ...packagesOf(missing));
+  await persistently(`installing ${packagesOf(missing).join(' ')}`, async () => {
+    await apt('update');
+    await apt('install', '-y', '--no-install-recommends', ...packagesOf(missing));
+  });
   const still = missing.filter((program) => findProgram(program) === undefined);
   if (still.length > 0) throw new Error(`${still.join(', ')} still missing after: ${aptCommand(missing)}`);
 }
@@ -97,10 +102,12 @@ export async function unpackPackages(directory: string, ...packages: readonly st
   await ensurePrograms(['dpkg-deb']);
   if (!isDebian() || process.getuid?.() !== 0) throw new MachineError(`${packages.join(' and ')} come from Debian: this needs root on it`);
   console.error(`relight: downloading ${packages.join(' ')} …`);
-  await apt('update');
   const downloads = await mkdtemp(join(tmpdir(), 'relight-debs-'));
   try {
-    await aptIn(downloads, 'download', ...packages);
+    await persistently(`downloading ${packages.join(' ')}`, async () => {
+      await apt('update');
+      await aptIn(downloads, 'download', ...packages);
+    });
     await mkdir(directory, { recursive: true });
     for (const file of await readdir(downloads)) await run('dpkg-deb', ['-x', join(downloads, file), directory]);
   } finally {

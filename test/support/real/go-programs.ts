@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensurePrograms } from '../engine-install.ts';
+import { persistently } from '../persistently.ts';
 import { cached } from './cache.ts';
 import { pipInstall, tool } from './tool.ts';
 
@@ -55,7 +56,9 @@ async function compile(to: string): Promise<void> {
     };
     // One after the other: they share half of what they are made of.
     for (const module of Object.values(modules)) {
-      await tool(join(goRoot, 'bin/go'), ['install', '-p=2', '-trimpath', '-ldflags=-s -w', module], { env, cwd: work });
+      const args = ['install', '-p=2', '-trimpath', '-ldflags=-s -w', module];
+      // Modules that are there, and what is compiled, stay.
+      await persistently(`go install ${module}`, () => tool(join(goRoot, 'bin/go'), args, { env, cwd: work }));
     }
   } finally {
     await rm(work, { recursive: true, force: true });

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { ensurePrograms } from '../engine-install.ts';
 import { importTar } from '../image.ts';
 import { cached } from './cache.ts';
+import { debootstrap } from './debootstrap.ts';
 import { type GoPrograms, goPrograms } from './go-programs.ts';
 import { type PrometheusPrograms, prometheusPrograms } from './prometheus-programs.ts';
 import { pipInstall, tool } from './tool.ts';
@@ -62,12 +63,12 @@ export async function loadRealParts(engine: { readonly socket: string }): Promis
 }
 
 async function makeImages(to: string, compiling: Promise<GoPrograms>): Promise<void> {
-  await ensurePrograms(['debootstrap', 'python3', 'pip3'], 'building a root file system');
+  await ensurePrograms(['python3', 'pip3']);
   await mkdir(to, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'relight-rootfs-'));
   const root = join(work, 'root');
   try {
-    await tool('debootstrap', ['--variant=minbase', '--include=python3,fuse3,procps', 'bookworm', root]);
+    await debootstrap({ suite: 'bookworm', root, packages: ['python3', 'fuse3', 'procps'] });
     for (const waste of ['var/cache/apt', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/locale', 'usr/share/man']) {
       await rm(join(root, waste), { recursive: true, force: true });
     }

@@ -1,6 +1,7 @@
 /** Programs that take minutes and say much: quiet when they succeed, their last lines in the error when they do not. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { persistently } from '../persistently.ts';
 
 const run = promisify(execFile);
 
@@ -34,7 +35,7 @@ export function pipInstall(target: string, ...what: readonly string[]): Promise<
     'manylinux_2_34',
   ];
   const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
-  return tool('pip3', [
+  const args = [
     'install',
     '--quiet',
     '--disable-pip-version-check',
@@ -45,5 +46,7 @@ export function pipInstall(target: string, ...what: readonly string[]): Promise<
     ...platforms.map((platform) => `--platform=${platform}_${machine}`),
     `--target=${target}`,
     ...what,
-  ]);
+  ];
+  // It comes to `target` when all of it is there.
+  return persistently(`pip install ${what.join(' ')}`, () => tool('pip3', args));
 }

@@ -2,8 +2,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensurePrograms } from '../engine-install.ts';
 import { cached } from '../real/cache.ts';
+import { debootstrap } from '../real/debootstrap.ts';
 import { tool } from '../real/tool.ts';
 
 const suite = 'bookworm';
@@ -16,11 +16,10 @@ export const machineImage = `relight-machine:${suite}`;
 /** Its root file system as a tar file: a few minutes the first time, nothing afterwards. */
 export function prepareMachineImage(): Promise<string> {
   return cached(`machine-${suite}-${layout}.tar`, async (to) => {
-    await ensurePrograms(['debootstrap'], 'building a root file system');
     const work = await mkdtemp(join(tmpdir(), 'relight-rootfs-'));
     const root = join(work, 'root');
     try {
-      await tool('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, suite, root]);
+      await debootstrap({ suite, root, packages });
       for (const waste of ['var/cache/apt', 'var/lib/apt/lists', 'usr/share/locale']) {
         await rm(join(root, waste), { recursive: true, force: true });
       }
