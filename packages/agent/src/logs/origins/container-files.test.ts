@@ -105,3 +105,20 @@ it('a look that takes long is followed by a long rest', () => {
   clock.advance(1_100);
   expect(followed).toEqual(['file:a.log', 'file:b.log', 'file:c.log']);
 });
+
+it('a deleted file is read on for ten seconds from its deletion and from what was last written to it, however long it was quiet before', () => {
+  const path = join(logs, 'a.log');
+  fs.writeFileSync(path, 'line\n');
+  const writer = fs.openSync(path, 'a');
+  see();
+  clock.advance(600_000);
+  fs.rmSync(path);
+  clock.advance(9_000);
+  expect([...following]).toEqual(['file:a.log']);
+  fs.writeSync(writer, 'last words\n');
+  fs.closeSync(writer);
+  clock.advance(9_000);
+  expect([...following]).toEqual(['file:a.log']);
+  clock.advance(3_000);
+  expect([...following]).toEqual([]);
+});

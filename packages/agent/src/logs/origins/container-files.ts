@@ -34,6 +34,8 @@ interface Held {
   readonly descriptor: number;
   size: bigint;
   grownAt: number;
+  /** When it was first seen without a name; null: it has one. */
+  deletedAt: number | null;
   /** Not followed any more: others needed the place. Once it grows it is again. */
   parked: boolean;
 }
@@ -57,7 +59,7 @@ const followedMax = 256;
 const heldMax = 1_024;
 /** As many names as are looked at. */
 const retiredMax = 20_000;
-/** A deleted file may still be written to. */
+/** A deleted file may still be written to, also one that had long been quiet before. */
 const quietMs = 10_000;
 /** One that was quiet for so long makes room for another. */
 const idleMs = 30_000;
@@ -177,7 +179,7 @@ export class ContainerFiles {
     };
     this.#known[run] = key;
     this.#knownChanged = true;
-    const held: Held = { key, descriptor, size: stats.size, grownAt: this.#options.clock.monotonic(), parked: false };
+    const held: Held = { key, descriptor, size: stats.size, grownAt: this.#options.clock.monotonic(), deletedAt: null, parked: false };
     files.set(run, held);
     this.#follow(held);
     return true;
@@ -207,7 +209,8 @@ export class ContainerFiles {
           this.#follow(held);
         }
       }
-      if (nlink === 0n && now - held.grownAt >= quietMs) {
+      if (nlink === 0n) held.deletedAt ??= now;
+      if (held.deletedAt !== null && now - Math.max(held.grownAt, held.deletedAt) >= quietMs) {
         this.#finish(held);
         files.delete(run);
         delete this.#known[run];
