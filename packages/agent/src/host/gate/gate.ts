@@ -31,7 +31,7 @@ export interface Reading {
   readonly message: string;
   /** Tells one cause from the next where the message has numbers in it. Default: the message. */
   readonly cause?: string;
-  /** Events of its own tell of it, so that the gate's need not. */
+  /** Events of its own tell of it, or nothing has been seen yet: the gate's need not. */
   readonly toldElsewhere?: boolean;
 }
 

@@ -1,4 +1,5 @@
 /** The gate over scratch directories for /, /proc and real TCP sockets; the time is the test's own. */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -172,6 +173,25 @@ describe('the gate at work', () => {
       `warning the host's gate has waited for 1 m 00 s and goes on without: ${message}`,
       "info the host's gate is open after 1 m 00 s",
     ]);
+  });
+
+  test('what is not known yet holds it back, and is no news: whose lock it is is told once, however late the answer comes', async () => {
+    const lockFile = join(root, 'lock');
+    await using lock = await holdLock(lockFile, 'write', 'dpkg');
+    write(`proc/${lock.pid}/stat`, readFileSync(`/proc/${lock.pid}/stat`, 'utf8'));
+    rmSync(join(root, 'proc/locks'));
+    // Whoever reads it waits until somebody writes.
+    execFileSync('mkfifo', [join(root, 'proc/locks')]);
+    const begun = bench({ spec: { lockFiles: [lockFile] } });
+    clock.advance(1_000);
+    const { gate, told, events } = await begun;
+    gate.engineIs(true, 'answers');
+    expect([gate.open, told.at(-1), events]).toEqual([false, "the host's gate: not asked yet", []]);
+    writeFileSync(join(root, 'proc/locks'), readFileSync('/proc/locks', 'utf8'));
+    const reason = `the host's gate: dpkg (pid ${lock.pid}) holds ${lockFile}`;
+    await waitFor(() => told.at(-1) === reason, { what: 'the holder to be known' });
+    expect(events.map(({ message }) => message)).toEqual([`recovery waits for ${reason}`]);
+    gate.stop();
   });
 
   test('a glance sees at once what the slow look would see later, and costs nothing when it was just looked', async () => {

@@ -230,8 +230,9 @@ export class HostGate {
   #otherReadings(): readonly Reading[] {
     const setup = this.#options.setup.reading();
     const tcp = this.#tcp.answers().map(({ address, outcome }): Reading => {
-      const message = outcome === null ? 'not answered yet' : outcome.message;
-      return { name: `tcp ${address}`, hold: 'settles', ok: outcome?.ok === true, message: `tcp ${address}: ${message}` };
+      const base = { name: `tcp ${address}`, hold: 'settles' } as const;
+      if (outcome === null) return { ...base, ok: false, message: `tcp ${address}: not answered yet`, toldElsewhere: true };
+      return { ...base, ok: outcome.ok, message: `tcp ${address}: ${outcome.message}` };
     });
     const { up, reason } = this.#engine;
     const engine: Reading = {

@@ -69,8 +69,8 @@ export function readUptimeMs(procRoot = '/proc'): number {
 
 const packageManager = 'package manager';
 
-/** Before the first answer. */
-export const packageManagerUnknown: Seen = { reading: settles(packageManager, false, 'not asked yet') };
+/** Before the first answer: it holds the gate, and is no news to anybody. */
+export const packageManagerUnknown: Seen = { reading: { ...settles(packageManager, false, 'not asked yet'), toldElsewhere: true } };
 export const asksPackageManager = ({ packageManagerIdle, lockFiles }: GateSpec): boolean => packageManagerIdle || lockFiles.length > 0;
 
 export async function seePackageManager({ spec, root, procRoot }: ReadingsOptions): Promise<Seen> {
