@@ -27,12 +27,17 @@ export interface ContractTarget {
 export const contractCommands = {
   forever: ['sleep', '1000'],
   exit3: ['sh', '-c', 'exit 3'],
-  obedient: ['sh', '-c', 'trap "exit 5" TERM; while :; do sleep 0.05; done'],
-  greedy: ['tail', '/dev/zero'],
+  obedient: ['sh', '-c', 'trap "exit 5" TERM; : > /tmp/obeys; while :; do sleep 0.05; done'],
+  /** Its end comes well behind the killing: an engine that hears of both at the same time may hear of the end first, and calls it one of its own. */
+  greedy: ['sh', '-c', 'tail /dev/zero; code=$?; sleep 1; exit $code'],
   output: ['sh', '-c', 'printf out; printf err >&2; exit 7'],
   environment: ['sh', '-c', 'printf %s "$NAME"'],
   noisy: ['sh', '-c', 'head -c 300000 /dev/zero | tr "\\0" x; echo END'],
   slow: ['sleep', '30'],
+  /** As slow, and its beginning can be seen. */
+  begun: ['sh', '-c', ': > /tmp/begun; exec sleep 30'],
+  obeys: ['test', '-e', '/tmp/obeys'],
+  hasBegun: ['test', '-e', '/tmp/begun'],
   absent: ['no-such-program'],
 } as const;
 
@@ -60,6 +65,8 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
       await engine.start(made.id);
       return made;
     };
+    const succeeds = (id: string, argv: readonly string[], what: string) =>
+      waitFor(async () => (await engine.exec(id, { argv })).exitCode === 0, { what, timeoutMs: 30_000 });
     const ended = (id: string) =>
       waitFor(async () => (await engine.inspect(id))?.status === 'exited', { what: `container ${id} to exit`, timeoutMs: 30_000 }).then(
         () => engine.inspect(id),
@@ -141,6 +148,8 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
       it('stops with the signal when the process obeys, by force after the grace otherwise', async () => {
         const obedient = await run(commands.obedient);
         const stubborn = await run(commands.forever);
+        // Without its trap it would not hear the signal: it is the first process of its container.
+        await succeeds(obedient.id, commands.obeys, 'the trap');
         await engine.stop(obedient.id, 20_000);
         expect(await engine.inspect(obedient.id)).toMatchObject({ status: 'exited', exitCode: 5 });
         await engine.stop(stubborn.id, 0);
@@ -201,16 +210,17 @@ export function engineContract(name: string, open: () => Promise<ContractTarget>
         const { id } = await run(commands.forever);
         const controller = new AbortController();
         const reason = new RelightError('start-deadline', 'too late');
-        const result = engine.exec(id, { argv: commands.slow }, { signal: controller.signal });
-        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run', timeoutMs: 20_000 });
+        const result = engine.exec(id, { argv: commands.begun }, { signal: controller.signal });
+        await succeeds(id, commands.hasBegun, 'the command to run');
         controller.abort(reason);
         await expect(result).rejects.toBe(reason);
       });
 
       it('gives 137 for a command whose container dies', async () => {
         const { id } = await run(commands.forever);
-        const result = engine.exec(id, { argv: commands.slow });
-        await waitFor(async () => (await engine.stats(id))?.pids === 2, { what: 'the command to run', timeoutMs: 20_000 });
+        const result = engine.exec(id, { argv: commands.begun });
+        // A second process is no command yet: the engine's own helper comes before it, and what dies with that cannot be started.
+        await succeeds(id, commands.hasBegun, 'the command to run');
         await engine.kill(id, 'SIGKILL');
         expect(await result).toEqual({ exitCode: 137, stdout: '', stderr: '' });
       });

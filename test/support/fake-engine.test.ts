@@ -18,6 +18,9 @@ const execs: Readonly<Record<string, ExecScript>> = {
   [key(commands.output)]: { exitCode: 7, stdout: 'out', stderr: 'err' },
   [key(commands.noisy)]: { stdout: `${'x'.repeat(64 * 1024 - 4)}END\n` },
   [key(commands.slow)]: { durationMs: 30_000 },
+  [key(commands.begun)]: { durationMs: 30_000 },
+  [key(commands.obeys)]: {},
+  [key(commands.hasBegun)]: {},
   [key(commands.absent)]: { error: 'exec-failed' },
 };
 
