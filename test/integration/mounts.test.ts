@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { MountSpec } from '@relight/agent/config/spec';
 import type { MountProbeResult } from '@relight/agent/checks/probe';
 import { afterEach, describe, expect, inject, it } from 'vitest';
-import { listProcesses, signalProcess } from '../support/processes.ts';
+import { listProcesses, signalProcess, waitUntilStopped } from '../support/processes.ts';
 import { type Bench, fuseContainer, startBench } from '../support/stage-bench.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -13,7 +13,7 @@ const shared = { engineSocket: inject('engineSocket'), image: inject('engineImag
 const target = '/mnt/data';
 const check = { intervalMs: 100, timeoutMs: 5_000, failures: 1 };
 const command = (text: string, more: Partial<MountSpec> = {}): MountSpec =>
-  ({ name: 'data', type: 'command', target, timeoutMs: 5_000, check, run: { text }, ...more }) as MountSpec;
+  ({ name: 'data', type: 'command', target, timeoutMs: 30_000, check, run: { text }, ...more }) as MountSpec;
 const bindfs = command(`mkdir -p /src && echo content > /src/file && exec bindfs -f --no-allow-other /src ${target}`);
 
 let bench: Bench;
@@ -58,8 +58,11 @@ function statusOf(one: number): string {
     return '';
   }
 }
-const contents = async (): Promise<string> =>
-  (await bench.engine.exec(bench.containerId, { argv: ['cat', `${target}/file`] }, { timeoutMs: 2_000 })).stdout;
+/** Killed, and in a call that only the mount ends. */
+const isStuck = (one: number): boolean => /^State:\tD/m.test(statusOf(one));
+/** The daemon has been told to fall silent, and has: a look that only came late leaves no prober behind. */
+const isMute = async (): Promise<boolean> => (await probe(300)).condition === 'hung' && probers().some(isStuck);
+const contents = async (): Promise<string> => (await bench.engine.exec(bench.containerId, { argv: ['cat', `${target}/file`] })).stdout;
 
 describe('placing', () => {
   it('makes the directory, runs the program and returns when the mount answers', async () => {
@@ -130,7 +133,7 @@ describe('placing', () => {
       name: 'data',
       type: 'gcsfuse',
       target,
-      timeoutMs: 5_000,
+      timeoutMs: 30_000,
       check,
       bucket: '/src',
       onlyDir: "a 'b' $HOME",
@@ -159,7 +162,10 @@ describe('losing', () => {
   it('daemon stopped: hung at the deadline, probers do not pile up, and back', async () => {
     await up(bindfs);
     await place();
-    signalProcess(daemon(), 'SIGSTOP');
+    const stopped = daemon();
+    signalProcess(stopped, 'SIGSTOP');
+    // It has several threads: one that ran on at that moment would take a question along.
+    waitUntilStopped(stopped);
     for (let i = 0; i < 3; i += 1) {
       const result = await probe(300);
       expect(result.condition).toBe('hung');
@@ -175,7 +181,7 @@ describe('losing', () => {
     await up(command(`exec fuse-mute ${target}`));
     await place();
     signalProcess(daemon('fuse-mute'), 'SIGUSR1');
-    await waitFor(async () => (await probe(300)).condition === 'hung', { what: 'the mount to hang' });
+    await waitFor(isMute, { what: 'the mount to hang' });
     const parked = probers();
     expect(parked).toHaveLength(1);
     for (let i = 0; i < 5; i += 1) {
@@ -214,9 +220,12 @@ describe('losing', () => {
     await place();
     const stack = `bindfs --no-allow-other /src ${target}; bindfs --no-allow-other /src ${target}`;
     expect(await bench.engine.exec(bench.containerId, { argv: ['sh', '-c', stack] })).toMatchObject({ exitCode: 0 });
-    expect(processes('bindfs')).toHaveLength(3);
-    for (const one of processes('bindfs')) signalProcess(one, 'SIGKILL');
-    await waitFor(async () => (await probe()).condition === 'disconnected', { what: 'ENOTCONN to be seen' });
+    const daemons = processes('bindfs');
+    expect(daemons).toHaveLength(3);
+    for (const one of daemons) signalProcess(one, 'SIGKILL');
+    // Each with all of its threads: one below that still answers would be taken for the mount.
+    await waitFor(() => daemons.every((one) => statusOf(one) === ''), { what: 'all of them to be gone' });
+    expect(await probe()).toMatchObject({ condition: 'disconnected' });
     await place();
     const { stdout } = await bench.engine.exec(bench.containerId, { argv: ['grep', '-c', target, '/proc/mounts'] });
     expect(stdout).toBe('1\n');
