@@ -105,7 +105,7 @@ describe('after the agent was killed', () => {
 
   it('knows all of it without its state directory: run, log and exit status', async () => {
     const run = bench.run('process');
-    const handle = await bench.start(run, 'echo before; trap "exit 6" TERM; while :; do sleep 0.05; done');
+    const handle = await bench.start(run, 'trap "exit 6" TERM; echo before; while :; do sleep 0.05; done');
     await waitFor(async () => (await bench.tail(run)) !== '', { what: 'the first line' });
     rmSync(bench.stateDir, { recursive: true });
     bench.logs.followed.clear();
@@ -152,7 +152,7 @@ describe('stop', () => {
     const run = bench.run('process');
     const handle = await bench.start(run, 'trap "sleep 0.2; echo bye; exit 0" TERM; echo ready; while :; do sleep 0.05; done');
     await waitFor(async () => (await bench.tail(run)).includes('ready'), { what: 'the trap' });
-    await bench.runs.stop([run], bench.containerId, 5_000, bench.signal);
+    await bench.runs.stop([run], bench.containerId, 30_000, bench.signal);
     expect(await bench.exited(handle)).toMatchObject({ exitCode: 0 });
     expect(await bench.tail(run)).toContain('bye');
   });
@@ -163,8 +163,8 @@ describe('stop', () => {
     const run = bench.run('process');
     const script = 'setsid sleep 2002 & env -i sleep 2003 & trap "" TERM; sleep 2005 & while :; do sleep 1; done';
     await bench.start(run, script);
-    const unmanaged = bench.engine.exec(bench.containerId, { argv: ['sleep', '2006'] }, { timeoutMs: 30_000 }).catch(() => null);
-    await waitFor(() => [2002, 2003, 2005, 2006].every((n) => inContainer(`sleep ${n}`).length > 0), { what: 'all of it to run' });
+    const unmanaged = bench.engine.exec(bench.containerId, { argv: ['sleep', '2006'] }, { timeoutMs: 120_000 }).catch(() => null);
+    await waitFor(() => [2001, 2002, 2003, 2005, 2006].every((n) => inContainer(`sleep ${n}`).length > 0), { what: 'all of it to run' });
     await bench.runs.stop([run], bench.containerId, 300, bench.signal);
     expect([2002, 2003, 2005].flatMap((n) => inContainer(`sleep ${n}`))).toEqual([]);
     for (const kept of [2001, 2006]) expect(inContainer(`sleep ${kept}`)).toHaveLength(1);
