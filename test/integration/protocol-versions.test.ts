@@ -16,7 +16,7 @@ import { systemClock } from '@relight/shared/clock';
 import type { ProtocolRange } from '@relight/shared/protocol-version';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { selfPortrait } from '../support/self-portrait.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 type Entry = Readonly<Record<string, unknown>>;
 const only = (version: number): ProtocolRange => ({ oldest: version, newest: version });
@@ -142,9 +142,7 @@ it.each([
     expect(outbox.read(0, 10)).toHaveLength(1);
     expect(agentSaid).toContainEqual(expect.objectContaining({ code: 'protocol', reason, advice: 'Upgrade the older side.' }));
     // It is in the audit log first.
-    await waitFor(() => collectorSaid.length > 0, { what: 'the line of the collector' });
-    expect(collectorSaid).toContainEqual(
-      expect.objectContaining({ code: 'protocol', err: expect.objectContaining({ message: `h (version 9.8): ${reason}` }) }),
-    );
+    const told = expect.objectContaining({ code: 'protocol', err: expect.objectContaining({ message: `h (version 9.8): ${reason}` }) });
+    await eventually(() => expect(collectorSaid).toContainEqual(told), { what: 'the line of the collector' });
   },
 );

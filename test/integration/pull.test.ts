@@ -9,6 +9,7 @@ import { systemClock } from '../../packages/shared/src/clock.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { workloadFixture } from '../support/specs.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
+import { waitFor } from '../support/wait.ts';
 
 describe('pull', () => {
   const engine = new DockerEngine({ socketPath: inject('engineSocket') });
@@ -91,7 +92,7 @@ describe('pull', () => {
     const told: string[] = [];
     const context = { engine, clock: systemClock, spec, signal: new AbortController().signal, progress: (line: string) => told.push(line) };
     const pulling = pullStage(context);
-    await vi.waitFor(() => expect(told).toContain(`pull ${image}:1`));
+    await waitFor(() => told.includes(`pull ${image}:1`), { what: 'the pull to begin' });
     const docker = dockerApi(inject('engineSocket'));
     await docker.tag(inject('engineImage'), image, '1');
     try {
