@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import type { Clock } from '@relight/shared/clock';
 import { ManualClock } from '@relight/shared/manual-clock';
 import { MemoryStore } from '../../../../../test/support/memory-store.ts';
 import { waitFor } from '../../../../../test/support/wait.ts';
@@ -111,18 +112,37 @@ async function delivering(alerts: readonly AlertRecord[], status = 200) {
   const store = new MemoryStore();
   for (const alert of alerts) await store.putAlerts([alert], [], 0);
   const clock = new ManualClock(began);
+  /** Messages on their way, each of which has ten seconds of this clock: it stands still for them. */
+  let underWay = 0;
+  const watched: Clock = {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
+    after(ms, fn) {
+      const timer = clock.after(ms, fn);
+      if (ms !== 10_000) return timer;
+      underWay += 1;
+      return { cancel: () => (timer.cancel(), void (underWay -= 1)) };
+    },
+  };
   const logged: string[] = [];
   const note = (_: object, message: string): void => void logged.push(message);
   const own = alertmanagerSink('am', alertmanagerAddress(receiver.url), '');
-  const delivery = startDelivery({ store, bus: new Bus(), clock, logger: { warn: note, error: note }, random: () => 0.5, sinks: [own] });
+  const delivery = startDelivery({
+    store,
+    bus: new Bus(),
+    clock: watched,
+    logger: { warn: note, error: note },
+    random: () => 0.5,
+    sinks: [own],
+  });
   cleanups.push(() => delivery.close());
   const arrived = (count: number): Promise<boolean> => waitFor(() => receiver.messages.length >= count, { what: `message ${count}` });
-  /** Moves on until the next message: the loop must have come to its timer first. */
+  /** Moves on until the next message: the loop must have come to its timer first, and the answer to the last one must be here. */
   const next = async (): Promise<number> => {
     const before = [receiver.messages.length, clock.now()] as const;
     await waitFor(
       () => {
-        if (receiver.messages.length === before[0]) clock.advance(1_000);
+        if (receiver.messages.length === before[0] && underWay === 0 && clock.pendingTimers > 0) clock.advance(1_000);
         return receiver.messages.length > before[0];
       },
       { what: 'the next message', everyMs: 5 },
