@@ -19,8 +19,11 @@ function start(env: NodeJS.ProcessEnv, script = 'line=$(printf "%s|" "$NOTIFY_SO
   return new Systemd({ env, clock, onError: (message) => errors.push(message) });
 }
 
+/** Whole lines: the file is there before the first of them. */
 const told = (): string[] =>
-  existsSync(join(directory, 'systemd-notify.log')) ? readFileSync(join(directory, 'systemd-notify.log'), 'utf8').trim().split('\n') : [];
+  existsSync(join(directory, 'systemd-notify.log'))
+    ? readFileSync(join(directory, 'systemd-notify.log'), 'utf8').split('\n').slice(0, -1)
+    : [];
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'relight-systemd-'));

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fast
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { epoch, FakeFleet } from '../../../../test/support/fleet-records.ts';
 import { MemoryStore } from '../../../../test/support/memory-store.ts';
+import { waitFor } from '../../../../test/support/wait.ts';
 import type { SinkReport } from '../alerts/sinks/sink-book.ts';
 import { Bus } from '../bus.ts';
 import { registerApi } from './register.ts';
@@ -74,7 +75,8 @@ test('one at a time for each sink', async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   answer = () => promise;
   const first = ask('1');
-  await expect.poll(() => posted).toEqual([0]);
+  await waitFor(() => posted.length > 0, { what: 'the first one to be posted' });
+  expect(posted).toEqual([0]);
   const second = await ask('1');
   expect([second.statusCode, second.headers['retry-after']]).toEqual([429, '10']);
   expect(posted).toEqual([0]);
@@ -88,7 +90,7 @@ test('of all sinks each has its own answer: one that may not be tested keeps no 
   const { promise, resolve } = Promise.withResolvers<void>();
   answer = () => promise;
   const running = ask('1');
-  await expect.poll(() => posted).toHaveLength(6);
+  await waitFor(() => posted.length === 6, { what: 'the sixth to be posted' });
   answer = undefined;
   const all = await ask();
   expect(all.statusCode).toBe(200);

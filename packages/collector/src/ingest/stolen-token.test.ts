@@ -128,6 +128,8 @@ describe('what no pace holds back', () => {
       await thief.end();
       await waitFor(async () => (await refusals()).length > 0, { what: 'the audit log to say so' });
       expect(await refusals()).toEqual(['203.0.113.1: its agent sent more than 100 pings and pongs within a second']);
+      // It is in the store before this process hears that it is.
+      await waitFor(() => warnings.length > 0, { what: 'the log to say so' });
       expect(warnings).toEqual([expect.stringContaining('more than 100 pings and pongs')]);
       for (let sent = 0; sent < 40; sent += 1) honest.socket[frame]();
       honest.sendEvents(1, 1);
