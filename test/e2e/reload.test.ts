@@ -1,8 +1,10 @@
 /** An agent that runs takes up another configuration: what `reload --dry-run` says is what happens, and nothing else is touched. */
+import type { AgentStatus } from '@relight/agent/control/status';
 import type { ApiEvent } from '@relight/shared/api';
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync, rmSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { caughtUp, eventsStored } from '../support/caught-up.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { signalProcess } from '../support/processes.ts';
 import { eventually, waitFor } from '../support/wait.ts';
@@ -38,15 +40,23 @@ const workload = (name: string, shape: Shape = {}): Record<string, unknown> => {
   };
 };
 
-/** What would be different after a restart of anything in it. */
+/** What would be different after a restart of anything in it. As the agent has it now: what it was before may still be shown. */
 async function incarnation(name: string): Promise<unknown> {
+  await waitFor(async () => isReady(name, await caughtUp(lab, agent)), { what: `${name} to be ready`, timeoutMs: 60_000 });
   const { containerId, restarts } = await lab.fleet.waitForPhase(host, name, 'ready');
   const started = (await lab.fleet.events({ host, workload: name, kind: 'process.started' })).at(-1);
   const { startedAt } = (await lab.engine.inspect(containerId ?? '')) ?? {};
   return { containerId, restarts, startedAt, pid: started?.data['pid'] };
 }
 
-const lastEvent = async (): Promise<number> => Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
+const isReady = (name: string, { workloads }: AgentStatus): boolean =>
+  workloads.some((workload) => workload.name === name && workload.phase === 'ready');
+
+/** Of all that has happened until now: a workload is shown ready before the events that led to it are stored. */
+async function lastEvent(): Promise<number> {
+  await eventsStored(agent);
+  return Number((await lab.fleet.events({ host })).at(-1)?.id ?? 0);
+}
 const eventsAfter = async (id: number): Promise<readonly ApiEvent[]> =>
   (await lab.fleet.events({ host })).filter((event) => Number(event.id) > id);
 
