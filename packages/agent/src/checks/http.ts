@@ -5,6 +5,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { interpolate } from '../config/interpolate.ts';
+import { answerDeadline } from './deadline.ts';
 import { fromContainer, sharesHostNetwork } from './network.ts';
 import { measured, type Outcome } from './outcome.ts';
 import type { Probe } from './probe.ts';
@@ -26,7 +27,7 @@ export function answers(url: string, status: readonly number[] | null, timeoutMs
     agent: false,
     rejectUnauthorized: false,
     headers: { 'user-agent': 'relight', connection: 'close' },
-    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    signal: AbortSignal.any([signal, answerDeadline(timeoutMs)]),
   };
   return new Promise((resolve) => {
     const request = (url.startsWith('https:') ? httpsRequest : httpRequest)(url, options, (response) => {

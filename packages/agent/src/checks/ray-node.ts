@@ -8,6 +8,7 @@ import type { Clock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { interpolate } from '../config/interpolate.ts';
 import { isRecentAnswer, nextAsk, type Asked } from './ray-pace.ts';
+import { answerDeadline } from './deadline.ts';
 import { measured, type Outcome } from './outcome.ts';
 import type { Probe, ProbeContext } from './probe.ts';
 import { judgeNodes, noRayletYet, nodesUrl, parseNodes } from './ray-nodes.ts';
@@ -82,7 +83,7 @@ function get(url: string, { timeoutMs, signal }: ProbeContext): Promise<Answer> 
     agent: false,
     rejectUnauthorized: false,
     headers: { 'user-agent': 'relight', accept: 'application/json', connection: 'close' },
-    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    signal: AbortSignal.any([signal, answerDeadline(timeoutMs)]),
   };
   return new Promise((resolve) => {
     const request = (url.startsWith('https:') ? httpsRequest : httpRequest)(url, options, (response) => {

@@ -1,6 +1,7 @@
 /** Can a connection be opened? From the host, or in the container's network namespace. */
 import { connect } from 'node:net';
 import { interpolate } from '../config/interpolate.ts';
+import { answerDeadline } from './deadline.ts';
 import { fromContainer, sharesHostNetwork } from './network.ts';
 import { measured, type Outcome } from './outcome.ts';
 import type { Probe } from './probe.ts';
@@ -21,7 +22,7 @@ export function connects(address: string, timeoutMs: number, signal: AbortSignal
     return Promise.resolve({ ok: false, message: `"${address}" is not HOST:PORT` });
   }
   return new Promise((resolve) => {
-    const socket = connect({ host, port, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) });
+    const socket = connect({ host, port, signal: AbortSignal.any([signal, answerDeadline(timeoutMs)]) });
     const settle = (outcome: Outcome): void => {
       socket.destroy();
       resolve(outcome);
