@@ -75,7 +75,7 @@ async function remounted(worker: Bystander, fault: () => void, lost: 'mount.lost
   const before = await worker.container();
   const earlier = await worker.status();
   const mark = await worker.mark();
-  await using watch = new AgentWatch(worker);
+  await using watch = await AgentWatch.start(worker);
   const brokenAt = Date.now();
   fault();
   const noticed = await worker.next(mark, lost);
@@ -146,8 +146,9 @@ describe('a FUSE daemon', () => {
       signalProcess(await daemon(worker, 'fuse-mute'), 'SIGUSR1');
       await worker.next(mark, 'check.failed');
       await docker.kill(worker.containerName);
-      await worker.next(mark, 'container.died');
-      await worker.next(mark, 'workload.ready');
+      // The mount may have been placed again, and all been ready, before the container was killed.
+      const died = await worker.next(mark, 'container.died');
+      await worker.next(Number(died.id), 'workload.ready');
       await eventually(async () => expect((await worker.status()).generation).toBe(generation + 1), { what: 'the next generation' });
       expect(await worker.running()).toHaveLength(1);
     }));

@@ -1,7 +1,8 @@
-/** Watches an agent while something is broken: does its socket answer, and how many children does it have? */
+/** Watches an agent while something is broken: does its socket answer, and how many children does it have? What it has to begin with is none. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bystander } from './bystander.ts';
+import { waitFor } from './wait.ts';
 
 const everyMs = 50;
 
@@ -13,17 +14,19 @@ export class AgentWatch implements AsyncDisposable {
   #slowestAnswerMs = 0;
   #answers = 0;
 
-  constructor(worker: Bystander) {
+  /** Whoever was started a moment ago may still be finding out about its host. */
+  static async start(worker: Bystander): Promise<AgentWatch> {
+    await waitFor(() => childrenOf(worker) === 0, { what: 'the agent to have no child', timeoutMs: 30_000, everyMs: 5 });
+    return new AgentWatch(worker);
+  }
+
+  private constructor(worker: Bystander) {
     this.#worker = worker;
     this.#done = this.#watch();
   }
 
-  /** Children of the agent at this moment, as the kernel lists them. */
   children(): number {
-    const { pid } = this.#worker.agent.service;
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-      .split(' ')
-      .filter((child) => child !== '').length;
+    return childrenOf(this.#worker);
   }
 
   /** Ends the watch and fails with whatever went wrong on the way. */
@@ -48,4 +51,11 @@ export class AgentWatch implements AsyncDisposable {
       await sleep(everyMs);
     }
   }
+}
+
+/** Of its agent at this moment, as the kernel lists them. */
+function childrenOf({ agent: { service } }: Bystander): number {
+  return readFileSync(`/proc/${service.pid}/task/${service.pid}/children`, 'utf8')
+    .split(' ')
+    .filter((child) => child !== '').length;
 }
