@@ -2,11 +2,11 @@
  * One cause, one notification, over several hosts with real agents on one engine: a dead head, an engine that hangs, an announced
  * reboot, a broken GPU. Nothing is spent and nothing else is told; what waited comes back at once, not all at the same moment.
  */
-import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ApiEvent } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
+import { Head } from '../support/head.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { fakeNvidiaSmi } from '../support/nvidia-smi.ts';
@@ -23,33 +23,12 @@ const quietMs = 3_000;
 let engine: PrivateEngine;
 let lab: Lab;
 let image: string;
-const head = { server: undefined as Server | undefined, sockets: new Set<Socket>(), port: 0 };
-
-/** It listens where it listened before. */
-async function raiseHead(): Promise<void> {
-  const server = createServer((socket) => {
-    head.sockets.add(socket);
-    socket.on('error', () => socket.destroy());
-    socket.once('close', () => head.sockets.delete(socket));
-  });
-  await new Promise<void>((resolve) => server.listen(head.port, '127.0.0.1', resolve));
-  head.port = (server.address() as { port: number }).port;
-  head.server = server;
-}
-
-async function killHead(): Promise<void> {
-  const { server } = head;
-  if (server === undefined) return;
-  head.server = undefined;
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const socket of head.sockets) socket.destroy();
-  await closed;
-}
+const head = new Head();
 
 const workload = (host: string, name: string): Record<string, unknown> => ({
   name,
   container: { name: `${host}-${name}-${process.pid}`, image, pull_policy: 'never', init: true, command: ['sleep', 'infinity'] },
-  depends_on: [{ tcp: `127.0.0.1:${head.port}`, timeout: '2s' }],
+  depends_on: [{ tcp: head.address, timeout: '2s' }],
   process: { run: 'exec sleep 100000', stop_timeout: '1s' },
   ready: [{ exec: 'true', interval: '200ms' }],
   restart: { process: { initial: '200ms', max: '2s' } },
@@ -90,7 +69,7 @@ const isTold = (since: number, count: number): Promise<unknown> =>
 beforeAll(async () => {
   engine = await startPrivateEngine();
   image = await buildTestImage(engine);
-  await raiseHead();
+  await head.open();
   lab = await startLab({
     engineSocket: engine.socket,
     collector: {
@@ -111,7 +90,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await killHead();
+  await head.close();
   await lab?.dispose();
   await engine?.dispose();
 });
@@ -120,20 +99,23 @@ test('a dead head: one notification for three hosts, nothing spent, all back at 
   const before = await fares();
   const since = Date.now();
   const started = new Map((await eventsSince(0, 'process.started')).map((event) => [`${event.host}/${event.workload}`, event]));
-  await killHead();
+  await head.close();
   for (const { data } of started.values()) signalProcess(-Number(data['pid']), 'SIGKILL');
   await allPhase('waiting');
   await isTold(since, 1);
   await nothingMoreFor(quietMs);
-  expect(told(since)).toEqual([`firing DependencyDown 127.0.0.1:${head.port}`]);
-  const [alert] = lab.webhook.alerts(since);
-  const who = all.map(({ host, name }) => `${host}/${name}`);
-  expect(alert?.annotations['summary']).toBe(
-    `127.0.0.1:${head.port} does not answer; 6 workloads wait for it: ${who.slice(0, 5).join(', ')} and 1 more`,
+  expect(told(since)).toEqual([`firing DependencyDown ${head.address}`]);
+  // It is told with those that waited by then, and names all of them since the last has noticed.
+  const [notified] = lab.webhook.alerts(since);
+  expect(notified?.annotations['summary']).toMatch(
+    new RegExp(`^${head.address} does not answer; (?:1 workload waits|[2-6] workloads wait) for it: one-`),
   );
+  const who = all.map(({ host, name }) => `${host}/${name}`);
+  const alert = (await lab.fleet.alerts({ state: 'firing' })).find(({ rule }) => rule === 'DependencyDown');
+  expect(alert?.summary).toBe(`${head.address} does not answer; 6 workloads wait for it: ${who.slice(0, 5).join(', ')} and 1 more`);
 
   const back = Date.now();
-  await raiseHead();
+  await head.reopen();
   await allPhase('ready');
   const [begun, ready] = await waitFor(
     async () => {
@@ -151,7 +133,7 @@ test('a dead head: one notification for three hosts, nothing spent, all back at 
 
   await isTold(since, 2);
   await nothingMoreFor(quietMs);
-  expect(told(since).slice(1)).toEqual([`resolved DependencyDown 127.0.0.1:${head.port}`]);
+  expect(told(since).slice(1)).toEqual([`resolved DependencyDown ${head.address}`]);
   expect(await fares()).toEqual(before);
   expect((await eventsSince(since, 'restart.scheduled')).filter(({ data }) => data['countsAsFailure'] === true)).toEqual([]);
 });
