@@ -19,19 +19,23 @@ function recipe(): readonly Readonly<Record<string, unknown>>[] {
   return live.map((check) => ({ ...check, ...('http' in check ? { from: 'container' } : {}), interval: '1s' }));
 }
 
-/** Health is always fine. Its tokens move until /tmp/hangs is there; /tmp/running has how many requests it works on. */
-const server = `rm -f /tmp/hangs /tmp/running; mkdir -p /www; echo ok > /www/health; tokens=12345678
-httpd -f -p 8000 -h /www &
+/**
+ * Health is always fine. Its tokens move until /dev/shm/hangs is there; /dev/shm/running has how many requests it works on. All in memory: a
+ * disk that stands still for a second would have it look as if it hung. Nobody is answered before it has said how it fares: what its
+ * predecessor said last is there until then.
+ */
+const server = `cd /dev/shm; rm -f hangs running; mkdir -p www; echo ok > www/health; tokens=12345678 running=0 serves=
 while :; do
-  test -e /tmp/hangs || tokens=$((tokens + 7))
-  running=$(cat /tmp/running 2>/dev/null || echo 0)
+  test -e hangs || tokens=$((tokens + 7))
+  test ! -e running || read running < running
   {
     echo '# TYPE vllm:generation_tokens_total counter'
     echo "vllm:num_requests_running{engine=\\"0\\",model_name=\\"a model\\"} $running.0"
     echo 'vllm:prompt_tokens_total{engine="0",model_name="a model"} 1.2345e+07'
     echo "vllm:generation_tokens_total{engine=\\"0\\",model_name=\\"a model\\"} $tokens.0"
     echo 'vllm:generation_tokens_total_created{engine="0",model_name="a model"} 1.7e+09'
-  } > /www/next && mv /www/next /www/metrics
+  } > www/next && mv www/next www/metrics
+  test -n "$serves" || { serves=yes; httpd -f -p 8000 -h www & }
   sleep 0.05
 done`;
 
@@ -52,7 +56,7 @@ test('its health never fails; the process is started anew when requests are runn
   const [before, mark] = [await worker.container(), await worker.mark()];
   /** At one moment: nobody reads half a word. */
   const isWorkingOn = (requests: number): Promise<string> =>
-    worker.exec('sh', '-c', `echo ${requests} > /tmp/next && mv /tmp/next /tmp/running`);
+    worker.exec('sh', '-c', `cd /dev/shm && echo ${requests} > next && mv next running`);
   /** Resolves when the check has looked that often. */
   const looks = async (times: number): Promise<void> => {
     for (let n = 0, last = ''; n <= times; n += 1) {
@@ -69,10 +73,10 @@ test('its health never fails; the process is started anew when requests are runn
   await isWorkingOn(3);
   await looks(4);
   await isWorkingOn(0);
-  await waitFor(async () => (await worker.exec('cat', '/www/metrics')).includes('running{engine="0",model_name="a model"} 0.0'), {
+  await waitFor(async () => (await worker.exec('cat', '/dev/shm/www/metrics')).includes('running{engine="0",model_name="a model"} 0.0'), {
     what: 'nothing to do',
   });
-  await worker.exec('touch', '/tmp/hangs');
+  await worker.exec('touch', '/dev/shm/hangs');
   await looks(5);
   expect(await worker.kindsSince(mark)).not.toContain('check.failed');
 
