@@ -77,7 +77,8 @@ test('what the agent measures of itself is in /metrics, in host and in its own s
       const series = await agentSeries();
       return (series.get(`log_lines_sent_total{host="${host}"}`) ?? 0) > 0 && series;
     },
-    { what: 'a sample of the agent' },
+    // It measures itself every ten seconds, and says so with the next heartbeat: every ten seconds, give or take one.
+    { what: 'a sample of the agent', timeoutMs: 60_000 },
   );
   const value = (name: string, labels = ''): number => all.get(`${name}{host="${host}"${labels}}`) ?? Number.NaN;
   expect(value('resident_memory_bytes')).toBeGreaterThan(10_000_000);
