@@ -56,6 +56,16 @@ it('kills the whole group at the deadline', async () => {
   await waitFor(() => !isRunning(Number(result.stdout)), { what: 'its own child to be gone' });
 });
 
+it('a deadline that is due while nobody could see the end of the child is none', async () => {
+  const clock = new ManualClock();
+  let pid = 0;
+  const running = runChild({ argv: ['echo', 'done'], clock, timeoutMs: 200, onStart: (started) => (pid = started) });
+  // This process stands still until the child has ended.
+  while (isRunning(pid));
+  clock.advance(200);
+  expect(await running).toMatchObject({ exitCode: 0, stdout: 'done\n', timedOut: false, survivor: null });
+});
+
 it('does not wait for a grandchild that keeps the pipes open', async () => {
   const result = await run('setsid sleep 1000 & echo $!');
   expect(result).toMatchObject({ exitCode: 0, timedOut: false });

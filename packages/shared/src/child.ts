@@ -61,6 +61,7 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
       child.once('error', () => done());
     });
 
+    const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null || spawnError !== null;
     const settle = (survivor: Promise<void> | null): void => {
       timer.cancel();
       request.signal?.removeEventListener('abort', expire);
@@ -84,7 +85,10 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
       timer.cancel();
       timer = clock.after(afterKillMs, () => settle(ended));
     };
-    let timer = clock.after(request.timeoutMs, expire);
+    // Where this process itself stood still (a slow disk, a freeze of the machine), its timers are due before it has seen that the child
+    // has long ended: it looks once more before it calls it late.
+    const due = (): void => afterATurn(() => isOver() || expire());
+    let timer = clock.after(request.timeoutMs, due);
     if (request.signal?.aborted === true) expire();
     request.signal?.addEventListener('abort', expire, { once: true });
 
@@ -98,6 +102,11 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
     });
     child.once('close', () => settle(null));
   });
+}
+
+/** When all that had come by now is seen, wherever in its turn the loop is: between two of these it has looked. */
+export function afterATurn(work: () => void): void {
+  setImmediate(() => void setImmediate(work));
 }
 
 /** A string is why not: an argument with a NUL character, or the limits on processes and descriptors. */
