@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@relight/shared/clock';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { patientClock as clock } from '../../../../test/support/patient-clock.ts';
 import { Raylets } from './raylets.ts';
 
 const container = 'c'.repeat(64);
@@ -24,7 +24,7 @@ function run(pid: number, comm: string, { state = 'S', owner = container, nodeId
 const end = (pid: number): void => rmSync(join(procRoot, String(pid)), { recursive: true });
 
 it('tells which raylet runs, and which ones have run and are gone', async () => {
-  const raylets = new Raylets({ clock: systemClock, procRoot });
+  const raylets = new Raylets({ clock, procRoot });
   const look = () => raylets.look(container, signal);
   expect(await look()).toEqual({ running: [], gone: new Set(), starting: false });
   run(10, 'ray');
@@ -41,7 +41,7 @@ it('sees no raylet in another container, in a zombie, or under another name', as
   run(20, 'raylet', { owner: 'd'.repeat(64), nodeId: 'aaaa0000' });
   run(21, 'raylet', { state: 'Z', nodeId: 'bbbb1111' });
   run(22, 'bash', { nodeId: 'cccc2222' });
-  expect(await new Raylets({ clock: systemClock, procRoot }).look(container, signal)).toEqual({
+  expect(await new Raylets({ clock, procRoot }).look(container, signal)).toEqual({
     running: [],
     gone: new Set(),
     starting: false,
@@ -51,5 +51,5 @@ it('sees no raylet in another container, in a zombie, or under another name', as
 it('leaves it to the head where a raylet does not tell its id', async () => {
   run(30, 'ray');
   run(31, 'raylet');
-  expect(await new Raylets({ clock: systemClock, procRoot }).look(container, signal)).toMatchObject({ running: [], starting: false });
+  expect(await new Raylets({ clock, procRoot }).look(container, signal)).toMatchObject({ running: [], starting: false });
 });

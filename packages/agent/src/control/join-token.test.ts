@@ -124,7 +124,7 @@ test('setup takes it from a terminal, and its questions are answered there, also
   ];
   const line = [process.execPath, main, ...words, '--state-dir', join(directory, 'state')].map((word) => `'${word}'`).join(' ');
   const child = spawn('script', ['-qec', line, '/dev/null'], { env: { ...env(), TERM: 'dumb', SHELL: '/bin/sh' }, stdio: 'pipe' });
-  const ended = once(child, 'exit') as Promise<[number | null]>;
+  const ended = once(child, 'close') as Promise<[number | null]>;
   let screen = '';
   child.stdout.on('data', (piece: Buffer) => {
     if (screen === '') child.stdin.write(`${token}\ntyped-ahead pool=v5e\n`);

@@ -1317,7 +1317,7 @@ describe('space', () => {
     expect(blocks('run')).toBeLessThan(9 * mebibyte);
     expect(world.collector.texts(run)).toHaveLength(42 * 8_192);
     expect(world.collector.gaps).toEqual([]);
-  }, 60_000);
+  }, 240_000);
 
   describe('where nothing can be freed', () => {
     const cannot = (): Promise<void> => Promise.reject(new HolesUnsupportedError('Operation not supported'));

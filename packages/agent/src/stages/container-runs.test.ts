@@ -2,9 +2,9 @@ import type * as nodeFs from 'node:fs';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@relight/shared/clock';
 import { segmentId } from '@relight/shared/log-stream';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { patientClock } from '../../../../test/support/patient-clock.ts';
 import { SecretValues } from '../config/secret-values.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { LogShipper } from '../logs/log-shipper.ts';
@@ -51,7 +51,7 @@ function container(claims: readonly string[], held: string | null = null) {
   const secrets = new SecretValues([]);
   secrets.learn(['Planted-Secret']);
   const redact = (workload: string, ...tail: Parameters<RedactTail>): string => (workload === 'a' ? secrets.tail(...tail) : '');
-  return { runRoot, followed, runs: new ContainerRuns({ engine: {} as Engine, clock: systemClock, runRoot, logs, redact, procRoot }) };
+  return { runRoot, followed, runs: new ContainerRuns({ engine: {} as Engine, clock: patientClock, runRoot, logs, redact, procRoot }) };
 }
 
 it('of what a run wrote last no secret is told, nor the rest of one that was cut: whoever cuts it further cuts none', async () => {
@@ -89,7 +89,7 @@ it('what a container may rename is watched by the descriptor that is open, not b
   const own = run(ofA, 5);
   const { runs, runRoot } = container([own.runId]);
   const { status } = createRunFiles(runRoot, own);
-  const ended = runs.exited({ ...own, pid: 1_000_001, startTicks: 100 }, containerId, AbortSignal.timeout(10_000));
+  const ended = runs.exited({ ...own, pid: 1_000_001, startTicks: 100 }, containerId, AbortSignal.timeout(60_000));
   expect(vi.mocked(watch).mock.calls.map(([path]) => path)).toEqual([expect.stringMatching(/^\/proc\/self\/fd\/\d+$/)]);
   writeFileSync(status, '7\n');
   expect(await ended).toMatchObject({ exitCode: 7 });

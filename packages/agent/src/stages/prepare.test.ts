@@ -76,7 +76,7 @@ it('asks what is down with the values it has, as long as resolving anew would ta
       earlier: { at: 0, tookMs: 1_000 },
       vars: { HEAD: known },
       agent: { vars: [{ name: 'HEAD', value: `127.0.0.1:${port}` }] },
-      spec: { dependsOn: [{ kind: 'tcp', address: '${HEAD}', timeoutMs: 1_000 }] },
+      spec: { dependsOn: [{ kind: 'tcp', address: '${HEAD}', timeoutMs: 60_000 }] },
       setVars: () => (resolved += 1),
       progress: () => null,
     } as unknown as StageContext);

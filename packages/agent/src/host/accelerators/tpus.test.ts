@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock, type Clock } from '@relight/shared/clock';
+import type { Clock } from '@relight/shared/clock';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { patientClock } from '../../../../../test/support/patient-clock.ts';
 import { waitFor } from '../../../../../test/support/wait.ts';
 import type { ContainerFacts } from '../../engine/engine.ts';
 import type { TpuRequest } from '../../stages/stage.ts';
@@ -76,7 +77,7 @@ test('holders are found by what they have open, with the run that their environm
   const runId = formatRunId({ owner: 'o', workload: 'w', generation: 1, n: 1, kind: 'process', name: '' });
   const [plain, ours] = [await holding(join(dev, 'accel0')), await holding(join(dev, 'accel1'), runId)];
   await holding('/dev/null');
-  const found = await holdersOf(new Set([join(dev, 'accel0'), join(dev, 'accel1')]), systemClock);
+  const found = await holdersOf(new Set([join(dev, 'accel0'), join(dev, 'accel1')]), patientClock);
   expect(found.map(({ pid, devices, runId: run }) => [pid, devices, run])).toEqual(
     [
       [plain.pid, [join(dev, 'accel0')], null],
@@ -87,9 +88,9 @@ test('holders are found by what they have open, with the run that their environm
 });
 
 describe('making a TPU free', () => {
-  /** Time passes at once where only a driver is waited for; what is a deadline stays one. */
+  /** Time passes at once where only a driver is waited for. */
   const releaseMs = 4_500;
-  const hasty: Clock = { ...systemClock, after: (ms, fn) => systemClock.after(ms === releaseMs ? 20 : ms, fn) };
+  const hasty: Clock = { ...patientClock, after: (ms, fn) => patientClock.after(ms === releaseMs ? 20 : ms, fn) };
   const removed: string[] = [];
   const request: TpuRequest = {
     workload: 'w',

@@ -28,6 +28,8 @@ export interface CloudWatchOptions {
   readonly clock: Clock;
   readonly provider: CloudProvider;
   readonly base?: string;
+  /** Of each question; default: as long as a metadata server may take. */
+  readonly timeoutMs?: number;
   readonly report: (conditions: readonly ReportedCondition[]) => void;
   /** The machine is about to go; null: that is over. Told only when it changes. */
   readonly onDeparture: (notice: CloudNotice | null) => void;
@@ -44,7 +46,7 @@ export class CloudWatch {
 
   constructor(options: CloudWatchOptions) {
     this.#options = options;
-    this.#ask = metadataServer(options.base ?? linkLocal);
+    this.#ask = metadataServer(options.base ?? linkLocal, options.timeoutMs);
   }
 
   start(): void {
