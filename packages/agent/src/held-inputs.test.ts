@@ -57,7 +57,8 @@ test('a changed, a replaced and a removed file are noticed, each once; a busy di
   writeFileSync(join(busy, 'x'), '');
   await looks(2);
   expect(told).toEqual([]);
-  writeFileSync(env, 'TOKEN=b');
+  // Of another length: at the same moment, as a kernel counts the times of files, nothing else would tell.
+  writeFileSync(env, 'TOKEN=other');
   await next(1);
   writeFileSync(`${key}.new`, '{}');
   renameSync(`${key}.new`, key);
@@ -78,7 +79,7 @@ test('what changes while it is tried counts, and nothing is looked at while noth
   await inputs.remember();
   expect(clock.pendingTimers).toBe(0);
   inputs.set({ code: 'version-mismatch', port: null }, null);
-  writeFileSync(env, 'TOKEN=c');
+  writeFileSync(env, 'TOKEN=another');
   await next(1);
   inputs.set(null, null);
   expect(clock.pendingTimers).toBe(0);

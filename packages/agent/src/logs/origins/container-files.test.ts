@@ -24,6 +24,7 @@ let logs: string;
 let clock: SlowClock;
 let files: ContainerFiles;
 let followMs: number;
+let changes: number;
 /** In the order in which they were followed; `following` are those that are now. */
 let followed: string[];
 let following: Set<string>;
@@ -40,8 +41,8 @@ beforeEach(() => {
   const mount = /mnt_id:\s*(\d+)/.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
   fs.closeSync(fd);
   fs.writeFileSync(join(process, 'mountinfo'), `${mount} 1 0:1 / / rw - overlay x rw\n`);
-  // Nothing has changed of late.
   clock = new SlowClock(Date.now() + 60_000);
+  changes = 0;
   [followed, following] = [[], new Set()];
   followMs = 0;
   const shipper = {
@@ -67,12 +68,22 @@ afterEach(() => {
   fs.rmSync(directory, { recursive: true, force: true });
 });
 
+/**
+ * Nothing has changed of late, and no two changes at the same moment: by the time of the directory they are told apart, which a kernel
+ * may count in steps of some milliseconds.
+ */
+function put(name: string, text: string): void {
+  fs.writeFileSync(join(logs, name), text);
+  const at = Date.now() / 1_000 - 60 + (changes += 1) / 100;
+  fs.utimesSync(logs, at, at);
+}
+
 const see = (): void =>
   files.seen({ id, pid, status: 'running', name: 'w', labels: { 'relight.workload': 'w' } } as unknown as ContainerFacts);
 
 it('of more files than can be held, all are read in the end, and one that goes on later is read again', () => {
   const names = Array.from({ length: 1_100 }, (_, index) => `worker-${String(index).padStart(4, '0')}.log`);
-  for (const name of names) fs.writeFileSync(join(logs, name), 'line\n');
+  for (const name of names) put(name, 'line\n');
   see();
   for (let round = 0; round < 5; round += 1) clock.advance(31_000);
   expect(followed.toSorted()).toEqual(names.map((name) => `file:${name}`));
@@ -83,7 +94,7 @@ it('of more files than can be held, all are read in the end, and one that goes o
   const first = (followed[0] as string).slice('file:'.length);
   fs.appendFileSync(join(logs, first), 'again\n');
   // Something comes or goes where files come and go all the time.
-  fs.writeFileSync(join(logs, 'worker-new.log'), 'new\n');
+  put('worker-new.log', 'new\n');
   clock.advance(2_000);
   expect(followed.slice(before).toSorted()).toEqual([`file:${first}`, 'file:worker-new.log'].toSorted());
   expect(following.has(`file:${first}`)).toBe(true);
@@ -92,16 +103,16 @@ it('of more files than can be held, all are read in the end, and one that goes o
 it('a look that takes long is followed by a long rest', () => {
   see();
   followMs = 500;
-  fs.writeFileSync(join(logs, 'a.log'), 'line\n');
+  put('a.log', 'line\n');
   clock.advance(1_000);
   expect(followed).toEqual(['file:a.log']);
   followMs = 0;
-  fs.writeFileSync(join(logs, 'b.log'), 'line\n');
+  put('b.log', 'line\n');
   clock.advance(9_900);
   expect(followed).toEqual(['file:a.log']);
   clock.advance(200);
   expect(followed).toEqual(['file:a.log', 'file:b.log']);
-  fs.writeFileSync(join(logs, 'c.log'), 'line\n');
+  put('c.log', 'line\n');
   clock.advance(1_100);
   expect(followed).toEqual(['file:a.log', 'file:b.log', 'file:c.log']);
 });
