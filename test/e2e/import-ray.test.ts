@@ -93,7 +93,8 @@ test('a cluster file becomes a worker that is set up, mounted and started as ray
   const agent = await lab.addAgent({
     host: 'imported',
     workloads: [workload],
-    config: { vars, host: { name: 'imported', ...host, gate: { quiet_for: '0s' } } },
+    // Whoever installs a package beside the tests is none of their business.
+    config: { vars, host: { name: 'imported', ...host, gate: { quiet_for: '0s', package_manager_idle: false, pending_reboot: 'report' } } },
   });
   try {
     await lab.fleet.waitForPhase('imported', 'ray-worker', 'ready', 90_000);
