@@ -10,7 +10,7 @@ import { dockerApi } from '../support/docker-api.ts';
 import { startPrivateEngine, type PrivateEngine } from '../support/engine.ts';
 import { buildTestImage } from '../support/image.ts';
 import { startLab, type Lab } from '../support/lab.ts';
-import { eventually } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 let directory: string;
 let engine: PrivateEngine;
@@ -37,15 +37,25 @@ test('held with the words of the engine and as disk-full; ready when there is ro
   try {
     const mark = await worker.mark();
     const ballast = join(engine.directory, 'data', 'ballast');
-    execFileSync('sh', ['-c', `dd if=/dev/zero of='${ballast}' bs=64k 2> /dev/null; true`]);
+    const fill = (blocks: string): void =>
+      void execFileSync('sh', ['-c', `dd if=/dev/zero of='${ballast}' bs=${blocks} oflag=append conv=notrunc 2> /dev/null; true`]);
+    fill('64k');
+    // Whoever looks at once finds the room that the removal has freed.
+    worker.agent.service.freeze();
     await dockerApi(engine.socket).remove(worker.containerName);
-    // What the removal has freed.
-    execFileSync('sh', ['-c', `dd if=/dev/zero of='${ballast}2' bs=4k 2> /dev/null; true`]);
-    const held = await worker.next(mark, 'workload.held', ({ data }) => data['code'] === 'disk-full');
+    fill('4k');
+    worker.agent.service.thaw();
+    const held = await waitFor(
+      async () => {
+        // Something of it is freed a moment later.
+        fill('4k');
+        return (await worker.since(mark)).find(({ kind, data }) => kind === 'workload.held' && data['code'] === 'disk-full');
+      },
+      { what: 'it to be held', timeoutMs: 60_000, everyMs: 50 },
+    );
     expect(held.message).toMatch(/no space left on device/i);
     expect(held.data).toMatchObject({ advice: expect.stringContaining('disk') as string });
     rmSync(ballast);
-    rmSync(`${ballast}2`);
     await worker.next(Number(held.id), 'workload.ready', undefined, 60_000);
     await eventually(
       async () => {
