@@ -21,13 +21,13 @@ let agent: LabAgent;
 const flag = (name: string): string => join(lab.directory, 'flags', name);
 
 /** Files below a directory that hold any of the secrets, in plain or as JSON writes them. What goes away meanwhile holds none. */
-function holders(directory: string, except: (path: string) => boolean = () => false): readonly string[] {
-  const needles = secrets.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]).map((secret) => Buffer.from(secret));
+function holders(directory: string, except: (path: string) => boolean = () => false, wanted = secrets): readonly string[] {
+  const needles = wanted.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]).map((secret) => Buffer.from(secret));
   const entries = unlessGone(() => readdirSync(directory, { withFileTypes: true })) ?? [];
   return entries.flatMap((entry) => {
     const path = join(directory, entry.name);
     if (except(path)) return [];
-    if (entry.isDirectory()) return holders(path, except);
+    if (entry.isDirectory()) return holders(path, except, wanted);
     const bytes = entry.isFile() ? unlessGone(() => readFileSync(path)) : undefined;
     return bytes !== undefined && needles.some((needle) => bytes.includes(needle)) ? [path] : [];
   });
@@ -236,7 +236,8 @@ test('of a workload that the configuration has no more, what it had printed and 
   await lab.collector.stop();
   await removed.service.stop();
   writeFileSync(flag('removed'), '');
-  await waitFor(() => holders(join(removed.stateDir, 'runs')).length > 0, { what: 'the secrets to be printed' });
+  // Each by a command of its own, and the container is about to go: the one that comes last.
+  await waitFor(() => holders(join(removed.stateDir, 'runs'), () => false, [minted]).length > 0, { what: 'the secrets to be printed' });
   // What the engine knows of its environment goes with the container.
   await lab.engine.remove((await worker.container()).id);
   removed.configure([]);
