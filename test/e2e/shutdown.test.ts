@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { SystemdMachine } from '../support/systemd-machine.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 let lab: Lab;
 const deadAfterMs = 5_000;
@@ -65,27 +65,34 @@ describe('it goes down in order', () => {
 
 test('only the agent is stopped: nothing is said of the machine, and it is as before when it is started again', () =>
   withMachine('service', async (machine) => {
-    // Type=notify: systemd has been told that it serves.
-    expect((await machine.shell('systemctl', 'show', '-P', 'StatusText', 'relight-agent')).trim()).toBe('supervising 0 workload(s)');
+    // Type=notify: systemd has been told that it serves, by a child, while the agent dials the collector.
+    const statusText = async (): Promise<string> => (await machine.shell('systemctl', 'show', '-P', 'StatusText', 'relight-agent')).trim();
+    await eventually(async () => expect(await statusText()).toBe('supervising 0 workload(s)'), { what: 'what systemd was told' });
     await machine.shell('systemctl', 'stop', 'relight-agent');
     await lab.fleet.waitForHost('service', 'stopped');
     expect(await goodbye('service')).toBe('relight-agent stopped');
     await machine.shell('systemctl', 'start', 'relight-agent');
     await lab.fleet.waitForHost('service', 'connected');
+    const since = new Date().toISOString();
     await machine.shell('systemctl', 'kill', '--signal', 'SIGKILL', 'relight-agent');
-    await lab.fleet.waitForHost('service', 'disconnected');
+    // The state itself lasts two seconds, and then it is one more of silence.
+    await lab.fleet.waitForEvent({ host: 'service', kind: 'agent.disconnected', since }, () => true, 'the connection to be gone');
+    await lab.fleet.waitForEvent({ host: 'service', kind: 'agent.started', since }, () => true, 'systemd to start it again');
     await lab.fleet.waitForHost('service', 'connected');
   }));
 
 test('a reboot is scheduled: said while it is, over when it is cancelled; the silence of a power cut before it is no death', () =>
   withMachine('scheduled', async (machine) => {
+    // The agent looks every ten seconds.
+    const isScheduled = async (): Promise<boolean> => (await conditions('scheduled')).includes('reboot-scheduled');
     await machine.shell('shutdown', '-r', '+10');
-    await waitFor(async () => (await conditions('scheduled')).includes('reboot-scheduled'), { what: 'the condition' });
+    await waitFor(isScheduled, { what: 'the condition', timeoutMs: 60_000 });
     await machine.shell('shutdown', '-c');
-    await waitFor(async () => !(await conditions('scheduled')).includes('reboot-scheduled'), { what: 'the condition to be over' });
+    await waitFor(async () => !(await isScheduled()), { what: 'the condition to be over', timeoutMs: 60_000 });
 
+    // Within this minute.
     await machine.shell('shutdown', '-r', '+1');
-    await waitFor(async () => (await conditions('scheduled')).includes('reboot-scheduled'), { what: 'the condition' });
+    await waitFor(isScheduled, { what: 'the condition', timeoutMs: 40_000 });
     await machine.cutPower();
     const { reason } = await lab.fleet.waitForHost('scheduled', 'rebooting');
     expect(reason).toMatch(/^a reboot was scheduled: /);
