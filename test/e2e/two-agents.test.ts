@@ -84,9 +84,16 @@ test('it stays so, whatever a person demands of the second one', async () => {
 
 test('the first one recovers beside it, and takes nothing for its own that is not', async () => {
   signalProcess(untouched[0]?.pid ?? 0, 'SIGKILL');
-  const created = { host: first, workload: 'w', kind: 'container.created' };
-  await lab.fleet.waitForEvent(created, ({ generation }) => generation === 2, 'a new generation');
-  const { containerId } = await lab.fleet.waitForPhase(first, 'w', 'ready');
+  const ready = { host: first, workload: 'w', kind: 'workload.ready' };
+  await lab.fleet.waitForEvent(ready, ({ generation }) => generation === 2, 'a new generation');
+  // Its status comes on another way than its events: until then it is the one of the dead container, which was ready as well.
+  const { containerId } = await waitFor(
+    async () => {
+      const workload = await lab.fleet.workload(first, 'w');
+      return workload?.phase === 'ready' && workload.generation === 2 && workload;
+    },
+    { timeoutMs: 60_000, everyMs: 50, what: 'the new generation to be ready' },
+  );
   expect((await lab.engine.inspect(containerId ?? ''))?.name).toBe(names.shared);
   expect((await facts()).slice(1)).toEqual(untouched.slice(1));
 });
