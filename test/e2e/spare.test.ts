@@ -1,5 +1,5 @@
 /** A prepared spare on a real engine, with a real FUSE mount in it: it takes over, is adopted, kept honest, and costs the workload nothing. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerFacts } from '@relight/agent/engine/engine';
 import type { SpareStatus } from '@relight/shared/status';
@@ -59,13 +59,22 @@ async function spare(): Promise<ContainerFacts> {
 const processes = (): readonly { readonly pid: number; readonly cgroup: string }[] =>
   listProcesses().filter(({ cmdline }) => cmdline[0] === 'sleep' && cmdline[1] === sleeps);
 
+/** The one process of the workload: its shell may only now become it, also where the checks have passed already. */
+async function theProcess(): Promise<{ readonly cgroup: string }> {
+  await waitFor(() => processes().length > 0, { what: 'the process of the workload' });
+  const [only, ...others] = processes();
+  expect(others).toEqual([]);
+  if (only === undefined) throw new Error('the process of the workload has gone again');
+  return only;
+}
+
 /** Its status comes on another way than its events. */
 const hasRestarts = (restarts: Readonly<Record<string, number>>): Promise<void> =>
   eventually(async () => expect((await worker.status()).restarts).toEqual(restarts), { what: 'the restarts' });
 
 test('it is made beside the ready workload: mounted, set up, without a process', async () => {
   await spareReady();
-  expect(processes()).toHaveLength(1);
+  await theProcess();
   const facts = await spare();
   expect(facts.status).toBe('running');
   const read = await lab.engine.exec(facts.id, { argv: ['cat', '/data/file', '/tmp/done'] });
@@ -79,8 +88,7 @@ test('the container dies: the spare takes over without a step, and the next one 
   const [next, dead, mark] = [await spare(), await worker.container(), await worker.mark()];
   await docker.kill(dead.id);
   const ready = await worker.next(mark, 'workload.ready');
-  expect(processes()).toHaveLength(1);
-  expect(processes()[0]?.cgroup).toContain(next.id);
+  expect((await theProcess()).cgroup).toContain(next.id);
   expect(await worker.container()).toMatchObject({ id: next.id, startedAt: next.startedAt });
   const events = (await worker.since(mark)).filter(({ id }) => Number(id) <= Number(ready.id));
   const kinds = events.map(({ kind }) => kind);
@@ -104,7 +112,7 @@ test('killed with -9, the agent finds both again and restarts neither', async ()
   await spareReady();
   expect(await worker.container()).toMatchObject({ id: before.id, startedAt: before.startedAt });
   expect(await spare()).toMatchObject({ id: beside.id, startedAt: beside.startedAt });
-  expect(processes()).toHaveLength(1);
+  await theProcess();
 });
 
 test('a spare that dies is made anew; the workload neither stops nor counts it', async () => {
@@ -125,13 +133,15 @@ test('a spare whose mount died unnoticed is refused: a container is made without
   const daemon = listProcesses().find(({ cgroup, cmdline }) => cgroup.includes(beside.id) && cmdline[0]?.endsWith('bindfs') === true);
   if (daemon === undefined) throw new Error('no daemon in the spare');
   signalProcess(daemon.pid, 'SIGKILL');
+  // With all of its threads: until then the mount may answer.
+  await waitFor(() => !existsSync(`/proc/${daemon.pid}`), { what: 'the daemon in the spare to be gone' });
   await docker.kill(dead.id);
   const refused = await worker.next(mark, 'host.notice', ({ data }) => data['spare'] === 'refused');
   expect(refused.message).toContain('mount data');
   const created = await worker.next(mark, 'container.created');
   expect(created.data['containerId']).not.toBe(beside.id);
   await worker.next(mark, 'workload.ready');
-  expect(processes()).toHaveLength(1);
+  await theProcess();
   await spareReady();
   expect(await lab.engine.inspect(beside.id)).toBeNull();
 });
@@ -175,5 +185,5 @@ test('without the state directory, one process goes on and the spare is made ane
   await waitFor(async () => (await lab.engine.inspect(beside.id)) === null, { timeoutMs: 30_000, what: 'the old spare to go' });
   await spareReady();
   expect(await worker.container()).toMatchObject({ id: before.id, startedAt: before.startedAt });
-  expect(processes()).toHaveLength(1);
+  await theProcess();
 });
