@@ -1,4 +1,5 @@
 /** The parts of which request schemas are made. Each validates and documents itself (openapi.json is made from them). */
+import { workloadLengthMax } from '@relight/shared/event';
 import { hostLabelsSchema, labelLengthMax, labelsMax } from '@relight/shared/protocol';
 import { parseSelector, type Selector } from '@relight/shared/selector';
 import { parseDurationMs } from '@relight/shared/units';
@@ -48,6 +49,11 @@ export const selector = text<Selector>(
   'Label selector of the host; all terms must hold.',
 );
 export const logCursor = text<LogCursor>(decodeCursor, 'the `next` of an earlier answer', 'Opaque: `next` of an earlier answer.');
+
+/** No host and no workload has a longer name. What is asked for is told to agents, who take no message of any length. */
+const name = (lengthMax: number): z.ZodString => z.string().max(lengthMax, `must be at most ${lengthMax} characters`);
+export const hostName = name(253);
+export const workloadName = name(workloadLengthMax);
 
 export const limit = z.coerce.number().int().min(1).max(1000).default(100).meta({ description: 'Items of a page.' });
 export const after = z.string().optional().meta({ description: '`next` of the page before.' });

@@ -13,7 +13,7 @@ import { questionOf, showsWindows, watchSelectors, type LogSelection } from '../
 import { isWord, wordLengthMax } from '../logs/words.ts';
 import type { SseMessage } from '../sse-text.ts';
 import { OpenAnswers } from './answers.ts';
-import { flag, logCursor, resolveWhen, selector, since, until } from './fields.ts';
+import { flag, hostName, logCursor, resolveWhen, selector, since, until, workloadName } from './fields.ts';
 import { logEntrySchema } from './resources.ts';
 import { route, type ApiDeps, type Route } from './route.ts';
 import type { OpenStreams } from './sse.ts';
@@ -33,8 +33,8 @@ const context = (where: string): z.ZodOptional<z.ZodCoercedNumber> =>
     .meta({ description: `So many lines of the same stream ${where} each that matches; marked as context.` });
 
 const selectionFields = {
-  host: z.array(z.string()).default([]).meta({ description: 'Only these hosts; may be repeated.' }),
-  workload: z.string().optional(),
+  host: z.array(hostName).default([]).meta({ description: 'Only these hosts; may be repeated.' }),
+  workload: workloadName.optional(),
   label: selector.optional(),
   source: z
     .string()
