@@ -474,6 +474,10 @@ test('a reboot: the host comes back under another boot id, and its workload with
 describe('taken away', () => {
   test('removed: the agent is gone, the workload and all that is stored are not; installed again, it goes on', async () => {
     const before = await life();
+    // As if the unit of the removed version were another one, and younger: systemd goes on having it.
+    await machine.shell(`echo Environment=REMOVED=1 | sed -i '/^ExecStart=/r /dev/stdin' /usr/lib/systemd/system/${agent}.service`);
+    await machine.shell('systemctl daemon-reload');
+    expect(await machine.unit(agent, 'Environment')).toContain('REMOVED=1');
     await machine.shell(`dpkg -r ${agent}`);
     expect((await machine.tries('ls /usr/bin/relight-agent /usr/lib/relight-agent')).exitCode).not.toBe(0);
     expect((await machine.tries('pgrep -f relight-agent.mjs')).exitCode).toBe(1);
@@ -482,6 +486,8 @@ describe('taken away', () => {
     await machine.shell(`dpkg -i /packages/later/${agent}_*.deb`);
     await backAfter('0');
     expect(await machine.unit(agent, 'UnitFileState')).toBe('enabled');
+    expect(await machine.unit(agent, 'Environment')).not.toContain('REMOVED=1');
+    expect(await machine.unit(agent, 'NeedDaemonReload')).toBe('no');
     expect(await life()).toBe(before);
   });
 
