@@ -12,6 +12,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { freePort } from '../../../../test/support/ports.ts';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, writeTls } from '../access/tls-files.ts';
+import { checkOpenness } from '../preflight/files.ts';
 import { CollectorBench, type Ended } from './collector-process.test-data.ts';
 
 const dayMs = 86_400_000;
@@ -166,6 +167,24 @@ test('a data directory that the installed unit keeps closed is told of, until it
   ]);
   unit(`echo "ReadWritePaths=/elsewhere -${bench.dir}"`);
   expect((await found()).of('warning')).toEqual([]);
+});
+
+test('a configuration that all can read or others can write is warned of, with the command that closes it, and is no error', async () => {
+  bench.configure('');
+  const file = bench.configFile;
+  const open = async (mode: number): Promise<readonly string[]> => {
+    chmodSync(file, mode);
+    const { code, of } = await found();
+    expect(code).toBe(0);
+    return of('warning');
+  };
+  const written = `${file}: others than its owner may write it → chmod go-w ${file}`;
+  const read = `${file} can be read by every user: addresses of sinks in it may hold secrets → chmod o-r ${file}`;
+  expect(await open(0o640)).toEqual([]);
+  expect(await open(0o660)).toEqual([written]);
+  expect(await open(0o646)).toEqual([written, read]);
+  // The service goes on reading the one in its place.
+  expect(checkOpenness(file, file).map(({ fix }) => fix)).toContain(`chgrp relight-collector ${file} && chmod 640 ${file}`);
 });
 
 const isRoot = process.getuid?.() === 0;

@@ -5,7 +5,7 @@ import { columnsOf } from '@relight/shared/text-columns';
 import type { Command } from 'commander';
 import { statSync } from 'node:fs';
 import type { CollectorConfig } from '../config.ts';
-import { checkCertificate, checkConfigFile, checkDataDir } from '../preflight/files.ts';
+import { checkCertificate, checkConfigFile, checkDataDir, checkOpenness } from '../preflight/files.ts';
 import { checkPort } from '../preflight/port.ts';
 import { checkSinks } from '../preflight/sinks.ts';
 import { configBeside, fileBeside, usualConfig, type ConfigFlags } from './load-config.ts';
@@ -63,6 +63,7 @@ async function preflight(config: CollectorConfig, file: string | undefined): Pro
   const said = ok(file === undefined ? 'no configuration file: the defaults hold' : `the configuration ${file} is valid`);
   // As root, who sees whose the port is; from then on as the account of the service, which must be able to read what root wrote.
   const port = await checkPort(config, file, systemClock);
+  const open = file === undefined ? [] : checkOpenness(file, usualConfig);
   becomeOwnerOf(dataDir);
   const data = checkDataDir(dataDir);
   // What lies in a directory that cannot be used says nothing of its own.
@@ -71,6 +72,7 @@ async function preflight(config: CollectorConfig, file: string | undefined): Pro
     said,
     ...(isOfAnother(dataDir) ? [notTheService] : []),
     ...(file === undefined ? [] : checkConfigFile(file, usualConfig)),
+    ...open,
     ...data,
     ...(looksAtCertificate ? checkCertificate(config, listen, systemClock.now()) : []),
     ...port,

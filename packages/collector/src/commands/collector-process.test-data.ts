@@ -31,7 +31,7 @@ export class CollectorBench implements AsyncDisposable {
   /** Its data directory is this one's, its port any free one unless `yaml` says otherwise. */
   configure(yaml: string): void {
     const listen = /^listen:/m.test(yaml) ? '' : 'listen: 127.0.0.1:0\n';
-    writeFileSync(this.configFile, `version: 1\n${listen}data_dir: ${this.dataDir}\n${yaml}`);
+    writeFileSync(this.configFile, `version: 1\n${listen}data_dir: ${this.dataDir}\n${yaml}`, { mode: 0o640 });
   }
 
   collector(args: readonly string[], env: Env = {}): Promise<Ended> {

@@ -31,6 +31,17 @@ export function checkConfigFile(file: string, usual: string): readonly Finding[]
   ];
 }
 
+/** As root, who may look wherever it lies. Addresses of sinks may hold secrets, and who writes it decides where alerts go. */
+export function checkOpenness(file: string, usual: string): readonly Finding[] {
+  const { mode } = statSync(file);
+  // The account of the service reads the one that is in its place, and is one of the others where that is root's.
+  const close = resolve(file) === usual ? `chgrp ${serviceAccount} ${file} && chmod 640 ${file}` : `chmod o-r ${file}`;
+  return [
+    ...((mode & 0o022) === 0 ? [] : [warning(`${file}: others than its owner may write it`, `chmod go-w ${file}`)]),
+    ...((mode & 0o004) === 0 ? [] : [warning(`${file} can be read by every user: addresses of sinks in it may hold secrets`, close)]),
+  ];
+}
+
 export function checkDataDir(dataDir: string): readonly Finding[] {
   const at = nearest(resolve(dataDir));
   if (!statSync(at).isDirectory()) return [error(`data_dir ${dataDir}: ${at} is not a directory`, 'Correct data_dir.')];

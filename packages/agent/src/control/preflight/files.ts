@@ -25,12 +25,17 @@ export async function checkCredentials(spec: AgentSpec): Promise<readonly Findin
   return found.flat();
 }
 
-/** Nothing to say where nobody but its owner can write it: its commands run as root. */
+/** Nothing to say where its owner alone may write it, for its commands run as root, and not every user may read it. */
 export async function checkConfigFile(file: string): Promise<readonly Finding[]> {
   const { mode, uid } = await stat(file);
   const owner = uid === 0 || uid === process.getuid?.() ? '' : `it belongs to another user (uid ${uid})`;
   const trouble = (mode & 0o022) === 0 ? owner : 'others than its owner may write it';
-  return trouble === '' ? [] : [warning(`${file}: ${trouble}, and its commands run as root`, `chown root ${file}; chmod go-w ${file}`)];
+  return [
+    ...(trouble === '' ? [] : [warning(`${file}: ${trouble}, and its commands run as root`, `chown root ${file}; chmod go-w ${file}`)]),
+    ...((mode & 0o004) === 0
+      ? []
+      : [warning(`${file} can be read by every user of this host: variables and commands in it may hold secrets`, `chmod o-r ${file}`)]),
+  ];
 }
 
 async function checkFile(field: string, file: string, look: (file: string) => Promise<void>, secret: boolean): Promise<readonly Finding[]> {
