@@ -1,9 +1,10 @@
 /** Files, devices and directories of this host that the configuration relies on. Nothing is written. */
 import { X509Certificate } from 'node:crypto';
-import { spawn } from 'node:child_process';
 import { access, constants, readFile, stat } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { certificateBytesMax, readBounded, tokenBytesMax } from '@relight/shared/bounded-read';
+import { runChild } from '@relight/shared/child';
+import { systemClock } from '@relight/shared/clock';
 import { errorMessage } from '@relight/shared/errors';
 import { readEnvFiles } from '../../config/secrets.ts';
 import type { AgentSpec, ContainerSpec, WorkloadSpec } from '../../config/spec.ts';
@@ -123,19 +124,11 @@ export async function checkHostPaths(workload: WorkloadSpec): Promise<readonly F
  * In a child, which can be left behind: a look at a path below a dead network or FUSE file system may never come back, and
  * would hold a thread of ours for ever.
  */
-function look(path: string): Promise<'there' | 'absent' | 'hung'> {
-  const { promise, resolve, reject } = Promise.withResolvers<'there' | 'absent' | 'hung'>();
-  const child = spawn('test', ['-e', path], { stdio: 'ignore' });
-  const timer = setTimeout(() => {
-    child.kill('SIGKILL');
-    child.unref();
-    resolve('hung');
-  }, lookMs);
-  child
-    .on('error', reject)
-    .on('exit', (code) => resolve(code === 0 ? 'there' : 'absent'))
-    .on('close', () => clearTimeout(timer));
-  return promise;
+async function look(path: string): Promise<'there' | 'absent' | 'hung'> {
+  const { exitCode, timedOut, spawnError } = await runChild({ argv: ['test', '-e', path], clock: systemClock, timeoutMs: lookMs });
+  if (spawnError !== null) throw new Error(`test cannot be started: ${spawnError}`);
+  if (timedOut) return 'hung';
+  return exitCode === 0 ? 'there' : 'absent';
 }
 
 /** Inside a container FUSE takes the device, the capability, and no AppArmor profile in the way. */
