@@ -13,6 +13,7 @@ import type { Prober } from './checks/prober.ts';
 import { compareFingerprints, specFingerprint } from './config/impact.ts';
 import { runOwnerByLabels } from './engine/create-options.ts';
 import type { ContainerFacts } from './engine/engine.ts';
+import type { Look } from './engine/observer.ts';
 import { readSwapped, swapFile } from './host/atomic-file.ts';
 import { untold, type Telling } from './outbox/telling.ts';
 import { resolveVars } from './stages/prepare.ts';
@@ -50,6 +51,10 @@ interface SavedSpare {
   readonly telling?: Telling;
 }
 
+interface SpareLook extends Pick<Look, 'afterOutage' | 'askedAt'> {
+  readonly silent: ReadonlySet<string>;
+}
+
 export class SpareLoop {
   readonly #options: LoopOptions;
   readonly #send: (event: SupervisorEvent) => void;
@@ -58,6 +63,8 @@ export class SpareLoop {
   readonly #queue: EventQueue<SpareEvent>;
   #state: SpareState;
   #silent = false;
+  /** When the last operation ended, monotonic. */
+  #knownAt = Number.NEGATIVE_INFINITY;
   #vars: Readonly<Record<string, string>> = {};
   #tick: Timer | null = null;
   #main = '';
@@ -90,9 +97,11 @@ export class SpareLoop {
   }
 
   /** `silent`: ids of those that the engine says nothing about; a spare among them is neither gone nor to be had. */
-  observed(containers: readonly ContainerFacts[], silent: ReadonlySet<string>, afterOutage: boolean): void {
+  observed(containers: readonly ContainerFacts[], { silent, afterOutage, askedAt }: SpareLook): void {
     this.#silent = silent.has(this.#state.container?.id ?? '');
     if (this.#silent) this.#settle();
+    // A slow look may not know the spare that was made meanwhile: the next one does.
+    else if (askedAt < this.#knownAt && !afterOutage) this.#options.observe();
     else this.#feed({ type: 'observed', containers, afterOutage });
   }
 
@@ -197,7 +206,10 @@ export class SpareLoop {
   }
 
   #run(opId: number, op: SpareOp): void {
-    this.#work = this.#perform(op).then((result) => this.#feed({ type: 'op-done', opId, result }));
+    this.#work = this.#perform(op).then((result) => {
+      this.#knownAt = this.#options.clock.monotonic();
+      this.#feed({ type: 'op-done', opId, result });
+    });
   }
 
   #toTell(event: EmittedEvent): NewAgentEvent {

@@ -19,6 +19,7 @@ import { inputFiles } from './input-files.ts';
 import { withOwnRuns } from './supervisor/claimed-runs.ts';
 import type { Effect, EmittedEvent, SupervisorEvent } from './supervisor/event.ts';
 import { mayBeginSomething } from './supervisor/may-begin.ts';
+import { ownHand } from './supervisor/observe.ts';
 import type { Op, OpResult } from './supervisor/op.ts';
 import { afterReboot, initialState, restore, type WorkloadState } from './supervisor/state.ts';
 import { workloadStatus } from './supervisor/status.ts';
@@ -51,6 +52,8 @@ export class WorkloadLoop {
   #compared = false;
   /** The configuration changed while this operation was under way; what it has made may come from the one before. */
   #overtaken: { readonly opId: number; readonly change: SpecChanged } | null = null;
+  /** When the last operation ended that a look at the engine may have missed, monotonic. */
+  #knownAt = Number.NEGATIVE_INFINITY;
   /** Resolves when no spare loop works any more but `#spare`. */
   #earlierSpares: Promise<unknown> = Promise.resolve();
 
@@ -150,7 +153,10 @@ export class WorkloadLoop {
   }
 
   #done(opId: number, result: OpResult): void {
+    const { op } = this.#state;
+    const endedAt = this.#options.clock.monotonic();
     this.send({ type: 'op-done', opId, result });
+    if ((op !== null && ownHand.has(op.op.kind)) || this.#state.pendingFailure !== null) this.#knownAt = endedAt;
     if (this.#overtaken?.opId !== opId) return;
     const { change } = this.#overtaken;
     this.#overtaken = null;
@@ -164,16 +170,18 @@ export class WorkloadLoop {
   }
 
   /** `silence`: why nothing is known of this workload's container, although the engine answers. */
-  observed({ containers, silent, afterOutage }: Look, afterBoot: boolean, silence: string | null): void {
-    const { spec } = this.#options;
+  observed({ containers, silent, afterOutage, askedAt }: Look, afterBoot: boolean, silence: string | null): void {
+    const { spec, observe } = this.#options;
     const own = containers.filter((facts) => facts.labels['relight.workload'] === spec.name || facts.name === spec.container.name);
     if (silence === null) {
       this.#compareSpec(own);
-      this.send({ type: 'observed', containers: own, afterOutage, ...(afterBoot ? { afterBoot } : {}) });
+      // A slow one may not know what we have made since, nor that it died of what an operation failed with: the next one does.
+      if (askedAt < this.#knownAt && !afterOutage) observe();
+      else this.send({ type: 'observed', containers: own, afterOutage, ...(afterBoot ? { afterBoot } : {}) });
     } else {
       this.send({ type: 'container-silent', reason: silence });
     }
-    this.#spare?.observed(own, new Set(silent.map(({ id }) => id)), afterOutage);
+    this.#spare?.observed(own, { silent: new Set(silent.map(({ id }) => id)), afterOutage, askedAt });
   }
 
   /** Once: does what runs come from another configuration than the present one? */

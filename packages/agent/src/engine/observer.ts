@@ -34,6 +34,8 @@ export interface Look {
   /** They are there; the engine says nothing more about them. */
   readonly silent: readonly SilentContainer[];
   readonly afterOutage: boolean;
+  /** When the first question of it was asked, monotonic: what has happened since may be in it or not. */
+  readonly askedAt: number;
 }
 
 export interface ObserverOptions {
@@ -173,6 +175,7 @@ export class EngineObserver {
     this.#known = new Set(facts.map((container) => container.id));
     this.#heldNames = new Set(facts.filter(({ status }) => status === 'running').map(({ name }) => name));
     return {
+      askedAt,
       containers: facts.filter((container) => container.labels['relight.agent'] === ownerId || names.includes(container.name)),
       silent: this.#silent.list((id) => names.find((name) => lists.get(name)?.includes(id)) ?? null),
     };

@@ -18,7 +18,7 @@ import type { Work } from './work.ts';
 const othersMax = 4;
 
 /** While one of these is under way the container changes by our own hand. */
-const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'take-spare', 'start', 'halt']);
+export const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'take-spare', 'start', 'halt']);
 
 /**
  * How long the engine may go on calling a container running whose first process is gone before the process level acts alone.
