@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +58,20 @@ describe('systemd', () => {
       what: 'what systemd is told',
     });
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  test('a longer period for the start is not overtaken by the one that was told before, however long that takes', async () => {
+    // The first one ends when it may, and writes down only then what it was given.
+    const script = 'case "$1" in READY=1) while [ ! -e "$0.go" ]; do sleep 0.01; done;; esac; echo "$*" >> "$0.log"';
+    const systemd = start({ NOTIFY_SOCKET: '/run/notify', WATCHDOG_USEC: '60000000' }, script);
+    systemd.ready('waits');
+    const started = systemd.starting(120_000);
+    // Whoever is told at the same time has written it down by then.
+    for (let others = 0; others < 3; others += 1) execFileSync('sh', ['-c', ':']);
+    await new Promise(setImmediate);
+    writeFileSync(join(directory, 'systemd-notify.go'), '');
+    await started;
+    expect(told()).toEqual(['READY=1 STATUS=waits WATCHDOG_USEC=60000000', 'WATCHDOG=1 WATCHDOG_USEC=120000000']);
   });
 
   test('the watchdog is fed by progress alone, four times per period at most, and not before ready', async () => {

@@ -28,7 +28,7 @@ export class Systemd {
   readonly #watchdogMs: number | null;
   /** What is to be told next, by variable: only the last status counts. */
   readonly #waiting = new Map<string, string>();
-  #telling = false;
+  #telling: Promise<void> | null = null;
   #timer: Timer | null = null;
   #status = '';
   /** `clock.monotonic()` of the last sign of life; null before ready, when systemd does not count yet. */
@@ -63,6 +63,8 @@ export class Systemd {
   async starting(allowedMs: number): Promise<void> {
     if (this.#watchdogMs === null) return;
     this.#fedAt = null;
+    // What is being told has the period of the unit in it: that one must not come behind this.
+    await this.#telling;
     await this.#notify(['WATCHDOG=1', `WATCHDOG_USEC=${Math.max(allowedMs, this.#watchdogMs) * 1_000}`]);
   }
 
@@ -105,17 +107,16 @@ export class Systemd {
   /** One after the other: a later status must not be overtaken by an earlier one. */
   #say(assignments: Readonly<Record<string, string>>): void {
     for (const [variable, value] of Object.entries(assignments)) this.#waiting.set(variable, value);
-    if (!this.#telling) void this.#tellAll();
+    this.#telling ??= this.#tellAll();
   }
 
   async #tellAll(): Promise<void> {
-    this.#telling = true;
     while (this.#waiting.size > 0) {
       const assignments = [...this.#waiting].map(([variable, value]) => `${variable}=${value}`);
       this.#waiting.clear();
       await this.#notify(assignments);
     }
-    this.#telling = false;
+    this.#telling = null;
   }
 
   async #notify(assignments: readonly string[]): Promise<void> {
