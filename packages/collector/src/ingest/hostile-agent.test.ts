@@ -1,5 +1,5 @@
 /** An agent of a host that somebody else has taken over: what it can do to others, through the same door as every agent. */
-import { systemClock } from '@relight/shared/clock';
+import { systemClock, type Clock } from '@relight/shared/clock';
 import { packBlock } from '@relight/shared/log-block';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,6 +21,9 @@ let collector: Collector;
 let url: string;
 let warnings: string[];
 const clients: AgentClient[] = [];
+/** How far the collector's monotonic clock is ahead: an allowance is filled up by time, and how long a slow disk takes must not be what fills it. */
+let aheadMs: number;
+const clock: Clock = { ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs };
 
 function tokenOf(host: string): string {
   const db = openForWriting(dataDir);
@@ -31,7 +34,7 @@ function tokenOf(host: string): string {
 async function start(more: Partial<CollectorOptions> = {}): Promise<(host: string) => Promise<AgentClient>> {
   const config = readConfig(null, [{ listen: '127.0.0.1:0', dataDir }]);
   const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push((JSON.parse(line) as { msg: string }).msg) });
-  collector = await createCollector({ config, clock: systemClock, logger, version: 'test', ...more });
+  collector = await createCollector({ config, clock, logger, version: 'test', ...more });
   ({ url } = await collector.listen());
   return async (host) => {
     const client = new AgentClient(url, tokenOf(host));
@@ -72,6 +75,7 @@ const failed = (seq: number, more: object = {}) => ({
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'relight-hostile-'));
   warnings = [];
+  aheadMs = 0;
 });
 afterEach(async () => {
   for (const client of clients.splice(0)) client.socket.terminate();
@@ -122,7 +126,7 @@ it('names are as long as names are, and words for people are cut', async () => {
 
 describe('more events than a host may send', () => {
   it('wait for their turn, lose nothing, and are told of once; others are taken at once', async () => {
-    const dial = await start({ allowance: { burstBytes: 2_000, bytesPerSecond: 1_000 } });
+    const dial = await start({ allowance: { burstBytes: 2_000, bytesPerSecond: 100 } });
     const [hostile, honest] = [await dial('hostile'), await dial('honest')];
     hostile.send({ type: 'events', epoch: 'epoch-1', events: [failed(1, { message: 'x'.repeat(4_000) })] });
     await hostile.next('ack');
@@ -130,6 +134,9 @@ describe('more events than a host may send', () => {
     hostile.send({ type: 'events', epoch: 'epoch-1', events: [failed(3)] });
     honest.sendEvents(1, 1);
     await honest.next('ack');
+    await waitFor(() => warnings.length > 0, { what: 'it to be told to wait' });
+    expect(storedEvents('hostile').map(({ message }) => message.slice(0, 2))).toEqual(['xx']);
+    aheadMs += 60_000;
     expect(await hostile.next('ack')).toMatchObject({ events: { seq: 2 } });
     expect(await hostile.next('ack')).toMatchObject({ events: { seq: 3 } });
     expect(storedEvents('hostile').map(({ message }) => message.slice(0, 2))).toEqual(['xx', 'm2', 'm3']);
@@ -139,7 +146,7 @@ describe('more events than a host may send', () => {
   });
 
   it('and so do further segments of logs; those that have begun go on', async () => {
-    const dial = await start({ allowance: { burstBytes: 5_000, bytesPerSecond: 1_000 } });
+    const dial = await start({ allowance: { burstBytes: 5_000, bytesPerSecond: 100 } });
     const hostile = await dial('hostile');
     const line = (run: string, offset: number) =>
       packBlock({ workload: 'w', generation: 1, source: 'process', run }, offset, offset + 2, [
@@ -154,6 +161,8 @@ describe('more events than a host may send', () => {
     expect(await acked()).toEqual(['1 4']);
     expect(warnings).toEqual([]);
     hostile.sendBlock(line('3', 0));
+    await waitFor(() => warnings.length > 0, { what: 'it to be told to wait' });
+    aheadMs += 60_000;
     expect(await acked()).toEqual(['3 2']);
     expect(warnings).toEqual([expect.stringContaining('hostile sends more')]);
   });
@@ -218,7 +227,10 @@ it.each([
   for (let seq = 1; seq <= 50; seq += 1) slow.sendEvents(seq, seq);
   slow.send({ type: 'goodbye', reason: 'stopped' });
   if (leaves) slow.socket.close(1000);
-  await slow.next('ack');
+  // Where its leaving is read along with the rest, it is answered before anything is stored: then no acknowledgement comes any more.
+  await slow.next('ack').catch((error: unknown) => {
+    if (!leaves) throw error;
+  });
   honest.sendEvents(1, 1);
   await honest.next('ack');
   expect(hostRecord('slow')?.state).toBe('connected');
