@@ -1,10 +1,9 @@
 import { packBlock, unpackBlock } from '@relight/shared/log-block';
 import fc from 'fast-check';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { rmSync } from 'node:fs';
+import { expect, it, onTestFinished } from 'vitest';
 import { MemoryStore } from '../../../../../test/support/memory-store.ts';
+import { quickDirectory } from '../../../../../test/support/quick-directory.ts';
 import type { LogFilter } from '../store.ts';
 import { listLogFiles, logDirectory } from './file-names.ts';
 import { LogWriter } from './log-writer.ts';
@@ -49,9 +48,12 @@ const found = (from: LogReads, filter: LogFilter): string[] =>
     .toSorted((a, b) => a.localeCompare(b));
 
 it('the files say what a store in memory says, over days, restarts and seals', async () => {
+  const directories: string[] = [];
+  onTestFinished(() => directories.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.integer({ min: 2, max: 12 }), async (steps, filePiecesMax) => {
-      const dataDir = mkdtempSync(join(tmpdir(), 'relight-model-'));
+      const dataDir = quickDirectory('relight-model-');
+      directories.push(dataDir);
       const logs = logDirectory(dataDir);
       const open = (): LogWriter =>
         new LogWriter({
@@ -131,4 +133,4 @@ it('the files say what a store in memory says, over days, restarts and seals', a
       ],
     },
   );
-}, 60_000);
+}, 300_000);

@@ -2,10 +2,10 @@ import type { ApiLogEntry } from '@relight/shared/api';
 import { packBlock } from '@relight/shared/log-block';
 import { ManualClock } from '@relight/shared/manual-clock';
 import fc from 'fast-check';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { quickDirectory } from '../../../../../test/support/quick-directory.ts';
 import type { LogCursor } from '../../logs/cursor.ts';
 import { lastEntries, newestPlace, readBackwards, readLogs, type PieceReads } from '../../logs/read.ts';
 import { openStore } from '../sqlite-store.ts';
@@ -24,7 +24,7 @@ let logs: string;
 let reader: LogReader;
 
 beforeEach(() => {
-  dataDir = mkdtempSync(join(tmpdir(), 'relight-seal-'));
+  dataDir = quickDirectory('relight-seal-');
   logs = logDirectory(dataDir);
 });
 afterEach(() => {
@@ -119,7 +119,7 @@ describe('every line is the same before and after, in its segment in the same or
       ),
       { numRuns: 20 },
     );
-  }, 60_000);
+  }, 300_000);
 
   it('for a reader that is under way, forwards up to a place, and backwards', async () => {
     await fc.assert(
@@ -154,7 +154,7 @@ describe('every line is the same before and after, in its segment in the same or
       ),
       { numRuns: 20 },
     );
-  }, 60_000);
+  }, 300_000);
 });
 
 describe('a sealed file', () => {
