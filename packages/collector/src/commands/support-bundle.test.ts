@@ -22,6 +22,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../../../../test/support/ports.ts';
 import { selfSigned } from '../access/self-signed.ts';
 import { ownTlsFiles, writeTls } from '../access/tls-files.ts';
 import { openStore } from '../store/sqlite-store.ts';
@@ -83,16 +84,6 @@ function pretendSystemd(): NodeJS.ProcessEnv {
   tool('systemctl', 'ActiveState=failed');
   tool('journalctl', `cannot reach http://robot:${secret}@127.0.0.1:9 with Bearer abcdef0123456789`);
   return { PATH: `${bin}:${process.env['PATH']}` };
-}
-
-/** A port that is free this moment. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const sumsOf = (path: string): Record<string, string> =>

@@ -1,7 +1,6 @@
 /** What an operator sees of sinks that take nothing, and how a test alert gets there: real service, real command, real receivers. */
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../../../../../test/support/ports.ts';
 import { startWebhook, type Webhook } from '../../../../../test/support/webhook.ts';
 import { waitFor } from '../../../../../test/support/wait.ts';
 import { CollectorBench } from '../../commands/collector-process.test-data.ts';
@@ -12,19 +11,10 @@ let dead: string;
 let operator: Record<string, string>;
 let service: Awaited<ReturnType<CollectorBench['serve']>>;
 
-/** A port that nobody listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 beforeEach(async () => {
   bench = new CollectorBench();
   webhook = await startWebhook();
-  dead = `127.0.0.1:${await closedPort()}`;
+  dead = `127.0.0.1:${await freePort()}`;
   bench.configure(`alerts:
   sinks:
     - {type: webhook, url: "http://user:p4ssw0rd@${dead}/services/T0000000000000000000000?key=s3cret"}
@@ -65,7 +55,7 @@ test('a sink that takes nothing is said in status, by name, since when, why, and
   expect(told).toMatch(/1 alert firing · 1 alert sink failing/);
   expect(told).toMatch(
     new RegExp(
-      `^error {2}alert sink 1 \\(http://${dead}/services/…\\) has taken nothing for [\\d.]+ m?s: connect ECONNREFUSED ${dead}; 1 notification waits$`,
+      `^error {2}alert sink 1 \\(http://${dead}/services/…\\) has taken nothing for \\d[\\d.ms ]*: connect ECONNREFUSED ${dead}; 1 notification waits$`,
       'm',
     ),
   );

@@ -266,14 +266,20 @@ test('a receiver that sends on in a circle is given up as refused', async () => 
   expect(requests).toHaveLength(6);
 });
 
-/** In a process of its own: Node reads these variables once. */
-async function sendWith(env: Readonly<Record<string, string>>, url: string, deadlineMs = 30_000): Promise<unknown> {
+/** In a process of its own: Node reads these variables once. Its deadline comes when `late` says so. */
+async function sendWith(env: Readonly<Record<string, string>>, url: string, late?: () => boolean): Promise<unknown> {
   const script = `const { post } = await import(${JSON.stringify(join(import.meta.dirname, 'post.ts'))});
-    console.log(JSON.stringify(await post(${JSON.stringify(url)}, ${JSON.stringify(body)}, AbortSignal.timeout(${deadlineMs}))));
+    const late = new AbortController();
+    process.stdin.resume().once('end', () => late.abort(new Error('no answer within 10 s')));
+    console.log(JSON.stringify(await post(${JSON.stringify(url)}, ${JSON.stringify(body)}, late.signal)));
     process.exit();`;
   const args = [...process.execArgv, '--input-type=module', '--eval', script];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
-  return JSON.parse(stdout);
+  const running = promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
+  if (late !== undefined) {
+    await waitFor(late, { what: 'the moment of the deadline', timeoutMs: 60_000 });
+    running.child.stdin?.end();
+  }
+  return JSON.parse((await running).stdout);
 }
 
 async function secureReceiver(): Promise<{ readonly url: string; readonly certPem: string; readonly bodies: readonly string[] }> {
@@ -316,15 +322,11 @@ test('proxies are used where Node is told to', async () => {
       socket.write(answers[tunnels.length - 1] ?? '');
     });
   }, false);
-  const tunnelled = (deadlineMs?: number): Promise<unknown> =>
-    sendWith(
-      { NODE_USE_ENV_PROXY: '1', https_proxy: `http://${tunnel.address}`, no_proxy: '' },
-      'https://receiver.invalid/hook',
-      deadlineMs,
-    );
+  const tunnelled = (late?: () => boolean): Promise<unknown> =>
+    sendWith({ NODE_USE_ENV_PROXY: '1', https_proxy: `http://${tunnel.address}`, no_proxy: '' }, 'https://receiver.invalid/hook', late);
   expect(await tunnelled()).toEqual({ outcome: 'retry', reason: expect.stringContaining('403') as string });
   // One that never answers has no longer than a receiver.
-  expect(await tunnelled(1_000)).toEqual({ outcome: 'retry', reason: expect.stringContaining('timeout') as string });
+  expect(await tunnelled(() => tunnels.length === 2)).toEqual({ outcome: 'retry', reason: 'no answer within 10 s' });
   expect(tunnels).toEqual(tunnels.map(() => expect.stringMatching(/^CONNECT receiver\.invalid:443 HTTP/) as string));
   expect(tunnels).toHaveLength(2);
 });
