@@ -11,10 +11,14 @@ const signalNames: Readonly<Record<string, string>> = { '2': 'SIGINT', '9': 'SIG
 /** Null: it is nobody's order, or our own. */
 export function otherHands(
   event: EngineEvent,
-  state: { readonly container: { readonly id: string } | null; readonly op: { readonly op: { readonly kind: OpKind } } | null },
+  state: {
+    readonly container: { readonly id: string } | null;
+    readonly op: { readonly op: { readonly kind: OpKind }; readonly startedAt: number } | null;
+  },
 ): Omit<BookEvent, 'kind' | 'at'> | null {
   if (event.type !== 'container' || event.id !== state.container?.id) return null;
-  if (state.op !== null && ownHand.has(state.op.op.kind)) return null;
+  // What happened before it began is what it answers: a look at the container may be quicker than the word about its end.
+  if (state.op !== null && ownHand.has(state.op.op.kind) && event.at >= state.op.startedAt) return null;
   const what = orderOf(event);
   if (what === null) return null;
   const workload = event.attributes['relight.workload'];
