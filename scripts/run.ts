@@ -5,6 +5,8 @@ import type { Readable } from 'node:stream';
 import { linePrefixer } from './line-prefixer.ts';
 
 export const root: string = join(import.meta.dirname, '..');
+/** From the end of a tool until nobody waits any more for the rest of what it has said. */
+const unreadMs = 10_000;
 const bin = join(root, 'node_modules', '.bin');
 
 /**
@@ -21,8 +23,17 @@ export function runTool(tool: string, args: readonly string[], env: Record<strin
     const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
     for (const signal of signals) process.on(signal, pass);
     child.once('error', reject);
+    // What it has started and left behind may hold its output open for ever.
+    let giveUp: NodeJS.Timeout | undefined;
+    child.once('exit', () => {
+      giveUp = setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+      }, unreadMs);
+    });
     // Not before all that it has said is read.
     child.once('close', (code, signal) => {
+      clearTimeout(giveUp);
       for (const name of signals) process.off(name, pass);
       resolve(code ?? 128 + (signal === null ? 1 : constants.signals[signal]));
     });
