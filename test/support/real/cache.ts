@@ -22,12 +22,21 @@ export async function cached(name: string, make: (path: string) => Promise<void>
   const beside = join(directory, `${unfinished}${process.pid}-${name}`);
   try {
     await make(beside);
-    if (!(await exists(path))) renameSync(beside, path);
+    await appear(beside, path);
   } finally {
     await rm(beside, { recursive: true, force: true });
   }
   console.error(`relight: made ${path} in ${Math.round((performance.now() - began) / 1_000)} s; it is kept for later runs`);
   return path;
+}
+
+/** Another run may have made the same meanwhile: a directory that is there cannot be renamed over. */
+async function appear(beside: string, path: string): Promise<void> {
+  try {
+    if (!(await exists(path))) renameSync(beside, path);
+  } catch (error) {
+    if (!(await exists(path))) throw error;
+  }
 }
 
 /** Of runs that were killed. */

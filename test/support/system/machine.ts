@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DockerEngine } from '@relight/agent/engine/docker-engine';
+import { errorMessage } from '@relight/shared/errors';
 import { dockerApi, type DockerApi } from '../docker-api.ts';
 import { ownedDirectory } from '../owned-directory.ts';
 import { waitFor } from '../wait.ts';
@@ -190,15 +191,19 @@ export class Machine implements AsyncDisposable {
   }
 
   async #booted(): Promise<void> {
+    let said = '';
     await waitFor(
       async () => {
         const state = await this.#state();
         if (state['Running'] !== true) throw new Error(`systemd ended: ${JSON.stringify(state)}`);
-        const { stdout } = await this.tries('systemctl is-system-running');
-        return /^(?:running|degraded)/.test(stdout);
+        // While systemd takes over the cgroups, nothing can be executed in them.
+        said = await this.tries('systemctl is-system-running').then(({ stdout, stderr }) => stdout + stderr, errorMessage);
+        return /^(?:running|degraded)/.test(said);
       },
       { what: `${basename(this.#directory)} to have booted`, timeoutMs: 120_000, everyMs: 200 },
-    );
+    ).catch((error: unknown) => {
+      throw new Error(`last ${said}`, { cause: error });
+    });
   }
 
   async #state(): Promise<Record<string, unknown>> {
