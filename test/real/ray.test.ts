@@ -99,8 +99,15 @@ describe('a worker comes back', () => {
     const { kinds } = await recovers(one, async () => {
       signalProcess(await pidOf(one, dashboardAgent), 'SIGSTOP');
       await one.bystander.phase('degraded');
-      expect(await one.alive()).toContain(node);
-      expect(await runningNode(one)).toBe(node);
+      // Seconds later it would be restarted, however long the head takes to answer.
+      const { service } = one.bystander.agent;
+      service.freeze();
+      try {
+        expect(await one.alive()).toContain(node);
+        expect(await runningNode(one)).toBe(node);
+      } finally {
+        service.thaw();
+      }
     });
     expect(kinds).toContain('check.failed');
     expect((await one.bystander.container()).id).toBe(container.id);
@@ -182,6 +189,9 @@ async function holdPort(machine: NetworkHolder, port: number): Promise<{ readonl
   const { pid } = await lab.engine.execDetached(machine.name, {
     argv: ['python3', '-m', 'http.server', String(port), '--bind', '127.0.0.1'],
   });
+  const asked = `import socket; socket.create_connection(("127.0.0.1", ${port})).close()`;
+  const isHeld = async (): Promise<boolean> => (await lab.engine.exec(machine.name, { argv: ['python3', '-c', asked] })).exitCode === 0;
+  await waitFor(isHeld, { everyMs: 200, what: `port ${port} to be held` });
   return { name: `python3 (pid ${pid})`, end: () => signalProcess(pid, 'SIGKILL') };
 }
 

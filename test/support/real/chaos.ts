@@ -24,6 +24,8 @@ const generous = { initial: '200ms', max: '5s', reset_after: '10s', budget: '100
 export const chaosRestarts = { process: generous, container: generous };
 
 const backMsMax = 180_000;
+/** An agent that has lost its collector dials again after up to 30 s. */
+const deliveryMs = 90_000;
 /** Into the recovery from the one before: a worker needs some 5 s. */
 const intoRecoveryMs = 5_000;
 
@@ -125,7 +127,7 @@ async function expectEveryEvent({ bystander }: RayWorker, events: WorkerEvents):
   const [first, last] = [logged[0], logged.at(-1)];
   if (first === undefined || last === undefined) return 0;
   const committed = () => committedEpochs(bystander.lab.directory, bystander.agent);
-  const timing = { timeoutMs: 20_000, everyMs: 200 };
+  const timing = { timeoutMs: deliveryMs, everyMs: 200 };
   await waitFor(() => isCommitted(committed(), last), { ...timing, what: `event ${last.seq} to be committed` });
   const epochs = committed();
   const place = (event: CommittedEpoch): number => placeAmong(epochs, event) - placeAmong(epochs, first);

@@ -107,7 +107,7 @@ export class RayCluster implements AsyncDisposable {
     renameSync(`${this.#headFile}.new`, this.#headFile);
     await waitFor(
       async () => {
-        if ((await this.alive(where.address)).length > 0) return true;
+        if (aliveOf((await this.nodes(where.address)) ?? []).length > 0) return true;
         const words = await this.headWords();
         if (words === null) return false;
         // On a machine that is busy enough Ray gives its own parts up while they start.
@@ -144,9 +144,9 @@ export class RayCluster implements AsyncDisposable {
     return parseNodes(body);
   }
 
-  /** Ids of the nodes that the head has ALIVE at an address. */
+  /** Ids of the nodes that the head has ALIVE at an address, as soon as it says anything: silence for a moment is no answer. */
   async alive(address: string): Promise<readonly string[]> {
-    return ((await this.nodes(address)) ?? []).filter((node) => node.alive).map(({ id }) => id);
+    return aliveOf(await waitFor(() => this.nodes(address), { timeoutMs: 60_000, everyMs: 100, what: 'the head to tell of its nodes' }));
   }
 
   gcsfuse(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
@@ -204,6 +204,8 @@ export class RayCluster implements AsyncDisposable {
     return `ray-head-${process.pid}`;
   }
 }
+
+const aliveOf = (nodes: readonly RayNode[]): readonly string[] => nodes.filter((node) => node.alive).map(({ id }) => id);
 
 export class RayWorker {
   readonly cluster: RayCluster;
