@@ -9,6 +9,7 @@ import type { ApiEvent, ApiIncident } from '@relight/shared/api';
 import type { EventKind } from '@relight/shared/event';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { at, Bystander, type WorkloadDocument } from '../support/bystander.ts';
+import { caughtUp } from '../support/caught-up.ts';
 import { dockerApi } from '../support/docker-api.ts';
 import { startPrivateEngine } from '../support/engine.ts';
 import { EventFeed } from '../support/event-feed.ts';
@@ -340,6 +341,7 @@ test('two workloads of a host fail at the same moment: each comes back, each has
       `the incident of ${name}`,
     );
     expect(closed.data['code']).toBe('container-exited');
+    await caughtUp(lab, agent);
     expect(processPids(name)).toHaveLength(1);
     expect(daemonPids(name)).toHaveLength(1);
     expect((await lab.fleet.workload('twins', name))?.restarts).toEqual({ process: 0, container: 1, host: 0 });
@@ -414,6 +416,7 @@ test('a crash loop while the collector is away: everything is told when it is ba
       everyMs: 100,
       what: 'the deaths to be told',
     });
+    await worker.caughtUp();
     expect((await worker.status()).restarts).toEqual({ process: deaths, container: 0, host: 0 });
     const incidents = await incidentsOf(worker);
     expect(new Set(incidents.map(({ code }) => code))).toEqual(new Set(['process-exited']));
@@ -440,6 +443,7 @@ test('the engine is killed while a container is made anew, twice: back, one of e
       await worker.next(mark, 'workload.ready', () => true, 60_000);
       await expectWhole(worker, 60_000);
     }
+    await worker.caughtUp();
     const { restarts } = await worker.status();
     // What fell with the engine is nobody's failure. It may leave a task behind whose container cannot be started: one more for each.
     expect(restarts).toMatchObject({ process: 0, host: 0 });

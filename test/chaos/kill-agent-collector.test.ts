@@ -11,7 +11,7 @@ import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { committedEpochs, isCommitted, placeAmong } from '../support/committed-events.ts';
 import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
 import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
-import { listProcesses, startTicks } from '../support/processes.ts';
+import { listProcesses, startTicks, withoutForks } from '../support/processes.ts';
 import { eventually, waitFor } from '../support/wait.ts';
 
 const seed = Number(process.env['RELIGHT_CHAOS_SEED'] ?? Date.now() % 2 ** 31);
@@ -78,7 +78,8 @@ async function livesOf(name: string): Promise<Record<string, unknown>> {
     generation: status.generation,
     containerPid: facts?.pid,
     startedAt: facts?.startedAt,
-    process: wrapper.map(({ pid }) => `${pid} ${startTicks(pid)}`),
+    // What it has forked carries its name until it is executed.
+    process: withoutForks(wrapper.map(({ pid }) => pid)).map((pid) => `${pid} ${startTicks(pid)}`),
   };
 }
 
@@ -102,7 +103,16 @@ interface LoggedEvent {
 /** The agent logs each event with its number after it has gone into the outbox: a witness that the collector has no part in. */
 function loggedEvents(agent: LabAgent): LoggedEvent[] {
   const lines = readFileSync(agent.service.logFile, 'utf8').split('\n');
-  return lines.filter((line) => line.startsWith('{') && line.includes('"seq":')).map((line) => JSON.parse(line) as LoggedEvent);
+  return lines.filter((line) => line.includes('"seq":')).flatMap(loggedEvent);
+}
+
+/** None for a line that a SIGKILL has cut off, with the next life's first one behind it. */
+function loggedEvent(line: string): readonly LoggedEvent[] {
+  try {
+    return [JSON.parse(line) as LoggedEvent];
+  } catch {
+    return [];
+  }
 }
 
 const ofCollector = /^(?:agent\.(?:connected|disconnected)|host\.(?:suspect|dead|recovered)|alert\..+)$/;

@@ -31,6 +31,17 @@ export function parentPid(pid: number): number | undefined {
   return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }
 
+/**
+ * Without what one of them has forked and what has not yet become something else, and without what is gone by now: looked at once more,
+ * such a child may have ended, and nobody can say any more whose it was.
+ */
+export function withoutForks(pids: readonly number[]): readonly number[] {
+  return pids.filter((pid) => {
+    const parent = parentPid(pid);
+    return parent !== undefined && !pids.includes(parent);
+  });
+}
+
 /** What a person would ask about a process that should not be there. */
 export function describeProcess(pid: number): string {
   const cgroup = readProc(`${pid}/cgroup`)

@@ -8,7 +8,7 @@ import { expect } from 'vitest';
 import type { Bystander, WorkloadDocument } from './bystander.ts';
 import { committedEpochs, isCommitted } from './committed-events.ts';
 import type { EventFeed } from './event-feed.ts';
-import { describeProcess, listProcesses, parentPid } from './processes.ts';
+import { describeProcess, listProcesses, withoutForks } from './processes.ts';
 import { eventually, waitFor } from './wait.ts';
 
 const target = '/data';
@@ -55,7 +55,7 @@ export function processPids(name: string): readonly number[] {
   const pids = listProcesses()
     .filter(({ cmdline }) => cmdline[1] === '-c' && cmdline[2] === processOf(name))
     .map(({ pid }) => pid);
-  return pids.filter((pid) => !pids.includes(parentPid(pid) ?? 0));
+  return withoutForks(pids);
 }
 
 /** Host pids of the daemon of its mount. */
@@ -147,7 +147,14 @@ const isSame =
 
 function emittedBy({ agent }: Bystander): readonly Emitted[] {
   const lines = readFileSync(agent.service.logFile, 'utf8').split('\n');
-  return lines
-    .filter((line) => line.startsWith('{') && line.endsWith('}') && line.includes('"seq":'))
-    .map((line) => JSON.parse(line) as Emitted);
+  return lines.filter((line) => line.includes('"seq":')).flatMap(emittedIn);
+}
+
+/** None for a line that a SIGKILL has cut off, with the next life's first one behind it. */
+function emittedIn(line: string): readonly Emitted[] {
+  try {
+    return [JSON.parse(line) as Emitted];
+  } catch {
+    return [];
+  }
 }
