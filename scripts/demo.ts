@@ -135,7 +135,12 @@ let ending = false;
 async function end(code: number): Promise<void> {
   if (ending) return;
   ending = true;
-  await cleanup.disposeAsync();
+  try {
+    await cleanup.disposeAsync();
+  } catch (error) {
+    present.error(`demo: cleaning up: ${errorMessage(error)}`);
+    process.exit(code === 0 ? 1 : code);
+  }
   process.exit(code);
 }
 

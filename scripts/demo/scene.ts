@@ -85,6 +85,9 @@ export async function killInside(
 export const processIdentity = (stage: Stage, containerId: string): Promise<string> =>
   inContainer(stage, containerId, `pid=$(cat ${pidFile}); set -- $(cat /proc/$pid/stat); echo "pid $pid, started at tick $\{22}"`);
 
+/** An agent that has lost its collector dials again within 30 s, and on a busy machine perhaps once in vain. */
+const heardMs = 90_000;
+
 interface Recovery {
   readonly t0: number;
   /** The first sign of the fault. */
@@ -94,8 +97,8 @@ interface Recovery {
 
 /** Waits for the first of `signs` behind `mark`, and then for ready. */
 export async function recovery({ feed }: Stage, t0: number, mark: FeedMark, signs: readonly ApiEvent['kind'][]): Promise<Recovery> {
-  const detected = await feed.next(mark, ({ kind }) => signs.includes(kind), signs.join(' or '));
-  const ready = await feed.next(mark, ({ kind }) => kind === 'workload.ready', 'the worker to be ready again', 60_000);
+  const detected = await feed.next(mark, ({ kind }) => signs.includes(kind), signs.join(' or '), heardMs);
+  const ready = await feed.next(mark, ({ kind }) => kind === 'workload.ready', 'the worker to be ready again', heardMs);
   return { t0, detected, ready };
 }
 
