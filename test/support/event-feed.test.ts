@@ -3,6 +3,7 @@ import { apiEvent } from '@relight/collector/cli/samples.test-data';
 import { expect, test } from 'vitest';
 import { EventFeed } from './event-feed.ts';
 import { FleetClient } from './fleet-client.ts';
+import { freePort } from './ports.ts';
 
 test('keeps each event once and in order over lost connections, and finds the one waited for', async () => {
   let connections = 0;
@@ -24,4 +25,16 @@ test('keeps each event once and in order over lost connections, and finds the on
   await expect(feed.next(0, () => false, 'what never comes', 50)).rejects.toThrow(
     /waited 50 ms for what never comes; events meanwhile:\n {2}container\.died/,
   );
+});
+
+test('waits for a collector that is not there yet', async () => {
+  const port = await freePort();
+  using feed = new EventFeed(new FleetClient(`http://127.0.0.1:${port}`, 'token'));
+  const first = feed.next(0, () => true, 'the first event');
+  await feed.next(0, () => false, 'what never comes', 200).catch(() => {});
+  await using _api = await fakeApi(
+    { 'GET stream': (_call, response) => sse(response, [{ id: 1, event: 'event', data: apiEvent(1) }]) },
+    port,
+  );
+  expect((await first).id).toBe('1');
 });

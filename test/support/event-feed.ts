@@ -3,6 +3,8 @@ import { follow, parseData } from '@relight/collector/cli/follow';
 import { firstTime } from '@relight/collector/cli/resume-filter';
 import type { ApiEvent } from '@relight/shared/api';
 import { systemClock } from '@relight/shared/clock';
+import { RelightError } from '@relight/shared/errors';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FleetClient } from './fleet-client.ts';
 
 /** A place in the feed: everything after it is later. */
@@ -15,6 +17,8 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+const retryMs = 50;
+
 export class EventFeed {
   readonly #events: ApiEvent[] = [];
   readonly #fresh = firstTime();
@@ -23,7 +27,7 @@ export class EventFeed {
   readonly #stop = new AbortController();
   #broken: unknown;
 
-  /** The collector must be up; from then on it may come and go. */
+  /** The collector may come and go, also at this very moment. */
   constructor(fleet: FleetClient) {
     void this.#read(fleet);
   }
@@ -71,6 +75,23 @@ export class EventFeed {
   }
 
   async #read(fleet: FleetClient): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        return await this.#follow(fleet);
+      } catch (error) {
+        // A follower wants its first connection at once; here the collector may be killed before it has come.
+        if (error instanceof RelightError && error.code === 'collector-unreachable') await sleep(retryMs);
+        else return this.#break(error);
+      }
+    }
+  }
+
+  #break(error: unknown): void {
+    this.#broken = error;
+    for (const waiter of this.#waiters) waiter.reject(error);
+  }
+
+  async #follow(fleet: FleetClient): Promise<void> {
     const ignore = (): void => {};
     const stream = follow(
       fleet.api,
@@ -85,13 +106,8 @@ export class EventFeed {
         onBack: ignore,
       },
     );
-    try {
-      for await (const { messages } of stream) {
-        for (const message of messages) if (message.event === 'event') this.#add(parseData(message) as ApiEvent);
-      }
-    } catch (error) {
-      this.#broken = error;
-      for (const waiter of this.#waiters) waiter.reject(error);
+    for await (const { messages } of stream) {
+      for (const message of messages) if (message.event === 'event') this.#add(parseData(message) as ApiEvent);
     }
   }
 

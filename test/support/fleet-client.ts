@@ -6,6 +6,9 @@ import type { HostState, Phase } from '@relight/shared/phase';
 import { text } from 'node:stream/consumers';
 import { waitFor } from './wait.ts';
 
+/** An agent that has lost its collector dials again within 30 s, and on a busy machine perhaps once in vain; then it has something to do. */
+const heardMs = 90_000;
+
 export class FleetClient {
   readonly api: ApiClient;
 
@@ -46,7 +49,7 @@ export class FleetClient {
     return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as ApiLogEntry);
   }
 
-  waitForHost(name: string, state: HostState, timeoutMs = 60_000): Promise<ApiHost> {
+  waitForHost(name: string, state: HostState, timeoutMs = heardMs): Promise<ApiHost> {
     return waitFor(
       async () => {
         const host = await this.host(name);
@@ -56,7 +59,7 @@ export class FleetClient {
     );
   }
 
-  async waitForPhase(host: string, workload: string, phase: Phase, timeoutMs = 60_000): Promise<ApiWorkload> {
+  async waitForPhase(host: string, workload: string, phase: Phase, timeoutMs = heardMs): Promise<ApiWorkload> {
     let last: ApiWorkload | undefined;
     try {
       return await waitFor(
@@ -72,7 +75,7 @@ export class FleetClient {
   }
 
   /** The first event that matches, among those that `filter` selects. */
-  waitForEvent(filter: Query, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = 60_000): Promise<ApiEvent> {
+  waitForEvent(filter: Query, matches: (event: ApiEvent) => boolean, what: string, timeoutMs = heardMs): Promise<ApiEvent> {
     return waitFor(async () => (await this.events(filter)).find(matches), { timeoutMs, everyMs: 50, what });
   }
 }
