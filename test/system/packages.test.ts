@@ -6,7 +6,7 @@ import { countingScript, judge, readAllPages, waitForEnd } from '../support/numb
 import { version as ownVersion } from '@relight/shared/version';
 import { laterVersion } from '../support/system/later-version.ts';
 import { Machine } from '../support/system/machine.ts';
-import { waitFor } from '../support/wait.ts';
+import { eventually, waitFor } from '../support/wait.ts';
 
 const host = 'gpu-0';
 const agent = 'relight-agent';
@@ -141,9 +141,12 @@ describe('installed', () => {
   });
 
   test('ps, top and pgrep call them by their names, of which the kernel keeps 15 characters', async () => {
-    expect(await machine.shell(`pgrep -x ${agent}`)).toBe(`${await agentPid()}\n`);
-    expect(await machine.shell(`pgrep -x ${collector.slice(0, 15)}`)).toBe(`${await collectorPid()}\n`);
-    expect(await machine.shell(`ps -o args= -p $(pgrep -x ${agent})`)).toMatch(
+    // What one of them has forked has its name, too, until it executes something else.
+    await eventually(async () => expect(await machine.shell(`pgrep -x ${agent}`)).toBe(`${await agentPid()}\n`), { what: 'one agent' });
+    await eventually(async () => expect(await machine.shell(`pgrep -x ${collector.slice(0, 15)}`)).toBe(`${await collectorPid()}\n`), {
+      what: 'one collector',
+    });
+    expect(await machine.shell(`ps -o args= -p ${await agentPid()}`)).toMatch(
       /relight-agent\.mjs run --config \/etc\/relight\/agent\.yaml/,
     );
   });
@@ -176,14 +179,14 @@ async function connectedAs(version: string): Promise<void> {
     const known = await theirs.host(host);
     return known?.state === 'connected' && known.agentVersion === version;
   };
-  await waitFor(is, { what: `${host} to be connected with version ${version}`, timeoutMs: 60_000, everyMs: 200 });
+  await waitFor(is, { what: `${host} to be connected with version ${version}`, timeoutMs: 90_000, everyMs: 200 });
 }
 
 /** What is written now is stored. */
 async function newLines(theirs: FleetClient): Promise<void> {
   const since = new Date().toISOString();
   const some = async (): Promise<boolean> => (await theirs.logs({ ...filter, since, limit: 1 })).length > 0;
-  await waitFor(some, { what: 'lines of now to be stored', timeoutMs: 60_000, everyMs: 200 });
+  await waitFor(some, { what: 'lines of now to be stored', timeoutMs: 90_000, everyMs: 200 });
 }
 
 describe('while it writes 500 lines a second, nothing that happens to the agent happens to the workload', () => {
@@ -364,7 +367,7 @@ describe('a container whose lines go to the journal', () => {
   const expectLines = async (lines: readonly string[]): Promise<void> => {
     let difference: string | null = null;
     const alike = async (): Promise<boolean> => (difference = lineDifference(await said(), lines)) === null;
-    await waitFor(alike, { what: 'the lines', timeoutMs: 60_000, everyMs: 500 }).catch(async (error: unknown) => {
+    await waitFor(alike, { what: 'the lines', timeoutMs: 90_000, everyMs: 500 }).catch(async (error: unknown) => {
       // Whatever prints this may cut it off: what counts comes first.
       const log = (await machine.journal(agent)).slice(-4_000);
       throw new Error(`${difference}; ${await whatTheJournalHas(lines)}; the agent's last words:\n${log}`, { cause: error });
@@ -466,7 +469,7 @@ test('a reboot: the host comes back under another boot id, and its workload with
   const again = await theFleet();
   // What the collector knows of the time before says nothing.
   await machine.waitForUnit(agent, 'StatusText', 'supervising 1 workload(s): 1 ready', 120_000);
-  await again.waitForHost(host, 'connected', 60_000);
+  await again.waitForHost(host, 'connected');
   expect((await again.host(host))?.bootId).not.toBe(bootId);
   expect(await machine.shell("ps -eo args | grep -c '[r]elight-run'")).not.toBe('0\n');
 });

@@ -150,7 +150,9 @@ export class Machine implements AsyncDisposable {
     let last = '';
     return waitFor(
       async () => {
-        last = await this.unit(name, property);
+        const now = await this.unit(name, property).catch((error: unknown) => new Error(errorMessage(error)));
+        last = String(now);
+        if (now instanceof Error) return false;
         return (typeof wanted === 'string' ? last === wanted : wanted.test(last)) && last;
       },
       { timeoutMs, everyMs: 200, what: `${property} of ${name} to be ${String(wanted)}` },
