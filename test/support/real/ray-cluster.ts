@@ -20,6 +20,8 @@ interface HeadFacts {
 
 /** Small enough for three raylets on a machine for tests. */
 const small = '--object-store-memory=80000000 --disable-usage-stats';
+/** A raylet gives its agents, which import half of Python, 30 s to tell of themselves: too little on a machine that is busy enough. */
+const patient = { RAY_agent_register_timeout_ms: '120000' };
 export const mountPoint = '/opt/gcsfuse_mount';
 export const joinCommand = `exec ray start --address=$HEAD:6379 --num-cpus=1 ${small} --block`;
 export const containerOptions = {
@@ -96,10 +98,13 @@ export class RayCluster implements AsyncDisposable {
   async startHead(where: NetworkHolder | undefined = this.#head): Promise<void> {
     if (where === undefined) throw new Error('where?');
     this.#head = where;
-    const command = `exec ray start --head --port=6379 --dashboard-host=0.0.0.0 --num-cpus=0 ${small} --block`;
+    // Ray's server for clients must learn this port otherwise, and gives up after 30 s where no raylet is there yet to tell it: then all of the
+    // head ends, a second after it has said that it runs.
+    const ports = '--port=6379 --runtime-env-agent-port=6381';
+    const command = `exec ray start --head ${ports} --dashboard-host=0.0.0.0 --num-cpus=0 ${small} --block`;
     const HostConfig = { NetworkMode: where.mode, ShmSize: 128 << 20 };
     // Ray's own settings. Default of the first: 10 s, with which a raylet that hangs is DEAD after 65 s.
-    const Env = ['RAY_health_check_timeout_ms=3000'];
+    const Env = ['RAY_health_check_timeout_ms=3000', ...Object.entries(patient).map(([name, value]) => `${name}=${value}`)];
     const run = (): Promise<string> => this.docker.run(this.#headName, this.parts.image, ['sh', '-c', command], { HostConfig, Env });
     await run();
     // Renamed into place: a half written address is none.
@@ -107,7 +112,8 @@ export class RayCluster implements AsyncDisposable {
     renameSync(`${this.#headFile}.new`, this.#headFile);
     await waitFor(
       async () => {
-        if (aliveOf((await this.nodes(where.address)) ?? []).length > 0) return true;
+        // Its node may be ALIVE while `ray start` still waits for the rest of it, and may give up.
+        if (aliveOf((await this.nodes(where.address)) ?? []).length > 0 && (await this.#hasStarted())) return true;
         const words = await this.headWords();
         if (words === null) return false;
         // On a machine that is busy enough Ray gives its own parts up while they start.
@@ -127,6 +133,12 @@ export class RayCluster implements AsyncDisposable {
     if (facts.State.Running) return null;
     const lines = readFileSync(facts.LogPath, 'utf8').trimEnd().split('\n').slice(-30);
     return `exit code ${facts.State.ExitCode}, out of memory: ${facts.State.OOMKilled}\n${lines.join('\n')}`;
+  }
+
+  /** `ray start` has said so. */
+  async #hasStarted(): Promise<boolean> {
+    const facts = (await this.docker.inspect(this.#headName)) as HeadFacts | null;
+    return facts?.State.Running === true && readFileSync(facts.LogPath, 'utf8').includes('Ray runtime started');
   }
 
   /** As by a crash of its machine, without a word to the workers. */
@@ -172,7 +184,7 @@ export class RayCluster implements AsyncDisposable {
       container: {
         ...containerOptions,
         network_mode: machine.mode,
-        environment: { RAY_gcs_rpc_server_reconnect_timeout_s: '20' },
+        environment: { RAY_gcs_rpc_server_reconnect_timeout_s: '20', ...patient },
         ...container,
       },
       mounts: [this.gcsfuse()],
