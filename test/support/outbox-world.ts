@@ -17,6 +17,9 @@ export const outboxEvent = (message: string, severity: Severity = 'info'): NewAg
 
 type Limits = Pick<FileOutboxOptions, 'bytesMax' | 'fileBytesMax' | 'memoryBytesMax'>;
 
+/** What can happen to any of them at any time, for models. */
+export const happenings = ['deliver', 'unanswered', 'wait', 'bad', 'sound', 'read-only', 'full', 'writable'] as const;
+
 /** An outbox on a faulty disk, and a collector that remembers everything and checks that no number has two meanings. */
 export class OutboxWorld {
   readonly disk = new FaultyDisk();
@@ -114,6 +117,19 @@ export class OutboxWorld {
     const { epoch } = this.outbox;
     this.#committed.set(epoch, seq);
     this.outbox.acknowledge({ epoch, seq });
+  }
+
+  /** One of `happenings`; what else a model does is its own. `number`: how long, or which file. */
+  happens(what: string, number: number): void {
+    if (what === 'deliver' || what === 'unanswered') this.deliver(what === 'deliver');
+    if (what === 'wait') this.disk.completeSyncs();
+    if (what === 'wait') this.clock.advance(number);
+    const files = [...this.disk.files.keys()].filter((name) => name.endsWith('.events'));
+    if (what === 'bad') this.disk.badFiles.add(files[number % Math.max(1, files.length)] ?? '');
+    if (what === 'sound') this.disk.badFiles.clear();
+    if (what === 'read-only') this.disk.readOnly = true;
+    if (what === 'full') this.disk.full = true;
+    if (what === 'writable') this.disk.readOnly = this.disk.full = false;
   }
 
   deliverAll(): void {
