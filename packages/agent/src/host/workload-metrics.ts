@@ -87,11 +87,12 @@ export class WorkloadMetricsSampler {
       directory === undefined ? '' : readText(`${directory}/${v2 ? v2Name : v1Name}`);
     const reading = parseCgroup({
       version: directories.version,
-      cpu: file(directories.cpu, 'cpuacct.usage', 'cpu.stat'),
       memoryUsage: file(directories.memory, 'memory.usage_in_bytes', 'memory.current'),
       memoryStat: file(directories.memory, 'memory.stat', 'memory.stat'),
       memoryLimit: file(directories.memory, 'memory.limit_in_bytes', 'memory.max'),
       pids: file(directories.pids, 'pids.current', 'pids.current'),
+      // The last: it alone is measured against the clock, which is looked at when all have been read.
+      cpu: file(directories.cpu, 'cpuacct.usage', 'cpu.stat'),
     });
     return Object.keys(reading).length === 0 ? null : reading;
   }
