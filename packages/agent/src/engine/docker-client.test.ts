@@ -256,6 +256,33 @@ describe('DockerClient', () => {
     await expect(ask({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'engine-timeout', data: { timeoutMs: 100 } });
   });
 
+  it('takes an answer that has come by the deadline, though nobody could look', async () => {
+    const clock = new ManualClock();
+    const still = new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+    answer = (_, response) => {
+      response.end('{"here":true}');
+      // It is on its way; who has asked has seen nothing of it.
+      setImmediate(() => clock.advance(5_000));
+    };
+    const asked = still.call('other', {}, (connection) => connection.send({ method: 'GET', path: '/info' }));
+    await expect(asked).resolves.toEqual({ here: true });
+  });
+
+  it('leaves a stream alone that was opened at the last moment', async () => {
+    const clock = new ManualClock();
+    const still = new DockerClient({ socketPath: join(directory, 's'), callTimeoutMs: 5_000, clock });
+    let send: (() => void) | undefined;
+    answer = (_, response) => {
+      response.flushHeaders();
+      send = () => response.end('late');
+      setImmediate(() => clock.advance(5_000));
+    };
+    const stream = await still.open('other', undefined, { method: 'GET', path: '/events' });
+    for (let turn = 0; turn < 4; turn += 1) await new Promise((turned) => setImmediate(turned));
+    send?.();
+    expect(Buffer.concat((await stream.toArray()) as Buffer[]).toString()).toBe('late');
+  });
+
   it('tells cancellation from a deadline, and keeps the reason', async () => {
     answer = () => undefined;
     const reason = new RelightError('stage-timeout', 'enough');

@@ -6,6 +6,7 @@ import { Agent } from 'node:http';
 import { inspect } from 'node:util';
 import type { Readable } from 'node:stream';
 import { RelightError } from '@relight/shared/errors';
+import { afterATurn } from '@relight/shared/child';
 import type { Clock } from '@relight/shared/clock';
 import Docker from 'dockerode';
 import { negotiateApiVersion } from './api-version.ts';
@@ -55,7 +56,13 @@ export class DockerClient {
   async call<T>(kind: CallKind, options: CallOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
     using scope = abortScope(options.signal);
     const timeoutMs = options.timeoutMs ?? this.callTimeoutMs;
-    const timer = this.clock.after(timeoutMs, () => scope.abort(timeoutError(timeoutMs)));
+    // Where the agent itself stood still, the answer may be there: an engine that nobody listened to is not silent.
+    let isOver = false;
+    const late = (): void => {
+      // A stream that is open by now has no deadline any more.
+      if (!isOver) scope.abort(timeoutError(timeoutMs));
+    };
+    const timer = this.clock.after(timeoutMs, () => afterATurn(late));
     const began = this.clock.monotonic();
     try {
       // docker-modem leaves its promise open when the engine dies within a body: the race ends it at the deadline.
@@ -65,6 +72,7 @@ export class DockerClient {
       if (options.signal?.aborted !== true) this.#calls.failed += 1;
       throw this.#failure(kind, scope.signal, error);
     } finally {
+      isOver = true;
       timer.cancel();
       this.#calls.ended += 1;
       this.#calls.ms += this.clock.monotonic() - began;
