@@ -14,11 +14,12 @@ import { waitFor } from '../support/wait.ts';
 const times =
   process.env['RELIGHT_REAL_TIMES'] === '1'
     ? { heartbeat: 10_000, suspect_after: 25_000, dead_after: 60_000, restart_grace: 120_000 }
-    : { heartbeat: 400, suspect_after: 2_000, dead_after: 4_000, restart_grace: 6_000 };
+    : // An agent that stands still for two seconds, behind a disk that hangs, is no silent host yet.
+      { heartbeat: 300, suspect_after: 3_000, dead_after: 6_000, restart_grace: 9_000 };
 const { suspect_after: suspectAfter, dead_after: deadAfter, restart_grace: restartGrace } = times;
 /** The sweep, an event's way, and a busy machine; for how long the collector was not even scheduled, it says itself. */
 const toleranceMs = 1_000;
-const long = { timeout: 60_000 + 3 * Math.max(deadAfter, restartGrace) };
+const long = { timeout: 300_000 + 3 * Math.max(deadAfter, restartGrace) };
 
 let lab: Lab;
 let control: string;
@@ -53,7 +54,8 @@ beforeAll(async () => {
         name: 'flaky',
         container: { name: `live-flaky-${process.pid}`, ...container },
         process: { run: '[ -e /control/well ] && exec sleep 1000000; exit 1', stop_timeout: '1s' },
-        restart: { process: { initial: '200ms', max: '400ms' } },
+        // At the same pace for as long as it lasts: neither the end of a budget nor a longer wait is told in the middle of the silence.
+        restart: { process: { initial: '200ms', max: '400ms', budget: '1000 per 10m', escalate_after: null } },
       },
     ],
   });
@@ -86,8 +88,10 @@ const event = (host: string, kind: ApiEvent['kind'], since: number, timeoutMs = 
 
 /** `status rule host` of all that went to the webhook since. */
 function told(since: number): string[] {
-  return lab.webhook.alerts(since).map(({ status, labels }) => `${status} ${labels['alertname']} ${labels['host']}`);
+  return lab.webhook.alerts(since).map(inShort);
 }
+const inShort = ({ status, labels }: ReturnType<Lab['webhook']['alerts']>[number]): string =>
+  `${status} ${labels['alertname']} ${labels['host']}`;
 
 /** Every host that was dead is alive again, and the webhook has been told so. */
 async function deathsAreOver(): Promise<boolean> {
@@ -142,7 +146,12 @@ test('silent: suspect, then dead, at the configured times; heard again: recovere
   const recovered = await event('worker', 'host.recovered', frozenAt);
   await lab.fleet.waitForHost('worker', 'connected');
   await toldOnce('resolved HostDead worker', frozenAt);
-  expect(told(frozenAt)).toEqual(['firing HostDead worker', 'resolved HostDead worker']);
+  // Until its silence was noticed nothing kept the end of another alert from being told.
+  const inSilence = lab.webhook.alerts(frozenAt).filter((alert) => {
+    const over = inShort(alert) === 'resolved RepeatedRestarts worker';
+    return !over || Date.parse(alert.endsAt) >= Date.parse(suspect.at);
+  });
+  expect(inSilence.map(inShort)).toEqual(['firing HostDead worker', 'resolved HostDead worker']);
   expect(recovered.message).toMatch(/^heard again after \d+ s of silence$/);
   const kinds = (await kindsSince('worker', frozenAt)).filter((kind) => kind.startsWith('host.'));
   expect(kinds).toEqual(['host.suspect', 'host.dead', 'host.recovered']);
@@ -158,12 +167,14 @@ test('killed: disconnected at once; back: connected', async () => {
   const stalledBefore = await stalledMs();
   const killedAt = Date.now();
   await worker.service.kill();
+  // Its connection is closed with its last thread, which may be waiting for the disk.
+  const endedAt = Date.now();
   const disconnected = await event('worker', 'agent.disconnected', killedAt);
   expect((await lab.fleet.host('worker'))?.state).toBe('disconnected');
   await worker.service.start();
   await lab.fleet.waitForHost('worker', 'connected');
   const stalled = (await stalledMs()) - stalledBefore;
-  expect(Date.parse(disconnected.at) - killedAt).toBeLessThan(toleranceMs + stalled);
+  expect(Date.parse(disconnected.at) - endedAt).toBeLessThan(toleranceMs + stalled);
 });
 
 test('stopped: stopped for as long as it likes', long, async () => {
