@@ -3,6 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { zstdDecompressSync } from 'node:zlib';
+import { readIfThere } from '@relight/agent/host/atomic-file';
 import type { ApiIncident } from '@relight/shared/api';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { Bystander, type WorkloadDocument } from '../support/bystander.ts';
@@ -72,7 +74,7 @@ test('killed with -9: cause, times, evidence and what the commands print; no sec
       process: { run: 'echo it begins; echo my token is $TOKEN; exec sleep infinity', stop_timeout: '1s' },
     },
     async (worker) => {
-      const { pid } = await worker.container();
+      const { id, pid } = await worker.container();
       // It is ready before it has said anything; what it never says is no evidence.
       await waitFor(async () => (await lab.fleet.logs({ host: 'killed', source: 'process', limit: 1 })).length > 0, {
         what: 'its first line',
@@ -92,7 +94,10 @@ test('killed with -9: cause, times, evidence and what the commands print; no sec
         byHand: false,
       });
       expect(incident.cause).toContain('killed with SIGKILL from outside');
-      expect(incident.timeToDetectMs).toBeLessThan(3_000);
+      // The engine writes down what has ended before it tells.
+      const [toldAt = Number.NaN] = await docker.toldOf(id, 'die');
+      expect(Date.parse(incident.openedAt) - toldAt).toBeLessThan(3_000);
+      expect(incident.timeToDetectMs).toBeLessThan(3_000 + toldAt - Date.parse(incident.failedAt));
       expect(incident.timeToRecoverMs).toBeGreaterThan(0);
       expect(incident.stages.map(({ stage }) => stage)).toContain('verify');
       expect(piece(incident, 'log:process')).toContain('it begins');
@@ -120,8 +125,11 @@ test('killed with -9: cause, times, evidence and what the commands print; no sec
 
       for (const text of [JSON.stringify(incident), shown.stdout, local.stdout]) expect(text).not.toContain(secret);
       const files = join(worker.agent.stateDir, 'incidents', incident.id);
-      for (const name of readdirSync(files))
-        expect(execFileSync('sh', ['-c', `cat '${join(files, name)}'`]).toString()).not.toContain(secret);
+      for (const name of readdirSync(files)) {
+        // What is written aside is renamed meanwhile, and that something is undelivered is over at some time.
+        const written = readIfThere(join(files, name)) ?? '';
+        expect((name.endsWith('.zst') ? zstdDecompressSync(written) : written).toString()).not.toContain(secret);
+      }
     },
   ));
 
@@ -315,7 +323,8 @@ test('a crash loop of thirty: thirty incidents, evidence for few', () =>
           const found = await incidentsOf(worker);
           return found.length >= 30 && found.every(({ closedAt }) => closedAt !== null);
         },
-        { timeoutMs: 90_000, everyMs: 500, what: 'thirty incidents' },
+        // Each takes an exec and a commit or two, of a machine and a disk that are busy.
+        { timeoutMs: 200_000, everyMs: 500, what: 'thirty incidents' },
       );
       // What evidence there is comes behind the incidents.
       await eventually(
@@ -328,7 +337,7 @@ test('a crash loop of thirty: thirty incidents, evidence for few', () =>
           expect(has('log:process')).toBeLessThanOrEqual(10);
           expect(oldestFirst.at(-1)?.evidence).toMatchObject([{ name: 'note' }]);
         },
-        { timeoutMs: 20_000, everyMs: 500, what: 'evidence for few' },
+        { timeoutMs: 60_000, everyMs: 500, what: 'evidence for few' },
       );
       const directory = join(worker.agent.stateDir, 'incidents');
       const bytes = readdirSync(directory, { recursive: true }).reduce(

@@ -23,6 +23,8 @@ export interface DockerApi {
   run(name: string, image: string, command: readonly string[], more?: CreateBody): Promise<string>;
   /** `docker logs --tail`, with the frames around the lines. */
   logs(container: string, tail: number): Promise<string>;
+  /** When the engine has told of such an event of this container, epoch milliseconds; of the last hundreds that it remembers. */
+  toldOf(containerId: string, action: string): Promise<readonly number[]>;
   /** The engine's own document. Null: there is no such container. */
   inspect(container: string): Promise<Record<string, unknown> | null>;
   /** A bridge network; returns its id. */
@@ -66,6 +68,11 @@ export function dockerApi(socketPath: string): DockerApi {
       return id;
     },
     logs: (container, tail) => call('GET', `/containers/${container}/logs?stdout=1&stderr=1&tail=${tail}`),
+    toldOf: async (containerId, action) => {
+      const filters = encodeURIComponent(JSON.stringify({ container: [containerId], event: [action] }));
+      const told = await call('GET', `/events?since=0&until=${Math.ceil(Date.now() / 1_000)}&filters=${filters}`);
+      return told.split('\n').flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { timeNano: number }).timeNano / 1e6]));
+    },
     inspect: async (container) => {
       const answer = await call('GET', `/containers/${container}/json`).catch((error: Error) => {
         if (error.message.includes(': 404 ')) return null;
