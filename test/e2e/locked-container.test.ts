@@ -205,7 +205,8 @@ describe('docker pause meets an exec that is about to begin', () => {
   });
 
   test('paused and unpaused again and again under its checks: every unpause is answered, nothing is restarted', async () => {
-    const worker = await Bystander.ready(lab, 'breathing', image, document('breathing'));
+    // Its checks only meet the pauses here: what a busy machine needs for one must not restart anything.
+    const worker = await Bystander.ready(lab, 'breathing', image, document('breathing', '10s'));
     const before = { ...(await worker.container()), pids: processesOf('breathing') };
     const mark = await worker.mark();
     const docker = dockerApi(engine.socket);
