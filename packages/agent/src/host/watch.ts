@@ -43,8 +43,11 @@ export interface HostWatchOptions {
   readonly onXid: (xid: XidFact, at: number, history: boolean) => void;
 }
 
-/** Between two looks: the kernel needs milliseconds from the warning to the killing, tens of them under load. */
-const oomLooksMs = [5, 10, 20, 40, 80, 160];
+/**
+ * Between two looks: the kernel needs milliseconds from the warning to the killing. It works in the name of the process that wanted the
+ * memory, which on a machine with many more of them than processors has its turn now and then: then it takes hundreds.
+ */
+const oomLooksMs = [5, 10, 20, 40, 80, 160, 320, 640];
 
 const words: Readonly<Record<CloudNotice['kind'], string>> = {
   preemption: 'this machine is preempted',
