@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ManualClock } from '@relight/shared/manual-clock';
@@ -82,6 +82,20 @@ describe('a workload that uses GPUs', () => {
     await mayStart('train');
     expect(accelerators.list()).toMatchObject([{ kind: 'gpu', id: 'GPU-0', health: 'ok' }]);
     expect(accelerators.tools).toBe('nvidia-smi, driver 550.90.07, CUDA 12.4');
+  });
+
+  test('whose processes are asked for is not answered by a look that began before the question', async () => {
+    const { accelerators, mayStart, smi } = host();
+    const [asked, go] = [join(smi.directory, 'asked'), join(smi.directory, 'go')];
+    smi.prints(nvidiaSmi({ gpus: [card] }));
+    smi.says(`cp ${smi.directory}/nvidia-smi.xml ${asked}; while [ ! -e ${go} ]; do sleep 0.01; done; cat ${asked}`);
+    const starting = mayStart('train');
+    await waitFor(() => existsSync(asked), { what: 'the first look' });
+    smi.prints(nvidiaSmi({ gpus: [{ ...card, processes: [{ pid: 4_711 }] }] }));
+    const answer = accelerators.report();
+    writeFileSync(go, '');
+    expect(await answer).toMatchObject({ gpus: [{ processes: [{ pid: 4_711 }] }] });
+    await starting;
   });
 
   test('may be started where the driver is asked anew because it was wrong a moment ago', async () => {

@@ -115,7 +115,7 @@ export class Accelerators implements AcceleratorPort, HostGpus {
   }
 
   async report(): Promise<GpuReport | string> {
-    const { conditions } = await this.#gpus.look();
+    const { conditions } = await this.#gpus.lookAnew();
     return this.#gpus.report ?? conditions[0]?.reason ?? 'this host has no nvidia-smi';
   }
 

@@ -97,6 +97,12 @@ export class GpuMonitor {
     return this.#looking;
   }
 
+  /** A look that begins now: one that is under way may have been answered before what is asked about. */
+  async lookAnew(): Promise<GpuHealth> {
+    await this.#looking;
+    return await this.look();
+  }
+
   /** An Xid that says more than "the application has a bug". */
   xid(xid: KnownXid): void {
     this.#xids = rememberXid(this.#xids, xid);
