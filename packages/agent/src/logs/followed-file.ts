@@ -234,11 +234,11 @@ export class FollowedFile {
 
   /**
    * The collector has spoken. When rotated files were opened without any memory of their offsets, and the collector has
-   * some of this segment (not 0), only the newest file is followed, behind a hole of unknown size.
+   * some of them, or has more than was remembered, only the newest file is followed, behind a hole of unknown size.
    */
   settle(committed: number): void {
     if (this.#certain) return;
-    if (committed > 0) {
+    if (committed > 0 && committed >= this.begin) {
       this.close();
       this.refresh(committed);
     }
@@ -297,15 +297,15 @@ export class FollowedFile {
       this.#pieces.push({ ...piece, base, final: index < pieces.length - 1 });
       base += piece.size;
     }
-    this.#saved = [];
+    if (this.#certain) this.#saved = [];
     this.#incarnations += 1;
   }
 
   #beginWith(found: readonly Piece[], committed: number): void {
-    this.#certain = this.#saved.length > 0 || found.length <= 1;
     // All that reads comes first: what throws here leaves all of them to the caller.
     const bases = found.map((piece) => this.#known(piece, committed));
     const match = bases.findIndex((base) => base !== null);
+    this.#certain = match >= 0 || (this.#saved.length === 0 && found.length <= 1);
     const useful = match < 0 ? this.#withoutMemory(found, committed) : found.slice(match);
     for (const piece of found) if (!useful.includes(piece)) fs.closeSync(piece.fd);
     if (useful.length > 0) this.#begin(useful, bases[match] ?? this.#firstBase(found, useful, committed));

@@ -708,6 +708,14 @@ describe('the container log of the engine', () => {
       { weight: 1, arbitrary: fc.record({ do: fc.constant('reconnect' as const) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), clean: fc.boolean() }) },
     );
+    // What the next agent remembers is gone, and the collector has more of that than it remembers.
+    const remembered = [
+      { do: 'write' as const, lines: 2 },
+      { do: 'send' as const, acknowledged: false },
+      ...Array.from({ length: 3 }, () => ({ do: 'rotate' as const })),
+      { do: 'restart' as const, clean: false },
+      { do: 'write' as const, lines: 1 },
+    ];
     fc.assert(
       fc.property(fc.array(action, { maxLength: 25 }), (actions) => {
         fs.rmSync(directory, { recursive: true });
@@ -746,7 +754,7 @@ describe('the container log of the engine', () => {
         expect(new Set(arrived).size).toBe(arrived.length);
         expect(holes.length > 0 ? written : arrived.length).toBe(written);
       }),
-      { numRuns: 60 },
+      { numRuns: 60, examples: [[remembered]] },
     );
   });
 
