@@ -35,7 +35,7 @@ const say = (worker: Bystander, script: string): Promise<string> => worker.exec(
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => `1 stdout line ${from + index}`);
 const expectLines = (host: string, lines: readonly string[]): Promise<void> =>
-  eventually(async () => expect(await said(host)).toEqual(lines), { what: `the lines of ${host}`, timeoutMs: 30_000 });
+  eventually(async () => expect(await said(host)).toEqual(lines), { what: `the lines of ${host}`, timeoutMs: 60_000 });
 
 test('local: streams, long lines, an agent that was away, a container that ended meanwhile; the spool goes when all is sent', async () => {
   const worker = await running('driver-local', { logging: { driver: 'local', options: { 'max-size': '1m', 'max-file': '3' } } });
@@ -100,7 +100,7 @@ test('more was rotated away than the agent has read: a gap of unknown size, and 
   await worker.agent.service.start();
   await eventually(async () => expect((await said('driver-rotated')).at(-1)).toBe('1 stdout line 5000'), {
     what: 'the last line',
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
   });
   const lines = await said('driver-rotated');
   const gap = lines.indexOf('gap');

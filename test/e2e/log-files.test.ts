@@ -32,7 +32,7 @@ const arrives = (host: string, ...lines: readonly string[]): Promise<void> =>
   eventually(async () => expect(await fileLines(host)).toEqual(expect.arrayContaining([...lines])), {
     what: lines.join(', '),
     // A look that a busy machine makes long is followed by a long rest.
-    timeoutMs: 60_000,
+    timeoutMs: 120_000,
   });
 const sh = (worker: Bystander, script: string): Promise<string> => worker.exec('sh', '-c', script);
 
@@ -93,7 +93,7 @@ test('nothing of the host is ever shipped, whatever links, FIFOs, devices and ci
   // Two names of one file are one file, and it has the first that it is found by: one that appears in the middle of a look is found in the
   // circle first.
   const isShown = (line: RegExp): Promise<unknown> =>
-    waitFor(async () => (await fileLines('log-hostile')).some((shown) => line.test(shown)), { what: String(line), timeoutMs: 60_000 });
+    waitFor(async () => (await fileLines('log-hostile')).some((shown) => line.test(shown)), { what: String(line), timeoutMs: 120_000 });
   await isShown(/^file:(?:circle\/)?honest\|honest$/);
   await isShown(/^file:(?:circle\/)?shadow(?:-relative)?\|SHADOW-OF-THE-CONTAINER$/);
   // For several looks swapped all the time between a file and links to the host's, and between a directory and a link.
