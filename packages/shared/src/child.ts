@@ -98,7 +98,8 @@ export function runChild(request: ChildRequest): Promise<ChildResult> {
     });
     child.once('exit', () => {
       timer.cancel();
-      timer = clock.after(afterExitMs, () => settle(null));
+      // Its end may have been seen with that of another, before its pipe was read, and this process may have stood still since.
+      timer = clock.after(afterExitMs, () => afterATurn(() => settle(null)));
     });
     child.once('close', () => settle(null));
   });
