@@ -362,7 +362,9 @@ describe('checks', () => {
       'process ready-timeout 800',
       'container ready-timeout 400',
     ]);
-    expect(scheduled.at(-1)?.message).toContain('not ready within 2.0 s: marker: exit code 1');
+    // Not of each: on a busy machine a check may not have answered within its window, and then that is said.
+    const said = scheduled.map(({ message }) => message);
+    expect(said).toContainEqual(expect.stringContaining('not ready within 2.0 s: marker: exit code 1'));
     expect((await eventsOf('never-ready', 'process.killed')).length).toBeGreaterThanOrEqual(1);
     expect(await eventsOf('never-ready', 'workload.ready')).toEqual([]);
     raise('never-ready', 'ok');
