@@ -51,7 +51,7 @@ echo 'ssh-ed25519 AAAA ray'
 const record = (place: string): string => `printf '%s\\0' "$HEAD" '\${HEAD}' "$LITERAL" "$CHAIN" > /out/${place}`;
 const recorded = [head, '${HEAD}', literal, `<${head}>`].map((value) => `${value}\0`).join('');
 
-const step = (name: string, text: unknown): Record<string, unknown> => ({ name, run: text, timeout: '20s' });
+const step = (name: string, text: unknown): Record<string, unknown> => ({ name, run: text, timeout: '2m' });
 
 function workload(name: string, extraVolumes: readonly string[], steps: Readonly<Record<string, string>>): Record<string, unknown> {
   mkdirSync(shared(name), { recursive: true });

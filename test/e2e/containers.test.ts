@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 /** Of a live check that must not fail because the machine is busy. */
-const liveMs = 3_000;
+const liveMs = 8_000;
 const nameBack = { what: 'the name to be back', timeoutMs: 30_000 };
 /** The making of a container takes as long as the machine lets it: what is prompt is the beginning. */
 const leftHeld = ({ data }: ApiEvent): boolean => data['from'] === 'held';
