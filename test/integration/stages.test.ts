@@ -33,7 +33,7 @@ const step = (text: string, more: Partial<SetupStep> = {}): SetupStep => ({
   name: 'step',
   run: { text },
   optional: false,
-  timeoutMs: 5_000,
+  timeoutMs: 30_000,
   retry: { attempts: 1, delayMs: 50 },
   verify: null,
   ...more,
@@ -225,7 +225,7 @@ describe('setup', () => {
 
 describe('process', () => {
   const process = (text: string, before: string | null = null): Partial<BenchOptions> => ({
-    process: { run: { text }, before: before === null ? null : { text: before }, stopTimeoutMs: 2_000, maxRuntimeMs: null },
+    process: { run: { text }, before: before === null ? null : { text: before }, stopTimeoutMs: 20_000, maxRuntimeMs: null },
   });
 
   it('purges what the last run left, runs before, then starts', async () => {
