@@ -11,6 +11,7 @@ import { removeAbandonedEngines, startPrivateEngine, type PrivateEngine } from '
 import { buildTestImage } from '../support/image.ts';
 import { listProcesses } from '../support/processes.ts';
 import { startBench } from '../support/stage-bench.ts';
+import { eventually } from '../support/wait.ts';
 
 const withContainer = async (daemon: PrivateEngine) => {
   const engine = new DockerEngine({ socketPath: daemon.socket });
@@ -87,19 +88,25 @@ describe('a private engine', () => {
     const tests = spawn(process.execPath, ['--input-type=module', '-e', killedTests], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [text] = (await once(tests.stdout.setEncoding('utf8'), 'data')) as [string];
     const left = JSON.parse(text) as { readonly directory: string; readonly bridges: readonly string[]; readonly container: string };
-    tests.kill('SIGKILL');
-    await once(tests, 'exit');
     expect(left.bridges.filter((bridge) => !existsSync(`/sys/class/net/${bridge}`))).toEqual([]);
     expect(controlGroupsOf(left.container)).not.toEqual([]);
+    tests.kill('SIGKILL');
+    await once(tests, 'exit');
     const lonely = `relight${1_000 + process.pid}`;
     execFileSync('busybox', ['ip', 'link', 'add', 'name', lonely, 'type', 'bridge']);
     // Its owner was killed before it had written down in its directory that it has one.
     writeFileSync(`/sys/class/net/${lonely}/ifalias`, `relight ${tests.pid} 17 ${readlinkSync('/proc/self/ns/pid')}`);
     await removeAbandonedEngines();
-    expect([lonely, ...left.bridges].filter((bridge) => existsSync(`/sys/class/net/${bridge}`))).toEqual([]);
-    expect(existsSync(left.directory)).toBe(false);
-    expect(controlGroupsOf(left.container)).toEqual([]);
-    expect(listProcesses().filter(({ cgroup }) => cgroup.includes(left.container))).toEqual([]);
+    // Tests that run beside these clean up as well whenever they start an engine, and may be at it at this moment.
+    await eventually(
+      () => {
+        expect([lonely, ...left.bridges].filter((bridge) => existsSync(`/sys/class/net/${bridge}`))).toEqual([]);
+        expect(existsSync(left.directory)).toBe(false);
+        expect(controlGroupsOf(left.container)).toEqual([]);
+        expect(listProcesses().filter(({ cgroup }) => cgroup.includes(left.container))).toEqual([]);
+      },
+      { what: 'everything of it to be gone', timeoutMs: 60_000 },
+    );
     expect(living.pid).toBeDefined();
     expect(controlGroupsOf(livingId)).not.toEqual([]);
   });
