@@ -245,7 +245,8 @@ test('of a workload that the configuration has no more, what it had printed and 
   await lab.collector.start();
   const lines = async (): Promise<readonly string[]> =>
     (await lab.fleet.logs({ host: 'secret-removed', source: 'process' })).flatMap((entry) => ('line' in entry ? [entry.line] : []));
-  await waitFor(async () => (await lines()).some((line) => line.startsWith('minted ')), { timeoutMs: 30_000, what: 'its lines' });
+  // The agent has dialled in vain: it waits for up to half a minute before it does so again.
+  await waitFor(async () => (await lines()).some((line) => line.startsWith('minted ')), { timeoutMs: 60_000, what: 'its lines' });
   expect((await lines()).toSorted()).toEqual(['minted [redacted]', 'password [redacted]', 'token [redacted]']);
   await removed.service.stop();
 });

@@ -186,7 +186,8 @@ test('a restart of the collector: the tail goes on, without loss or doubles', as
     const before = count();
     await lab.collector.kill();
     await lab.collector.start();
-    await waitFor(() => count() > before + 500, { timeoutMs: 40_000, what: 'lines after the restart' });
+    // An agent that has dialled in vain waits for up to half a minute before it does so again.
+    await waitFor(() => count() > before + 500, { timeoutMs: 60_000, what: 'lines after the restart' });
   }
   writeFileSync(join(control, 'stop'), '');
   const end = await tail.shows(/"line":"end \d+"/, 40_000);

@@ -10,8 +10,11 @@ import type { WorkloadStatus } from '@relight/shared/status';
 import type { Lab, LabAgent } from './lab.ts';
 import { waitFor } from './wait.ts';
 
+/** An agent that has dialled in vain waits for up to half a minute before it does so again. */
+const storedWithinMs = 60_000;
+
 /** Every event of the agent until now is stored. Returns what the agent says of itself then. */
-export function eventsStored(agent: LabAgent, timeoutMs = 30_000): Promise<AgentStatus> {
+export function eventsStored(agent: LabAgent, timeoutMs = storedWithinMs): Promise<AgentStatus> {
   const control = new ControlClient(agent.stateDir);
   return waitFor(
     async () => {
@@ -24,7 +27,7 @@ export function eventsStored(agent: LabAgent, timeoutMs = 30_000): Promise<Agent
 }
 
 /** The same, and the picture of its workloads is the agent's own. Where they go on changing it waits until they rest for a moment. */
-export function caughtUp(lab: Pick<Lab, 'fleet'>, agent: LabAgent, timeoutMs = 30_000): Promise<AgentStatus> {
+export function caughtUp(lab: Pick<Lab, 'fleet'>, agent: LabAgent, timeoutMs = storedWithinMs): Promise<AgentStatus> {
   return waitFor(
     async () => {
       const status = await eventsStored(agent, timeoutMs);
