@@ -152,7 +152,7 @@ export class EngineWiring {
   }
 
   #heard(event: EngineEvent): void {
-    const { events, host, loops, workloads } = this.#options;
+    const { context, events, host, loops, workloads } = this.#options;
     // While the engine is asked what happened, the host is.
     if (event.type === 'container') host.gate.glance();
     const loop = loops.get(event.attributes[managedLabels.workload] ?? '');
@@ -160,13 +160,18 @@ export class EngineWiring {
     const ofPaused = paused ? [...loops.values()].find(({ state }) => state.container?.id === event.id) : undefined;
     // Before anybody hangs over it. The freezer tells whether there is anything to do.
     if (ofPaused !== undefined) this.#letFrozenExecsBegin(ofPaused, event.id);
-    const order = loop === undefined ? null : otherHands(event, loop.state);
+    const order = loop === undefined ? null : otherHands(event, loop.state, context.clock.now() - context.steadyNow());
     if (order !== null) events.incidents.incidents.observe(order);
     if (event.type === 'image') {
       for (const each of loops.values()) each.send({ type: 'image-changed' });
       workloads.held.imageChanged();
     } else if (event.action === 'oom') {
-      host.watch.oomSeen(event.id, () => loop?.send({ type: 'oom', process: null, constraint: 'container' }));
+      host.watch.oomSeen(event.id, () => {
+        const container = loop?.state.container;
+        // By now it may have come back, as another one or as itself: the killing was not there.
+        if (container?.id === event.id && (container.startedAt ?? 0) <= event.at)
+          loop?.send({ type: 'oom', process: null, constraint: 'container' });
+      });
     }
   }
 }

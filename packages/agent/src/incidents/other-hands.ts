@@ -8,17 +8,21 @@ const ownHand: ReadonlySet<OpKind> = new Set(['retire', 'rename', 'create', 'sta
 
 const signalNames: Readonly<Record<string, string>> = { '2': 'SIGINT', '9': 'SIGKILL', '15': 'SIGTERM' };
 
-/** Null: it is nobody's order, or our own. */
+/**
+ * Null: it is nobody's order, or our own. `wallAhead`: of the steady clock, which tells when our own operations began, in ms: the engine
+ * goes by the wall clock, which may have been set since.
+ */
 export function otherHands(
   event: EngineEvent,
   state: {
     readonly container: { readonly id: string } | null;
     readonly op: { readonly op: { readonly kind: OpKind }; readonly startedAt: number } | null;
   },
+  wallAhead: number,
 ): Omit<BookEvent, 'kind' | 'at'> | null {
   if (event.type !== 'container' || event.id !== state.container?.id) return null;
   // What happened before it began is what it answers: a look at the container may be quicker than the word about its end.
-  if (state.op !== null && ownHand.has(state.op.op.kind) && event.at >= state.op.startedAt) return null;
+  if (state.op !== null && ownHand.has(state.op.op.kind) && event.at - wallAhead >= state.op.startedAt) return null;
   const what = orderOf(event);
   if (what === null) return null;
   const workload = event.attributes['relight.workload'];
