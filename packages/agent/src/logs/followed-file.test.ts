@@ -104,3 +104,14 @@ describe('a look that fails leaves no descriptor open that nobody knows', () => 
     expect(descriptors()).toBe(2);
   });
 });
+
+it('what the collector has decides also where the file has no name any more: it is read by what it was opened with', () => {
+  fs.writeFileSync(path, 'new\n');
+  file = new FollowedFile({ path, format: 'json-file' }, [{ inode: 1, base: 0, headBytes: 5, headCrc: 7 }]);
+  file.refresh(100);
+  expect(file.holeAt(100)).toEqual({ to: 101, measured: false });
+  fs.rmSync(path);
+  file.settle(500);
+  expect(file.holeAt(500)).toEqual({ to: 501, measured: false });
+  expect(file.read(501, 100).toString()).toBe('new\n');
+});

@@ -158,7 +158,8 @@ export class FollowedFile {
   }
 
   saved(): SavedPiece[] {
-    if (!this.opened) return [...this.#saved];
+    // What is a guess until the collector has spoken must not be taken for knowledge by the next life.
+    if (!this.opened || !this.#certain) return [...this.#saved];
     const [only] = this.#pieces;
     if (only !== undefined && this.#emptying) {
       const { inode, base, head: before } = only;
@@ -239,10 +240,14 @@ export class FollowedFile {
   settle(committed: number): void {
     if (this.#certain) return;
     if (committed > 0 && committed >= this.begin) {
+      // By its descriptor: its name may be gone.
+      const newest = this.#pieces.pop();
       this.close();
-      this.refresh(committed);
+      if (newest === undefined) this.refresh(committed);
+      else this.#begin([newest], this.#baseBehind(committed));
     }
     this.#certain = true;
+    this.#incarnations += 1;
   }
 
   close(): void {
@@ -306,9 +311,11 @@ export class FollowedFile {
     const bases = found.map((piece) => this.#known(piece, committed));
     const match = bases.findIndex((base) => base !== null);
     this.#certain = match >= 0 || (this.#saved.length === 0 && found.length <= 1);
-    const useful = match < 0 ? this.#withoutMemory(found, committed) : found.slice(match);
+    // Of several of which none is remembered the collector has some, and nobody knows which.
+    const useful = found.slice(match < 0 && committed > 0 ? -1 : Math.max(match, 0));
     for (const piece of found) if (!useful.includes(piece)) fs.closeSync(piece.fd);
-    if (useful.length > 0) this.#begin(useful, bases[match] ?? this.#firstBase(found, useful, committed));
+    const whole = this.#saved.length === 0 && useful.length === found.length;
+    if (useful.length > 0) this.#begin(useful, bases[match] ?? (whole ? 0 : this.#baseBehind(committed)));
   }
 
   #openOne(): Piece | null {
@@ -317,14 +324,8 @@ export class FollowedFile {
     return fd === null ? null : pieceOf(fd, this.#path);
   }
 
-  /** Which files to read when none is remembered: all, unless the collector has some of them and nobody knows which. */
-  #withoutMemory(found: readonly Piece[], committed: number): Piece[] {
-    return committed > 0 && found.length > 1 ? found.slice(-1) : [...found];
-  }
-
-  #firstBase(found: readonly Piece[], useful: readonly Piece[], committed: number): number {
-    const remembered = this.#saved.length > 0;
-    if (!remembered && found.length === useful.length) return 0;
+  /** Behind a hole of unknown size. */
+  #baseBehind(committed: number): number {
     const base = Math.max(committed, ...this.#saved.map((piece) => piece.base)) + 1;
     this.#unmeasured.add(base);
     return base;

@@ -209,7 +209,7 @@ export class ContainerFiles {
           this.#follow(held);
         }
       }
-      if (nlink === 0n) held.deletedAt ??= now;
+      held.deletedAt = nlink === 0n ? (held.deletedAt ?? now) : null;
       if (held.deletedAt !== null && now - Math.max(held.grownAt, held.deletedAt) >= quietMs) {
         this.#finish(held);
         files.delete(run);
