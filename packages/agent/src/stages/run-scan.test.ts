@@ -47,6 +47,21 @@ test('on a machine so busy that the asking begins only after seconds every run i
   ]);
 });
 
+test('that nothing is known is not told as that there is none: the asking never began', async () => {
+  grepThat('while [ ! -e "$0.go" ]; do sleep 0.01; done');
+  const clock = new ManualClock();
+  let failure: unknown;
+  void readRunIds(processes({ 7: 'RELIGHT_RUN=one\0' }), [7], clock).catch((thrown: unknown) => (failure = thrown));
+  await waitFor(
+    () => {
+      clock.advance(10_000);
+      return failure;
+    },
+    { what: 'it to be given up' },
+  );
+  expect(String(failure)).toContain('grep has not begun within 10 s');
+});
+
 test('a process that never answers takes a moment, and hides no other', async () => {
   const procRoot = processes({ 7: 'RELIGHT_RUN=one\0', 8: null, 9: 'RELIGHT_RUN=two\0' });
   const grep = grepThat('echo "$*" > "$0.asked"');

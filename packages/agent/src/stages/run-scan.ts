@@ -59,6 +59,8 @@ export async function readRunIds(procRoot: string, pids: readonly number[], cloc
   const all = await ask(pids, allTimeoutMs);
   if (all.spawnError !== null) throw new RelightError('internal', `grep cannot be started on this host: ${all.spawnError}`);
   if (!all.timedOut) return parseEnvironMatches(all.stdout);
+  // Nothing is known of any, which is not the same as that there is none.
+  if (all.stdout === '') throw new RelightError('internal', `grep has not begun within ${beginTimeoutMs / 1_000} s on this host`);
   const runIds = new Map<number, string>();
   for (const pid of pids) {
     for (const [found, runId] of parseEnvironMatches((await ask([pid], oneTimeoutMs)).stdout)) runIds.set(found, runId);
