@@ -2,14 +2,15 @@
  * Agent and collector are killed with -9 at random moments while a workload writes 2,000 lines a second, through its process
  * and through the container's own output, and another one dies all the time. Replay: RELIGHT_CHAOS_SEED, RELIGHT_CHAOS_ROUNDS.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { ApiEvent } from '@relight/shared/api';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { committedEpochs, isCommitted, placeAmong } from '../support/committed-events.ts';
-import { startLab, type Lab, type LabAgent } from '../support/lab.ts';
+import { startLab, type Lab } from '../support/lab.ts';
+import { loggedEvents } from '../support/logged-events.ts';
 import { countingScript, judge, readAllPages, waitForEnd } from '../support/numbered-lines.ts';
 import { listProcesses, startTicks, withoutForks } from '../support/processes.ts';
 import { eventually, waitFor } from '../support/wait.ts';
@@ -90,28 +91,6 @@ async function expectEveryLine(): Promise<void> {
     const { lines, gaps, wrong } = judge(await readAllPages(lab.fleet, filter));
     expect({ source, lines, gaps, wrong }).toEqual({ source, lines: written, gaps: [], wrong: [] });
     console.log(`${source}: ${written} lines, each once and in order`);
-  }
-}
-
-interface LoggedEvent {
-  readonly epoch: string;
-  readonly seq: number;
-  readonly kind: string;
-  readonly msg: string;
-}
-
-/** The agent logs each event with its number after it has gone into the outbox: a witness that the collector has no part in. */
-function loggedEvents(agent: LabAgent): LoggedEvent[] {
-  const lines = readFileSync(agent.service.logFile, 'utf8').split('\n');
-  return lines.filter((line) => line.includes('"seq":')).flatMap(loggedEvent);
-}
-
-/** None for a line that a SIGKILL has cut off, with the next life's first one behind it. */
-function loggedEvent(line: string): readonly LoggedEvent[] {
-  try {
-    return [JSON.parse(line) as LoggedEvent];
-  } catch {
-    return [];
   }
 }
 

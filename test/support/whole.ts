@@ -8,6 +8,7 @@ import { expect } from 'vitest';
 import type { Bystander, WorkloadDocument } from './bystander.ts';
 import { committedEpochs, isCommitted } from './committed-events.ts';
 import type { EventFeed } from './event-feed.ts';
+import { loggedEvents, type LoggedEvent } from './logged-events.ts';
 import { describeProcess, listProcesses, withoutForks } from './processes.ts';
 import { eventually, waitFor } from './wait.ts';
 
@@ -105,19 +106,12 @@ async function containersOf({ lab, control }: Bystander): Promise<number> {
 /** An agent that has lost its collector dials again after up to 30 s. */
 export const deliveryMs = 90_000;
 
-interface Emitted {
-  readonly epoch: string;
-  readonly seq: number;
-  readonly kind: string;
-  readonly msg: string;
-}
-
 /**
  * What the agent says it has emitted (a witness that the collector has no part in) is at the collector in this order, up to the last
  * number, and the collector has met no jump in the numbers.
  */
 export async function expectEveryEvent(worker: Bystander, feed: EventFeed): Promise<void> {
-  const emitted = emittedBy(worker);
+  const emitted = loggedEvents(worker.agent);
   const last = emitted.at(-1);
   if (last === undefined) throw new Error(`${worker.workload}: the agent's log tells of no event`);
   await waitFor(() => isCommitted(committedEpochs(worker.lab.directory, worker.agent), last), {
@@ -141,20 +135,6 @@ export async function expectEveryEvent(worker: Bystander, feed: EventFeed): Prom
 }
 
 const isSame =
-  ({ kind, msg }: Emitted) =>
+  ({ kind, msg }: LoggedEvent) =>
   (event: ApiEvent): boolean =>
     event.kind === kind && event.message === msg;
-
-function emittedBy({ agent }: Bystander): readonly Emitted[] {
-  const lines = readFileSync(agent.service.logFile, 'utf8').split('\n');
-  return lines.filter((line) => line.includes('"seq":')).flatMap(emittedIn);
-}
-
-/** None for a line that a SIGKILL has cut off, with the next life's first one behind it. */
-function emittedIn(line: string): readonly Emitted[] {
-  try {
-    return [JSON.parse(line) as Emitted];
-  } catch {
-    return [];
-  }
-}
